@@ -1,0 +1,486 @@
+/*
+ * lunik.h: the embedding API.
+ *
+ * A runtime owns a private libuv loop and any number of machines. A machine owns two address
+ * spaces (memory and I/O ports), a tree of objects (backends and devices), GSI lines and, with
+ * KVM, vCPUs. A board is composed from the outside: create a machine, add objects and devices,
+ * load something to boot, start it.
+ *
+ * Errors: functions that can fail return 0 or one of the negative codes below and describe the
+ * failure in *err (err may be NULL). A failed call leaves the machine as it was.
+ *
+ * Threads: every runtime has one machine lock. The thread that creates the runtime is its loop
+ * thread and holds the lock from then on, except while lunik_run() waits. Unless a function says
+ * otherwise it must be called with the lock held; any other thread brackets its calls with
+ * lunik_lock() and lunik_unlock(). Callbacks are made with the lock held.
+ */
+#ifndef LUNIK_H
+#define LUNIK_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+#define LUNIK_VERSION "0.1.0"
+
+typedef struct lunik_runtime lunik_runtime;
+typedef struct lunik_machine lunik_machine;
+typedef struct lunik_object lunik_object;
+typedef struct lunik_type lunik_type;
+typedef struct lunik_prop lunik_prop;
+typedef struct lunik_region lunik_region;
+typedef struct lunik_space lunik_space;
+typedef struct lunik_vcpu lunik_vcpu;
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+/* X(NAME, value, "lua-code", "meaning"). The codes are shared with Lua, where they are strings. */
+#define LUNIK_ERROR_MAP(X)                                                                         \
+    X(INVALID, -1, "invalid", "a value is not one of those allowed")                               \
+    X(NOT_FOUND, -2, "not-found", "no such type, object, property, file or host feature")          \
+    X(EXISTS, -3, "exists", "the id or address is taken")                                          \
+    X(BUSY, -4, "busy", "the thing is in use")                                                     \
+    X(NO_SPACE, -5, "no-space", "no free slot, address, memslot, disk or file space")              \
+    X(NO_MEMORY, -6, "no-memory", "the host is out of memory")                                     \
+    X(STATE, -7, "state", "not possible in the machine's present state")                           \
+    X(UNSUPPORTED, -8, "unsupported", "not supported by this host, kernel or board")               \
+    X(DENIED, -9, "denied", "the host refuses permission")                                         \
+    X(IO, -10, "io", "a host system call failed")                                                  \
+    X(TIMEOUT, -11, "timeout", "the time given ran out")                                           \
+    X(GONE, -12, "gone", "the thing no longer exists")                                             \
+    X(ACCESS, -13, "access", "a guest address does not decode or a device refused the access")     \
+    X(SCRIPT, -14, "script", "a script callback failed")
+
+enum {
+    LUNIK_OK = 0,
+#define LUNIK_ERROR_ENUM(name, value, lua, text) LUNIK_E_##name = (value),
+    LUNIK_ERROR_MAP(LUNIK_ERROR_ENUM)
+#undef LUNIK_ERROR_ENUM
+};
+
+/* A failure: what went wrong, which value, what was expected. */
+typedef struct lunik_error {
+    int code;            /* LUNIK_E_*, 0 when nothing failed */
+    int sys;             /* errno behind it, 0 if none */
+    char message[1024];  /* one line, no newline */
+} lunik_error;
+
+/* Fills *err (may be NULL) and returns code, so that callers write `return lunik_fail(...)`. Any
+ * thread. */
+int lunik_fail(lunik_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same for a failed system call: derives the code from the errno value sys and appends
+ * ": <strerror>". Any thread. */
+int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the message of *err and returns err's code (code when err is NULL). */
+int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The Lua name of a code ("invalid", ...), "unknown" for others. Any thread. */
+const char *lunik_error_name(int code);
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+typedef enum lunik_value_kind {
+    LUNIK_NIL,
+    LUNIK_BOOL,
+    LUNIK_INT,    /* sint; used for numbers that may be negative */
+    LUNIK_UINT,   /* uint */
+    LUNIK_STRING, /* string, NUL-terminated UTF-8 */
+    LUNIK_LIST,   /* list */
+} lunik_value_kind;
+
+/* A property value or event field. Strings and lists are borrowed: who receives one copies it. */
+typedef struct lunik_value {
+    lunik_value_kind kind;
+    union {
+        bool boolean;
+        int64_t sint;
+        uint64_t uint;
+        const char *string;
+        struct {
+            const struct lunik_value *items;
+            size_t count;
+        } list;
+    };
+} lunik_value;
+
+/* A named value. */
+typedef struct lunik_field {
+    const char *name;
+    lunik_value value;
+} lunik_field;
+
+#define LUNIK_FIELD_BOOL(n, v)   ((lunik_field){(n), {.kind = LUNIK_BOOL, .boolean = (v)}})
+#define LUNIK_FIELD_INT(n, v)    ((lunik_field){(n), {.kind = LUNIK_INT, .sint = (v)}})
+#define LUNIK_FIELD_UINT(n, v)   ((lunik_field){(n), {.kind = LUNIK_UINT, .uint = (v)}})
+#define LUNIK_FIELD_STRING(n, v) ((lunik_field){(n), {.kind = LUNIK_STRING, .string = (v)}})
+
+/* Parses "512M", "4G", "0x1000", "4096" (suffixes K M G T P E, powers of 1024, upper or lower
+ * case, an optional trailing "iB" or "B") into *out. what names the value in the error, e.g.
+ * "memory-backend-ram: size". Any thread. */
+int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err);
+
+/* ---- runtime and loop ----------------------------------------------------------------------- */
+
+/* The types that ship with liblunik, for lunik_runtime_new(); ends with NULL. */
+const lunik_type *const *lunik_builtin_types(void);
+
+/* Creates a runtime that knows the given types (a NULL-terminated array that outlives it). The
+ * caller becomes the loop thread and holds the machine lock. Any thread without a lock. */
+int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err);
+
+/* Stops and frees every machine, runs the loop empty and frees the runtime. Loop thread. */
+void lunik_runtime_free(lunik_runtime *rt);
+
+/* Adds one more type, e.g. one defined by a script; it must outlive the runtime. Fails when the
+ * name is taken or the parent unknown. */
+int lunik_type_add(lunik_runtime *rt, const lunik_type *type, lunik_error *err);
+
+/* Takes and releases the machine lock; the lock is fair and not recursive. Any thread. */
+void lunik_lock(lunik_runtime *rt);
+void lunik_unlock(lunik_runtime *rt);
+
+/* True if the calling thread holds the machine lock. Any thread. */
+bool lunik_locked(const lunik_runtime *rt);
+
+/* True on the runtime's loop thread. Any thread. */
+bool lunik_on_loop_thread(const lunik_runtime *rt);
+
+/* The private loop, for handles of your own. Do not run it: lunik_run() does. Called by a vCPU
+ * thread it also arranges that the loop is woken when that thread releases the lock. */
+uv_loop_t *lunik_loop(lunik_runtime *rt);
+
+typedef enum lunik_run_mode {
+    LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine is running and no handle that
+                          is not the runtime's own is active */
+    LUNIK_RUN_ONCE,    /* wait until something happens, handle it, return */
+    LUNIK_RUN_NOWAIT,  /* handle what is ready, return */
+} lunik_run_mode;
+
+/* Runs the loop on the loop thread; the lock is free while it waits. Must not be called from a
+ * callback of the loop. Returns true if there is more to wait for. */
+bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
+
+/* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */
+bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms);
+
+/* Makes lunik_run(LUNIK_RUN_DEFAULT) return. Any thread. */
+void lunik_stop(lunik_runtime *rt);
+
+/* For an event loop of the embedder's: poll lunik_backend_fd() for input, for at most
+ * lunik_backend_timeout() ms (-1 = for ever), then call lunik_pump(). The lock stays with the
+ * embedder's thread while its own loop waits; a vCPU that needs it makes the fd readable and
+ * lunik_pump() hands the lock over and takes it back. Loop thread. */
+int lunik_backend_fd(const lunik_runtime *rt);
+int lunik_backend_timeout(const lunik_runtime *rt);
+bool lunik_pump(lunik_runtime *rt);
+
+/* True while lunik_run() or lunik_pump() is on the stack: the loop can't be run again then. */
+bool lunik_running(const lunik_runtime *rt);
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+#define LUNIK_EVENT_FIELDS 12
+
+/* Something that happened to a machine. Event names and their fields are listed in
+ * library/lunik.lua. */
+typedef struct lunik_event {
+    const char *name;
+    lunik_machine *machine;
+    uint64_t time_ns; /* CLOCK_MONOTONIC when it was emitted */
+    int vcpu;         /* index of the vCPU whose exit caused it, or -1 */
+    size_t count;
+    lunik_field fields[LUNIK_EVENT_FIELDS];
+} lunik_event;
+
+typedef void lunik_event_fn(void *opaque, const lunik_event *event);
+
+/* Sets the function that receives the machine's events, in order, on the loop thread. */
+void lunik_machine_set_event_cb(lunik_machine *m, lunik_event_fn *fn, void *opaque);
+
+/* Delivers queued events now, for code that waits without running the loop. Loop thread. */
+void lunik_deliver_events(lunik_runtime *rt);
+
+/* ---- machines ------------------------------------------------------------------------------- */
+
+typedef enum lunik_accel { LUNIK_ACCEL_KVM, LUNIK_ACCEL_NONE } lunik_accel;
+
+/* X(NAME, "lua-name"): the states of a machine. */
+#define LUNIK_STATE_MAP(X)                                                                         \
+    X(CREATED, "created")   /* built, never started */                                             \
+    X(RUNNING, "running")   /* vCPUs run */                                                        \
+    X(PAUSED, "paused")     /* by request */                                                       \
+    X(SHUTDOWN, "shutdown") /* the guest powered off, or the exit device was written */            \
+    X(CRASHED, "crashed")   /* an exit nobody handled; vCPUs can be inspected */                   \
+    X(CLOSED, "closed")     /* gone; only handles remain */
+
+typedef enum lunik_run_state {
+#define LUNIK_STATE_ENUM(name, lua) LUNIK_STATE_##name,
+    LUNIK_STATE_MAP(LUNIK_STATE_ENUM)
+#undef LUNIK_STATE_ENUM
+} lunik_run_state;
+
+const char *lunik_state_name(lunik_run_state state);
+
+/* One guest NUMA node. */
+typedef struct lunik_numa_node {
+    const unsigned *cpus; /* vCPU indexes */
+    size_t cpu_count;
+    const uint8_t *distances; /* to each node, 10..254, own is 10; NULL = 10/20 */
+} lunik_numa_node;
+
+typedef struct lunik_machine_config {
+    const char *name; /* for messages and lists; NULL = "machine" */
+    lunik_accel accel;
+    unsigned cpus;                /* vCPUs, 1..; ignored with accel none */
+    unsigned sockets, cores, threads; /* topology; 0 = chosen so that the product is cpus */
+    const char *const *cpu_features; /* "+name", "-name", "name=value"; NULL-terminated or NULL */
+    const lunik_numa_node *nodes;    /* NULL or node_count nodes */
+    size_t node_count;
+    bool manual_clock; /* the machine's clock moves only by lunik_clock_advance() */
+} lunik_machine_config;
+
+/* Creates a machine without devices: VM, in-kernel irqchip and PIT, vCPUs (not yet running),
+ * empty address spaces. */
+int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
+                      lunik_error *err);
+
+/* Stops the vCPUs, removes every device and object, frees the VM. The struct stays until the last
+ * reference is dropped, in state CLOSED. Not from a callback made on one of its vCPU threads. */
+void lunik_machine_close(lunik_machine *m);
+
+void lunik_machine_ref(lunik_machine *m);
+void lunik_machine_unref(lunik_machine *m);
+
+const char *lunik_machine_name(const lunik_machine *m);
+lunik_runtime *lunik_machine_runtime(const lunik_machine *m);
+lunik_accel lunik_machine_accel(const lunik_machine *m);
+lunik_run_state lunik_machine_state(const lunik_machine *m);
+/* The configuration it was made with; node and cpu counts are final. */
+const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);
+
+/* Starts a created machine (resetting it first) or resumes a paused one. */
+int lunik_machine_start(lunik_machine *m, lunik_error *err);
+/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. */
+int lunik_machine_pause(lunik_machine *m, lunik_error *err);
+/* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
+ * running. From a vCPU's callback the reset is carried out after the callback returns. */
+int lunik_machine_reset(lunik_machine *m, lunik_error *err);
+/* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
+ * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a
+ * vCPU's callback. */
+void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code);
+/* The code given to lunik_machine_shutdown(), 0 before. */
+int lunik_machine_exit_code(const lunik_machine *m);
+
+/* Presses the power button, if the board has one. */
+int lunik_machine_powerdown(lunik_machine *m, lunik_error *err);
+
+lunik_space *lunik_machine_memory(lunik_machine *m); /* the guest's physical memory */
+lunik_space *lunik_machine_io(lunik_machine *m);     /* the guest's 64 KiB of I/O ports */
+
+/* Nanoseconds of machine time: stands still while the machine is paused. Any thread. */
+uint64_t lunik_clock_now(const lunik_machine *m);
+/* Moves a manual clock forward and runs the timers that become due. */
+int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err);
+
+/* ---- objects and devices -------------------------------------------------------------------- */
+
+/* Creates an object that is no device (a memory backend, a character device) from a type name and
+ * properties; the property "id" is mandatory. *out (may be NULL) is borrowed. */
+int lunik_object_add(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
+                     lunik_object **out, lunik_error *err);
+/* Deletes an object nobody uses. */
+int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err);
+
+/* Creates, realizes and plugs a device. "id" is optional. On a running machine the type must be
+ * hot-pluggable. */
+int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
+                     lunik_object **out, lunik_error *err);
+/* Asks for the removal of a device: at once if nobody has to agree, else once the guest ejects it
+ * (event "device-deleted", or "device-unplug-guest-error" when it refuses). */
+int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err);
+
+/* Where a device is on its way in or out. X(NAME, "lua-name") */
+#define LUNIK_PLUG_MAP(X)                                                                          \
+    X(PLUGGED, "plugged")                                                                          \
+    X(REQUESTED, "requested") /* the guest has been asked to let go */                             \
+    X(REFUSED, "refused")     /* it said no; may be asked again */                                 \
+    X(EJECTED, "ejected")     /* gone */
+
+typedef enum lunik_plug_state {
+#define LUNIK_PLUG_ENUM(name, lua) LUNIK_PLUG_##name,
+    LUNIK_PLUG_MAP(LUNIK_PLUG_ENUM)
+#undef LUNIK_PLUG_ENUM
+} lunik_plug_state;
+
+lunik_plug_state lunik_device_plug_state(const lunik_object *o);
+const char *lunik_plug_state_name(lunik_plug_state state);
+
+lunik_object *lunik_object_find(lunik_machine *m, const char *id); /* NULL if there is none */
+/* The machine's objects in order of creation: NULL starts, NULL ends. */
+lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous);
+
+void lunik_object_ref(lunik_object *o);
+void lunik_object_unref(lunik_object *o);
+/* False once the object is deleted and only references keep the struct. */
+bool lunik_object_alive(const lunik_object *o);
+const char *lunik_object_id(const lunik_object *o);   /* "" when it has none */
+const char *lunik_object_path(const lunik_object *o); /* "/objects/mem1", "/machine/dimm1" */
+const char *lunik_object_type_name(const lunik_object *o);
+/* True if the object's type is, or descends from, the named type, or implements that interface. */
+bool lunik_object_is(const lunik_object *o, const char *type);
+bool lunik_object_is_device(const lunik_object *o);
+lunik_machine *lunik_object_machine(const lunik_object *o);
+
+/* Reads a property. A string or list in *out is valid until the lock is released or the object
+ * changes. */
+int lunik_object_get(lunik_object *o, const char *name, lunik_value *out, lunik_error *err);
+/* Changes a property that may be changed after creation. */
+int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value,
+                     lunik_error *err);
+
+/* Types by name, and all of them (NULL starts, NULL ends). See lunik_device.h for the struct. */
+const lunik_type *lunik_type_find(const lunik_runtime *rt, const char *name);
+const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *previous);
+
+/* ---- vCPUs ---------------------------------------------------------------------------------- */
+
+unsigned lunik_vcpu_count(const lunik_machine *m);
+lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index); /* NULL if out of range */
+unsigned lunik_vcpu_index(const lunik_vcpu *v);
+/* The vCPU on whose thread the caller runs, or NULL. Any thread. */
+lunik_vcpu *lunik_vcpu_current(void);
+
+/* General, segment, control and descriptor-table registers by name: "rax".."r15", "rip",
+ * "rflags", "cs".."ss" (selector), "cs.base", "cs.limit", "cs.type" etc., "gdt.base", "gdt.limit",
+ * "idt.base", "idt.limit", "cr0" "cr2" "cr3" "cr4" "cr8" "efer" "apic_base". A running vCPU is
+ * taken out of the guest for the moment. */
+int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_error *err);
+int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_error *err);
+/* The names accepted above, in display order, NULL-terminated. Any thread. */
+const char *const *lunik_vcpu_reg_names(void);
+
+int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error *err);
+int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_error *err);
+
+/* Queues exception vector (0..31), with error code if has_error, for the next entry. */
+int lunik_vcpu_inject_exception(lunik_vcpu *v, unsigned vector, bool has_error, uint32_t error,
+                                lunik_error *err);
+/* Queues external interrupt vector (0..255), bypassing the irqchip. */
+int lunik_vcpu_inject_interrupt(lunik_vcpu *v, unsigned vector, lunik_error *err);
+int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err);
+
+/* Debug control: bit flags for lunik_vcpu_set_debug(). */
+enum { LUNIK_DEBUG_STEP = 1, LUNIK_DEBUG_BREAKPOINTS = 2 };
+/* Single-step and up to four execution breakpoints (guest linear addresses); a hit is an exit of
+ * kind "debug". */
+int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresses, size_t count,
+                         lunik_error *err);
+
+/* Why a vCPU came out of the guest with something the runtime does not handle itself. */
+typedef struct lunik_vcpu_exit {
+    const char *reason; /* "shutdown", "internal-error", "fail-entry", "debug", "unknown" */
+    uint32_t kvm_reason; /* KVM_EXIT_* */
+    uint64_t detail;     /* suberror, hardware failure reason, dr6 */
+    uint64_t rip;
+    uint8_t insn[15]; /* the instruction bytes of an emulation failure */
+    size_t insn_len;
+} lunik_vcpu_exit;
+
+typedef enum lunik_exit_action {
+    LUNIK_EXIT_UNHANDLED, /* stop the machine (state CRASHED), event "crashed" */
+    LUNIK_EXIT_RESUME,    /* enter the guest again */
+    LUNIK_EXIT_PAUSE,     /* pause the machine here */
+} lunik_exit_action;
+
+typedef lunik_exit_action lunik_exit_fn(void *opaque, lunik_vcpu *v, const lunik_vcpu_exit *exit);
+/* Sets the function asked about such exits; it runs on the vCPU's thread. */
+void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque);
+
+/* Appends registers and the bytes at rip to buf as readable lines; returns the length written. */
+size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size);
+
+/* Exits so far, by kind. */
+typedef struct lunik_vcpu_stats {
+    uint64_t exits, io, mmio, interrupted, other;
+} lunik_vcpu_stats;
+void lunik_vcpu_get_stats(const lunik_vcpu *v, lunik_vcpu_stats *out);
+
+/* ---- booting -------------------------------------------------------------------------------- */
+
+typedef enum lunik_fwmap_type {
+    LUNIK_FWMAP_RAM = 1,
+    LUNIK_FWMAP_RESERVED = 2,
+    LUNIK_FWMAP_ACPI = 3,
+    LUNIK_FWMAP_HOTPLUG = 0x100, /* window for memory devices; in SRAT, not in e820 */
+} lunik_fwmap_type;
+
+/* One range of the memory map that firmware would report. */
+typedef struct lunik_fwmap_entry {
+    uint64_t base, size;
+    lunik_fwmap_type type;
+    unsigned node; /* NUMA node */
+} lunik_fwmap_entry;
+
+/* Declares a range; the board does this for RAM, holes and windows. */
+int lunik_fwmap_add(lunik_machine *m, const lunik_fwmap_entry *entry, lunik_error *err);
+const lunik_fwmap_entry *lunik_fwmap(const lunik_machine *m, size_t *count);
+
+/* Copies size bytes to guest physical address now and at every reset. The data is copied. */
+int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const void *data,
+                  size_t size, lunik_error *err);
+
+typedef struct lunik_boot_config {
+    const char *kernel;  /* ELF with PVH note, multiboot 1 image or bzImage */
+    const char *initrd;  /* NULL for none */
+    const char *cmdline; /* NULL for none */
+    const char *const *modules; /* multiboot: "path arguments", NULL-terminated or NULL */
+    uint64_t rsdp;       /* guest address of the RSDP, 0 if there is none */
+} lunik_boot_config;
+
+/* Loads a kernel for direct boot: recognises the format, places kernel, initrd, command line and
+ * memory map (from lunik_fwmap()) in RAM at every reset and sets the first vCPU's registers. */
+int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_error *err);
+
+/* Maps a flat firmware image read-only so that it ends at 4 GiB, with its last 128 KiB also below
+ * 1 MiB; vCPUs start at the reset vector. */
+int lunik_boot_firmware(lunik_machine *m, const char *path, lunik_error *err);
+
+/* ---- ACPI ----------------------------------------------------------------------------------- */
+
+/* Assembles the ACPI tables from what the machine's devices contribute and places them below
+ * 1 MiB at every reset. *rsdp receives the RSDP's guest address. */
+int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err);
+/* A table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled; NULL if absent. */
+const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *size);
+
+/* ---- guest memory and ports ----------------------------------------------------------------- */
+
+/* Reads and writes any length through an address space, RAM and devices alike, in ascending
+ * order. Return 0 or LUNIK_E_ACCESS: the failed part reads as all ones, or was dropped. */
+int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size);
+int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size);
+/* One access of 1, 2, 4 or 8 bytes, as a vCPU would make it. */
+int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value);
+int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,528 @@
+/*
+ * lunik_device.h: what the author of a device or backend needs beside lunik.h.
+ *
+ * A device is a C struct (its state), a table of properties and a lunik_type that names both and
+ * the life-cycle functions. The runtime allocates the state zeroed, fills the properties in,
+ * calls realize, and undoes it all in reverse. A device reaches other devices only through link
+ * properties and the interfaces at the end of this file.
+ *
+ * Everything here is called with the machine lock held unless it says otherwise.
+ */
+#ifndef LUNIK_DEVICE_H
+#define LUNIK_DEVICE_H
+
+#include "lunik.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+#define lunik_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* ---- types and properties ------------------------------------------------------------------- */
+
+/* How a property is stored in the state struct:
+ *   SIZE, UINT   uint64_t          BOOL  bool            INT  int64_t
+ *   ENUM         int (index into choices)                STRING  char * (owned by the runtime)
+ *   LINK         lunik_object * (NULL if unset)          UINT_LIST  lunik_uint_list           */
+typedef enum lunik_prop_kind {
+    LUNIK_PROP_SIZE,
+    LUNIK_PROP_UINT,
+    LUNIK_PROP_INT,
+    LUNIK_PROP_BOOL,
+    LUNIK_PROP_ENUM,
+    LUNIK_PROP_STRING,
+    LUNIK_PROP_LINK,
+    LUNIK_PROP_UINT_LIST,
+} lunik_prop_kind;
+
+typedef struct lunik_uint_list {
+    uint64_t *items;
+    size_t count;
+} lunik_uint_list;
+
+enum {
+    LUNIK_PROP_REQUIRED = 1, /* creation fails without it */
+    LUNIK_PROP_READONLY = 2, /* can be read, never set from outside */
+    LUNIK_PROP_LIVE = 4,     /* may be set after creation; check is called with the new value */
+};
+
+struct lunik_prop {
+    const char *name;
+    lunik_prop_kind kind;
+    const char *doc; /* one sentence, with units and range */
+    size_t offset;   /* in the state struct */
+    unsigned flags;
+    uint64_t def;    /* default: number, bool or enum index; INT as two's complement */
+    const char *def_string;
+    uint64_t min, max;          /* SIZE, UINT, INT; max 0 = no limit but the field's; INT as signed */
+    const char *const *choices; /* ENUM: NULL-terminated */
+    const char *link;           /* LINK: type or interface the target must have */
+    /* Optional: computes the value instead of reading the field. */
+    void (*get)(lunik_object *o, lunik_value *out);
+    /* Optional, LIVE properties: applies a validated new value instead of storing it. */
+    int (*set)(lunik_object *o, const lunik_value *value, lunik_error *err);
+};
+
+/* An interface a type implements: name and ops table (see the end of this file). */
+typedef struct lunik_iface {
+    const char *name;
+    const void *ops;
+} lunik_iface;
+
+enum {
+    LUNIK_TYPE_ABSTRACT = 1,  /* only a parent for others */
+    LUNIK_TYPE_DEVICE = 2,    /* device_add; otherwise object_add */
+    LUNIK_TYPE_HOTPLUG = 4,   /* may be added to a running machine */
+    LUNIK_TYPE_UNPLUG = 8,    /* may be removed from a running machine */
+};
+
+struct lunik_type {
+    const char *name;
+    const char *parent; /* its properties and interfaces are inherited, its state struct comes
+                           first in this type's; functions left NULL are inherited */
+    const char *doc;    /* one or two sentences */
+    unsigned flags;
+    size_t size;              /* bytes of state */
+    const lunik_prop *props;  /* ends with name == NULL; may be NULL */
+    const lunik_iface *ifaces; /* ends with name == NULL; may be NULL */
+    /* Properties are set; acquire resources, map regions. On failure undo what was done. */
+    int (*realize)(lunik_object *o, lunik_error *err);
+    /* Undo realize. The state is freed later, when no dispatch can be in it any more. */
+    void (*unrealize)(lunik_object *o);
+    /* Power-on state; called in order of creation before the first start and at every reset. */
+    void (*reset)(lunik_object *o);
+    /* The machine's vCPUs are about to run (true), or have stopped (false). */
+    void (*run_state)(lunik_object *o, bool running);
+    /* Starts the removal of a device that others (the guest) must agree to; without it removal is
+     * immediate. Completed with lunik_device_ejected() or lunik_device_refused(). */
+    int (*unplug_request)(lunik_object *o, lunik_error *err);
+    void *data; /* free for whoever made the type */
+};
+
+/* The state struct of an object. */
+void *lunik_state(const lunik_object *o);
+/* The object of a state struct. */
+lunik_object *lunik_state_object(const void *state);
+const lunik_type *lunik_object_type(const lunik_object *o);
+/* The ops of an interface, or NULL. */
+const void *lunik_object_iface(const lunik_object *o, const char *name);
+
+/* Declares that `user` is the only user of o until lunik_object_release(); LUNIK_E_BUSY otherwise.
+ * Claims keep o from being deleted. Several users share with lunik_object_ref() and link
+ * properties instead. */
+int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err);
+void lunik_object_release(lunik_object *o, lunik_object *user);
+lunik_object *lunik_object_claimed_by(const lunik_object *o);
+
+/* Reports the outcome of unplug_request. Ejected: the object is unrealized and deleted, event
+ * "device-deleted". Refused: event "device-unplug-guest-error" {device, path, source, status}. */
+void lunik_device_ejected(lunik_object *o);
+void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
+
+/* Ties data of a layer above the runtime (ACPI tables, bindings) to a machine under a static key;
+ * release is called when it is replaced or the machine closes. */
+int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
+void *lunik_machine_data(const lunik_machine *m, const char *key);
+
+/* ---- clock, timers, deferred work ----------------------------------------------------------- */
+
+/* Where register models take the time from: the machine's clock, or a test's. */
+typedef struct lunik_clock lunik_clock;
+struct lunik_clock {
+    uint64_t (*now)(lunik_clock *clock); /* ns */
+};
+static inline uint64_t lunik_clock_read(lunik_clock *clock)
+{
+    return clock->now(clock);
+}
+lunik_clock *lunik_machine_clock(lunik_machine *m);
+
+/* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
+typedef struct lunik_timer lunik_timer;
+struct lunik_timer {
+    void (*fn)(lunik_timer *timer);
+    lunik_machine *machine;
+    uint64_t deadline; /* ns; UINT64_MAX when idle */
+    size_t heap_index; /* of the runtime's */
+};
+/* machine may be NULL for a timer that never fires (register models in tests). */
+void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *));
+/* (Re)arms for deadline, in ns of the machine's clock. A vCPU thread may call it. */
+void lunik_timer_set(lunik_timer *timer, uint64_t deadline);
+void lunik_timer_cancel(lunik_timer *timer);
+
+/* A function to call soon on the loop thread, e.g. from a vCPU's exit to reach libuv. Embed it,
+ * zeroed; posting a pending task again does nothing. */
+typedef struct lunik_task lunik_task;
+struct lunik_task {
+    void (*fn)(lunik_task *task);
+    lunik_task *next; /* of the runtime's */
+    int pending;      /* of the runtime's */
+};
+void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
+void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+/* Queues an event for the machine's event function; strings are copied, names are static. Any
+ * thread:
+ *   lunik_emit(m, "acpi-ost", LUNIK_FIELD_STRING("device", id), LUNIK_FIELD_UINT("slot", 3)); */
+#define lunik_emit(m, name, ...)                                                                   \
+    lunik_emit_fields((m), (name), (const lunik_field[]){__VA_ARGS__},                             \
+                      sizeof((const lunik_field[]){__VA_ARGS__}) / sizeof(lunik_field))
+void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fields,
+                       size_t count);
+
+/* ---- interrupt lines ------------------------------------------------------------------------ */
+
+/* One source that drives a line. Register models only see this struct; a test puts a function of
+ * its own in. */
+typedef struct lunik_irq lunik_irq;
+struct lunik_irq {
+    void (*fn)(lunik_irq *irq, bool level); /* called when the level changes; NULL: unconnected */
+    void *opaque;
+    unsigned line;
+    bool level;
+};
+
+static inline void lunik_irq_set(lunik_irq *irq, bool level)
+{
+    if (irq->level != level) {
+        irq->level = level;
+        if (irq->fn)
+            irq->fn(irq, level);
+    }
+}
+
+/* Connects irq as one of the sources of GSI `gsi` (0..23); the line is high while any of its
+ * sources is. */
+int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_error *err);
+/* Lowers the source and disconnects it. */
+void lunik_irq_disconnect(lunik_irq *irq);
+#define LUNIK_GSI_COUNT 24
+bool lunik_gsi_level(const lunik_machine *m, unsigned gsi);
+uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi); /* rising edges so far */
+/* Called whenever a line changes, on the thread that changed it. One observer per machine. */
+typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
+void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque);
+
+/* ---- RAM blocks ----------------------------------------------------------------------------- */
+
+/* A host mapping that backs guest memory. Reference-counted; the mapping outlives every region,
+ * memslot and mapped pointer that uses it. */
+typedef struct lunik_ram lunik_ram;
+
+typedef struct lunik_ram_config {
+    const char *name;
+    uint64_t size;      /* bytes, > 0, a multiple of page_size */
+    uint64_t page_size; /* 0 = the host's; alignment of the mapping (2 MiB at least is tried) */
+    int fd;             /* -1 = anonymous; duplicated */
+    uint64_t fd_offset;
+    bool share;         /* MAP_SHARED */
+    bool readonly;      /* PROT_READ */
+    bool noreserve;     /* MAP_NORESERVE */
+    void *host;         /* an existing mapping to use instead of making one; not unmapped */
+} lunik_ram_config;
+
+int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err);
+void lunik_ram_ref(lunik_ram *ram);
+void lunik_ram_unref(lunik_ram *ram);
+void *lunik_ram_host(const lunik_ram *ram);
+uint64_t lunik_ram_size(const lunik_ram *ram);
+uint64_t lunik_ram_page_size(const lunik_ram *ram);
+int lunik_ram_fd(const lunik_ram *ram); /* -1 if anonymous */
+uint64_t lunik_ram_fd_offset(const lunik_ram *ram);
+bool lunik_ram_shared(const lunik_ram *ram);
+bool lunik_ram_readonly(const lunik_ram *ram);
+const char *lunik_ram_name(const lunik_ram *ram);
+
+/* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
+ * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits.
+ * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
+int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
+                       void (*progress)(void *opaque, uint64_t done, uint64_t total),
+                       void *opaque, lunik_error *err);
+
+/* ---- memory regions ------------------------------------------------------------------------- */
+
+/* The result of an access. Combined by taking the larger. */
+typedef enum lunik_access {
+    LUNIK_ACCESS_OK = 0,
+    LUNIK_ACCESS_DEVICE = 1, /* the device refused it */
+    LUNIK_ACCESS_DECODE = 2, /* nothing there, or size or alignment not valid */
+} lunik_access;
+
+typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian;
+
+/* Sizes in bytes (1, 2, 4, 8). valid: what the guest may use; others are rejected (reads give all
+ * ones, writes are dropped). impl: what the callbacks take; the core splits larger accesses and
+ * widens smaller ones. Zeros mean 1..4 for valid and valid's for impl. */
+typedef struct lunik_io_ops {
+    lunik_access (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
+    lunik_access (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
+    struct {
+        uint8_t min, max;
+        bool unaligned;
+    } valid, impl;
+    lunik_endian endian;
+    bool lockless; /* called without the machine lock, from several threads at once */
+} lunik_io_ops;
+
+typedef enum lunik_region_kind {
+    LUNIK_REGION_CONTAINER,
+    LUNIK_REGION_RAM,
+    LUNIK_REGION_ROM,        /* reads RAM, writes are dropped (or go to ops, if any) */
+    LUNIK_REGION_ROM_DEVICE, /* reads RAM in romd mode, everything else goes to ops */
+    LUNIK_REGION_IO,
+    LUNIK_REGION_ALIAS,      /* a window into another region */
+    LUNIK_REGION_RESERVED,   /* decodes, but does nothing: claimed outside this process */
+} lunik_region_kind;
+
+#define LUNIK_SIZE_MAX UINT64_MAX /* as a region's size: all 2^64 bytes */
+
+typedef struct lunik_region_config {
+    lunik_region_kind kind;
+    const char *name;
+    uint64_t size;          /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
+    lunik_object *owner;    /* kept alive while the region is visible; may be NULL */
+    const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
+    void *opaque;           /* handed to ops */
+    lunik_ram *ram;         /* RAM, ROM, ROM_DEVICE; the region takes a reference */
+    uint64_t ram_offset;    /* where in ram the region starts */
+    lunik_region *target;   /* ALIAS */
+    uint64_t offset;        /* ALIAS: where in target the window starts */
+    bool readonly;          /* ALIAS: show the target's RAM as ROM */
+    bool nonvolatile;
+} lunik_region_config;
+
+/* Makes a region; it is not visible before it is added to a container of an address space. */
+int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
+                     lunik_error *err);
+void lunik_region_ref(lunik_region *r);
+/* Drops a reference. The region must not be in a container when the last one goes. */
+void lunik_region_unref(lunik_region *r);
+
+/* Maps child at offset in parent. Overlapping siblings: the higher priority wins, then the one
+ * added later. may_overlap only silences LUNIK_E_EXISTS for equal-priority overlaps. */
+int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
+                     bool may_overlap, lunik_error *err);
+/* Takes child out of its container; nothing happens if it is in none. Fails only if a listener
+ * can't follow (the topology is then as before). */
+int lunik_region_del(lunik_region *child, lunik_error *err);
+int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err);
+int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err); /* in its parent */
+int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err);
+int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err);
+int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err);
+int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err);
+int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
+
+const char *lunik_region_name(const lunik_region *r);
+lunik_region_kind lunik_region_get_kind(const lunik_region *r);
+uint64_t lunik_region_size(const lunik_region *r);
+uint64_t lunik_region_offset(const lunik_region *r); /* in its parent */
+int lunik_region_priority(const lunik_region *r);
+bool lunik_region_enabled(const lunik_region *r);
+bool lunik_region_readonly(const lunik_region *r);
+lunik_region *lunik_region_parent(const lunik_region *r);
+lunik_object *lunik_region_owner(const lunik_region *r);
+lunik_ram *lunik_region_ram(const lunik_region *r);
+uint64_t lunik_region_ram_offset(const lunik_region *r);
+/* Children in order of decreasing priority: NULL starts, NULL ends. */
+lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);
+
+typedef struct lunik_region_stats {
+    uint64_t reads, writes, rejected;
+} lunik_region_stats;
+void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
+
+/* Transactions nest; the outermost commit renders what changed and informs the listeners in one
+ * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
+ * the error reported by that commit. */
+void lunik_transaction_begin(lunik_machine *m);
+int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
+/* Ends the transaction without applying its changes. */
+void lunik_transaction_abort(lunik_machine *m);
+
+/* ---- address spaces ------------------------------------------------------------------------- */
+
+int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
+                    lunik_error *err);
+void lunik_space_free(lunik_space *s);
+const char *lunik_space_name(const lunik_space *s);
+lunik_region *lunik_space_root(const lunik_space *s);
+lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous);
+
+/* A contiguous part of a region as it shows in an address space. */
+typedef struct lunik_section {
+    lunik_space *space;
+    lunik_region *region;
+    uint64_t offset;  /* in the region */
+    uint64_t address; /* in the space */
+    uint64_t size;    /* LUNIK_SIZE_MAX = 2^64 */
+    bool readonly;
+    bool romd; /* reads come from RAM */
+    bool nonvolatile;
+} lunik_section;
+
+/* The section that contains address; false if nothing is there. */
+bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
+
+/* Direct access for devices: a host pointer to at most *size bytes at address, or NULL. *size
+ * becomes what can be reached in one piece. Memory behind MMIO is reached through a bounce
+ * buffer. Unmap with the same arguments; accessed is what was read or written. */
+void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write);
+void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed);
+
+/* ---- listeners ------------------------------------------------------------------------------ */
+
+typedef struct lunik_listener lunik_listener;
+
+/* Follows the topology of one address space, or of all (space NULL). Hooks may be NULL. Within a
+ * transaction: begin; region_del in descending priority of listeners; region_add and region_nop in
+ * ascending priority and ascending address; commit. */
+struct lunik_listener {
+    const char *name;
+    int priority;
+    lunik_space *space;
+    void (*begin)(lunik_listener *l);
+    void (*region_add)(lunik_listener *l, const lunik_section *s);
+    void (*region_del)(lunik_listener *l, const lunik_section *s);
+    void (*region_nop)(lunik_listener *l, const lunik_section *s);
+    /* May refuse: the transaction is then rolled back (the hooks run again with the reverse
+     * changes). */
+    int (*commit)(lunik_listener *l, lunik_error *err);
+    void (*log_start)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
+    void (*log_stop)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
+    void (*log_sync)(lunik_listener *l, const lunik_section *s);
+    void (*log_sync_global)(lunik_listener *l);
+    void (*log_clear)(lunik_listener *l, const lunik_section *s);
+    int (*log_global_start)(lunik_listener *l, lunik_error *err);
+    void (*log_global_stop)(lunik_listener *l);
+    void (*log_global_after_sync)(lunik_listener *l);
+    void (*eventfd_add)(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
+                        int fd);
+    void (*eventfd_del)(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
+                        int fd);
+    void (*coalesced_add)(lunik_listener *l, const lunik_section *s, uint64_t address,
+                          uint64_t size);
+    void (*coalesced_del)(lunik_listener *l, const lunik_section *s, uint64_t address,
+                          uint64_t size);
+    lunik_machine *machine; /* of the runtime's from here on */
+    lunik_listener *next;
+};
+
+/* Registers l and replays the present topology to it. */
+int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err);
+/* Unwinds it (region_del for everything) and removes it. */
+void lunik_listener_del(lunik_listener *l);
+
+/* ---- interfaces between devices ------------------------------------------------------------- */
+
+/* "memory-backend": owns a RAM block. */
+typedef struct lunik_memory_backend_ops {
+    lunik_ram *(*ram)(lunik_object *o);
+} lunik_memory_backend_ops;
+
+/* "memory-device": guest memory that can be plugged (pc-dimm). */
+typedef struct lunik_memory_device {
+    lunik_region *region;  /* what gets mapped */
+    uint64_t address;      /* 0 before plug = choose one */
+    uint64_t size;
+    uint64_t align;
+    int64_t slot;          /* -1 before plug = choose one */
+    uint64_t node;
+    lunik_object *memdev;
+    bool hotplugged;
+} lunik_memory_device;
+typedef struct lunik_memory_device_ops {
+    lunik_memory_device *(*get)(lunik_object *o);
+} lunik_memory_device_ops;
+
+/* "hotplug-handler": the part of a board that takes devices of one kind in and out. The kind
+ * ("memory", "cpu", "pci") is given to lunik_machine_set_hotplug_handler(). */
+typedef struct lunik_hotplug_ops {
+    /* Checks and chooses slot and address; changes nothing but the device's own fields. */
+    int (*pre_plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    int (*plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    void (*unplug)(lunik_object *handler, lunik_object *device);
+} lunik_hotplug_ops;
+int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
+                                      lunik_error *err); /* handler NULL: none */
+lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
+/* True while a device is being added to a machine that has been started. */
+bool lunik_machine_hotplugging(const lunik_machine *m);
+
+/* "acpi-slots": tells the guest about memory devices (the hotplug register block). */
+typedef struct lunik_acpi_slots_ops {
+    unsigned (*count)(lunik_object *o);
+    void (*plug)(lunik_object *o, lunik_object *device); /* device is in its slot */
+    void (*unplug_request)(lunik_object *o, lunik_object *device);
+    void (*unplug)(lunik_object *o, lunik_object *device); /* the slot becomes empty */
+} lunik_acpi_slots_ops;
+
+/* "gpe": latches a general-purpose event (0..31) and raises SCI if it is enabled. */
+typedef struct lunik_gpe_ops {
+    void (*raise)(lunik_object *o, unsigned gpe);
+} lunik_gpe_ops;
+
+/* "power-button" */
+typedef struct lunik_power_button_ops {
+    int (*press)(lunik_object *o, lunik_error *err);
+} lunik_power_button_ops;
+
+/* "acpi-pm": the fixed hardware that the FADT describes. Addresses are I/O ports. */
+typedef struct lunik_acpi_pm {
+    uint16_t sci, smi_cmd;
+    uint8_t acpi_enable, acpi_disable;
+    uint16_t pm1_evt, pm1_cnt, pm_tmr, gpe0; /* 4, 2, 4 and gpe0_len bytes */
+    uint8_t gpe0_len;
+    uint16_t reset_port; /* 0 = none */
+    uint8_t reset_value;
+} lunik_acpi_pm;
+typedef struct lunik_acpi_pm_ops {
+    void (*get)(lunik_object *o, lunik_acpi_pm *out);
+} lunik_acpi_pm_ops;
+
+/* "acpi": a device's own part of the ACPI namespace: the name of an ASL part (acpi/<part>.asl) and
+ * the numbers to patch into it. */
+#define LUNIK_ACPI_VALUES 16
+typedef struct lunik_acpi_node {
+    const char *part;
+    size_t count;
+    struct {
+        const char *name; /* four characters, a Name() object in the part */
+        uint64_t value;
+    } values[LUNIK_ACPI_VALUES];
+} lunik_acpi_node;
+typedef struct lunik_acpi_ops {
+    void (*describe)(lunik_object *o, lunik_acpi_node *out);
+} lunik_acpi_ops;
+
+/* "chardev": a byte stream to the world outside. */
+typedef struct lunik_chardev_front {
+    void *opaque;
+    size_t (*can_receive)(void *opaque); /* bytes that receive would take now */
+    void (*receive)(void *opaque, const uint8_t *data, size_t size);
+    void (*writable)(void *opaque); /* after a short write: there is room again */
+} lunik_chardev_front;
+typedef struct lunik_chardev_ops {
+    /* One front end at a time; it outlives the attachment. front NULL detaches. */
+    int (*attach)(lunik_object *o, const lunik_chardev_front *front, lunik_error *err);
+    /* Takes at most size bytes, never blocks; returns how many it took. */
+    size_t (*write)(lunik_object *o, const uint8_t *data, size_t size);
+    /* The front end can receive again. */
+    void (*accept_input)(lunik_object *o);
+} lunik_chardev_ops;
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

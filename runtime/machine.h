@@ -1,0 +1,92 @@
+/* machine.h: the runtime's own view of runtimes and machines; not for devices or bindings. */
+#ifndef RUNTIME_MACHINE_H
+#define RUNTIME_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lock.h"
+#include "lunik_device.h"
+
+struct memory_core;
+struct object_table;
+struct boot_state;
+struct vcpu_group;
+struct kvm_vm;
+struct machine_clock;
+struct gsi_lines;
+
+struct machine_data {
+    const char *key;
+    void *data;
+    void (*release)(void *);
+    struct machine_data *next;
+};
+
+struct lunik_machine {
+    lunik_runtime *rt;
+    lunik_machine *next; /* in rt->machines */
+    char *name;
+    lunik_machine_config config; /* deep copy */
+    _Atomic unsigned refs;
+    _Atomic int state; /* lunik_run_state */
+    int exit_code;
+
+    struct kvm_vm *kvm;           /* kvm.h; NULL with accel none */
+    struct vcpu_group *vcpus;     /* vcpu.h; NULL with accel none */
+    struct gsi_lines *gsi;        /* irq.c */
+    struct machine_clock *clock;  /* clock.c */
+    struct memory_core *memory;   /* memory/memory.h */
+    struct object_table *objects; /* object.h */
+    struct boot_state *boot;      /* boot/boot.h */
+    lunik_space *memory_space, *io_space;
+    struct machine_data *data;
+
+    lunik_event_fn *event_fn;
+    void *event_opaque;
+    lunik_exit_fn *exit_fn;
+    void *exit_opaque;
+
+    lunik_task work;         /* what vCPU threads ask the loop thread to do */
+    _Atomic unsigned wanted; /* MACHINE_WANT_* */
+    bool resetting;
+};
+
+enum { MACHINE_WANT_RESET = 1, MACHINE_WANT_STOP = 2, MACHINE_WANT_PAUSE = 4 };
+
+/* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
+ * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
+int memory_init(lunik_machine *m, lunik_error *err);
+void memory_fini(lunik_machine *m);
+
+/* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
+ * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
+ * 1..8 bytes for MMIO, 1, 2 or 4 for ports. */
+lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
+                               bool write);
+
+/* runtime/object.c */
+int objects_init(lunik_machine *m, lunik_error *err);
+void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */
+void objects_reset(lunik_machine *m);
+void objects_run_state(lunik_machine *m, bool running);
+
+/* runtime/boot: boot images and what they do to memory and the first vCPU at reset. */
+int boot_init(lunik_machine *m, lunik_error *err);
+void boot_fini(lunik_machine *m);
+int boot_reset(lunik_machine *m, lunik_error *err);
+
+/* runtime/clock.c, irq.c, event.c */
+int clock_init(lunik_machine *m, lunik_error *err);
+void clock_fini(lunik_machine *m);
+void clock_run_state(lunik_machine *m, bool running);
+int gsi_init(lunik_machine *m, lunik_error *err);
+void gsi_fini(lunik_machine *m);
+
+/* A registered type with its ancestors resolved is found through the runtime. */
+struct type_table;
+struct type_table *runtime_types(const lunik_runtime *rt);
+int types_init(struct type_table **out, const lunik_type *const *types, lunik_error *err);
+void types_fini(struct type_table *t);
+
+#endif

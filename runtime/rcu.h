@@ -1,0 +1,46 @@
+/*
+ * rcu.h: deferred reclamation (liburcu, QSBR flavour).
+ *
+ * A vCPU thread is a reader whenever it is outside KVM_RUN and not blocked; a thread that takes
+ * the machine lock is a reader while it holds it. Flat views and what they point to are published
+ * with atomic stores and freed with rcu_defer() once every reader has gone quiescent. Nobody ever
+ * waits for a grace period with the machine lock held.
+ */
+#ifndef RUNTIME_RCU_H
+#define RUNTIME_RCU_H
+
+#define URCU_INLINE_SMALL_FUNCTIONS
+#include <urcu-qsbr.h>
+
+#ifdef __SANITIZE_THREAD__
+#define RUNTIME_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RUNTIME_TSAN 1
+#endif
+#endif
+
+/* Tells ThreadSanitizer about the order a grace period gives, which it can't see. */
+#ifdef RUNTIME_TSAN
+extern char rcu_tsan_token;
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#define rcu_note_reader_done() __tsan_release(&rcu_tsan_token)
+#define rcu_note_reclaim()     __tsan_acquire(&rcu_tsan_token)
+#else
+#define rcu_note_reader_done() ((void)0)
+#define rcu_note_reclaim()     ((void)0)
+#endif
+
+/* The calling thread starts or stops being a reader. Nestable: only the outermost counts. */
+void rcu_online(void);
+void rcu_offline(void);
+/* Unregisters a thread that has been a reader and is about to end. */
+void rcu_thread_done(void);
+
+/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. */
+void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
+/* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
+void rcu_drain(void);
+
+#endif
