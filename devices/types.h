@@ -1,0 +1,37 @@
+/* types.h: the type of every device file, for builtin.c; each file defines the one it is named for. */
+#ifndef DEVICES_TYPES_H
+#define DEVICES_TYPES_H
+
+#include "lunik_device.h"
+
+/* X(symbol): a parent stands before its children. */
+#define DEVICE_TYPE_MAP(X)                                                                         \
+    X(memory_backend_type)                                                                         \
+    X(memory_backend_ram_type)                                                                     \
+    X(memory_backend_file_type)                                                                    \
+    X(memory_backend_memfd_type)                                                                   \
+    X(chardev_stdio_type)                                                                          \
+    X(chardev_file_type)                                                                           \
+    X(chardev_pty_type)                                                                            \
+    X(chardev_socket_type)                                                                         \
+    X(chardev_buffer_type)                                                                         \
+    X(chardev_null_type)                                                                           \
+    X(i440fx_type)                                                                                 \
+    X(piix3_type)                                                                                  \
+    X(piix4_pm_type)                                                                               \
+    X(port92_type)                                                                                 \
+    X(mc146818_type)                                                                               \
+    X(i8042_type)                                                                                  \
+    X(serial16550_type)                                                                            \
+    X(debugcon_type)                                                                               \
+    X(debug_exit_type)                                                                             \
+    X(post_code_type)                                                                              \
+    X(device_memory_type)                                                                          \
+    X(memory_hotplug_type)                                                                         \
+    X(pc_dimm_type)
+
+#define DEVICE_TYPE_DECLARE(symbol) extern const lunik_type symbol;
+DEVICE_TYPE_MAP(DEVICE_TYPE_DECLARE)
+#undef DEVICE_TYPE_DECLARE
+
+#endif
