@@ -10,11 +10,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct lock_waiter;
 
 struct lock {
-    _Atomic int state; /* 0 free, 1 held, 2 held with waiters */
+    _Atomic int state; /* bits: held, somebody waits */
     pthread_mutex_t queue_mutex;
     struct lock_waiter *head, **tail;
     _Atomic unsigned waiters;
@@ -22,7 +23,10 @@ struct lock {
 
 void lock_init(struct lock *l);
 void lock_destroy(struct lock *l);
+bool lock_try(struct lock *l); /* never waits */
 void lock_take(struct lock *l);
 void lock_release(struct lock *l);
+/* Hands the lock to those who wait now and takes it back after them. */
+void lock_yield(struct lock *l);
 
 #endif

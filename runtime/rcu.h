@@ -35,6 +35,9 @@ void __tsan_release(void *);
 /* The calling thread starts or stops being a reader. Nestable: only the outermost counts. */
 void rcu_online(void);
 void rcu_offline(void);
+/* The calling thread declares that it holds no reference to anything published, unless it is inside
+ * a nested read section. For entry points of long-lived lock holders. */
+void rcu_checkpoint(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 

@@ -1,0 +1,105 @@
+/* error.c: filling in struct lunik_error. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lunik.h"
+
+static void set_message(lunik_error *err, int code, int sys, const char *format, va_list args)
+{
+    if (!err)
+        return;
+    err->code = code;
+    err->sys = sys;
+    vsnprintf(err->message, sizeof(err->message), format, args);
+}
+
+int lunik_fail(lunik_error *err, int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    set_message(err, code, 0, format, args);
+    va_end(args);
+    return code;
+}
+
+static int code_of_errno(int sys)
+{
+    switch (sys) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+        return LUNIK_E_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return LUNIK_E_DENIED;
+    case ENOMEM:
+        return LUNIK_E_NO_MEMORY;
+    case ENOSPC:
+    case EMFILE:
+    case ENFILE:
+    case EDQUOT:
+        return LUNIK_E_NO_SPACE;
+    case EEXIST:
+        return LUNIK_E_EXISTS;
+    case EBUSY:
+    case EADDRINUSE:
+        return LUNIK_E_BUSY;
+    case ENOTSUP:
+    case ENOSYS:
+        return LUNIK_E_UNSUPPORTED;
+    default:
+        return LUNIK_E_IO;
+    }
+}
+
+int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
+{
+    int code = code_of_errno(sys);
+    va_list args;
+
+    va_start(args, format);
+    set_message(err, code, sys, format, args);
+    va_end(args);
+    if (err) {
+        char text[128];
+        size_t used = strlen(err->message);
+
+        /* The GNU strerror_r: returns the text, which need not be in the buffer. */
+        snprintf(err->message + used, sizeof(err->message) - used, ": %s",
+                 strerror_r(sys, text, sizeof(text)));
+    }
+    return code;
+}
+
+int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
+{
+    char prefixed[sizeof(((lunik_error *)0)->message)];
+    va_list args;
+    size_t used;
+
+    if (!err)
+        return code;
+    va_start(args, format);
+    vsnprintf(prefixed, sizeof(prefixed), format, args);
+    va_end(args);
+    used = strlen(prefixed);
+    snprintf(prefixed + used, sizeof(prefixed) - used, ": %s", err->message);
+    memcpy(err->message, prefixed, sizeof(prefixed));
+    return err->code;
+}
+
+const char *lunik_error_name(int code)
+{
+    switch (code) {
+#define ERROR_CASE(name, value, lua, text)                                                         \
+    case LUNIK_E_##name:                                                                           \
+        return lua;
+        LUNIK_ERROR_MAP(ERROR_CASE)
+#undef ERROR_CASE
+    default:
+        return "unknown";
+    }
+}

@@ -1,0 +1,131 @@
+/*
+ * event.c: the queue of events from any thread to the loop thread.
+ *
+ * A push is one compare-and-exchange; the push that finds the queue empty wakes the loop. The
+ * consumer takes the whole chain and turns it round, so order is that of emission.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime.h"
+
+struct event_node {
+    struct event_node *next;
+    lunik_event event;
+    char text[]; /* the strings of its fields */
+};
+
+static size_t text_size(const lunik_field *fields, size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].value.kind == LUNIK_STRING)
+            size += strlen(fields[i].value.string) + 1;
+    return size;
+}
+
+static void copy_fields(struct event_node *node, const lunik_field *fields, size_t count)
+{
+    char *text = node->text;
+
+    node->event.count = count;
+    for (size_t i = 0; i < count; i++) {
+        node->event.fields[i] = fields[i];
+        if (fields[i].value.kind != LUNIK_STRING)
+            continue;
+        node->event.fields[i].value.string = text;
+        text = stpcpy(text, fields[i].value.string) + 1;
+    }
+}
+
+static void push(lunik_runtime *rt, struct event_node *node)
+{
+    struct event_node *head = atomic_load_explicit(&rt->events, memory_order_relaxed);
+
+    do {
+        node->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&rt->events, &head, node, memory_order_release,
+                                                    memory_order_relaxed));
+    if (!head)
+        runtime_wake(rt);
+}
+
+void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fields, size_t count)
+{
+    struct event_node *node;
+    lunik_vcpu *vcpu = lunik_vcpu_current();
+    struct timespec t;
+
+    if (count > LUNIK_EVENT_FIELDS)
+        count = LUNIK_EVENT_FIELDS;
+    node = malloc(sizeof(*node) + text_size(fields, count));
+    if (!node)
+        return; /* nothing an emitter could do about it */
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    node->event.name = name;
+    node->event.machine = m;
+    node->event.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    node->event.vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1;
+    copy_fields(node, fields, count);
+    lunik_machine_ref(m);
+    push(m->rt, node);
+}
+
+/* Takes everything queued, oldest first. */
+static struct event_node *take_all(lunik_runtime *rt)
+{
+    struct event_node *node = atomic_exchange_explicit(&rt->events, NULL, memory_order_acquire);
+    struct event_node *oldest = NULL;
+
+    while (node) {
+        struct event_node *next = node->next;
+
+        node->next = oldest;
+        oldest = node;
+        node = next;
+    }
+    return oldest;
+}
+
+static void drop(struct event_node *node)
+{
+    lunik_machine_unref(node->event.machine);
+    free(node);
+}
+
+void lunik_deliver_events(lunik_runtime *rt)
+{
+    struct event_node *node;
+
+    /* A callback may deliver again (it waits for something): what is queued must be visible to
+     * that inner call, so the remainder stays in rt->delivering. */
+    for (;;) {
+        if (!rt->delivering)
+            rt->delivering = take_all(rt);
+        node = rt->delivering;
+        if (!node)
+            return;
+        rt->delivering = node->next;
+        if (node->event.machine->event_fn)
+            node->event.machine->event_fn(node->event.machine->event_opaque, &node->event);
+        drop(node);
+    }
+}
+
+void events_discard(lunik_runtime *rt)
+{
+    struct event_node *node;
+
+    while ((node = rt->delivering ? rt->delivering : take_all(rt))) {
+        rt->delivering = node->next;
+        drop(node);
+    }
+}
+
+void lunik_machine_set_event_cb(lunik_machine *m, lunik_event_fn *fn, void *opaque)
+{
+    m->event_fn = fn;
+    m->event_opaque = opaque;
+}

@@ -1,0 +1,289 @@
+/*
+ * loop.c: the runtime, its libuv loop and the machine lock around it.
+ *
+ * libuv is only ever entered with the machine lock held: lunik_run() lets uv_run() handle what is
+ * ready (UV_RUN_NOWAIT), releases the lock, waits on the backend fd itself, and takes the lock
+ * again. So a vCPU thread that holds the lock may start and stop handles too; it wakes the loop
+ * when it lets go of the lock, for libuv to notice the new handles.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "rcu.h"
+#include "runtime.h"
+
+/* ---- lock ----------------------------------------------------------------------------------- */
+
+static void note_taken(lunik_runtime *rt)
+{
+    atomic_store_explicit(&rt->owner, pthread_self(), memory_order_relaxed);
+    rcu_online();
+}
+
+void lunik_lock(lunik_runtime *rt)
+{
+    if (!lock_try(&rt->lock)) {
+        /* Its holder may be waiting in a loop we don't know: make our fd readable there. */
+        if (!lunik_on_loop_thread(rt))
+            uv_async_send(&rt->wake);
+        lock_take(&rt->lock);
+    }
+    note_taken(rt);
+}
+
+void lunik_unlock(lunik_runtime *rt)
+{
+    bool wake = rt->touched && !lunik_on_loop_thread(rt);
+
+    if (wake)
+        rt->touched = false;
+    rcu_offline();
+    atomic_store_explicit(&rt->owner, 0, memory_order_relaxed);
+    lock_release(&rt->lock);
+    if (wake)
+        uv_async_send(&rt->wake);
+}
+
+bool lunik_locked(const lunik_runtime *rt)
+{
+    return atomic_load_explicit(&rt->owner, memory_order_relaxed) == pthread_self();
+}
+
+bool lunik_on_loop_thread(const lunik_runtime *rt)
+{
+    return rt->loop_thread == pthread_self();
+}
+
+uv_loop_t *lunik_loop(lunik_runtime *rt)
+{
+    if (!lunik_on_loop_thread(rt))
+        rt->touched = true;
+    return &rt->loop;
+}
+
+void runtime_wake(lunik_runtime *rt)
+{
+    uv_async_send(&rt->wake);
+}
+
+/* ---- deferred tasks ------------------------------------------------------------------------- */
+
+void lunik_defer(lunik_runtime *rt, lunik_task *task)
+{
+    bool first = false;
+
+    pthread_mutex_lock(&rt->task_mutex);
+    if (!task->pending) {
+        task->pending = 1;
+        task->next = NULL;
+        first = !rt->task_head;
+        *rt->task_tail = task;
+        rt->task_tail = &task->next;
+    }
+    pthread_mutex_unlock(&rt->task_mutex);
+    if (first)
+        runtime_wake(rt);
+}
+
+void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task)
+{
+    lunik_task **link;
+
+    pthread_mutex_lock(&rt->task_mutex);
+    for (link = &rt->task_head; *link; link = &(*link)->next) {
+        if (*link != task)
+            continue;
+        *link = task->next;
+        if (!*link)
+            rt->task_tail = link;
+        task->pending = 0;
+        break;
+    }
+    pthread_mutex_unlock(&rt->task_mutex);
+}
+
+static lunik_task *pop_task(lunik_runtime *rt)
+{
+    lunik_task *task;
+
+    pthread_mutex_lock(&rt->task_mutex);
+    task = rt->task_head;
+    if (task) {
+        rt->task_head = task->next;
+        if (!rt->task_head)
+            rt->task_tail = &rt->task_head;
+        task->pending = 0;
+    }
+    pthread_mutex_unlock(&rt->task_mutex);
+    return task;
+}
+
+void tasks_run(lunik_runtime *rt)
+{
+    lunik_task *task;
+
+    while ((task = pop_task(rt)))
+        task->fn(task);
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+static void on_wake(uv_async_t *wake)
+{
+    tasks_run(lunik_container_of(wake, lunik_runtime, wake));
+}
+
+/* Handles what is ready; the lock is held throughout. */
+static void handle_ready(lunik_runtime *rt)
+{
+    rt->depth++;
+    uv_run(&rt->loop, UV_RUN_NOWAIT);
+    tasks_run(rt);
+    lunik_deliver_events(rt);
+    rt->depth--;
+}
+
+/* Something besides our own wake handle that may still happen. */
+static bool more_to_come(const lunik_runtime *rt)
+{
+    return machines_running(rt) || rt->loop.active_handles > 1 || rt->loop.active_reqs.count > 0;
+}
+
+static void wait_ready(lunik_runtime *rt, int timeout_ms)
+{
+    struct pollfd fd = {.fd = uv_backend_fd(&rt->loop), .events = POLLIN};
+    int timeout = lunik_backend_timeout(rt);
+
+    if (timeout_ms >= 0 && (timeout < 0 || timeout > timeout_ms))
+        timeout = timeout_ms;
+    lunik_unlock(rt);
+    poll(&fd, 1, timeout); /* a signal ends it early, which is as good as an event */
+    lunik_lock(rt);
+}
+
+bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
+{
+    handle_ready(rt);
+    if (timeout_ms != 0 && !atomic_load(&rt->stop)) {
+        wait_ready(rt, timeout_ms);
+        handle_ready(rt);
+    }
+    return more_to_come(rt);
+}
+
+bool lunik_run(lunik_runtime *rt, lunik_run_mode mode)
+{
+    bool more;
+
+    switch (mode) {
+    case LUNIK_RUN_NOWAIT:
+        more = lunik_run_timeout(rt, 0);
+        break;
+    case LUNIK_RUN_ONCE:
+        more = lunik_run_timeout(rt, -1);
+        break;
+    default:
+        handle_ready(rt);
+        while ((more = more_to_come(rt)) && !atomic_load(&rt->stop)) {
+            wait_ready(rt, -1);
+            handle_ready(rt);
+        }
+    }
+    atomic_store(&rt->stop, false);
+    return more;
+}
+
+void lunik_stop(lunik_runtime *rt)
+{
+    atomic_store(&rt->stop, true);
+    runtime_wake(rt);
+}
+
+int lunik_backend_fd(const lunik_runtime *rt)
+{
+    return uv_backend_fd(&rt->loop);
+}
+
+int lunik_backend_timeout(const lunik_runtime *rt)
+{
+    return uv_backend_timeout(&rt->loop);
+}
+
+bool lunik_pump(lunik_runtime *rt)
+{
+    handle_ready(rt);
+    rcu_offline();
+    lock_yield(&rt->lock);
+    note_taken(rt);
+    return more_to_come(rt);
+}
+
+bool lunik_running(const lunik_runtime *rt)
+{
+    return rt->depth > 0;
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
+{
+    lunik_runtime *rt = calloc(1, sizeof(*rt));
+    int rc;
+
+    if (!rt)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "runtime: out of memory");
+    rt->task_tail = &rt->task_head;
+    rt->loop_thread = pthread_self();
+    lock_init(&rt->lock);
+    pthread_mutex_init(&rt->task_mutex, NULL);
+    rc = types_init(&rt->types, types, err);
+    if (rc)
+        goto fail_types;
+    rc = uv_loop_init(&rt->loop);
+    if (rc) {
+        rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
+        goto fail_loop;
+    }
+    rc = uv_async_init(&rt->loop, &rt->wake, on_wake);
+    if (rc) {
+        rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
+        goto fail_async;
+    }
+    lunik_lock(rt);
+    *out = rt;
+    return 0;
+fail_async:
+    uv_loop_close(&rt->loop);
+fail_loop:
+    types_fini(rt->types);
+fail_types:
+    pthread_mutex_destroy(&rt->task_mutex);
+    lock_destroy(&rt->lock);
+    free(rt);
+    return rc;
+}
+
+void lunik_runtime_free(lunik_runtime *rt)
+{
+    while (rt->machines)
+        lunik_machine_close(rt->machines);
+    tasks_run(rt);
+    events_discard(rt);
+    uv_close((uv_handle_t *)&rt->wake, NULL);
+    /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
+    while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
+        ;
+    lunik_unlock(rt);
+    rcu_drain();
+    uv_loop_close(&rt->loop);
+    types_fini(rt->types);
+    pthread_mutex_destroy(&rt->task_mutex);
+    lock_destroy(&rt->lock);
+    free(rt);
+}
+
+struct type_table *runtime_types(const lunik_runtime *rt)
+{
+    return rt->types;
+}

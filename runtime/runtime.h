@@ -1,0 +1,39 @@
+/* runtime.h: struct lunik_runtime, for the files that make it up. */
+#ifndef RUNTIME_RUNTIME_H
+#define RUNTIME_RUNTIME_H
+
+#include "machine.h"
+
+struct event_node;
+
+struct lunik_runtime {
+    uv_loop_t loop;
+    uv_async_t wake; /* the one handle of ours that keeps the loop alive */
+    struct lock lock;
+    _Atomic(pthread_t) owner; /* who holds the lock, 0 if nobody */
+    pthread_t loop_thread;
+    unsigned depth;             /* lunik_run() or lunik_pump() frames on the loop thread */
+    bool touched;               /* a vCPU thread changed handles: wake the loop at unlock */
+    _Atomic bool stop;          /* lunik_stop() was called */
+    lunik_machine *machines;    /* newest first */
+    struct type_table *types;
+
+    pthread_mutex_t task_mutex; /* guards the two below */
+    lunik_task *task_head, **task_tail;
+
+    _Atomic(struct event_node *) events; /* newest first */
+    struct event_node *delivering;       /* oldest first; being handed to callbacks */
+};
+
+void runtime_wake(lunik_runtime *rt); /* any thread */
+
+/* event.c: frees what is queued. Lock held. */
+void events_discard(lunik_runtime *rt);
+
+/* loop.c */
+void tasks_run(lunik_runtime *rt);
+
+/* machine.c */
+bool machines_running(const lunik_runtime *rt);
+
+#endif
