@@ -1,35 +1,282 @@
-# Lunik: build, test, install. `make help` lists the targets.
-CC      ?= gcc
-BUILD   ?= build
-CFLAGS  ?= -O2 -g
-LUA     ?= lua5.4
-PKGS     = lua5.4 libuv liburcu-qsbr libedit libseccomp
+# Lunik: build, test, install. `make help` lists the targets and variables.
 
-WARN     = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
-CSTD     = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
-INC      = -Iruntime $(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr)
-LIB_SRC  = $(wildcard runtime/*.c runtime/memory/*.c runtime/listeners/*.c runtime/boot/*.c devices/*.c acpi/*.c)
-BIND_SRC = $(filter-out bindings/main.c,$(wildcard bindings/*.c))
+CC       ?= gcc
+CFLAGS   ?= -O2 -g
+PREFIX   ?= /usr/local
+SANITIZE ?=
+# The linters' names, so that a newer one can be chosen.
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY   ?= clang-tidy
+
+empty :=
+space := $(empty) $(empty)
+comma := ,
+
+# Each combination of sanitizers has a build folder of its own: build/asan for
+# address,undefined, build/tsan for thread.
+SANITIZE_DIR_address,undefined = build/asan
+SANITIZE_DIR_thread            = build/tsan
+BUILD ?= $(if $(SANITIZE),$(or $(SANITIZE_DIR_$(SANITIZE)),build/$(subst $(comma),-,$(SANITIZE))),build)
+
+VERSION := $(shell sed -n 's/^\#define LUNIK_VERSION "\(.*\)"/\1/p' runtime/lunik.h)
+SONAME   = liblunik.so.0
+
+# ---- packages -----------------------------------------------------------------------------------
+# Debian package, how to see that it is there, group, where it is used.
+
+define PACKAGES
+pkg-config    command:pkg-config     build  the Makefile: compiler and linker flags
+lua5.4        command:lua5.4         build  the build of boards and tables, every script
+liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lunik command
+libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
+liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
+libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
+libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
+acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
+lua-busted    command:busted         test   spec/: the Lua specs
+lua-luv       lua:luv                test   spec/: specs that share a loop with luv
+seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+clang         command:clang          lint   CC=clang
+clang-format  command:clang-format   lint   make format, make lint
+clang-tidy    command:clang-tidy     lint   make lint
+lua-check     command:luacheck       lint   make lint
+shellcheck    command:shellcheck     lint   make lint
+linux-source-6.1 file:/usr/src/linux-source-6.1.tar.xz  kernel  make guest-linux: the sources
+flex          command:flex           kernel make guest-linux: Kconfig
+bison         command:bison          kernel make guest-linux: Kconfig
+bc            command:bc             kernel make guest-linux: timeconst.h
+libelf-dev    header:libelf.h        kernel make guest-linux: objtool
+libssl-dev    header:openssl/ssl.h   kernel make guest-linux: certificates
+xz-utils      command:xz             kernel make guest-linux: unpacks the sources
+endef
+export PACKAGES
+
+# Looks for each package of $$GROUPS, then installs what is missing ($$ACTION install) or lists it.
+define DEPS
+have() { case $$1 in
+    command:*) command -v "$${1#*:}" ;;
+    pkg:*) pkg-config --exists "$${1#*:}" ;;
+    header:*) echo "#include <$${1#*:}>" | $${CC:-cc} -E - ;;
+    lua:*) lua5.4 -e "require '$${1#*:}'" ;;
+    file:*) test -e "$${1#*:}" ;;
+    esac; } >/dev/null 2>&1
+missing= list=
+while read -r package probe group use; do
+    case " $$GROUPS " in *" $$group "*) have "$$probe" </dev/null && continue ;; *) continue ;; esac
+    missing="$$missing $$package" list="$$list$$(printf '\n  %-18s %s' "$$package" "$$use")"
+done <<END
+$$PACKAGES
+END
+[ "$$missing" ] || exit 0
+sudo= ; [ "$$(id -u)" = 0 ] || sudo=$$(command -v sudo || echo none)
+if [ "$$ACTION" != install ] || [ "$$sudo" = none ] || ! command -v apt-get >/dev/null; then
+    echo "Missing packages (Debian names) and where they are used:$$list" >&2
+    echo "'make deps' installs them where there is apt and root or sudo." >&2
+    exit 1
+fi
+apt() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -y -q "$$@"; }
+echo "Installing:$$missing"
+apt install --no-install-recommends $$missing >/dev/null 2>&1 ||
+    { apt update && apt install --no-install-recommends $$missing; }
+endef
+export DEPS
+
+# ---- sources and flags --------------------------------------------------------------------------
+
+LIB_SRC  = $(wildcard runtime/*.c runtime/*/*.c devices/*.c acpi/*.c)
+# The lunik command alone knows about terminals; the Lua module does not link libedit.
+MAIN_SRC = $(wildcard bindings/main.c bindings/lineedit.c)
+BIND_SRC = $(filter-out $(MAIN_SRC),$(wildcard bindings/*.c))
+TEST_SRC = $(wildcard spec/c/test_*.c)
+
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 BIND_OBJ = $(BIND_SRC:%.c=$(BUILD)/obj/%.o)
-MAIN_OBJ = $(BUILD)/obj/bindings/main.o
-LIBS     = $(shell pkg-config --libs libuv liburcu-qsbr) -lnuma -pthread
+MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
+TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
+EMBED    = $(BUILD)/examples/embed
 
-all: $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik
+# pkg-config may be one of the things that are missing, so it is asked when the first recipe needs
+# it, and only once.
+once = $(eval $(1) := $(2))$($(1))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lnuma -pthread)
+LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4))
 
-$(BUILD)/obj/%.o: %.c
+WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
+INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
+ifneq ($(SANITIZE),)
+SAN   = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+ifneq ($(findstring thread,$(SANITIZE)),)
+SAN  += $(if $(findstring clang,$(CC)),,-Wno-tsan)
+endif
+endif
+COMPILE = $(CC) $(CSTD) $(WARN) $(CFLAGS) $(SAN) $(INC)
+LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
+
+# ---- the build ----------------------------------------------------------------------------------
+
+PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts
+
+.DEFAULT_GOAL = all
+.DELETE_ON_ERROR:
+
+all: check-deps ## build the library, the Lua module, the command and the small guest
+	@+$(MAKE) --no-print-directory products
+
+products: $(PRODUCTS) guests
+
+# AML from acpi/*.asl; the guests of spec/guests/.
+guests:
+-include acpi/acpi.mk
+-include spec/guests/guests.mk
+
+# Objects are built again when compiler or flags change.
+$(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(WARN) $(CFLAGS) $(INC) -c -o $@ $<
+	@echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' | cmp -s - $@ || \
+	    echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' > $@
 
-$(BUILD)/liblunik.so: $(LIB_OBJ)
-	$(CC) -shared $(CFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
 
+$(BUILD)/$(SONAME): $(LIB_OBJ) runtime/lunik.map
+	$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/lunik.map \
+	    $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
+
+$(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
+	ln -sf $(SONAME) $@
+
+# The run paths serve the build folder and an installation alike.
 $(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
 	@mkdir -p $(@D)
-	$(CC) -shared $(CFLAGS) -o $@ $(BIND_OBJ) -L$(BUILD) -llunik -Wl,-rpath,'$$ORIGIN/../..' $(LIBS)
+	$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
+	    -L$(BUILD) -llunik $(LIB_LIBS)
 
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
-	$(CC) $(CFLAGS) -rdynamic -o $@ $(MAIN_OBJ) $(BIND_OBJ) -L$(BUILD) -llunik -Wl,-rpath,'$$ORIGIN' $(LIBS) $(shell pkg-config --libs lua5.4) -ledit
+	$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
+	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS) -ledit
 
--include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d)
-.PHONY: all
+$(BUILD)/scripts:
+	@mkdir -p $(@D)
+	ln -sfn $(CURDIR)/scripts $@
+
+# A C unit test is linked with the library's objects, so that it reaches internal functions.
+$(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIB_LIBS)
+
+# A C program that embeds the library, built as its user would.
+$(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
+	    -Wl,-rpath,$(abspath $(BUILD)) -luv
+
+-include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+
+# ---- packages to install ------------------------------------------------------------------------
+
+run-deps = @GROUPS="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
+
+deps: ## install the Debian packages that are missing (GROUPS="build test lint kernel")
+	$(call run-deps,$(or $(GROUPS),build test),install)
+
+check-deps: ## say which packages are missing, and where they are used
+	$(call run-deps,$(or $(GROUPS),build),check)
+
+# ---- run ----------------------------------------------------------------------------------------
+
+# Absolute, so that tests may run from anywhere.
+RUN_ENV = LUNIK_BUILD="$(abspath $(BUILD))" \
+    LUA_PATH="$(CURDIR)/scripts/?.lua;$(CURDIR)/scripts/?/init.lua;$(CURDIR)/?.lua;;" \
+    LUA_CPATH="$(abspath $(BUILD))/lua/?.so;;"
+# Sanitizers live in the lunik command, so it is the interpreter there.
+INTERPRETER = $(if $(SAN),$(BUILD)/lunik,lua5.4)
+SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_stacktrace=1" \
+    TSAN_OPTIONS="second_deadlock_stack=1" 
+
+demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives it back
+	@+$(MAKE) --no-print-directory -s products
+	@$(BUILD)/lunik scripts/examples/demo.lua
+
+test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xml)
+	@+$(MAKE) --no-print-directory test-products
+	@$(RUN_ENV) $(SAN_ENV) lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" \
+	    $(if $(REPORT),--report="$(REPORT)") $(SPEC)
+
+test-products: products $(TESTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
+
+ifneq ($(wildcard bench/*.lua),)
+bench: deps ## run the benchmarks
+	@+$(MAKE) --no-print-directory products
+	@for b in bench/*.lua; do $(RUN_ENV) $(BUILD)/lunik $$b || exit 1; done
+.PHONY: bench
+endif
+
+# ---- install ------------------------------------------------------------------------------------
+
+LUA_SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
+LUA_LIB   = $(DESTDIR)$(PREFIX)/lib/lua/5.4
+
+install: all ## install below PREFIX (DESTDIR is put in front)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(LUA_LIB)/lunik $(LUA_SHARE)/lunik/boards
+	install -m 755 $(BUILD)/lunik $(DESTDIR)$(PREFIX)/bin/lunik
+	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/liblunik.so
+	install -m 644 runtime/lunik.h runtime/lunik_device.h $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(BUILD)/lua/lunik/core.so $(LUA_LIB)/lunik/core.so
+	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
+	install -m 644 scripts/boards/*.lua $(LUA_SHARE)/lunik/boards
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' runtime/lunik.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/lunik $(DESTDIR)$(PREFIX)/lib/liblunik.so \
+	    $(DESTDIR)$(PREFIX)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/include/lunik.h \
+	    $(DESTDIR)$(PREFIX)/include/lunik_device.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
+	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik
+
+# ---- the Linux guest ----------------------------------------------------------------------------
+
+guest-linux: build/guest-linux/vmlinux ## build the Linux kernel that the Linux example boots (five minutes)
+
+build/guest-linux/vmlinux: spec/guests/linux/build.sh spec/guests/linux/linux.config spec/guests/linux/linux.patch
+	$(call run-deps,kernel,install)
+	sh spec/guests/linux/build.sh $@
+
+# ---- housekeeping -------------------------------------------------------------------------------
+
+C_FILES  = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SH_FILES = .ci/run $(wildcard spec/guests/linux/*.sh)
+
+clean: ## remove everything that was built, but for the Linux guest
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name guest-linux \
+	    -exec rm -rf {} +; fi
+	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD))
+
+format: ## lay out the C sources
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+# Runs $(2) if the command $(1) is there.
+lint-with = @if command -v $(1) >/dev/null; then echo '$(1)'; $(2); else echo '$(1): not installed'; fi
+
+lint: check-deps ## clang-format, clang-tidy, luacheck and shellcheck, as far as they are installed
+	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
+	$(call lint-with,luacheck,luacheck -q scripts spec library)
+	$(call lint-with,shellcheck,shellcheck $(SH_FILES))
+	$(call lint-with,$(CLANG_TIDY),printf '%s\n' $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC) | \
+	    xargs -P 2 -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- -std=gnu11 $(INC) 2>/dev/null' _)
+
+help: ## this text
+	@echo 'Targets:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Variables:'
+	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  DESTDIR=folder'
+	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
+
+FORCE:
+.PHONY: all products guests deps check-deps demo test test-products install uninstall \
+        guest-linux clean format lint help FORCE
