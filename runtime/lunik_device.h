@@ -102,6 +102,9 @@ struct lunik_type {
     void *data; /* free for whoever made the type */
 };
 
+/* The properties of a type, inherited ones first, by index; NULL past the last one. */
+const lunik_prop *lunik_type_prop(const lunik_runtime *rt, const lunik_type *type, size_t index);
+
 /* The state struct of an object. */
 void *lunik_state(const lunik_object *o);
 /* The object of a state struct. */
@@ -110,9 +113,13 @@ const lunik_type *lunik_object_type(const lunik_object *o);
 /* The ops of an interface, or NULL. */
 const void *lunik_object_iface(const lunik_object *o, const char *name);
 
+/* Makes `user` one of the users of o, as a link property does: o can't be deleted meanwhile. */
+int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err);
+void lunik_object_unuse(lunik_object *o, lunik_object *user);
+
 /* Declares that `user` is the only user of o until lunik_object_release(); LUNIK_E_BUSY otherwise.
- * Claims keep o from being deleted. Several users share with lunik_object_ref() and link
- * properties instead. */
+ * Claims keep o from being deleted. Several users share with link properties or
+ * lunik_object_use() instead. */
 int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err);
 void lunik_object_release(lunik_object *o, lunik_object *user);
 lunik_object *lunik_object_claimed_by(const lunik_object *o);
@@ -219,6 +226,7 @@ typedef struct lunik_ram_config {
     const char *name;
     uint64_t size;      /* bytes, > 0, a multiple of page_size */
     uint64_t page_size; /* 0 = the host's; alignment of the mapping (2 MiB at least is tried) */
+    uint64_t align;     /* 0 = page_size, 2 MiB if anonymous; what guest addresses should keep */
     int fd;             /* -1 = anonymous; duplicated */
     uint64_t fd_offset;
     bool share;         /* MAP_SHARED */
@@ -233,6 +241,7 @@ void lunik_ram_unref(lunik_ram *ram);
 void *lunik_ram_host(const lunik_ram *ram);
 uint64_t lunik_ram_size(const lunik_ram *ram);
 uint64_t lunik_ram_page_size(const lunik_ram *ram);
+uint64_t lunik_ram_align(const lunik_ram *ram); /* of guest addresses: fewer, larger mappings */
 int lunik_ram_fd(const lunik_ram *ram); /* -1 if anonymous */
 uint64_t lunik_ram_fd_offset(const lunik_ram *ram);
 bool lunik_ram_shared(const lunik_ram *ram);
@@ -518,6 +527,25 @@ typedef struct lunik_chardev_ops {
     /* The front end can receive again. */
     void (*accept_input)(lunik_object *o);
 } lunik_chardev_ops;
+
+/* "chardev-buffer": the program's end of a chardev-buffer. Positions count the bytes that the front
+ * end has written since the object was made. */
+typedef struct lunik_chardev_buffer_ops {
+    /* Copies and consumes the oldest bytes not read yet; returns how many. */
+    size_t (*read)(lunik_object *o, uint8_t *buf, size_t size);
+    /* Copies from position on without consuming; 0 if nothing is kept there. */
+    size_t (*peek)(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
+    /* The position of the oldest byte kept, of the next byte read() returns, and of the end. */
+    uint64_t (*first)(lunik_object *o);
+    uint64_t (*position)(lunik_object *o);
+    uint64_t (*total)(lunik_object *o);
+    /* Queues input for the front end; returns how much was taken (the queue is bounded). */
+    size_t (*write_input)(lunik_object *o, const uint8_t *data, size_t size);
+    /* Input that the front end has not taken yet. */
+    size_t (*input_pending)(lunik_object *o);
+    /* fn is called on the loop thread soon after bytes were written; NULL: nobody. */
+    void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
+} lunik_chardev_buffer_ops;
 
 #pragma GCC visibility pop
 

@@ -1,0 +1,465 @@
+/* object.c: the objects of a machine: creation, deletion, lookup, iteration, life cycle. */
+#define _GNU_SOURCE /* asprintf */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "object.h"
+
+/* ---- references ----------------------------------------------------------------------------- */
+
+void *lunik_state(const lunik_object *o)
+{
+    return (char *)o + OBJECT_STATE_OFFSET;
+}
+
+lunik_object *lunik_state_object(const void *state)
+{
+    return (lunik_object *)((char *)state - OBJECT_STATE_OFFSET);
+}
+
+static void object_free(lunik_object *o)
+{
+    lunik_machine *m = o->machine;
+
+    props_free(o);
+    while (o->uses) {
+        struct object_use *use = o->uses;
+        o->uses = use->next;
+        free(use);
+    }
+    free(o->list_items);
+    free(o->id);
+    free(o->path);
+    free(o);
+    lunik_machine_unref(m);
+}
+
+static void object_reclaim(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    object_free(lunik_container_of(head, lunik_object, rcu));
+}
+
+void lunik_object_ref(lunik_object *o)
+{
+    atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+}
+
+void lunik_object_unref(lunik_object *o)
+{
+    if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
+        rcu_defer(&o->rcu, object_reclaim);
+}
+
+/* ---- names and lookup ----------------------------------------------------------------------- */
+
+const char *object_name(const lunik_object *o)
+{
+    return *o->id ? o->id : o->path;
+}
+
+const char *lunik_object_id(const lunik_object *o)
+{
+    return o->id;
+}
+
+const char *lunik_object_path(const lunik_object *o)
+{
+    return o->path;
+}
+
+const char *lunik_object_type_name(const lunik_object *o)
+{
+    return o->type_name;
+}
+
+lunik_machine *lunik_object_machine(const lunik_object *o)
+{
+    return o->machine;
+}
+
+bool lunik_object_alive(const lunik_object *o)
+{
+    return o->state != OBJECT_DEAD;
+}
+
+const lunik_type *lunik_object_type(const lunik_object *o)
+{
+    return o->type->type;
+}
+
+bool lunik_object_is(const lunik_object *o, const char *type)
+{
+    return type_is(o->type, type);
+}
+
+bool lunik_object_is_device(const lunik_object *o)
+{
+    return o->is_device;
+}
+
+const void *lunik_object_iface(const lunik_object *o, const char *name)
+{
+    return type_iface(o->type, name);
+}
+
+lunik_object *object_lookup(lunik_machine *m, const char *id)
+{
+    if (!m->objects || !*id)
+        return NULL;
+    for (lunik_object *o = m->objects->first; o; o = o->next)
+        if (!strcmp(*id == '/' ? o->path : o->id, id))
+            return o;
+    return NULL;
+}
+
+lunik_object *lunik_object_find(lunik_machine *m, const char *id)
+{
+    lunik_object *o = object_lookup(m, id);
+    return o && o->state == OBJECT_ALIVE ? o : NULL;
+}
+
+/* Serials rather than pointers: the previous object may be gone. */
+lunik_object *object_after(lunik_machine *m, uint64_t serial)
+{
+    lunik_object *o = m->objects ? m->objects->first : NULL;
+
+    while (o && (o->serial <= serial || o->state != OBJECT_ALIVE))
+        o = o->next;
+    return o;
+}
+
+lunik_object *object_before(lunik_machine *m, uint64_t serial)
+{
+    lunik_object *o = m->objects ? m->objects->last : NULL;
+
+    while (o && (o->serial >= serial || o->state != OBJECT_ALIVE))
+        o = o->prev;
+    return o;
+}
+
+lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
+{
+    return object_after(m, previous ? previous->serial : 0);
+}
+
+/* ---- creation ------------------------------------------------------------------------------- */
+
+static bool id_valid(const char *id)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789._-";
+    bool letter = (*id >= 'A' && *id <= 'Z') || (*id >= 'a' && *id <= 'z');
+
+    return letter && id[strspn(id, allowed)] == '\0';
+}
+
+/* Finds the id among the properties; NULL if there is none. */
+static int id_from_props(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
+                         const char **out, lunik_error *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const lunik_value *v = &props[i].value;
+        if (strcmp(props[i].name, "id"))
+            continue;
+        if (*out)
+            return lunik_fail(err, LUNIK_E_EXISTS, "%s: id: is given twice", type);
+        if (v->kind != LUNIK_STRING)
+            return lunik_fail(err, LUNIK_E_INVALID, "%s: id: is not a string", type);
+        if (!id_valid(v->string))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "%s: id: '%s' is not an id (want a letter, then letters, digits, "
+                              "'.', '_' or '-')",
+                              type, v->string);
+        if (object_lookup(m, v->string))
+            return lunik_fail(err, LUNIK_E_EXISTS, "%s: id: '%s' is taken", type, v->string);
+        *out = v->string;
+    }
+    return 0;
+}
+
+static char *make_path(struct object_table *t, bool device, const char *id)
+{
+    char *path;
+    int length;
+
+    if (id)
+        length = asprintf(&path, device ? "/machine/%s" : "/objects/%s", id);
+    else
+        length = asprintf(&path, "/machine/unattached/device[%u]", t->unattached++);
+    return length < 0 ? NULL : path;
+}
+
+static void note_owned_fields(lunik_object *o)
+{
+    for (size_t i = 0; i < o->type->prop_count; i++)
+        if (prop_owns_memory(o->type->props[i]))
+            o->owned[o->owned_count++] = o->type->props[i]->offset;
+}
+
+/* An object with zeroed state, not yet in the table. */
+static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *type, const char *id,
+                                  lunik_error *err)
+{
+    size_t state_size = (type->type->size + 15) / 16 * 16;
+    size_t size = OBJECT_STATE_OFFSET + state_size + type->owned_count * sizeof(size_t);
+    lunik_object *o = aligned_alloc(64, (size + 63) / 64 * 64);
+
+    if (!o)
+        goto fail;
+    memset(o, 0, size);
+    atomic_init(&o->refs, 1);
+    o->machine = m;
+    o->type = type;
+    o->type_name = type->type->name;
+    o->is_device = type->type->flags & LUNIK_TYPE_DEVICE;
+    o->owned = (size_t *)((char *)lunik_state(o) + state_size);
+    note_owned_fields(o);
+    o->id = strdup(id ? id : "");
+    o->path = make_path(m->objects, o->is_device, id);
+    lunik_machine_ref(m);
+    if (o->id && o->path)
+        return o;
+    object_free(o);
+fail:
+    lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", type->type->name);
+    return NULL;
+}
+
+static void table_insert(struct object_table *t, lunik_object *o)
+{
+    o->serial = ++t->serial;
+    o->prev = t->last;
+    if (t->last)
+        t->last->next = o;
+    else
+        t->first = o;
+    t->last = o;
+}
+
+/* Takes o out of the table and drops the table's reference. */
+static void table_remove(lunik_object *o)
+{
+    struct object_table *t = o->machine->objects;
+
+    if (o->state == OBJECT_DEAD)
+        return;
+    *(o->prev ? &o->prev->next : &t->first) = o->next;
+    *(o->next ? &o->next->prev : &t->last) = o->prev;
+    o->prev = o->next = NULL;
+    o->state = OBJECT_DEAD;
+    o->plug = LUNIK_PLUG_EJECTED;
+    plug_forget_handler(o->machine, o);
+    lunik_object_unref(o);
+}
+
+static void object_unrealize(lunik_object *o)
+{
+    if (o->type->unrealize)
+        o->type->unrealize(o);
+    props_release(o);
+}
+
+static int fail_closed(const lunik_machine *m, lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_GONE, "machine '%s' has been closed", lunik_machine_name(m));
+}
+
+/* The lock may be free for a while in here; the machine may even be closed. */
+static int object_realize(lunik_object *o, lunik_error *err)
+{
+    bool hotplug = o->is_device && lunik_machine_state(o->machine) != LUNIK_STATE_CREATED;
+    int rc = 0;
+
+    o->machine->objects->hotplugging += hotplug;
+    if (o->type->realize)
+        rc = o->type->realize(o, err);
+    if (o->machine->objects)
+        o->machine->objects->hotplugging -= hotplug;
+    if (rc)
+        return rc;
+    if (o->state == OBJECT_DEAD) {
+        object_unrealize(o);
+        return fail_closed(o->machine, err);
+    }
+    o->state = OBJECT_ALIVE;
+    if (hotplug && o->type->reset)
+        o->type->reset(o);
+    if (lunik_machine_state(o->machine) == LUNIK_STATE_RUNNING && o->type->run_state)
+        o->type->run_state(o, true);
+    return 0;
+}
+
+static int object_create(lunik_machine *m, const struct type_entry *type, const lunik_field *props,
+                         size_t count, lunik_object **out, lunik_error *err)
+{
+    const char *type_name = type->type->name, *id;
+    lunik_object *o;
+    int rc;
+
+    rc = id_from_props(m, type_name, props, count, &id, err);
+    if (rc)
+        return rc;
+    if (!id && !(type->type->flags & LUNIK_TYPE_DEVICE))
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: id: is missing (want a name)", type_name);
+    o = object_alloc(m, type, id, err);
+    if (!o)
+        return LUNIK_E_NO_MEMORY;
+    table_insert(m->objects, o);
+    lunik_object_ref(o); /* ours, should the machine be closed meanwhile */
+    rc = props_init(o, props, count, err);
+    if (!rc)
+        rc = object_realize(o, err);
+    if (rc) {
+        props_release(o);
+        table_remove(o);
+    } else if (out) {
+        *out = o;
+    }
+    if (!rc && o->is_device)
+        device_emit(o, "device-added", &LUNIK_FIELD_STRING("driver", o->type_name), 1);
+    lunik_object_unref(o);
+    return rc;
+}
+
+/* The type if objects (devices) can be made of it. */
+static const struct type_entry *creatable_type(lunik_machine *m, const char *name, bool device,
+                                               lunik_error *err)
+{
+    const struct type_entry *type = type_lookup(m->rt, name, err);
+
+    if (!type)
+        return NULL;
+    if (type->type->flags & LUNIK_TYPE_ABSTRACT) {
+        lunik_fail(err, LUNIK_E_INVALID, "'%s' is abstract (want a type made from it)", name);
+        return NULL;
+    }
+    if (device != !!(type->type->flags & LUNIK_TYPE_DEVICE)) {
+        lunik_fail(err, LUNIK_E_INVALID,
+                   device ? "'%s' is not a device (use object_add)"
+                          : "'%s' is a device (use device_add)",
+                   name);
+        return NULL;
+    }
+    return type;
+}
+
+int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field *props,
+                     size_t count, lunik_object **out, lunik_error *err)
+{
+    lunik_error local;
+    const struct type_entry *type;
+
+    if (!m->objects)
+        return fail_closed(m, err);
+    err = err ? err : &local;
+    type = creatable_type(m, type_name, false, err);
+    return type ? object_create(m, type, props, count, out, err) : err->code;
+}
+
+int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
+                     lunik_object **out, lunik_error *err)
+{
+    lunik_error local;
+    const struct type_entry *type;
+
+    if (!m->objects)
+        return fail_closed(m, err);
+    err = err ? err : &local;
+    type = creatable_type(m, driver, true, err);
+    if (!type)
+        return err->code;
+    if (lunik_machine_state(m) != LUNIK_STATE_CREATED && !(type->type->flags & LUNIK_TYPE_HOTPLUG))
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "'%s' can not be added to a machine that has been started", driver);
+    return object_create(m, type, props, count, out, err);
+}
+
+/* ---- deletion ------------------------------------------------------------------------------- */
+
+void object_remove(lunik_object *o)
+{
+    o->state = OBJECT_REMOVING;
+    lunik_object_ref(o);
+    object_unrealize(o);
+    table_remove(o);
+    lunik_object_unref(o);
+}
+
+int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    lunik_object *o = lunik_object_find(m, id);
+    int rc;
+
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no object '%s'", id);
+    if (o->is_device)
+        return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
+    rc = object_check_unused(o, err);
+    if (rc)
+        return rc;
+    object_remove(o);
+    return 0;
+}
+
+/* ---- life cycle of the machine -------------------------------------------------------------- */
+
+int objects_init(lunik_machine *m, lunik_error *err)
+{
+    m->objects = calloc(1, sizeof(*m->objects));
+    return m->objects ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "machine: out of memory");
+}
+
+void objects_fini(lunik_machine *m)
+{
+    struct object_table *t = m->objects;
+
+    if (!t)
+        return;
+    while (t->last) {
+        if (t->last->state == OBJECT_ALIVE)
+            object_remove(t->last);
+        else
+            table_remove(t->last); /* whoever is creating or removing it finishes alone */
+    }
+    while (t->handlers) {
+        struct hotplug_entry *entry = t->handlers;
+        t->handlers = entry->next;
+        free(entry->kind);
+        free(entry);
+    }
+    free(t);
+    m->objects = NULL;
+}
+
+void objects_reset(lunik_machine *m)
+{
+    uint64_t serial = 0;
+    lunik_object *o;
+
+    plug_reset(m);
+    while ((o = object_after(m, serial))) {
+        serial = o->serial;
+        lunik_object_ref(o);
+        if (o->type->reset)
+            o->type->reset(o);
+        lunik_object_unref(o);
+    }
+}
+
+/* Devices resume in order of creation and stop in reverse. */
+void objects_run_state(lunik_machine *m, bool running)
+{
+    uint64_t serial = running ? 0 : UINT64_MAX;
+    lunik_object *o;
+
+    while ((o = running ? object_after(m, serial) : object_before(m, serial))) {
+        serial = o->serial;
+        lunik_object_ref(o);
+        if (o->type->run_state)
+            o->type->run_state(o, running);
+        lunik_object_unref(o);
+    }
+}

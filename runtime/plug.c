@@ -1,0 +1,196 @@
+/* plug.c: devices on their way out, and the hotplug handlers of a machine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "object.h"
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count)
+{
+    lunik_field fields[LUNIK_EVENT_FIELDS];
+    size_t n = 0;
+
+    if (*o->id)
+        fields[n++] = LUNIK_FIELD_STRING("device", o->id);
+    fields[n++] = LUNIK_FIELD_STRING("path", o->path);
+    for (size_t i = 0; i < count && n < LUNIK_EVENT_FIELDS; i++)
+        fields[n++] = extra[i];
+    lunik_emit_fields(o->machine, event, fields, n);
+}
+
+/* ---- plug states ---------------------------------------------------------------------------- */
+
+lunik_plug_state lunik_device_plug_state(const lunik_object *o)
+{
+    return o->plug;
+}
+
+const char *lunik_plug_state_name(lunik_plug_state state)
+{
+    switch (state) {
+#define PLUG_CASE(name, lua)                                                                       \
+    case LUNIK_PLUG_##name:                                                                        \
+        return lua;
+        LUNIK_PLUG_MAP(PLUG_CASE)
+#undef PLUG_CASE
+    }
+    return "unknown";
+}
+
+static void device_remove(lunik_object *o)
+{
+    lunik_object_ref(o);
+    object_remove(o);
+    device_emit(o, "device-deleted", NULL, 0);
+    lunik_object_unref(o);
+}
+
+void lunik_device_ejected(lunik_object *o)
+{
+    lunik_error err;
+
+    if (o->state != OBJECT_ALIVE)
+        return;
+    if (object_check_unused(o, &err)) {
+        o->plug = LUNIK_PLUG_REFUSED;
+        device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", err.message), 1);
+        return;
+    }
+    device_remove(o);
+}
+
+void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)
+{
+    if (o->state != OBJECT_ALIVE || o->plug != LUNIK_PLUG_REQUESTED)
+        return;
+    o->plug = LUNIK_PLUG_REFUSED;
+    device_emit(o, "device-unplug-guest-error",
+                (const lunik_field[]){LUNIK_FIELD_UINT("source", source),
+                                      LUNIK_FIELD_UINT("status", status)},
+                2);
+}
+
+/* Asks whoever must agree. The answer may come within the call. */
+static int device_request(lunik_object *o, lunik_error *err)
+{
+    lunik_plug_state before = o->plug;
+    int rc;
+
+    lunik_object_ref(o);
+    o->plug = LUNIK_PLUG_REQUESTED;
+    rc = o->type->unplug_request(o, err);
+    if (rc && o->plug == LUNIK_PLUG_REQUESTED)
+        o->plug = before;
+    else if (o->plug == LUNIK_PLUG_REQUESTED && before != LUNIK_PLUG_REQUESTED)
+        device_emit(o, "device-unplug-request", NULL, 0);
+    lunik_object_unref(o);
+    return rc;
+}
+
+int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    lunik_object *o = lunik_object_find(m, id);
+    bool started = lunik_machine_state(m) != LUNIK_STATE_CREATED;
+    int rc;
+
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no device '%s'", id);
+    if (!o->is_device)
+        return lunik_fail(err, LUNIK_E_INVALID, "'%s' is not a device (use object_del)", id);
+    if (started && !(o->type->type->flags & LUNIK_TYPE_UNPLUG))
+        return lunik_fail(
+            err, LUNIK_E_STATE,
+            "device '%s' (%s) can not be removed from a machine that has been started",
+            object_name(o), o->type_name);
+    rc = object_check_unused(o, err);
+    if (rc)
+        return rc;
+    if (started && o->type->unplug_request)
+        return device_request(o, err);
+    device_remove(o);
+    return 0;
+}
+
+void plug_reset(lunik_machine *m)
+{
+    uint64_t serial = 0;
+    lunik_object *o;
+
+    while ((o = object_after(m, serial))) {
+        serial = o->serial;
+        if (o->plug == LUNIK_PLUG_REQUESTED)
+            lunik_device_ejected(o);
+    }
+}
+
+bool lunik_machine_hotplugging(const lunik_machine *m)
+{
+    return m->objects && m->objects->hotplugging;
+}
+
+/* ---- hotplug handlers ----------------------------------------------------------------------- */
+
+static struct hotplug_entry **handler_slot(lunik_machine *m, const char *kind)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p && strcmp((*p)->kind, kind))
+        p = &(*p)->next;
+    return p;
+}
+
+static void handler_drop(struct hotplug_entry **slot)
+{
+    struct hotplug_entry *entry = *slot;
+
+    *slot = entry->next;
+    free(entry->kind);
+    free(entry);
+}
+
+int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
+                                      lunik_error *err)
+{
+    struct hotplug_entry **slot, *entry;
+
+    if (!m->objects)
+        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine has been closed") : 0;
+    slot = handler_slot(m, kind);
+    if (!handler) {
+        if (*slot)
+            handler_drop(slot);
+        return 0;
+    }
+    if (*slot)
+        return lunik_fail(err, LUNIK_E_EXISTS, "%s: the machine has a handler for %s devices: '%s'",
+                          handler->type_name, kind, object_name((*slot)->handler));
+    entry = calloc(1, sizeof(*entry));
+    if (entry)
+        entry->kind = strdup(kind);
+    if (!entry || !entry->kind) {
+        free(entry);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", handler->type_name);
+    }
+    entry->handler = handler;
+    *slot = entry;
+    return 0;
+}
+
+lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind)
+{
+    struct hotplug_entry *entry = m->objects ? *handler_slot(m, kind) : NULL;
+    return entry ? entry->handler : NULL;
+}
+
+void plug_forget_handler(lunik_machine *m, lunik_object *handler)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p) {
+        if ((*p)->handler == handler)
+            handler_drop(p);
+        else
+            p = &(*p)->next;
+    }
+}
