@@ -1,0 +1,15 @@
+/* region.h: what most devices do with their regions, in one call each. */
+#ifndef DEVICES_REGION_H
+#define DEVICES_REGION_H
+
+#include "lunik_device.h"
+
+/* Makes an I/O region of `size` ports, owned by the object of `state` (which ops receive), and
+ * maps it at `port` in the machine's I/O space. */
+int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t port,
+                     uint64_t size, const lunik_io_ops *ops, int priority, lunik_error *err);
+
+/* Unmaps and drops *region, if there is one. */
+void device_region_drop(lunik_region **region);
+
+#endif
