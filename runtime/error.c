@@ -64,12 +64,9 @@ int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
     set_message(err, code, sys, format, args);
     va_end(args);
     if (err) {
-        char text[128];
         size_t used = strlen(err->message);
 
-        /* The GNU strerror_r: returns the text, which need not be in the buffer. */
-        snprintf(err->message + used, sizeof(err->message) - used, ": %s",
-                 strerror_r(sys, text, sizeof(text)));
+        snprintf(err->message + used, sizeof(err->message) - used, ": %s", uv_strerror(-sys));
     }
     return code;
 }

@@ -43,9 +43,9 @@ static bool try_take(struct lock *l)
 {
     int seen = atomic_load_explicit(&l->state, memory_order_relaxed);
 
-    return !(seen & HELD) && atomic_compare_exchange_strong_explicit(
-                                 &l->state, &seen, seen | HELD, memory_order_acquire,
-                                 memory_order_relaxed);
+    return !(seen & HELD) &&
+           atomic_compare_exchange_strong_explicit(&l->state, &seen, seen | HELD,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
 /* With the queue mutex: takes the lock, or announces a waiter and returns false. */

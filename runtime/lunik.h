@@ -132,6 +132,10 @@ typedef struct lunik_field {
  * "memory-backend-ram: size". Any thread. */
 int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err);
 
+/* The one of the NULL-terminated names that a misspelt name most likely means ('_' and '-' being
+ * equal), or NULL if none comes close. Any thread. */
+const char *lunik_suggest(const char *name, const char *const *names);
+
 /* ---- runtime and loop ----------------------------------------------------------------------- */
 
 /* The types that ship with liblunik, for lunik_runtime_new(); ends with NULL. */
@@ -278,6 +282,11 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. From a vCPU's callback the reset is carried out after the callback returns. */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
+/* Sets a function that is called at every reset, after devices and memory are in their power-on
+ * state and before a vCPU runs. Loop thread. */
+typedef void lunik_reset_fn(void *opaque, lunik_machine *m);
+void lunik_machine_set_reset_cb(lunik_machine *m, lunik_reset_fn *fn, void *opaque);
+
 /* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
  * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a
  * vCPU's callback. */
@@ -359,7 +368,9 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
 unsigned lunik_vcpu_count(const lunik_machine *m);
-lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index); /* NULL if out of range */
+/* NULL if out of range. vCPUs live as long as their machine is not closed. */
+lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);
+lunik_machine *lunik_vcpu_machine(const lunik_vcpu *v);
 unsigned lunik_vcpu_index(const lunik_vcpu *v);
 /* The vCPU on whose thread the caller runs, or NULL. Any thread. */
 lunik_vcpu *lunik_vcpu_current(void);
@@ -392,9 +403,11 @@ int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresse
 
 /* Why a vCPU came out of the guest with something the runtime does not handle itself. */
 typedef struct lunik_vcpu_exit {
-    const char *reason; /* "shutdown", "internal-error", "fail-entry", "debug", "unknown" */
+    /* "shutdown" (triple fault), "emulation-failure", "internal-error", "fail-entry", "debug",
+     * "halt", "run-error" or "unknown" */
+    const char *reason;
     uint32_t kvm_reason; /* KVM_EXIT_* */
-    uint64_t detail;     /* suberror, hardware failure reason, dr6 */
+    uint64_t detail;     /* suberror, hardware failure reason, dr6, errno */
     uint64_t rip;
     uint8_t insn[15]; /* the instruction bytes of an emulation failure */
     size_t insn_len;

@@ -134,6 +134,10 @@ void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
 void *lunik_machine_data(const lunik_machine *m, const char *key);
 
+/* Sets the function called at the end of every reset, when devices and boot images are in their
+ * power-on state and no vCPU runs yet. One per machine; loop thread. */
+void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque);
+
 /* ---- clock, timers, deferred work ----------------------------------------------------------- */
 
 /* Where register models take the time from: the machine's clock, or a test's. */

@@ -26,7 +26,7 @@ struct machine_data {
 struct lunik_machine {
     lunik_runtime *rt;
     lunik_machine *next; /* in rt->machines */
-    char *name;
+    const char *name;            /* config.name */
     lunik_machine_config config; /* deep copy */
     _Atomic unsigned refs;
     _Atomic int state; /* lunik_run_state */
@@ -46,13 +46,27 @@ struct lunik_machine {
     void *event_opaque;
     lunik_exit_fn *exit_fn;
     void *exit_opaque;
+    lunik_reset_fn *reset_fn;
+    void *reset_opaque;
+    void (*reset_fn)(void *opaque);
+    void *reset_opaque;
 
     lunik_task work;         /* what vCPU threads ask the loop thread to do */
     _Atomic unsigned wanted; /* MACHINE_WANT_* */
     bool resetting;
+    bool devices_running; /* clock and devices have been told that vCPUs run */
 };
 
-enum { MACHINE_WANT_RESET = 1, MACHINE_WANT_STOP = 2, MACHINE_WANT_PAUSE = 4 };
+enum {
+    MACHINE_WANT_RESET = 1,
+    MACHINE_WANT_STOP = 2,
+    MACHINE_WANT_PAUSE = 4,
+    MACHINE_WANT_CLOSE = 8,
+};
+
+/* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
+int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
+void config_free(lunik_machine_config *c);
 
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */

@@ -56,3 +56,12 @@ void suggestion_consider(struct suggestion *s, const char *candidate)
         s->distance = distance;
     }
 }
+
+const char *lunik_suggest(const char *name, const char *const *names)
+{
+    struct suggestion s = {.wanted = name};
+
+    for (; *names; names++)
+        suggestion_consider(&s, *names);
+    return s.best;
+}

@@ -4,10 +4,25 @@
 
 #include "machine.h"
 
+/* Creates the vCPUs of m (config.cpus of them); their threads start with vcpus_resume(). */
+int vcpus_init(lunik_machine *m, lunik_error *err);
+/* Ends the threads, releasing the machine lock while it waits for them, and frees the vCPUs. */
+void vcpus_fini(lunik_machine *m);
+
 /* Takes every vCPU of m out of KVM_RUN and keeps them out until vcpus_release(). Nests. Lock held;
  * a vCPU's own thread may call it (it is outside already). Cheap when none is running. */
 void vcpus_hold(lunik_machine *m);
 void vcpus_release(lunik_machine *m);
+
+/* Pausing is a hold that also completes accesses in flight, so that registers are consistent.
+ * vcpus_stop() only asks for it; vcpus_wait_stopped() waits, releasing the machine lock, and must
+ * not be called on a vCPU's thread. */
+void vcpus_stop(lunik_machine *m);
+void vcpus_wait_stopped(lunik_machine *m);
+int vcpus_resume(lunik_machine *m, lunik_error *err);
+
+/* Puts every vCPU into its state after power-on, vCPU 0 into the boot state. vCPUs stopped. */
+int vcpus_reset(lunik_machine *m, lunik_error *err);
 
 struct kvm_regs;
 struct kvm_sregs;
@@ -18,5 +33,9 @@ int vcpu_set_boot_state(lunik_machine *m, const struct kvm_regs *regs,
 /* The architectural reset sregs of vCPU 0, to be modified for vcpu_set_boot_state(). With accel
  * none: returns LUNIK_E_UNSUPPORTED. */
 int vcpu_get_reset_sregs(lunik_machine *m, struct kvm_sregs *sregs, lunik_error *err);
+
+/* machine.c: what a vCPU thread reports, with the lock held. */
+void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info);
+void machine_want(lunik_machine *m, unsigned what); /* MACHINE_WANT_* */
 
 #endif

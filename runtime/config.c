@@ -1,0 +1,162 @@
+/* config.c: checking and copying a machine's configuration. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine.h"
+
+enum { MAX_CPUS = 255, MAX_NODES = 128, DISTANCE_SELF = 10, DISTANCE_UNREACHABLE = 255 };
+
+static int check_topology(lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    uint64_t product;
+
+    if (c->cpus < 1 || c->cpus > MAX_CPUS)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': cpus: %u is out of range (want 1..%d)", name, c->cpus,
+                          MAX_CPUS);
+    if (!c->threads)
+        c->threads = 1;
+    if (!c->sockets && !c->cores)
+        c->sockets = 1;
+    if (!c->cores)
+        c->cores = c->cpus / (c->sockets * c->threads);
+    if (!c->sockets)
+        c->sockets = c->cpus / (c->cores * c->threads);
+    product = (uint64_t)c->sockets * c->cores * c->threads;
+    if (product != c->cpus)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': sockets %u x cores %u x threads %u is not cpus %u", name,
+                          c->sockets, c->cores, c->threads, c->cpus);
+    /* APIC ids are the vCPU indexes, so whole packages must fill their bits of the id. */
+    if ((c->sockets > 1 && (c->cores & (c->cores - 1))) || (c->threads & (c->threads - 1)))
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': cores %u and threads %u must be powers of two here", name,
+                          c->cores, c->threads);
+    return 0;
+}
+
+static int check_node(const lunik_machine_config *c, size_t i, bool *seen, const char *name,
+                      lunik_error *err)
+{
+    const lunik_numa_node *n = &c->nodes[i];
+
+    for (size_t k = 0; k < n->cpu_count; k++) {
+        if (n->cpus[k] >= c->cpus)
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "machine '%s': numa node %zu: cpu %u does not exist (want 0..%u)",
+                              name, i, n->cpus[k], c->cpus - 1);
+        if (seen[n->cpus[k]])
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "machine '%s': numa node %zu: cpu %u is in another node already",
+                              name, i, n->cpus[k]);
+        seen[n->cpus[k]] = true;
+    }
+    for (size_t k = 0; n->distances && k < c->node_count; k++) {
+        uint8_t d = n->distances[k];
+
+        if (d < DISTANCE_SELF || (k == i) != (d == DISTANCE_SELF))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "machine '%s': numa node %zu: distance %u to node %zu (want %d to "
+                              "itself, %d..%d to others)",
+                              name, i, d, k, DISTANCE_SELF, DISTANCE_SELF + 1,
+                              DISTANCE_UNREACHABLE);
+    }
+    return 0;
+}
+
+static int check_nodes(const lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    bool seen[MAX_CPUS] = {false};
+    int rc = 0;
+
+    if (c->node_count > MAX_NODES)
+        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': %zu numa nodes (want at most %d)",
+                          name, c->node_count, MAX_NODES);
+    for (size_t i = 0; i < c->node_count && rc == 0; i++)
+        rc = check_node(c, i, seen, name, err);
+    return rc;
+}
+
+static bool copy_features(lunik_machine_config *c, const char *const *features)
+{
+    size_t count = 0;
+    char **copy;
+
+    c->cpu_features = NULL;
+    if (!features)
+        return true;
+    while (features[count])
+        count++;
+    copy = calloc(count + 1, sizeof(*copy));
+    c->cpu_features = (const char *const *)copy;
+    for (size_t i = 0; copy && i < count; i++) {
+        copy[i] = strdup(features[i]);
+        if (!copy[i])
+            return false;
+    }
+    return copy;
+}
+
+static void *copy_bytes(const void *from, size_t size)
+{
+    void *copy = malloc(size ? size : 1);
+
+    return copy ? memcpy(copy, from, size) : NULL;
+}
+
+static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from)
+{
+    lunik_numa_node *nodes;
+
+    c->nodes = NULL;
+    c->node_count = 0;
+    if (!from->node_count)
+        return true;
+    nodes = calloc(from->node_count, sizeof(*nodes));
+    if (!nodes)
+        return false;
+    c->nodes = nodes;
+    for (size_t i = 0; i < from->node_count; i++) {
+        const lunik_numa_node *n = &from->nodes[i];
+
+        c->node_count++;
+        nodes[i].cpu_count = n->cpu_count;
+        nodes[i].cpus = copy_bytes(n->cpus, n->cpu_count * sizeof(*n->cpus));
+        nodes[i].distances = n->distances ? copy_bytes(n->distances, from->node_count) : NULL;
+        if (!nodes[i].cpus || (n->distances && !nodes[i].distances))
+            return false;
+    }
+    return true;
+}
+
+int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err)
+{
+    const char *name = from->name ? from->name : "machine";
+    int rc;
+
+    *to = *from;
+    to->name = strdup(name);
+    if (!to->name || !copy_features(to, from->cpu_features) || !copy_nodes(to, from)) {
+        config_free(to);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", name);
+    }
+    rc = check_topology(to, name, err);
+    if (rc == 0)
+        rc = check_nodes(to, name, err);
+    if (rc)
+        config_free(to);
+    return rc;
+}
+
+void config_free(lunik_machine_config *c)
+{
+    for (size_t i = 0; c->cpu_features && c->cpu_features[i]; i++)
+        free((void *)c->cpu_features[i]);
+    for (size_t i = 0; i < c->node_count; i++) {
+        free((void *)c->nodes[i].cpus);
+        free((void *)c->nodes[i].distances);
+    }
+    free((void *)c->cpu_features);
+    free((void *)c->nodes);
+    free((void *)c->name);
+}

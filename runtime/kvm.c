@@ -1,0 +1,185 @@
+/* kvm.c: the VM and its in-kernel interrupt controllers. */
+#include "kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Where the kernel may put the pages it needs to run real mode on hosts without unrestricted
+ * guests: below the firmware image, above the IOAPIC. */
+enum { IDENTITY_MAP_ADDRESS = 0xfeffc000u, TSS_ADDRESS = 0xfeffd000u };
+
+enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
+
+struct irqchip_state {
+    struct kvm_irqchip chip[CHIP_COUNT];
+    struct kvm_pit_state2 pit;
+};
+
+static int fail_open(int sys, lunik_error *err)
+{
+    switch (sys) {
+    case ENOENT:
+        return lunik_fail(err, LUNIK_E_NOT_FOUND,
+                          "/dev/kvm does not exist: load the module kvm_intel or kvm_amd and check "
+                          "that virtualization is enabled in the firmware (or use accel = "
+                          "\"none\")");
+    case ENODEV:
+    case ENXIO:
+        return lunik_fail(err, LUNIK_E_NOT_FOUND,
+                          "/dev/kvm has no driver behind it: load the module kvm_intel or kvm_amd "
+                          "(or use accel = \"none\")");
+    case EACCES:
+    case EPERM:
+        return lunik_fail(
+            err, LUNIK_E_DENIED,
+            "/dev/kvm: permission denied: this user needs read and write access, e.g. "
+            "membership in the group 'kvm' (or use accel = \"none\")");
+    default:
+        return lunik_fail_errno(err, sys, "/dev/kvm can't be opened");
+    }
+}
+
+static int check_extension(struct kvm_vm *vm, int capability)
+{
+    int rc = ioctl(vm->dev_fd, KVM_CHECK_EXTENSION, capability);
+
+    return rc < 0 ? 0 : rc;
+}
+
+static int check_host(struct kvm_vm *vm, lunik_error *err)
+{
+    static const struct {
+        int capability;
+        const char *name;
+    } needed[] = {
+        {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+        {KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+        {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+        {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+        {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+        {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    };
+    int version = ioctl(vm->dev_fd, KVM_GET_API_VERSION, 0);
+
+    if (version != KVM_API_VERSION)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm: API version %d (want %d)", version,
+                          KVM_API_VERSION);
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+        if (!check_extension(vm, needed[i].capability))
+            return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm: this kernel lacks %s",
+                              needed[i].name);
+    return 0;
+}
+
+/* Guest physical address bits, from the host's CPUID as KVM offers it. */
+static unsigned find_phys_bits(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    __asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(0x80000000u), "c"(0));
+    if (eax < 0x80000008u)
+        return 36;
+    __asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(0x80000008u), "c"(0));
+    return eax & 0xff;
+}
+
+static void read_limits(struct kvm_vm *vm)
+{
+    vm->vcpu_map_size = ioctl(vm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    vm->max_slots = (unsigned)check_extension(vm, KVM_CAP_NR_MEMSLOTS);
+    vm->max_vcpus = (unsigned)check_extension(vm, KVM_CAP_MAX_VCPUS);
+    vm->readonly_mem = check_extension(vm, KVM_CAP_READONLY_MEM) > 0;
+    vm->phys_bits = find_phys_bits();
+}
+
+static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
+{
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    uint64_t identity = IDENTITY_MAP_ADDRESS;
+
+    if (ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
+        ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't reserve its pages");
+    if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't create the interrupt controllers");
+    if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't create the timer");
+    return 0;
+}
+
+/* Keeps the controllers' power-on state, for resets. */
+static int save_irqchip(struct kvm_vm *vm, lunik_error *err)
+{
+    struct irqchip_state *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    vm->power_on = s;
+    for (unsigned i = 0; i < CHIP_COUNT; i++) {
+        s->chip[i].chip_id = i;
+        if (ioctl(vm->vm_fd, KVM_GET_IRQCHIP, &s->chip[i]) < 0)
+            return lunik_fail_errno(err, errno, "KVM: can't read the interrupt controllers");
+    }
+    if (ioctl(vm->vm_fd, KVM_GET_PIT2, &s->pit) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't read the timer");
+    return 0;
+}
+
+void kvm_vm_reset(struct kvm_vm *vm)
+{
+    for (unsigned i = 0; i < CHIP_COUNT; i++)
+        ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &vm->power_on->chip[i]);
+    ioctl(vm->vm_fd, KVM_SET_PIT2, &vm->power_on->pit);
+}
+
+int kvm_vm_new(struct kvm_vm **out, lunik_error *err)
+{
+    struct kvm_vm *vm = calloc(1, sizeof(*vm));
+    int rc;
+
+    if (!vm)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    vm->vm_fd = -1;
+    vm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (vm->dev_fd < 0) {
+        rc = fail_open(errno, err);
+        goto fail;
+    }
+    rc = check_host(vm, err);
+    if (rc)
+        goto fail;
+    read_limits(vm);
+    do {
+        vm->vm_fd = ioctl(vm->dev_fd, KVM_CREATE_VM, 0);
+    } while (vm->vm_fd < 0 && errno == EINTR);
+    if (vm->vm_fd < 0) {
+        rc = lunik_fail_errno(err, errno, "KVM: can't create a VM");
+        goto fail;
+    }
+    rc = create_irqchip(vm, err);
+    if (!rc)
+        rc = save_irqchip(vm, err);
+    if (rc)
+        goto fail;
+    *out = vm;
+    return 0;
+fail:
+    kvm_vm_free(vm);
+    return rc;
+}
+
+void kvm_vm_free(struct kvm_vm *vm)
+{
+    if (!vm)
+        return;
+    if (vm->vm_fd >= 0)
+        close(vm->vm_fd);
+    if (vm->dev_fd >= 0)
+        close(vm->dev_fd);
+    free(vm->power_on);
+    free(vm);
+}

@@ -1,0 +1,44 @@
+/* vcpu_internal.h: struct lunik_vcpu, for the vcpu_*.c files. */
+#ifndef RUNTIME_VCPU_INTERNAL_H
+#define RUNTIME_VCPU_INTERNAL_H
+
+#include <linux/kvm.h>
+
+#include "vcpu.h"
+
+struct vcpu_power_on;
+
+struct lunik_vcpu {
+    lunik_machine *machine;
+    unsigned index;
+    int fd;
+    struct kvm_run *run;
+    pthread_t thread;
+    bool started;          /* thread exists */
+    _Atomic bool in_guest; /* inside KVM_RUN, or about to enter it */
+    bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
+    bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
+    struct vcpu_power_on *power_on;
+    _Atomic uint64_t exits, io, mmio, interrupted; /* written by the own thread only */
+};
+
+struct vcpu_group {
+    lunik_machine *machine;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    _Atomic bool closed; /* the gate: some of the three below */
+    unsigned holds;      /* vcpus_hold() calls not yet released */
+    bool paused;
+    bool quit;
+    bool has_boot_state;
+    struct kvm_regs boot_regs;
+    struct kvm_sregs boot_sregs;
+    unsigned count;
+    lunik_vcpu vcpu[];
+};
+
+/* vcpu_reset.c */
+int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err);
+void vcpu_free_power_on(lunik_vcpu *v);
+
+#endif

@@ -1,0 +1,166 @@
+/* vcpu_reset.c: the state of vCPUs after power-on and how it is brought back. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "kvm.h"
+#include "vcpu_internal.h"
+
+enum { MAX_MSRS = 512 };
+
+struct vcpu_power_on {
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_xsave xsave;
+    struct kvm_xcrs xcrs;
+    struct kvm_debugregs debugregs;
+    struct kvm_lapic_state lapic;
+    struct kvm_vcpu_events events;
+    struct kvm_mp_state mp_state;
+    bool has_xcrs;
+    struct kvm_msrs *msrs;
+};
+
+/* Reads the MSRs that the kernel lists; those it lists but can't read are left out. */
+static int save_msrs(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
+{
+    struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
+    struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + MAX_MSRS * sizeof(msrs->entries[0]));
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } one;
+
+    p->msrs = msrs;
+    if (!list || !msrs) {
+        free(list);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
+    }
+    list->nmsrs = MAX_MSRS;
+    if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0) {
+        free(list);
+        return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
+    }
+    for (uint32_t i = 0; i < list->nmsrs; i++) {
+        one.head.nmsrs = 1;
+        one.entry.index = list->indices[i];
+        if (ioctl(v->fd, KVM_GET_MSRS, &one) == 1)
+            msrs->entries[msrs->nmsrs++] = one.entry;
+    }
+    free(list);
+    return 0;
+}
+
+int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err)
+{
+    struct vcpu_power_on *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
+    v->power_on = p;
+    if (ioctl(v->fd, KVM_GET_REGS, &p->regs) < 0 || ioctl(v->fd, KVM_GET_SREGS, &p->sregs) < 0 ||
+        ioctl(v->fd, KVM_GET_XSAVE, &p->xsave) < 0 ||
+        ioctl(v->fd, KVM_GET_DEBUGREGS, &p->debugregs) < 0 ||
+        ioctl(v->fd, KVM_GET_LAPIC, &p->lapic) < 0 ||
+        ioctl(v->fd, KVM_GET_VCPU_EVENTS, &p->events) < 0 ||
+        ioctl(v->fd, KVM_GET_MP_STATE, &p->mp_state) < 0)
+        return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't read its state", v->index);
+    p->has_xcrs = ioctl(v->fd, KVM_GET_XCRS, &p->xcrs) == 0;
+    return save_msrs(v, p, err);
+}
+
+void vcpu_free_power_on(lunik_vcpu *v)
+{
+    if (v->power_on)
+        free(v->power_on->msrs);
+    free(v->power_on);
+    v->power_on = NULL;
+}
+
+/* KVM_SET_MSRS stops at the first it refuses (some are read-only): go on behind it. */
+static void restore_msrs(lunik_vcpu *v)
+{
+    struct kvm_msrs *all = v->power_on->msrs;
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entries[MAX_MSRS];
+    } batch;
+    uint32_t done = 0;
+
+    while (done < all->nmsrs) {
+        int accepted;
+
+        batch.head.nmsrs = all->nmsrs - done;
+        batch.head.pad = 0;
+        for (uint32_t i = 0; i < batch.head.nmsrs; i++)
+            batch.entries[i] = all->entries[done + i];
+        accepted = ioctl(v->fd, KVM_SET_MSRS, &batch);
+        done += accepted > 0 ? (uint32_t)accepted : 0;
+        if (done < all->nmsrs)
+            done++;
+    }
+}
+
+static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
+                      lunik_error *err)
+{
+    struct vcpu_power_on *p = v->power_on;
+    struct kvm_sregs s = *sregs;
+    struct kvm_regs r = *regs;
+
+    if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0)
+        return lunik_fail_errno(err, errno,
+                                "KVM: vCPU %u: the special registers of its reset state are "
+                                "refused",
+                                v->index);
+    restore_msrs(v);
+    if (ioctl(v->fd, KVM_SET_REGS, &r) < 0 || ioctl(v->fd, KVM_SET_XSAVE, &p->xsave) < 0 ||
+        (p->has_xcrs && ioctl(v->fd, KVM_SET_XCRS, &p->xcrs) < 0) ||
+        ioctl(v->fd, KVM_SET_DEBUGREGS, &p->debugregs) < 0 ||
+        ioctl(v->fd, KVM_SET_LAPIC, &p->lapic) < 0 ||
+        ioctl(v->fd, KVM_SET_VCPU_EVENTS, &p->events) < 0 ||
+        ioctl(v->fd, KVM_SET_MP_STATE, &p->mp_state) < 0)
+        return lunik_fail_errno(err, errno, "KVM: vCPU %u: its reset state is refused", v->index);
+    return 0;
+}
+
+int vcpus_reset(lunik_machine *m, lunik_error *err)
+{
+    struct vcpu_group *g = m->vcpus;
+    int rc = 0;
+
+    if (!g)
+        return 0;
+    kvm_vm_reset(m->kvm);
+    for (unsigned i = 0; i < g->count && rc == 0; i++) {
+        bool boot = i == 0 && g->has_boot_state;
+        struct vcpu_power_on *p = g->vcpu[i].power_on;
+
+        rc = reset_vcpu(&g->vcpu[i], boot ? &g->boot_regs : &p->regs,
+                        boot ? &g->boot_sregs : &p->sregs, err);
+    }
+    return rc;
+}
+
+int vcpu_set_boot_state(lunik_machine *m, const struct kvm_regs *regs,
+                        const struct kvm_sregs *sregs, lunik_error *err)
+{
+    struct vcpu_group *g = m->vcpus;
+
+    if (!g)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "machine '%s' has no vCPUs", m->name);
+    g->has_boot_state = regs && sregs;
+    if (g->has_boot_state) {
+        g->boot_regs = *regs;
+        g->boot_sregs = *sregs;
+    }
+    return 0;
+}
+
+int vcpu_get_reset_sregs(lunik_machine *m, struct kvm_sregs *sregs, lunik_error *err)
+{
+    if (!m->vcpus)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "machine '%s' has no vCPUs", m->name);
+    *sregs = m->vcpus->vcpu[0].power_on->sregs;
+    return 0;
+}
