@@ -282,11 +282,6 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. From a vCPU's callback the reset is carried out after the callback returns. */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
-/* Sets a function that is called at every reset, after devices and memory are in their power-on
- * state and before a vCPU runs. Loop thread. */
-typedef void lunik_reset_fn(void *opaque, lunik_machine *m);
-void lunik_machine_set_reset_cb(lunik_machine *m, lunik_reset_fn *fn, void *opaque);
-
 /* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
  * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a
  * vCPU's callback. */

@@ -73,7 +73,7 @@ void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque
     m->exit_opaque = opaque;
 }
 
-void lunik_machine_set_reset_cb(lunik_machine *m, lunik_reset_fn *fn, void *opaque)
+void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque)
 {
     m->reset_fn = fn;
     m->reset_opaque = opaque;
@@ -198,7 +198,7 @@ static int reset_all(lunik_machine *m, lunik_error *err)
     if (rc == 0)
         rc = vcpus_reset(m, err);
     if (rc == 0 && m->reset_fn)
-        m->reset_fn(m->reset_opaque, m);
+        m->reset_fn(m->reset_opaque);
     return rc;
 }
 

@@ -46,8 +46,6 @@ struct lunik_machine {
     void *event_opaque;
     lunik_exit_fn *exit_fn;
     void *exit_opaque;
-    lunik_reset_fn *reset_fn;
-    void *reset_opaque;
     void (*reset_fn)(void *opaque);
     void *reset_opaque;
 

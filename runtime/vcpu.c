@@ -7,6 +7,7 @@
  * the machine lock that the exit needs. There are two reasons to close it: a hold, for the moment
  * in which memslots are swapped, and a pause, which lasts and lets accesses in flight complete.
  */
+#define _GNU_SOURCE /* pthread_setname_np */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
