@@ -35,7 +35,6 @@ static lunik_access debugcon_write(void *opaque, uint64_t offset, unsigned size,
     return LUNIK_ACCESS_OK;
 }
 
-/* Wider accesses are a byte for each port they cover; only the first one is ours. */
 static const lunik_io_ops debugcon_ops = {
     .read = debugcon_read,
     .write = debugcon_write,

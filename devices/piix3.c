@@ -241,7 +241,11 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
 
 static void piix3_describe(lunik_object *o, lunik_acpi_node *out)
 {
-    *out = (lunik_acpi_node){.part = "piix3"};
+    const piix3 *s = lunik_state(o);
+    uint8_t devfn = s->function.devfn;
+
+    *out = (lunik_acpi_node){
+        .part = "piix3", .count = 1, .values = {{"_ADR", devfn >> 3 << 16 | (devfn & 7)}}};
 }
 
 static const lunik_acpi_ops acpi_ops = {.describe = piix3_describe};
