@@ -1,9 +1,12 @@
 # Lunik: build, test, install. `make help` lists the targets and variables.
 
-CC       ?= gcc
+ifeq ($(origin CC),default)
+CC        = gcc
+endif
 CFLAGS   ?= -O2 -g
 PREFIX   ?= /usr/local
 SANITIZE ?=
+Q         = $(if $(V),,@)
 # The linters' names, so that a newer one can be chosen.
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
@@ -103,7 +106,7 @@ PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv lib
 LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lnuma -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4))
 
-WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
 INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
 ifneq ($(SANITIZE),)
@@ -140,38 +143,44 @@ $(BUILD)/.flags: FORCE
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	@echo '  CC   $<'
+	$(Q)$(COMPILE) -c -o $@ $<
 
 $(BUILD)/$(SONAME): $(LIB_OBJ) runtime/lunik.map
-	$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/lunik.map \
+	@echo '  LINK $@'
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/lunik.map \
 	    $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
 
 $(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
-	ln -sf $(SONAME) $@
+	@ln -sf $(SONAME) $@
 
 # The run paths serve the build folder and an installation alike.
 $(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
 	@mkdir -p $(@D)
-	$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
+	@echo '  LINK $@'
+	$(Q)$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS)
 
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
-	$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
+	@echo '  LINK $@'
+	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS) -ledit
 
 $(BUILD)/scripts:
 	@mkdir -p $(@D)
-	ln -sfn $(CURDIR)/scripts $@
+	@ln -sfn $(CURDIR)/scripts $@
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIB_LIBS)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
 
 # A C program that embeds the library, built as its user would.
 $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
+	@echo '  LINK $@'
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
 	    -Wl,-rpath,$(abspath $(BUILD)) -luv
 
 -include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
@@ -274,6 +283,7 @@ help: ## this text
 	@echo 'Targets:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Variables:'
+	@echo '  V=1: show the commands'
 	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  DESTDIR=folder'
 	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
 
