@@ -1,0 +1,256 @@
+/*
+ * lineedit.c: lines from standard input while the loop runs.
+ *
+ * On a terminal libedit edits the line (callback mode: it is handed the keys as they come), else
+ * lines are cut from what can be read. Either way read() runs the private loop until a line is
+ * complete, so machines and timers go on while the prompt waits.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <editline/readline.h>
+
+#include "command.h"
+
+/* libedit's callbacks carry no context and its state is the process's: one reader for all. */
+static struct {
+    lua_State *L; /* while read() is on the stack */
+    char *line;   /* from libedit, malloc()ed */
+    bool done, ended;
+    char *pending; /* input that has not become a line yet */
+    size_t pending_size;
+} reader;
+
+/* ---- completion ----------------------------------------------------------------------------- */
+
+/* The length of what all matches have in common. */
+static size_t common_length(char **matches, size_t count)
+{
+    size_t length = strlen(matches[1]);
+
+    for (size_t i = 2; i <= count; i++) {
+        size_t same = 0;
+        while (same < length && matches[i][same] == matches[1][same])
+            same++;
+        length = same;
+    }
+    return length;
+}
+
+/* Asks the Lua function at index 2 of read()'s stack: complete(line up to the cursor, word). */
+static char **complete(const char *word, int start, int end)
+{
+    lua_State *L = reader.L;
+    int top = lua_gettop(L);
+    char **matches = NULL;
+    size_t count;
+
+    rl_attempted_completion_over = 1; /* no file names */
+    if (!lua_isfunction(L, 2) || !lua_checkstack(L, 8))
+        return NULL;
+    lua_pushvalue(L, 2);
+    lua_pushlstring(L, rl_line_buffer, (size_t)end);
+    lua_pushstring(L, word);
+    if (lua_pcall(L, 2, 1, 0) == LUA_OK && lua_istable(L, -1)) {
+        count = lua_rawlen(L, -1);
+        matches = count ? calloc(count + 2, sizeof(*matches)) : NULL;
+        for (size_t i = 1; matches && i <= count; i++) {
+            lua_rawgeti(L, -1, (lua_Integer)i);
+            matches[i] = strdup(lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+            lua_pop(L, 1);
+        }
+        if (matches)
+            matches[0] = strndup(matches[1], common_length(matches, count));
+    }
+    lua_settop(L, top);
+    return matches;
+}
+
+/* ---- editing -------------------------------------------------------------------------------- */
+
+static void on_line(char *line)
+{
+    reader.line = line;
+    reader.ended = !line;
+    reader.done = true;
+}
+
+static void on_key(uv_poll_t *poll, int status, int events)
+{
+    if (!reader.done)
+        rl_callback_read_char();
+}
+
+static void start_editing(const char *prompt)
+{
+    rl_readline_name = "lunik";
+    rl_catch_signals = 0;
+    rl_basic_word_break_characters = " \t\n\"'`$><=;|&{(})[],+-*/%^#~";
+    rl_attempted_completion_function = complete;
+    rl_completion_append_character = '\0';
+    rl_callback_handler_install(prompt, on_line);
+}
+
+/* ---- plain input ---------------------------------------------------------------------------- */
+
+/* Moves the first line of what is pending, or at the end of the input all of it, to reader.line. */
+static bool cut_line(bool ended)
+{
+    char *newline = reader.pending ? memchr(reader.pending, '\n', reader.pending_size) : NULL;
+    size_t length = newline ? (size_t)(newline - reader.pending) : reader.pending_size;
+    size_t rest;
+
+    if (!newline && !(ended && reader.pending_size))
+        return false;
+    reader.line = strndup(reader.pending, length);
+    rest = reader.pending_size - length - (newline ? 1 : 0);
+    if (newline)
+        memmove(reader.pending, newline + 1, rest);
+    reader.pending_size = rest;
+    return true;
+}
+
+static void read_input(void)
+{
+    char *grown = realloc(reader.pending, reader.pending_size + 4096);
+    ssize_t n;
+
+    if (!grown) {
+        reader.done = reader.ended = true;
+        return;
+    }
+    reader.pending = grown;
+    n = read(STDIN_FILENO, reader.pending + reader.pending_size, 4096);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0)
+        reader.pending_size += (size_t)n;
+    reader.done = cut_line(n <= 0) || n <= 0;
+    reader.ended = reader.done && !reader.line;
+}
+
+static void on_input(uv_poll_t *poll, int status, int events)
+{
+    if (!reader.done)
+        read_input();
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* Runs the loop until the line is complete or a signal arrives. */
+static void wait_line(lua_State *L, bool editing)
+{
+    lunik_runtime *rt = bind_runtime(L);
+    uv_poll_t *poll = malloc(sizeof(*poll));
+
+    if (!poll)
+        luaL_error(L, "out of memory");
+    if (uv_poll_init(lunik_loop(rt), poll, STDIN_FILENO) != 0) {
+        free(poll); /* a file: never makes anybody wait */
+        lunik_run(rt, LUNIK_RUN_NOWAIT);
+        while (!reader.done)
+            read_input();
+        return;
+    }
+    uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    while (!reader.done && !command_signal())
+        lunik_run(rt, LUNIK_RUN_ONCE);
+    uv_close((uv_handle_t *)poll, on_closed);
+    lunik_run(rt, LUNIK_RUN_NOWAIT);
+}
+
+/* ---- for Lua -------------------------------------------------------------------------------- */
+
+/* read(prompt, complete): a line without its newline; nil at the end of the input; false when a
+ * signal came instead. The prompt and complete(line, word), which returns a list of words, are for
+ * terminals. */
+static int l_read(lua_State *L)
+{
+    const char *prompt = luaL_checkstring(L, 1);
+    bool editing = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+
+    if (lunik_running(bind_runtime(L)))
+        bind_fail(L, LUNIK_E_STATE, "read: the loop is running already");
+    lua_settop(L, 2);
+    reader.L = L;
+    reader.done = reader.ended = false;
+    reader.line = NULL;
+    if (editing)
+        start_editing(prompt);
+    else
+        reader.done = cut_line(false);
+    if (!reader.done)
+        wait_line(L, editing);
+    if (editing)
+        rl_callback_handler_remove();
+    reader.L = NULL;
+    if (reader.line)
+        lua_pushstring(L, reader.line);
+    else if (reader.ended)
+        lua_pushnil(L);
+    else
+        lua_pushboolean(L, 0);
+    free(reader.line);
+    reader.line = NULL;
+    return 1;
+}
+
+/* Shows prompt and line again after something was printed over them. */
+static int l_redisplay(lua_State *L)
+{
+    if (reader.L && !reader.done)
+        rl_forced_update_display();
+    return 0;
+}
+
+static int l_add_history(lua_State *L)
+{
+    add_history(luaL_checkstring(L, 1));
+    return 0;
+}
+
+/* load_history(path), save_history(path): true if the file could be used. */
+static int l_load_history(lua_State *L)
+{
+    using_history();
+    stifle_history(1000);
+    lua_pushboolean(L, read_history(luaL_checkstring(L, 1)) == 0);
+    return 1;
+}
+
+static int l_save_history(lua_State *L)
+{
+    lua_pushboolean(L, write_history(luaL_checkstring(L, 1)) == 0);
+    return 1;
+}
+
+static int l_close(lua_State *L)
+{
+    free(reader.pending);
+    reader.pending = NULL;
+    reader.pending_size = 0;
+    return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"read", l_read},
+    {"redisplay", l_redisplay},
+    {"add_history", l_add_history},
+    {"load_history", l_load_history},
+    {"save_history", l_save_history},
+    {"close", l_close},
+    {NULL, NULL},
+};
+
+int luaopen_lunik_lineedit(lua_State *L)
+{
+    luaL_newlib(L, functions);
+    return 1;
+}

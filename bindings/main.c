@@ -1,0 +1,214 @@
+/*
+ * main.c: the lunik command, a Lua interpreter with the library built in.
+ *
+ * C does what Lua can't: signals, the terminal, finding the scripts. Options, the script's run, the
+ * prompt and the exit code are scripts/lunik/cli.lua and repl.lua.
+ *
+ * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and sets a hook in the main Lua
+ * thread, which calls the function that cli.lua has left in the registry. A second signal before
+ * the first has been dealt with ends the process at once, with the terminal restored.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "command.h"
+
+/* A signal handler has no argument of its own: there is one command in a process. */
+static struct {
+    lua_State *main_state;
+    pthread_t main_thread;
+    volatile sig_atomic_t pending;
+    _Atomic(lunik_runtime *) runtime;
+    bool has_terminal;
+    struct termios terminal;
+} command;
+
+static const char signal_fn_key = 0; /* registry: function(signal) */
+
+int command_signal(void)
+{
+    return command.pending;
+}
+
+/* ---- signals -------------------------------------------------------------------------------- */
+
+static void on_hook(lua_State *L, lua_Debug *ar)
+{
+    int sig = command.pending;
+
+    lua_sethook(L, NULL, 0, 0);
+    command.pending = 0;
+    if (sig && lua_rawgetp(L, LUA_REGISTRYINDEX, &signal_fn_key) == LUA_TFUNCTION) {
+        lua_pushinteger(L, sig);
+        lua_call(L, 1, 0);
+    } else if (sig) {
+        lua_pop(L, 1);
+    }
+}
+
+static void on_signal(int sig)
+{
+    lunik_runtime *rt;
+
+    if (!pthread_equal(pthread_self(), command.main_thread)) {
+        pthread_kill(command.main_thread, sig);
+        return;
+    }
+    if (command.pending) {
+        if (command.has_terminal)
+            tcsetattr(STDIN_FILENO, TCSANOW, &command.terminal);
+        _exit(128 + sig);
+    }
+    command.pending = sig;
+    lua_sethook(command.main_state, on_hook,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    rt = atomic_load(&command.runtime);
+    if (rt)
+        lunik_stop(rt);
+}
+
+static void catch_signals(lua_State *L)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+
+    command.main_state = L;
+    command.main_thread = pthread_self();
+    command.has_terminal = tcgetattr(STDIN_FILENO, &command.terminal) == 0;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void leave_signals(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    atomic_store(&command.runtime, NULL);
+}
+
+/* ---- functions for cli.lua ------------------------------------------------------------------ */
+
+/* on_signal(function(signal)): sets what a signal does. */
+static int l_on_signal(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &signal_fn_key);
+    return 0;
+}
+
+/* isatty(fd) */
+static int l_isatty(lua_State *L)
+{
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* attach(): from now on a signal also ends what waits on the runtime's loop. */
+static int l_attach(lua_State *L)
+{
+    atomic_store(&command.runtime, bind_runtime(L));
+    return 0;
+}
+
+static const luaL_Reg host_functions[] = {
+    {"on_signal", l_on_signal},
+    {"isatty", l_isatty},
+    {"attach", l_attach},
+    {NULL, NULL},
+};
+
+static int open_host(lua_State *L)
+{
+    luaL_newlib(L, host_functions);
+    lua_pushstring(L, LUNIK_VERSION);
+    lua_setfield(L, -2, "version");
+    return 1;
+}
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+static void preload(lua_State *L, const char *name, lua_CFunction open)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, open);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 1);
+}
+
+/* Puts the scripts beside the executable (a build folder's, or an installation's) in front of
+ * package.path. */
+static void find_scripts(lua_State *L)
+{
+    char folder[4096];
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+    char *slash;
+
+    if (n < 0)
+        luaL_error(L, "can't read /proc/self/exe");
+    folder[n] = '\0';
+    slash = strrchr(folder, '/');
+    *slash = '\0';
+    lua_pushfstring(L, "%s/scripts", folder);
+    if (access(lua_tostring(L, -1), F_OK) != 0)
+        lua_pushfstring(L, "%s/../share/lua/5.4", folder);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_tostring(L, -3), lua_tostring(L, -3),
+                    lua_tostring(L, -1));
+    lua_setfield(L, -3, "path");
+    lua_settop(L, 2);
+}
+
+static int run(lua_State *L)
+{
+    int argc = (int)lua_tointeger(L, 1);
+    char **argv = lua_touserdata(L, 2);
+
+    luaL_checkversion(L);
+    luaL_openlibs(L);
+    preload(L, "lunik.core", luaopen_lunik_core);
+    preload(L, "lunik.host", open_host);
+    preload(L, "lunik.lineedit", luaopen_lunik_lineedit);
+    find_scripts(L);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "lunik.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "main");
+    lua_createtable(L, argc, 1);
+    for (int i = 0; i < argc; i++) {
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    lua_State *L = luaL_newstate();
+    int code = EXIT_FAILURE;
+
+    if (!L) {
+        fprintf(stderr, "lunik: out of memory\n");
+        return EXIT_FAILURE;
+    }
+    catch_signals(L);
+    lua_pushcfunction(L, run);
+    lua_pushinteger(L, argc);
+    lua_pushlightuserdata(L, argv);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK)
+        fprintf(stderr, "lunik: %s\n", lua_tostring(L, -1));
+    else
+        code = (int)lua_tointeger(L, -1);
+    leave_signals();
+    lua_close(L);
+    return code;
+}
