@@ -1,0 +1,87 @@
+/* acpi.h: what the files of the table builder share; not for devices or bindings. */
+#ifndef ACPI_ACPI_H
+#define ACPI_ACPI_H
+
+#include "lunik_device.h"
+
+/* ---- compiled ASL parts; see embed.lua ------------------------------------------------------ */
+
+enum acpi_patch_kind {
+    ACPI_PATCH_INTEGER, /* width bytes, little-endian */
+    ACPI_PATCH_DIGITS,  /* width hexadecimal digits of a name */
+};
+
+/* Where a value goes in a part. */
+struct acpi_patch {
+    char name[5];
+    enum acpi_patch_kind kind;
+    unsigned offset, width;
+    bool required; /* the device must give it */
+};
+
+struct acpi_part {
+    const char *name;
+    const uint8_t *aml;
+    size_t size;
+    const struct acpi_patch *patches; /* ends with an empty name */
+};
+
+#define ACPI_MAX_PARTS 64
+extern const struct acpi_part acpi_parts[]; /* ends with name == NULL */
+
+/* NULL if there is none of that name. */
+const struct acpi_part *acpi_part_find(const char *name);
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+/* Grows as needed. When memory runs out it stops taking bytes; failed says so at the end. */
+struct acpi_buffer {
+    uint8_t *data;
+    size_t size, capacity;
+    bool failed;
+};
+
+/* Returns where the bytes went (data NULL: zeros), NULL when memory ran out. */
+uint8_t *acpi_append(struct acpi_buffer *b, const void *data, size_t size);
+void acpi_put(struct acpi_buffer *b, uint64_t value, unsigned width);
+/* Overwrites width bytes at offset. */
+void acpi_set(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width);
+void acpi_align(struct acpi_buffer *b, size_t align);
+/* What has to be at some offset for size bytes to add up to 0, if it is 0 now. */
+uint8_t acpi_checksum(const uint8_t *data, size_t size);
+
+/* Starts a table with the common header and returns its offset; ends it with length and
+ * checksum. */
+size_t acpi_table_begin(struct acpi_buffer *b, const char *signature, uint8_t revision);
+void acpi_table_end(struct acpi_buffer *b, size_t start);
+
+/* ---- one machine's tables ------------------------------------------------------------------- */
+
+/* What the tables are made from. */
+struct acpi_facts {
+    lunik_machine *machine;
+    unsigned cpus;
+    bool has_pm; /* else the tables are for a hardware-reduced machine */
+    lunik_acpi_pm pm;
+    bool has_rtc, has_i8042, has_pci_links;
+};
+
+/* aml.c: the DSDT from the nodes that the machine's devices describe. Notes in *facts what it
+ * comes across. */
+int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error *err);
+
+/* fadt.c; addresses are the guest's, facs 0 = none. */
+void acpi_build_facs(struct acpi_buffer *b);
+void acpi_build_fadt(struct acpi_buffer *b, const struct acpi_facts *facts, uint32_t facs,
+                     uint32_t dsdt);
+
+/* madt.c */
+void acpi_build_madt(struct acpi_buffer *b, const struct acpi_facts *facts);
+
+/* numa.c; tables that the machine needs none of are left out. */
+bool acpi_wants_srat(const struct acpi_facts *facts);
+void acpi_build_srat(struct acpi_buffer *b, const struct acpi_facts *facts);
+bool acpi_wants_slit(const struct acpi_facts *facts);
+void acpi_build_slit(struct acpi_buffer *b, const struct acpi_facts *facts);
+
+#endif

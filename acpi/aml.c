@@ -1,0 +1,242 @@
+/*
+ * aml.c: the DSDT, put together from compiled ASL parts. Each device names the part that describes
+ * it and the numbers to patch in; a part that can be used many times gets a number of its own for
+ * each copy. Processors and memory slots are copies that no device describes itself.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "acpi.h"
+
+#define DSDT_REVISION 2 /* integers have 64 bits */
+
+#define AML_NAME        0x08
+#define AML_SCOPE       0x10
+#define AML_VAR_PACKAGE 0x13
+#define AML_WORD        0x0b
+#define AML_BYTE        0x0a
+
+#define SLOT_CONTAINER "\\._SB_MHPC" /* \_SB.MHPC: root, two segments */
+#define SLOT_NAME_SIZE 4
+
+/* What goes on while the DSDT is made. */
+struct dsdt {
+    struct acpi_buffer *out;
+    struct acpi_facts *facts;
+    lunik_error *err;
+    unsigned copies[ACPI_MAX_PARTS]; /* of each part so far */
+};
+
+const struct acpi_part *acpi_part_find(const char *name)
+{
+    for (const struct acpi_part *part = acpi_parts; part->name; part++)
+        if (!strcmp(part->name, name))
+            return part;
+    return NULL;
+}
+
+static const struct acpi_patch *find_patch(const struct acpi_part *part, const char *name)
+{
+    for (const struct acpi_patch *patch = part->patches; patch->name[0]; patch++)
+        if (!strcmp(patch->name, name))
+            return patch;
+    return NULL;
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+static bool find_value(const lunik_acpi_node *node, const char *name, uint64_t *value)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (!strcmp(node->values[i].name, name)) {
+            *value = node->values[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* The device's value, else one that follows from the machine and the number of the copy. */
+static bool patch_value(const struct dsdt *d, const struct acpi_part *part,
+                        const lunik_acpi_node *node, const char *name, uint64_t *value)
+{
+    if (find_value(node, name, value))
+        return true;
+    if (!strcmp(name, "UNIT") || (!strcmp(name, "_UID") && find_patch(part, "UNIT")))
+        *value = d->copies[part - acpi_parts];
+    else if (!strcmp(name, "SCIN") && d->facts->has_pm)
+        *value = d->facts->pm.sci;
+    else
+        return false;
+    return true;
+}
+
+static uint64_t patch_limit(const struct acpi_patch *patch)
+{
+    unsigned bits = patch->width * (patch->kind == ACPI_PATCH_DIGITS ? 4 : 8);
+    return bits < 64 ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
+}
+
+static void apply(const struct dsdt *d, const struct acpi_patch *patch, size_t start,
+                  uint64_t value)
+{
+    if (patch->kind == ACPI_PATCH_INTEGER) {
+        acpi_set(d->out, start + patch->offset, value, patch->width);
+        return;
+    }
+    for (unsigned i = 0; i < patch->width; i++) {
+        unsigned digit = (unsigned)(value >> (4 * (patch->width - 1 - i))) & 0xf;
+        acpi_set(d->out, start + patch->offset + i, (uint8_t) "0123456789ABCDEF"[digit], 1);
+    }
+}
+
+/* Every value a device gives must have a place in the part. */
+static int check_names(const struct acpi_part *part, const lunik_acpi_node *node, const char *who,
+                       lunik_error *err)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (!find_patch(part, node->values[i].name))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "%s: acpi: '%s' is no value of the ASL part '%s'", who,
+                              node->values[i].name, part->name);
+    return 0;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+static int add_part(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
+                    const char *who)
+{
+    unsigned *copies = &d->copies[part - acpi_parts];
+    int rc = check_names(part, node, who, d->err);
+    if (rc < 0)
+        return rc;
+    if (*copies && !find_patch(part, "UNIT"))
+        return lunik_fail(d->err, LUNIK_E_EXISTS,
+                          "%s: acpi: '%s' is an ASL part that a machine can have only once", who,
+                          part->name);
+
+    size_t start = d->out->size;
+    acpi_append(d->out, part->aml, part->size);
+    for (const struct acpi_patch *patch = part->patches; patch->name[0]; patch++) {
+        uint64_t value;
+        if (!patch_value(d, part, node, patch->name, &value)) {
+            if (patch->required)
+                return lunik_fail(d->err, LUNIK_E_INVALID,
+                                  "%s: acpi: the ASL part '%s' needs a value '%s'", who, part->name,
+                                  patch->name);
+            continue;
+        }
+        if (value > patch_limit(patch))
+            return lunik_fail(d->err, LUNIK_E_INVALID,
+                              "%s: acpi: %s: '0x%" PRIx64
+                              "' is too large for the ASL part '%s' (want at most 0x%" PRIx64 ")",
+                              who, patch->name, value, part->name, patch_limit(patch));
+        apply(d, patch, start, value);
+    }
+    ++*copies;
+    return 0;
+}
+
+static int add_copies(struct dsdt *d, const char *name, uint64_t count, const char *who)
+{
+    static const lunik_acpi_node no_values;
+    const struct acpi_part *part = acpi_part_find(name);
+    if (!part)
+        return lunik_fail(d->err, LUNIK_E_NOT_FOUND, "%s: acpi: there is no ASL part '%s'", who,
+                          name);
+    for (uint64_t i = 0; i < count; i++) {
+        int rc = add_part(d, part, &no_values, who);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- memory slots --------------------------------------------------------------------------- */
+
+/* Writes the two-byte form of a PkgLength at offset, now that all of the package follows. */
+static void end_package(struct acpi_buffer *b, size_t offset)
+{
+    size_t length = b->size - offset;
+    acpi_set(b, offset, 0x40 | (length & 0xf) | (length >> 4) << 8, 2);
+}
+
+/* Scope (\_SB.MHPC) { Name (MDEV, Package () { MP00, MP01, ... }) }: from number to device. */
+static void add_slot_package(struct acpi_buffer *b, unsigned slots)
+{
+    acpi_put(b, AML_SCOPE, 1);
+    size_t scope = b->size;
+    acpi_put(b, 0, 2);
+    acpi_append(b, SLOT_CONTAINER, sizeof(SLOT_CONTAINER) - 1);
+    acpi_put(b, AML_NAME, 1);
+    acpi_append(b, "MDEV", 4);
+    acpi_put(b, AML_VAR_PACKAGE, 1);
+    size_t package = b->size;
+    acpi_put(b, 0, 2);
+    acpi_put(b, slots < 0x100 ? AML_BYTE : AML_WORD, 1);
+    acpi_put(b, slots, slots < 0x100 ? 1 : 2);
+    for (unsigned i = 0; i < slots; i++) {
+        char name[SLOT_NAME_SIZE + 1];
+        snprintf(name, sizeof(name), "MP%02X", i & 0xff);
+        acpi_append(b, name, SLOT_NAME_SIZE);
+    }
+    end_package(b, package);
+    end_package(b, scope);
+}
+
+static int add_slots(struct dsdt *d, const lunik_acpi_node *node, const char *who)
+{
+    uint64_t slots = 0;
+    find_value(node, "MHSL", &slots);
+    int rc = add_copies(d, "memory_slot", slots, who);
+    if (rc == 0)
+        add_slot_package(d->out, (unsigned)slots);
+    return rc;
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+static int add_device(struct dsdt *d, lunik_object *o)
+{
+    const lunik_acpi_ops *ops = lunik_object_iface(o, "acpi");
+    if (!ops || !lunik_object_alive(o))
+        return 0;
+
+    lunik_acpi_node node = {0};
+    ops->describe(o, &node);
+    const char *who = *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_type_name(o);
+    const struct acpi_part *part = node.part ? acpi_part_find(node.part) : NULL;
+    if (!part)
+        return lunik_fail(d->err, LUNIK_E_NOT_FOUND, "%s: acpi: there is no ASL part '%s'", who,
+                          node.part ? node.part : "");
+
+    int rc = add_part(d, part, &node, who);
+    if (rc == 0 && !strcmp(part->name, "memory_hotplug"))
+        rc = add_slots(d, &node, who);
+    return rc;
+}
+
+static bool has_part(const struct dsdt *d, const char *name)
+{
+    const struct acpi_part *part = acpi_part_find(name);
+    return part && d->copies[part - acpi_parts];
+}
+
+int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error *err)
+{
+    struct dsdt d = {.out = b, .facts = facts, .err = err};
+    lunik_object *o = NULL;
+    size_t start = acpi_table_begin(b, "DSDT", DSDT_REVISION);
+
+    int rc = add_copies(&d, "cpu", facts->cpus, lunik_machine_name(facts->machine));
+    while (rc == 0 && (o = lunik_object_next(facts->machine, o)))
+        rc = add_device(&d, o);
+    if (rc < 0)
+        return rc;
+    acpi_table_end(b, start);
+    facts->has_rtc = has_part(&d, "mc146818");
+    facts->has_i8042 = has_part(&d, "i8042");
+    facts->has_pci_links = has_part(&d, "piix3");
+    return 0;
+}

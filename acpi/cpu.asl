@@ -1,0 +1,12 @@
+/*
+ * A processor. Used once for each vCPU; _UID is the one its MADT entry carries.
+ */
+// @digits UNIT C000
+DefinitionBlock ("", "SSDT", 2, "LUNIK ", "CPU     ", 1)
+{
+    Device (\_SB.C000)
+    {
+        Name (_HID, "ACPI0007")
+        Name (_UID, 0x12345678)
+    }
+}

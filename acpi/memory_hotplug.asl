@@ -1,0 +1,151 @@
+/*
+ * Memory slots: the register block that selects one slot at a time, the container that the slots
+ * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MDEV, a
+ * package that names them in order, is made when the tables are assembled.
+ *   MHIO  first of the 24 I/O ports
+ *   MHSL  number of slots
+ *   MHGP  the general-purpose event that says: look at the slots
+ */
+// @digits MHGP _E00
+DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
+{
+    External (\_SB.MHPC.MDEV, PkgObj)
+
+    Device (\_SB.MHPC)
+    {
+        Name (_HID, EisaId ("PNP0A06"))
+        Name (_UID, "memory slots")
+
+        Name (MHIO, 0x12345678)
+        Name (MHSL, 0x12345678)
+        Name (MHGP, 0x12345678)
+
+        OperationRegion (MHPR, SystemIO, MHIO, 24)
+        Field (MHPR, DWordAcc, NoLock, Preserve)
+        {
+            ADDR, 64, // of the selected slot's memory
+            SIZE, 64,
+            NODE, 32, // proximity domain
+        }
+        Field (MHPR, DWordAcc, NoLock, WriteAsZeros)
+        {
+            SLOT, 32, // selects a slot
+            OSTE, 32, // _OST: event
+            OSTS, 32, // _OST: status; concludes the report
+        }
+        Field (MHPR, ByteAcc, NoLock, WriteAsZeros)
+        {
+            Offset (20),
+            CTRL, 8, // read: 1 present, 2 inserted, 4 to be removed; write: 2, 4 clear, 8 eject
+        }
+
+        // Held from the selection of a slot to the last access to its registers
+        Mutex (MLCK, 0)
+
+        Name (CRSB, ResourceTemplate ()
+        {
+            IO (Decode16, 0, 0, 0, 24, PORT)
+        })
+        CreateWordField (CRSB, PORT._MIN, PMIN)
+        CreateWordField (CRSB, PORT._MAX, PMAX)
+        Method (_CRS)
+        {
+            PMIN = MHIO
+            PMAX = MHIO
+            Return (CRSB)
+        }
+
+        // _STA of slot Arg0
+        Method (MSTA, 1)
+        {
+            Acquire (MLCK, 0xFFFF)
+            SLOT = Arg0
+            Local0 = CTRL
+            Release (MLCK)
+            Return ((Local0 & 1) * 0x0F)
+        }
+
+        // _CRS of slot Arg0
+        Method (MCRS, 1, Serialized)
+        {
+            Local0 = ResourceTemplate ()
+            {
+                QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
+                    0, 0, 0, 0, 1)
+            }
+            CreateQWordField (Local0, 14, RMIN)
+            CreateQWordField (Local0, 22, RMAX)
+            CreateQWordField (Local0, 38, RLEN)
+            Acquire (MLCK, 0xFFFF)
+            SLOT = Arg0
+            RMIN = ADDR
+            RLEN = SIZE
+            Release (MLCK)
+            RMAX = RMIN + RLEN - 1
+            Return (Local0)
+        }
+
+        // _PXM of slot Arg0
+        Method (MPXM, 1)
+        {
+            Acquire (MLCK, 0xFFFF)
+            SLOT = Arg0
+            Local0 = NODE
+            Release (MLCK)
+            Return (Local0)
+        }
+
+        // _OST of slot Arg0: event Arg1, status Arg2
+        Method (MOST, 3)
+        {
+            Acquire (MLCK, 0xFFFF)
+            SLOT = Arg0
+            OSTE = Arg1
+            OSTS = Arg2
+            Release (MLCK)
+        }
+
+        // _EJ0 of slot Arg0
+        Method (MEJ0, 1)
+        {
+            Acquire (MLCK, 0xFFFF)
+            SLOT = Arg0
+            CTRL = 8
+            Release (MLCK)
+        }
+
+        // Passes on what happened to the slots. An event is cleared before it is passed on, so that
+        // one which comes meanwhile is not lost.
+        Method (MSCN)
+        {
+            Acquire (MLCK, 0xFFFF)
+            Local0 = Zero
+            While (Local0 < MHSL)
+            {
+                SLOT = Local0
+                Local1 = CTRL
+                If (Local1 & 6)
+                {
+                    Local2 = DerefOf (MDEV [Local0])
+                    If (Local1 & 2)
+                    {
+                        CTRL = 2
+                        Notify (Local2, 1) // device check
+                    }
+                    If (Local1 & 4)
+                    {
+                        CTRL = 4
+                        Notify (Local2, 3) // eject request
+                    }
+                }
+                Local0++
+            }
+            Release (MLCK)
+        }
+    }
+
+    Method (\_GPE._E00)
+    {
+        \_SB.MHPC.MSCN ()
+    }
+}

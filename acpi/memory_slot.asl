@@ -1,0 +1,25 @@
+/*
+ * One memory slot. Used once for each slot; _UID is the slot's number. Guests walk all slots when
+ * they start, so the methods do nothing but pass the number on.
+ */
+// @digits UNIT MP00
+DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
+{
+    External (\_SB.MHPC, DeviceObj)
+    External (\_SB.MHPC.MSTA, MethodObj)
+    External (\_SB.MHPC.MCRS, MethodObj)
+    External (\_SB.MHPC.MPXM, MethodObj)
+    External (\_SB.MHPC.MOST, MethodObj)
+    External (\_SB.MHPC.MEJ0, MethodObj)
+
+    Device (\_SB.MHPC.MP00)
+    {
+        Name (_HID, EisaId ("PNP0C80"))
+        Name (_UID, 0x12345678)
+        Method (_STA) { Return (MSTA (_UID)) }
+        Method (_CRS) { Return (MCRS (_UID)) }
+        Method (_PXM) { Return (MPXM (_UID)) }
+        Method (_OST, 3) { MOST (_UID, Arg0, Arg1) }
+        Method (_EJ0, 1) { MEJ0 (_UID) }
+    }
+}

@@ -1,0 +1,123 @@
+/*
+ * numa.c: which node processors and memory belong to: the system resource affinity table (ACPI
+ * 5.0, section 5.2.16) and the distances between nodes (SLIT, 5.2.17).
+ */
+#include "acpi.h"
+
+#define SRAT_REVISION 3
+#define SLIT_REVISION 1
+
+#define ENTRY_LAPIC  0
+#define ENTRY_MEMORY 1
+#define ENTRY_X2APIC 2
+
+#define ENABLED       1
+#define HOT_PLUGGABLE 2
+
+#define FIRST_X2APIC 255 /* ids below fit the old entry */
+
+#define DISTANCE_SELF  10
+#define DISTANCE_OTHER 20
+
+/* The first node that lists the vCPU; those listed nowhere are in node 0. */
+static unsigned node_of_cpu(const lunik_machine_config *config, unsigned index)
+{
+    for (size_t node = 0; node < config->node_count; node++)
+        for (size_t i = 0; i < config->nodes[node].cpu_count; i++)
+            if (config->nodes[node].cpus[i] == index)
+                return (unsigned)node;
+    return 0;
+}
+
+static void put_cpu(struct acpi_buffer *b, unsigned index, unsigned node)
+{
+    if (index < FIRST_X2APIC) {
+        acpi_put(b, ENTRY_LAPIC, 1);
+        acpi_put(b, 16, 1);
+        acpi_put(b, node, 1); /* bits 7:0 */
+        acpi_put(b, index, 1);
+        acpi_put(b, ENABLED, 4);
+        acpi_put(b, 0, 1);
+        acpi_put(b, node >> 8, 3);
+        acpi_put(b, 0, 4);
+    } else {
+        acpi_put(b, ENTRY_X2APIC, 1);
+        acpi_put(b, 24, 1);
+        acpi_put(b, 0, 2);
+        acpi_put(b, node, 4);
+        acpi_put(b, index, 4);
+        acpi_put(b, ENABLED, 4);
+        acpi_put(b, 0, 8);
+    }
+}
+
+static void put_memory(struct acpi_buffer *b, const lunik_fwmap_entry *entry)
+{
+    acpi_put(b, ENTRY_MEMORY, 1);
+    acpi_put(b, 40, 1);
+    acpi_put(b, entry->node, 4);
+    acpi_put(b, 0, 2);
+    acpi_put(b, entry->base, 8);
+    acpi_put(b, entry->size, 8);
+    acpi_put(b, 0, 4);
+    acpi_put(b, entry->type == LUNIK_FWMAP_HOTPLUG ? ENABLED | HOT_PLUGGABLE : ENABLED, 4);
+    acpi_put(b, 0, 8);
+}
+
+/* A window for memory devices shows only here, so it needs the table even without nodes. */
+bool acpi_wants_srat(const struct acpi_facts *facts)
+{
+    if (lunik_machine_config_get(facts->machine)->node_count)
+        return true;
+    size_t count;
+    const lunik_fwmap_entry *map = lunik_fwmap(facts->machine, &count);
+    for (size_t i = 0; i < count; i++)
+        if (map[i].type == LUNIK_FWMAP_HOTPLUG)
+            return true;
+    return false;
+}
+
+void acpi_build_srat(struct acpi_buffer *b, const struct acpi_facts *facts)
+{
+    const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
+    size_t start = acpi_table_begin(b, "SRAT", SRAT_REVISION);
+
+    acpi_put(b, 1, 4); /* reserved, must be 1 */
+    acpi_put(b, 0, 8);
+    for (unsigned i = 0; i < facts->cpus; i++)
+        put_cpu(b, i, node_of_cpu(config, i));
+
+    size_t count;
+    const lunik_fwmap_entry *map = lunik_fwmap(facts->machine, &count);
+    for (size_t i = 0; i < count; i++)
+        if (map[i].type == LUNIK_FWMAP_RAM || map[i].type == LUNIK_FWMAP_HOTPLUG)
+            put_memory(b, &map[i]);
+    acpi_table_end(b, start);
+}
+
+/* Without distances of its own, a guest assumes the defaults. */
+bool acpi_wants_slit(const struct acpi_facts *facts)
+{
+    const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
+    for (size_t node = 0; node < config->node_count; node++)
+        if (config->nodes[node].distances)
+            return true;
+    return false;
+}
+
+void acpi_build_slit(struct acpi_buffer *b, const struct acpi_facts *facts)
+{
+    const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
+    size_t start = acpi_table_begin(b, "SLIT", SLIT_REVISION);
+
+    acpi_put(b, config->node_count, 8);
+    for (size_t from = 0; from < config->node_count; from++) {
+        const uint8_t *distances = config->nodes[from].distances;
+        for (size_t to = 0; to < config->node_count; to++)
+            if (distances)
+                acpi_put(b, distances[to], 1);
+            else
+                acpi_put(b, from == to ? DISTANCE_SELF : DISTANCE_OTHER, 1);
+    }
+    acpi_table_end(b, start);
+}
