@@ -10,6 +10,7 @@
     X(memory_backend_ram_type)                                                                     \
     X(memory_backend_file_type)                                                                    \
     X(memory_backend_memfd_type)                                                                   \
+    X(chardev_type)                                                                                \
     X(chardev_stdio_type)                                                                          \
     X(chardev_file_type)                                                                           \
     X(chardev_pty_type)                                                                            \

@@ -1,0 +1,216 @@
+/*
+ * chardev_pty.c: a pseudo-terminal. While no program has its slave open, output is dropped.
+ *
+ * The master only tells that the last program has closed the slave, not that one has opened it;
+ * inotify does, so that nothing has to be polled.
+ */
+#define _GNU_SOURCE /* posix_openpt, ptsname_r */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "chardev.h"
+#include "types.h"
+
+struct pty_chardev {
+    struct chardev base;
+    char path[64]; /* of the slave */
+    bool connected;
+    int master;
+    int events; /* inotify; owned by watch */
+    struct chardev_input *input;
+    struct chardev_output *output;
+    struct chardev_watch *watch;
+};
+
+static size_t pty_write(lunik_object *o, const uint8_t *data, size_t size)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    return p->connected ? chardev_output_write(p->output, data, size)
+                        : chardev_drop(&p->base, size);
+}
+
+static void pty_accept_input(lunik_object *o)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    if (p->connected)
+        chardev_input_resume(p->input);
+}
+
+static const lunik_chardev_ops pty_ops = {
+    .attach = chardev_attach,
+    .write = pty_write,
+    .accept_input = pty_accept_input,
+};
+
+/* ---- connection ----------------------------------------------------------------------------- */
+
+/* Looks whether anybody has the slave open. */
+static void check_connection(struct pty_chardev *p)
+{
+    bool connected = !chardev_hung_up(p->master);
+
+    if (connected == p->connected)
+        return;
+    p->connected = connected;
+    if (connected)
+        chardev_input_restart(p->input);
+    else
+        chardev_output_discard(p->output);
+}
+
+static void slave_touched(struct chardev *c)
+{
+    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
+    char events[16 * (sizeof(struct inotify_event) + NAME_MAX + 1)];
+
+    while (read(p->events, events, sizeof(events)) > 0)
+        ;
+    check_connection(p);
+}
+
+/* The master fails when the last program closes the slave. */
+static void master_failed(struct chardev *c, int sys)
+{
+    check_connection(lunik_container_of(c, struct pty_chardev, base));
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int fail(lunik_error *err, const char *what)
+{
+    return lunik_fail_errno(err, errno, "chardev-pty: %s", what);
+}
+
+/* Opens a master whose slave is in raw mode and closed again. */
+static int open_master(struct pty_chardev *p, lunik_error *err)
+{
+    struct termios raw;
+    int slave;
+
+    p->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (p->master < 0)
+        return fail(err, "can't open a pseudo-terminal");
+    if (fcntl(p->master, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || grantpt(p->master) < 0 ||
+        unlockpt(p->master) < 0 || ptsname_r(p->master, p->path, sizeof(p->path)) != 0)
+        return fail(err, "can't prepare a pseudo-terminal");
+    slave = open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        return fail(err, p->path);
+    if (tcgetattr(slave, &raw) == 0) {
+        cfmakeraw(&raw);
+        tcsetattr(slave, TCSANOW, &raw);
+    }
+    close(slave);
+    return 0;
+}
+
+static int open_watch(struct pty_chardev *p, lunik_error *err)
+{
+    int code;
+
+    p->events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (p->events < 0)
+        return fail(err, "can't watch the slave (inotify; see fs.inotify.max_user_instances)");
+    if (inotify_add_watch(p->events, p->path, IN_OPEN | IN_CLOSE) < 0)
+        code = fail(err, p->path);
+    else
+        code = chardev_watch_open(&p->watch, &p->base, p->events, slave_touched, err);
+    if (code)
+        close(p->events);
+    return code;
+}
+
+/* A descriptor of its own for each direction, as libuv watches a descriptor only once. */
+static int open_streams(struct pty_chardev *p, lunik_error *err)
+{
+    int in = fcntl(p->master, F_DUPFD_CLOEXEC, 0), out = fcntl(p->master, F_DUPFD_CLOEXEC, 0);
+    int code = 0;
+
+    if (in < 0 || out < 0)
+        code = fail(err, "can't duplicate the master");
+    if (!code)
+        code = chardev_output_open(&p->output, &p->base, out, master_failed, err);
+    if (!code)
+        code = chardev_input_open(&p->input, &p->base, in, master_failed, err);
+    if (code && out >= 0 && !p->output)
+        close(out);
+    if (code && in >= 0)
+        close(in);
+    return code;
+}
+
+static void pty_unrealize(lunik_object *o)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    chardev_watch_close(&p->watch);
+    chardev_input_close(&p->input);
+    chardev_output_close(&p->output, false);
+    if (p->master >= 0)
+        close(p->master);
+    p->master = -1;
+}
+
+static int pty_realize(lunik_object *o, lunik_error *err)
+{
+    struct pty_chardev *p = lunik_state(o);
+    int code = open_master(p, err);
+
+    if (!code)
+        code = open_watch(p, err);
+    if (!code)
+        code = open_streams(p, err);
+    if (code)
+        pty_unrealize(o);
+    else
+        check_connection(p);
+    return code;
+}
+
+static void get_path(lunik_object *o, lunik_value *out)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    *out = (lunik_value){.kind = LUNIK_STRING, .string = p->path};
+}
+
+static const lunik_prop pty_props[] = {
+    {
+        .name = "path",
+        .kind = LUNIK_PROP_STRING,
+        .doc = "The slave, for a terminal program to open.",
+        .flags = LUNIK_PROP_READONLY,
+        .get = get_path,
+    },
+    {
+        .name = "connected",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "A program has the slave open.",
+        .offset = offsetof(struct pty_chardev, connected),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {0},
+};
+
+static const lunik_iface pty_ifaces[] = {{"chardev", &pty_ops}, {0}};
+
+const lunik_type chardev_pty_type = {
+    .name = "chardev-pty",
+    .parent = "chardev",
+    .doc = "A pseudo-terminal; output is dropped while nobody has its slave open.",
+    .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+    .size = sizeof(struct pty_chardev),
+    .props = pty_props,
+    .ifaces = pty_ifaces,
+    .realize = pty_realize,
+    .unrealize = pty_unrealize,
+};

@@ -1,0 +1,169 @@
+/*
+ * chardev_stdio.c: standard input and output. A terminal is put into raw mode while the object
+ * exists; its file status flags, which other processes share, are left alone. What the guest wrote
+ * last still goes out when the object is deleted before a slow reader has taken it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "chardev.h"
+#include "types.h"
+
+struct stdio_chardev {
+    struct chardev base;
+    bool signal;
+    struct chardev_input *input;   /* NULL if stdin is closed or not ours */
+    struct chardev_output *output; /* NULL if stdout is closed */
+    bool raw;                      /* the terminal has to be restored to `saved` */
+    struct termios saved;
+};
+
+/* A process has one standard input and output, however many machines run in it. */
+static atomic_flag in_use = ATOMIC_FLAG_INIT;
+
+static size_t stdio_write(lunik_object *o, const uint8_t *data, size_t size)
+{
+    struct stdio_chardev *s = lunik_state(o);
+
+    return s->output ? chardev_output_write(s->output, data, size) : chardev_drop(&s->base, size);
+}
+
+static void stdio_accept_input(lunik_object *o)
+{
+    struct stdio_chardev *s = lunik_state(o);
+
+    chardev_input_resume(s->input);
+}
+
+static const lunik_chardev_ops stdio_ops = {
+    .attach = chardev_attach,
+    .write = stdio_write,
+    .accept_input = stdio_accept_input,
+};
+
+/* The end of standard input is no reason to do anything. */
+static void input_ended(struct chardev *c, int sys)
+{
+}
+
+/* ---- terminal ------------------------------------------------------------------------------- */
+
+/* Touching the terminal from a background job would stop the process. */
+static bool in_foreground(void)
+{
+    return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* Characters reach the guest as they are typed, without echo. Output processing stays: others in
+ * this process write plain lines. */
+static void make_raw(struct stdio_chardev *s)
+{
+    struct termios raw;
+
+    if (tcgetattr(STDIN_FILENO, &s->saved) < 0)
+        return;
+    raw = s->saved;
+    raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
+    if (!s->signal)
+        raw.c_lflag &= ~(tcflag_t)ISIG;
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    s->raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+static void restore_terminal(struct stdio_chardev *s)
+{
+    if (s->raw && in_foreground())
+        tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
+    s->raw = false;
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int open_input(struct stdio_chardev *s, lunik_error *err)
+{
+    int fd, code;
+
+    if (isatty(STDIN_FILENO) && !in_foreground())
+        return 0;
+    fd = chardev_reopen(STDIN_FILENO, O_RDONLY);
+    if (fd < 0)
+        return errno == EBADF ? 0 : lunik_fail_errno(err, errno, "chardev-stdio: standard input");
+    code = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
+    if (code)
+        close(fd);
+    return code;
+}
+
+static int open_output(struct stdio_chardev *s, lunik_error *err)
+{
+    int fd = chardev_reopen(STDOUT_FILENO, O_WRONLY);
+    int code;
+
+    if (fd < 0)
+        return errno == EBADF ? 0 : lunik_fail_errno(err, errno, "chardev-stdio: standard output");
+    code = chardev_output_open(&s->output, &s->base, fd, chardev_failed, err);
+    if (code)
+        close(fd);
+    return code;
+}
+
+static int stdio_realize(lunik_object *o, lunik_error *err)
+{
+    struct stdio_chardev *s = lunik_state(o);
+    int code;
+
+    if (atomic_flag_test_and_set(&in_use))
+        return lunik_fail(err, LUNIK_E_BUSY,
+                          "chardev-stdio: standard input and output are in use by another one");
+    code = open_output(s, err);
+    if (!code)
+        code = open_input(s, err);
+    if (code) {
+        chardev_output_close(&s->output, false);
+        atomic_flag_clear(&in_use);
+        return code;
+    }
+    if (s->input)
+        make_raw(s);
+    return 0;
+}
+
+static void stdio_unrealize(lunik_object *o)
+{
+    struct stdio_chardev *s = lunik_state(o);
+
+    restore_terminal(s);
+    chardev_input_close(&s->input);
+    chardev_output_close(&s->output, true);
+    atomic_flag_clear(&in_use);
+}
+
+static const lunik_prop stdio_props[] = {
+    {
+        .name = "signal",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters.",
+        .offset = offsetof(struct stdio_chardev, signal),
+        .def = 1,
+    },
+    {0},
+};
+
+static const lunik_iface stdio_ifaces[] = {{"chardev", &stdio_ops}, {0}};
+
+const lunik_type chardev_stdio_type = {
+    .name = "chardev-stdio",
+    .parent = "chardev",
+    .doc = "The standard input and output of this process; there can be only one.",
+    .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+    .size = sizeof(struct stdio_chardev),
+    .props = stdio_props,
+    .ifaces = stdio_ifaces,
+    .realize = stdio_realize,
+    .unrealize = stdio_unrealize,
+};

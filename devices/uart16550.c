@@ -1,0 +1,484 @@
+/* uart16550.c: see uart16550.h. */
+#include <string.h>
+
+#include "uart16550.h"
+
+#define REG_DATA 0 /* RBR, THR; DLL with DLAB set */
+#define REG_IER  1 /* DLM with DLAB set */
+#define REG_IIR  2 /* FCR when written */
+#define REG_LCR  3
+#define REG_MCR  4
+#define REG_LSR  5
+#define REG_MSR  6
+#define REG_SCR  7
+
+#define IER_RX    0x01
+#define IER_THRE  0x02
+#define IER_LINE  0x04
+#define IER_MODEM 0x08
+#define IER_MASK  0x0f
+
+#define IIR_NONE    0x01
+#define IIR_MODEM   0x00
+#define IIR_THRE    0x02
+#define IIR_RX      0x04
+#define IIR_LINE    0x06
+#define IIR_TIMEOUT 0x0c
+#define IIR_FIFOS   0xc0
+
+#define FCR_ENABLE   0x01
+#define FCR_CLEAR_RX 0x02
+#define FCR_KEPT     0xc9 /* trigger level, DMA mode, enable */
+
+#define LCR_LENGTH 0x03
+#define LCR_STOP   0x04
+#define LCR_PARITY 0x08
+#define LCR_BREAK  0x40
+#define LCR_DLAB   0x80
+
+#define MCR_DTR  0x01
+#define MCR_RTS  0x02
+#define MCR_OUT1 0x04
+#define MCR_OUT2 0x08
+#define MCR_LOOP 0x10
+#define MCR_MASK 0x1f
+
+#define LSR_DR     0x01
+#define LSR_OE     0x02
+#define LSR_BI     0x10
+#define LSR_ERRORS 0x1e /* OE, PE, FE, BI */
+#define LSR_THRE   0x20
+#define LSR_TEMT   0x40
+#define LSR_FIFO   0x80 /* an error somewhere in the receive FIFO */
+
+#define MSR_DCTS  0x01
+#define MSR_DDSR  0x02
+#define MSR_TERI  0x04
+#define MSR_DDCD  0x08
+#define MSR_DELTA 0x0f
+
+#define INPUT_CLOCK     1843200 /* Hz; a bit takes 16 x divisor periods of it */
+#define DEFAULT_DIVISOR 12      /* 9600 baud */
+
+/* ---- FIFOs ---------------------------------------------------------------------------------- */
+
+static bool fifo_enabled(const struct uart16550 *u)
+{
+    return u->fcr & FCR_ENABLE;
+}
+
+/* Characters either FIFO holds: in 16450 mode there is only the holding register. */
+static unsigned fifo_depth(const struct uart16550 *u)
+{
+    return fifo_enabled(u) ? UART_FIFO_SIZE : 1;
+}
+
+static void fifo_push(struct uart16550_fifo *f, uint8_t data, uint8_t errors)
+{
+    unsigned i = (f->head + f->count++) % UART_FIFO_SIZE;
+
+    f->data[i] = data;
+    f->errors[i] = errors;
+}
+
+static uint8_t fifo_pop(struct uart16550_fifo *f)
+{
+    uint8_t data = f->data[f->head];
+
+    f->head = (f->head + 1) % UART_FIFO_SIZE;
+    f->count--;
+    return data;
+}
+
+static bool fifo_has_errors(const struct uart16550_fifo *f)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        if (f->errors[(f->head + i) % UART_FIFO_SIZE])
+            return true;
+    return false;
+}
+
+/* ---- interrupts ----------------------------------------------------------------------------- */
+
+static unsigned trigger_level(const struct uart16550 *u)
+{
+    static const uint8_t levels[] = {1, 4, 8, 14};
+
+    return fifo_enabled(u) ? levels[u->fcr >> 6] : 1;
+}
+
+/* When characters below the trigger level are reported: four character times after the last one
+ * came in or was read. UINT64_MAX if there are none. */
+static uint64_t timeout_deadline(const struct uart16550 *u)
+{
+    unsigned bits =
+        1 + 5 + (u->lcr & LCR_LENGTH) + !!(u->lcr & LCR_PARITY) + 1 + !!(u->lcr & LCR_STOP);
+    uint64_t divisor = u->divisor ? u->divisor : 1;
+
+    if (!u->rx.count || u->rx.count >= trigger_level(u))
+        return UINT64_MAX;
+    return u->rx_activity + 4 * bits * 16 * divisor * 1000000000 / INPUT_CLOCK;
+}
+
+static uint8_t interrupt_id(const struct uart16550 *u)
+{
+    if ((u->ier & IER_LINE) && (u->lsr & LSR_ERRORS))
+        return IIR_LINE;
+    if ((u->ier & IER_RX) && u->rx.count >= trigger_level(u))
+        return IIR_RX;
+    if ((u->ier & IER_RX) && u->rx.count && lunik_clock_read(u->clock) >= timeout_deadline(u))
+        return IIR_TIMEOUT;
+    if ((u->ier & IER_THRE) && u->thre_pending)
+        return IIR_THRE;
+    if ((u->ier & IER_MODEM) && (u->msr & MSR_DELTA))
+        return IIR_MODEM;
+    return IIR_NONE;
+}
+
+/* Brings the interrupt line and the deadline up to date. */
+static void update(struct uart16550 *u)
+{
+    uint8_t id = interrupt_id(u);
+    uint64_t deadline = UINT64_MAX;
+
+    if ((u->ier & IER_RX) && id != IIR_TIMEOUT)
+        deadline = timeout_deadline(u);
+    lunik_irq_set(&u->irq, id != IIR_NONE);
+    if (deadline != u->scheduled) {
+        u->scheduled = deadline;
+        u->port->schedule(u->opaque, deadline);
+    }
+}
+
+void uart16550_tick(struct uart16550 *u)
+{
+    u->scheduled = UINT64_MAX;
+    update(u);
+}
+
+/* ---- receiver ------------------------------------------------------------------------------- */
+
+/* The character at the head of the FIFO brings its errors into LSR. */
+static void show_head(struct uart16550 *u)
+{
+    if (u->rx.count) {
+        u->lsr |= LSR_DR | u->rx.errors[u->rx.head];
+        u->rx.errors[u->rx.head] = 0;
+    } else {
+        u->lsr &= ~LSR_DR;
+    }
+}
+
+static void receive_one(struct uart16550 *u, uint8_t data, uint8_t errors)
+{
+    u->rx_activity = lunik_clock_read(u->clock);
+    if (u->rx.count == fifo_depth(u)) {
+        u->lsr |= LSR_OE;
+        if (fifo_enabled(u))
+            return; /* the FIFO keeps what it has; only the shift register is overwritten */
+        u->rx.count = 0;
+    }
+    fifo_push(&u->rx, data, errors);
+    if (u->rx.count == 1)
+        show_head(u);
+}
+
+size_t uart16550_can_receive(const struct uart16550 *u)
+{
+    return u->mcr & MCR_LOOP ? 0 : fifo_depth(u) - u->rx.count;
+}
+
+void uart16550_receive(struct uart16550 *u, const uint8_t *data, size_t size)
+{
+    if (u->mcr & MCR_LOOP)
+        return;
+    for (size_t i = 0; i < size; i++)
+        receive_one(u, data[i], 0);
+    update(u);
+}
+
+void uart16550_break(struct uart16550 *u)
+{
+    if (u->mcr & MCR_LOOP)
+        return;
+    receive_one(u, 0, LSR_BI);
+    update(u);
+}
+
+static uint8_t read_data(struct uart16550 *u)
+{
+    uint8_t data;
+
+    if (!u->rx.count)
+        return 0;
+    data = fifo_pop(&u->rx);
+    u->rx_activity = lunik_clock_read(u->clock);
+    show_head(u);
+    update(u);
+    u->port->input_ready(u->opaque);
+    return data;
+}
+
+static uint8_t read_line_status(struct uart16550 *u)
+{
+    uint8_t value = u->lsr;
+
+    if (fifo_enabled(u) && ((value & (LSR_ERRORS & ~LSR_OE)) || fifo_has_errors(&u->rx)))
+        value |= LSR_FIFO;
+    if (value & LSR_ERRORS) {
+        u->lsr &= ~LSR_ERRORS;
+        update(u);
+    }
+    return value;
+}
+
+static void clear_receiver(struct uart16550 *u)
+{
+    u->rx.count = 0;
+    u->lsr &= ~(LSR_DR | LSR_BI);
+}
+
+/* ---- transmitter ---------------------------------------------------------------------------- */
+
+static void transmitter_empty(struct uart16550 *u)
+{
+    u->lsr |= LSR_THRE | LSR_TEMT;
+    u->thre_pending = true;
+}
+
+/* Sends what is in the transmit FIFO, as far as the other side takes it. The output function may
+ * lead back here, or reset the chip. */
+static void transmit(struct uart16550 *u)
+{
+    bool taken = true;
+
+    if (u->transmitting)
+        return;
+    u->transmitting = true;
+    while (u->tx.count && taken) {
+        if (u->mcr & MCR_LOOP) {
+            receive_one(u, fifo_pop(&u->tx), 0);
+            continue;
+        }
+        taken = u->port->output(u->opaque, &u->tx.data[u->tx.head], 1) > 0;
+        if (taken)
+            fifo_pop(&u->tx);
+    }
+    u->transmitting = false;
+    if (!u->tx.count)
+        transmitter_empty(u);
+}
+
+void uart16550_writable(struct uart16550 *u)
+{
+    if (u->tx.count)
+        transmit(u);
+    update(u);
+}
+
+static void write_data(struct uart16550 *u, uint8_t value)
+{
+    u->thre_pending = false;
+    u->lsr &= ~(LSR_THRE | LSR_TEMT);
+    if (u->tx.count >= fifo_depth(u)) /* written although not empty: the last one is replaced */
+        u->tx.count--;
+    fifo_push(&u->tx, value, 0);
+    transmit(u);
+    update(u);
+}
+
+/* ---- modem ---------------------------------------------------------------------------------- */
+
+/* The modem inputs: in loopback mode the four outputs are wired back. */
+static uint8_t modem_inputs(const struct uart16550 *u)
+{
+    if (!(u->mcr & MCR_LOOP))
+        return u->modem;
+    return (u->mcr & MCR_RTS ? UART_MODEM_CTS : 0) | (u->mcr & MCR_DTR ? UART_MODEM_DSR : 0) |
+           (u->mcr & MCR_OUT1 ? UART_MODEM_RI : 0) | (u->mcr & MCR_OUT2 ? UART_MODEM_DCD : 0);
+}
+
+static void modem_changed(struct uart16550 *u)
+{
+    uint8_t now = modem_inputs(u), changed = (u->msr ^ now) & ~MSR_DELTA;
+
+    if (changed & UART_MODEM_CTS)
+        u->msr |= MSR_DCTS;
+    if (changed & UART_MODEM_DSR)
+        u->msr |= MSR_DDSR;
+    if ((changed & UART_MODEM_RI) && !(now & UART_MODEM_RI))
+        u->msr |= MSR_TERI;
+    if (changed & UART_MODEM_DCD)
+        u->msr |= MSR_DDCD;
+    u->msr = now | (u->msr & MSR_DELTA);
+}
+
+void uart16550_set_modem(struct uart16550 *u, uint8_t lines)
+{
+    u->modem = lines & ~MSR_DELTA;
+    modem_changed(u);
+    update(u);
+}
+
+static uint8_t read_modem_status(struct uart16550 *u)
+{
+    uint8_t value = u->msr;
+
+    if (value & MSR_DELTA) {
+        u->msr &= ~MSR_DELTA;
+        update(u);
+    }
+    return value;
+}
+
+/* ---- control registers ---------------------------------------------------------------------- */
+
+static void write_ier(struct uart16550 *u, uint8_t value)
+{
+    bool thre_enabled = (value & IER_THRE) && !(u->ier & IER_THRE);
+
+    u->ier = value & IER_MASK;
+    if (thre_enabled && (u->lsr & LSR_THRE))
+        u->thre_pending = true; /* enabling it reports an empty transmitter once more */
+    update(u);
+}
+
+static uint8_t read_iir(struct uart16550 *u)
+{
+    uint8_t id = interrupt_id(u);
+
+    if (id == IIR_THRE) {
+        u->thre_pending = false;
+        update(u);
+    }
+    return id | (fifo_enabled(u) ? IIR_FIFOS : 0);
+}
+
+static void write_fcr(struct uart16550 *u, uint8_t value)
+{
+    size_t room = uart16550_can_receive(u);
+    bool switched = (value ^ u->fcr) & FCR_ENABLE;
+
+    /* The other bits count only while the enable bit is written as one. */
+    u->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
+    if (switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_RX)))
+        clear_receiver(u);
+    update(u);
+    if (uart16550_can_receive(u) > room)
+        u->port->input_ready(u->opaque);
+}
+
+static void write_lcr(struct uart16550 *u, uint8_t value)
+{
+    bool break_begins = (value & LCR_BREAK) && !(u->lcr & LCR_BREAK);
+
+    u->lcr = value;
+    if (break_begins && (u->mcr & MCR_LOOP))
+        receive_one(u, 0, LSR_BI);
+    update(u);
+}
+
+static void write_mcr(struct uart16550 *u, uint8_t value)
+{
+    bool left_loop = (u->mcr & MCR_LOOP) && !(value & MCR_LOOP);
+
+    u->mcr = value & MCR_MASK;
+    modem_changed(u);
+    update(u);
+    if (left_loop)
+        u->port->input_ready(u->opaque);
+}
+
+static void write_divisor(struct uart16550 *u, unsigned offset, uint8_t value)
+{
+    if (offset == REG_DATA)
+        u->divisor = (u->divisor & 0xff00) | value;
+    else
+        u->divisor = (uint16_t)((u->divisor & 0x00ff) | value << 8);
+    update(u);
+}
+
+/* ---- registers ------------------------------------------------------------------------------ */
+
+uint8_t uart16550_read(struct uart16550 *u, unsigned offset)
+{
+    bool dlab = u->lcr & LCR_DLAB;
+
+    switch (offset) {
+    case REG_DATA:
+        return dlab ? u->divisor & 0xff : read_data(u);
+    case REG_IER:
+        return dlab ? u->divisor >> 8 : u->ier;
+    case REG_IIR:
+        return read_iir(u);
+    case REG_LCR:
+        return u->lcr;
+    case REG_MCR:
+        return u->mcr;
+    case REG_LSR:
+        return read_line_status(u);
+    case REG_MSR:
+        return read_modem_status(u);
+    case REG_SCR:
+        return u->scr;
+    default:
+        return 0xff;
+    }
+}
+
+void uart16550_write(struct uart16550 *u, unsigned offset, uint8_t value)
+{
+    if ((offset == REG_DATA || offset == REG_IER) && (u->lcr & LCR_DLAB)) {
+        write_divisor(u, offset, value);
+        return;
+    }
+    switch (offset) {
+    case REG_DATA:
+        write_data(u, value);
+        break;
+    case REG_IER:
+        write_ier(u, value);
+        break;
+    case REG_IIR:
+        write_fcr(u, value);
+        break;
+    case REG_LCR:
+        write_lcr(u, value);
+        break;
+    case REG_MCR:
+        write_mcr(u, value);
+        break;
+    case REG_SCR:
+        u->scr = value;
+        break;
+    default:
+        break; /* LSR and MSR: written only by factory tests */
+    }
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+void uart16550_reset(struct uart16550 *u)
+{
+    u->ier = u->fcr = u->lcr = u->mcr = u->scr = 0;
+    u->divisor = DEFAULT_DIVISOR;
+    u->lsr = u->tx.count ? 0 : LSR_THRE | LSR_TEMT;
+    u->msr = u->modem;
+    u->rx.count = 0;
+    u->thre_pending = false;
+    u->rx_activity = 0;
+    update(u);
+    u->port->input_ready(u->opaque);
+}
+
+void uart16550_init(struct uart16550 *u, lunik_clock *clock, const struct uart16550_port *port,
+                    void *opaque)
+{
+    memset(u, 0, sizeof(*u));
+    u->clock = clock;
+    u->port = port;
+    u->opaque = opaque;
+    u->modem = UART_MODEM_CTS | UART_MODEM_DSR | UART_MODEM_DCD;
+    u->scheduled = UINT64_MAX;
+    uart16550_reset(u);
+}
