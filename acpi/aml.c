@@ -11,11 +11,15 @@
 
 #define DSDT_REVISION 2 /* integers have 64 bits */
 
-#define AML_NAME        0x08
-#define AML_SCOPE       0x10
-#define AML_VAR_PACKAGE 0x13
-#define AML_WORD        0x0b
-#define AML_BYTE        0x0a
+#define AML_BYTE   0x0a
+#define AML_SCOPE  0x10
+#define AML_METHOD 0x14
+#define AML_ARG0   0x68
+#define AML_ARG1   0x69
+#define AML_NOTIFY 0x86
+#define AML_LESS   0x95
+#define AML_IF     0xa0
+#define AML_ELSE   0xa1
 
 #define SLOT_CONTAINER "\\._SB_MHPC" /* \_SB.MHPC: root, two segments */
 #define SLOT_NAME_SIZE 4
@@ -155,33 +159,56 @@ static int add_copies(struct dsdt *d, const char *name, uint64_t count, const ch
 
 /* ---- memory slots --------------------------------------------------------------------------- */
 
-/* Writes the two-byte form of a PkgLength at offset, now that all of the package follows. */
-static void end_package(struct acpi_buffer *b, size_t offset)
+/* Opens a package, a PkgLength of three bytes and what it counts; ends it when that has been
+ * written. */
+static size_t begin_package(struct acpi_buffer *b, unsigned opcode)
 {
-    size_t length = b->size - offset;
-    acpi_set(b, offset, 0x40 | (length & 0xf) | (length >> 4) << 8, 2);
+    acpi_put(b, opcode, 1);
+    acpi_put(b, 0, 3);
+    return b->size - 3;
 }
 
-/* Scope (\_SB.MHPC) { Name (MDEV, Package () { MP00, MP01, ... }) }: from number to device. */
-static void add_slot_package(struct acpi_buffer *b, unsigned slots)
+static void end_package(struct acpi_buffer *b, size_t start)
 {
-    acpi_put(b, AML_SCOPE, 1);
-    size_t scope = b->size;
-    acpi_put(b, 0, 2);
-    acpi_append(b, SLOT_CONTAINER, sizeof(SLOT_CONTAINER) - 1);
-    acpi_put(b, AML_NAME, 1);
-    acpi_append(b, "MDEV", 4);
-    acpi_put(b, AML_VAR_PACKAGE, 1);
-    size_t package = b->size;
-    acpi_put(b, 0, 2);
-    acpi_put(b, slots < 0x100 ? AML_BYTE : AML_WORD, 1);
-    acpi_put(b, slots, slots < 0x100 ? 1 : 2);
-    for (unsigned i = 0; i < slots; i++) {
+    size_t length = b->size - start;
+    acpi_set(b, start, 0x80 | (length & 0xf) | (length >> 4) << 8, 3);
+}
+
+/* Finds slot Arg0 of first..last by halving and notifies it of Arg1. */
+static void add_notify(struct acpi_buffer *b, unsigned first, unsigned last)
+{
+    if (first == last) {
         char name[SLOT_NAME_SIZE + 1];
-        snprintf(name, sizeof(name), "MP%02X", i & 0xff);
+        snprintf(name, sizeof(name), "MP%02X", first & 0xff);
+        acpi_put(b, AML_NOTIFY, 1);
         acpi_append(b, name, SLOT_NAME_SIZE);
+        acpi_put(b, AML_ARG1, 1);
+        return;
     }
+    unsigned middle = first + (last - first + 1) / 2;
+    size_t package = begin_package(b, AML_IF);
+    acpi_put(b, AML_LESS, 1);
+    acpi_put(b, AML_ARG0, 1);
+    acpi_put(b, AML_BYTE, 1);
+    acpi_put(b, middle, 1);
+    add_notify(b, first, middle - 1);
     end_package(b, package);
+    package = begin_package(b, AML_ELSE);
+    add_notify(b, middle, last);
+    end_package(b, package);
+}
+
+/* Scope (\_SB.MHPC) { Method (MNTF, 2) { ... } } */
+static void add_notify_method(struct acpi_buffer *b, unsigned slots)
+{
+    size_t scope = begin_package(b, AML_SCOPE);
+    acpi_append(b, SLOT_CONTAINER, sizeof(SLOT_CONTAINER) - 1);
+    size_t method = begin_package(b, AML_METHOD);
+    acpi_append(b, "MNTF", 4);
+    acpi_put(b, 2, 1);
+    if (slots)
+        add_notify(b, 0, slots - 1);
+    end_package(b, method);
     end_package(b, scope);
 }
 
@@ -191,7 +218,7 @@ static int add_slots(struct dsdt *d, const lunik_acpi_node *node, const char *wh
     find_value(node, "MHSL", &slots);
     int rc = add_copies(d, "memory_slot", slots, who);
     if (rc == 0)
-        add_slot_package(d->out, (unsigned)slots);
+        add_notify_method(d->out, (unsigned)slots);
     return rc;
 }
 

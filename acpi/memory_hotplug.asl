@@ -1,7 +1,7 @@
 /*
  * Memory slots: the register block that selects one slot at a time, the container that the slots
- * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MDEV, a
- * package that names them in order, is made when the tables are assembled.
+ * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MNTF, which
+ * notifies slot Arg0 of Arg1, is made when the tables are assembled.
  *   MHIO  first of the 24 I/O ports
  *   MHSL  number of slots
  *   MHGP  the general-purpose event that says: look at the slots
@@ -9,7 +9,7 @@
 // @digits MHGP _E00
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
 {
-    External (\_SB.MHPC.MDEV, PkgObj)
+    External (\_SB.MHPC.MNTF, MethodObj)
 
     Device (\_SB.MHPC)
     {
@@ -126,16 +126,15 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
                 Local1 = CTRL
                 If (Local1 & 6)
                 {
-                    Local2 = DerefOf (MDEV [Local0])
                     If (Local1 & 2)
                     {
                         CTRL = 2
-                        Notify (Local2, 1) // device check
+                        MNTF (Local0, 1) // device check
                     }
                     If (Local1 & 4)
                     {
                         CTRL = 4
-                        Notify (Local2, 3) // eject request
+                        MNTF (Local0, 3) // eject request
                     }
                 }
                 Local0++
