@@ -73,18 +73,23 @@ int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
 
 int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
 {
-    char prefixed[sizeof(((lunik_error *)0)->message)];
+    char prefix[256];
     va_list args;
-    size_t used;
+    size_t used, kept;
 
     if (!err)
         return code;
     va_start(args, format);
-    vsnprintf(prefixed, sizeof(prefixed), format, args);
+    vsnprintf(prefix, sizeof(prefix) - 2, format, args);
     va_end(args);
-    used = strlen(prefixed);
-    snprintf(prefixed + used, sizeof(prefixed) - used, ": %s", err->message);
-    memcpy(err->message, prefixed, sizeof(prefixed));
+    strcat(prefix, ": ");
+    used = strlen(prefix);
+    kept = strlen(err->message);
+    if (kept > sizeof(err->message) - used - 1)
+        kept = sizeof(err->message) - used - 1;
+    memmove(err->message + used, err->message, kept);
+    memcpy(err->message, prefix, used);
+    err->message[used + kept] = 0;
     return err->code;
 }
 

@@ -1,0 +1,252 @@
+--- A guest operating system in Lua, for machines without vCPUs.
+--
+-- It plays the part that a kernel plays in memory hotplug, through the same registers: it finds the
+-- fixed hardware in the FADT, enables ACPI and the hotplug GPE, takes the SCI, scans the slots,
+-- tests new memory, answers _OST and ejects or refuses. So every hotplug scenario also runs with
+-- accel = "none", in milliseconds.
+--
+--     local guest = require("lunik.guest").attach(m, { log = print })
+--
+-- Register layout: QEMU's docs/specs/acpi_mem_hotplug.rst; ACPI 6.4 sections 4.8 and 5.2.9.
+
+local lunik = require "lunik"
+
+local Guest = {}
+Guest.__index = Guest
+
+-- Offsets in the register block.
+local SELECT, ADDRESS_LOW, ADDRESS_HIGH, SIZE_LOW, SIZE_HIGH, NODE = 0x00, 0x00, 0x04, 0x08, 0x0c, 0x10
+local OST_EVENT, OST_STATUS, CONTROL = 0x04, 0x08, 0x14
+-- Bits of the status and control byte.
+local ENABLED, INSERTED, REMOVING, EJECT = 1, 2, 4, 8
+-- _OST source and status codes.
+local DEVICE_CHECK, EJECT_REQUEST = 1, 3
+local SUCCESS, FAILURE, EJECT_IN_PROGRESS, EJECT_DENIED = 0, 1, 0x84, 0x80
+
+local ACPI_MODE = 1 -- SCI_EN in PM1_CNT
+local PAGE = 4096
+
+local OPTIONS = {
+    log = "function", refuse_insert = "any", refuse_eject = "any", pages = "number",
+    base = "number", slots = "number", gpe = "number",
+}
+
+local function check_options(options)
+    for key, value in pairs(options) do
+        local want = OPTIONS[key]
+        if not want then
+            error(("guest: unknown option '%s'"):format(key), 3)
+        end
+        if want ~= "any" and type(value) ~= want then
+            error(("guest: %s: %s is not a %s"):format(key, tostring(value), want), 3)
+        end
+    end
+end
+
+--- The fixed hardware, from the FADT.
+local function find_hardware(m)
+    local fadt = m:acpi_table("FACP")
+    if not fadt then
+        error("guest: the machine has no FADT, so there is nothing to take the SCI from", 3)
+    end
+    local sci, smi_command, enable = string.unpack("<I2I4B", fadt, 47)
+    return {
+        sci = sci, smi_command = smi_command, enable = enable,
+        pm1_control = string.unpack("<I4", fadt, 65),
+        gpe0 = string.unpack("<I4", fadt, 81),
+        gpe0_half = string.unpack("B", fadt, 93) // 2,
+    }
+end
+
+--- Starts the guest on machine m and returns it.
+-- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot) that
+-- says whether to; pages = how many pages of each DIMM to test (default 64, spread over it);
+-- base, slots, gpe = the register block, where the board differs from the pc board.
+function Guest.attach(m, options)
+    options = options or {}
+    check_options(options)
+    local self = setmetatable({
+        machine = m, hardware = find_hardware(m), options = options, log = options.log,
+        base = options.base or 0xa00, gpe = options.gpe or 3, slots = options.slots,
+        online = {}, busy = false, again = false,
+    }, Guest)
+    self:boot()
+    self.subscription = m:on_irq(function(gsi, level)
+        if gsi == self.hardware.sci and level then
+            self:interrupt()
+        end
+    end)
+    self.reset_subscription = m:on("reset", function()
+        self.online = {}
+        self:boot()
+    end)
+    -- What was plugged before the guest came up has no event to tell of it.
+    self:interrupt()
+    return self
+end
+
+--- Ends the guest: the machine's interrupts go unanswered from now on.
+function Guest:detach()
+    self.subscription:off()
+    self.reset_subscription:off()
+    self.detached = true
+end
+
+function Guest:say(format, ...)
+    if self.log then
+        self.log(format:format(...))
+    end
+end
+
+--- Enables ACPI mode and the hotplug GPE, as a kernel does while it boots.
+function Guest:boot()
+    local m, hardware = self.machine, self.hardware
+    if hardware.smi_command ~= 0 and m:inw(hardware.pm1_control) & ACPI_MODE == 0 then
+        m:outb(hardware.smi_command, hardware.enable)
+    end
+    self.slots = self.options.slots or self:count_slots()
+    local enable = hardware.gpe0 + hardware.gpe0_half + self.gpe // 8
+    m:outb(enable, m:inb(enable) | 1 << self.gpe % 8)
+    self:say("hotplug: %d slots", self.slots)
+end
+
+--- How many slots there are: the selector reads as an address, so only ACPI knows. The scripted
+-- kernel asks the device instead of interpreting AML.
+function Guest:count_slots()
+    for _, object in ipairs(self.machine:objects()) do
+        if object.type == "acpi-memory-hotplug" then
+            return object:get("slots")
+        end
+    end
+    return 0
+end
+
+--- The SCI: handled soon, not inside the access that raised it, as a CPU would.
+function Guest:interrupt()
+    if self.busy then
+        self.again = true
+        return
+    end
+    self.busy = true
+    lunik.spawn(function()
+        lunik.sleep(0)
+        repeat
+            self.again = false
+            if not self.detached and self.machine.state == "running" then
+                self:handle_sci()
+            end
+        until not self.again
+        self.busy = false
+    end)
+end
+
+function Guest:handle_sci()
+    local m = self.machine
+    local status = self.hardware.gpe0 + self.gpe // 8
+    local bit = 1 << self.gpe % 8
+    -- The event is edge-like: clear first, then scan, so that one that comes meanwhile counts.
+    m:outb(status, bit)
+    self:scan()
+end
+
+function Guest:select(slot)
+    self.machine:outl(self.base + SELECT, slot)
+end
+
+function Guest:status()
+    return self.machine:inb(self.base + CONTROL)
+end
+
+function Guest:scan()
+    for slot = 0, self.slots - 1 do
+        self:select(slot)
+        local status = self:status()
+        if status & INSERTED ~= 0 then
+            self.machine:outb(self.base + CONTROL, INSERTED)
+            self:insert(slot)
+        elseif status & REMOVING ~= 0 then
+            self.machine:outb(self.base + CONTROL, REMOVING)
+            self:remove(slot)
+        elseif status & ENABLED ~= 0 and not self.online[slot] then
+            self:insert(slot)
+        end
+    end
+end
+
+function Guest:answer(slot, source, status)
+    self:select(slot)
+    self.machine:outl(self.base + OST_EVENT, source)
+    self.machine:outl(self.base + OST_STATUS, status)
+end
+
+function Guest:read_slot(slot)
+    local m, base = self.machine, self.base
+    self:select(slot)
+    return {
+        address = m:inl(base + ADDRESS_LOW) | m:inl(base + ADDRESS_HIGH) << 32,
+        size = m:inl(base + SIZE_LOW) | m:inl(base + SIZE_HIGH) << 32,
+        node = m:inl(base + NODE),
+    }
+end
+
+local function wants(option, slot)
+    if type(option) == "function" then
+        return option(slot)
+    end
+    return option
+end
+
+--- Writes a pattern over pages spread across the memory, then reads it back.
+function Guest:test(memory)
+    local m = self.machine
+    local pages = math.min(self.options.pages or 64, memory.size // PAGE)
+    local stride = memory.size // pages // PAGE * PAGE
+    for i = 0, pages - 1 do
+        m:store(memory.address + i * stride, 8, ~(memory.address + i * stride))
+    end
+    for i = 0, pages - 1 do
+        local at = memory.address + i * stride
+        local value = m:load(at, 8)
+        if value ~= ~at then
+            return nil, ("0x%x reads 0x%x, not 0x%x"):format(at, value, ~at)
+        end
+    end
+    return pages
+end
+
+function Guest:insert(slot)
+    local memory = self:read_slot(slot)
+    self:say("hotplug: slot %d added 0x%x size 0x%x node %d", slot, memory.address, memory.size,
+        memory.node)
+    if wants(self.options.refuse_insert, slot) then
+        self:say("hotplug: slot %d refused", slot)
+        self:answer(slot, DEVICE_CHECK, FAILURE)
+        return
+    end
+    local pages, why = self:test(memory)
+    if not pages then
+        self:say("hotplug: slot %d failed: %s", slot, why)
+        self:answer(slot, DEVICE_CHECK, FAILURE)
+        return
+    end
+    self.online[slot] = memory
+    self:say("hotplug: slot %d tested %d pages ok", slot, pages)
+    self:answer(slot, DEVICE_CHECK, SUCCESS)
+    self:say("hotplug: slot %d accepted", slot)
+end
+
+function Guest:remove(slot)
+    self:say("hotplug: slot %d eject requested", slot)
+    if wants(self.options.refuse_eject, slot) then
+        self:say("hotplug: slot %d eject refused", slot)
+        self:answer(slot, EJECT_REQUEST, EJECT_DENIED)
+        return
+    end
+    self:answer(slot, EJECT_REQUEST, EJECT_IN_PROGRESS)
+    self.online[slot] = nil
+    self:select(slot)
+    self.machine:outb(self.base + CONTROL, EJECT)
+    self:say("hotplug: slot %d ejected", slot)
+end
+
+return Guest
