@@ -1,0 +1,368 @@
+/* test_chipset.c: i440FX, PIIX3 and PIIX4 PM on a machine without vCPUs, driven through its ports
+ * and memory, with a PCI device of our own. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../devices/pci.h"
+
+static int failures;
+
+static void check(const char *name, uint64_t got, uint64_t want)
+{
+    if (got == want) {
+        printf("ok %s\n", name);
+        return;
+    }
+    printf("not ok %s: got 0x%" PRIx64 ", want 0x%" PRIx64 "\n", name, got, want);
+    failures++;
+}
+
+static void must(const char *name, int rc, const lunik_error *err)
+{
+    if (rc == 0)
+        return;
+    printf("not ok %s: %d %s\n", name, rc, err->message);
+    failures++;
+}
+
+/* ---- a PCI device with one BAR of each kind ------------------------------------------------- */
+
+struct probe {
+    lunik_object *bus;
+    char *addr;
+    pci_function function;
+    lunik_region *bars[3];
+};
+
+static lunik_access probe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    *value = 0x50 + offset;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access probe_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops probe_ops = {.read = probe_read, .write = probe_write};
+
+static int probe_realize(lunik_object *o, lunik_error *err)
+{
+    static const struct {
+        const char *name;
+        unsigned index;
+        pci_bar_kind kind;
+        uint64_t size;
+    } bars[] = {
+        {"probe-io", 0, PCI_BAR_IO, 32},
+        {"probe-mem", 1, PCI_BAR_MEM32, 4096},
+        {"probe-mem64", 2, PCI_BAR_MEM64, UINT64_C(8) << 30},
+    };
+    struct probe *s = lunik_state(o);
+
+    pci_function_init(&s->function, o, 0x1234, 0x5678, 0, 0xff0000);
+    s->function.initial[PCI_INTERRUPT_PIN] = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        lunik_region_config config = {.kind = LUNIK_REGION_IO,
+                                      .name = bars[i].name,
+                                      .size = bars[i].size,
+                                      .owner = o,
+                                      .ops = &probe_ops,
+                                      .opaque = s};
+        int rc = lunik_region_new(&s->bars[i], lunik_object_machine(o), &config, err);
+        if (rc == 0)
+            rc = pci_bar_init(&s->function, bars[i].index, bars[i].kind, s->bars[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return pci_device_add(s->bus, s->addr, &s->function, err);
+}
+
+static void probe_unrealize(lunik_object *o)
+{
+    struct probe *s = lunik_state(o);
+
+    pci_bus_remove(&s->function);
+    for (unsigned i = 0; i < 3; i++)
+        lunik_region_unref(s->bars[i]);
+}
+
+static void probe_reset(lunik_object *o)
+{
+    struct probe *s = lunik_state(o);
+
+    pci_function_reset(&s->function);
+}
+
+static const lunik_prop probe_props[] = {PCI_DEVICE_PROPS(struct probe, "3.0"), {.name = NULL}};
+
+static const lunik_type probe_type = {
+    .name = "probe",
+    .doc = "A PCI device for tests.",
+    .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+    .size = sizeof(struct probe),
+    .props = probe_props,
+    .realize = probe_realize,
+    .unrealize = probe_unrealize,
+    .reset = probe_reset,
+};
+
+/* ---- the machine ---------------------------------------------------------------------------- */
+
+struct rig {
+    lunik_runtime *rt;
+    lunik_machine *m;
+    lunik_space *io, *memory;
+    lunik_object *probe;
+};
+
+static uint64_t in(struct rig *r, uint16_t port, unsigned size)
+{
+    uint64_t value = UINT64_MAX;
+
+    lunik_space_load(r->io, port, size, &value);
+    return value & (UINT64_MAX >> (64 - 8 * size));
+}
+
+static void out(struct rig *r, uint16_t port, unsigned size, uint64_t value)
+{
+    lunik_space_store(r->io, port, size, value);
+}
+
+static uint32_t config(struct rig *r, uint8_t devfn, unsigned offset, unsigned size)
+{
+    out(r, 0xcf8, 4, 0x80000000u | (uint32_t)devfn << 8 | (offset & 0xfc));
+    return (uint32_t)in(r, (uint16_t)(0xcfc + (offset & 3)), size);
+}
+
+static void set_config(struct rig *r, uint8_t devfn, unsigned offset, unsigned size, uint32_t value)
+{
+    out(r, 0xcf8, 4, 0x80000000u | (uint32_t)devfn << 8 | (offset & 0xfc));
+    out(r, (uint16_t)(0xcfc + (offset & 3)), size, value);
+}
+
+static uint64_t load(struct rig *r, uint64_t address, unsigned size)
+{
+    uint64_t value = UINT64_MAX;
+
+    lunik_space_load(r->memory, address, size, &value);
+    return value & (UINT64_MAX >> (64 - 8 * size));
+}
+
+static void rig_open(struct rig *r, bool shadow)
+{
+    const lunik_machine_config mc = {
+        .name = "rig", .accel = LUNIK_ACCEL_NONE, .manual_clock = true};
+    const lunik_field ram[] = {LUNIK_FIELD_STRING("id", "ram"), LUNIK_FIELD_UINT("size", 2u << 20)};
+    const lunik_field host[] = {LUNIK_FIELD_STRING("id", "host"), LUNIK_FIELD_STRING("ram", "ram"),
+                                LUNIK_FIELD_BOOL("shadow", shadow)};
+    const lunik_field isa[] = {LUNIK_FIELD_STRING("bus", "host"), LUNIK_FIELD_UINT("pirq-c", 11)};
+    const lunik_field pm[] = {LUNIK_FIELD_STRING("bus", "host")};
+    const lunik_field probe[] = {LUNIK_FIELD_STRING("id", "probe"),
+                                 LUNIK_FIELD_STRING("bus", "host")};
+    lunik_error err;
+
+    must("runtime", lunik_runtime_new(&r->rt, lunik_builtin_types(), &err), &err);
+    must("probe type", lunik_type_add(r->rt, &probe_type, &err), &err);
+    must("machine", lunik_machine_new(r->rt, &mc, &r->m, &err), &err);
+    r->io = lunik_machine_io(r->m);
+    r->memory = lunik_machine_memory(r->m);
+    must("ram", lunik_object_add(r->m, "memory-backend-ram", ram, 2, NULL, &err), &err);
+    must("i440fx", lunik_device_add(r->m, "i440fx", host, 3, NULL, &err), &err);
+    must("piix3", lunik_device_add(r->m, "piix3", isa, 2, NULL, &err), &err);
+    must("piix4-pm", lunik_device_add(r->m, "piix4-pm", pm, 1, NULL, &err), &err);
+    must("probe", lunik_device_add(r->m, "probe", probe, 2, &r->probe, &err), &err);
+    must("start", lunik_machine_start(r->m, &err), &err);
+}
+
+static void rig_close(struct rig *r)
+{
+    lunik_machine_close(r->m);
+    lunik_machine_unref(r->m);
+    lunik_runtime_free(r->rt);
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static void test_ids(struct rig *r)
+{
+    check("82441FX", config(r, PCI_DEVFN(0, 0), 0, 4), 0x12378086);
+    check("PIIX3", config(r, PCI_DEVFN(1, 0), 0, 4), 0x70008086);
+    check("PIIX4 PM", config(r, PCI_DEVFN(1, 3), 0, 4), 0x71138086);
+    check("PIIX3 has functions", config(r, PCI_DEVFN(1, 0), PCI_HEADER, 1), 0x80);
+    check("nobody at 2.0", config(r, PCI_DEVFN(2, 0), 0, 4), UINT32_MAX);
+    out(r, 0xcf8, 4, 0x80000803);
+    check("address latch", in(r, 0xcf8, 4), 0x80000800);
+    out(r, 0xcf8, 1, 0);
+    out(r, 0xcfa, 2, 0);
+    out(r, 0xcf8, 2, 0);
+    check("only dwords change it", in(r, 0xcf8, 4), 0x80000800);
+    check("only dwords read it", in(r, 0xcf8, 1), 0xff);
+    check("reset control is another register", in(r, 0xcf9, 1), 0);
+}
+
+static void test_bars(struct rig *r)
+{
+    const uint8_t at = PCI_DEVFN(3, 0);
+
+    set_config(r, at, 0x10, 4, UINT32_MAX);
+    check("io BAR size", config(r, at, 0x10, 4), 0xffffffe1);
+    set_config(r, at, 0x14, 4, UINT32_MAX);
+    check("memory BAR size", config(r, at, 0x14, 4), 0xfffff000);
+    set_config(r, at, 0x18, 4, UINT32_MAX);
+    set_config(r, at, 0x1c, 4, UINT32_MAX);
+    check("64-bit BAR size, low", config(r, at, 0x18, 4), 0x00000004);
+    check("64-bit BAR size, high", config(r, at, 0x1c, 4), 0xfffffffe);
+    set_config(r, at, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    check("a BAR being sized does not decode", load(r, 0xfffff000, 1), 0xff);
+
+    set_config(r, at, 0x10, 4, 0xc000);
+    set_config(r, at, 0x14, 4, 0xe1000000);
+    set_config(r, at, 0x18, 4, 0);
+    set_config(r, at, 0x1c, 4, 0x10);
+    check("io decodes", in(r, 0xc003, 1), 0x53);
+    check("memory decodes", load(r, 0xe1000004, 1), 0x54);
+    check("64-bit memory decodes", load(r, UINT64_C(0x1000000005), 1), 0x55);
+    set_config(r, at, 0x14, 4, 0xe2000000);
+    check("moved away", load(r, 0xe1000004, 1), 0xff);
+    check("moved there", load(r, 0xe2000004, 1), 0x54);
+    set_config(r, at, PCI_COMMAND, 2, PCI_COMMAND_IO);
+    check("memory off", load(r, 0xe2000004, 1), 0xff);
+    check("io still on", in(r, 0xc003, 1), 0x53);
+    set_config(r, at, 0x10, 4, 0x70000);
+    check("an io address beyond 64 KiB does not decode", in(r, 0xc003, 1), 0xff);
+    set_config(r, at, 0x10, 4, 0xce0);
+    check("the board's ports win over BARs", in(r, 0xcf9, 1), 0);
+    set_config(r, at, PCI_COMMAND, 2, 0);
+}
+
+static void test_routing(struct rig *r)
+{
+    struct probe *p = lunik_state(r->probe);
+
+    /* INTA# of slot 3 is PIRQC */
+    pci_intx_set(&p->function, true);
+    check("PIRQC goes where the board said", lunik_gsi_level(r->m, 11), 1);
+    set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 10);
+    check("rerouted: old line", lunik_gsi_level(r->m, 11), 0);
+    check("rerouted: new line", lunik_gsi_level(r->m, 10), 1);
+    set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 0x80);
+    check("disconnected", lunik_gsi_level(r->m, 10), 0);
+    set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 8);
+    check("IRQ 8 can't be routed to", lunik_gsi_level(r->m, 8), 0);
+    set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 11);
+    check("connected again", lunik_gsi_level(r->m, 11), 1);
+    pci_intx_set(&p->function, false);
+    check("lowered", lunik_gsi_level(r->m, 11), 0);
+
+    check("ELCR after reset", in(r, 0x4d0, 2), 0x0800);
+    out(r, 0x4d0, 2, 0xffff);
+    check("ELCR has only lines that can be level", in(r, 0x4d0, 2), 0xdef8);
+    out(r, 0x4d1, 1, 0);
+    check("ELCR by bytes", in(r, 0x4d0, 2), 0x00f8);
+}
+
+static void set_pam(struct rig *r, unsigned offset, uint8_t value)
+{
+    set_config(r, PCI_DEVFN(0, 0), offset, 1, value);
+}
+
+static void store(struct rig *r, uint64_t address, unsigned size, uint64_t value)
+{
+    lunik_space_store(r->memory, address, size, value);
+}
+
+static void test_pam(struct rig *r)
+{
+    store(r, 0xd4000, 4, 0x11111111);
+    check("PAM off: writes are lost, reads find nothing", load(r, 0xd4000, 4), 0xffffffff);
+    set_pam(r, 0x5c, 0x20);
+    store(r, 0xd4000, 4, 0x22222222);
+    check("PAM write only: reads go to PCI", load(r, 0xd4000, 4), 0xffffffff);
+    set_pam(r, 0x5c, 0x10);
+    check("PAM read only: what was written", load(r, 0xd4000, 4), 0x22222222);
+    store(r, 0xd4000, 4, 0x33333333);
+    check("PAM read only: writes are lost", load(r, 0xd4000, 4), 0x22222222);
+    set_pam(r, 0x5c, 0x30);
+    store(r, 0xd7ffc, 4, 0x44444444);
+    check("PAM read and write", load(r, 0xd7ffc, 4), 0x44444444);
+    check("PAM: the next segment is its own", load(r, 0xd8000, 4), 0xffffffff);
+    set_pam(r, 0x59, 0xff);
+    check("PAM0 has one segment", config(r, 0, 0x59, 1), 0x30);
+    store(r, 0xffffc, 4, 0x55555555);
+    check("PAM: the last dword", load(r, 0xffffc, 4), 0x55555555);
+    check("PAM: 0xf0000 shows the same", load(r, 0xf0000, 4), 0);
+    set_pam(r, 0x59, 0);
+    set_pam(r, 0x5c, 0);
+    check("PAM off again", load(r, 0xd4000, 4), 0xffffffff);
+    check("the VGA hole is no RAM", load(r, 0xa0000, 4), 0xffffffff);
+}
+
+static void test_pm(struct rig *r)
+{
+    check("PM ports", in(r, 0x608, 4), 0);
+    lunik_clock_advance(r->m, 1000000000, NULL);
+    check("PM timer", in(r, 0x608, 4), 3579545);
+    out(r, 0xb2, 1, 0xf1);
+    check("ACPI on", in(r, 0x604, 2), 1);
+    out(r, 0x602, 2, 1);
+    lunik_clock_advance(r->m, 2000000000, NULL);
+    check("timer overflow raises SCI", lunik_gsi_level(r->m, 9), 1);
+    out(r, 0x600, 2, 1);
+    check("cleared", lunik_gsi_level(r->m, 9), 0);
+    out(r, 0xb2, 1, 0xf0);
+    check("ACPI off", in(r, 0x604, 2), 0);
+    check("command port reads back", in(r, 0xb2, 1), 0xf0);
+
+    set_config(r, PCI_DEVFN(1, 3), 0x40, 4, 0xb001);
+    check("PM ports moved away", in(r, 0x608, 4), 0xffffffff);
+    check("PM ports moved there", in(r, 0xb008, 4), 3 * UINT64_C(3579545));
+    set_config(r, PCI_DEVFN(1, 3), 0x80, 1, 0);
+    check("PM ports off", in(r, 0xb008, 4), 0xffffffff);
+    check("SMBus", in(r, 0x702, 1), 0);
+    set_config(r, PCI_DEVFN(1, 3), 0xd2, 1, 0);
+    check("SMBus off", in(r, 0x702, 1), 0xff);
+    must("reset", lunik_machine_reset(r->m, NULL), &(lunik_error){0});
+    check("PM ports are back after reset", in(r, 0x600, 4), 0);
+    check("SMBus too", in(r, 0x702, 1), 0);
+}
+
+static void test_exits(struct rig *r)
+{
+    out(r, 0xcf9, 1, 0x02);
+    check("reset type alone", in(r, 0xcf9, 1), 0x02);
+    store(r, 0xcf8, 4, 0);
+    out(r, 0xcf8, 4, 0x80000000);
+    out(r, 0xcf9, 1, 0x06);
+    lunik_run_timeout(r->rt, 0);
+    check("reset through 0xcf9", in(r, 0xcf8, 4), 0);
+    check("leaves its register zero", in(r, 0xcf9, 1), 0);
+    check("machine runs on", lunik_machine_state(r->m), LUNIK_STATE_RUNNING);
+    out(r, 0x604, 2, 0x2000);
+    lunik_run_timeout(r->rt, 0);
+    check("S5 ends the machine", lunik_machine_state(r->m), LUNIK_STATE_SHUTDOWN);
+}
+
+int main(void)
+{
+    struct rig r = {0};
+
+    rig_open(&r, false);
+    if (failures)
+        return 1;
+    test_ids(&r);
+    test_bars(&r);
+    test_routing(&r);
+    test_pam(&r);
+    test_pm(&r);
+    test_exits(&r);
+    rig_close(&r);
+
+    rig_open(&r, true);
+    store(&r, 0xe0000, 4, 0x12345678);
+    check("shadow: RAM after reset", load(&r, 0xe0000, 4), 0x12345678);
+    rig_close(&r);
+    return failures ? 1 : 0;
+}
