@@ -1,0 +1,107 @@
+/* test_config.c: machine configurations that are refused, and what the defaults become. */
+#include "../../runtime/lunik_device.h"
+#include "check.h"
+
+static lunik_runtime *rt;
+
+static void refuses(const char *name, lunik_machine_config config, const char *why)
+{
+    lunik_machine *m = NULL;
+    lunik_error err = {0};
+
+    config.name = "m";
+    config.accel = LUNIK_ACCEL_NONE;
+    check_int(name, lunik_machine_new(rt, &config, &m, &err), LUNIK_E_INVALID);
+    check_contains("  says why", err.message, why);
+    check_true("  makes nothing", m == NULL);
+}
+
+static void test_refused(void)
+{
+    static const unsigned cpu0[] = {0}, cpu7[] = {7};
+    static const uint8_t near[] = {10, 9}, far[] = {10, 20}, self[] = {20, 11};
+    const lunik_numa_node missing[] = {{cpu7, 1, NULL}};
+    const lunik_numa_node twice[] = {{cpu0, 1, NULL}, {cpu0, 1, NULL}};
+    const lunik_numa_node too_near[] = {{cpu0, 1, near}, {NULL, 0, NULL}};
+    const lunik_numa_node not_self[] = {{cpu0, 1, far}, {NULL, 0, self}};
+
+    refuses("no cpus", (lunik_machine_config){.cpus = 0}, "cpus: 0 is out of range (want 1..255)");
+    refuses("256 cpus", (lunik_machine_config){.cpus = 256}, "256 is out of range");
+    refuses("product", (lunik_machine_config){.cpus = 4, .sockets = 3},
+            "sockets 3 x cores 1 x threads 1 is not cpus 4");
+    refuses("uneven packages",
+            (lunik_machine_config){.cpus = 6, .sockets = 2, .cores = 3, .threads = 1},
+            "must be powers of two");
+    refuses("numa: no such cpu",
+            (lunik_machine_config){.cpus = 2, .nodes = missing, .node_count = 1},
+            "cpu 7 does not exist (want 0..1)");
+    refuses("numa: cpu twice", (lunik_machine_config){.cpus = 2, .nodes = twice, .node_count = 2},
+            "cpu 0 is in another node already");
+    refuses("numa: distance below 10",
+            (lunik_machine_config){.cpus = 2, .nodes = too_near, .node_count = 2}, "distance 9");
+    refuses("numa: distance to itself",
+            (lunik_machine_config){.cpus = 2, .nodes = not_self, .node_count = 2}, "distance 11");
+}
+
+static void test_defaults(void)
+{
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 6};
+    const lunik_machine_config *got;
+    lunik_machine *m;
+    lunik_error err = {0};
+
+    if (!check_int("six cpus", lunik_machine_new(rt, &config, &m, &err), 0))
+        return;
+    got = lunik_machine_config_get(m);
+    check_string("name", lunik_machine_name(m), "machine");
+    check_uint("sockets", got->sockets, 1);
+    check_uint("cores", got->cores, 6);
+    check_uint("threads", got->threads, 1);
+    check_string("state", lunik_state_name(lunik_machine_state(m)), "created");
+    lunik_machine_close(m);
+}
+
+/* A machine that is closed keeps its struct, and nothing else, for those who still refer to it. */
+static void test_life(void)
+{
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_machine *m;
+    lunik_error err = {0};
+
+    if (!check_int("a machine", lunik_machine_new(rt, &config, &m, &err), 0))
+        return;
+    lunik_machine_ref(m);
+    check_int("start", lunik_machine_start(m, &err), 0);
+    check_int("start again", lunik_machine_start(m, &err), LUNIK_E_STATE);
+    check_contains("  says why", err.message, "it is running");
+    check_int("pause", lunik_machine_pause(m, &err), 0);
+    check_int("pause again", lunik_machine_pause(m, &err), 0);
+    check_int("resume", lunik_machine_start(m, &err), 0);
+    check_int("reset", lunik_machine_reset(m, &err), 0);
+    check_string("still runs", lunik_state_name(lunik_machine_state(m)), "running");
+    lunik_machine_shutdown(m, "exit-device", 7);
+    check_int("exit code", lunik_machine_exit_code(m), 7);
+    check_int("no pause after the end", lunik_machine_pause(m, &err), LUNIK_E_STATE);
+    check_int("but a new start", lunik_machine_start(m, &err), 0);
+    check_int("exit code is new too", lunik_machine_exit_code(m), 0);
+    lunik_machine_close(m);
+    check_string("closed", lunik_state_name(lunik_machine_state(m)), "closed");
+    lunik_machine_close(m);
+    check_int("no start after that", lunik_machine_start(m, &err), LUNIK_E_STATE);
+    lunik_machine_unref(m);
+}
+
+int main(void)
+{
+    lunik_error err = {0};
+
+    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err)) {
+        printf("not ok a runtime: %s\n", err.message);
+        return 1;
+    }
+    test_refused();
+    test_defaults();
+    test_life();
+    lunik_runtime_free(rt);
+    return check_result();
+}
