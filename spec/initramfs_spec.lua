@@ -36,7 +36,7 @@ describe("initramfs", function()
             ["/etc/deep/motd"] = { data = "hello" },
             ["/bin/sh"] = { link = "busybox" },
             ["dev/console"] = { char = { 5, 1 } },
-            ["/etc"] = { dir = true, mode = 0x1c0 },
+            ["/etc"] = { dir = true, mode = "700" },
         })
         assert.same({ "bin", "bin/sh", "dev", "dev/console", "etc", "etc/deep", "etc/deep/motd" },
             order)
@@ -81,6 +81,7 @@ describe("initramfs", function()
             [{ ["/a"] = { dir = true, owner = 1 } }] = "'owner' is no attribute",
             [{ ["/../a"] = { dir = true } }] = "is not a path inside",
             [{ ["/"] = { dir = true } }] = "is not a path inside",
+            [{ ["/a"] = { dir = true, mode = "9" } }] = "mode '9' is no octal number",
         } do
             assert.error_matches(function() initramfs.build(entries) end, message)
         end

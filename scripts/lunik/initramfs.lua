@@ -3,7 +3,7 @@
 --
 --   local initramfs = require "lunik.initramfs"
 --   initramfs.write("initrd.img", {
---       ["/init"] = { file = "build/guests/init", mode = 0x1ed },      -- 0755
+--       ["/init"] = { file = "build/guests/init", mode = "755" },
 --       ["/etc/motd"] = { data = "hello\n" },
 --       ["/bin/sh"] = { link = "busybox" },
 --       ["/dev/console"] = { char = { 5, 1 } },
@@ -14,8 +14,8 @@ local initramfs = {}
 
 local TYPES = { dir = 0x4000, char = 0x2000, block = 0x6000, data = 0x8000, file = 0x8000,
     link = 0xa000 }
-local DEFAULT_MODE = { dir = 0x1ed, char = 0x180, block = 0x180, data = 0x1a4, file = 0x1a4,
-    link = 0x1ff } -- 0755, 0600, 0644, 0777
+local DEFAULT_MODE = { dir = "755", char = "600", block = "600", data = "644", file = "644",
+    link = "777" } -- octal
 
 local function fail(...)
     error("initramfs: " .. string.format(...), 0)
@@ -108,10 +108,13 @@ function initramfs.build(entries)
         elseif kind == "char" or kind == "block" then
             device = entry[kind]
         end
-        table.insert(parts, member(name, inode, TYPES[kind] | (entry.mode or DEFAULT_MODE[kind]),
-            data, device[1], device[2]))
+        local mode = tonumber(tostring(entry.mode or DEFAULT_MODE[kind]), 8)
+        if not mode then
+            fail("%s: mode '%s' is no octal number (want \"755\")", name, tostring(entry.mode))
+        end
+        table.insert(parts, member(name, inode, TYPES[kind] | mode, data, device[1], device[2]))
     end
-    table.insert(parts, member("TRAILER!!!", 0, 0, ""))
+    table.insert(parts, member("TRAILER!!!", 0, 0, "", 0, 0))
     return table.concat(parts)
 end
 
@@ -146,7 +149,7 @@ function initramfs.from_folder(folder)
         fail("%s: can't be read", folder)
     end
     for kind, mode, name, target in listing:gmatch("(%a) (%d+) ([^\0]*)\0([^\0]*)\0") do
-        local entry = { mode = tonumber(mode, 8) }
+        local entry = { mode = mode }
         if kind == "d" then
             entry.dir = true
         elseif kind == "f" then
