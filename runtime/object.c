@@ -287,7 +287,7 @@ static int object_realize(lunik_object *o, lunik_error *err)
     o->state = OBJECT_ALIVE;
     if (hotplug && o->type->reset)
         o->type->reset(o);
-    if (lunik_machine_state(o->machine) == LUNIK_STATE_RUNNING && o->type->run_state)
+    if (o->machine->devices_running && o->type->run_state)
         o->type->run_state(o, true);
     return 0;
 }
