@@ -35,8 +35,7 @@ static int debug_exit_realize(lunik_object *o, lunik_error *err)
 {
     debug_exit *s = lunik_state(o);
 
-    return device_ports_new(&s->port, s, "debug-exit", s->iobase, s->iosize, &debug_exit_ops, 0,
-                            err);
+    return device_ports_new(&s->port, s, "debug-exit", s->iobase, s->iosize, &debug_exit_ops, err);
 }
 
 static void debug_exit_unrealize(lunik_object *o)

@@ -69,7 +69,7 @@ static int debugcon_realize(lunik_object *o, lunik_error *err)
             return rc;
         s->out = out;
     }
-    int rc = device_ports_new(&s->port, s, "debugcon", s->iobase, 1, &debugcon_ops, 0, err);
+    int rc = device_ports_new(&s->port, s, "debugcon", s->iobase, 1, &debugcon_ops, err);
     if (rc < 0)
         debugcon_unrealize(o);
     return rc;

@@ -59,6 +59,7 @@ struct i440fx {
     pci_function function;
     uint32_t config_address;
     lunik_region *memory, *io; /* the bus's containers */
+    lunik_space *io_space;
     lunik_region *address_port, *data_port;
     lunik_region *ram_region;
     /* Both sides of a write-only segment: PCI below 1 MiB, RAM above. */
@@ -69,12 +70,17 @@ struct i440fx {
 
 /* ---- configuration mechanism 1 -------------------------------------------------------------- */
 
+/* Only whole dwords are the address latch; the bridge leaves bytes to the PCI bus. */
 static lunik_access config_address_read(void *opaque, uint64_t offset, unsigned size,
                                         uint64_t *value)
 {
     const i440fx *s = opaque;
 
-    if (offset != 0 || size != 4)
+    if (size == 1)
+        return lunik_space_load(s->io_space, CONFIG_ADDRESS + offset, 1, value) < 0
+                   ? LUNIK_ACCESS_DECODE
+                   : LUNIK_ACCESS_OK;
+    if (size != 4)
         return LUNIK_ACCESS_DECODE;
     *value = s->config_address;
     return LUNIK_ACCESS_OK;
@@ -85,7 +91,11 @@ static lunik_access config_address_write(void *opaque, uint64_t offset, unsigned
 {
     i440fx *s = opaque;
 
-    if (offset != 0 || size != 4)
+    if (size == 1)
+        return lunik_space_store(s->io_space, CONFIG_ADDRESS + offset, 1, value) < 0
+                   ? LUNIK_ACCESS_DECODE
+                   : LUNIK_ACCESS_OK;
+    if (size != 4)
         return LUNIK_ACCESS_DECODE;
     s->config_address = (uint32_t)value & CONFIG_ADDRESS_VALID;
     return LUNIK_ACCESS_OK;
@@ -107,19 +117,14 @@ static lunik_access config_data_write(void *opaque, uint64_t offset, unsigned si
     return LUNIK_ACCESS_OK;
 }
 
-/* Only whole dwords at 0xcf8 are the latch, and parts of it (0xcf9) belong to others. */
 static const lunik_io_ops config_address_ops = {
     .read = config_address_read,
     .write = config_address_write,
-    .valid = {1, 4, true},
-    .impl = {1, 4, true},
 };
 
 static const lunik_io_ops config_data_ops = {
     .read = config_data_read,
     .write = config_data_write,
-    .valid = {1, 4, false},
-    .impl = {1, 4, false},
 };
 
 /* ---- PAM ------------------------------------------------------------------------------------ */
@@ -314,6 +319,8 @@ static int new_bus(i440fx *s, lunik_error *err)
         rc = lunik_region_add(io_root, CONFIG_ADDRESS, s->address_port, 0, false, err);
     if (rc == 0)
         rc = lunik_region_add(io_root, CONFIG_DATA, s->data_port, 0, false, err);
+    if (rc == 0)
+        rc = lunik_space_new(&s->io_space, m, "pci-io", s->io, err);
     s->bus.memory = s->memory;
     s->bus.io = s->io;
     return rc;
@@ -331,7 +338,8 @@ static void i440fx_unrealize(lunik_object *o)
     }
     lunik_transaction_commit(s->bus.machine, NULL);
     lunik_space_free(s->sides_space);
-    s->sides_space = NULL;
+    lunik_space_free(s->io_space);
+    s->sides_space = s->io_space = NULL;
     device_region_drop(&s->pci_side);
     device_region_drop(&s->ram_side);
     device_region_drop(&s->sides);

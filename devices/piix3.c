@@ -191,14 +191,32 @@ static void piix3_reset(lunik_object *o)
     update_irqs(s);
 }
 
+/* The port is on the PCI bus: the host bridge passes on what is not meant for its own registers
+ * at the same address. */
+static int new_reset_port(piix3 *s, lunik_error *err)
+{
+    lunik_object *o = lunik_state_object(s);
+    lunik_region_config config = {.kind = LUNIK_REGION_IO,
+                                  .name = "piix3-reset-control",
+                                  .size = 1,
+                                  .owner = o,
+                                  .ops = &reset_ops,
+                                  .opaque = s};
+    int rc = lunik_region_new(&s->reset_port, lunik_object_machine(o), &config, err);
+
+    if (rc < 0)
+        return rc;
+    return lunik_region_add(s->function.bus->io, RESET_PORT, s->reset_port, 1, false, err);
+}
+
 static void piix3_unrealize(lunik_object *o)
 {
     piix3 *s = lunik_state(o);
 
+    device_region_drop(&s->reset_port);
     if (s->function.bus)
         pci_bus_set_router(s->function.bus, NULL, NULL);
     pci_bus_remove(&s->function);
-    device_region_drop(&s->reset_port);
     device_region_drop(&s->elcr_port);
     for (unsigned i = 0; i < ISA_IRQS; i++)
         lunik_irq_disconnect(&s->irqs[i]);
@@ -222,12 +240,11 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
             rc = lunik_irq_connect(lunik_object_machine(o), &s->irqs[i], i, err);
     }
     if (rc == 0)
-        rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, 0, err);
-    if (rc == 0)
-        rc = device_ports_new(&s->reset_port, s, "piix3-reset-control", RESET_PORT, 1, &reset_ops,
-                              1, err);
+        rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, err);
     if (rc == 0)
         rc = pci_device_add(s->bus, s->addr, &s->function, err);
+    if (rc == 0)
+        rc = new_reset_port(s, err);
     if (rc < 0) {
         piix3_unrealize(o);
         return rc;

@@ -53,7 +53,7 @@ static int port92_realize(lunik_object *o, lunik_error *err)
     port92 *s = lunik_state(o);
 
     port92_reset(o);
-    return device_ports_new(&s->port, s, "port92", PORT92, 1, &port92_ops, 0, err);
+    return device_ports_new(&s->port, s, "port92", PORT92, 1, &port92_ops, err);
 }
 
 static void port92_unrealize(lunik_object *o)

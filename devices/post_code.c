@@ -47,7 +47,7 @@ static int post_code_realize(lunik_object *o, lunik_error *err)
 {
     post_code *s = lunik_state(o);
 
-    return device_ports_new(&s->port, s, "post-code", s->iobase, 1, &post_code_ops, 0, err);
+    return device_ports_new(&s->port, s, "post-code", s->iobase, 1, &post_code_ops, err);
 }
 
 static void post_code_unrealize(lunik_object *o)

@@ -2,7 +2,7 @@
 #include "region.h"
 
 int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t port,
-                     uint64_t size, const lunik_io_ops *ops, int priority, lunik_error *err)
+                     uint64_t size, const lunik_io_ops *ops, lunik_error *err)
 {
     lunik_object *o = lunik_state_object(state);
     lunik_machine *m = lunik_object_machine(o);
@@ -16,7 +16,7 @@ int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t
 
     if (rc < 0)
         return rc;
-    rc = lunik_region_add(lunik_space_root(lunik_machine_io(m)), port, *out, priority, false, err);
+    rc = lunik_region_add(lunik_space_root(lunik_machine_io(m)), port, *out, 0, false, err);
     if (rc < 0)
         device_region_drop(out);
     return rc;

@@ -7,7 +7,7 @@
 /* Makes an I/O region of `size` ports, owned by the object of `state` (which ops receive), and
  * maps it at `port` in the machine's I/O space. */
 int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t port,
-                     uint64_t size, const lunik_io_ops *ops, int priority, lunik_error *err);
+                     uint64_t size, const lunik_io_ops *ops, lunik_error *err);
 
 /* Unmaps and drops *region, if there is one. */
 void device_region_drop(lunik_region **region);

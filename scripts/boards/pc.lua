@@ -17,7 +17,7 @@
 local lunik = require "lunik"
 local board = require "lunik.board"
 
-local KiB, MiB, GiB = board.KiB, board.MiB, board.GiB
+local MiB, GiB = board.MiB, board.GiB
 
 local SCI = 9
 local MEMORY_GPE = 3
@@ -28,7 +28,8 @@ local PCI_LAST = 0xfebfffff -- below the I/O APIC
 
 -- How much RAM is below 4 GiB.
 local function low_memory(opt, memory)
-  local most = opt.lowmem or (memory >= 0xe0000000 and 0xc0000000 or 0xe0000000)
+  local most = opt.lowmem and lunik.size(opt.lowmem)
+    or (memory >= 0xe0000000 and 0xc0000000 or 0xe0000000)
   if most < MiB or most > 0xe0000000 or most % MiB ~= 0 then
     error(lunik.error("invalid", ("lowmem: '%s' is not possible (want a multiple of 1M from 1M to "
       .. "3584M)"):format(board.show(most))), 0)
@@ -50,7 +51,8 @@ local function plan(opt, memory)
     top = p.window_base + p.window_size
   end
   p.pci_base = board.align_up(low, MiB)
-  p.pci64_base = opt.pci64 > 0 and board.align_up(top, GiB) or 0
+  p.pci64_size = lunik.size(opt.pci64)
+  p.pci64_base = p.pci64_size > 0 and board.align_up(top, GiB) or 0
   return p
 end
 
@@ -75,7 +77,7 @@ local function add_chipset(m, opt, banks, p)
     mmio_base = p.pci_base,
     mmio_last = PCI_LAST,
     mmio64_base = p.pci64_base,
-    mmio64_last = p.pci64_base > 0 and p.pci64_base + opt.pci64 - 1 or 0,
+    mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
   })
   m:device_add("piix3", {
     id = "piix3", bus = host, addr = "1.0",
@@ -100,7 +102,7 @@ local function add_memory_slots(m, opt, pm, p)
   end
   m:device_add("device-memory", {
     id = "device-memory", addr = p.window_base, size = p.window_size, slots = slots,
-    maxmem = p.plug_limit, acpi = registers,
+    limit = p.plug_limit, acpi = registers,
   })
   m:fwmap_add {
     base = p.window_base, size = p.window_size, type = "hotplug",
@@ -111,7 +113,7 @@ end
 local function add_isa(m, opt, p)
   m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
   m:device_add("mc146818", {
-    id = "rtc", iobase = 0x70, irq = 8, low_memory = p.low, high_memory = p.high,
+    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high,
   })
   m:device_add("i8042", { id = "i8042" })
   m:device_add("port92", { id = "port92" })
