@@ -147,7 +147,7 @@ static int serial16550_realize(lunik_object *o, lunik_error *err)
     code = attach_chardev(s, o, err);
     if (code)
         goto disconnect;
-    code = device_ports_new(&s->ports, s, "serial", s->iobase, UART_REGISTERS, &ports_ops, 0, err);
+    code = device_ports_new(&s->ports, s, "serial", s->iobase, UART_REGISTERS, &ports_ops, err);
     if (code)
         goto detach;
     return 0;

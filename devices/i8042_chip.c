@@ -1,0 +1,474 @@
+/* i8042_chip.c: see i8042_chip.h. */
+#include <string.h>
+
+#include "i8042_chip.h"
+
+/* Status register. */
+#define STATUS_FULL     0x01 /* output buffer full */
+#define STATUS_SYSTEM   0x04 /* the self test has passed */
+#define STATUS_COMMAND  0x08 /* last written was port 0x64 */
+#define STATUS_UNLOCKED 0x10
+#define STATUS_MOUSE    0x20 /* the output buffer is the mouse's */
+
+/* Command byte: ram[0]. */
+#define CB_KEYBOARD_IRQ 0x01
+#define CB_MOUSE_IRQ    0x02
+#define CB_SYSTEM       0x04
+#define CB_KEYBOARD_OFF 0x10
+#define CB_MOUSE_OFF    0x20
+#define CB_TRANSLATE    0x40
+
+/* Commands at port 0x64. */
+#define CMD_READ_RAM          0x20 /* to 0x3f */
+#define CMD_WRITE_RAM         0x60 /* to 0x7f */
+#define CMD_MOUSE_OFF         0xa7
+#define CMD_MOUSE_ON          0xa8
+#define CMD_TEST_MOUSE        0xa9
+#define CMD_SELF_TEST         0xaa
+#define CMD_TEST_KEYBOARD     0xab
+#define CMD_KEYBOARD_OFF      0xad
+#define CMD_KEYBOARD_ON       0xae
+#define CMD_READ_INPUT_PORT   0xc0
+#define CMD_READ_OUTPUT_PORT  0xd0
+#define CMD_WRITE_OUTPUT_PORT 0xd1
+#define CMD_LOOP_KEYBOARD     0xd2 /* the byte comes back as if from the keyboard */
+#define CMD_LOOP_MOUSE        0xd3
+#define CMD_WRITE_MOUSE       0xd4
+#define CMD_A20_OFF           0xdd
+#define CMD_A20_ON            0xdf
+#define CMD_READ_TEST         0xe0
+#define CMD_PULSE             0xf0 /* to 0xff: pulses the output port bits that are 0 */
+
+#define SELF_TEST_PASSED 0x55
+#define TEST_PASSED      0x00
+#define INPUT_PORT       0xb0 /* keyboard not locked, manufacturing jumper not installed, 512K */
+
+#define OUTPUT_RESET 0x01 /* active low */
+#define OUTPUT_A20   0x02
+
+/* Commands to the devices and their answers. */
+#define DEV_SET_LEDS     0xed
+#define DEV_ECHO         0xee
+#define DEV_SCANCODE_SET 0xf0
+#define DEV_IDENTIFY     0xf2
+#define DEV_RATE         0xf3
+#define DEV_ENABLE       0xf4
+#define DEV_DISABLE      0xf5
+#define DEV_DEFAULTS     0xf6
+#define DEV_ALL_KEYS     0xf7 /* to 0xfa: typematic, make, break for all keys */
+#define DEV_ONE_KEY      0xfb /* to 0xfd: the same for the keys that follow */
+#define DEV_RESEND       0xfe
+#define DEV_RESET        0xff
+
+#define MOUSE_SCALE_1    0xe6
+#define MOUSE_SCALE_2    0xe7
+#define MOUSE_RESOLUTION 0xe8
+#define MOUSE_STATUS     0xe9
+#define MOUSE_STREAM     0xea
+#define MOUSE_READ       0xeb
+#define MOUSE_UNWRAP     0xec
+#define MOUSE_WRAP       0xee
+#define MOUSE_REMOTE     0xf0
+
+#define ANSWER_ACK    0xfa
+#define ANSWER_RESEND 0xfe
+#define ANSWER_PASSED 0xaa
+
+#define KEYBOARD_ID_1            0xab
+#define KEYBOARD_ID_2            0x83
+#define KEYBOARD_ID_2_TRANSLATED 0x41
+#define MOUSE_ID                 0x00
+
+/* ---- queues --------------------------------------------------------------------------------- */
+
+/* A device whose host does not listen loses answers. */
+static void queue_put(struct i8042_queue *q, uint8_t value)
+{
+    if (q->count < I8042_QUEUE)
+        q->data[(q->head + q->count++) % I8042_QUEUE] = value;
+}
+
+static uint8_t queue_take(struct i8042_queue *q)
+{
+    uint8_t value = q->data[q->head];
+
+    q->head = (q->head + 1) % I8042_QUEUE;
+    q->count--;
+    return value;
+}
+
+/* ---- output buffer -------------------------------------------------------------------------- */
+
+static void update_lines(struct i8042_chip *c)
+{
+    bool full = c->status & STATUS_FULL, mouse = c->status & STATUS_MOUSE;
+
+    lunik_irq_set(&c->keyboard_irq, full && !mouse && (c->ram[0] & CB_KEYBOARD_IRQ));
+    lunik_irq_set(&c->mouse_irq, full && mouse && (c->ram[0] & CB_MOUSE_IRQ));
+}
+
+/* A byte appears in the output buffer; one that was not read is lost. */
+static void put_output(struct i8042_chip *c, uint8_t value, bool mouse)
+{
+    c->status &= ~(STATUS_FULL | STATUS_MOUSE);
+    update_lines(c); /* a new byte is a new edge */
+    c->output = value;
+    c->status |= STATUS_FULL | (mouse ? STATUS_MOUSE : 0);
+    update_lines(c);
+}
+
+/* A device that may transmits its next byte once the output buffer is empty. */
+static void transmit(struct i8042_chip *c)
+{
+    if (c->status & STATUS_FULL)
+        return;
+    if (c->keyboard.queue.count && !(c->ram[0] & CB_KEYBOARD_OFF)) {
+        c->keyboard.last = queue_take(&c->keyboard.queue);
+        put_output(c, c->keyboard.last, false);
+    } else if (c->mouse.queue.count && !(c->ram[0] & CB_MOUSE_OFF)) {
+        c->mouse.last = queue_take(&c->mouse.queue);
+        put_output(c, c->mouse.last, true);
+    }
+}
+
+/* ---- keyboard ------------------------------------------------------------------------------- */
+
+static void keyboard_defaults(struct i8042_keyboard *k)
+{
+    memset(k, 0, sizeof(*k));
+    k->scancode_set = 2;
+}
+
+static void keyboard_parameter(struct i8042_keyboard *k, uint8_t value)
+{
+    uint8_t command = k->pending;
+
+    k->pending = 0;
+    queue_put(&k->queue, ANSWER_ACK);
+    if (command != DEV_SCANCODE_SET)
+        return;
+    if (value == 0)
+        queue_put(&k->queue, k->scancode_set);
+    else if (value <= 3)
+        k->scancode_set = value;
+}
+
+static void keyboard_command(struct i8042_chip *c, uint8_t value)
+{
+    struct i8042_keyboard *k = &c->keyboard;
+    uint8_t last = k->last;
+
+    if (k->pending) {
+        keyboard_parameter(k, value);
+        return;
+    }
+    k->queue.count = 0; /* a command ends what was being sent */
+    switch (value) {
+    case DEV_ECHO:
+        queue_put(&k->queue, DEV_ECHO);
+        break;
+    case DEV_RESEND:
+        queue_put(&k->queue, last);
+        break;
+    case DEV_SET_LEDS:
+    case DEV_SCANCODE_SET:
+    case DEV_RATE:
+        k->pending = value;
+        queue_put(&k->queue, ANSWER_ACK);
+        break;
+    case DEV_IDENTIFY:
+        queue_put(&k->queue, ANSWER_ACK);
+        queue_put(&k->queue, KEYBOARD_ID_1);
+        queue_put(&k->queue, c->ram[0] & CB_TRANSLATE ? KEYBOARD_ID_2_TRANSLATED : KEYBOARD_ID_2);
+        break;
+    case DEV_DISABLE:
+    case DEV_DEFAULTS:
+        keyboard_defaults(k);
+        queue_put(&k->queue, ANSWER_ACK);
+        break;
+    case DEV_RESET:
+        keyboard_defaults(k);
+        queue_put(&k->queue, ANSWER_ACK);
+        queue_put(&k->queue, ANSWER_PASSED);
+        break;
+    default:
+        if (value == DEV_ENABLE || (value >= DEV_ALL_KEYS && value < DEV_RESEND))
+            queue_put(&k->queue, ANSWER_ACK);
+        else
+            queue_put(&k->queue, ANSWER_RESEND);
+    }
+}
+
+/* ---- mouse ---------------------------------------------------------------------------------- */
+
+static void mouse_defaults(struct i8042_mouse *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->resolution = 2; /* 4 counts a millimetre */
+    m->rate = 100;     /* a second */
+}
+
+static void mouse_parameter(struct i8042_mouse *m, uint8_t value)
+{
+    if (m->pending == DEV_RATE)
+        m->rate = value;
+    else
+        m->resolution = value & 3;
+    m->pending = 0;
+    queue_put(&m->queue, ANSWER_ACK);
+}
+
+static void mouse_status(struct i8042_mouse *m)
+{
+    queue_put(&m->queue,
+              (m->remote ? 0x40 : 0) | (m->enabled ? 0x20 : 0) | (m->scaling ? 0x10 : 0));
+    queue_put(&m->queue, m->resolution);
+    queue_put(&m->queue, m->rate);
+}
+
+/* A movement packet: no button, no movement. */
+static void mouse_packet(struct i8042_mouse *m)
+{
+    queue_put(&m->queue, 0x08); /* always set */
+    queue_put(&m->queue, 0);
+    queue_put(&m->queue, 0);
+}
+
+/* Commands with an effect or an answer of more than the acknowledgement; false if unknown. */
+static bool mouse_execute(struct i8042_mouse *m, uint8_t value)
+{
+    switch (value) {
+    case MOUSE_SCALE_1:
+    case MOUSE_SCALE_2:
+        m->scaling = value == MOUSE_SCALE_2;
+        return true;
+    case MOUSE_RESOLUTION:
+    case DEV_RATE:
+        m->pending = value;
+        return true;
+    case MOUSE_STREAM:
+    case MOUSE_REMOTE:
+        m->remote = value == MOUSE_REMOTE;
+        return true;
+    case MOUSE_WRAP:
+    case MOUSE_UNWRAP:
+        m->wrap = value == MOUSE_WRAP;
+        return true;
+    case DEV_ENABLE:
+    case DEV_DISABLE:
+        m->enabled = value == DEV_ENABLE;
+        return true;
+    default:
+        return value == MOUSE_STATUS || value == MOUSE_READ || value == DEV_IDENTIFY;
+    }
+}
+
+static void mouse_command(struct i8042_mouse *m, uint8_t value)
+{
+    uint8_t last = m->last;
+
+    if (m->wrap && value != DEV_RESET && value != MOUSE_UNWRAP) {
+        queue_put(&m->queue, value);
+        return;
+    }
+    if (m->pending) {
+        mouse_parameter(m, value);
+        return;
+    }
+    m->queue.count = 0;
+    if (value == DEV_RESEND) {
+        queue_put(&m->queue, last);
+        return;
+    }
+    if (value == DEV_RESET || value == DEV_DEFAULTS)
+        mouse_defaults(m);
+    else if (!mouse_execute(m, value)) {
+        queue_put(&m->queue, ANSWER_RESEND);
+        return;
+    }
+    queue_put(&m->queue, ANSWER_ACK);
+    if (value == DEV_RESET)
+        queue_put(&m->queue, ANSWER_PASSED);
+    if (value == DEV_RESET || value == DEV_IDENTIFY)
+        queue_put(&m->queue, MOUSE_ID);
+    if (value == MOUSE_STATUS)
+        mouse_status(m);
+    if (value == MOUSE_READ)
+        mouse_packet(m);
+}
+
+/* ---- controller ----------------------------------------------------------------------------- */
+
+/* Buffer full flags show in the output port; returns its value. */
+static uint8_t read_output_port(const struct i8042_chip *c)
+{
+    bool full = c->status & STATUS_FULL, mouse = c->status & STATUS_MOUSE;
+
+    return c->output_port | (full && !mouse ? 0x10 : 0) | (full && mouse ? 0x20 : 0);
+}
+
+static void write_output_port(struct i8042_chip *c, uint8_t value)
+{
+    c->output_port = value & (OUTPUT_RESET | OUTPUT_A20);
+    if (!(value & OUTPUT_RESET))
+        c->reset_line(c->opaque);
+}
+
+static void set_command_byte(struct i8042_chip *c, uint8_t value)
+{
+    c->ram[0] = value;
+    c->status = (c->status & ~STATUS_SYSTEM) | (value & CB_SYSTEM ? STATUS_SYSTEM : 0);
+    update_lines(c);
+}
+
+/* Commands that only produce a byte; false for others. */
+static bool query(struct i8042_chip *c, uint8_t command)
+{
+    uint8_t answer;
+
+    switch (command) {
+    case CMD_TEST_MOUSE:
+    case CMD_TEST_KEYBOARD:
+    case CMD_READ_TEST:
+        answer = TEST_PASSED;
+        break;
+    case CMD_READ_INPUT_PORT:
+        answer = INPUT_PORT;
+        break;
+    case CMD_READ_OUTPUT_PORT:
+        answer = read_output_port(c);
+        break;
+    default:
+        if (command < CMD_READ_RAM || command >= CMD_READ_RAM + I8042_RAM)
+            return false;
+        answer = c->ram[command - CMD_READ_RAM];
+    }
+    put_output(c, answer, false);
+    return true;
+}
+
+static void execute(struct i8042_chip *c, uint8_t command)
+{
+    switch (command) {
+    case CMD_SELF_TEST:
+        set_command_byte(c, c->ram[0] | CB_SYSTEM);
+        put_output(c, SELF_TEST_PASSED, false);
+        break;
+    case CMD_MOUSE_OFF:
+        set_command_byte(c, c->ram[0] | CB_MOUSE_OFF);
+        break;
+    case CMD_MOUSE_ON:
+        set_command_byte(c, c->ram[0] & ~CB_MOUSE_OFF);
+        break;
+    case CMD_KEYBOARD_OFF:
+        set_command_byte(c, c->ram[0] | CB_KEYBOARD_OFF);
+        break;
+    case CMD_KEYBOARD_ON:
+        set_command_byte(c, c->ram[0] & ~CB_KEYBOARD_OFF);
+        break;
+    case CMD_A20_OFF:
+        c->output_port &= ~OUTPUT_A20;
+        break;
+    case CMD_A20_ON:
+        c->output_port |= OUTPUT_A20;
+        break;
+    case CMD_WRITE_OUTPUT_PORT:
+    case CMD_LOOP_KEYBOARD:
+    case CMD_LOOP_MOUSE:
+    case CMD_WRITE_MOUSE:
+        c->pending = command;
+        break;
+    default:
+        if (command >= CMD_WRITE_RAM && command < CMD_WRITE_RAM + I8042_RAM)
+            c->pending = command;
+        else if (command >= CMD_PULSE && !(command & OUTPUT_RESET))
+            c->reset_line(c->opaque);
+    }
+}
+
+/* The byte that a command was waiting for. */
+static void execute_with(struct i8042_chip *c, uint8_t command, uint8_t value)
+{
+    switch (command) {
+    case CMD_WRITE_OUTPUT_PORT:
+        write_output_port(c, value);
+        break;
+    case CMD_LOOP_KEYBOARD:
+    case CMD_LOOP_MOUSE:
+        put_output(c, value, command == CMD_LOOP_MOUSE);
+        break;
+    case CMD_WRITE_MOUSE:
+        c->ram[0] &= ~CB_MOUSE_OFF; /* talking to a device releases its clock line */
+        mouse_command(&c->mouse, value);
+        break;
+    case CMD_WRITE_RAM:
+        set_command_byte(c, value);
+        break;
+    default:
+        c->ram[command - CMD_WRITE_RAM] = value;
+    }
+}
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+uint8_t i8042_read_data(struct i8042_chip *c)
+{
+    uint8_t value = c->output;
+
+    c->status &= ~(STATUS_FULL | STATUS_MOUSE);
+    update_lines(c);
+    transmit(c);
+    return value;
+}
+
+uint8_t i8042_read_status(struct i8042_chip *c)
+{
+    return c->status;
+}
+
+void i8042_write_data(struct i8042_chip *c, uint8_t value)
+{
+    uint8_t command = c->pending;
+
+    c->status &= ~STATUS_COMMAND;
+    c->pending = 0;
+    if (command) {
+        execute_with(c, command, value);
+    } else {
+        c->ram[0] &= ~CB_KEYBOARD_OFF;
+        keyboard_command(c, value);
+    }
+    transmit(c);
+}
+
+void i8042_write_command(struct i8042_chip *c, uint8_t value)
+{
+    c->status |= STATUS_COMMAND;
+    c->pending = 0;
+    if (!query(c, value))
+        execute(c, value);
+    transmit(c);
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+void i8042_reset(struct i8042_chip *c)
+{
+    memset(c->ram, 0, sizeof(c->ram));
+    c->ram[0] = CB_KEYBOARD_IRQ | CB_MOUSE_IRQ | CB_SYSTEM | CB_TRANSLATE;
+    c->status = STATUS_SYSTEM | STATUS_UNLOCKED;
+    c->output = 0;
+    c->output_port = OUTPUT_RESET | OUTPUT_A20;
+    c->pending = 0;
+    keyboard_defaults(&c->keyboard);
+    mouse_defaults(&c->mouse);
+    update_lines(c);
+}
+
+void i8042_init(struct i8042_chip *c, void (*reset_line)(void *opaque), void *opaque)
+{
+    memset(c, 0, sizeof(*c));
+    c->reset_line = reset_line;
+    c->opaque = opaque;
+    i8042_reset(c);
+}
