@@ -36,7 +36,9 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         Field (MHPR, ByteAcc, NoLock, WriteAsZeros)
         {
             Offset (20),
-            CTRL, 8, // read: 1 present, 2 inserted, 4 to be removed; write: 2, 4 clear, 8 eject
+            HERE, 1, // the slot holds memory
+            EVNT, 2, // 1 inserted, 2 to be removed; cleared by writing the same
+            EJCT, 1, // writing 1 ejects
         }
 
         // Held from the selection of a slot to the last access to its registers
@@ -60,9 +62,13 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
-            Local0 = CTRL
+            Local0 = HERE
             Release (MLCK)
-            Return ((Local0 & 1) * 0x0F)
+            If (Local0)
+            {
+                Return (0x0F)
+            }
+            Return (Zero)
         }
 
         // _CRS of slot Arg0
@@ -110,7 +116,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
-            CTRL = 8
+            EJCT = 1
             Release (MLCK)
         }
 
@@ -120,20 +126,21 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         {
             Acquire (MLCK, 0xFFFF)
             Local0 = Zero
-            While (Local0 < MHSL)
+            Local1 = MHSL
+            While (Local0 < Local1)
             {
                 SLOT = Local0
-                Local1 = CTRL
-                If (Local1 & 6)
+                If (EVNT)
                 {
-                    If (Local1 & 2)
+                    Local2 = EVNT
+                    If (Local2 & 1)
                     {
-                        CTRL = 2
+                        EVNT = 1
                         MNTF (Local0, 1) // device check
                     }
-                    If (Local1 & 4)
+                    If (Local2 & 2)
                     {
-                        CTRL = 4
+                        EVNT = 2
                         MNTF (Local0, 3) // eject request
                     }
                 }
