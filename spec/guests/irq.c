@@ -1,0 +1,164 @@
+/* irq.c: interrupt table, PIC, local APIC and I/O APIC. */
+#include "guest.h"
+
+#define PIC1 0x20
+#define PIC2 0xa0
+#define EOI  0x20
+
+#define LAPIC_ID      0x020
+#define LAPIC_EOI     0x0b0
+#define LAPIC_SVR     0x0f0
+#define LAPIC_ICR_LOW 0x300
+#define LAPIC_ICR_HI  0x310
+
+#define SPURIOUS   0xff
+#define IRQ_VECTOR 0x20 /* ISA interrupts 0..15 */
+
+#define IOAPIC_REDIRECT 0x10
+#define IOAPIC_LOW      (1u << 13)
+#define IOAPIC_LEVEL    (1u << 15)
+
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t mid;
+    uint32_t high, reserved;
+};
+
+struct pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+extern uint8_t vectors[];
+
+static struct gate idt[256] __attribute__((aligned(16)));
+static void (*handlers[16])(void);
+
+static volatile uint32_t *lapic(unsigned offset)
+{
+    return (volatile uint32_t *)(uint64_t)(acpi.lapic + offset);
+}
+
+static void ioapic_write(unsigned reg, uint32_t v)
+{
+    volatile uint32_t *ioapic = (volatile uint32_t *)(uint64_t)acpi.ioapic;
+
+    ioapic[0] = reg;
+    ioapic[4] = v;
+}
+
+static void fill_idt(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t entry = (uint64_t)vectors + 16 * i;
+
+        idt[i] = (struct gate){.low = (uint16_t)entry,
+                               .selector = SEL_CODE,
+                               .type = 0x8e,
+                               .mid = (uint16_t)(entry >> 16),
+                               .high = (uint32_t)(entry >> 32)};
+    }
+}
+
+/* Moves the PICs' vectors away from the exceptions and masks every line. */
+static void init_pics(void)
+{
+    outb(PIC1, 0x11);
+    outb(PIC2, 0x11);
+    outb(PIC1 + 1, IRQ_VECTOR);
+    outb(PIC2 + 1, IRQ_VECTOR + 8);
+    outb(PIC1 + 1, 4);
+    outb(PIC2 + 1, 2);
+    outb(PIC1 + 1, 1);
+    outb(PIC2 + 1, 1);
+    outb(PIC1 + 1, 0xfb); /* the cascade stays open */
+    outb(PIC2 + 1, 0xff);
+}
+
+void irq_init_cpu(void)
+{
+    const struct pointer p = {sizeof(idt) - 1, (uint64_t)idt};
+
+    __asm__ volatile("lidt %0" : : "m"(p));
+    if (acpi.lapic)
+        *lapic(LAPIC_SVR) = 0x100 | SPURIOUS;
+}
+
+void irq_init(void)
+{
+    fill_idt();
+    init_pics();
+    irq_init_cpu();
+}
+
+void irq_enable(unsigned irq, void (*fn)(void))
+{
+    unsigned gsi = acpi.isa[irq].present ? acpi.isa[irq].gsi : irq;
+    uint16_t flags = acpi.isa[irq].flags; /* bits 1:0 polarity, 3:2 trigger mode; 3 = low, level */
+    uint32_t low = IRQ_VECTOR + irq;
+    unsigned port = irq < 8 ? PIC1 + 1 : PIC2 + 1;
+
+    handlers[irq] = fn;
+    if (!acpi.ioapic) {
+        outb((uint16_t)port, inb((uint16_t)port) & (uint8_t) ~(1u << (irq & 7)));
+        return;
+    }
+    if ((flags & 3) == 3)
+        low |= IOAPIC_LOW;
+    if ((flags >> 2 & 3) == 3)
+        low |= IOAPIC_LEVEL;
+    gsi -= acpi.ioapic_gsi;
+    ioapic_write(IOAPIC_REDIRECT + 2 * gsi + 1, irq_own_apic_id() << 24);
+    ioapic_write(IOAPIC_REDIRECT + 2 * gsi, low);
+}
+
+unsigned irq_own_apic_id(void)
+{
+    return acpi.lapic ? *lapic(LAPIC_ID) >> 24 : 0;
+}
+
+void irq_send(uint8_t apic_id, uint32_t command)
+{
+    *lapic(LAPIC_ICR_HI) = (uint32_t)apic_id << 24;
+    *lapic(LAPIC_ICR_LOW) = command;
+}
+
+static void end_of_interrupt(uint64_t vector)
+{
+    if (acpi.ioapic || vector >= IRQ_VECTOR + 16) {
+        *lapic(LAPIC_EOI) = 0;
+        return;
+    }
+    if (vector >= IRQ_VECTOR + 8)
+        outb(PIC2, EOI);
+    outb(PIC1, EOI);
+}
+
+static void exception(struct frame *f)
+{
+    uint64_t cr2;
+
+    if (call_recover(f))
+        return;
+    __asm__("mov %%cr2, %0" : "=r"(cr2));
+    print("panic: exception %lu error 0x%lx at 0x%lx address 0x%lx\n", f->vector, f->error, f->rip,
+          cr2);
+    stop();
+}
+
+void interrupt(struct frame *f);
+void interrupt(struct frame *f)
+{
+    uint64_t irq = f->vector - IRQ_VECTOR;
+
+    if (f->vector < 32) {
+        exception(f);
+        return;
+    }
+    if (f->vector == SPURIOUS)
+        return;
+    if (irq < 16 && handlers[irq])
+        handlers[irq]();
+    end_of_interrupt(f->vector);
+}

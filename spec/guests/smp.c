@@ -1,0 +1,103 @@
+/* smp.c: starts the other processors and gives them work. */
+#include "guest.h"
+
+#define ICR_INIT    0x4500
+#define ICR_STARTUP 0x4600
+#define ICR_FIXED   0x4000
+
+#define START_MS 2000
+
+extern uint8_t trampoline[], trampoline_end[];
+extern uint32_t ap_next;
+
+unsigned smp_online = 1;
+
+static struct {
+    volatile bool online;
+    volatile bool busy;
+    uint8_t apic_id;
+    struct work work;
+    int vector;
+} cpus[MAX_CPUS];
+
+void ap_main(unsigned index);
+void ap_main(unsigned index)
+{
+    cpu_init(index);
+    irq_init_cpu();
+    cpus[index].apic_id = (uint8_t)irq_own_apic_id();
+    cpus[index].online = true;
+    for (;;) {
+        if (cpus[index].busy) {
+            cpus[index].vector = work_run(&cpus[index].work);
+            cpus[index].busy = false;
+        } else {
+            irq_wait();
+        }
+    }
+}
+
+static void copy_trampoline(void)
+{
+    for (const uint8_t *from = trampoline; from < trampoline_end; from++)
+        *(volatile uint8_t *)(AP_START + (uint64_t)(from - trampoline)) = *from;
+}
+
+static bool start(uint8_t apic_id, unsigned index)
+{
+    uint64_t end;
+
+    irq_send(apic_id, ICR_INIT);
+    time_delay_us(1000);
+    irq_send(apic_id, ICR_STARTUP | AP_START >> 12);
+    end = time_now_us() + START_MS * 1000;
+    while (!cpus[index].online && time_now_us() < end)
+        __asm__ volatile("pause");
+    return cpus[index].online;
+}
+
+void smp_start(void)
+{
+    if (ap_next > 1)
+        return;
+    copy_trampoline();
+    for (unsigned i = 0; i < acpi.cpu_count; i++) {
+        if (acpi.apic_id[i] == irq_own_apic_id())
+            continue;
+        if (start(acpi.apic_id[i], smp_online))
+            print("cpus: cpu %u apic %u online\n", smp_online, cpus[smp_online].apic_id);
+        else
+            print("cpus: apic %u does not start\n", acpi.apic_id[i]);
+        if (cpus[smp_online].online)
+            smp_online++;
+    }
+}
+
+void smp_touch(uint64_t address, uint64_t size)
+{
+    uint64_t part = size / (smp_online - 1) & ~(PAGE - 1);
+
+    for (unsigned i = 1; i < smp_online; i++) {
+        if (cpus[i].busy)
+            continue;
+        cpus[i].work = (struct work){
+            .kind = WORK_LOOP, .address = address + (i - 1) * part, .size = part, .stride = PAGE};
+        cpus[i].busy = true;
+        irq_send(cpus[i].apic_id, ICR_FIXED | IRQ_WAKE);
+    }
+}
+
+void smp_stop(void)
+{
+    for (unsigned i = 1; i < smp_online; i++)
+        cpus[i].work.stop = true;
+    for (unsigned i = 1; i < smp_online; i++) {
+        while (cpus[i].busy)
+            __asm__ volatile("pause");
+        if (cpus[i].vector >= 0)
+            print("cpus: cpu %u exception %u at 0x%lx\n", i, (unsigned)cpus[i].vector,
+                  call_fault_address());
+        else
+            print("cpus: cpu %u wrote %lu rounds\n", i, cpus[i].work.result);
+    }
+}
