@@ -1,6 +1,6 @@
 /*
  * The two devices behind an i8042 keyboard controller; its ports 0x60 and 0x64 are fixed.
- *   KIRQ  the keyboard's interrupt number
+ *   KIRQ  the keyboard's interrupt number (GSI)
  *   MIRQ  the mouse's
  */
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
@@ -14,13 +14,13 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
         {
             IO (Decode16, 0x0060, 0x0060, 1, 1)
             IO (Decode16, 0x0064, 0x0064, 1, 1)
-            IRQNoFlags (LINE) { 1 }
+            Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, , , LINE) { 0 }
         })
-        CreateWordField (CRSB, LINE._INT, LINT)
+        CreateDWordField (CRSB, LINE._INT, LINT)
 
         Method (_CRS)
         {
-            LINT = 1 << KIRQ
+            LINT = KIRQ
             Return (CRSB)
         }
     }
@@ -32,13 +32,13 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
 
         Name (CRSB, ResourceTemplate ()
         {
-            IRQNoFlags (LINE) { 12 }
+            Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, , , LINE) { 0 }
         })
-        CreateWordField (CRSB, LINE._INT, LINT)
+        CreateDWordField (CRSB, LINE._INT, LINT)
 
         Method (_CRS)
         {
-            LINT = 1 << MIRQ
+            LINT = MIRQ
             Return (CRSB)
         }
     }

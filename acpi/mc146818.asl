@@ -1,7 +1,7 @@
 /*
  * The MC146818 real-time clock.
  *   RIOB  first I/O port
- *   RIRQ  interrupt number
+ *   RIRQ  interrupt number (GSI)
  */
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MC146818", 1)
 {
@@ -14,17 +14,17 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MC146818", 1)
         Name (CRSB, ResourceTemplate ()
         {
             IO (Decode16, 0, 0, 1, 2, PORT)
-            IRQNoFlags (LINE) { 8 }
+            Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, , , LINE) { 0 }
         })
         CreateWordField (CRSB, PORT._MIN, PMIN)
         CreateWordField (CRSB, PORT._MAX, PMAX)
-        CreateWordField (CRSB, LINE._INT, LINT)
+        CreateDWordField (CRSB, LINE._INT, LINT)
 
         Method (_CRS)
         {
             PMIN = RIOB
             PMAX = RIOB
-            LINT = 1 << RIRQ
+            LINT = RIRQ
             Return (CRSB)
         }
     }

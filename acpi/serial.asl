@@ -1,7 +1,7 @@
 /*
  * A 16550 serial port. May be used several times.
  *   SIOB  first I/O port
- *   SIRQ  interrupt number
+ *   SIRQ  interrupt number (GSI)
  */
 // @digits UNIT SR00
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "SERIAL  ", 1)
@@ -16,17 +16,17 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "SERIAL  ", 1)
         Name (CRSB, ResourceTemplate ()
         {
             IO (Decode16, 0, 0, 1, 8, PORT)
-            IRQNoFlags (LINE) { 4 }
+            Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, , , LINE) { 0 }
         })
         CreateWordField (CRSB, PORT._MIN, PMIN)
         CreateWordField (CRSB, PORT._MAX, PMAX)
-        CreateWordField (CRSB, LINE._INT, LINT)
+        CreateDWordField (CRSB, LINE._INT, LINT)
 
         Method (_CRS)
         {
             PMIN = SIOB
             PMAX = SIOB
-            LINT = 1 << SIRQ
+            LINT = SIRQ
             Return (CRSB)
         }
     }
