@@ -49,7 +49,7 @@ static struct {
 } sigbus = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* Where the thread goes when it gets a SIGBUS; NULL: it is not one of ours. */
-static __thread sigjmp_buf *sigbus_escape __attribute__((tls_model("initial-exec")));
+static __thread sigjmp_buf *volatile sigbus_escape __attribute__((tls_model("initial-exec")));
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
@@ -84,27 +84,32 @@ static void sigbus_release(void)
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 
+static void touch_pages(const lunik_ram *ram, char *from, uint64_t size)
+{
+    for (uint64_t offset = 0; offset < size; offset += ram->page_size) {
+        if (ram->readonly)
+            (void)*(volatile char *)(from + offset);
+        else
+            __atomic_fetch_or(from + offset, 0, __ATOMIC_RELAXED);
+    }
+}
+
 /* Touches every page without changing what is in it. Returns 0 or EFAULT. */
 static int touch(const lunik_ram *ram, char *from, uint64_t size)
 {
     sigjmp_buf escape;
-    int sys = 0;
 
     sigbus_take();
     if (sigsetjmp(escape, 1)) {
-        sys = EFAULT;
-    } else {
-        sigbus_escape = &escape;
-        for (uint64_t offset = 0; offset < size; offset += ram->page_size) {
-            if (ram->readonly)
-                (void)*(volatile char *)(from + offset);
-            else
-                __atomic_fetch_or(from + offset, 0, __ATOMIC_RELAXED);
-        }
+        sigbus_escape = NULL;
+        sigbus_release();
+        return EFAULT;
     }
+    sigbus_escape = &escape;
+    touch_pages(ram, from, size);
     sigbus_escape = NULL;
     sigbus_release();
-    return sys;
+    return 0;
 }
 
 static int populate(const lunik_ram *ram, char *from, uint64_t size)
