@@ -5,6 +5,7 @@
 #include "machine.h"
 
 struct irqchip_state;
+struct kvm_memory;
 
 struct kvm_vm {
     int dev_fd;          /* /dev/kvm */
@@ -15,6 +16,7 @@ struct kvm_vm {
     unsigned phys_bits;  /* guest physical address bits */
     bool readonly_mem;   /* KVM_CAP_READONLY_MEM */
     struct irqchip_state *power_on; /* of the interrupt controllers and the PIT */
+    struct kvm_memory *memory;      /* listeners/kvm_memory.c */
 };
 
 int kvm_vm_new(struct kvm_vm **out, lunik_error *err);

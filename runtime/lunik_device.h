@@ -271,8 +271,12 @@ typedef enum lunik_access {
 typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian;
 
 /* Sizes in bytes (1, 2, 4, 8). valid: what the guest may use; others are rejected (reads give all
- * ones, writes are dropped). impl: what the callbacks take; the core splits larger accesses and
- * widens smaller ones. Zeros mean 1..4 for valid and valid's for impl. */
+ * ones, writes are dropped). impl: what the callbacks take; the core splits larger and unaligned
+ * accesses into aligned ones and widens smaller ones to the aligned unit around them: a read takes
+ * its bytes out of the unit, a write reads the unit (if there is a read function), replaces its
+ * bytes and writes the unit back. Zeros mean 1..4 for valid and valid's for impl. A value is the
+ * number that the register's bytes are in the device's endianness. Where read returns an error
+ * the guest reads all ones. */
 typedef struct lunik_io_ops {
     lunik_access (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
     lunik_access (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
@@ -347,6 +351,8 @@ uint64_t lunik_region_ram_offset(const lunik_region *r);
 /* Children in order of decreasing priority: NULL starts, NULL ends. */
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);
 
+/* Accesses to the region's callbacks, and among all those that were not valid or failed (writes to
+ * ROM too). A space's root also counts accesses to addresses where nothing is. */
 typedef struct lunik_region_stats {
     uint64_t reads, writes, rejected;
 } lunik_region_stats;
@@ -354,14 +360,17 @@ void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
 
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one
  * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
- * the error reported by that commit. */
+ * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
+ * can't change the topology while they are informed. */
 void lunik_transaction_begin(lunik_machine *m);
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
-/* Ends the transaction without applying its changes. */
+/* Ends the transaction without applying its changes. One that is nested takes those around it
+ * along: the outermost commit fails and everything since the outermost begin is undone. */
 void lunik_transaction_abort(lunik_machine *m);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 
+/* The space shows root: its address a is root's offset a. */
 int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
                     lunik_error *err);
 void lunik_space_free(lunik_space *s);
@@ -377,11 +386,11 @@ typedef struct lunik_section {
     uint64_t address; /* in the space */
     uint64_t size;    /* LUNIK_SIZE_MAX = 2^64 */
     bool readonly;
-    bool romd; /* reads come from RAM */
+    bool romd; /* reads come from RAM: RAM, ROM, and ROM devices in that mode */
     bool nonvolatile;
 } lunik_section;
 
-/* The section that contains address; false if nothing is there. */
+/* The section that contains address, as of the last commit; false if nothing is there. */
 bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
 
 /* Direct access for devices: a host pointer to at most *size bytes at address, or NULL. *size
@@ -394,9 +403,16 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
 
 typedef struct lunik_listener lunik_listener;
 
-/* Follows the topology of one address space, or of all (space NULL). Hooks may be NULL. Within a
- * transaction: begin; region_del in descending priority of listeners; region_add and region_nop in
- * ascending priority and ascending address; commit. */
+/* Follows the topology of one address space, or of all (space NULL). Hooks may be NULL. For a
+ * commit that changes what some space shows: begin of all listeners; region_del for each section
+ * that goes, in ascending address, listeners in descending priority; region_add for each new
+ * section (region_nop for those that stay as they are beside a changed one; sections elsewhere are
+ * not mentioned), in ascending address, listeners in ascending priority; commit in ascending
+ * priority. lunik_space_find() gives the old topology until all of them have agreed.
+ *
+ * When one refuses, all hooks run again with the reverse changes, and no further commit can refuse.
+ * So a listener that collects changes between begin and commit keeps them when it refuses, or is
+ * not asked: the reverse ones cancel them out. */
 struct lunik_listener {
     const char *name;
     int priority;
@@ -405,8 +421,7 @@ struct lunik_listener {
     void (*region_add)(lunik_listener *l, const lunik_section *s);
     void (*region_del)(lunik_listener *l, const lunik_section *s);
     void (*region_nop)(lunik_listener *l, const lunik_section *s);
-    /* May refuse: the transaction is then rolled back (the hooks run again with the reverse
-     * changes). */
+    /* May refuse: the transaction is then rolled back. */
     int (*commit)(lunik_listener *l, lunik_error *err);
     void (*log_start)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
     void (*log_stop)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
@@ -430,8 +445,17 @@ struct lunik_listener {
 
 /* Registers l and replays the present topology to it. */
 int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err);
-/* Unwinds it (region_del for everything) and removes it. */
+/* Unwinds it (region_del for everything) and removes it; from a hook: removes it only. */
 void lunik_listener_del(lunik_listener *l);
+
+enum {
+    LUNIK_MTREE_FLAT = 1,     /* what the address spaces show instead of the tree of regions */
+    LUNIK_MTREE_OWNER = 2,    /* with each region's owner */
+    LUNIK_MTREE_DISABLED = 4, /* disabled regions too */
+};
+/* The machine's memory map as text, in the format of QEMU's "info mtree". Returns its length; *out
+ * is to be freed with free(), NULL when out of memory. */
+size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
 
 /* ---- interfaces between devices ------------------------------------------------------------- */
 

@@ -1,0 +1,438 @@
+/*
+ * kvm_memory.c: the listener that makes KVM's memslots follow the memory space.
+ *
+ * Sections that go and come are collected and applied at commit. KVM knows no swap: what replaces
+ * a slot needs it deleted first. So when addresses that stay mapped change slots, no vCPU is in
+ * the guest meanwhile and none ever finds a hole.
+ *
+ * A slot covers whole host pages. The fringes of a section that is not aligned, devices, and ROM
+ * devices outside romd mode are left to exits.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kvm.h"
+#include "vcpu.h"
+
+struct slot {
+    uint64_t first, last; /* guest physical */
+    uint64_t host;
+    uint32_t flags; /* KVM_MEM_* */
+    uint32_t id;
+    lunik_ram *ram;             /* referenced */
+    const lunik_region *region; /* for messages, valid until the commit */
+};
+
+struct slot_list {
+    struct slot *items;
+    size_t count, capacity;
+};
+
+struct kvm_memory {
+    lunik_listener listener;
+    struct kvm_vm *vm;
+    uint64_t page_size;
+    struct slot_list slots;      /* in KVM, by ascending address */
+    struct slot_list dels, adds; /* collected since begin */
+    bool lost;                   /* no memory to collect something */
+    uint64_t *used;              /* slot ids, one bit each */
+};
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+static bool reserve(struct slot_list *l, size_t need)
+{
+    size_t capacity = l->capacity ? l->capacity : 16;
+    struct slot *items;
+
+    if (need <= l->capacity)
+        return true;
+    while (capacity < need)
+        capacity *= 2;
+    items = realloc(l->items, capacity * sizeof(*items));
+    if (!items)
+        return false;
+    l->items = items;
+    l->capacity = capacity;
+    return true;
+}
+
+static int compare_slots(const void *a, const void *b)
+{
+    const struct slot *x = a, *y = b;
+
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    if (x->last != y->last)
+        return x->last < y->last ? -1 : 1;
+    if (x->host != y->host)
+        return x->host < y->host ? -1 : 1;
+    return x->flags < y->flags ? -1 : x->flags > y->flags;
+}
+
+/* The place of the first slot at or after address. */
+static size_t find_slot(const struct slot_list *l, uint64_t address)
+{
+    size_t low = 0, high = l->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (l->items[middle].first < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void insert_slot(struct slot_list *l, size_t at, struct slot slot)
+{
+    memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(slot));
+    l->items[at] = slot;
+    l->count++;
+}
+
+static void remove_slot(struct slot_list *l, size_t at)
+{
+    l->count--;
+    memmove(&l->items[at], &l->items[at + 1], (l->count - at) * sizeof(l->items[0]));
+}
+
+/* ---- slot ids ------------------------------------------------------------------------------- */
+
+static uint32_t take_id(struct kvm_memory *k)
+{
+    uint32_t word = 0;
+    uint32_t bit;
+
+    while (k->used[word] == UINT64_MAX)
+        word++;
+    bit = (uint32_t)__builtin_ctzll(~k->used[word]);
+    k->used[word] |= 1ull << bit;
+    return word * 64 + bit;
+}
+
+static void release_id(struct kvm_memory *k, uint32_t id)
+{
+    k->used[id / 64] &= ~(1ull << id % 64);
+}
+
+/* ---- KVM ------------------------------------------------------------------------------------ */
+
+static int set_slot(struct kvm_memory *k, const struct slot *slot, uint64_t size)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot->id,
+        .flags = size ? slot->flags : 0,
+        .guest_phys_addr = slot->first,
+        .memory_size = size,
+        .userspace_addr = slot->host,
+    };
+    int rc;
+
+    do {
+        rc = ioctl(k->vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? errno : 0;
+}
+
+static int delete_slot(struct kvm_memory *k, struct slot *slot)
+{
+    size_t at = find_slot(&k->slots, slot->first);
+    int sys;
+
+    slot->id = k->slots.items[at].id;
+    sys = set_slot(k, slot, 0);
+    if (!sys) {
+        release_id(k, slot->id);
+        remove_slot(&k->slots, at); /* the reference to ram stays with *slot */
+    }
+    return sys;
+}
+
+static int create_slot(struct kvm_memory *k, struct slot *slot)
+{
+    int sys;
+
+    slot->id = take_id(k);
+    sys = set_slot(k, slot, slot->last - slot->first + 1);
+    if (sys)
+        release_id(k, slot->id);
+    else
+        insert_slot(&k->slots, find_slot(&k->slots, slot->first), *slot);
+    return sys;
+}
+
+static int fail_slot(const struct slot *slot, const char *what, int sys, lunik_error *err)
+{
+    return lunik_fail_errno(err, sys,
+                            "KVM: memory region '%s' can't be %s at 0x%" PRIx64 "-0x%" PRIx64,
+                            lunik_region_name(slot->region), what, slot->first, slot->last);
+}
+
+/* Deletes and creates; when KVM refuses, undoes what was done. There is room for all slots. */
+static int apply(struct kvm_memory *k, lunik_error *err)
+{
+    size_t dels = 0, adds = 0;
+    int rc = 0, sys = 0;
+
+    while (!sys && dels < k->dels.count)
+        if ((sys = delete_slot(k, &k->dels.items[dels])))
+            rc = fail_slot(&k->dels.items[dels], "unmapped", sys, err);
+        else
+            dels++;
+    while (!sys && adds < k->adds.count)
+        if ((sys = create_slot(k, &k->adds.items[adds])))
+            rc = fail_slot(&k->adds.items[adds], "mapped", sys, err);
+        else
+            adds++;
+    if (!rc)
+        return 0;
+    while (adds)
+        delete_slot(k, &k->adds.items[--adds]);
+    while (dels)
+        create_slot(k, &k->dels.items[--dels]);
+    return rc;
+}
+
+/* ---- collecting ----------------------------------------------------------------------------- */
+
+/* The slot for a section; false if it takes none. */
+static bool slot_of(const struct kvm_memory *k, const lunik_section *s, struct slot *out)
+{
+    const uint64_t mask = k->page_size - 1;
+    bool rom = s->readonly || lunik_region_get_kind(s->region) == LUNIK_REGION_ROM_DEVICE;
+    uint64_t last = s->address + (s->size == LUNIK_SIZE_MAX ? UINT64_MAX : s->size - 1);
+    uint64_t first = (s->address + mask) & ~mask, host;
+
+    if (!s->romd || (rom && !k->vm->readonly_mem))
+        return false;
+    if (first < s->address || last < mask)
+        return false;
+    last = (last - mask) | mask; /* the end of the last whole page */
+    if (last < first)
+        return false;
+    host = (uint64_t)(uintptr_t)lunik_ram_host(lunik_region_ram(s->region)) +
+           lunik_region_ram_offset(s->region) + s->offset + (first - s->address);
+    if (host & mask)
+        return false;
+    *out = (struct slot){.first = first,
+                         .last = last,
+                         .host = host,
+                         .flags = rom ? KVM_MEM_READONLY : 0,
+                         .ram = lunik_region_ram(s->region),
+                         .region = s->region};
+    return true;
+}
+
+static void collect(struct kvm_memory *k, struct slot_list *list, const lunik_section *s)
+{
+    struct slot slot;
+
+    if (!slot_of(k, s, &slot))
+        return;
+    if (!reserve(list, list->count + 1)) {
+        k->lost = true;
+        return;
+    }
+    lunik_ram_ref(slot.ram);
+    list->items[list->count++] = slot;
+}
+
+static void on_add(lunik_listener *l, const lunik_section *s)
+{
+    struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
+
+    collect(k, &k->adds, s);
+}
+
+static void on_del(lunik_listener *l, const lunik_section *s)
+{
+    struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
+
+    collect(k, &k->dels, s);
+}
+
+/* ---- commit --------------------------------------------------------------------------------- */
+
+static void drop_slot(const struct slot *slot)
+{
+    lunik_ram_unref(slot->ram);
+}
+
+/* Strikes out what goes and comes unchanged. Both lists end up sorted. */
+static void cancel_pairs(struct kvm_memory *k)
+{
+    struct slot_list *d = &k->dels, *a = &k->adds;
+    size_t di = 0, ai = 0, dk = 0, ak = 0;
+
+    qsort(d->items, d->count, sizeof(struct slot), compare_slots);
+    qsort(a->items, a->count, sizeof(struct slot), compare_slots);
+    while (di < d->count || ai < a->count) {
+        int order = di == d->count   ? 1
+                    : ai == a->count ? -1
+                                     : compare_slots(&d->items[di], &a->items[ai]);
+
+        if (order < 0) {
+            d->items[dk++] = d->items[di++];
+        } else if (order > 0) {
+            a->items[ak++] = a->items[ai++];
+        } else {
+            drop_slot(&d->items[di++]);
+            drop_slot(&a->items[ai++]);
+        }
+    }
+    d->count = dk;
+    a->count = ak;
+}
+
+static bool present(const struct kvm_memory *k, const struct slot *slot)
+{
+    size_t at = find_slot(&k->slots, slot->first);
+
+    return at < k->slots.count && !compare_slots(&k->slots.items[at], slot);
+}
+
+/* Drops those whose presence among the slots is `state` already: the reverse of changes that could
+ * not be collected. */
+static void drop_done(const struct kvm_memory *k, struct slot_list *l, bool state)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        if (present(k, &l->items[i]) == state)
+            drop_slot(&l->items[i]);
+        else
+            l->items[kept++] = l->items[i];
+    }
+    l->count = kept;
+}
+
+/* True if some address is in a slot before and after. */
+static bool swaps(const struct kvm_memory *k)
+{
+    size_t d = 0, a = 0;
+
+    while (d < k->dels.count && a < k->adds.count) {
+        if (k->dels.items[d].last < k->adds.items[a].first)
+            d++;
+        else if (k->adds.items[a].last < k->dels.items[d].first)
+            a++;
+        else
+            return true;
+    }
+    return false;
+}
+
+static int check_limits(struct kvm_memory *k, lunik_error *err)
+{
+    unsigned bits = k->vm->phys_bits;
+    uint64_t limit = bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
+    size_t count = k->slots.count - k->dels.count + k->adds.count;
+
+    for (size_t i = 0; i < k->adds.count; i++)
+        if (k->adds.items[i].last > limit)
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "memory region '%s': address: '0x%" PRIx64 "-0x%" PRIx64
+                              "' is beyond the guest's physical addresses (want at most 0x%" PRIx64
+                              ", %u bits)",
+                              lunik_region_name(k->adds.items[i].region), k->adds.items[i].first,
+                              k->adds.items[i].last, limit, bits);
+    if (count > k->vm->max_slots)
+        return lunik_fail(err, LUNIK_E_NO_SPACE,
+                          "memory region '%s' at 0x%" PRIx64
+                          ": '%zu' is more memory slots than KVM has (want at most %u)",
+                          lunik_region_name(k->adds.items[k->adds.count - 1].region),
+                          k->adds.items[k->adds.count - 1].first, count, k->vm->max_slots);
+    return 0;
+}
+
+static int on_commit(lunik_listener *l, lunik_error *err)
+{
+    struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
+    bool hold, lost = k->lost;
+    int rc;
+
+    k->lost = false;
+    cancel_pairs(k);
+    drop_done(k, &k->dels, false);
+    drop_done(k, &k->adds, true);
+    rc = check_limits(k, err);
+    if (!rc && (lost || !reserve(&k->slots, k->slots.count + k->adds.count)))
+        rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    if (rc)
+        return rc;
+    hold = swaps(k);
+    if (hold)
+        vcpus_hold(l->machine);
+    rc = apply(k, err);
+    if (hold)
+        vcpus_release(l->machine);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < k->dels.count; i++) {
+        drop_slot(&k->dels.items[i]); /* collected with it */
+        drop_slot(&k->dels.items[i]); /* the slot's own */
+    }
+    k->dels.count = k->adds.count = 0;
+    return 0;
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static void free_all(struct kvm_memory *k)
+{
+    struct slot_list *lists[] = {&k->slots, &k->dels, &k->adds};
+
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < lists[i]->count; j++)
+            drop_slot(&lists[i]->items[j]);
+        free(lists[i]->items);
+    }
+    free(k->used);
+    free(k);
+}
+
+int kvm_memory_init(lunik_machine *m, lunik_error *err)
+{
+    struct kvm_memory *k = calloc(1, sizeof(*k));
+    int rc;
+
+    if (k)
+        k->used = calloc(m->kvm->max_slots / 64 + 1, sizeof(*k->used));
+    if (!k || !k->used) {
+        free(k);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    }
+    k->vm = m->kvm;
+    k->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+    k->listener = (lunik_listener){.name = "kvm-memory",
+                                   .priority = 10,
+                                   .space = m->memory_space,
+                                   .region_add = on_add,
+                                   .region_del = on_del,
+                                   .commit = on_commit};
+    rc = lunik_listener_add(m, &k->listener, err);
+    if (rc)
+        free_all(k);
+    else
+        m->kvm->memory = k;
+    return rc;
+}
+
+void kvm_memory_fini(lunik_machine *m)
+{
+    struct kvm_memory *k = m->kvm->memory;
+
+    if (!k)
+        return;
+    lunik_listener_del(&k->listener);
+    m->kvm->memory = NULL;
+    free_all(k);
+}

@@ -1,0 +1,366 @@
+/*
+ * dispatch.c: accesses to address spaces.
+ *
+ * An access is cut where one range ends and the next begins. What falls into a device is either
+ * one whole access, which must suit the device, or (bulk transfers, pieces of an access that
+ * crosses a border) is cut into accesses that do.
+ *
+ * Data is handled as bytes in ascending order of address; a device's endianness decides how the
+ * bytes of one callback become a number.
+ */
+#include <string.h>
+
+#include "memory.h"
+
+/* Callbacks that access memory may end up in callbacks, down to this depth. */
+enum { MAX_NESTING = 16 };
+
+enum {
+    ACCESS_WRITE = 1,
+    ACCESS_BULK = 2,   /* of any size; may be cut to suit a device */
+    ACCESS_LOCKED = 4, /* the caller holds the machine lock */
+};
+
+struct access {
+    lunik_space *space;
+    uint64_t address;
+    uint8_t *data;
+    uint64_t size;
+    unsigned flags;
+};
+
+static lunik_access worse(lunik_access a, lunik_access b)
+{
+    return a > b ? a : b;
+}
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void read_ones(const struct access *a, uint64_t size)
+{
+    if (!(a->flags & ACCESS_WRITE))
+        memset(a->data, 0xff, size);
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+static uint64_t swap_if(bool big_endian, uint64_t value, unsigned size)
+{
+    return big_endian ? __builtin_bswap64(value) >> (64 - 8 * size) : value;
+}
+
+static lunik_access call_read(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size)
+{
+    uint64_t value = 0;
+    lunik_access result = LUNIK_ACCESS_DEVICE;
+
+    if (r->ops->read)
+        result = r->ops->read(r->opaque, offset, size, &value);
+    if (result)
+        value = UINT64_MAX;
+    value = swap_if(r->rules.big_endian, value, size);
+    memcpy(data, &value, size);
+    return result;
+}
+
+static lunik_access call_write(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned size)
+{
+    uint64_t value = 0;
+
+    if (!r->ops->write)
+        return LUNIK_ACCESS_DEVICE;
+    memcpy(&value, data, size);
+    return r->ops->write(r->opaque, offset, size, swap_if(r->rules.big_endian, value, size));
+}
+
+/* The part of an access that one callback of the smallest implemented size has to stand in for:
+ * reads take their bytes out of the aligned unit, writes replace them in it. */
+static lunik_access access_unit(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size,
+                                bool write)
+{
+    unsigned unit_size = r->rules.impl_min;
+    uint64_t unit = offset & ~(uint64_t)(unit_size - 1);
+    uint8_t bytes[8] = {0};
+    lunik_access result = LUNIK_ACCESS_OK;
+
+    if (!write || r->ops->read)
+        result = call_read(r, unit, bytes, unit_size);
+    if (!write) {
+        memcpy(data, bytes + (offset - unit), size);
+        return result;
+    }
+    if (result)
+        return result;
+    memcpy(bytes + (offset - unit), data, size);
+    return call_write(r, unit, bytes, unit_size);
+}
+
+static unsigned largest_power(uint64_t limit)
+{
+    return limit >= 8 ? 8 : limit >= 4 ? 4 : limit >= 2 ? 2 : 1;
+}
+
+/* Makes the calls that a valid access takes. */
+static lunik_access access_device(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size,
+                                  bool write)
+{
+    const struct access_rules *rules = &r->rules;
+    lunik_access result = LUNIK_ACCESS_OK;
+
+    while (size) {
+        unsigned n = largest_power(size < rules->impl_max ? size : rules->impl_max);
+
+        while (!rules->impl_unaligned && offset & (n - 1))
+            n /= 2;
+        if (n < rules->impl_min) {
+            unsigned room = rules->impl_min - (unsigned)(offset & (rules->impl_min - 1u));
+
+            n = size < room ? size : room;
+            result = worse(result, access_unit(r, offset, data, n, write));
+        } else if (write) {
+            result = worse(result, call_write(r, offset, data, n));
+        } else {
+            result = worse(result, call_read(r, offset, data, n));
+        }
+        offset += n;
+        data += n;
+        size -= n;
+    }
+    return result;
+}
+
+static bool access_valid(const struct access_rules *rules, uint64_t offset, unsigned size)
+{
+    return size >= rules->valid_min && size <= rules->valid_max &&
+           (rules->valid_unaligned || !(offset & (size - 1)));
+}
+
+/* One access of 1, 2, 4 or 8 bytes to a region with ops. */
+static lunik_access access_io(lunik_region *r, uint64_t offset, const struct access *a,
+                              unsigned size)
+{
+    bool write = a->flags & ACCESS_WRITE;
+    lunik_access result = LUNIK_ACCESS_DECODE;
+
+    count(write ? &r->writes : &r->reads);
+    if (access_valid(&r->rules, offset, size))
+        result = access_device(r, offset, a->data, size, write);
+    else
+        read_ones(a, size);
+    if (result)
+        count(&r->rejected);
+    return result;
+}
+
+/* The same under the machine lock. The callback may take its own region away; region and owner
+ * stay until it returns. */
+static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const struct access *a,
+                                     unsigned size)
+{
+    struct memory_core *core = a->space->core;
+    lunik_access result;
+
+    if (core->nesting == MAX_NESTING) {
+        count(&r->rejected);
+        read_ones(a, size);
+        return LUNIK_ACCESS_DEVICE;
+    }
+    core->refs++;
+    core->nesting++;
+    region_use(r);
+    result = access_io(r, offset, a, size);
+    region_unuse(r);
+    core->nesting--;
+    core_unref(core);
+    return result;
+}
+
+/* ---- RAM ------------------------------------------------------------------------------------ */
+
+/* Guests write their memory whenever they like: naturally aligned accesses are single ones, as on
+ * hardware, others are copied byte by byte in no particular order. */
+static void copy_memory(void *to, const void *from, uint64_t size)
+{
+    uintptr_t address = (uintptr_t)to | (uintptr_t)from;
+
+    if (size == 8 && !(address & 7))
+        __atomic_store_n((uint64_t *)to, __atomic_load_n((const uint64_t *)from, __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
+    else if (size == 4 && !(address & 3))
+        __atomic_store_n((uint32_t *)to, __atomic_load_n((const uint32_t *)from, __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
+    else if (size == 2 && !(address & 1))
+        __atomic_store_n((uint16_t *)to, __atomic_load_n((const uint16_t *)from, __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
+    else
+        memcpy(to, from, size);
+}
+
+/* True if the access is to RAM, and done. */
+static bool access_ram(const struct flat_range *range, uint64_t offset, const struct access *a,
+                       uint64_t size)
+{
+    bool writable =
+        !(range->flags & RANGE_READONLY) && range->region->kind != LUNIK_REGION_ROM_DEVICE;
+
+    if (!(range->flags & RANGE_DIRECT) || (a->flags & ACCESS_WRITE && !writable))
+        return false;
+    if (a->flags & ACCESS_WRITE)
+        copy_memory(range->region->host + offset, a->data, size);
+    else
+        copy_memory(a->data, range->region->host + offset, size);
+    return true;
+}
+
+/* ---- spaces --------------------------------------------------------------------------------- */
+
+/* How much of size bytes at offset goes to the device in one access. */
+static unsigned device_piece(const lunik_region *r, uint64_t offset, const struct access *a,
+                             uint64_t size)
+{
+    unsigned n;
+
+    if (!(a->flags & ACCESS_BULK) && size == a->size && size == largest_power(size))
+        return (unsigned)size;
+    n = largest_power(size < r->rules.valid_max ? size : r->rules.valid_max);
+    while (!r->rules.valid_unaligned && offset & (n - 1))
+        n /= 2;
+    return n;
+}
+
+/* Writes to ROM, everything to reserved regions. */
+static lunik_access access_without_ops(lunik_region *r, const struct access *a, uint64_t size)
+{
+    if (r->kind == LUNIK_REGION_RESERVED) {
+        read_ones(a, size);
+        return LUNIK_ACCESS_OK;
+    }
+    count(&r->rejected);
+    return LUNIK_ACCESS_DEVICE;
+}
+
+static lunik_access access_nothing(const struct access *a, uint64_t size)
+{
+    count(&a->space->vr->root->rejected);
+    read_ones(a, size);
+    return LUNIK_ACCESS_DECODE;
+}
+
+static lunik_access space_access(struct access *a);
+
+/* A device that needs the lock: while we waited for it the topology may have changed, so the
+ * piece is looked up again. */
+static lunik_access access_with_lock(const struct access *a, uint64_t size)
+{
+    struct access piece = *a;
+    lunik_access result;
+
+    if (size != a->size)
+        piece.flags |= ACCESS_BULK;
+    piece.size = size;
+    piece.flags |= ACCESS_LOCKED;
+    lunik_lock(a->space->core->rt);
+    result = space_access(&piece);
+    lunik_unlock(a->space->core->rt);
+    return result;
+}
+
+/* Carries out the part of the access that falls into the first range; *done is its length. */
+static lunik_access access_piece(const struct access *a, uint64_t *done)
+{
+    struct view_cursor c = view_seek(view_root_current(a->space->vr), a->address);
+    const struct flat_range *range = cursor_range(&c);
+    uint64_t size = a->size, offset;
+    lunik_region *r;
+
+    if (!range || range->span.first > a->address) {
+        if (range && range->span.first - a->address < size)
+            size = range->span.first - a->address;
+        *done = size;
+        return access_nothing(a, size);
+    }
+    r = range->region;
+    offset = range->offset + (a->address - range->span.first);
+    if (size - 1 > range->span.last - a->address)
+        size = range->span.last - a->address + 1;
+    *done = size;
+    if (access_ram(range, offset, a, size))
+        return LUNIK_ACCESS_OK;
+    if (!r->ops)
+        return access_without_ops(r, a, size);
+    size = *done = device_piece(r, offset, a, size);
+    if (r->ops->lockless)
+        return access_io(r, offset, a, (unsigned)size);
+    if (a->flags & ACCESS_LOCKED)
+        return access_io_locked(r, offset, a, (unsigned)size);
+    return access_with_lock(a, size);
+}
+
+static lunik_access space_access(struct access *a)
+{
+    lunik_access result = LUNIK_ACCESS_OK;
+    uint64_t done;
+
+    while (a->size) {
+        result = worse(result, access_piece(a, &done));
+        a->address += done;
+        a->data += done;
+        a->size -= done;
+        if (a->size && !a->address) { /* past the end of the address space */
+            result = worse(result, access_nothing(a, a->size));
+            break;
+        }
+        a->flags |= a->size ? ACCESS_BULK : 0;
+    }
+    return result;
+}
+
+lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
+                               bool write)
+{
+    struct access a = {.space = s,
+                       .address = address,
+                       .data = data,
+                       .size = size,
+                       .flags = write ? ACCESS_WRITE : 0};
+
+    return space_access(&a);
+}
+
+static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size, unsigned flags)
+{
+    struct access a = {
+        .space = s, .address = address, .data = data, .size = size, .flags = flags | ACCESS_LOCKED};
+
+    return space_access(&a) ? LUNIK_E_ACCESS : 0;
+}
+
+int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size)
+{
+    return transfer(s, address, buf, size, ACCESS_BULK);
+}
+
+int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size)
+{
+    /* Only read from: the access is a write. */
+    return transfer(s, address, (void *)(uintptr_t)buf, size, ACCESS_BULK | ACCESS_WRITE);
+}
+
+static bool size_ok(unsigned size)
+{
+    return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
+int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value)
+{
+    *value = 0;
+    return size_ok(size) ? transfer(s, address, value, size, 0) : LUNIK_E_INVALID;
+}
+
+int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value)
+{
+    return size_ok(size) ? transfer(s, address, &value, size, ACCESS_WRITE) : LUNIK_E_INVALID;
+}

@@ -1,0 +1,269 @@
+/*
+ * listener.c: telling listeners what changed between two flat views.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+typedef void section_hook(lunik_listener *l, const lunik_section *s);
+
+enum pass { PASS_DEL, PASS_ADD };
+
+lunik_section section_of(lunik_space *s, const struct flat_range *r)
+{
+    return (lunik_section){
+        .space = s,
+        .region = r->region,
+        .offset = r->offset,
+        .address = r->span.first,
+        .size = span_size(r->span),
+        .readonly = r->flags & RANGE_READONLY,
+        .romd = r->flags & RANGE_DIRECT,
+        .nonvolatile = r->flags & RANGE_NONVOLATILE,
+    };
+}
+
+static bool listens(const lunik_listener *l, const lunik_space *s)
+{
+    return l && (!l->space || l->space == s);
+}
+
+static void call_begin(struct memory_core *core)
+{
+    for (size_t i = 0; i < core->listener_count; i++) {
+        lunik_listener *l = core->listeners[i];
+
+        if (l && l->begin)
+            l->begin(l);
+    }
+}
+
+/* Calls the listeners' commit hooks; must_succeed: refusals are of no consequence. */
+static int call_commit(struct memory_core *core, bool must_succeed, lunik_error *err)
+{
+    for (size_t i = 0; i < core->listener_count; i++) {
+        lunik_listener *l = core->listeners[i];
+        int rc = l && l->commit ? l->commit(l, err) : 0;
+
+        if (rc && !must_succeed)
+            return rc;
+    }
+    return 0;
+}
+
+static void call_del(lunik_space *s, const struct flat_range *r)
+{
+    struct memory_core *core = s->core;
+    lunik_section section = section_of(s, r);
+
+    for (size_t i = core->listener_count; i-- > 0;) {
+        lunik_listener *l = core->listeners[i];
+
+        if (listens(l, s) && l->region_del)
+            l->region_del(l, &section);
+    }
+}
+
+static void call_add(lunik_space *s, const struct flat_range *r, bool nop)
+{
+    struct memory_core *core = s->core;
+    lunik_section section = section_of(s, r);
+
+    for (size_t i = 0; i < core->listener_count; i++) {
+        lunik_listener *l = core->listeners[i];
+        section_hook *hook = !listens(l, s) ? NULL : nop ? l->region_nop : l->region_add;
+
+        if (hook)
+            hook(l, &section);
+    }
+}
+
+static const struct flat_range *range_within(const struct view_cursor *c, struct span span)
+{
+    const struct flat_range *r = cursor_range(c);
+
+    return r && r->span.first <= span.last ? r : NULL;
+}
+
+/* Walks two views in step through a span and reports what one has and the other has not. */
+static void tell_span(lunik_space *s, const struct flat_view *from, const struct flat_view *to,
+                      struct span span, enum pass pass)
+{
+    struct view_cursor a = view_seek(from, span.first), b = view_seek(to, span.first);
+
+    for (;;) {
+        const struct flat_range *old = range_within(&a, span), *new = range_within(&b, span);
+        bool same = old && new &&range_equal(old, new);
+
+        if (!old && !new)
+            return;
+        if (old && !same && (!new || old->span.first <= new->span.first)) {
+            if (pass == PASS_DEL)
+                call_del(s, old);
+            cursor_next(&a);
+            continue;
+        }
+        if (pass == PASS_ADD)
+            call_add(s, new, same);
+        if (same)
+            cursor_next(&a);
+        cursor_next(&b);
+    }
+}
+
+static void tell_all(struct memory_core *core, enum pass pass, bool reverse)
+{
+    for (lunik_space *s = core->spaces; s; s = s->next) {
+        const struct view_root *vr = s->vr;
+        const struct flat_view *old = view_root_current(vr);
+
+        for (size_t i = 0; vr->update && i < vr->changed_count; i++)
+            tell_span(s, reverse ? vr->update : old, reverse ? old : vr->update, vr->changed[i],
+                      pass);
+    }
+}
+
+/* Closes the gaps that listeners removed during the calls left. */
+static void calls_end(struct memory_core *core)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < core->listener_count; i++)
+        if (core->listeners[i])
+            core->listeners[kept++] = core->listeners[i];
+    core->listener_count = kept;
+    core->notifying = false;
+}
+
+int listeners_update(struct memory_core *core, lunik_error *err)
+{
+    bool any = false;
+    int rc;
+
+    for (const struct view_root *vr = core->roots; vr; vr = vr->next)
+        any = any || vr->update;
+    if (!any)
+        return 0;
+    core->notifying = true;
+    call_begin(core);
+    tell_all(core, PASS_DEL, false);
+    tell_all(core, PASS_ADD, false);
+    rc = call_commit(core, false, err);
+    if (rc) {
+        call_begin(core);
+        tell_all(core, PASS_DEL, true);
+        tell_all(core, PASS_ADD, true);
+        call_commit(core, true, NULL);
+    }
+    calls_end(core);
+    return rc;
+}
+
+/* ---- whole spaces --------------------------------------------------------------------------- */
+
+/* Tells one listener about everything a space shows. */
+static void tell_one(lunik_listener *l, lunik_space *s, section_hook *hook)
+{
+    struct view_cursor c = view_seek(view_root_current(s->vr), 0);
+    const struct flat_range *r;
+
+    for (; listens(l, s) && hook && (r = cursor_range(&c)); cursor_next(&c)) {
+        lunik_section section = section_of(s, r);
+
+        hook(l, &section);
+    }
+}
+
+int listeners_add_space(lunik_space *s, lunik_error *err)
+{
+    struct memory_core *core = s->core;
+    int rc;
+
+    core->notifying = true;
+    call_begin(core);
+    for (size_t i = 0; i < core->listener_count; i++)
+        if (core->listeners[i])
+            tell_one(core->listeners[i], s, core->listeners[i]->region_add);
+    rc = call_commit(core, false, err);
+    calls_end(core);
+    return rc;
+}
+
+void listeners_del_space(lunik_space *s)
+{
+    struct memory_core *core = s->core;
+
+    core->notifying = true;
+    call_begin(core);
+    for (size_t i = core->listener_count; i-- > 0;)
+        if (core->listeners[i])
+            tell_one(core->listeners[i], s, core->listeners[i]->region_del);
+    call_commit(core, true, NULL);
+    calls_end(core);
+}
+
+/* ---- registration --------------------------------------------------------------------------- */
+
+/* Tells l about everything there is, between begin and commit. */
+static int tell_world(lunik_listener *l, section_hook *hook, lunik_error *err)
+{
+    struct memory_core *core = l->machine->memory;
+    int rc = 0;
+
+    core->notifying = true;
+    if (l->begin)
+        l->begin(l);
+    for (lunik_space *s = core->spaces; s; s = s->next)
+        tell_one(l, s, hook);
+    if (l->commit)
+        rc = l->commit(l, err);
+    calls_end(core);
+    return rc;
+}
+
+static void insert_listener(struct memory_core *core, lunik_listener *l)
+{
+    size_t at = core->listener_count++;
+
+    for (; at > 0 && core->listeners[at - 1]->priority > l->priority; at--)
+        core->listeners[at] = core->listeners[at - 1];
+    core->listeners[at] = l;
+}
+
+int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
+{
+    struct memory_core *core = m->memory;
+    int rc;
+
+    if (!core)
+        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    rc = core_check(core, err);
+    if (rc)
+        return rc;
+    if (!grow((void **)&core->listeners, &core->listener_capacity, core->listener_count + 1,
+              sizeof(*core->listeners)))
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+    l->machine = m;
+    rc = tell_world(l, l->region_add, err);
+    if (rc) {
+        tell_world(l, l->region_del, NULL);
+        l->machine = NULL;
+        return rc;
+    }
+    insert_listener(core, l);
+    return 0;
+}
+
+void lunik_listener_del(lunik_listener *l)
+{
+    struct memory_core *core = l->machine ? l->machine->memory : NULL;
+    bool nested = core && core->notifying;
+
+    for (size_t i = 0; core && i < core->listener_count; i++)
+        if (core->listeners[i] == l)
+            core->listeners[i] = NULL;
+    if (core && !nested)
+        tell_world(l, l->region_del, NULL); /* closes the gap in the list as well */
+    l->machine = NULL;
+}

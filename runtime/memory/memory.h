@@ -1,0 +1,273 @@
+/*
+ * memory.h: the memory core, for the files that make it up.
+ *
+ * DESIGN. Regions form an acyclic graph: containers hold children, aliases point to targets. What
+ * an address space shows of it is a flat view: sorted, disjoint ranges, each a part of one region.
+ *
+ * - Ranges are inclusive {first, last}, so that 2^64 bytes need no wider arithmetic. Inside a
+ *   region addresses are offsets; `address = base + offset` is taken modulo 2^64, because an
+ *   alias may show its target from the middle on.
+ * - A change marks a window: the addresses of every flat view that may look different, found by
+ *   walking from the region up to the roots. The outermost commit renders these windows only.
+ *   Children are found by address in a treap, so rendering a window costs what is in it.
+ * - Flat views are immutable: reference-counted chunks of ranges below one sorted array of keys.
+ *   The next view shares all chunks that no window touches. Spaces with the same root share it.
+ * - A vCPU finds its range without a lock: views are published with an atomic store and freed,
+ *   like regions, after a grace period (rcu.h). Everything else, reference counts too, is under
+ *   the machine lock.
+ * - A transaction remembers the state of each region it touches, before the first change. To undo
+ *   it, all of these are put back.
+ */
+#ifndef RUNTIME_MEMORY_MEMORY_H
+#define RUNTIME_MEMORY_MEMORY_H
+
+#include <stdatomic.h>
+
+#include "machine.h"
+#include "rcu.h"
+
+enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
+
+struct span {
+    uint64_t first, last;
+};
+
+static inline uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* A size as the API gives it; LUNIK_SIZE_MAX stands for 2^64. */
+static inline uint64_t span_size(struct span s)
+{
+    return add_saturated(s.last - s.first, 1);
+}
+
+static inline uint64_t size_to_last(uint64_t size)
+{
+    return size == LUNIK_SIZE_MAX ? UINT64_MAX : size - 1;
+}
+
+/* Makes room for need items in a growing array; false when out of memory. */
+bool grow(void **items, size_t *capacity, size_t need, size_t item_size);
+
+/* ---- regions -------------------------------------------------------------------------------- */
+
+struct memory_core;
+struct view_root;
+
+/* What a transaction may change, and undo. */
+struct region_state {
+    lunik_region *parent;
+    uint64_t address; /* in the parent */
+    uint64_t last;    /* size - 1 */
+    uint64_t alias_offset;
+    uint64_t seq; /* order of additions: decides among equal priorities */
+    int priority;
+    bool enabled, readonly, romd, may_overlap;
+};
+
+/* ops with the defaults filled in */
+struct access_rules {
+    uint8_t valid_min, valid_max, impl_min, impl_max;
+    bool valid_unaligned, impl_unaligned, big_endian;
+};
+
+struct lunik_region {
+    /* constant, or atomic: vCPUs read this without the lock */
+    lunik_region_kind kind;
+    bool nonvolatile;
+    struct access_rules rules;
+    const lunik_io_ops *ops;
+    void *opaque;
+    uint8_t *host; /* the RAM at offset 0, NULL without RAM */
+    _Atomic uint64_t reads, writes, rejected;
+
+    struct memory_core *core;
+    unsigned refs;
+    unsigned uses; /* ranges of views and callbacks under way: these keep the owner alive */
+    char *name;
+    lunik_object *owner;
+    lunik_ram *ram;
+    uint64_t ram_offset;
+    lunik_region *target;
+
+    struct region_state s;
+    lunik_region *children;                /* highest priority first */
+    lunik_region *next_child, **child_link;
+    lunik_region *tree;                    /* the children as a treap by address */
+    lunik_region *left, *right;            /* in the parent's treap */
+    uint64_t subtree_last;                 /* the largest last address below this node */
+    lunik_region *aliases;                 /* that point here */
+    lunik_region *next_alias, **alias_link;
+    struct view_root *view_root;           /* of the spaces whose root this is, or NULL */
+
+    bool touched; /* by the open transaction */
+    lunik_region *next_touched;
+    struct region_state saved;
+    struct rcu_head rcu;
+};
+
+/* Reads of these kinds come from RAM (of a ROM_DEVICE: in romd mode). */
+static inline bool region_has_ram(const lunik_region *r)
+{
+    return r->kind == LUNIK_REGION_RAM || r->kind == LUNIK_REGION_ROM ||
+           r->kind == LUNIK_REGION_ROM_DEVICE;
+}
+
+/* Keeps a region and its owner alive. */
+void region_use(lunik_region *r);
+void region_unuse(lunik_region *r);
+/* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
+void region_detach(lunik_region *r);
+void region_attach(lunik_region *r);
+
+/* children.c */
+void children_insert(lunik_region *parent, lunik_region *child);
+void children_remove(lunik_region *parent, lunik_region *child);
+/* Calls fn for the children that overlap s, by ascending address, until it returns false. */
+bool children_visit(const lunik_region *parent, struct span s,
+                    bool (*fn)(void *opaque, lunik_region *child), void *opaque);
+
+/* ---- flat views ----------------------------------------------------------------------------- */
+
+enum {
+    RANGE_READONLY = 1,
+    RANGE_DIRECT = 2, /* reads come from RAM */
+    RANGE_NONVOLATILE = 4,
+};
+
+struct flat_range {
+    struct span span;
+    lunik_region *region;
+    uint64_t offset; /* in the region */
+    unsigned flags;
+};
+
+struct range_list {
+    struct flat_range *items;
+    size_t count, capacity;
+};
+
+/* Appends what root shows in the window, with neighbours merged from index `from` on. */
+int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
+/* Joins mergeable neighbours among the items from index `from` on. */
+void ranges_merge(struct range_list *list, size_t from);
+bool range_equal(const struct flat_range *a, const struct flat_range *b);
+
+struct view_chunk;
+
+struct flat_view {
+    struct rcu_head rcu;
+    struct view_chunk *dead; /* chunks to free with it */
+    size_t count;
+    struct {
+        uint64_t first;
+        struct view_chunk *chunk;
+    } top[];
+};
+
+struct view_cursor {
+    const struct flat_view *view;
+    size_t chunk, index;
+};
+
+/* The range at the cursor, NULL past the last. */
+const struct flat_range *cursor_range(const struct view_cursor *c);
+void cursor_next(struct view_cursor *c);
+/* The first range that does not end before address. */
+struct view_cursor view_seek(const struct flat_view *view, uint64_t address);
+/* The range that contains address, or NULL. */
+const struct flat_range *view_find(const struct flat_view *view, uint64_t address);
+
+struct flat_view *view_new_empty(void);
+/* Frees a view once no reader can be in it; what it alone showed is let go at once. */
+void view_retire(struct flat_view *view);
+
+/* What spaces with the same root share. */
+struct view_root {
+    struct memory_core *core;
+    lunik_region *root;
+    struct flat_view *_Atomic view; /* published */
+    lunik_space *spaces;
+    struct view_root *next;
+    bool fresh; /* made in the open transaction: to be rendered even if that is undone */
+    struct span *windows; /* to be rendered */
+    size_t window_count, window_capacity;
+    struct span all; /* stands in for windows when there is no memory for them */
+    bool all_valid;
+    /* while a commit is under way */
+    struct flat_view *update; /* NULL: looks as before */
+    struct span *changed;     /* no range of either view crosses the border of one */
+    size_t changed_count;
+};
+
+static inline struct flat_view *view_root_current(const struct view_root *vr)
+{
+    return atomic_load_explicit(&vr->view, memory_order_acquire);
+}
+
+void view_root_mark(struct view_root *vr, struct span window);
+void view_root_unmark(struct view_root *vr);
+static inline bool view_root_marked(const struct view_root *vr)
+{
+    return vr->window_count || vr->all_valid;
+}
+/* Renders the marked windows into vr->update and vr->changed. */
+int view_root_prepare(struct view_root *vr, lunik_error *err);
+void view_root_publish(struct view_root *vr);
+void view_root_discard(struct view_root *vr);
+
+/* ---- address spaces, listeners, transactions ------------------------------------------------ */
+
+struct lunik_space {
+    struct memory_core *core;
+    char *name;
+    struct view_root *vr;
+    lunik_space *next_same; /* with the same root */
+    lunik_space *next;      /* in order of creation */
+};
+
+struct mapping;
+enum { MAPPING_BUCKETS = 256 };
+
+struct memory_core {
+    unsigned refs; /* regions keep the struct */
+    lunik_machine *machine; /* NULL once it is closed */
+    lunik_runtime *rt;
+    uint64_t seq;
+    struct view_root *roots;
+    lunik_space *spaces;
+
+    unsigned depth; /* of open transactions */
+    bool doomed;    /* an inner one was aborted */
+    bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
+    bool notifying; /* listeners are being called */
+    lunik_region *touched;
+
+    lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
+    size_t listener_count, listener_capacity;
+
+    unsigned nesting; /* callbacks of locked devices under way */
+    struct mapping *mappings[MAPPING_BUCKETS];
+    size_t bounce_bytes;
+};
+
+void core_unref(struct memory_core *core);
+/* Fails when the machine is closed or listeners are being called. */
+int core_check(const struct memory_core *core, lunik_error *err);
+
+void transaction_begin(struct memory_core *core);
+int transaction_commit(struct memory_core *core, lunik_error *err);
+/* Remembers r's state; called before each change. */
+void transaction_touch(lunik_region *r);
+
+/* Tells the listeners about every prepared update; on failure they have been told the reverse. */
+int listeners_update(struct memory_core *core, lunik_error *err);
+/* Tells the listeners about a whole space that appears (then goes again, if one refuses) or goes. */
+int listeners_add_space(lunik_space *s, lunik_error *err);
+void listeners_del_space(lunik_space *s);
+
+lunik_section section_of(lunik_space *s, const struct flat_range *r);
+
+#endif

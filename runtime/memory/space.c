@@ -1,0 +1,218 @@
+/*
+ * space.c: address spaces, and the memory core of a machine.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm.h"
+#include "memory.h"
+
+void core_unref(struct memory_core *core)
+{
+    if (!--core->refs)
+        free(core);
+}
+
+/* ---- spaces --------------------------------------------------------------------------------- */
+
+static struct view_root *view_root_new(struct memory_core *core, lunik_region *root)
+{
+    struct view_root *vr = calloc(1, sizeof(*vr));
+    struct flat_view *view = view_new_empty();
+
+    if (!vr || !view) {
+        free(vr);
+        free(view);
+        return NULL;
+    }
+    vr->core = core;
+    vr->root = root;
+    vr->fresh = true;
+    atomic_init(&vr->view, view);
+    vr->next = core->roots;
+    core->roots = vr;
+    root->view_root = vr;
+    lunik_region_ref(root);
+    return vr;
+}
+
+static void view_root_free(struct view_root *vr)
+{
+    struct view_root **link = &vr->core->roots;
+
+    while (*link != vr)
+        link = &(*link)->next;
+    *link = vr->next;
+    vr->root->view_root = NULL;
+    view_root_discard(vr);
+    view_retire(view_root_current(vr));
+    lunik_region_unref(vr->root);
+    free(vr->windows);
+    free(vr);
+}
+
+static void link_space(lunik_space *s)
+{
+    lunik_space **link = &s->core->spaces;
+
+    while (*link)
+        link = &(*link)->next;
+    *link = s;
+    s->next_same = s->vr->spaces;
+    s->vr->spaces = s;
+}
+
+static void unlink_space(lunik_space *s)
+{
+    lunik_space **link;
+
+    for (link = &s->core->spaces; *link != s; link = &(*link)->next)
+        ;
+    *link = s->next;
+    for (link = &s->vr->spaces; *link != s; link = &(*link)->next_same)
+        ;
+    *link = s->next_same;
+    if (!s->vr->spaces)
+        view_root_free(s->vr);
+}
+
+/* Shows the space's root: renders it, or replays the view that another space has of it. */
+static int space_appear(lunik_space *s, lunik_error *err)
+{
+    if (s->vr->spaces->next_same)
+        return listeners_add_space(s, err);
+    transaction_begin(s->core);
+    view_root_mark(s->vr, (struct span){0, UINT64_MAX});
+    return transaction_commit(s->core, err);
+}
+
+int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
+                    lunik_error *err)
+{
+    struct memory_core *core = m->memory;
+    lunik_space *s;
+    int rc;
+
+    if (!core)
+        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    rc = core_check(core, err);
+    if (rc)
+        return rc;
+    if (root->core != core)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "address space '%s': root: '%s' belongs to another machine", name,
+                          root->name);
+    s = calloc(1, sizeof(*s));
+    if (!s || !(s->name = strdup(name)) ||
+        !(s->vr = root->view_root ? root->view_root : view_root_new(core, root))) {
+        if (s)
+            free(s->name);
+        free(s);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+    }
+    s->core = core;
+    core->refs++;
+    link_space(s);
+    rc = space_appear(s, err);
+    if (rc)
+        lunik_space_free(s);
+    else
+        *out = s;
+    return rc;
+}
+
+void lunik_space_free(lunik_space *s)
+{
+    if (!s)
+        return;
+    listeners_del_space(s);
+    unlink_space(s);
+    core_unref(s->core);
+    free(s->name);
+    free(s);
+}
+
+const char *lunik_space_name(const lunik_space *s)
+{
+    return s->name;
+}
+
+lunik_region *lunik_space_root(const lunik_space *s)
+{
+    return s->vr->root;
+}
+
+lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous)
+{
+    if (previous)
+        return previous->next;
+    return m->memory ? m->memory->spaces : NULL;
+}
+
+bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out)
+{
+    const struct flat_range *r = view_find(view_root_current(s->vr), address);
+
+    if (r)
+        *out = section_of(s, r);
+    return r;
+}
+
+/* ---- a machine's memory --------------------------------------------------------------------- */
+
+static int new_machine_space(lunik_machine *m, lunik_space **out, const char *name,
+                             const char *root_name, uint64_t size, lunik_error *err)
+{
+    lunik_region_config config = {.kind = LUNIK_REGION_CONTAINER, .name = root_name, .size = size};
+    lunik_region *root;
+    int rc = lunik_region_new(&root, m, &config, err);
+
+    if (rc)
+        return rc;
+    rc = lunik_space_new(out, m, name, root, err);
+    lunik_region_unref(root);
+    return rc;
+}
+
+int memory_init(lunik_machine *m, lunik_error *err)
+{
+    struct memory_core *core = calloc(1, sizeof(*core));
+    int rc;
+
+    if (!core)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+    core->refs = 1;
+    core->machine = m;
+    core->rt = m->rt;
+    m->memory = core;
+    rc = new_machine_space(m, &m->memory_space, "memory", "system", LUNIK_SIZE_MAX, err);
+    if (!rc)
+        rc = new_machine_space(m, &m->io_space, "I/O", "io", 0x10000, err);
+    if (!rc && m->kvm)
+        rc = kvm_memory_init(m, err);
+    if (rc)
+        memory_fini(m);
+    return rc;
+}
+
+void memory_fini(lunik_machine *m)
+{
+    struct memory_core *core = m->memory;
+
+    if (!core)
+        return;
+    while (core->depth)
+        lunik_transaction_abort(m);
+    if (m->kvm)
+        kvm_memory_fini(m);
+    while (core->listener_count)
+        lunik_listener_del(core->listeners[0]);
+    while (core->spaces)
+        lunik_space_free(core->spaces);
+    m->memory_space = m->io_space = NULL;
+    m->memory = NULL;
+    core->machine = NULL;
+    free(core->listeners);
+    core->listeners = NULL;
+    core_unref(core);
+}

@@ -1,0 +1,161 @@
+/*
+ * transaction.c: nesting, commit, undo.
+ *
+ * The outermost commit renders the marked windows of every view, tells the listeners, and only
+ * then publishes the new views: until then vCPUs look things up in the old ones, which is as if
+ * they had come a moment earlier.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+int core_check(const struct memory_core *core, lunik_error *err)
+{
+    if (!core->machine)
+        return lunik_fail(err, LUNIK_E_GONE, "memory: the machine is closed");
+    if (core->notifying)
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "memory: the topology can't be changed by a listener of its changes");
+    return 0;
+}
+
+bool grow(void **items, size_t *capacity, size_t need, size_t item_size)
+{
+    size_t wanted = *capacity;
+    void *more;
+
+    if (need <= *capacity)
+        return true;
+    while (wanted < need)
+        wanted = wanted ? wanted * 2 : 8;
+    more = realloc(*items, wanted * item_size);
+    if (!more)
+        return false;
+    *items = more;
+    *capacity = wanted;
+    return true;
+}
+
+void transaction_touch(lunik_region *r)
+{
+    if (r->touched)
+        return;
+    r->touched = true;
+    r->saved = r->s;
+    r->next_touched = r->core->touched;
+    r->core->touched = r;
+    lunik_region_ref(r);
+    if (r->saved.parent)
+        lunik_region_ref(r->saved.parent);
+}
+
+static void forget_touched(struct memory_core *core)
+{
+    lunik_region *r;
+
+    while ((r = core->touched)) {
+        core->touched = r->next_touched;
+        r->touched = false;
+        if (r->saved.parent)
+            lunik_region_unref(r->saved.parent);
+        lunik_region_unref(r);
+    }
+}
+
+/* Renders, tells the listeners, publishes. On failure nothing has changed. */
+static int apply(struct memory_core *core, lunik_error *err)
+{
+    int rc = 0;
+
+    if (core->too_deep)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "memory: regions are nested too deeply (want at most %d levels)",
+                          MEMORY_MAX_DEPTH);
+    for (struct view_root *vr = core->roots; vr && !rc; vr = vr->next)
+        if (view_root_marked(vr))
+            rc = view_root_prepare(vr, err);
+    if (!rc)
+        rc = listeners_update(core, err);
+    for (struct view_root *vr = core->roots; vr; vr = vr->next) {
+        if (rc)
+            view_root_discard(vr);
+        else
+            view_root_publish(vr);
+    }
+    return rc;
+}
+
+/* Puts every touched region back to where it was before the transaction. */
+static void undo(struct memory_core *core)
+{
+    bool fresh = false;
+
+    for (lunik_region *r = core->touched; r; r = r->next_touched)
+        region_detach(r);
+    for (lunik_region *r = core->touched; r; r = r->next_touched) {
+        r->s = r->saved;
+        region_attach(r);
+    }
+    core->too_deep = false;
+    for (struct view_root *vr = core->roots; vr; vr = vr->next) {
+        view_root_unmark(vr);
+        if (!vr->fresh)
+            continue;
+        fresh = true;
+        view_root_mark(vr, (struct span){0, UINT64_MAX});
+    }
+    /* Spaces made meanwhile stay; should this fail, the next commit tries again. */
+    if (fresh)
+        apply(core, NULL);
+}
+
+void transaction_begin(struct memory_core *core)
+{
+    core->depth++;
+}
+
+int transaction_commit(struct memory_core *core, lunik_error *err)
+{
+    int rc = 0;
+
+    if (core->depth > 1) {
+        core->depth--;
+        return 0;
+    }
+    if (core->doomed)
+        rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
+    else
+        rc = apply(core, err);
+    if (rc)
+        undo(core);
+    forget_touched(core);
+    core->doomed = false;
+    core->depth = 0;
+    return rc;
+}
+
+void lunik_transaction_begin(lunik_machine *m)
+{
+    if (m->memory)
+        transaction_begin(m->memory);
+}
+
+int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
+{
+    if (!m->memory)
+        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    if (!m->memory->depth)
+        return lunik_fail(err, LUNIK_E_STATE, "memory: no transaction is open");
+    return transaction_commit(m->memory, err);
+}
+
+void lunik_transaction_abort(lunik_machine *m)
+{
+    struct memory_core *core = m->memory;
+
+    if (!core || !core->depth)
+        return;
+    core->doomed = true;
+    transaction_commit(core, NULL);
+}
