@@ -2,6 +2,7 @@
  * and memory, with a PCI device of our own. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../devices/pci.h"
@@ -18,12 +19,13 @@ static void check(const char *name, uint64_t got, uint64_t want)
     failures++;
 }
 
+/* For what the rest can't do without. */
 static void must(const char *name, int rc, const lunik_error *err)
 {
     if (rc == 0)
         return;
     printf("not ok %s: %d %s\n", name, rc, err->message);
-    failures++;
+    exit(1);
 }
 
 /* ---- a PCI device with one BAR of each kind ------------------------------------------------- */
@@ -154,7 +156,7 @@ static uint64_t load(struct rig *r, uint64_t address, unsigned size)
 static void rig_open(struct rig *r, bool shadow)
 {
     const lunik_machine_config mc = {
-        .name = "rig", .accel = LUNIK_ACCEL_NONE, .manual_clock = true};
+        .name = "rig", .accel = LUNIK_ACCEL_NONE, .cpus = 1, .manual_clock = true};
     const lunik_field ram[] = {LUNIK_FIELD_STRING("id", "ram"), LUNIK_FIELD_UINT("size", 2u << 20)};
     const lunik_field host[] = {LUNIK_FIELD_STRING("id", "host"), LUNIK_FIELD_STRING("ram", "ram"),
                                 LUNIK_FIELD_BOOL("shadow", shadow)};
@@ -180,7 +182,6 @@ static void rig_open(struct rig *r, bool shadow)
 static void rig_close(struct rig *r)
 {
     lunik_machine_close(r->m);
-    lunik_machine_unref(r->m);
     lunik_runtime_free(r->rt);
 }
 
@@ -350,8 +351,6 @@ int main(void)
     struct rig r = {0};
 
     rig_open(&r, false);
-    if (failures)
-        return 1;
     test_ids(&r);
     test_bars(&r);
     test_routing(&r);
