@@ -32,6 +32,8 @@ size_t chardev_drop(struct chardev *c, size_t size);
 /* Output failed with errno value sys: sends event "chardev-error" the first time. */
 void chardev_failed(struct chardev *c, int sys);
 
+lunik_runtime *chardev_runtime(struct chardev *c);
+
 /* Called when an output or input can't go on; sys is an errno value, 0 at the end of input. The
  * callback may close whatever failed. */
 typedef void chardev_end_fn(struct chardev *c, int sys);

@@ -1,0 +1,113 @@
+/* chardev_fd.c: see chardev_fd.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chardev_fd.h"
+
+int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *poll,
+                    lunik_error *err)
+{
+    lunik_object *o = lunik_state_object(c);
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+    int code;
+
+    if (flags < 0 || fstat(fd, &st) < 0)
+        return lunik_fail_errno(err, errno, "%s '%s'", lunik_object_type_name(o),
+                                lunik_object_id(o));
+    f->fd = fd;
+    f->socket = S_ISSOCK(st.st_mode);
+    f->fifo = S_ISFIFO(st.st_mode);
+    f->blocking = !(flags & O_NONBLOCK);
+    code = uv_poll_init(lunik_loop(chardev_runtime(c)), poll, fd);
+    f->pollable = code == 0;
+    if (f->pollable) {
+        uv_unref((uv_handle_t *)poll);
+        if (f->blocking)
+            fcntl(fd, F_SETFL, flags);
+    } else if (code != UV_EPERM) {
+        return lunik_fail_errno(err, -code, "%s '%s': can't watch the file descriptor",
+                                lunik_object_type_name(o), lunik_object_id(o));
+    }
+    return 0;
+}
+
+bool chardev_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+/* write() without SIGPIPE, whatever the process does about that signal. */
+static ssize_t write_pipe(int fd, const uint8_t *data, size_t size)
+{
+    const struct timespec now = {0};
+    sigset_t pipe_set, old, pending;
+    ssize_t n;
+    int sys;
+
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    n = write(fd, data, size);
+    sys = errno;
+    if (n < 0 && sys == EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = sys;
+    return n;
+}
+
+ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t size)
+{
+    struct pollfd p = {.fd = f->fd, .events = POLLOUT};
+    size_t chunk = f->fifo ? PIPE_BUF : 128; /* what a writable pipe, or terminal, has room for */
+
+    if (f->socket)
+        return send(f->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (f->pollable && f->blocking) {
+        if (poll(&p, 1, 0) == 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+        size = size < chunk ? size : chunk;
+    }
+    return f->fifo ? write_pipe(f->fd, data, size) : write(f->fd, data, size);
+}
+
+ssize_t chardev_fd_read(const struct chardev_fd *f, uint8_t *data, size_t size)
+{
+    return f->socket ? recv(f->fd, data, size, MSG_DONTWAIT) : read(f->fd, data, size);
+}
+
+bool chardev_would_block(int sys)
+{
+    return sys == EAGAIN || sys == EWOULDBLOCK;
+}
+
+int chardev_reopen(int fd, int mode)
+{
+    char path[32];
+    struct stat st;
+    int copy = -1;
+
+    if (fstat(fd, &st) < 0)
+        return -1;
+    if (S_ISFIFO(st.st_mode) || isatty(fd)) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        copy = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    }
+    return copy >= 0 ? copy : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}

@@ -1,0 +1,222 @@
+/* chardev_input.c: input from a file descriptor, and the watch on one; see chardev.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "chardev_fd.h"
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+struct chardev_input {
+    struct chardev *owner; /* NULL once closed */
+    lunik_runtime *rt;
+    chardev_end_fn *ended;
+    struct chardev_fd fd;
+    uv_poll_t poll;
+    lunik_task task;
+    bool at_end;
+    bool busy; /* in input_work(), whose callbacks may close this */
+};
+
+static void input_ready(uv_poll_t *poll, int status, int events);
+
+static void input_end(struct chardev_input *in, int sys)
+{
+    in->at_end = true;
+    if (sys == 0 && in->fd.socket && !chardev_hung_up(in->fd.fd)) {
+        /* The peer only shut its sending side: a hang-up is reported whatever one waits for. */
+        uv_poll_start(&in->poll, UV_PRIORITIZED, input_ready);
+        return;
+    }
+    if (in->fd.pollable)
+        uv_poll_stop(&in->poll);
+    in->ended(in->owner, sys);
+}
+
+/* Reads once; false when there is nothing more for now. */
+static bool take_input(struct chardev_input *in)
+{
+    uint8_t data[4096];
+    size_t room = in->owner && !in->at_end ? chardev_can_receive(in->owner) : 0;
+    ssize_t n;
+
+    if (!room)
+        return false;
+    n = chardev_fd_read(&in->fd, data, room < sizeof(data) ? room : sizeof(data));
+    if (n > 0) {
+        chardev_receive(in->owner, data, (size_t)n);
+        return true;
+    }
+    if (n == 0 || (!chardev_would_block(errno) && errno != EINTR))
+        input_end(in, n == 0 ? 0 : errno);
+    return false;
+}
+
+/* Waits for the descriptor if the front end can receive. */
+static void input_watch(struct chardev_input *in)
+{
+    if (!in->owner || in->at_end)
+        return;
+    if (!chardev_can_receive(in->owner))
+        uv_poll_stop(&in->poll);
+    else if (!uv_is_active((uv_handle_t *)&in->poll))
+        uv_poll_start(&in->poll, UV_READABLE, input_ready);
+}
+
+static void input_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_poll_t *)handle, struct chardev_input, poll));
+}
+
+static void input_free(struct chardev_input *in)
+{
+    if (in->fd.pollable) {
+        uv_close((uv_handle_t *)&in->poll, input_closed);
+        close(in->fd.fd);
+    } else {
+        close(in->fd.fd);
+        free(in);
+    }
+}
+
+/* Takes what there is: once from a descriptor that is ready, as much as fits from one that can't be
+ * watched. */
+static void input_work(struct chardev_input *in, bool ready)
+{
+    in->busy = true;
+    if (!in->fd.pollable)
+        while (take_input(in))
+            ;
+    else if (ready)
+        take_input(in);
+    if (in->fd.pollable)
+        input_watch(in);
+    in->busy = false;
+    if (!in->owner)
+        input_free(in);
+}
+
+static void input_ready(uv_poll_t *poll, int status, int events)
+{
+    struct chardev_input *in = lunik_container_of(poll, struct chardev_input, poll);
+
+    if (!in->at_end) {
+        input_work(in, true);
+    } else {
+        uv_poll_stop(poll);
+        in->ended(in->owner, 0);
+    }
+}
+
+static void input_task(lunik_task *task)
+{
+    input_work(lunik_container_of(task, struct chardev_input, task), false);
+}
+
+int chardev_input_open(struct chardev_input **in, struct chardev *c, int fd, chardev_end_fn *ended,
+                       lunik_error *err)
+{
+    struct chardev_input *i = calloc(1, sizeof(*i));
+    int code;
+
+    if (!i)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for the input",
+                          lunik_object_type_name(lunik_state_object(c)));
+    i->owner = c;
+    i->rt = chardev_runtime(c);
+    i->ended = ended;
+    i->task.fn = input_task;
+    code = chardev_fd_init(&i->fd, c, fd, &i->poll, err);
+    if (code) {
+        free(i);
+        return code;
+    }
+    *in = i;
+    chardev_input_resume(i);
+    return 0;
+}
+
+void chardev_input_resume(struct chardev_input *in)
+{
+    if (in && !in->at_end && !(in->fd.pollable && uv_is_active((uv_handle_t *)&in->poll)))
+        lunik_defer(in->rt, &in->task);
+}
+
+void chardev_input_restart(struct chardev_input *in)
+{
+    in->at_end = false;
+    chardev_input_resume(in);
+}
+
+void chardev_input_close(struct chardev_input **in)
+{
+    struct chardev_input *i = *in;
+
+    if (!i)
+        return;
+    *in = NULL;
+    i->owner = NULL;
+    lunik_defer_cancel(i->rt, &i->task);
+    lunik_loop(i->rt);
+    if (!i->busy)
+        input_free(i);
+}
+
+/* ---- watch ---------------------------------------------------------------------------------- */
+
+struct chardev_watch {
+    struct chardev *owner;
+    lunik_runtime *rt;
+    void (*fn)(struct chardev *c);
+    int fd;
+    uv_poll_t poll;
+};
+
+static void watch_ready(uv_poll_t *poll, int status, int events)
+{
+    struct chardev_watch *w = lunik_container_of(poll, struct chardev_watch, poll);
+
+    w->fn(w->owner);
+}
+
+int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
+                       void (*fn)(struct chardev *c), lunik_error *err)
+{
+    struct chardev_watch *w = calloc(1, sizeof(*w));
+    int code;
+
+    if (!w)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for a watch",
+                          lunik_object_type_name(lunik_state_object(c)));
+    w->owner = c;
+    w->rt = chardev_runtime(c);
+    w->fn = fn;
+    w->fd = fd;
+    code = uv_poll_init(lunik_loop(w->rt), &w->poll, fd);
+    if (code) {
+        free(w);
+        return lunik_fail_errno(err, -code, "%s: can't watch a file descriptor",
+                                lunik_object_type_name(lunik_state_object(c)));
+    }
+    uv_unref((uv_handle_t *)&w->poll);
+    uv_poll_start(&w->poll, UV_READABLE, watch_ready);
+    *watch = w;
+    return 0;
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_poll_t *)handle, struct chardev_watch, poll));
+}
+
+void chardev_watch_close(struct chardev_watch **watch)
+{
+    struct chardev_watch *w = *watch;
+
+    if (!w)
+        return;
+    *watch = NULL;
+    lunik_loop(w->rt);
+    uv_close((uv_handle_t *)&w->poll, watch_closed);
+    close(w->fd);
+}

@@ -1,0 +1,187 @@
+/* chardev_output.c: buffered output to a file descriptor; see chardev.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chardev_fd.h"
+
+struct chardev_output {
+    struct chardev *owner; /* NULL once closed */
+    lunik_runtime *rt;
+    chardev_end_fn *failed;
+    struct chardev_fd fd;
+    uv_poll_t poll;
+    lunik_task task;
+    bool busy;    /* in flush(), whose callbacks may close this */
+    bool starved; /* the front end waits for room */
+    size_t head, used;
+    uint8_t data[CHARDEV_OUTPUT_SIZE];
+};
+
+static void output_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_poll_t *)handle, struct chardev_output, poll));
+}
+
+static void output_free(struct chardev_output *out)
+{
+    if (out->fd.pollable) {
+        uv_close((uv_handle_t *)&out->poll, output_closed);
+        close(out->fd.fd);
+    } else {
+        close(out->fd.fd);
+        free(out);
+    }
+}
+
+/* Lets the front end write again if it waits for room and there is enough. */
+static void feed(struct chardev_output *out)
+{
+    if (out->starved && out->used <= CHARDEV_OUTPUT_SIZE / 2) {
+        out->starved = false;
+        chardev_writable(out->owner);
+    }
+}
+
+/* Writes what is possible now. Returns 0, or the errno value of a failure. */
+static int drain(struct chardev_output *out)
+{
+    while (out->used) {
+        size_t run = CHARDEV_OUTPUT_SIZE - out->head;
+        ssize_t n =
+            chardev_fd_write(&out->fd, out->data + out->head, run < out->used ? run : out->used);
+
+        if (n > 0) {
+            out->head = (out->head + (size_t)n) % CHARDEV_OUTPUT_SIZE;
+            out->used -= (size_t)n;
+        } else if (n < 0 && chardev_would_block(errno) && out->fd.pollable) {
+            return 0;
+        } else if (n == 0 || errno != EINTR) {
+            return n == 0 ? EIO : errno;
+        }
+    }
+    return 0;
+}
+
+static void output_ready(uv_poll_t *poll, int status, int events);
+
+/* Waits for the descriptor if there is something left to write. */
+static void output_watch(struct chardev_output *out)
+{
+    if (!out->fd.pollable)
+        return;
+    if (!out->used)
+        uv_poll_stop(&out->poll);
+    else if (!uv_is_active((uv_handle_t *)&out->poll))
+        uv_poll_start(&out->poll, UV_WRITABLE, output_ready);
+}
+
+void chardev_output_discard(struct chardev_output *out)
+{
+    out->owner->dropped += out->used;
+    out->used = 0;
+    lunik_loop(out->rt);
+    output_watch(out);
+    feed(out);
+}
+
+static void flush(struct chardev_output *out)
+{
+    int sys = drain(out);
+
+    out->busy = true;
+    if (out->owner && sys) {
+        chardev_output_discard(out);
+        if (out->owner)
+            out->failed(out->owner, sys);
+    } else if (sys) {
+        out->used = 0;
+    } else {
+        output_watch(out);
+        feed(out);
+    }
+    out->busy = false;
+    if (!out->owner && !out->used)
+        output_free(out);
+}
+
+static void output_ready(uv_poll_t *poll, int status, int events)
+{
+    flush(lunik_container_of(poll, struct chardev_output, poll));
+}
+
+static void output_task(lunik_task *task)
+{
+    flush(lunik_container_of(task, struct chardev_output, task));
+}
+
+int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
+                        chardev_end_fn *failed, lunik_error *err)
+{
+    struct chardev_output *o = malloc(sizeof(*o));
+    int code;
+
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for the output buffer",
+                          lunik_object_type_name(lunik_state_object(c)));
+    memset(o, 0, offsetof(struct chardev_output, data));
+    o->owner = c;
+    o->rt = chardev_runtime(c);
+    o->failed = failed;
+    o->task.fn = output_task;
+    code = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
+    if (code) {
+        free(o);
+        return code;
+    }
+    *out = o;
+    return 0;
+}
+
+size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size)
+{
+    size_t room = CHARDEV_OUTPUT_SIZE - out->used;
+    size_t taken = size < room ? size : room;
+    size_t tail = (out->head + out->used) % CHARDEV_OUTPUT_SIZE;
+    size_t run = CHARDEV_OUTPUT_SIZE - tail;
+
+    if (run > taken)
+        run = taken;
+    memcpy(out->data + tail, data, run);
+    memcpy(out->data, data + run, taken - run);
+    if (taken && !out->used)
+        lunik_defer(out->rt, &out->task);
+    out->used += taken;
+    out->owner->written += taken;
+    out->starved |= taken < size;
+    return taken;
+}
+
+void chardev_output_close(struct chardev_output **out, bool linger)
+{
+    struct chardev_output *o = *out;
+    struct chardev *c;
+    bool starved;
+
+    if (!o)
+        return;
+    *out = NULL;
+    c = o->owner;
+    starved = o->starved;
+    o->starved = false;
+    o->owner = NULL;
+    lunik_defer_cancel(o->rt, &o->task);
+    lunik_loop(o->rt);
+    if (drain(o) || !linger || !o->fd.pollable) {
+        c->dropped += o->used;
+        o->used = 0;
+    }
+    output_watch(o);
+    if (o->used)
+        uv_ref((uv_handle_t *)&o->poll);
+    else if (!o->busy)
+        output_free(o);
+    if (starved)
+        chardev_writable(c);
+}
