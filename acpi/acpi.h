@@ -60,7 +60,7 @@ void acpi_table_end(struct acpi_buffer *b, size_t start);
 /* What the tables are made from. */
 struct acpi_facts {
     lunik_machine *machine;
-    unsigned cpus;
+    unsigned cpus; /* at most 255, so that APIC ids have 8 bits */
     bool has_pm; /* else the tables are for a hardware-reduced machine */
     lunik_acpi_pm pm;
     bool has_rtc, has_i8042, has_pci_links;

@@ -9,36 +9,24 @@
 #define IOAPIC_ADDRESS  0xfec00000
 #define PCAT_COMPATIBLE 1 /* there are two 8259s as well */
 
-#define ENTRY_LAPIC      0
-#define ENTRY_IOAPIC     1
-#define ENTRY_OVERRIDE   2
-#define ENTRY_LAPIC_NMI  4
-#define ENTRY_X2APIC     9
-#define ENTRY_X2APIC_NMI 10
+#define ENTRY_LAPIC     0
+#define ENTRY_IOAPIC    1
+#define ENTRY_OVERRIDE  2
+#define ENTRY_LAPIC_NMI 4
 
 #define ENABLED 1
 
 #define CONFORMS       0x0 /* to the ISA bus: edge, active high */
 #define LEVEL_HIGH     0xd
-#define FIRST_X2APIC   255 /* ids below fit the old entries */
 #define ISA_INTERRUPTS 16
 
 static void put_cpu(struct acpi_buffer *b, unsigned index)
 {
-    if (index < FIRST_X2APIC) {
-        acpi_put(b, ENTRY_LAPIC, 1);
-        acpi_put(b, 8, 1);
-        acpi_put(b, index, 1); /* _UID */
-        acpi_put(b, index, 1); /* APIC id */
-        acpi_put(b, ENABLED, 4);
-    } else {
-        acpi_put(b, ENTRY_X2APIC, 1);
-        acpi_put(b, 16, 1);
-        acpi_put(b, 0, 2);
-        acpi_put(b, index, 4);
-        acpi_put(b, ENABLED, 4);
-        acpi_put(b, index, 4);
-    }
+    acpi_put(b, ENTRY_LAPIC, 1);
+    acpi_put(b, 8, 1);
+    acpi_put(b, index, 1); /* _UID */
+    acpi_put(b, index, 1); /* APIC id */
+    acpi_put(b, ENABLED, 4);
 }
 
 static void put_override(struct acpi_buffer *b, unsigned irq, unsigned gsi, unsigned how)
@@ -65,21 +53,13 @@ static void put_overrides(struct acpi_buffer *b, const struct acpi_facts *facts)
             put_override(b, irq, irq, LEVEL_HIGH);
 }
 
-static void put_nmi(struct acpi_buffer *b, bool x2apic)
+static void put_nmi(struct acpi_buffer *b)
 {
-    if (x2apic) {
-        acpi_put(b, ENTRY_X2APIC_NMI, 1);
-        acpi_put(b, 12, 1);
-        acpi_put(b, CONFORMS, 2);
-        acpi_put(b, 0xffffffff, 4); /* all processors */
-        acpi_put(b, 1, 4);          /* LINT1 */
-    } else {
-        acpi_put(b, ENTRY_LAPIC_NMI, 1);
-        acpi_put(b, 6, 1);
-        acpi_put(b, 0xff, 1); /* all processors */
-        acpi_put(b, CONFORMS, 2);
-        acpi_put(b, 1, 1); /* LINT1 */
-    }
+    acpi_put(b, ENTRY_LAPIC_NMI, 1);
+    acpi_put(b, 6, 1);
+    acpi_put(b, 0xff, 1); /* all processors */
+    acpi_put(b, CONFORMS, 2);
+    acpi_put(b, 1, 1); /* LINT1 */
 }
 
 void acpi_build_madt(struct acpi_buffer *b, const struct acpi_facts *facts)
@@ -98,8 +78,6 @@ void acpi_build_madt(struct acpi_buffer *b, const struct acpi_facts *facts)
     acpi_put(b, 0, 4); /* first GSI */
 
     put_overrides(b, facts);
-    put_nmi(b, false);
-    if (facts->cpus > FIRST_X2APIC)
-        put_nmi(b, true);
+    put_nmi(b);
     acpi_table_end(b, start);
 }

@@ -9,12 +9,9 @@
 
 #define ENTRY_LAPIC  0
 #define ENTRY_MEMORY 1
-#define ENTRY_X2APIC 2
 
 #define ENABLED       1
 #define HOT_PLUGGABLE 2
-
-#define FIRST_X2APIC 255 /* ids below fit the old entry */
 
 #define DISTANCE_SELF  10
 #define DISTANCE_OTHER 20
@@ -31,24 +28,14 @@ static unsigned node_of_cpu(const lunik_machine_config *config, unsigned index)
 
 static void put_cpu(struct acpi_buffer *b, unsigned index, unsigned node)
 {
-    if (index < FIRST_X2APIC) {
-        acpi_put(b, ENTRY_LAPIC, 1);
-        acpi_put(b, 16, 1);
-        acpi_put(b, node, 1); /* bits 7:0 */
-        acpi_put(b, index, 1);
-        acpi_put(b, ENABLED, 4);
-        acpi_put(b, 0, 1);
-        acpi_put(b, node >> 8, 3);
-        acpi_put(b, 0, 4);
-    } else {
-        acpi_put(b, ENTRY_X2APIC, 1);
-        acpi_put(b, 24, 1);
-        acpi_put(b, 0, 2);
-        acpi_put(b, node, 4);
-        acpi_put(b, index, 4);
-        acpi_put(b, ENABLED, 4);
-        acpi_put(b, 0, 8);
-    }
+    acpi_put(b, ENTRY_LAPIC, 1);
+    acpi_put(b, 16, 1);
+    acpi_put(b, node, 1); /* bits 7:0 */
+    acpi_put(b, index, 1);
+    acpi_put(b, ENABLED, 4);
+    acpi_put(b, 0, 1);
+    acpi_put(b, node >> 8, 3);
+    acpi_put(b, 0, 4);
 }
 
 static void put_memory(struct acpi_buffer *b, const lunik_fwmap_entry *entry)
