@@ -372,7 +372,8 @@ static int i440fx_realize(lunik_object *o, lunik_error *err)
     i440fx *s = lunik_state(o);
     const lunik_memory_backend_ops *backend = lunik_object_iface(s->ram, "memory-backend");
     lunik_ram *ram = backend->ram(s->ram);
-    lunik_region_config ram_config = {.kind = LUNIK_REGION_RAM, .name = "pam-ram", .ram = ram};
+    lunik_region_config ram_config = {
+        .kind = LUNIK_REGION_RAM, .name = lunik_object_id(s->ram), .ram = ram};
     int rc = check_properties(s, ram, err);
 
     if (rc < 0)

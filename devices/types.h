@@ -1,4 +1,5 @@
-/* types.h: the type of every device file, for builtin.c; each file defines the one it is named for. */
+/* types.h: the type of every device file, for builtin.c; each file defines the one it is named for.
+ */
 #ifndef DEVICES_TYPES_H
 #define DEVICES_TYPES_H
 
@@ -17,6 +18,7 @@
     X(chardev_socket_type)                                                                         \
     X(chardev_buffer_type)                                                                         \
     X(chardev_null_type)                                                                           \
+    X(ram_type)                                                                                    \
     X(i440fx_type)                                                                                 \
     X(piix3_type)                                                                                  \
     X(piix4_pm_type)                                                                               \
