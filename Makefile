@@ -80,7 +80,7 @@ fi
 apt() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -y -q "$$@"; }
 echo "Installing:$$missing"
 apt install --no-install-recommends $$missing >/dev/null 2>&1 ||
-    { apt update && apt install --no-install-recommends $$missing; }
+    { apt update >/dev/null && apt install --no-install-recommends $$missing >/dev/null; }
 endef
 export DEPS
 

@@ -77,6 +77,17 @@ static void on_line(char *line)
     reader.done = true;
 }
 
+/* Ctrl-D: ends the input on an empty line, else deletes the character under the cursor. In callback
+ * mode libedit does not tell its caller of an end. */
+static int end_or_delete(int count, int key)
+{
+    if (rl_end == 0)
+        reader.done = reader.ended = true;
+    else
+        rl_delete_text(rl_point, rl_point + 1);
+    return 0;
+}
+
 static void on_key(uv_poll_t *poll, int status, int events)
 {
     if (!reader.done)
@@ -91,6 +102,7 @@ static void start_editing(const char *prompt)
     rl_attempted_completion_function = complete;
     rl_completion_append_character = '\0';
     rl_callback_handler_install(prompt, on_line);
+    rl_add_defun("lunik-end-or-delete", end_or_delete, 'D' - '@');
 }
 
 /* ---- plain input ---------------------------------------------------------------------------- */

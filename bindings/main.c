@@ -8,6 +8,7 @@
  * thread, which calls the function that cli.lua has left in the registry. A second signal before
  * the first has been dealt with ends the process at once, with the terminal restored.
  */
+#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -200,6 +201,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "lunik: out of memory\n");
         return EXIT_FAILURE;
     }
+    /* The prompt edits UTF-8. */
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
+        setlocale(LC_CTYPE, "C.UTF-8");
     catch_signals(L);
     lua_pushcfunction(L, run);
     lua_pushinteger(L, argc);

@@ -7,7 +7,7 @@ local m = lunik.machine { board = "micro", accel = "none", memory = "16M", seria
 m:start()
 
 for c in ("hello from Lua\n"):gmatch(".") do
-    m:outb(0x3f8, c:byte())
+  m:outb(0x3f8, c:byte())
 end
 io.write("the serial port says: ", m:console():read())
 

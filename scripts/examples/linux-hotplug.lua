@@ -15,50 +15,50 @@ local verbose = os.getenv("LUNIK_VERBOSE")
 -- What KVM may not be able to run in the guest's ring 0 where it has to emulate it, and what only
 -- takes time there. Ordinary hardware needs the first three words.
 local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online earlyprintk=serial,ttyS0 "
-    .. "lpj=4000000 no_timer_check noxsave mitigations=off swiotlb=noforce "
-    .. "clearcpuid=smap,smep,popcnt,xsave,avx,erms,fsrm,pcid,invpcid,movbe,fsgsbase,la57"
+  .. "lpj=4000000 no_timer_check noxsave mitigations=off swiotlb=noforce "
+  .. "clearcpuid=smap,smep,popcnt,xsave,avx,erms,fsrm,pcid,invpcid,movbe,fsgsbase,la57"
 
 -- What a log must not have in it.
 local COMPLAINTS = {
-    "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug",
-    "WARNING:", "BUG:", "Oops", "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap",
-    "PCI: Fatal", "can't claim BAR", "BAR %d+: .-failed",
+  "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug",
+  "WARNING:", "BUG:", "Oops", "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap",
+  "PCI: Fatal", "can't claim BAR", "BAR %d+: .-failed",
 }
 
 local function say(...)
-    print(("[%6.1f s] %s"):format(lunik.now(), string.format(...)))
+  print(("[%6.1f s] %s"):format(lunik.now(), string.format(...)))
 end
 
 local function expect(condition, ...)
-    if not condition then
-        error(string.format(...), 0)
-    end
+  if not condition then
+    error(string.format(...), 0)
+  end
 end
 
 local function spinning_initrd()
-    local path = os.tmpname()
-    initramfs.write(path, {
-        ["/init"] = { file = BUILD .. "/guests/init", mode = "755" },
-        ["/dev/console"] = { char = { 5, 1 } },
-    })
-    return path
+  local path = os.tmpname()
+  initramfs.write(path, {
+    ["/init"] = { file = BUILD .. "/guests/init", mode = "755" },
+    ["/dev/console"] = { char = { 5, 1 } },
+  })
+  return path
 end
 
 local function boot()
-    local temporary = not initrd and spinning_initrd()
-    local m <const> = lunik.machine {
-        board = "pc", memory = "128M", maxmem = "1G", slots = 4,
-        kernel = kernel, initrd = initrd or temporary, cmdline = CMDLINE, serial = "buffer",
-    }
-    if temporary then
-        os.remove(temporary)
-    end
-    return m
+  local temporary = not initrd and spinning_initrd()
+  local m <const> = lunik.machine {
+    board = "pc", memory = "128M", maxmem = "1G", slots = 4,
+    kernel = kernel, initrd = initrd or temporary, cmdline = CMDLINE, serial = "buffer",
+  }
+  if temporary then
+    os.remove(temporary)
+  end
+  return m
 end
 
 -- The _OST answer of the guest to a plug (source 1) or an eject request (source 3).
 local function report(ev)
-    say("guest answers: %s, source %d, status %d", ev.device, ev.source, ev.status)
+  say("guest answers: %s, source %d, status %d", ev.device, ev.source, ev.status)
 end
 
 local m = boot()
@@ -75,7 +75,7 @@ m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
 say("plugged dimm1, 128 MiB at 0x%x", m:object("dimm1").addr)
 local ost = m:wait("acpi-ost", { device = "dimm1", timeout = 120 })
 expect(ost.source == 1 and ost.status == 0, "the guest refused dimm1: source %d, status %d",
-    ost.source, ost.status)
+  ost.source, ost.status)
 local after = console:expect("Total pages: (%d+)", { timeout = 60 })
 say("Linux took it: %s pages", after)
 expect(tonumber(after) > tonumber(before), "the guest has no more pages than before")
@@ -89,16 +89,16 @@ say("Linux let it go")
 
 local complaints = 0
 for line in console:text():gmatch("[^\r\n]+") do
-    for _, pattern in ipairs(COMPLAINTS) do
-        if line:find(pattern) then
-            complaints = complaints + 1
-            say("in its log: %s", line)
-            break
-        end
+  for _, pattern in ipairs(COMPLAINTS) do
+    if line:find(pattern) then
+      complaints = complaints + 1
+      say("in its log: %s", line)
+      break
     end
-    if verbose then
-        io.stderr:write(line, "\n")
-    end
+  end
+  if verbose then
+    io.stderr:write(line, "\n")
+  end
 end
 m:close()
 expect(complaints == 0, "the log has %d complaints", complaints)

@@ -20,11 +20,12 @@ started still run, the command goes on until they have stopped.
 
 Without a script the prompt starts; when standard input is no terminal, it is the script.
 
-exit code    0    all went well
-             1    a script failed, or a machine crashed
-             2    the command line is wrong
-             N    a guest ended its machine with N, or the script called lunik.exit(N)
-             128+S  signal S ended the run
+exit code
+  0      all went well
+  1      a script failed, or a machine crashed
+  2      the command line is wrong
+  N      a guest ended its machine with N, or the script called lunik.exit(N)
+  128+S  signal S ended the run
 ]=]
 
 local SIGINT = 2
@@ -32,39 +33,41 @@ local SIGINT = 2
 -- ---- messages ----------------------------------------------------------------------------------
 
 local function complain(message)
-    io.stdout:flush()
-    io.stderr:write("lunik: ", tostring(message), "\n")
+  io.stdout:flush()
+  io.stderr:write("lunik: ", tostring(message), "\n")
 end
 
 -- What is wrong with a chunk's syntax needs no traceback.
 local Syntax = {}
 
 local function compiled(chunk, err)
-    if not chunk then
-        error(setmetatable({ message = err }, Syntax))
-    end
-    return chunk
+  if not chunk then
+    error(setmetatable({ message = err }, Syntax))
+  end
+  return chunk
 end
 
--- Message handler: what went wrong and where.
+-- Message handler: what went wrong and where, without the command's own frames.
 local function with_traceback(err)
-    local meta = getmetatable(err)
-    if meta == Syntax then
-        return err.message
-    elseif type(err) == "string" or type(err) == "number"
-        or type(meta) == "table" and meta.__tostring then
-        return debug.traceback(tostring(err), 2)
-    end
-    return ("(error object is a %s value)"):format(type(err))
+  local meta = getmetatable(err)
+  if meta == Syntax then
+    return err.message
+  elseif type(err) == "string" or type(err) == "number"
+    or type(meta) == "table" and meta.__tostring then
+    local text = debug.traceback(tostring(err), 2)
+    text = text:gsub("\n%s*%[C%]: in function 'xpcall'\n[^\n]*/lunik/%a+%.lua:.*$", "")
+    return (text:gsub("\n[^\n]*/lunik/cli%.lua:[^\n]*$", ""))
+  end
+  return ("(error object is a %s value)"):format(type(err))
 end
 
 -- Runs fn(...); a failure is reported. Returns whether it went well.
 local function protected(fn, ...)
-    local ok, err = xpcall(fn, with_traceback, ...)
-    if not ok then
-        complain(err)
-    end
-    return ok
+  local ok, err = xpcall(fn, with_traceback, ...)
+  if not ok then
+    complain(err)
+  end
+  return ok
 end
 
 -- ---- the command line --------------------------------------------------------------------------
@@ -72,174 +75,174 @@ end
 local Usage = {}
 
 local function bad_usage(...)
-    error(setmetatable({ message = string.format(...) }, Usage))
+  error(setmetatable({ message = string.format(...) }, Usage))
 end
 
 local WITH_VALUE = { ["-e"] = true, ["-l"] = true }
 local FLAGS = {
-    ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
-    ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings",
+  ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
+  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings",
 }
 
 -- Sorts argv into {steps = {{"-e"|"-l", value}...}, script = index or nil, ...flags}.
 local function parse(argv)
-    local options = { steps = {} }
-    local i = 1
-    while i <= #argv do
-        local word = argv[i]
-        local short = word:sub(1, 2)
-        if word == "-" or word:sub(1, 1) ~= "-" then
-            break
-        elseif word == "--" then
-            i = i + 1
-            break
-        elseif FLAGS[word] then
-            options[FLAGS[word]] = true
-        elseif WITH_VALUE[short] then
-            local value = word:sub(3)
-            if value == "" then
-                i = i + 1
-                value = argv[i]
-            end
-            if not value then
-                bad_usage("'%s' needs an argument", short)
-            end
-            table.insert(options.steps, { short, value })
-        else
-            bad_usage("unrecognized option '%s'", word)
-        end
+  local options = { steps = {} }
+  local i = 1
+  while i <= #argv do
+    local word = argv[i]
+    local short = word:sub(1, 2)
+    if word == "-" or word:sub(1, 1) ~= "-" then
+      break
+    elseif word == "--" then
+      i = i + 1
+      break
+    elseif FLAGS[word] then
+      options[FLAGS[word]] = true
+    elseif WITH_VALUE[short] then
+      local value = word:sub(3)
+      if value == "" then
         i = i + 1
+        value = argv[i]
+      end
+      if not value then
+        bad_usage("'%s' needs an argument", short)
+      end
+      table.insert(options.steps, { short, value })
+    else
+      bad_usage("unrecognized option '%s'", word)
     end
-    if argv[i] then
-        options.script = i
-    end
-    return options
+    i = i + 1
+  end
+  if argv[i] then
+    options.script = i
+  end
+  return options
 end
 
 -- The global `arg`: the script at 0, its arguments after it, what came before it below.
 local function make_arg(argv, script)
-    local arg = {}
-    for i = 0, #argv do
-        arg[i - (script or 0)] = argv[i]
-    end
-    return arg
+  local arg = {}
+  for i = 0, #argv do
+    arg[i - (script or 0)] = argv[i]
+  end
+  return arg
 end
 
 -- ---- running -----------------------------------------------------------------------------------
 
 local function run_step(step)
-    local kind, value = step[1], step[2]
-    if kind == "-e" then
-        compiled(load(value, "=(command line)"))()
-    else
-        local global, module = value:match("^([%w_]+)=(.+)$")
-        _G[global or value] = require(module or value)
-    end
+  local kind, value = step[1], step[2]
+  if kind == "-e" then
+    compiled(load(value, "=(command line)"))()
+  else
+    local global, module = value:match("^([%w_]+)=(.+)$")
+    _G[global or value] = require(module or value)
+  end
 end
 
 local function run_script(arg)
-    local name = arg[0]
-    compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
+  local name = arg[0]
+  compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
 end
 
 -- Ends what still runs, so that terminals and files are left as they should be.
 local function close_machines(lunik)
-    for _, machine in ipairs(lunik.machines()) do
-        pcall(machine.close, machine)
-    end
+  for _, machine in ipairs(lunik.machines()) do
+    pcall(machine.close, machine)
+  end
 end
 
 -- Waits until no machine runs any more; the last exit code that is not zero.
 local function wait_for_machines(lunik)
-    local code = 0
-    lunik.run()
-    for _, machine in ipairs(lunik.machines()) do
-        if machine.exit_code ~= 0 then
-            code = machine.exit_code
-        elseif machine.state == "crashed" then
-            code = 1
-        end
+  local code = 0
+  lunik.run()
+  for _, machine in ipairs(lunik.machines()) do
+    if machine.exit_code ~= 0 then
+      code = machine.exit_code
+    elseif machine.state == "crashed" then
+      code = 1
     end
-    return code
+  end
+  return code
 end
 
 -- os.exit and lunik.exit close the machines first. The Lua state can be closed only from the main
 -- thread: handlers run on threads of their own, in the middle of the loop.
 local function set_exit(lunik)
-    local exit = os.exit
-    local function close_and_exit(code, close)
-        local _, main = coroutine.running()
-        close_machines(lunik)
-        exit(code, close and main)
-    end
-    os.exit = close_and_exit -- luacheck: ignore 122
-    lunik.exit = close_and_exit
+  local exit = os.exit
+  local function close_and_exit(code, close)
+    local _, main = coroutine.running()
+    close_machines(lunik)
+    exit(code, close and main)
+  end
+  os.exit = close_and_exit -- luacheck: ignore 122
+  lunik.exit = close_and_exit
 end
 
 local function set_signals(interactive)
-    host.on_signal(function(signal)
-        if interactive and signal == SIGINT then
-            error("interrupted!", 0)
-        end
-        os.exit(128 + signal)
-    end)
+  host.on_signal(function(signal)
+    if interactive and signal == SIGINT then
+      error("interrupted!", 0)
+    end
+    os.exit(128 + signal)
+  end)
 end
 
 local function run(argv, options, lunik)
-    local arg = make_arg(argv, options.script)
-    _G.arg = arg
-    for _, step in ipairs(options.steps) do
-        if not protected(run_step, step) then
-            return 1
-        end
+  local arg = make_arg(argv, options.script)
+  _G.arg = arg
+  for _, step in ipairs(options.steps) do
+    if not protected(run_step, step) then
+      return 1
     end
-    local prompt = options.interactive
-    if options.script then
-        if not protected(run_script, arg) and not prompt then
-            return 1
-        end
-    elseif #options.steps == 0 and not prompt then
-        if not host.isatty(0) then
-            arg[0] = "-"
-            return protected(run_script, arg) and wait_for_machines(lunik) or 1
-        end
-        prompt = true
+  end
+  local prompt = options.interactive
+  if options.script then
+    if not protected(run_script, arg) and not prompt then
+      return 1
     end
-    if prompt then
-        return require("lunik.repl").run { on_signals = set_signals, handler = with_traceback }
+  elseif #options.steps == 0 and not prompt then
+    if not host.isatty(0) then
+      arg[0] = "-"
+      return protected(run_script, arg) and wait_for_machines(lunik) or 1
     end
-    local code
-    return protected(function() code = wait_for_machines(lunik) end) and code or 1
+    prompt = true
+  end
+  if prompt then
+    return require("lunik.repl").run { on_signals = set_signals, handler = with_traceback }
+  end
+  local code
+  return protected(function() code = wait_for_machines(lunik) end) and code or 1
 end
 
 -- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)
-    local ok, options = pcall(parse, argv)
-    if not ok then
-        if getmetatable(options) ~= Usage then
-            error(options, 0)
-        end
-        complain(options.message)
-        io.stderr:write("'lunik --help' shows the options\n")
-        return 2
+  local ok, options = pcall(parse, argv)
+  if not ok then
+    if getmetatable(options) ~= Usage then
+      error(options, 0)
     end
-    if options.help then
-        io.stdout:write(USAGE)
-        return 0
-    elseif options.version then
-        print(("Lunik %s (%s)"):format(host.version, _VERSION))
-        return 0
-    end
-    if options.warnings then
-        warn("@on")
-    end
-    local lunik = require "lunik"
-    host.attach()
-    set_exit(lunik)
-    set_signals(false)
-    local code = run(argv, options, lunik)
-    close_machines(lunik)
-    return code
+    complain(options.message)
+    io.stderr:write("'lunik --help' shows the options\n")
+    return 2
+  end
+  if options.help then
+    io.stdout:write(USAGE)
+    return 0
+  elseif options.version then
+    print(("Lunik %s (%s)"):format(host.version, _VERSION))
+    return 0
+  end
+  if options.warnings then
+    warn("@on")
+  end
+  local lunik = require "lunik"
+  host.attach()
+  set_exit(lunik)
+  set_signals(false)
+  local code = run(argv, options, lunik)
+  close_machines(lunik)
+  return code
 end
 
 return cli

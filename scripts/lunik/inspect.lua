@@ -8,122 +8,122 @@ local WIDTH, DEPTH, ITEMS = 100, 3, 64
 
 -- The methods, getters and setters of one of the library's userdata, or nil.
 function inspect.class(v)
-    local name = type(v) == "userdata" and getmetatable(v)
-    name = type(name) == "string" and name:match("^lunik%.(.+)$")
-    return name and core.classes[name]
+  local name = type(v) == "userdata" and getmetatable(v)
+  name = type(name) == "string" and name:match("^lunik%.(.+)$")
+  return name and core.classes[name]
 end
 
 -- The property descriptions of an object or device, or nil.
 function inspect.properties(v)
-    if type(v) ~= "userdata" or getmetatable(v) ~= "lunik.Object" or not v.alive then
-        return nil
-    end
-    return lunik.type(v.type).props
+  if type(v) ~= "userdata" or getmetatable(v) ~= "lunik.Object" or not v.alive then
+    return nil
+  end
+  return lunik.type(v.type).props
 end
 
 local function is_name(s)
-    return s:match("^[%a_][%w_]*$")
+  return s:match("^[%a_][%w_]*$")
 end
 
 local function key_text(key, show)
-    if type(key) == "string" and is_name(key) then
-        return key
-    end
-    return "[" .. show(key) .. "]"
+  if type(key) == "string" and is_name(key) then
+    return key
+  end
+  return "[" .. show(key) .. "]"
 end
 
 -- Keys in a readable order: names, then the rest as text.
 local function sorted_keys(t)
-    local keys = {}
-    for key in next, t do
-        if not (math.type(key) == "integer" and key >= 1 and key <= #t) then
-            table.insert(keys, key)
-        end
+  local keys = {}
+  for key in next, t do
+    if not (math.type(key) == "integer" and key >= 1 and key <= #t) then
+      table.insert(keys, key)
     end
-    table.sort(keys, function(a, b)
-        if type(a) == type(b) and (type(a) == "string" or type(a) == "number") then
-            return a < b
-        end
-        return tostring(a) < tostring(b)
-    end)
-    return keys
+  end
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) and (type(a) == "string" or type(a) == "number") then
+      return a < b
+    end
+    return tostring(a) < tostring(b)
+  end)
+  return keys
 end
 
 -- Puts items between braces, on one line if they fit.
 local function layout(items, indent)
-    local line = "{ " .. table.concat(items, ", ") .. " }"
-    if #line + #indent <= WIDTH and not line:find("\n", 1, true) then
-        return line
-    end
-    local inner = indent .. "  "
-    return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. "\n" .. indent .. "}"
+  local line = "{ " .. table.concat(items, ", ") .. " }"
+  if #line + #indent <= WIDTH and not line:find("\n", 1, true) then
+    return line
+  end
+  local inner = indent .. "  "
+  return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. "\n" .. indent .. "}"
 end
 
 local show
 
 local function show_table(t, depth, indent, seen)
-    if seen[t] then
-        return tostring(t) .. " (above)"
-    elseif next(t) == nil then
-        return "{}"
-    elseif depth == 0 then
-        return "{...}"
-    end
-    seen[t] = true
-    local items = {}
-    local function nested(v)
-        return show(v, depth - 1, indent .. "  ", seen)
-    end
-    for i = 1, math.min(#t, ITEMS) do
-        table.insert(items, nested(t[i]))
-    end
-    local keys = sorted_keys(t)
-    for i = 1, math.min(#keys, ITEMS) do
-        table.insert(items, key_text(keys[i], nested) .. " = " .. nested(t[keys[i]]))
-    end
-    local left = math.max(#t - ITEMS, 0) + math.max(#keys - ITEMS, 0)
-    if left > 0 then
-        table.insert(items, ("... %d more"):format(left))
-    end
-    seen[t] = nil
-    return layout(items, indent)
+  if seen[t] then
+    return tostring(t) .. " (above)"
+  elseif next(t) == nil then
+    return "{}"
+  elseif depth == 0 then
+    return "{...}"
+  end
+  seen[t] = true
+  local items = {}
+  local function nested(v)
+    return show(v, depth - 1, indent .. "  ", seen)
+  end
+  for i = 1, math.min(#t, ITEMS) do
+    table.insert(items, nested(t[i]))
+  end
+  local keys = sorted_keys(t)
+  for i = 1, math.min(#keys, ITEMS) do
+    table.insert(items, key_text(keys[i], nested) .. " = " .. nested(t[keys[i]]))
+  end
+  local left = math.max(#t - ITEMS, 0) + math.max(#keys - ITEMS, 0)
+  if left > 0 then
+    table.insert(items, ("... %d more"):format(left))
+  end
+  seen[t] = nil
+  return layout(items, indent)
 end
 
 local function show_object(o, properties, indent)
-    local items = {}
-    for _, p in ipairs(properties) do
-        local ok, value = pcall(o.get, o, p.name)
-        if ok and value ~= nil then
-            local text = show(value, 1, indent .. "  ", {})
-            if p.kind == "size" and math.type(value) == "integer" and value >= 4096 then
-                text = ("0x%x"):format(value)
-            end
-            table.insert(items, p.name .. " = " .. text)
-        end
+  local items = {}
+  for _, p in ipairs(properties) do
+    local ok, value = pcall(o.get, o, p.name)
+    if ok and value ~= nil then
+      local text = show(value, 1, indent .. "  ", {})
+      if p.kind == "size" and math.type(value) == "integer" and value >= 4096 then
+        text = ("0x%x"):format(value)
+      end
+      table.insert(items, p.name .. " = " .. text)
     end
-    return tostring(o) .. " " .. (#items > 0 and layout(items, indent) or "")
+  end
+  return tostring(o) .. " " .. (#items > 0 and layout(items, indent) or "")
 end
 
 function show(v, depth, indent, seen)
-    if type(v) == "string" then
-        return (("%q"):format(v):gsub("\\\n", "\\n"):gsub("\r", "\\r"))
-    elseif type(v) == "table" then
-        local meta = getmetatable(v)
-        if type(meta) == "table" and meta.__tostring then
-            return tostring(v)
-        end
-        return show_table(v, depth, indent, seen)
-    elseif depth == DEPTH then
-        local properties = inspect.properties(v)
-        if properties then
-            return show_object(v, properties, indent)
-        end
+  if type(v) == "string" then
+    return (("%q"):format(v):gsub("\\\n", "\\n"):gsub("\r", "\\r"))
+  elseif type(v) == "table" then
+    local meta = getmetatable(v)
+    if type(meta) == "table" and meta.__tostring then
+      return tostring(v)
     end
-    return tostring(v)
+    return show_table(v, depth, indent, seen)
+  elseif depth == DEPTH then
+    local properties = inspect.properties(v)
+    if properties then
+      return show_object(v, properties, indent)
+    end
+  end
+  return tostring(v)
 end
 
 return setmetatable(inspect, {
-    __call = function(_, v)
-        return show(v, DEPTH, "", {})
-    end,
+  __call = function(_, v)
+    return show(v, DEPTH, "", {})
+  end,
 })

@@ -10,124 +10,126 @@ local PROMPT, MORE = "lunik> ", "    >> "
 
 -- ---- evaluation --------------------------------------------------------------------------------
 
--- A chunk that is only the beginning of one.
-local function incomplete(err)
-    return err:sub(-5) == "<eof>"
+local function at_end(err)
+  return err:sub(-5) == "<eof>"
 end
 
--- An expression first, a statement otherwise.
+-- Compiles an expression or else a statement: the function, or what is wrong with it and whether
+-- more text could make it right.
 local function compile(text)
-    local chunk = load("return " .. text, "=stdin")
-    if chunk then
-        return chunk
-    end
-    return load(text, "=stdin")
+  local chunk, err = load("return " .. text, "=stdin")
+  if chunk then
+    return chunk
+  end
+  local expression_begun = at_end(err)
+  chunk, err = load(text, "=stdin")
+  return chunk, err, err and (expression_begun or at_end(err))
 end
 
 local function report(err)
-    io.stdout:flush()
-    io.stderr:write(tostring(err), "\n")
+  io.stdout:flush()
+  io.stderr:write(tostring(err), "\n")
 end
 
 local function show(ok, ...)
-    if not ok then
-        return report((...))
-    end
-    local shown = table.pack(...)
-    for i = 1, shown.n do
-        shown[i] = inspect(shown[i])
-    end
-    if shown.n > 0 then
-        print(table.concat(shown, "\t"))
-    end
+  if not ok then
+    return report((...))
+  end
+  local shown = table.pack(...)
+  for i = 1, shown.n do
+    shown[i] = inspect(shown[i])
+  end
+  if shown.n > 0 then
+    print(table.concat(shown, "\t"))
+  end
 end
 
 local function evaluate(chunk, handler)
-    show(xpcall(chunk, handler))
-    io.stdout:flush()
+  show(xpcall(chunk, handler))
+  io.stdout:flush()
 end
 
 -- ---- completion --------------------------------------------------------------------------------
 
 -- The names that v.NAME or v:NAME could mean.
 local function names_of(v, methods)
-    local names = {}
-    local function take(t)
-        for name, value in pairs(t or {}) do
-            if type(name) == "string" and (not methods or type(value) == "function") then
-                names[name] = true
-            end
-        end
+  local names = {}
+  local function take(t)
+    for name, value in pairs(t or {}) do
+      if type(name) == "string" and (not methods or type(value) == "function") then
+        names[name] = true
+      end
     end
-    if type(v) == "table" then
-        take(v)
-        local meta = getmetatable(v)
-        local index = type(meta) == "table" and rawget(meta, "__index")
-        take(type(index) == "table" and index)
-    elseif type(v) == "string" then
-        take(string)
-    end
-    local class = inspect.class(v)
-    if class then
-        take(class.methods)
-        take(not methods and class.getters)
-    end
-    for _, property in ipairs(not methods and inspect.properties(v) or {}) do
-        names[property.name:gsub("-", "_")] = true
-    end
-    return names
+  end
+  if type(v) == "table" then
+    take(v)
+    local meta = getmetatable(v)
+    local index = type(meta) == "table" and rawget(meta, "__index")
+    take(type(index) == "table" and index)
+  elseif type(v) == "string" then
+    take(string)
+  end
+  local class = inspect.class(v)
+  if class then
+    take(class.methods)
+    take(not methods and class.getters)
+  end
+  for _, property in ipairs(not methods and inspect.properties(v) or {}) do
+    names[property.name:gsub("-", "_")] = true
+  end
+  return names
 end
 
 -- The value that "a.b.c" names, without calling anything but field access.
 local function resolve(path)
-    local v = _G
-    for name in path:gmatch("[^.:]+") do
-        local ok, field = pcall(function() return v[name] end)
-        if not ok or field == nil then
-            return nil
-        end
-        v = field
+  local v = _G
+  for name in path:gmatch("[^.:]+") do
+    local ok, field = pcall(function() return v[name] end)
+    if not ok or field == nil then
+      return nil
     end
-    return v
+    v = field
+  end
+  return v
 end
 
 local function quoted_candidates()
-    local names = {}
-    for _, machine in ipairs(lunik.machines()) do
-        for _, object in ipairs(machine:objects()) do
-            names[object.id] = true
-        end
+  local names = {}
+  for _, machine in ipairs(lunik.machines()) do
+    for _, object in ipairs(machine:objects()) do
+      names[object.id] = true
     end
-    for _, type_name in ipairs(lunik.types()) do
-        names[type_name] = true
-    end
-    return names
+  end
+  for _, type_name in ipairs(lunik.types()) do
+    names[type_name] = true
+  end
+  return names
 end
 
 -- For lineedit: the words that could stand for `word`, the last one of `line`. Inside quotes these
 -- are the ids of live objects and the names of types.
 local function complete(line, word)
-    local names, prefix, start
-    local before = line:sub(1, #line - #word)
-    if before:match("[\"']$") then
-        names, prefix, start = quoted_candidates(), "", word
+  local names, prefix, start
+  local before = line:sub(1, #line - #word)
+  if before:match("[\"']$") then
+    names, prefix, start = quoted_candidates(), "", word
+  else
+    local path, separator
+    path, separator, start = word:match("^(.*)([.:])([%w_]*)$")
+    if path then
+      names, prefix = names_of(resolve(path), separator == ":"), path .. separator
     else
-        local path, separator
-        path, separator, start = word:match("^(.*)([.:])([%w_]*)$")
-        if path then
-            names, prefix = names_of(resolve(path), separator == ":"), path .. separator
-        else
-            names, prefix, start = names_of(_G), "", word
-        end
+      names, prefix, start = names_of(_G), "", word
     end
-    local words = {}
-    for name in pairs(names) do
-        if name:sub(1, #start) == start and name ~= "" then
-            table.insert(words, prefix .. name)
-        end
+  end
+  local words = {}
+  for name in pairs(names) do
+    if name:sub(1, #start) == start and name ~= "" then
+      table.insert(words, prefix .. name)
     end
-    table.sort(words)
-    return words
+  end
+  table.sort(words)
+  return words
 end
 repl.complete = complete
 
@@ -143,49 +145,49 @@ Lua expressions and statements; the value of an expression is shown.
   Tab completes names; Ctrl-C interrupts; Ctrl-D leaves.]]
 
 local function help_type(name)
-    local info = lunik.type(name)
-    local lines = { name .. ": " .. (info.doc or "") }
-    for _, p in ipairs(info.props) do
-        local kind = tostring(p.kind)
-        if p.default ~= nil then
-            kind = kind .. " = " .. inspect(p.default)
-        end
-        table.insert(lines, ("  %-20s %-18s %s"):format(p.name, kind, p.doc or ""))
+  local info = lunik.type(name)
+  local lines = { name .. ": " .. (info.doc or "") }
+  for _, p in ipairs(info.props) do
+    local kind = tostring(p.kind)
+    if p.default ~= nil then
+      kind = kind .. " = " .. inspect(p.default)
     end
-    return table.concat(lines, "\n")
+    table.insert(lines, ("  %-20s %-18s %s"):format(p.name, kind, p.doc or ""))
+  end
+  return table.concat(lines, "\n")
 end
 
 local function help_class(v)
-    local lines = { tostring(v) }
-    local function section(title, t)
-        local names = {}
-        for name in pairs(t) do
-            table.insert(names, name)
-        end
-        table.sort(names)
-        if #names > 0 then
-            table.insert(lines, ("  %-9s %s"):format(title, table.concat(names, " ")))
-        end
+  local lines = { tostring(v) }
+  local function section(title, t)
+    local names = {}
+    for name in pairs(t) do
+      table.insert(names, name)
     end
-    local class = inspect.class(v)
-    section("methods:", class.methods)
-    section("fields:", class.getters)
-    return table.concat(lines, "\n")
+    table.sort(names)
+    if #names > 0 then
+      table.insert(lines, ("  %-9s %s"):format(title, table.concat(names, " ")))
+    end
+  end
+  local class = inspect.class(v)
+  section("methods:", class.methods)
+  section("fields:", class.getters)
+  return table.concat(lines, "\n")
 end
 
 local function help(...)
-    local v = ...
-    if select("#", ...) == 0 then
-        print(HELP)
-    elseif type(v) == "string" then
-        print(help_type(v))
-    elseif inspect.properties(v) then
-        print(help_type(v.type))
-    elseif inspect.class(v) then
-        print(help_class(v))
-    else
-        print(inspect(v))
-    end
+  local v = ...
+  if select("#", ...) == 0 then
+    print(HELP)
+  elseif type(v) == "string" then
+    print(help_type(v))
+  elseif inspect.properties(v) then
+    print(help_type(v.type))
+  elseif inspect.class(v) then
+    print(help_class(v))
+  else
+    print(inspect(v))
+  end
 end
 
 -- ---- the loop ----------------------------------------------------------------------------------
@@ -193,81 +195,81 @@ end
 -- Reads one chunk, which may take several lines. Returns the function; nil at the end of the
 -- input; false when there is nothing to do (interrupted, or a syntax error that has been shown).
 local function read_chunk()
-    local text = lineedit.read(PROMPT, complete)
-    if not text then
-        return text
+  local text = lineedit.read(PROMPT, complete)
+  if not text then
+    return text
+  end
+  while true do
+    local chunk, err, more = compile(text)
+    if not more then
+      lineedit.add_history(text)
+      if not chunk then
+        report(err)
+      end
+      return chunk or false
     end
-    while true do
-        local chunk, err = compile(text)
-        if chunk or not incomplete(err) then
-            lineedit.add_history(text)
-            if not chunk then
-                report(err)
-            end
-            return chunk or false
-        end
-        local line = lineedit.read(MORE, complete)
-        if not line then
-            return line
-        end
-        text = text .. "\n" .. line
+    local line = lineedit.read(MORE, complete)
+    if not line then
+      return line
     end
+    text = text .. "\n" .. line
+  end
 end
 
 -- While the prompt waits, what handlers print goes above it.
 local function print_above(original)
-    return function(...)
-        io.stdout:write("\r\27[K")
-        original(...)
-        io.stdout:flush()
-        lineedit.redisplay()
-    end
+  return function(...)
+    io.stdout:write("\r\27[K")
+    original(...)
+    io.stdout:flush()
+    lineedit.redisplay()
+  end
 end
 
 local function history_file()
-    local home = os.getenv("HOME")
-    return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
+  local home = os.getenv("HOME")
+  return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
 end
 
 -- Runs the prompt until its input ends. on_signals(interactive) chooses what SIGINT does: raise an
 -- error in what runs, or end the command.
 function repl.run(options)
-    local on_terminal = host.isatty(0) and host.isatty(1)
-    local history = on_terminal and history_file()
-    local original_print = print
-    _G.lunik, _G.help = lunik, help
-    options.on_signals(true)
+  local on_terminal = host.isatty(0) and host.isatty(1)
+  local history = on_terminal and history_file()
+  local original_print = print
+  _G.lunik, _G.help = lunik, help
+  options.on_signals(true)
+  if on_terminal then
+    print(("Lunik %s (%s). help() helps, Ctrl-D leaves."):format(host.version, _VERSION))
+  end
+  if history then
+    lineedit.load_history(history)
+  end
+  while true do
     if on_terminal then
-        print(("Lunik %s (%s). help() helps, Ctrl-D leaves."):format(host.version, _VERSION))
+      _G.print = print_above(original_print)
     end
-    if history then
-        lineedit.load_history(history)
-    end
-    while true do
-        if on_terminal then
-            _G.print = print_above(original_print)
-        end
-        local ok, chunk = pcall(read_chunk)
-        _G.print = original_print
-        if not ok or chunk == false then
-            if on_terminal then
-                print()
-            end
-        elseif chunk == nil then
-            break
-        else
-            evaluate(chunk, options.handler)
-        end
-    end
-    if history then
-        lineedit.save_history(history)
-    end
-    if on_terminal then
+    local ok, chunk = pcall(read_chunk)
+    _G.print = original_print
+    if not ok or chunk == false then
+      if on_terminal then
         print()
+      end
+    elseif chunk == nil then
+      break
+    else
+      evaluate(chunk, options.handler)
     end
-    lineedit.close()
-    options.on_signals(false)
-    return 0
+  end
+  if history then
+    lineedit.save_history(history)
+  end
+  if on_terminal then
+    print()
+  end
+  lineedit.close()
+  options.on_signals(false)
+  return 0
 end
 
 return repl
