@@ -13,9 +13,8 @@
 struct buffer_chardev {
     struct chardev base;
     uint64_t size;
-    uint8_t *ring;     /* byte n of the output is at n % size */
-    uint64_t position; /* the next byte read() returns */
-    uint8_t *input;    /* waiting: input[taken..filled) */
+    uint8_t *ring;  /* byte n of the output is at n % size */
+    uint8_t *input; /* waiting: input[taken..filled) */
     size_t taken, filled, capacity;
     bool delivering;
     lunik_task task;
@@ -39,13 +38,6 @@ static uint64_t buffer_first(lunik_object *o)
     return b->base.written > b->size ? b->base.written - b->size : 0;
 }
 
-static uint64_t buffer_position(lunik_object *o)
-{
-    struct buffer_chardev *b = lunik_state(o);
-
-    return b->position;
-}
-
 static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
 {
     struct buffer_chardev *b = lunik_state(o);
@@ -63,15 +55,6 @@ static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size
     return size;
 }
 
-static size_t buffer_read(lunik_object *o, uint8_t *buf, size_t size)
-{
-    struct buffer_chardev *b = lunik_state(o);
-
-    size = buffer_peek(o, b->position, buf, size);
-    b->position += size;
-    return size;
-}
-
 static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
 {
     struct buffer_chardev *b = lunik_state(o);
@@ -85,10 +68,6 @@ static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
         memcpy(b->ring + start, data + done, run);
         b->base.written += run;
         done += run;
-    }
-    if (b->position < buffer_first(o)) {
-        b->base.dropped += buffer_first(o) - b->position;
-        b->position = buffer_first(o);
     }
     if (b->notify)
         lunik_defer(lunik_machine_runtime(lunik_object_machine(o)), &b->task);
@@ -187,10 +166,8 @@ static const lunik_chardev_ops buffer_ops = {
 };
 
 static const lunik_chardev_buffer_ops buffer_buffer_ops = {
-    .read = buffer_read,
     .peek = buffer_peek,
     .first = buffer_first,
-    .position = buffer_position,
     .total = buffer_total,
     .write_input = buffer_write_input,
     .input_pending = buffer_input_pending,

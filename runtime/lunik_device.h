@@ -559,13 +559,10 @@ typedef struct lunik_chardev_ops {
 /* "chardev-buffer": the program's end of a chardev-buffer. Positions count the bytes that the front
  * end has written since the object was made. */
 typedef struct lunik_chardev_buffer_ops {
-    /* Copies and consumes the oldest bytes not read yet; returns how many. */
-    size_t (*read)(lunik_object *o, uint8_t *buf, size_t size);
-    /* Copies from position on without consuming; 0 if nothing is kept there. */
+    /* Copies what there is from position on; returns how many bytes, 0 if nothing is kept there. */
     size_t (*peek)(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
-    /* The position of the oldest byte kept, of the next byte read() returns, and of the end. */
+    /* The position of the oldest byte kept, and of the end. */
     uint64_t (*first)(lunik_object *o);
-    uint64_t (*position)(lunik_object *o);
     uint64_t (*total)(lunik_object *o);
     /* Queues input for the front end; returns how much was taken (the queue is bounded). */
     size_t (*write_input)(lunik_object *o, const uint8_t *data, size_t size);
