@@ -13,33 +13,33 @@ local KiB, MiB, GiB = board.KiB, board.MiB, board.GiB
 local LOW_MAX = 3 * GiB
 
 local function build(m, opt)
-    local banks, memory = board.memory(m, opt)
-    local low = math.min(memory, LOW_MAX)
-    m:transaction(function()
-        board.map_ram(m, banks, "ram-below-4g", 0, 0, low)
-        board.map_ram(m, banks, "ram-above-4g", low, 4 * GiB, memory - low)
-    end)
-    -- Kernels leave the last kilobyte below 640K and the ROM area alone, whatever is there.
-    board.report_ram(m, banks, 0, 0, 639 * KiB)
-    m:fwmap_add { base = 639 * KiB, size = MiB - 639 * KiB, type = "reserved" }
-    board.report_ram(m, banks, MiB, MiB, low - MiB)
-    board.report_ram(m, banks, low, 4 * GiB, memory - low)
+  local banks, memory = board.memory(m, opt)
+  local low = math.min(memory, LOW_MAX)
+  m:transaction(function()
+    board.map_ram(m, banks, "ram-below-4g", 0, 0, low)
+    board.map_ram(m, banks, "ram-above-4g", low, 4 * GiB, memory - low)
+  end)
+  -- Kernels leave the last kilobyte below 640K and the ROM area alone, whatever is there.
+  board.report_ram(m, banks, 0, 0, 639 * KiB)
+  m:fwmap_add { base = 639 * KiB, size = MiB - 639 * KiB, type = "reserved" }
+  board.report_ram(m, banks, MiB, MiB, low - MiB)
+  board.report_ram(m, banks, low, 4 * GiB, memory - low)
 
-    m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
-    m:device_add("debug-exit", { id = "debug-exit" })
+  m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
+  m:device_add("debug-exit", { id = "debug-exit" })
 end
 
 local function finish(m, opt)
-    if opt.kernel then
-        m:boot_kernel {
-            kernel = opt.kernel, initrd = opt.initrd, cmdline = opt.cmdline, modules = opt.modules,
-        }
-    end
+  if opt.kernel then
+    m:boot_kernel {
+      kernel = opt.kernel, initrd = opt.initrd, cmdline = opt.cmdline, modules = opt.modules,
+    }
+  end
 end
 
 return {
-    name = "micro",
-    description = "RAM, serial port and exit port: the least that boots a kernel",
-    build = build,
-    finish = finish,
+  name = "micro",
+  description = "RAM, serial port and exit port: the least that boots a kernel",
+  build = build,
+  finish = finish,
 }

@@ -28,128 +28,128 @@ local PCI_LAST = 0xfebfffff -- below the I/O APIC
 
 -- How much RAM is below 4 GiB.
 local function low_memory(opt, memory)
-    local most = opt.lowmem and lunik.size(opt.lowmem)
-        or (memory >= 0xe0000000 and 0xc0000000 or 0xe0000000)
-    if most < MiB or most > 0xe0000000 or most % MiB ~= 0 then
-        error(lunik.error("invalid", ("lowmem: '%s' is not possible (want a multiple of 1M from "
-            .. "1M to 3584M)"):format(board.show(most))), 0)
-    end
-    return math.min(memory, most)
+  local most = opt.lowmem and lunik.size(opt.lowmem)
+    or (memory >= 0xe0000000 and 0xc0000000 or 0xe0000000)
+  if most < MiB or most > 0xe0000000 or most % MiB ~= 0 then
+    error(lunik.error("invalid", ("lowmem: '%s' is not possible (want a multiple of 1M from "
+      .. "1M to 3584M)"):format(board.show(most))), 0)
+  end
+  return math.min(memory, most)
 end
 
 -- Where everything goes.
 local function plan(opt, memory)
-    local low = low_memory(opt, memory)
-    local slots = opt.slots or 0
-    local p = { low = low, high = memory - low }
-    local top = 4 * GiB + p.high
-    p.window_base = board.align_up(top, GiB)
-    p.window_size, p.plug_limit = 0, 0
-    if opt.maxmem and opt.maxmem > memory then
-        p.plug_limit = opt.maxmem - memory
-        p.window_size = p.plug_limit + slots * GiB
-        top = p.window_base + p.window_size
-    end
-    p.pci_base = board.align_up(low, MiB)
-    p.pci64_size = lunik.size(opt.pci64)
-    p.pci64_base = p.pci64_size > 0 and board.align_up(top, GiB) or 0
-    return p
+  local low = low_memory(opt, memory)
+  local slots = opt.slots or 0
+  local p = { low = low, high = memory - low }
+  local top = 4 * GiB + p.high
+  p.window_base = board.align_up(top, GiB)
+  p.window_size, p.plug_limit = 0, 0
+  if opt.maxmem and opt.maxmem > memory then
+    p.plug_limit = opt.maxmem - memory
+    p.window_size = p.plug_limit + slots * GiB
+    top = p.window_base + p.window_size
+  end
+  p.pci_base = board.align_up(low, MiB)
+  p.pci64_size = lunik.size(opt.pci64)
+  p.pci64_base = p.pci64_size > 0 and board.align_up(top, GiB) or 0
+  return p
 end
 
 local function add_ram(m, banks, p)
-    board.map_ram(m, banks, "ram-below-640k", 0, 0, VGA_HOLE)
-    board.map_ram(m, banks, "ram-below-4g", MiB, MiB, p.low - MiB)
-    board.map_ram(m, banks, "ram-above-4g", p.low, 4 * GiB, p.high)
+  board.map_ram(m, banks, "ram-below-640k", 0, 0, VGA_HOLE)
+  board.map_ram(m, banks, "ram-below-4g", MiB, MiB, p.low - MiB)
+  board.map_ram(m, banks, "ram-above-4g", p.low, 4 * GiB, p.high)
 
-    board.report_ram(m, banks, 0, 0, EBDA)
-    m:fwmap_add { base = EBDA, size = VGA_HOLE - EBDA, type = "reserved" }
-    m:fwmap_add { base = BIOS_AREA, size = MiB - BIOS_AREA, type = "reserved" }
-    board.report_ram(m, banks, MiB, MiB, p.low - MiB)
-    board.report_ram(m, banks, p.low, 4 * GiB, p.high)
+  board.report_ram(m, banks, 0, 0, EBDA)
+  m:fwmap_add { base = EBDA, size = VGA_HOLE - EBDA, type = "reserved" }
+  m:fwmap_add { base = BIOS_AREA, size = MiB - BIOS_AREA, type = "reserved" }
+  board.report_ram(m, banks, MiB, MiB, p.low - MiB)
+  board.report_ram(m, banks, p.low, 4 * GiB, p.high)
 end
 
 local function add_chipset(m, opt, banks, p)
-    local direct = not opt.firmware
-    local host = m:device_add("i440fx", {
-        id = "i440fx",
-        ram = banks[1].memdev,
-        shadow = direct,
-        mmio_base = p.pci_base,
-        mmio_last = PCI_LAST,
-        mmio64_base = p.pci64_base,
-        mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
-    })
-    m:device_add("piix3", {
-        id = "piix3", bus = host, addr = "1.0",
-        pirq_a = direct and 10 or 0, pirq_b = direct and 10 or 0,
-        pirq_c = direct and 11 or 0, pirq_d = direct and 11 or 0,
-    })
-    return m:device_add("piix4-pm", {
-        id = "piix4-pm", bus = host, addr = "1.3", sci = SCI,
-        pm_base = direct and 0x600 or 0, smb_base = direct and 0x700 or 0,
-    })
+  local direct = not opt.firmware
+  local host = m:device_add("i440fx", {
+    id = "i440fx",
+    ram = banks[1].memdev,
+    shadow = direct,
+    mmio_base = p.pci_base,
+    mmio_last = PCI_LAST,
+    mmio64_base = p.pci64_base,
+    mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
+  })
+  m:device_add("piix3", {
+    id = "piix3", bus = host, addr = "1.0",
+    pirq_a = direct and 10 or 0, pirq_b = direct and 10 or 0,
+    pirq_c = direct and 11 or 0, pirq_d = direct and 11 or 0,
+  })
+  return m:device_add("piix4-pm", {
+    id = "piix4-pm", bus = host, addr = "1.3", sci = SCI,
+    pm_base = direct and 0x600 or 0, smb_base = direct and 0x700 or 0,
+  })
 end
 
 -- The slots and the window that DIMMs go into.
 local function add_memory_slots(m, opt, pm, p)
-    if p.window_size == 0 then return end
-    local slots = opt.slots or 0
-    local registers
-    if slots > 0 then
-        registers = m:device_add("acpi-memory-hotplug", {
-            id = "memory-hotplug", iobase = 0xa00, slots = slots, gpe = MEMORY_GPE, pm = pm,
-        })
-    end
-    m:device_add("device-memory", {
-        id = "device-memory", addr = p.window_base, size = p.window_size, slots = slots,
-        limit = p.plug_limit, acpi = registers,
+  if p.window_size == 0 then return end
+  local slots = opt.slots or 0
+  local registers
+  if slots > 0 then
+    registers = m:device_add("acpi-memory-hotplug", {
+      id = "memory-hotplug", iobase = 0xa00, slots = slots, gpe = MEMORY_GPE, pm = pm,
     })
-    m:fwmap_add {
-        base = p.window_base, size = p.window_size, type = "hotplug",
-        node = opt.numa and #opt.numa - 1 or 0,
-    }
+  end
+  m:device_add("device-memory", {
+    id = "device-memory", addr = p.window_base, size = p.window_size, slots = slots,
+    limit = p.plug_limit, acpi = registers,
+  })
+  m:fwmap_add {
+    base = p.window_base, size = p.window_size, type = "hotplug",
+    node = opt.numa and #opt.numa - 1 or 0,
+  }
 end
 
 local function add_isa(m, opt, p)
-    m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
-    m:device_add("mc146818", {
-        id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high,
-    })
-    m:device_add("i8042", { id = "i8042" })
-    m:device_add("port92", { id = "port92" })
-    m:device_add("post-code", { id = "post-code" })
-    m:device_add("debugcon", { id = "debugcon", chardev = opt.debugcon })
-    m:device_add("debug-exit", { id = "debug-exit" })
+  m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
+  m:device_add("mc146818", {
+    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high,
+  })
+  m:device_add("i8042", { id = "i8042" })
+  m:device_add("port92", { id = "port92" })
+  m:device_add("post-code", { id = "post-code" })
+  m:device_add("debugcon", { id = "debugcon", chardev = opt.debugcon })
+  m:device_add("debug-exit", { id = "debug-exit" })
 end
 
 local function build(m, opt)
-    local banks, memory = board.memory(m, opt)
-    local p = plan(opt, memory)
-    m:transaction(function()
-        add_ram(m, banks, p)
-        local pm = add_chipset(m, opt, banks, p)
-        add_memory_slots(m, opt, pm, p)
-        add_isa(m, opt, p)
-    end)
+  local banks, memory = board.memory(m, opt)
+  local p = plan(opt, memory)
+  m:transaction(function()
+    add_ram(m, banks, p)
+    local pm = add_chipset(m, opt, banks, p)
+    add_memory_slots(m, opt, pm, p)
+    add_isa(m, opt, p)
+  end)
 end
 
 -- After the devices that the machine's options name are in place.
 local function finish(m, opt)
-    if opt.firmware then m:boot_firmware(opt.firmware) end
-    local rsdp
-    if opt.acpi or opt.acpi == nil and not opt.firmware then rsdp = m:acpi_install() end
-    if opt.kernel then
-        m:boot_kernel {
-            kernel = opt.kernel, initrd = opt.initrd, cmdline = opt.cmdline, modules = opt.modules,
-            rsdp = rsdp,
-        }
-    end
+  if opt.firmware then m:boot_firmware(opt.firmware) end
+  local rsdp
+  if opt.acpi or opt.acpi == nil and not opt.firmware then rsdp = m:acpi_install() end
+  if opt.kernel then
+    m:boot_kernel {
+      kernel = opt.kernel, initrd = opt.initrd, cmdline = opt.cmdline, modules = opt.modules,
+      rsdp = rsdp,
+    }
+  end
 end
 
 return {
-    name = "pc",
-    description = "i440FX/PIIX PC with ACPI, PCI and memory slots",
-    options = { pci64 = 0 },
-    build = build,
-    finish = finish,
+  name = "pc",
+  description = "i440FX/PIIX PC with ACPI, PCI and memory slots",
+  options = { pci64 = 0 },
+  build = build,
+  finish = finish,
 }

@@ -15,160 +15,160 @@ local MAX_ADDRESS = 1 << 52 -- the most physical address bits an x86-64 CPU has
 board.KiB, board.MiB, board.GiB = KiB, MiB, GiB
 
 local function fail(format, ...)
-    error(lunik.error("invalid", format:format(...)), 0)
+  error(lunik.error("invalid", format:format(...)), 0)
 end
 
 -- A size the way a user would write it: 512M, 0x1800.
 function board.show(size)
-    for _, unit in ipairs { { "G", GiB }, { "M", MiB }, { "K", KiB } } do
-        if size > 0 and size % unit[2] == 0 then
-            return ("%d%s"):format(size // unit[2], unit[1])
-        end
+  for _, unit in ipairs { { "G", GiB }, { "M", MiB }, { "K", KiB } } do
+    if size > 0 and size % unit[2] == 0 then
+      return ("%d%s"):format(size // unit[2], unit[1])
     end
-    return ("0x%x"):format(size)
+  end
+  return ("0x%x"):format(size)
 end
 local show = board.show
 
 function board.align_up(value, to)
-    return (value + to - 1) // to * to
+  return (value + to - 1) // to * to
 end
 
 local function check_size(what, size)
-    if math.ult(MAX_ADDRESS, size) or size <= 0 then
-        fail("%s: '0x%x' is not a possible size (want 1M to %s)", what, size, show(MAX_ADDRESS))
-    elseif size % PAGE ~= 0 then
-        fail("%s: '%s' is not a multiple of the page size (want a multiple of %s)", what,
-            show(size), show(PAGE))
-    end
+  if math.ult(MAX_ADDRESS, size) or size <= 0 then
+    fail("%s: '0x%x' is not a possible size (want 1M to %s)", what, size, show(MAX_ADDRESS))
+  elseif size % PAGE ~= 0 then
+    fail("%s: '%s' is not a multiple of the page size (want a multiple of %s)", what,
+      show(size), show(PAGE))
+  end
 end
 
 -- A backend that an option names.
 local function backend_of(m, what, id, taken)
-    local backend = m:object(id)
-    if not backend then fail("%s: '%s' does not exist", what, id) end
-    if not backend.type:find("^memory%-backend") then
-        fail("%s: '%s' is a %s (want a memory backend)", what, id, backend.type)
-    elseif taken and taken[id] then
-        fail("%s: '%s' is given to two nodes", what, id)
-    end
-    return backend
+  local backend = m:object(id)
+  if not backend then fail("%s: '%s' does not exist", what, id) end
+  if not backend.type:find("^memory%-backend") then
+    fail("%s: '%s' is a %s (want a memory backend)", what, id, backend.type)
+  elseif taken and taken[id] then
+    fail("%s: '%s' is given to two nodes", what, id)
+  end
+  return backend
 end
 
 -- The nodes that have memory of their own: {node=, size=, memdev=}, nil if no node says so.
 local function node_banks(m, numa)
-    local banks, taken = {}, {}
-    for i, node in ipairs(numa) do
-        local what = ("numa: node %d"):format(i - 1)
-        if node.memdev then
-            local backend = backend_of(m, what .. ": memdev", node.memdev, taken)
-            taken[node.memdev] = true
-            if node.memory and node.memory ~= backend.size then
-                fail("%s: memory: '%s' is not the size of memdev '%s' (want %s, or none)", what,
-                          show(node.memory), node.memdev, show(backend.size))
-            end
-            banks[#banks + 1] = { node = i - 1, size = backend.size, memdev = backend }
-        elseif node.memory and node.memory ~= 0 then
-            check_size(what .. ": memory", node.memory)
-            banks[#banks + 1] = { node = i - 1, size = node.memory }
-        end
+  local banks, taken = {}, {}
+  for i, node in ipairs(numa) do
+    local what = ("numa: node %d"):format(i - 1)
+    if node.memdev then
+      local backend = backend_of(m, what .. ": memdev", node.memdev, taken)
+      taken[node.memdev] = true
+      if node.memory and node.memory ~= backend.size then
+        fail("%s: memory: '%s' is not the size of memdev '%s' (want %s, or none)", what,
+             show(node.memory), node.memdev, show(backend.size))
+      end
+      banks[#banks + 1] = { node = i - 1, size = backend.size, memdev = backend }
+    elseif node.memory and node.memory ~= 0 then
+      check_size(what .. ": memory", node.memory)
+      banks[#banks + 1] = { node = i - 1, size = node.memory }
     end
-    return banks[1] and banks
+  end
+  return banks[1] and banks
 end
 
 local function single_bank(m, opt)
-    if not opt.memdev then return { { node = 0, size = opt.memory } } end
-    local backend = backend_of(m, "memdev", opt.memdev)
-    if opt.memory and opt.memory ~= backend.size then
-        fail("memory: '%s' is not the size of memdev '%s' (want %s, or none)", show(opt.memory),
-                  opt.memdev, show(backend.size))
-    end
-    return { { node = 0, size = backend.size, memdev = backend } }
+  if not opt.memdev then return { { node = 0, size = opt.memory } } end
+  local backend = backend_of(m, "memdev", opt.memdev)
+  if opt.memory and opt.memory ~= backend.size then
+    fail("memory: '%s' is not the size of memdev '%s' (want %s, or none)", show(opt.memory),
+         opt.memdev, show(backend.size))
+  end
+  return { { node = 0, size = backend.size, memdev = backend } }
 end
 
 local function total(banks)
-    local sum = 0
-    for i, bank in ipairs(banks) do
-        check_size(bank.memdev and "memdev: " .. bank.memdev.id or "memory", bank.size)
-        sum = sum + bank.size
-        if sum > MAX_ADDRESS then
-            fail("memory: bank %d makes it more than %s", i, show(MAX_ADDRESS))
-        end
+  local sum = 0
+  for i, bank in ipairs(banks) do
+    check_size(bank.memdev and "memdev: " .. bank.memdev.id or "memory", bank.size)
+    sum = sum + bank.size
+    if sum > MAX_ADDRESS then
+      fail("memory: bank %d makes it more than %s", i, show(MAX_ADDRESS))
     end
-    return sum
+  end
+  return sum
 end
 
 -- Where the machine's RAM comes from: a list of {memdev=, size=, node=} in guest order and its
 -- total. Backends that the options do not name are made ("pc.ram", or "pc.ram0", ... by node).
 -- Nothing is made when an option is wrong.
 function board.memory(m, opt)
-    local by_node = opt.numa and node_banks(m, opt.numa)
-    if by_node and opt.memdev then
-        fail("memdev: '%s' is given although the NUMA nodes have memory of their own", opt.memdev)
-    end
-    local banks = by_node or single_bank(m, opt)
-    local size = total(banks)
-    if opt.memory and size ~= opt.memory then
-        fail("numa: the nodes have %s in all (want %s, the machine's memory)", show(size),
-                  show(opt.memory))
-    elseif banks[1].size < MiB then
-        fail("memory: '%s' is too small%s (want 1M or more)", show(banks[1].size),
-                  by_node and (" for node %d"):format(banks[1].node) or "")
-    end
-    board.check_slots(opt, size)
-    for _, bank in ipairs(banks) do
-        bank.memdev = bank.memdev or m:object_add("memory-backend-ram", {
-            id = by_node and "pc.ram" .. bank.node or "pc.ram",
-            size = bank.size,
-        })
-    end
-    return banks, size
+  local by_node = opt.numa and node_banks(m, opt.numa)
+  if by_node and opt.memdev then
+    fail("memdev: '%s' is given although the NUMA nodes have memory of their own", opt.memdev)
+  end
+  local banks = by_node or single_bank(m, opt)
+  local size = total(banks)
+  if opt.memory and size ~= opt.memory then
+    fail("numa: the nodes have %s in all (want %s, the machine's memory)", show(size),
+         show(opt.memory))
+  elseif banks[1].size < MiB then
+    fail("memory: '%s' is too small%s (want 1M or more)", show(banks[1].size),
+         by_node and (" for node %d"):format(banks[1].node) or "")
+  end
+  board.check_slots(opt, size)
+  for _, bank in ipairs(banks) do
+    bank.memdev = bank.memdev or m:object_add("memory-backend-ram", {
+      id = by_node and "pc.ram" .. bank.node or "pc.ram",
+      size = bank.size,
+    })
+  end
+  return banks, size
 end
 
 -- maxmem and slots against the machine's memory.
 function board.check_slots(opt, memory)
-    local slots, maxmem = opt.slots or 0, opt.maxmem
-    if slots < 0 or slots > MAX_SLOTS then
-        fail("slots: '%d' is out of range (want 0 to %d)", slots, MAX_SLOTS)
-    elseif slots > 0 and not maxmem then
-        fail("slots: '%d' needs maxmem, the most memory the machine can grow to", slots)
-    end
-    if not maxmem then return end
-    check_size("maxmem", maxmem)
-    if maxmem < memory then
-        fail("maxmem: '%s' is less than the machine's memory (want %s or more)", show(maxmem),
-                  show(memory))
-    elseif slots > 0 and maxmem == memory then
-        fail("maxmem: '%s' leaves nothing for %d slots (want more than the machine's memory)",
-                  show(maxmem), slots)
-    end
+  local slots, maxmem = opt.slots or 0, opt.maxmem
+  if slots < 0 or slots > MAX_SLOTS then
+    fail("slots: '%d' is out of range (want 0 to %d)", slots, MAX_SLOTS)
+  elseif slots > 0 and not maxmem then
+    fail("slots: '%d' needs maxmem, the most memory the machine can grow to", slots)
+  end
+  if not maxmem then return end
+  check_size("maxmem", maxmem)
+  if maxmem < memory then
+    fail("maxmem: '%s' is less than the machine's memory (want %s or more)", show(maxmem),
+         show(memory))
+  elseif slots > 0 and maxmem == memory then
+    fail("maxmem: '%s' leaves nothing for %d slots (want more than the machine's memory)",
+         show(maxmem), slots)
+  end
 end
 
 -- Calls fn(bank, offset in bank, size, offset in the whole) for each bank's part of a range of RAM.
 local function each_part(banks, offset, size, fn)
-    local start = 0
-    for _, bank in ipairs(banks) do
-        local from = math.max(start, offset)
-        local to = math.min(start + bank.size, offset + size)
-        if from < to then fn(bank, from - start, to - from, from) end
-        start = start + bank.size
-    end
+  local start = 0
+  for _, bank in ipairs(banks) do
+    local from = math.max(start, offset)
+    local to = math.min(start + bank.size, offset + size)
+    if from < to then fn(bank, from - start, to - from, from) end
+    start = start + bank.size
+  end
 end
 
 -- Shows `size` bytes of the machine's RAM from `offset` on at guest address `base`.
 function board.map_ram(m, banks, name, offset, base, size)
-    each_part(banks, offset, size, function(bank, at, length, from)
-        m:device_add("ram", {
-            id = banks[2] and ("%s-node%d"):format(name, bank.node) or name,
-            memdev = bank.memdev, addr = base + from - offset, offset = at, size = length,
-        })
-    end)
+  each_part(banks, offset, size, function(bank, at, length, from)
+    m:device_add("ram", {
+      id = banks[2] and ("%s-node%d"):format(name, bank.node) or name,
+      memdev = bank.memdev, addr = base + from - offset, offset = at, size = length,
+    })
+  end)
 end
 
 -- Reports the same range to the operating system as RAM.
 function board.report_ram(m, banks, offset, base, size)
-    each_part(banks, offset, size, function(bank, _, length, from)
-        m:fwmap_add { base = base + from - offset, size = length, type = "ram", node = bank.node }
-    end)
+  each_part(banks, offset, size, function(bank, _, length, from)
+    m:fwmap_add { base = base + from - offset, size = length, type = "ram", node = bank.node }
+  end)
 end
 
 return board
