@@ -47,7 +47,7 @@ int lunik_fwmap_add(lunik_machine *m, const lunik_fwmap_entry *entry, lunik_erro
 {
     struct boot_state *b = m->boot;
     lunik_fwmap_entry *map;
-    size_t index;
+    size_t index = 0;
     int rc;
 
     if (!type_name(entry->type))
