@@ -755,7 +755,6 @@ static void drop_machine(void)
     lunik_region_del(ram_region, NULL);
     lunik_region_unref(ram_region);
     lunik_machine_close(m);
-    lunik_machine_unref(m);
 }
 
 int main(void)
