@@ -136,7 +136,7 @@ static void calls_end(struct memory_core *core)
     core->notifying = false;
 }
 
-int listeners_update(struct memory_core *core, lunik_error *err)
+int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
 {
     bool any = false;
     int rc;
@@ -149,7 +149,7 @@ int listeners_update(struct memory_core *core, lunik_error *err)
     call_begin(core);
     tell_all(core, PASS_DEL, false);
     tell_all(core, PASS_ADD, false);
-    rc = call_commit(core, false, err);
+    rc = call_commit(core, forced, err);
     if (rc) {
         call_begin(core);
         tell_all(core, PASS_DEL, true);

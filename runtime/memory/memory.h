@@ -93,14 +93,14 @@ struct lunik_region {
     lunik_region *target;
 
     struct region_state s;
-    lunik_region *children;                /* highest priority first */
+    lunik_region *children; /* highest priority first */
     lunik_region *next_child, **child_link;
-    lunik_region *tree;                    /* the children as a treap by address */
-    lunik_region *left, *right;            /* in the parent's treap */
-    uint64_t subtree_last;                 /* the largest last address below this node */
-    lunik_region *aliases;                 /* that point here */
+    lunik_region *tree;         /* the children as a treap by address */
+    lunik_region *left, *right; /* in the parent's treap */
+    uint64_t subtree_last;      /* the largest last address below this node */
+    lunik_region *aliases;      /* that point here */
     lunik_region *next_alias, **alias_link;
-    struct view_root *view_root;           /* of the spaces whose root this is, or NULL */
+    struct view_root *view_root; /* of the spaces whose root this is, or NULL */
 
     bool touched; /* by the open transaction */
     lunik_region *next_touched;
@@ -191,7 +191,7 @@ struct view_root {
     struct flat_view *_Atomic view; /* published */
     lunik_space *spaces;
     struct view_root *next;
-    bool fresh; /* made in the open transaction: to be rendered even if that is undone */
+    bool fresh;           /* made in the open transaction: to be rendered even if that is undone */
     struct span *windows; /* to be rendered */
     size_t window_count, window_capacity;
     struct span all; /* stands in for windows when there is no memory for them */
@@ -232,7 +232,7 @@ struct mapping;
 enum { MAPPING_BUCKETS = 256 };
 
 struct memory_core {
-    unsigned refs; /* regions keep the struct */
+    unsigned refs;          /* regions keep the struct */
     lunik_machine *machine; /* NULL once it is closed */
     lunik_runtime *rt;
     uint64_t seq;
@@ -262,9 +262,11 @@ int transaction_commit(struct memory_core *core, lunik_error *err);
 /* Remembers r's state; called before each change. */
 void transaction_touch(lunik_region *r);
 
-/* Tells the listeners about every prepared update; on failure they have been told the reverse. */
-int listeners_update(struct memory_core *core, lunik_error *err);
-/* Tells the listeners about a whole space that appears (then goes again, if one refuses) or goes. */
+/* Tells the listeners about every prepared update; if one refuses they have been told the reverse.
+ * forced: refusing is of no use. */
+int listeners_update(struct memory_core *core, bool forced, lunik_error *err);
+/* Tells the listeners about a whole space that appears (then goes again, if one refuses) or goes.
+ */
 int listeners_add_space(lunik_space *s, lunik_error *err);
 void listeners_del_space(lunik_space *s);
 

@@ -64,7 +64,7 @@ static void forget_touched(struct memory_core *core)
 }
 
 /* Renders, tells the listeners, publishes. On failure nothing has changed. */
-static int apply(struct memory_core *core, lunik_error *err)
+static int apply(struct memory_core *core, bool forced, lunik_error *err)
 {
     int rc = 0;
 
@@ -76,7 +76,7 @@ static int apply(struct memory_core *core, lunik_error *err)
         if (view_root_marked(vr))
             rc = view_root_prepare(vr, err);
     if (!rc)
-        rc = listeners_update(core, err);
+        rc = listeners_update(core, forced, err);
     for (struct view_root *vr = core->roots; vr; vr = vr->next) {
         if (rc)
             view_root_discard(vr);
@@ -105,9 +105,9 @@ static void undo(struct memory_core *core)
         fresh = true;
         view_root_mark(vr, (struct span){0, UINT64_MAX});
     }
-    /* Spaces made meanwhile stay; should this fail, the next commit tries again. */
+    /* Spaces made meanwhile stay; without the memory for that now, the next commit tries again. */
     if (fresh)
-        apply(core, NULL);
+        apply(core, true, NULL);
 }
 
 void transaction_begin(struct memory_core *core)
@@ -126,7 +126,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     if (core->doomed)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else
-        rc = apply(core, err);
+        rc = apply(core, false, err);
     if (rc)
         undo(core);
     forget_touched(core);
