@@ -1,18 +1,11 @@
 -- pc: an i440FX/PIIX PC.
 --
--- Options beyond those that every machine has (cpus, memory, kernel, ...):
---   maxmem, slots   memory can grow to maxmem by plugging DIMMs into that many slots (0 to 256)
---   lowmem          RAM below 4 GiB at most; the rest starts at 4 GiB. Without it as on QEMU's pc:
---                   3G if there is 3.5G or more, else all of it
---   pci64           size of the window for PCI memory above 4 GiB; 0: none
---   acpi            ACPI tables; off by default under a firmware, which brings its own
---   debugcon        a character device's id for the debug console at port 0xe9
+-- maxmem and slots let memory grow by DIMMs that are plugged in; the board's own options are listed
+-- at the end. A machine without a firmware finds the chipset as a firmware would leave it: ACPI
+-- registers at 0x600, SMBus at 0x700, PIRQs routed to 10, 10, 11, 11, 0xc0000-0xfffff shown as RAM.
 --
 -- Map: RAM from 0, 0xa0000-0xfffff as the chipset's PAM registers say, RAM from 4 GiB, the window
 -- for DIMMs at the next GiB, the 64-bit PCI window at the next GiB after that.
---
--- A kernel that is booted directly finds the chipset as a firmware would leave it: ACPI registers
--- at 0x600, SMBus at 0x700, PIRQs routed to 10, 10, 11, 11 and 0xc0000-0xfffff as RAM.
 
 local lunik = require "lunik"
 local board = require "lunik.board"
@@ -28,8 +21,7 @@ local PCI_LAST = 0xfebfffff -- below the I/O APIC
 
 -- How much RAM is below 4 GiB.
 local function low_memory(opt, memory)
-  local most = opt.lowmem and lunik.size(opt.lowmem)
-    or (memory >= 0xe0000000 and 0xc0000000 or 0xe0000000)
+  local most = opt.lowmem or memory >= 0xe0000000 and 0xc0000000 or 0xe0000000
   if most < MiB or most > 0xe0000000 or most % MiB ~= 0 then
     error(lunik.error("invalid", ("lowmem: '%s' is not possible (want a multiple of 1M from "
       .. "1M to 3584M)"):format(board.show(most))), 0)
@@ -51,8 +43,7 @@ local function plan(opt, memory)
     top = p.window_base + p.window_size
   end
   p.pci_base = board.align_up(low, MiB)
-  p.pci64_size = lunik.size(opt.pci64)
-  p.pci64_base = p.pci64_size > 0 and board.align_up(top, GiB) or 0
+  p.pci64_base = opt.pci64 > 0 and board.align_up(top, GiB) or 0
   return p
 end
 
@@ -77,7 +68,7 @@ local function add_chipset(m, opt, banks, p)
     mmio_base = p.pci_base,
     mmio_last = PCI_LAST,
     mmio64_base = p.pci64_base,
-    mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
+    mmio64_last = p.pci64_base > 0 and p.pci64_base + opt.pci64 - 1 or 0,
   })
   m:device_add("piix3", {
     id = "piix3", bus = host, addr = "1.0",
@@ -118,7 +109,9 @@ local function add_isa(m, opt, p)
   m:device_add("i8042", { id = "i8042" })
   m:device_add("port92", { id = "port92" })
   m:device_add("post-code", { id = "post-code" })
-  m:device_add("debugcon", { id = "debugcon", chardev = opt.debugcon })
+  m:device_add("debugcon", {
+    id = "debugcon", chardev = m:chardev(opt.debugcon, "debugcon-chardev"),
+  })
   m:device_add("debug-exit", { id = "debug-exit" })
 end
 
@@ -149,7 +142,25 @@ end
 return {
   name = "pc",
   description = "i440FX/PIIX PC with ACPI, PCI and memory slots",
-  options = { pci64 = 0 },
+  options = {
+    lowmem = {
+      kind = "size",
+      doc = "RAM below 4 GiB at most; the rest starts at 4 GiB. Not given: as QEMU's pc, that is "
+        .. "3G of 3.5G or more, else all of it.",
+    },
+    pci64 = {
+      kind = "size", default = 0,
+      doc = "Window for PCI memory above 4 GiB; 0: none.",
+    },
+    acpi = {
+      kind = "boolean",
+      doc = "ACPI tables. Not given: unless there is a firmware, which brings its own.",
+    },
+    debugcon = {
+      kind = "any",
+      doc = "Where output to the debug console at port 0xe9 goes: as for serial.",
+    },
+  },
   build = build,
   finish = finish,
 }

@@ -46,7 +46,7 @@ end
 local function backend_of(m, what, id, taken)
   local backend = m:object(id)
   if not backend then fail("%s: '%s' does not exist", what, id) end
-  if not backend.type:find("^memory%-backend") then
+  if not backend:is "memory-backend" then
     fail("%s: '%s' is a %s (want a memory backend)", what, id, backend.type)
   elseif taken and taken[id] then
     fail("%s: '%s' is given to two nodes", what, id)
