@@ -1,0 +1,221 @@
+/*
+ * bindings.h: what the files of the Lua bindings share.
+ *
+ * DESIGN. One lua_State has one runtime, made when it is first needed. Every Lua call happens under
+ * the machine lock, so one lua_State can be entered from the loop thread and from vCPU threads,
+ * each with a Lua thread (coroutine) of its own: bind_call() takes an idle one from a pool, runs a
+ * C function on it protected, reports what it raises and gives it back. Nothing ever jumps
+ * (lua_error) across a frame of the runtime.
+ *
+ * Userdata are boxes around a counted reference. A box is found again by the address of what it
+ * holds (bind_push_box), so the same thing is always the same userdata. Boxes own nothing but their
+ * reference: collecting one neither unplugs nor stops anything. What has to live as long as a
+ * machine hangs on its struct glue.
+ */
+#ifndef BINDINGS_H
+#define BINDINGS_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "lunik_device.h"
+
+struct bindings;
+struct glue;
+struct loop_timer;
+struct lua_type;
+struct region_io;
+struct irq_source;
+struct clock_timer;
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+#define BIND_CALLS_MAX 160 /* callbacks in progress at once, nested ones included */
+
+/* Everything of one lua_State; a userdata in the registry whose __gc closes it all. */
+struct bindings {
+    lunik_runtime *rt; /* NULL until it is first needed */
+    lua_State *maker;  /* makes Lua threads; runs nothing else */
+    lua_State *idle[BIND_CALLS_MAX];
+    unsigned idle_count, threads; /* threads: made so far */
+    bool closing;                 /* the state is being closed: no Lua is called any more */
+    struct glue *machines;        /* not closed, newest first */
+    struct loop_timer *timers;
+    struct lua_type *types; /* defined by scripts */
+    char library_dir[1024]; /* of the Lua half; its frames are skipped in error positions */
+};
+
+struct bindings *bind_state(lua_State *L);
+/* The runtime; made at the first call. Raises. */
+lunik_runtime *bind_runtime(lua_State *L);
+/* Pushes the table core.hooks, where the Lua half puts the functions that C calls. */
+void bind_push_hook(lua_State *L, const char *name);
+
+/* What the bindings keep for a machine that is not closed. */
+struct glue {
+    struct bindings *b;
+    lunik_machine *m;
+    struct glue *next;
+    unsigned busy;         /* callbacks on its devices in progress: it can't be closed now */
+    unsigned transactions; /* m:transaction() frames */
+    struct region_io *regions;
+    struct irq_source *irqs;
+    struct clock_timer *timers;
+};
+
+/* The glue of a machine, NULL once it is closed. */
+struct glue *bind_glue(lunik_machine *m);
+
+/* ---- boxes and classes (class.c) ------------------------------------------------------------ */
+
+struct bind_class {
+    const char *name; /* of the metatable: "lunik.Machine" */
+    const luaL_Reg *methods;
+    const luaL_Reg *getters; /* fields; called with the object */
+    const luaL_Reg *setters; /* called with object, key, value */
+    const luaL_Reg *meta;    /* __gc, __tostring, ... */
+    lua_CFunction get_other; /* (object, key) for names that are neither; NULL: nil */
+    lua_CFunction set_other; /* (object, key, value); NULL: an error */
+};
+
+/* Makes the metatable and puts {methods=, getters=, setters=} into the table at index classes,
+ * under the name without "lunik.". */
+void bind_class_new(lua_State *L, int classes, const struct bind_class *c);
+
+/* What is in a userdata: an address, and the machine it is part of. */
+struct box {
+    void *ptr;
+    lunik_machine *m; /* a reference, may be NULL */
+    void *data;       /* of the class */
+};
+
+/* Pushes the box of ptr. If there is none yet a box of the class is made, with uservalues
+ * uservalues, and *made is set: the caller then takes the references. */
+struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made);
+/* Pushes the box of ptr if there is one, else nil and returns false. */
+bool bind_find_box(lua_State *L, const void *ptr);
+/* The same for what lives and dies with a machine (spaces, vCPUs): its address may come back in
+ * another machine, so the box is kept with the machine's. */
+void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m);
+int bind_part_gc(lua_State *L); /* their __gc */
+struct box *bind_check_box(lua_State *L, int index, const char *class);
+/* Raises {code="gone"} if the machine of a box is closed. */
+struct box *bind_check_open(lua_State *L, int index, const char *class);
+
+/* ---- errors (error.c) ----------------------------------------------------------------------- */
+
+/* Pushes an error object {code=, message=, where=}. */
+void bind_push_error(lua_State *L, int code, const char *message);
+/* Raise it. */
+int bind_raise(lua_State *L, const lunik_error *err);
+int bind_fail(lua_State *L, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Raises *err unless rc is 0. */
+void bind_check(lua_State *L, int rc, const lunik_error *err);
+/* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
+int bind_error_from(lua_State *L, int index, lunik_error *err);
+void bind_error_open(lua_State *L);
+int bind_lua_error_new(lua_State *L); /* core.error(code, message, [level]) */
+
+/* ---- values (value.c) ----------------------------------------------------------------------- */
+
+/* All of these raise "<what>: '<value>' is ... (want ...)" */
+lua_Integer bind_int(lua_State *L, int index, const char *what, lua_Integer min, lua_Integer max);
+uint64_t bind_u64(lua_State *L, int index, const char *what);                 /* not negative */
+uint64_t bind_bits(lua_State *L, int index, const char *what, unsigned size); /* size bytes */
+uint64_t bind_size(lua_State *L, int index, const char *what);                /* number or "512M" */
+bool bind_bool(lua_State *L, int index, const char *what);
+const char *bind_string(lua_State *L, int index, const char *what); /* without zero bytes */
+const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def);
+void bind_function(lua_State *L, int index, const char *what);
+void bind_table(lua_State *L, int index, const char *what);
+int bind_choice(lua_State *L, int index, const char *what, const char *const *choices);
+/* A table whose keys are all among the NULL-terminated names. */
+void bind_options(lua_State *L, int index, const char *what, const char *const *names);
+int bind_lua_suggest(lua_State *L); /* core.suggest(name, {names}) -> string|nil */
+
+/* A property table or an event's fields. Everything the fields point to is kept alive by one value
+ * pushed onto the stack. */
+struct bind_fields {
+    lunik_field *items;
+    size_t count;
+};
+void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out);
+/* One value; pushes one value that keeps it alive. */
+void bind_value(lua_State *L, int index, const char *what, lunik_value *out);
+void bind_push_value(lua_State *L, const lunik_value *value);
+/* Pushes the name with each from replaced by to. */
+void bind_push_name(lua_State *L, const char *name, char from, char to);
+
+/* ---- calls into Lua (call.c) ---------------------------------------------------------------- */
+
+/* Runs body on a Lua thread of its own with arg as a light userdata at index 1. An error is
+ * reported as having happened in source, and false returned. g may be NULL. */
+bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunction body,
+               void *arg);
+/* The same, but the error goes to *err; returns 0 or its code. */
+int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
+                  lunik_error *err);
+
+/* ---- one type a file ------------------------------------------------------------------------ */
+
+void bind_machine_open(lua_State *L, int classes);
+void bind_object_open(lua_State *L, int classes);
+void bind_region_open(lua_State *L, int classes);
+void bind_space_open(lua_State *L, int classes);
+void bind_vcpu_open(lua_State *L, int classes);
+void bind_irq_open(lua_State *L, int classes);
+void bind_timer_open(lua_State *L, int classes);
+
+lunik_machine *bind_machine(lua_State *L, int index); /* open */
+struct glue *bind_machine_glue(lua_State *L, int index);
+void bind_push_machine(lua_State *L, lunik_machine *m);
+void bind_push_object(lua_State *L, lunik_object *o); /* nil for NULL */
+lunik_object *bind_object(lua_State *L, int index);   /* alive */
+/* An object, or the id of one of m's objects. */
+lunik_object *bind_object_arg(lua_State *L, int index, lunik_machine *m, const char *what);
+void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m); /* nil for NULL */
+void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
+void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
+
+extern const luaL_Reg bind_machine_guest_methods[]; /* machine_guest.c: ports, booting, ACPI */
+
+/* machine.c */
+int bind_lua_machine_new(lua_State *L);
+int bind_lua_machines(lua_State *L);
+int bind_lua_device_del(lua_State *L);
+void bind_machine_end(struct glue *g); /* at the end of the state: says so if it still ran */
+
+/* event.c */
+void bind_event_attach(struct glue *g);
+int bind_lua_emit(lua_State *L);
+int bind_lua_observe(lua_State *L);
+
+/* region.c, irq.c, timer.c: what a machine's glue holds, freed when it closes */
+void bind_region_release(struct glue *g);
+void bind_irq_release(struct glue *g);
+void bind_timer_release(struct glue *g);
+int bind_lua_region_new(lua_State *L); /* m:region{...} */
+int bind_lua_irq_new(lua_State *L);    /* m:irq(gsi) */
+int bind_lua_timer_new(lua_State *L);  /* m:timer(fn) */
+
+/* loop.c */
+extern const luaL_Reg bind_loop_functions[];
+void bind_loop_open(lua_State *L, int classes);
+void bind_loop_release(struct bindings *b);
+
+/* types.c, device.c, console.c */
+int bind_lua_types(lua_State *L);
+int bind_lua_type(lua_State *L);
+int bind_lua_type_add(lua_State *L);
+int bind_lua_ejected(lua_State *L);
+int bind_lua_refused(lua_State *L);
+void bind_types_free(struct bindings *b);
+extern const luaL_Reg bind_console_functions[];
+
+#pragma GCC visibility push(default)
+int luaopen_lunik_core(lua_State *L);
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * call.c: calls from the runtime into Lua.
+ *
+ * Any thread that holds the machine lock may call. Each call in progress has a Lua thread of its
+ * own, taken from a pool: a vCPU's handler that lets go of the lock while it waits leaves its Lua
+ * thread untouched by what the others do meanwhile.
+ */
+#include <stdio.h>
+
+#include "bindings.h"
+
+static const char threads_key; /* registry: the Lua threads of the pool */
+
+/* Lua, protected: makes one more thread and anchors it. Argument: where to put it. */
+static int make_thread(lua_State *L)
+{
+    lua_State **out = lua_touserdata(L, 1);
+
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &threads_key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &threads_key);
+    }
+    *out = lua_newthread(L);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    return 0;
+}
+
+static lua_State *enter(struct bindings *b)
+{
+    lua_State *L = NULL;
+
+    if (b->closing)
+        return NULL;
+    if (b->idle_count)
+        return b->idle[--b->idle_count];
+    if (b->threads == BIND_CALLS_MAX)
+        return NULL;
+    lua_pushcfunction(b->maker, make_thread);
+    lua_pushlightuserdata(b->maker, &L);
+    if (lua_pcall(b->maker, 1, 0, 0) != LUA_OK) {
+        lua_settop(b->maker, 0);
+        return NULL;
+    }
+    b->threads++;
+    return L;
+}
+
+static void leave(struct bindings *b, lua_State *L)
+{
+    lua_settop(L, 0);
+    b->idle[b->idle_count++] = L;
+}
+
+/* Message handler: {error value, traceback}. */
+static int add_traceback(lua_State *L)
+{
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    luaL_traceback(L, L, NULL, 1);
+    lua_rawseti(L, -2, 2);
+    return 1;
+}
+
+struct report {
+    struct glue *glue;
+    const char *source;
+    lua_State *from; /* has what add_traceback made, or a plain error, on top */
+};
+
+/* Lua, protected: hooks.report(machine or nil, source, error, traceback). */
+static int report_body(lua_State *L)
+{
+    struct report *r = lua_touserdata(L, 1);
+
+    bind_push_hook(L, "report");
+    if (r->glue)
+        bind_push_machine(L, r->glue->m);
+    else
+        lua_pushnil(L);
+    lua_pushstring(L, r->source);
+    lua_pushvalue(r->from, -1);
+    lua_xmove(r->from, L, 1);
+    if (lua_istable(L, -1) && !luaL_getmetafield(L, -1, "__tostring")) {
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        lua_remove(L, -3);
+    } else {
+        lua_pushliteral(L, "");
+    }
+    lua_call(L, 4, 0);
+    return 0;
+}
+
+static void report(struct bindings *b, struct glue *g, const char *source, lua_State *from)
+{
+    struct report r = {g, source, from};
+    lua_State *L = enter(b);
+    bool reported = false;
+
+    if (L) {
+        lua_pushcfunction(L, report_body);
+        lua_pushlightuserdata(L, &r);
+        reported = lua_pcall(L, 1, 0, 0) == LUA_OK;
+        leave(b, L);
+    }
+    if (!reported)
+        fprintf(stderr, "lunik: %s failed, and so did the report of it\n", source);
+}
+
+/* Runs body; leaves the raised value on the returned thread's stack if *failed. */
+static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
+                      bool *failed)
+{
+    lua_State *L = enter(b);
+
+    *failed = true;
+    if (!L)
+        return NULL;
+    if (g)
+        g->busy++;
+    lua_pushcfunction(L, add_traceback);
+    lua_pushcfunction(L, body);
+    lua_pushlightuserdata(L, arg);
+    *failed = lua_pcall(L, 1, 0, 1) != LUA_OK;
+    if (g)
+        g->busy--;
+    return L;
+}
+
+bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunction body,
+               void *arg)
+{
+    bool failed;
+    lua_State *L = run(b, g, body, arg, &failed);
+
+    if (!L) {
+        if (!b->closing)
+            fprintf(stderr, "lunik: %s: handlers are nested too deeply\n", source);
+        return false;
+    }
+    if (failed)
+        report(b, g, source, L);
+    leave(b, L);
+    return !failed;
+}
+
+/* Lua, protected: fills the lunik_error at 1 from what add_traceback made, at 2. */
+static int convert_body(lua_State *L)
+{
+    lunik_error *err = lua_touserdata(L, 1);
+
+    if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) != LUA_TNIL)
+        bind_error_from(L, -1, err);
+    else
+        bind_error_from(L, 2, err);
+    return 0;
+}
+
+int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
+                  lunik_error *err)
+{
+    lunik_error own = {0};
+    bool failed;
+    lua_State *L = run(b, g, body, arg, &failed);
+
+    if (!L)
+        return lunik_fail(err, LUNIK_E_SCRIPT, "handlers are nested too deeply");
+    if (failed) {
+        own.code = LUNIK_E_SCRIPT;
+        lua_pushcfunction(L, convert_body);
+        lua_insert(L, -2);
+        lua_pushlightuserdata(L, &own);
+        lua_insert(L, -2);
+        if (lua_pcall(L, 2, 0, 0) != LUA_OK || !own.message[0])
+            lunik_fail(&own, LUNIK_E_SCRIPT, "a script function failed");
+        if (err)
+            *err = own;
+    }
+    leave(b, L);
+    return failed ? own.code : 0;
+}

@@ -1,0 +1,84 @@
+/* console.c: the program's end of a chardev-buffer, for the serial consoles of the Lua half. */
+#include "bindings.h"
+
+static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
+{
+    lunik_object *o = bind_object(L, 1);
+
+    *ops = lunik_object_iface(o, "chardev-buffer");
+    if (!*ops)
+        bind_fail(L, LUNIK_E_UNSUPPORTED, "object '%s' is a %s (want a chardev-buffer)",
+                  lunik_object_id(o), lunik_object_type_name(o));
+    return o;
+}
+
+/* core.buffer_peek(object, position) -> text from position on, position of the text; what has been
+ * overwritten is skipped */
+static int buffer_peek(lua_State *L)
+{
+    const lunik_chardev_buffer_ops *ops;
+    lunik_object *o = buffer(L, &ops);
+    uint64_t position = bind_u64(L, 2, "peek: position"), first = ops->first(o);
+    uint64_t total = ops->total(o);
+    luaL_Buffer out;
+    size_t size;
+
+    if (position < first)
+        position = first;
+    size = position < total ? (size_t)(total - position) : 0;
+    size = ops->peek(o, position, (uint8_t *)luaL_buffinitsize(L, &out, size), size);
+    luaL_pushresultsize(&out, size);
+    lua_pushinteger(L, (lua_Integer)position);
+    return 2;
+}
+
+/* core.buffer_write(object, text) -> bytes taken */
+static int buffer_write(lua_State *L)
+{
+    const lunik_chardev_buffer_ops *ops;
+    lunik_object *o = buffer(L, &ops);
+    const char *text;
+    size_t size;
+
+    if (lua_type(L, 2) != LUA_TSTRING)
+        bind_fail(L, LUNIK_E_INVALID, "write: text: a %s is not a string (want a string)",
+                  luaL_typename(L, 2));
+    text = lua_tolstring(L, 2, &size);
+    lua_pushinteger(L, (lua_Integer)ops->write_input(o, (const uint8_t *)text, size));
+    return 1;
+}
+
+/* Lua, protected: hooks.console(object). */
+static int notify_body(lua_State *L)
+{
+    bind_push_hook(L, "console");
+    bind_push_object(L, lua_touserdata(L, 1));
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+static void on_notify(void *opaque)
+{
+    lunik_object *o = opaque;
+    struct glue *g = bind_glue(lunik_object_machine(o));
+
+    if (g)
+        bind_call(g->b, NULL, "a console", notify_body, o);
+}
+
+/* core.buffer_watch(object): calls hooks.console(object) soon after output */
+static int buffer_watch(lua_State *L)
+{
+    const lunik_chardev_buffer_ops *ops;
+    lunik_object *o = buffer(L, &ops);
+
+    ops->set_notify(o, on_notify, o);
+    return 0;
+}
+
+const luaL_Reg bind_console_functions[] = {
+    {"buffer_peek", buffer_peek},
+    {"buffer_write", buffer_write},
+    {"buffer_watch", buffer_watch},
+    {NULL, NULL},
+};

@@ -1,0 +1,183 @@
+/* core.c: the module "lunik.core": the C half of require "lunik". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings.h"
+
+static const char state_key; /* registry: struct bindings */
+static const char core_key;  /* registry: the module table */
+
+struct bindings *bind_state(lua_State *L)
+{
+    struct bindings *b;
+
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    b = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+lunik_runtime *bind_runtime(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+    lunik_error err;
+
+    if (b->rt)
+        return b->rt;
+    if (b->closing)
+        bind_fail(L, LUNIK_E_STATE, "the Lua state is being closed");
+    bind_check(L, lunik_runtime_new(&b->rt, lunik_builtin_types(), &err), &err);
+    return b->rt;
+}
+
+void bind_push_hook(lua_State *L, const char *name)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key);
+    lua_getfield(L, -1, "hooks");
+    lua_getfield(L, -1, name);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
+
+/* The Lua state is closed: stop and free everything. Handles that are left only drop references
+ * and have been finalized before, since this userdata was made first. */
+static int state_gc(lua_State *L)
+{
+    struct bindings *b = lua_touserdata(L, 1);
+
+    if (b->closing)
+        return 0;
+    b->closing = true;
+    if (!b->rt)
+        return 0;
+    bind_loop_release(b);
+    while (b->machines)
+        bind_machine_end(b->machines);
+    lunik_runtime_free(b->rt);
+    b->rt = NULL;
+    bind_types_free(b);
+    return 0;
+}
+
+static void new_state(lua_State *L)
+{
+    struct bindings *b = lua_newuserdatauv(L, sizeof(*b), 1);
+
+    *b = (struct bindings){0};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, state_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    b->maker = lua_newthread(L);
+    lua_setiuservalue(L, -2, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+}
+
+/* core.parse_size(value, what) */
+static int parse_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)bind_size(L, 1, bind_opt_string(L, 2, "size: what", "size")));
+    return 1;
+}
+
+/* core.set_library_dir(dir): error positions are looked for outside it. */
+static int set_library_dir(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+
+    snprintf(b->library_dir, sizeof(b->library_dir), "%s", bind_string(L, 1, "directory"));
+    return 0;
+}
+
+/* core.boxed(userdata) -> true if it is one of ours and of that class */
+static int is_a(lua_State *L)
+{
+    lua_pushboolean(L, luaL_testudata(L, 1, bind_string(L, 2, "class")) != NULL);
+    return 1;
+}
+
+/* core.scandir(path) -> {name, ...}, or nil if it is not a directory that can be read */
+static int scandir_names(lua_State *L)
+{
+    uv_fs_t request;
+    uv_dirent_t entry;
+    lua_Integer count = 0;
+    const char *path = bind_string(L, 1, "scandir: path");
+
+    lua_newtable(L);
+    if (uv_fs_scandir(NULL, &request, path, 0, NULL) < 0) {
+        uv_fs_req_cleanup(&request);
+        return 0;
+    }
+    while (uv_fs_scandir_next(&request, &entry) == 0) {
+        lua_pushstring(L, entry.name);
+        lua_rawseti(L, -2, ++count);
+    }
+    uv_fs_req_cleanup(&request);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"scandir", scandir_names},
+    {"machine", bind_lua_machine_new},
+    {"machines", bind_lua_machines},
+    {"device_del", bind_lua_device_del},
+    {"emit", bind_lua_emit},
+    {"observe", bind_lua_observe},
+    {"types", bind_lua_types},
+    {"type", bind_lua_type},
+    {"type_add", bind_lua_type_add},
+    {"ejected", bind_lua_ejected},
+    {"refused", bind_lua_refused},
+    {"error", bind_lua_error_new},
+    {"suggest", bind_lua_suggest},
+    {"parse_size", parse_size},
+    {"set_library_dir", set_library_dir},
+    {"is_a", is_a},
+    {NULL, NULL},
+};
+
+static void open_classes(lua_State *L)
+{
+    int classes;
+
+    lua_newtable(L);
+    classes = lua_gettop(L);
+    bind_machine_open(L, classes);
+    bind_object_open(L, classes);
+    bind_region_open(L, classes);
+    bind_space_open(L, classes);
+    bind_vcpu_open(L, classes);
+    bind_irq_open(L, classes);
+    bind_timer_open(L, classes);
+    bind_loop_open(L, classes);
+    lua_setfield(L, -2, "classes");
+}
+
+/* Called again in the same state (a test runner that forgets package.loaded) it gives the same
+ * module. */
+int luaopen_lunik_core(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key) == LUA_TTABLE)
+        return 1;
+    luaL_checkversion(L);
+    new_state(L);
+    bind_error_open(L);
+    lua_newtable(L);
+    luaL_setfuncs(L, functions, 0);
+    luaL_setfuncs(L, bind_loop_functions, 0);
+    luaL_setfuncs(L, bind_console_functions, 0);
+    lua_pushliteral(L, LUNIK_VERSION);
+    lua_setfield(L, -2, "version");
+    lua_pushinteger(L, (lua_Integer)LUNIK_SIZE_MAX);
+    lua_setfield(L, -2, "SIZE_MAX");
+    lua_newtable(L);
+    lua_setfield(L, -2, "hooks");
+    lua_newtable(L); /* what the Lua half keeps when it is loaded again */
+    lua_setfield(L, -2, "shared");
+    open_classes(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
+    return 1;
+}

@@ -1,0 +1,275 @@
+/*
+ * device.c: types defined by scripts.
+ *
+ * A type is made from a table that the Lua half has checked: its properties become a property
+ * table with fields in the state struct, its functions are called with the object. The lunik_type
+ * and all it points to stay until the runtime is gone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings.h"
+
+struct lua_type {
+    lunik_type type;
+    struct bindings *b;
+    int hooks; /* registry reference of the table of functions */
+    lunik_prop *props;
+    size_t prop_count;
+    struct lua_type *next;
+};
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+struct hook_call {
+    const struct lua_type *type;
+    lunik_object *object;
+    const char *name;
+    int argument; /* -1: none; else a boolean */
+};
+
+/* Lua, protected: hooks[name](object, [argument]). */
+static int hook_body(lua_State *L)
+{
+    struct hook_call *call = lua_touserdata(L, 1);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, call->type->hooks);
+    lua_getfield(L, -1, call->name);
+    bind_push_object(L, call->object);
+    if (call->argument >= 0)
+        lua_pushboolean(L, call->argument);
+    lua_call(L, call->argument >= 0 ? 2 : 1, 0);
+    return 0;
+}
+
+static const struct lua_type *type_of(const lunik_object *o)
+{
+    return lunik_container_of(lunik_object_type(o), struct lua_type, type);
+}
+
+static int call_err(lunik_object *o, const char *name, lunik_error *err)
+{
+    struct hook_call call = {type_of(o), o, name, -1};
+    int rc = bind_call_err(call.type->b, bind_glue(lunik_object_machine(o)), hook_body, &call, err);
+
+    return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
+}
+
+static void call(lunik_object *o, const char *name, int argument)
+{
+    struct hook_call hook = {type_of(o), o, name, argument};
+
+    bind_call(hook.type->b, bind_glue(lunik_object_machine(o)), lunik_object_type_name(o),
+              hook_body, &hook);
+}
+
+static int on_realize(lunik_object *o, lunik_error *err)
+{
+    return call_err(o, "realize", err);
+}
+
+static void on_unrealize(lunik_object *o)
+{
+    call(o, "unrealize", -1);
+}
+
+static void on_reset(lunik_object *o)
+{
+    call(o, "reset", -1);
+}
+
+static void on_run_state(lunik_object *o, bool running)
+{
+    call(o, "run_state", running);
+}
+
+static int on_unplug_request(lunik_object *o, lunik_error *err)
+{
+    return call_err(o, "unplug_request", err);
+}
+
+/* ---- definition ----------------------------------------------------------------------------- */
+
+static void type_free(struct lua_type *t)
+{
+    for (size_t i = 0; i < t->prop_count; i++) {
+        lunik_prop *p = &t->props[i];
+
+        for (size_t c = 0; p->choices && p->choices[c]; c++)
+            free((char *)p->choices[c]);
+        free((void *)p->choices);
+        free((char *)p->name);
+        free((char *)p->doc);
+        free((char *)p->def_string);
+        free((char *)p->link);
+    }
+    free(t->props);
+    free((char *)t->type.name);
+    free((char *)t->type.doc);
+    free(t);
+}
+
+void bind_types_free(struct bindings *b)
+{
+    while (b->types) {
+        struct lua_type *t = b->types;
+
+        b->types = t->next;
+        type_free(t);
+    }
+}
+
+/* A copy of the string field, NULL if it is nil. */
+static char *string_field(lua_State *L, int table, const char *name)
+{
+    char *copy = NULL;
+
+    if (lua_getfield(L, table, name) != LUA_TNIL) {
+        copy = strdup(bind_string(L, -1, name));
+        if (!copy)
+            bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
+    }
+    lua_pop(L, 1);
+    return copy;
+}
+
+static uint64_t number_field(lua_State *L, int table, const char *name)
+{
+    uint64_t number = 0;
+
+    if (lua_getfield(L, table, name) != LUA_TNIL)
+        number = lua_isboolean(L, -1) ? (uint64_t)lua_toboolean(L, -1) : bind_bits(L, -1, name, 8);
+    lua_pop(L, 1);
+    return number;
+}
+
+static bool flag_field(lua_State *L, int table, const char *name)
+{
+    bool flag;
+
+    lua_getfield(L, table, name);
+    flag = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return flag;
+}
+
+static void choices_field(lua_State *L, int table, lunik_prop *p)
+{
+    size_t count;
+    char **choices;
+
+    if (lua_getfield(L, table, "choices") != LUA_TNIL) {
+        count = (size_t)luaL_len(L, -1);
+        choices = calloc(count + 1, sizeof(*choices));
+        p->choices = (const char *const *)choices;
+        for (size_t i = 0; choices && i < count; i++) {
+            lua_geti(L, -1, (lua_Integer)i + 1);
+            choices[i] = strdup(bind_string(L, -1, "choices"));
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+static const char *const kind_names[] = {"size",   "uint", "int",  "bool", "enum",
+                                         "string", "link", "list", NULL};
+
+/* How much of the state a property takes; everything is aligned to 8 bytes. */
+static size_t field_size(lunik_prop_kind kind)
+{
+    return kind == LUNIK_PROP_UINT_LIST ? sizeof(lunik_uint_list) : 8;
+}
+
+static void prop_from(lua_State *L, int table, struct lua_type *t, lunik_prop *p)
+{
+    static const lunik_prop_kind prop_kinds[] = {
+        LUNIK_PROP_SIZE, LUNIK_PROP_UINT,   LUNIK_PROP_INT,  LUNIK_PROP_BOOL,
+        LUNIK_PROP_ENUM, LUNIK_PROP_STRING, LUNIK_PROP_LINK, LUNIK_PROP_UINT_LIST,
+    };
+
+    p->name = string_field(L, table, "name");
+    lua_getfield(L, table, "kind");
+    p->kind = prop_kinds[bind_choice(L, lua_gettop(L), "kind", kind_names)];
+    lua_pop(L, 1);
+    p->doc = string_field(L, table, "doc");
+    p->link = string_field(L, table, "link");
+    p->def_string = string_field(L, table, "default_string");
+    p->def = number_field(L, table, "default_number");
+    p->min = number_field(L, table, "min");
+    p->max = number_field(L, table, "max");
+    choices_field(L, table, p);
+    p->flags = (flag_field(L, table, "required") ? LUNIK_PROP_REQUIRED : 0) |
+               (flag_field(L, table, "live") ? LUNIK_PROP_LIVE : 0);
+    p->offset = t->type.size;
+    t->type.size += field_size(p->kind);
+}
+
+static void type_from(lua_State *L, struct lua_type *t)
+{
+    int list;
+
+    t->type.name = string_field(L, 1, "name");
+    t->type.doc = string_field(L, 1, "doc");
+    t->type.flags = LUNIK_TYPE_DEVICE | (flag_field(L, 1, "hotplug") ? LUNIK_TYPE_HOTPLUG : 0) |
+                    (flag_field(L, 1, "unplug") ? LUNIK_TYPE_UNPLUG : 0);
+    t->type.size = 8;
+    lua_getfield(L, 1, "props");
+    list = lua_gettop(L);
+    t->props = calloc((size_t)luaL_len(L, list) + 1, sizeof(*t->props));
+    if (!t->props)
+        bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
+    while (t->prop_count < (size_t)luaL_len(L, list)) {
+        lua_geti(L, list, (lua_Integer)t->prop_count + 1);
+        prop_from(L, lua_gettop(L), t, &t->props[t->prop_count++]);
+        lua_pop(L, 1);
+    }
+    t->type.props = t->props;
+    lua_getfield(L, 1, "hooks");
+    t->type.realize = on_realize;
+    t->type.unrealize = on_unrealize;
+    t->type.reset = flag_field(L, -1, "reset") ? on_reset : NULL;
+    t->type.run_state = flag_field(L, -1, "run_state") ? on_run_state : NULL;
+    t->type.unplug_request = flag_field(L, -1, "unplug_request") ? on_unplug_request : NULL;
+    t->hooks = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* core.type_add{name=, doc=, hotplug=, unplug=, props={...}, hooks={...}}, as checked by the Lua
+ * half. The struct is in the list before anything can raise, so that it is freed in any case. */
+int bind_lua_type_add(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+    lunik_runtime *rt = bind_runtime(L);
+    struct lua_type *t = calloc(1, sizeof(*t));
+    lunik_error err;
+
+    if (!t)
+        return bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
+    t->b = b;
+    t->next = b->types;
+    b->types = t;
+    type_from(L, t);
+    bind_check(L, lunik_type_add(rt, &t->type, &err), &err);
+    return 0;
+}
+
+/* core.ejected(device): the answer to unplug_request. */
+int bind_lua_ejected(lua_State *L)
+{
+    lunik_object *o = bind_object(L, 1);
+
+    if (lunik_device_plug_state(o) != LUNIK_PLUG_REQUESTED)
+        bind_fail(L, LUNIK_E_STATE, "device '%s' has not been asked to go", lunik_object_path(o));
+    lunik_device_ejected(o);
+    return 0;
+}
+
+/* core.refused(device, source, status) */
+int bind_lua_refused(lua_State *L)
+{
+    lunik_object *o = bind_object(L, 1);
+
+    if (lunik_device_plug_state(o) != LUNIK_PLUG_REQUESTED)
+        bind_fail(L, LUNIK_E_STATE, "device '%s' has not been asked to go", lunik_object_path(o));
+    lunik_device_refused(o, bind_u64(L, 2, "refuse: source"), bind_u64(L, 3, "refuse: status"));
+    return 0;
+}

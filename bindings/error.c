@@ -1,0 +1,131 @@
+/* error.c: error objects, tables {code=, message=, where=} that read well as strings. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bindings.h"
+
+static const char error_class[] = "lunik.Error";
+
+static int error_tostring(lua_State *L)
+{
+    lua_getfield(L, 1, "where");
+    lua_getfield(L, 1, "message");
+    if (lua_type(L, -2) == LUA_TSTRING)
+        lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), luaL_tolstring(L, -1, NULL));
+    else
+        luaL_tolstring(L, -1, NULL);
+    return 1;
+}
+
+void bind_error_open(lua_State *L)
+{
+    luaL_newmetatable(L, error_class);
+    lua_pushcfunction(L, error_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 1);
+}
+
+static bool in_library(const struct bindings *b, const lua_Debug *ar)
+{
+    size_t length = strlen(b->library_dir);
+
+    return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
+}
+
+/* Pushes "file:line" of the innermost Lua function that is not the library's own, or nil. */
+static void push_where(lua_State *L)
+{
+    const struct bindings *b = bind_state(L);
+    lua_Debug ar;
+
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && !in_library(b, &ar)) {
+            lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushnil(L);
+}
+
+static void push_error(lua_State *L, const char *code, const char *message)
+{
+    luaL_checkstack(L, 6, NULL);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, code);
+    lua_setfield(L, -2, "code");
+    lua_pushstring(L, message);
+    lua_setfield(L, -2, "message");
+    push_where(L);
+    lua_setfield(L, -2, "where");
+    luaL_setmetatable(L, error_class);
+}
+
+void bind_push_error(lua_State *L, int code, const char *message)
+{
+    push_error(L, lunik_error_name(code), message);
+}
+
+int bind_raise(lua_State *L, const lunik_error *err)
+{
+    bind_push_error(L, err->code, err->message);
+    return lua_error(L);
+}
+
+void bind_check(lua_State *L, int rc, const lunik_error *err)
+{
+    if (rc)
+        bind_raise(L, err);
+}
+
+int bind_fail(lua_State *L, int code, const char *format, ...)
+{
+    lunik_error err = {.code = code};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(err.message, sizeof(err.message), format, args);
+    va_end(args);
+    return bind_raise(L, &err);
+}
+
+static int code_of_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        int code;
+    } codes[] = {
+#define ERROR_NAME(symbol, value, lua, text) {lua, LUNIK_E_##symbol},
+        LUNIK_ERROR_MAP(ERROR_NAME)
+#undef ERROR_NAME
+    };
+
+    for (size_t i = 0; name && i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (!strcmp(codes[i].name, name))
+            return codes[i].code;
+    return LUNIK_E_SCRIPT;
+}
+
+int bind_error_from(lua_State *L, int index, lunik_error *err)
+{
+    int code = LUNIK_E_SCRIPT;
+
+    index = lua_absindex(L, index);
+    luaL_getmetatable(L, error_class);
+    if (lua_getmetatable(L, index) && lua_rawequal(L, -1, -2)) {
+        lua_getfield(L, index, "code");
+        code = code_of_name(lua_tostring(L, -1));
+        lua_getfield(L, index, "message");
+        return lunik_fail(err, code, "%s", luaL_tolstring(L, -1, NULL));
+    }
+    return lunik_fail(err, code, "%s", luaL_tolstring(L, index, NULL));
+}
+
+/* core.error(code, message) -> error object */
+int bind_lua_error_new(lua_State *L)
+{
+    const char *code = bind_string(L, 1, "error: code");
+
+    push_error(L, code, luaL_tolstring(L, 2, NULL));
+    return 1;
+}

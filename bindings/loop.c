@@ -1,0 +1,213 @@
+/* loop.c: running the loop, and timers on it. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "bindings.h"
+
+static const char timer_class[] = "lunik.LoopTimer";
+
+/* A one-shot timer of real time. The userdata is anchored in the registry under its address while
+ * it is armed; its uservalue is the function. */
+struct loop_timer {
+    uv_timer_t handle;
+    struct bindings *b;
+    struct loop_timer *next, **link; /* in b->timers while armed */
+};
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+static const char *const mode_names[] = {"default", "once", "nowait", NULL};
+
+static lunik_runtime *runtime_to_run(lua_State *L)
+{
+    lunik_runtime *rt = bind_runtime(L);
+
+    if (!lunik_on_loop_thread(rt) || lunik_running(rt))
+        bind_fail(L, LUNIK_E_STATE, "the loop is running already: a handler can't run it again");
+    return rt;
+}
+
+/* core.run([mode]) -> more */
+static int run(lua_State *L)
+{
+    static const lunik_run_mode modes[] = {LUNIK_RUN_DEFAULT, LUNIK_RUN_ONCE, LUNIK_RUN_NOWAIT};
+    int mode = lua_isnoneornil(L, 1) ? 0 : bind_choice(L, 1, "run: mode", mode_names);
+
+    lua_pushboolean(L, lunik_run(runtime_to_run(L), modes[mode]));
+    return 1;
+}
+
+static int stop(lua_State *L)
+{
+    lunik_stop(bind_runtime(L));
+    return 0;
+}
+
+/* core.pump() -> more */
+static int pump(lua_State *L)
+{
+    lua_pushboolean(L, lunik_pump(runtime_to_run(L)));
+    return 1;
+}
+
+static int backend_fd(lua_State *L)
+{
+    lua_pushinteger(L, lunik_backend_fd(bind_runtime(L)));
+    return 1;
+}
+
+static int backend_timeout(lua_State *L)
+{
+    lua_pushinteger(L, lunik_backend_timeout(bind_runtime(L)));
+    return 1;
+}
+
+/* core.running() -> true where the loop can't be run */
+static int running(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+
+    lua_pushboolean(L, b->rt && (lunik_running(b->rt) || !lunik_on_loop_thread(b->rt)));
+    return 1;
+}
+
+/* core.on_loop_thread() */
+static int on_loop_thread(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+
+    lua_pushboolean(L, !b->rt || lunik_on_loop_thread(b->rt));
+    return 1;
+}
+
+/* core.now() -> seconds of real time, from an arbitrary start */
+static int now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
+    return 1;
+}
+
+/* ---- timers --------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_timer_t *)handle, struct loop_timer, handle));
+}
+
+static void unlink_timer(struct loop_timer *t)
+{
+    *t->link = t->next;
+    if (t->next)
+        t->next->link = t->link;
+    lunik_loop(t->b->rt); /* a vCPU thread: wakes the loop */
+    uv_close((uv_handle_t *)&t->handle, on_closed);
+}
+
+/* Lua, protected: calls the function of the timer at 1 and forgets it. */
+static int fire_body(lua_State *L)
+{
+    struct loop_timer **box;
+
+    lua_rawgetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
+    box = lua_touserdata(L, -1);
+    *box = NULL;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
+    lua_getiuservalue(L, -1, 1);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct loop_timer *t = lunik_container_of(handle, struct loop_timer, handle);
+
+    unlink_timer(t);
+    bind_call(t->b, NULL, "a timer", fire_body, t);
+}
+
+static int timer_cancel(lua_State *L)
+{
+    struct loop_timer **box = luaL_checkudata(L, 1, timer_class);
+
+    if (!*box)
+        return 0;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, *box);
+    unlink_timer(*box);
+    *box = NULL;
+    return 0;
+}
+
+/* core.timer(seconds, fn) -> timer */
+static int timer_new(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+    lunik_runtime *rt = bind_runtime(L);
+    lua_Number seconds = lua_type(L, 1) == LUA_TNUMBER ? lua_tonumber(L, 1) : -1;
+    struct loop_timer **box, *t;
+
+    if (!(seconds >= 0 && seconds <= 1e9))
+        bind_fail(L, LUNIK_E_INVALID, "'%s' is not a time (want seconds, from 0 to 1e9)",
+                  luaL_tolstring(L, 1, NULL));
+    bind_function(L, 2, "timer: function");
+    box = lua_newuserdatauv(L, sizeof(struct loop_timer *), 1);
+    *box = NULL;
+    luaL_setmetatable(L, timer_class);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, 1);
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return bind_fail(L, LUNIK_E_NO_MEMORY, "timer: out of memory");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, t);
+    t->b = b;
+    uv_timer_init(lunik_loop(rt), &t->handle);
+    uv_update_time(lunik_loop(rt));
+    t->next = b->timers;
+    t->link = &b->timers;
+    if (t->next)
+        t->next->link = &t->next;
+    b->timers = t;
+    *box = t;
+    /* Rounded up: never early. */
+    uv_timer_start(&t->handle, on_timer, (uint64_t)ceil(seconds * 1000), 0);
+    return 1;
+}
+
+void bind_loop_release(struct bindings *b)
+{
+    while (b->timers) {
+        struct loop_timer *t = b->timers;
+
+        unlink_timer(t);
+    }
+}
+
+/* ---- registration --------------------------------------------------------------------------- */
+
+const luaL_Reg bind_loop_functions[] = {
+    {"run", run},
+    {"stop", stop},
+    {"pump", pump},
+    {"backend_fd", backend_fd},
+    {"backend_timeout", backend_timeout},
+    {"running", running},
+    {"on_loop_thread", on_loop_thread},
+    {"now", now},
+    {"timer", timer_new},
+    {NULL, NULL},
+};
+
+void bind_loop_open(lua_State *L, int classes)
+{
+    static const luaL_Reg methods[] = {{"cancel", timer_cancel}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__close", timer_cancel}, {NULL, NULL}};
+    static const struct bind_class timer = {
+        .name = timer_class,
+        .methods = methods,
+        .meta = meta,
+    };
+
+    bind_class_new(L, classes, &timer);
+}

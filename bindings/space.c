@@ -1,0 +1,163 @@
+/* space.c: address spaces as seen from Lua. */
+#include "bindings.h"
+
+static const char space_class[] = "lunik.Space";
+
+void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m)
+{
+    bind_push_part(L, space_class, s, m);
+}
+
+static lunik_space *space(lua_State *L)
+{
+    return bind_check_open(L, 1, space_class)->ptr;
+}
+
+static void check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
+                         uint64_t size)
+{
+    if (rc)
+        bind_fail(L, LUNIK_E_ACCESS, "%s: %s of %llu bytes at 0x%llx: nothing there takes it",
+                  lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
+}
+
+/* space:read(address, length) -> string */
+static int space_read(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_u64(L, 2, "read: address");
+    size_t size = (size_t)bind_int(L, 3, "read: length", 0, INT32_MAX);
+    luaL_Buffer buffer;
+    int rc;
+
+    rc = lunik_space_read(s, address, luaL_buffinitsize(L, &buffer, size), size);
+    luaL_pushresultsize(&buffer, size);
+    check_access(L, s, rc, "read", address, size);
+    return 1;
+}
+
+/* space:write(address, string) */
+static int space_write(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_u64(L, 2, "write: address");
+    const char *data;
+    size_t size;
+
+    if (lua_type(L, 3) != LUA_TSTRING)
+        bind_fail(L, LUNIK_E_INVALID, "write: data: a %s is not a string (want a string)",
+                  luaL_typename(L, 3));
+    data = lua_tolstring(L, 3, &size);
+    check_access(L, s, lunik_space_write(s, address, data, size), "write", address, size);
+    return 0;
+}
+
+static unsigned access_size(lua_State *L, int index, const char *what)
+{
+    lua_Integer size = bind_int(L, index, what, 1, 8);
+
+    if (size & (size - 1))
+        bind_fail(L, LUNIK_E_INVALID, "%s: '%d' is not an access size (want 1, 2, 4 or 8)", what,
+                  (int)size);
+    return (unsigned)size;
+}
+
+/* space:load(address, size) -> integer */
+static int space_load(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_u64(L, 2, "load: address"), value = 0;
+    unsigned size = access_size(L, 3, "load: size");
+
+    check_access(L, s, lunik_space_load(s, address, size, &value), "load", address, size);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+/* space:store(address, size, value) */
+static int space_store(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_u64(L, 2, "store: address");
+    unsigned size = access_size(L, 3, "store: size");
+    uint64_t value = bind_bits(L, 4, "store: value", size);
+
+    check_access(L, s, lunik_space_store(s, address, size, value), "store", address, size);
+    return 0;
+}
+
+/* space:find(address) -> {region=, offset=, address=, size=, ...} or nil */
+static int space_find(lua_State *L)
+{
+    lunik_space *s = space(L);
+    lunik_section section;
+
+    if (!lunik_space_find(s, bind_u64(L, 2, "find: address"), &section))
+        return 0;
+    lua_createtable(L, 0, 7);
+    bind_push_region(L, section.region, bind_check_open(L, 1, space_class)->m);
+    lua_setfield(L, -2, "region");
+    lua_pushinteger(L, (lua_Integer)section.offset);
+    lua_setfield(L, -2, "offset");
+    lua_pushinteger(L, (lua_Integer)section.address);
+    lua_setfield(L, -2, "address");
+    lua_pushinteger(L, (lua_Integer)section.size);
+    lua_setfield(L, -2, "size");
+    lua_pushboolean(L, section.readonly);
+    lua_setfield(L, -2, "readonly");
+    lua_pushboolean(L, section.romd);
+    lua_setfield(L, -2, "romd");
+    lua_pushboolean(L, section.nonvolatile);
+    lua_setfield(L, -2, "nonvolatile");
+    return 1;
+}
+
+static int space_get_root(lua_State *L)
+{
+    bind_push_region(L, lunik_space_root(space(L)), bind_check_open(L, 1, space_class)->m);
+    return 1;
+}
+
+static int space_get_name(lua_State *L)
+{
+    lua_pushstring(L, lunik_space_name(space(L)));
+    return 1;
+}
+
+static int space_tostring(lua_State *L)
+{
+    lunik_machine *m = bind_check_box(L, 1, space_class)->m;
+
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        lua_pushfstring(L, "address space of closed machine '%s'", lunik_machine_name(m));
+    else
+        lua_pushfstring(L, "address space '%s' of machine '%s'", lunik_space_name(space(L)),
+                        lunik_machine_name(m));
+    return 1;
+}
+
+void bind_space_open(lua_State *L, int classes)
+{
+    static const luaL_Reg methods[] = {
+        {"read", space_read},   {"write", space_write}, {"load", space_load},
+        {"store", space_store}, {"find", space_find},   {NULL, NULL},
+    };
+    static const luaL_Reg getters[] = {
+        {"root", space_get_root},
+        {"name", space_get_name},
+        {NULL, NULL},
+    };
+    static const luaL_Reg meta[] = {
+        {"__gc", bind_part_gc},
+        {"__tostring", space_tostring},
+        {NULL, NULL},
+    };
+    static const struct bind_class class = {
+        .name = space_class,
+        .methods = methods,
+        .getters = getters,
+        .meta = meta,
+    };
+
+    bind_class_new(L, classes, &class);
+}

@@ -1,0 +1,384 @@
+/* value.c: Lua values to C and back, with errors that name the argument, the value and what was
+ * wanted. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bindings.h"
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+#define SHOWN 80 /* bytes of a wrong value that a message shows */
+
+/* Writes what a message calls the value at index. */
+static const char *describe(lua_State *L, int index, char *text, size_t size)
+{
+    const char *string;
+
+    switch (lua_type(L, index)) {
+    case LUA_TNONE:
+    case LUA_TNIL:
+        snprintf(text, size, "is missing");
+        break;
+    case LUA_TSTRING:
+        snprintf(text, size, "'%.*s'", SHOWN, lua_tostring(L, index));
+        break;
+    case LUA_TNUMBER:
+    case LUA_TBOOLEAN:
+        string = luaL_tolstring(L, index, NULL);
+        snprintf(text, size, "'%s'", string);
+        lua_pop(L, 1);
+        break;
+    default:
+        snprintf(text, size, "a %s", luaL_typename(L, index));
+    }
+    return text;
+}
+
+static int wrong(lua_State *L, int index, const char *what, const char *is, const char *want)
+{
+    char text[SHOWN + 16];
+
+    describe(L, index, text, sizeof(text));
+    if (lua_isnoneornil(L, index))
+        return bind_fail(L, LUNIK_E_INVALID, "%s: %s (want %s)", what, text, want);
+    return bind_fail(L, LUNIK_E_INVALID, "%s: %s %s (want %s)", what, text, is, want);
+}
+
+/* The integer at index; a float without fraction is one. */
+static lua_Integer integer(lua_State *L, int index, const char *what, const char *want)
+{
+    lua_Integer n;
+
+    if (lua_type(L, index) != LUA_TNUMBER)
+        wrong(L, index, what, "is not a number", want);
+    if (!lua_isinteger(L, index) && isnan(lua_tonumber(L, index)))
+        wrong(L, index, what, "is not a number", want);
+    n = 0;
+    if (!lua_isinteger(L, index)) {
+        if (!lua_numbertointeger(lua_tonumber(L, index), &n))
+            wrong(L, index, what, "does not fit in 64 bits", want);
+        if ((lua_Number)n != lua_tonumber(L, index))
+            wrong(L, index, what, "has a fraction", want);
+        return n;
+    }
+    return lua_tointeger(L, index);
+}
+
+lua_Integer bind_int(lua_State *L, int index, const char *what, lua_Integer min, lua_Integer max)
+{
+    char want[80];
+    lua_Integer n;
+
+    if (max == LUA_MAXINTEGER)
+        snprintf(want, sizeof(want), "an integer of at least " LUA_INTEGER_FMT, min);
+    else
+        snprintf(want, sizeof(want), "an integer from " LUA_INTEGER_FMT " to " LUA_INTEGER_FMT, min,
+                 max);
+    n = integer(L, index, what, want);
+    if (n < min || n > max)
+        wrong(L, index, what, "is out of range", want);
+    return n;
+}
+
+uint64_t bind_u64(lua_State *L, int index, const char *what)
+{
+    lua_Integer n = integer(L, index, what, "an integer of at least 0");
+
+    if (n < 0)
+        wrong(L, index, what, "is negative", "an integer of at least 0");
+    return (uint64_t)n;
+}
+
+uint64_t bind_bits(lua_State *L, int index, const char *what, unsigned size)
+{
+    char want[80];
+    uint64_t max = size >= 8 ? UINT64_MAX : (UINT64_C(1) << (size * 8)) - 1, n;
+
+    snprintf(want, sizeof(want), "an integer of %u bits", size * 8);
+    n = (uint64_t)integer(L, index, what, want);
+    if (n > max)
+        wrong(L, index, what, "is out of range", want);
+    return n;
+}
+
+uint64_t bind_size(lua_State *L, int index, const char *what)
+{
+    lunik_error err;
+    uint64_t size;
+    lua_Integer n;
+
+    if (lua_type(L, index) == LUA_TSTRING) {
+        bind_check(L, lunik_parse_size(bind_string(L, index, what), &size, what, &err), &err);
+        return size;
+    }
+    n = integer(L, index, what, "a size such as 4096 or \"512M\"");
+    if (n < 0)
+        wrong(L, index, what, "is negative", "a size such as 4096 or \"512M\"");
+    return (uint64_t)n;
+}
+
+bool bind_bool(lua_State *L, int index, const char *what)
+{
+    if (!lua_isnoneornil(L, index) && !lua_isboolean(L, index))
+        wrong(L, index, what, "is not a boolean", "true or false");
+    return lua_toboolean(L, index);
+}
+
+const char *bind_string(lua_State *L, int index, const char *what)
+{
+    const char *string;
+    size_t length;
+
+    if (lua_type(L, index) != LUA_TSTRING)
+        wrong(L, index, what, "is not a string", "a string");
+    string = lua_tolstring(L, index, &length);
+    if (strlen(string) != length)
+        wrong(L, index, what, "contains a zero byte", "a string without one");
+    return string;
+}
+
+const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def)
+{
+    return lua_isnoneornil(L, index) ? def : bind_string(L, index, what);
+}
+
+void bind_function(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) != LUA_TFUNCTION)
+        wrong(L, index, what, "is not a function", "a function");
+}
+
+void bind_table(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) != LUA_TTABLE)
+        wrong(L, index, what, "is not a table", "a table");
+}
+
+int bind_choice(lua_State *L, int index, const char *what, const char *const *choices)
+{
+    char want[256] = "";
+    const char *string = lua_type(L, index) == LUA_TSTRING ? bind_string(L, index, what) : "";
+
+    for (int i = 0; choices[i]; i++) {
+        size_t used = strlen(want);
+
+        if (!strcmp(choices[i], string))
+            return i;
+        snprintf(want + used, sizeof(want) - used, "%s%s", i ? ", " : "", choices[i]);
+    }
+    return wrong(L, index, what, "is not a valid choice", want);
+}
+
+/* ---- suggestions ---------------------------------------------------------------------------- */
+
+int bind_lua_suggest(lua_State *L)
+{
+    const char *name = bind_string(L, 1, "suggest: name"), *found;
+    const char **names;
+    lua_Integer count;
+
+    bind_table(L, 2, "suggest: names");
+    count = luaL_len(L, 2);
+    names = lua_newuserdatauv(L, sizeof(*names) * ((size_t)count + 1), 0);
+    for (lua_Integer i = 0; i < count; i++) {
+        lua_geti(L, 2, i + 1);
+        names[i] = bind_string(L, -1, "suggest: name");
+        lua_pop(L, 1); /* the table keeps it */
+    }
+    names[count] = NULL;
+    found = lunik_suggest(name, names);
+    if (!found)
+        return 0;
+    lua_pushstring(L, found);
+    return 1;
+}
+
+void bind_options(lua_State *L, int index, const char *what, const char *const *names)
+{
+    bind_table(L, index, what);
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+        const char *const *known = names, *found;
+
+        while (name && *known && strcmp(*known, name))
+            known++;
+        if (!name)
+            bind_fail(L, LUNIK_E_INVALID, "%s: [%s] is not an option (want name = value)", what,
+                      luaL_tolstring(L, -2, NULL));
+        if (!*known) {
+            found = lunik_suggest(name, names);
+            bind_fail(L, LUNIK_E_INVALID, "%s: '%s' is not an option%s%s%s", what, name,
+                      found ? " (did you mean '" : "", found ? found : "", found ? "'?)" : "");
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* ---- property values ------------------------------------------------------------------------ */
+
+/* Appends the value on top of the stack to the table at keep, popping it. */
+static void keep_alive(lua_State *L, int keep)
+{
+    lua_rawseti(L, keep, (lua_Integer)lua_rawlen(L, keep) + 1);
+}
+
+static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
+{
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        *out = (lunik_value){.kind = LUNIK_BOOL, .boolean = lua_toboolean(L, index)};
+        return;
+    case LUA_TNUMBER:
+        out->sint = integer(L, index, what, "an integer");
+        out->kind = out->sint < 0 ? LUNIK_INT : LUNIK_UINT;
+        return;
+    case LUA_TSTRING:
+        out->kind = LUNIK_STRING;
+        out->string = bind_string(L, index, what);
+        return;
+    case LUA_TUSERDATA:
+        if (luaL_testudata(L, index, "lunik.Object")) {
+            lunik_object *o = bind_object(L, index);
+
+            if (!*lunik_object_id(o))
+                bind_fail(L, LUNIK_E_INVALID, "%s: the object %s has no id", what,
+                          lunik_object_path(o));
+            out->kind = LUNIK_STRING;
+            out->string = lunik_object_id(o);
+            return;
+        }
+        break;
+    }
+    wrong(L, index, what, "is not a value", "a boolean, number, string, list or object");
+}
+
+static void value(lua_State *L, int index, const char *what, int keep, lunik_value *out)
+{
+    lunik_value *items;
+    lua_Integer count;
+
+    if (lua_type(L, index) != LUA_TTABLE) {
+        scalar(L, index, what, out);
+        if (lua_type(L, index) == LUA_TSTRING) {
+            lua_pushvalue(L, index);
+            keep_alive(L, keep);
+        }
+        return;
+    }
+    count = luaL_len(L, index);
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1 || lua_tointeger(L, -2) > count)
+            bind_fail(L, LUNIK_E_INVALID, "%s: has the key '%s' (want a plain list)", what,
+                      luaL_tolstring(L, -2, NULL));
+        lua_pop(L, 1);
+    }
+    items = lua_newuserdatauv(L, sizeof(*items) * ((size_t)count + 1), 0);
+    keep_alive(L, keep);
+    for (lua_Integer i = 0; i < count; i++) {
+        lua_geti(L, index, i + 1);
+        scalar(L, lua_gettop(L), what, &items[i]);
+        keep_alive(L, keep);
+    }
+    out->kind = LUNIK_LIST;
+    out->list.items = items;
+    out->list.count = (size_t)count;
+}
+
+void bind_value(lua_State *L, int index, const char *what, lunik_value *out)
+{
+    index = lua_absindex(L, index);
+    lua_newtable(L);
+    value(L, index, what, lua_gettop(L), out);
+}
+
+void bind_push_name(lua_State *L, const char *name, char from, char to)
+{
+    luaL_Buffer buffer;
+
+    luaL_buffinit(L, &buffer);
+    for (; *name; name++)
+        luaL_addchar(&buffer, *name == from ? to : *name);
+    luaL_pushresult(&buffer);
+}
+
+static size_t count_keys(lua_State *L, int index)
+{
+    size_t count = 0;
+
+    lua_pushnil(L);
+    for (; lua_next(L, index); count++)
+        lua_pop(L, 1);
+    return count;
+}
+
+static void check_twice(lua_State *L, const struct bind_fields *f, const char *what)
+{
+    for (size_t i = 0; i + 1 < f->count; i++)
+        if (!strcmp(f->items[i].name, f->items[f->count - 1].name))
+            bind_fail(L, LUNIK_E_INVALID, "%s: '%s' is given twice", what, f->items[i].name);
+}
+
+void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out)
+{
+    char name[128];
+    int keep;
+
+    *out = (struct bind_fields){0};
+    index = lua_absindex(L, index);
+    lua_newtable(L);
+    keep = lua_gettop(L);
+    if (lua_isnoneornil(L, index))
+        return;
+    bind_table(L, index, what);
+    luaL_checkstack(L, 10, NULL);
+    out->items = lua_newuserdatauv(L, sizeof(*out->items) * (count_keys(L, index) + 1), 0);
+    keep_alive(L, keep);
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        lunik_field *field = &out->items[out->count];
+
+        if (lua_type(L, -2) != LUA_TSTRING)
+            bind_fail(L, LUNIK_E_INVALID, "%s: [%s] is not a property (want name = value)", what,
+                      luaL_tolstring(L, -2, NULL));
+        bind_string(L, -2, what);
+        bind_push_name(L, lua_tostring(L, -2), '_', '-');
+        field->name = lua_tostring(L, -1);
+        keep_alive(L, keep);
+        snprintf(name, sizeof(name), "%s: %s", what, field->name);
+        value(L, lua_gettop(L), name, keep, &field->value);
+        out->count++;
+        check_twice(L, out, what);
+        lua_pop(L, 1);
+    }
+}
+
+void bind_push_value(lua_State *L, const lunik_value *v)
+{
+    switch (v->kind) {
+    case LUNIK_BOOL:
+        lua_pushboolean(L, v->boolean);
+        break;
+    case LUNIK_INT:
+        lua_pushinteger(L, v->sint);
+        break;
+    case LUNIK_UINT:
+        lua_pushinteger(L, (lua_Integer)v->uint);
+        break;
+    case LUNIK_STRING:
+        lua_pushstring(L, v->string);
+        break;
+    case LUNIK_LIST:
+        luaL_checkstack(L, 4, NULL);
+        lua_createtable(L, (int)v->list.count, 0);
+        for (size_t i = 0; i < v->list.count; i++) {
+            bind_push_value(L, &v->list.items[i]);
+            lua_rawseti(L, -2, (lua_Integer)i + 1);
+        }
+        break;
+    default:
+        lua_pushnil(L);
+    }
+}

@@ -1,0 +1,228 @@
+/* vcpu.c: vCPUs as seen from Lua. */
+#include "bindings.h"
+
+static const char vcpu_class[] = "lunik.Vcpu";
+
+#define DUMP_SIZE 8192
+
+void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m)
+{
+    bind_push_part(L, vcpu_class, v, m);
+}
+
+static lunik_vcpu *vcpu(lua_State *L)
+{
+    return bind_check_open(L, 1, vcpu_class)->ptr;
+}
+
+/* vcpu:reg(name) -> integer */
+static int vcpu_reg(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    uint64_t value;
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_get_reg(v, bind_string(L, 2, "reg: name"), &value, &err), &err);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+/* vcpu:set_reg(name, value) */
+static int vcpu_set_reg(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    const char *name = bind_string(L, 2, "set_reg: name");
+    uint64_t value = bind_bits(L, 3, "set_reg: value", 8);
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_set_reg(v, name, value, &err), &err);
+    return 0;
+}
+
+/* vcpu:regs() -> {name = value} */
+static int vcpu_regs(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    uint64_t value;
+    lunik_error err;
+
+    lua_newtable(L);
+    for (const char *const *name = lunik_vcpu_reg_names(); *name; name++) {
+        bind_check(L, lunik_vcpu_get_reg(v, *name, &value, &err), &err);
+        lua_pushinteger(L, (lua_Integer)value);
+        lua_setfield(L, -2, *name);
+    }
+    return 1;
+}
+
+/* vcpu:msr(index) -> integer */
+static int vcpu_msr(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    uint32_t index = (uint32_t)bind_bits(L, 2, "msr: index", 4);
+    uint64_t value;
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_get_msr(v, index, &value, &err), &err);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+/* vcpu:set_msr(index, value) */
+static int vcpu_set_msr(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    uint32_t index = (uint32_t)bind_bits(L, 2, "set_msr: index", 4);
+    uint64_t value = bind_bits(L, 3, "set_msr: value", 8);
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_set_msr(v, index, value, &err), &err);
+    return 0;
+}
+
+/* vcpu:inject_exception(vector, [error code]) */
+static int vcpu_inject_exception(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    unsigned vector = (unsigned)bind_int(L, 2, "inject_exception: vector", 0, 31);
+    bool has_error = !lua_isnoneornil(L, 3);
+    uint32_t error = has_error ? (uint32_t)bind_bits(L, 3, "inject_exception: error", 4) : 0;
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_inject_exception(v, vector, has_error, error, &err), &err);
+    return 0;
+}
+
+/* vcpu:inject_interrupt(vector) */
+static int vcpu_inject_interrupt(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    unsigned vector = (unsigned)bind_int(L, 2, "inject_interrupt: vector", 0, 255);
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_inject_interrupt(v, vector, &err), &err);
+    return 0;
+}
+
+static int vcpu_nmi(lua_State *L)
+{
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_inject_nmi(vcpu(L), &err), &err);
+    return 0;
+}
+
+static int vcpu_dump(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    luaL_Buffer buffer;
+    char *text = luaL_buffinitsize(L, &buffer, DUMP_SIZE);
+
+    luaL_pushresultsize(&buffer, lunik_vcpu_dump(v, text, DUMP_SIZE));
+    return 1;
+}
+
+/* vcpu:debug{step=, breakpoints={address, ...}}; without an argument: off */
+static int vcpu_debug(lua_State *L)
+{
+    static const char *const options[] = {"step", "breakpoints", NULL};
+    lunik_vcpu *v = vcpu(L);
+    uint64_t addresses[4];
+    size_t count = 0;
+    unsigned flags = 0;
+    lunik_error err;
+
+    if (!lua_isnoneornil(L, 2)) {
+        bind_options(L, 2, "debug", options);
+        lua_getfield(L, 2, "step");
+        flags = bind_bool(L, -1, "debug: step") ? LUNIK_DEBUG_STEP : 0;
+        lua_getfield(L, 2, "breakpoints");
+        if (!lua_isnil(L, -1)) {
+            bind_table(L, -1, "debug: breakpoints");
+            count = (size_t)luaL_len(L, -1);
+        }
+        if (count > 4)
+            bind_fail(L, LUNIK_E_INVALID, "debug: breakpoints: %d are too many (want at most 4)",
+                      (int)count);
+        for (size_t i = 0; i < count; i++) {
+            lua_geti(L, 4, (lua_Integer)i + 1);
+            addresses[i] = bind_bits(L, -1, "debug: breakpoints", 8);
+            lua_pop(L, 1);
+        }
+        flags |= count ? LUNIK_DEBUG_BREAKPOINTS : 0;
+    }
+    bind_check(L, lunik_vcpu_set_debug(v, flags, addresses, count, &err), &err);
+    return 0;
+}
+
+static int vcpu_get_index(lua_State *L)
+{
+    lua_pushinteger(L, lunik_vcpu_index(vcpu(L)));
+    return 1;
+}
+
+static int vcpu_get_stats(lua_State *L)
+{
+    lunik_vcpu_stats stats;
+
+    lunik_vcpu_get_stats(vcpu(L), &stats);
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, (lua_Integer)stats.exits);
+    lua_setfield(L, -2, "exits");
+    lua_pushinteger(L, (lua_Integer)stats.io);
+    lua_setfield(L, -2, "io");
+    lua_pushinteger(L, (lua_Integer)stats.mmio);
+    lua_setfield(L, -2, "mmio");
+    lua_pushinteger(L, (lua_Integer)stats.interrupted);
+    lua_setfield(L, -2, "interrupted");
+    lua_pushinteger(L, (lua_Integer)stats.other);
+    lua_setfield(L, -2, "other");
+    return 1;
+}
+
+static int vcpu_tostring(lua_State *L)
+{
+    struct box *box = bind_check_box(L, 1, vcpu_class);
+
+    if (lunik_machine_state(box->m) == LUNIK_STATE_CLOSED)
+        lua_pushfstring(L, "vCPU of closed machine '%s'", lunik_machine_name(box->m));
+    else
+        lua_pushfstring(L, "vCPU %d of machine '%s'", (int)lunik_vcpu_index(box->ptr),
+                        lunik_machine_name(box->m));
+    return 1;
+}
+
+void bind_vcpu_open(lua_State *L, int classes)
+{
+    static const luaL_Reg methods[] = {
+        {"reg", vcpu_reg},
+        {"set_reg", vcpu_set_reg},
+        {"regs", vcpu_regs},
+        {"msr", vcpu_msr},
+        {"set_msr", vcpu_set_msr},
+        {"inject_exception", vcpu_inject_exception},
+        {"inject_interrupt", vcpu_inject_interrupt},
+        {"nmi", vcpu_nmi},
+        {"dump", vcpu_dump},
+        {"debug", vcpu_debug},
+        {NULL, NULL},
+    };
+    static const luaL_Reg getters[] = {
+        {"index", vcpu_get_index},
+        {"stats", vcpu_get_stats},
+        {NULL, NULL},
+    };
+    static const luaL_Reg meta[] = {
+        {"__gc", bind_part_gc},
+        {"__tostring", vcpu_tostring},
+        {NULL, NULL},
+    };
+    static const struct bind_class class = {
+        .name = vcpu_class,
+        .methods = methods,
+        .getters = getters,
+        .meta = meta,
+    };
+
+    bind_class_new(L, classes, &class);
+}

@@ -1,0 +1,103 @@
+--- Finding boards and reading their options.
+--
+-- A board is a Lua file that returns {name=, description=, options={name = default, ...},
+-- build=function(m, opt), finish=function(m, opt)}. An option's default also says what kind of
+-- value it takes; {kind=, default=, doc=, choices=} says more.
+
+local core = require "lunik.core"
+local options = require "lunik.options"
+
+local fail = options.fail
+
+local boards = { directories = {} }
+
+--- The names of the boards that come with the library.
+function boards.list()
+  local names, seen = {}, {}
+  for _, directory in ipairs(boards.directories) do
+    for _, file in ipairs(core.scandir(directory) or {}) do
+      local name = file:match "^([^.].*)%.lua$"
+      if name and not seen[name] then
+        seen[name] = true
+        names[#names + 1] = name
+      end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function readable(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function find(name)
+  if name:find "/" or name:find "%.lua$" then return name end
+  for _, directory in ipairs(boards.directories) do
+    local path = directory .. "/" .. name .. ".lua"
+    if readable(path) then return path end
+  end
+  local known = boards.list()
+  fail("not-found", "machine: board: '%s' is not a known board%s (want %s or a file's path)", name,
+    options.hint(name, known), table.concat(known, ", "))
+end
+
+local fields = { name = "string", description = "string", options = "table", build = "function",
+  finish = "function" }
+
+local function check(what, board)
+  if type(board) ~= "table" then
+    fail("invalid", "%s: returns %s (want a board's table)", what, options.show(board))
+  end
+  options.known(what, board, fields)
+  for key, kind in pairs(fields) do
+    if board[key] ~= nil then options.value(what .. ": " .. key, board[key], kind) end
+  end
+  if not board.build then fail("invalid", "%s: has no build function", what) end
+  return board
+end
+
+--- The board of that name, in that file, or that is that table.
+function boards.load(spec)
+  if type(spec) == "table" then return check("machine: board", spec) end
+  options.value("machine: board", spec, "string")
+  local path = find(spec)
+  local chunk, err = loadfile(path)
+  if not chunk then
+    fail(readable(path) and "script" or "not-found", "machine: board: %s", err)
+  end
+  return check("board " .. path, chunk())
+end
+
+local size_pattern = "^%d+[KMGTPE]$"
+
+--- What an option's default says about it.
+local function describe(name, default)
+  if type(default) == "table" then
+    options.known(("board: options: %s"):format(name), default,
+      { kind = true, default = true, doc = true, choices = true })
+    return { kind = default.kind or (default.choices and "string" or "any"),
+      default = default.default, choices = default.choices }
+  elseif math.type(default) == "integer" then
+    return { kind = "integer", default = default }
+  elseif type(default) == "string" and default:find(size_pattern) then
+    return { kind = "size", default = default }
+  end
+  return { kind = type(default), default = default }
+end
+
+--- The options of a board: name -> {kind=, default=, choices=}.
+function boards.options(board)
+  local out = {}
+  for name, default in pairs(board.options or {}) do
+    if type(name) ~= "string" then
+      fail("invalid", "board: options: %s is not a name (want name = default)", options.show(name))
+    end
+    out[name] = describe(name, default)
+  end
+  return out
+end
+
+return boards

@@ -1,0 +1,62 @@
+--- Character devices from a short description: "stdio", "file:log.txt", a function, ...
+
+local core = require "lunik.core"
+local options = require "lunik.options"
+local console = require "lunik.console"
+
+local chardev = {}
+
+local plain = {
+  stdio = "chardev-stdio", pty = "chardev-pty", buffer = "chardev-buffer", null = "chardev-null",
+}
+local with_path = {
+  file = { "chardev-file", {} }, unix = { "chardev-socket", { server = true } },
+}
+local names = { "stdio", "pty", "buffer", "null", "none", "file:PATH", "unix:PATH" }
+
+--- The type and properties that a description in words stands for.
+local function parse(what, text)
+  if plain[text] then return plain[text], {} end
+  local kind, path = text:match "^(%l+):(.*)$"
+  local found = with_path[kind]
+  if not found then
+    options.fail("invalid", "%s: '%s' is not a character device%s (want %s, a function or {type, "
+      .. "properties})", what, text, options.hint(text, names), table.concat(names, ", "))
+  elseif path == "" then
+    options.fail("invalid", "%s: '%s' has no path (want %s:PATH)", what, text, kind)
+  end
+  local props = { path = path }
+  for key, value in pairs(found[2]) do props[key] = value end
+  return found[1], props
+end
+
+local function with_id(props, id)
+  local out = { id = id }
+  for key, value in pairs(props) do out[key] = value end
+  return out
+end
+
+--- Makes the character device described by spec: "stdio", "pty", "buffer", "null", "file:PATH",
+-- "unix:PATH", function(bytes), {type, properties}, or an existing one's id or object. Returns the
+-- object, nil for "none".
+function chardev.add(m, spec, id, what)
+  what, id = what or "chardev", id or "chardev"
+  if spec == nil or spec == "none" then return nil end
+  if core.is_a(spec, "lunik.Object") then return spec end
+  if type(spec) == "function" then
+    local object = m:object_add("chardev-buffer", { id = id })
+    console.of(object):feed(spec)
+    return object
+  elseif type(spec) == "table" then
+    options.known(what, spec, { true, true })
+    options.value(what .. ": type", spec[1], "string")
+    return m:object_add(spec[1], with_id(options.table(what, spec[2] or {}), id))
+  end
+  options.value(what, spec, "string")
+  local existing = m:object(spec)
+  if existing and existing:is "chardev" then return existing end
+  local type_name, props = parse(what, spec)
+  return m:object_add(type_name, with_id(props, id))
+end
+
+return chardev

@@ -1,0 +1,141 @@
+--- The program's end of a serial port whose output is kept in memory (serial = "buffer" or a
+-- function).
+
+local core = require "lunik.core"
+local event = require "lunik.event"
+local options = require "lunik.options"
+local wait = require "lunik.wait"
+
+local console = {}
+
+local shared = core.shared
+shared.consoles = shared.consoles or setmetatable({}, { __mode = "k" }) -- object -> console
+
+local Console = {}
+Console.__index = Console
+Console.__name = "lunik.Console"
+console.Console = Console
+
+--- The console of a chardev-buffer object.
+function console.of(object)
+  local self = shared.consoles[object]
+  if not self then
+    self = setmetatable({ object = object, position = 0, fed = 0, waiting = {} }, Console)
+    shared.consoles[object] = self
+    core.buffer_watch(object)
+  end
+  return self
+end
+
+--- Hands all output to fn(bytes) as it comes.
+function Console:feed(fn)
+  self.fn = fn
+end
+
+local function take_unfed(self)
+  local text, at = core.buffer_peek(self.object, self.fed)
+  self.fed = at + #text
+  return text
+end
+
+core.hooks.console = function(object)
+  local self = shared.consoles[object]
+  if not self or not object.alive then return end
+  if self.fn then
+    local text = take_unfed(self)
+    if text ~= "" then
+      event.protected(object.machine, "a function that takes a console's output", self.fn, text)
+    end
+  end
+  for _, wake in ipairs(table.move(self.waiting, 1, #self.waiting, 1, {})) do wake(true) end
+end
+
+--- Types text into the guest's serial port.
+function Console:write(text)
+  options.value("write: text", text, "string")
+  local taken = core.buffer_write(self.object, text)
+  if taken < #text then
+    options.fail("no-space", "write: the guest has not read its serial port for a while: %d of %d "
+      .. "bytes were taken", taken, #text)
+  end
+end
+
+--- What has been printed and neither read nor matched yet, without taking it.
+function Console:peek()
+  local text = core.buffer_peek(self.object, self.position)
+  return text
+end
+
+--- The same, taking it.
+function Console:read()
+  local text, at = core.buffer_peek(self.object, self.position)
+  self.position = at + #text
+  return text
+end
+
+--- Everything that is kept, read or not.
+function Console:text()
+  local text = core.buffer_peek(self.object, 0)
+  return text
+end
+
+--- Takes the text up to the end of the first match; returns the captures, or the whole match.
+local function match(self, pattern, plain)
+  local text, at = core.buffer_peek(self.object, self.position)
+  local found = table.pack(text:find(pattern, 1, plain))
+  if not found[1] then return nil end
+  self.position = at + found[2]
+  if found.n > 2 then return found, 3 end
+  found[3] = text:sub(found[1], found[2])
+  found.n = 3
+  return found, 3
+end
+
+--- The end of the text, for an error.
+local function tail(text)
+  text = text:gsub("\r", ""):sub(-200)
+  return text == "" and "nothing more was printed" or ("the last text is:\n%s"):format(text)
+end
+
+local function wait_for_output(self, what, timeout)
+  wait.block {
+    what = what, timeout = timeout, machine = self.object.machine,
+    start = function(wake)
+      table.insert(self.waiting, wake)
+      return function()
+        for i, other in ipairs(self.waiting) do
+          if other == wake then return table.remove(self.waiting, i) end
+        end
+      end
+    end,
+  }
+end
+
+--- Waits until the guest has printed something that matches the pattern (a Lua pattern, or plain
+-- text with plain = true). Text before and up to the match is taken.
+function Console:expect(pattern, opts)
+  options.value("expect: pattern", pattern, "string")
+  opts = options.parse("expect", opts, { timeout = "seconds", plain = "boolean" })
+  local deadline = opts.timeout and core.now() + opts.timeout
+  local what = ("'%s' on the console"):format(pattern)
+  while true do
+    local found, first = match(self, pattern, opts.plain)
+    if found then return table.unpack(found, first, found.n) end
+    local m = self.object.machine
+    if event.state(m).ended then error(wait.ended_error(m, what), 0) end
+    local left = deadline and math.max(deadline - core.now(), 0)
+    local ok, err = pcall(wait_for_output, self, what, left)
+    if not ok then
+      -- It may have come together with what ended the wait.
+      found, first = self.object.alive and match(self, pattern, opts.plain) or nil, 3
+      if found then return table.unpack(found, first, found.n) end
+      if getmetatable(err) and err.code == "timeout" then
+        err = core.error("timeout", ("no %s within %g s; %s"):format(what, opts.timeout,
+          tail(self:peek())))
+      end
+      error(err, 0)
+    end
+  end
+end
+
+return console

@@ -1,0 +1,242 @@
+--- Devices defined by scripts: lunik.device{...} makes a type that m:device_add() knows.
+
+local core = require "lunik.core"
+local options = require "lunik.options"
+local event = require "lunik.event"
+
+local fail = options.fail
+
+local device = {}
+
+local shared = core.shared
+shared.devices = shared.devices or {} -- object -> dev, from realize to unrealize
+
+-- ---- instances ---------------------------------------------------------------------------------
+
+local Dev = {}
+Dev.__index = Dev
+Dev.__name = "lunik.Dev"
+device.Dev = Dev
+
+--- The properties of an instance, read through the object: dev.props["io-base"], dev.props.io_base.
+local function properties(object)
+  return setmetatable({}, {
+    __index = function(_, name) return object:get(name) end,
+    __newindex = function(_, name, value) object:set(name, value) end,
+  })
+end
+
+local function add_region(dev, space, what, spec)
+  options.known(what, spec, { name = 1, base = 1, size = 1, read = 1, write = 1, valid = 1,
+    impl = 1, endian = 1, priority = 1 })
+  local function number(key)
+    local value = spec[key]
+    if type(value) == "function" then value = value(dev) end
+    if type(value) == "string" and not value:find "^%d" then value = dev.object:get(value) end
+    return core.parse_size(value, ("%s: %s"):format(what, key))
+  end
+  local read, write = spec.read, spec.write
+  local region = dev.machine:region {
+    kind = "io", name = spec.name or dev.object.type, size = number "size", owner = dev.object,
+    read = read and function(offset, size) return read(dev, offset, size) end,
+    write = write and function(offset, size, value) return write(dev, offset, size, value) end,
+    valid = spec.valid, impl = spec.impl, endian = spec.endian,
+  }
+  space.root:add(region, number "base", { priority = spec.priority or 0, overlap = true })
+  table.insert(dev.regions, region)
+  return region
+end
+
+--- Adds I/O ports: {base=, size=, read=function(dev, offset, size), write=function(dev, offset,
+-- size, value)}; base and size may be a property's name.
+function Dev:ports(spec)
+  return add_region(self, self.machine.io, self.object.type .. ": ports", spec)
+end
+
+--- The same in the memory space.
+function Dev:mmio(spec)
+  return add_region(self, self.machine.memory, self.object.type .. ": mmio", spec)
+end
+
+--- A source of an interrupt line; it goes with the device.
+function Dev:irq(gsi)
+  local source = self.machine:irq(gsi)
+  table.insert(self.irqs, source)
+  return source
+end
+
+--- A timer on the machine's clock that calls fn(dev); it goes with the device.
+function Dev:timer(fn)
+  options.value("timer: function", fn, "function")
+  local timer = self.machine:timer(function() fn(self) end)
+  table.insert(self.timers, timer)
+  return timer
+end
+
+--- Sends an event of the machine; the field device says from whom.
+function Dev:emit(name, fields)
+  local all = { device = self.id ~= "" and self.id or self.object.path }
+  for key, value in pairs(fields or {}) do all[key] = value end
+  self.machine:emit(name, all)
+end
+
+--- Answers unplug: the device goes.
+function Dev:eject()
+  core.ejected(self.object)
+end
+
+--- Answers unplug: the device stays.
+function Dev:refuse(source, status)
+  core.refused(self.object, source or 0, status or 0)
+end
+
+local function cleanup(dev)
+  if dev.machine.state == "closed" then return end
+  for _, timer in ipairs(dev.timers) do timer:cancel() end
+  for _, region in ipairs(dev.regions) do
+    local parent = region.parent
+    if parent then parent:del(region) end
+  end
+  for _, source in ipairs(dev.irqs) do source:close() end
+end
+
+local function as_list(specs)
+  if specs == nil then return {} end
+  return specs[1] and specs or { specs }
+end
+
+local function build(dev, def)
+  for _, spec in ipairs(as_list(def.ports)) do dev:ports(spec) end
+  for _, spec in ipairs(as_list(def.mmio)) do dev:mmio(spec) end
+  if def.realize then def.realize(dev) end
+end
+
+local function realize(def, object)
+  local dev = setmetatable({
+    object = object, machine = object.machine, id = object.id, props = properties(object),
+    regions = {}, irqs = {}, timers = {},
+  }, Dev)
+  shared.devices[object] = dev
+  local ok, err = pcall(build, dev, def)
+  if not ok then
+    cleanup(dev)
+    shared.devices[object] = nil
+    error(err, 0)
+  end
+end
+
+local function unrealize(def, object)
+  local dev = shared.devices[object]
+  if not dev then return end
+  if def.unrealize then
+    event.protected(dev.machine, def.name .. ": unrealize", def.unrealize, dev)
+  end
+  cleanup(dev)
+  shared.devices[object] = nil
+end
+
+-- ---- definitions -------------------------------------------------------------------------------
+
+local fields = {
+  name = "string", doc = "string", properties = "table", ports = "table", mmio = "table",
+  realize = "function", unrealize = "function", reset = "function", run_state = "function",
+  unplug = "function", hotplug = "boolean",
+}
+
+local property_fields = {
+  name = "string", kind = "string", doc = "string", default = "any", min = "integer",
+  max = "integer", choices = "table", required = "boolean", live = "boolean", link = "string",
+}
+
+local kinds = { "size", "uint", "int", "bool", "enum", "string", "link", "list" }
+
+local kind_of_default = { boolean = "bool", string = "string" }
+
+local function index_of(list, value)
+  for i, item in ipairs(list) do
+    if item == value then return i - 1 end
+  end
+end
+
+--- Puts the default where C looks for it.
+local function set_default(what, p)
+  local default = p.default
+  p.default = nil
+  if p.kind == "enum" then
+    if not p.choices then
+      fail("invalid", "%s: choices: is missing (want a list of strings)", what)
+    end
+    p.default_number = default == nil and 0 or index_of(p.choices, default)
+    if not p.default_number then
+      fail("invalid", "%s: default: %s is not one of the choices", what, options.show(default))
+    end
+  elseif default == nil then
+    return
+  elseif p.kind == "string" then
+    p.default_string = options.value(what .. ": default", default, "string")
+  elseif p.kind == "bool" then
+    p.default_number = options.value(what .. ": default", default, "boolean") and 1 or 0
+  elseif p.kind == "size" then
+    p.default_number = core.parse_size(default, what .. ": default")
+  elseif p.kind == "link" or p.kind == "list" then
+    fail("invalid", "%s: default: a %s has none", what, p.kind)
+  else
+    p.default_number = options.value(what .. ": default", default,
+      p.kind == "uint" and "count" or "integer")
+  end
+end
+
+local function property(type_name, name, spec)
+  local what = ("device: %s: %s"):format(type_name, name)
+  if type(spec) ~= "table" then spec = { default = spec } end
+  local p = options.parse(what, spec, property_fields)
+  p.name = name:gsub("_", "-")
+  p.kind = p.kind or (p.choices and "enum") or (p.link and "link")
+    or kind_of_default[type(p.default)] or "uint"
+  options.choice(what .. ": kind", p.kind, kinds)
+  p.doc = p.doc or ""
+  set_default(what, p)
+  return p
+end
+
+local function property_list(def)
+  local list = {}
+  for _, key in ipairs(options.keys(def.properties or {})) do
+    local spec = def.properties[key]
+    local name = type(key) == "string" and key or (type(spec) == "table" and spec.name)
+    if type(name) ~= "string" then
+      fail("invalid", "device: %s: properties: %s has no name", def.name, options.show(key))
+    end
+    list[#list + 1] = property(def.name, name, spec)
+  end
+  return list
+end
+
+--- Functions called by C with the object.
+local function hooks_of(def)
+  local hooks = {
+    realize = function(object) realize(def, object) end,
+    unrealize = function(object) unrealize(def, object) end,
+  }
+  for key, fn in pairs { reset = def.reset, run_state = def.run_state,
+    unplug_request = def.unplug } do
+    hooks[key] = function(object, ...)
+      local dev = shared.devices[object]
+      if dev then fn(dev, ...) end
+    end
+  end
+  return hooks
+end
+
+--- Defines a device type; see library/lunik.lua for the fields.
+function device.define(def)
+  def = options.parse("device", def, fields)
+  if not def.name then fail("invalid", "device: name: is missing (want a string)") end
+  core.type_add {
+    name = def.name, doc = def.doc or "Defined by a script.", hotplug = def.hotplug ~= false,
+    unplug = true, props = property_list(def), hooks = hooks_of(def),
+  }
+  return def.name
+end
+
+return device

@@ -1,0 +1,237 @@
+--- Who is told what happens to a machine: handlers, and those who wait.
+--
+-- What is kept here for a machine survives a reload of the library (core.shared). Handlers run
+-- under xpcall; what they raise is reported, and the machine goes on.
+
+local core = require "lunik.core"
+local options = require "lunik.options"
+
+local event = {}
+
+--- Every event the library itself sends, and its fields; library/lunik.lua describes them.
+event.known = {
+  "started", "paused", "resumed", "reset", "shutdown", "crashed", "powerdown", "error",
+  "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
+  "device-unplug-guest-error", "memory-slot", "prealloc-progress", "chardev-error", "chardev-pty",
+  "vcpu-exit",
+}
+
+local shared = core.shared
+shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
+
+--- What the library keeps for a machine:
+-- handlers: event name -> list of subscriptions; irq, reset: lists; ends: functions to call when
+-- the machine ends; ended: the event that ended it; console: its serial console's chardev.
+function event.state(m)
+  local state = shared.machines[m]
+  if not state then
+    state = { handlers = {}, irq = {}, reset = {}, ends = {} }
+    shared.machines[m] = state
+  end
+  return state
+end
+
+-- ---- errors ------------------------------------------------------------------------------------
+
+local function to_stderr(where, source, message, traceback)
+  io.stderr:write(("lunik: %s%s: %s\n%s\n"):format(where, source, message, traceback or ""))
+end
+
+--- Reports an error that has nobody to be raised to: event "error" if it concerns a machine that
+-- has handlers for that, lunik.on_error's function if there is one, else standard error.
+function event.report(m, source, err, traceback)
+  local message = tostring(err)
+  local open = m and m.state ~= "closed"
+  local handled = open and event.state(m).handlers.error
+  if open then
+    core.emit(m, "error", { source = source, message = message, traceback = traceback or "" })
+  end
+  if handled and #handled > 0 then return end
+  if shared.on_error then
+    local ok = pcall(shared.on_error, message, traceback, source, m)
+    if ok then return end
+  end
+  to_stderr(m and ("machine '%s': "):format(m.name) or "", source, message, traceback)
+end
+
+--- Sets the function(message, traceback, source, machine) that is told of errors nobody handles;
+-- nil: they are printed to standard error.
+function event.on_error(fn)
+  if fn ~= nil then options.value("on_error: function", fn, "function") end
+  shared.on_error = fn
+end
+
+local function with_traceback(err)
+  return { err, debug.traceback(nil, 2) }
+end
+
+--- Calls fn, reporting what it raises. Returns fn's first result.
+local function protected(m, source, fn, ...)
+  local ok, result = xpcall(fn, with_traceback, ...)
+  if ok then return result end
+  if source == "a handler of 'error'" then
+    to_stderr("", source, tostring(result[1]), result[2])
+  else
+    event.report(m, source, result[1], result[2])
+  end
+end
+event.protected = protected
+
+-- ---- subscriptions -----------------------------------------------------------------------------
+
+local Subscription = {}
+Subscription.__index = Subscription
+Subscription.__name = "lunik.Subscription"
+event.Subscription = Subscription
+
+--- Ends the subscription; does nothing the second time.
+function Subscription:off()
+  if not self.list then return end
+  for i, other in ipairs(self.list) do
+    if other == self then
+      table.remove(self.list, i)
+      break
+    end
+  end
+  local list, emptied = self.list, self.emptied
+  self.list = nil
+  if emptied and #list == 0 then emptied() end
+end
+
+Subscription.__close = Subscription.off
+
+--- Appends fn to a list of subscriptions; emptied (optional) is called when none is left.
+function event.subscribe(list, fn, emptied)
+  local subscription = setmetatable({ fn = fn, list = list, emptied = emptied }, Subscription)
+  list[#list + 1] = subscription
+  return subscription
+end
+
+--- Calls the subscriptions of a list, those that are added or removed meanwhile excepted.
+local function call_all(m, list, source, ...)
+  for _, subscription in ipairs(table.move(list, 1, #list, 1, {})) do
+    if subscription.list then
+      if subscription.once then subscription:off() end
+      local result = protected(m, source, subscription.fn, ...)
+      if result ~= nil and source == "a vcpu-exit handler" then return result end
+    end
+  end
+end
+
+--- Fails for a name that is probably a misspelt event; others are a script's own.
+function event.check_name(what, name)
+  options.value(what .. ": event", name, "string")
+  if name == "*" then return name end
+  for _, known in ipairs(event.known) do
+    if known == name then return name end
+  end
+  local hint = options.hint(name, event.known)
+  if hint ~= "" then options.fail("invalid", "%s: '%s' is not an event%s", what, name, hint) end
+  return name
+end
+
+local function handlers_of(m, name)
+  local handlers = event.state(m).handlers
+  handlers[name] = handlers[name] or {}
+  return handlers[name]
+end
+
+local function check_open(m)
+  if m.state == "closed" then
+    error(core.error("gone", ("machine '%s' is closed"):format(m.name)))
+  end
+end
+
+--- m:on(name, fn)
+function event.on(m, name, fn)
+  check_open(m)
+  event.check_name("on", name)
+  options.value("on: handler", fn, "function")
+  return event.subscribe(handlers_of(m, name), fn)
+end
+
+--- m:once(name, fn)
+function event.once(m, name, fn)
+  local subscription = event.on(m, name, fn)
+  subscription.once = true
+  return subscription
+end
+
+local function observe(m, kind, fn)
+  check_open(m)
+  options.value("on_" .. kind .. ": handler", fn, "function")
+  local list = event.state(m)[kind]
+  core.observe(m, kind, true)
+  return event.subscribe(list, fn, function()
+    if m.state ~= "closed" then core.observe(m, kind, false) end
+  end)
+end
+
+--- m:on_irq(fn)
+function event.on_irq(m, fn)
+  return observe(m, "irq", fn)
+end
+
+--- m:on_reset(fn)
+function event.on_reset(m, fn)
+  return observe(m, "reset", fn)
+end
+
+--- m:emit(name, fields)
+function event.emit(m, name, fields)
+  core.emit(m, name, fields)
+end
+
+-- ---- dispatch ----------------------------------------------------------------------------------
+
+local ends_run = { shutdown = true, crashed = true }
+local begins_run = { started = true, resumed = true, reset = true }
+
+--- What ended the machine, in words.
+function event.why_ended(m)
+  local ended = event.state(m).ended
+  if m.state == "closed" then return "closed" end
+  return ended and (ended.reason or ended.name) or m.state
+end
+
+local function end_waits(m, last)
+  local ends = event.state(m).ends
+  for _, subscription in ipairs(table.move(ends, 1, #ends, 1, {})) do
+    if subscription.list then protected(m, "a wait", subscription.fn, last) end
+  end
+end
+
+core.hooks.event = function(m, ev)
+  local state = event.state(m)
+  if ends_run[ev.name] then
+    state.ended = ev
+  elseif begins_run[ev.name] then
+    state.ended = nil
+  end
+  local source = ("a handler of '%s'"):format(ev.name)
+  if state.handlers[ev.name] then call_all(m, state.handlers[ev.name], source, ev) end
+  if state.handlers["*"] then call_all(m, state.handlers["*"], source, ev) end
+  if ends_run[ev.name] then end_waits(m, ev) end
+end
+
+core.hooks.exit = function(m, ev)
+  local list = event.state(m).handlers["vcpu-exit"]
+  return list and call_all(m, list, "a vcpu-exit handler", ev)
+end
+
+core.hooks.irq = function(m, gsi, level)
+  call_all(m, event.state(m).irq, "an interrupt observer", gsi, level)
+end
+
+core.hooks.reset = function(m)
+  call_all(m, event.state(m).reset, "a reset handler")
+end
+
+core.hooks.report = event.report
+
+--- The machine has been closed: nobody waits for it any longer.
+core.hooks.closed = function(m)
+  end_waits(m, nil)
+end
+
+return event

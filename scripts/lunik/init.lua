@@ -1,0 +1,62 @@
+--- Lunik: virtual machines on Linux/KVM, composed and driven from Lua.
+--
+-- The whole API is described in library/lunik.lua; here it is put together.
+
+local core = require "lunik.core"
+
+local directory = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
+core.set_library_dir(directory .. "/")
+
+local event = require "lunik.event"
+local wait = require "lunik.wait"
+local boards = require "lunik.boards"
+local machine = require "lunik.machine"
+local device = require "lunik.device"
+
+boards.directories = { directory .. "/../boards", directory .. "/boards" }
+
+local lunik = {
+  version = core.version,
+  SIZE_MAX = core.SIZE_MAX,
+  machine = machine.new,
+  machines = machine.list,
+  device = device.define,
+  spawn = wait.spawn,
+  sleep = wait.sleep,
+  defer = wait.defer,
+  run = wait.run,
+  stop = wait.stop,
+  now = wait.now,
+  on_error = event.on_error,
+  types = core.types,
+  suggest = core.suggest,
+  boards = boards.list,
+}
+
+--- The description of a type; an unknown name is an error.
+function lunik.type(name)
+  local found = core.type(name)
+  if not found then
+    local near = core.suggest(name, core.types())
+    error(core.error("not-found", ("type: '%s' is not a known type%s"):format(
+      name, near and (" (did you mean '%s'?)"):format(near) or "")))
+  end
+  return found
+end
+
+--- "512M" or 536870912 as a number of bytes.
+function lunik.size(value)
+  return core.parse_size(value, "size")
+end
+
+--- An error object, to be raised with error().
+function lunik.error(code, message)
+  return core.error(code, message)
+end
+
+--- Lets a luv loop drive Lunik's.
+function lunik.use_luv(uv)
+  return require("lunik.luv").attach(uv)
+end
+
+return lunik

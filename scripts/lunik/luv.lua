@@ -1,0 +1,44 @@
+--- Lunik inside luv's loop, for scripts that run other things with luv.
+--
+-- Lunik keeps its private loop; luv polls its file descriptor and is told when its next timer is
+-- due. Anything of ours that waits in the main chunk then runs luv's loop.
+
+local core = require "lunik.core"
+
+local luv = {}
+
+local shared = core.shared
+
+local function keep(handle, on)
+  if on then handle:ref() else handle:unref() end
+end
+
+--- Makes uv (the luv module) drive Lunik from now on; without an argument, requires it.
+function luv.attach(uv)
+  uv = uv or require "luv"
+  if shared.luv then return end
+  local poll, timer = uv.new_poll(core.backend_fd()), uv.new_timer()
+  local prepare = uv.new_prepare()
+  local function arm(more)
+    local timeout = core.backend_timeout()
+    timer:stop()
+    if timeout >= 0 then timer:start(timeout, 0, luv.pump) end
+    keep(poll, more)
+    keep(timer, more)
+  end
+  function luv.pump()
+    if not core.running() then arm(core.pump()) end
+  end
+  poll:start("r", luv.pump)
+  -- What a luv callback did to our loop counts before luv waits.
+  prepare:start(function() luv.pump() end)
+  prepare:unref()
+  shared.luv = { poll, timer, prepare }
+  shared.driver = function()
+    luv.pump()
+    if shared.stopped then return true end
+    return uv.run "once"
+  end
+end
+
+return luv

@@ -1,0 +1,229 @@
+--- lunik.machine{}: from a table of options to a machine built by its board.
+
+local core = require "lunik.core"
+local boards = require "lunik.boards"
+local chardev = require "lunik.chardev"
+local console = require "lunik.console"
+local event = require "lunik.event"
+local options = require "lunik.options"
+local unplug = require "lunik.unplug"
+local watch = require "lunik.watch"
+
+local fail = options.fail
+
+local machine = {}
+
+-- ---- options -----------------------------------------------------------------------------------
+
+--- The options that every machine has. The board sees all of them.
+local common = {
+  board = "any", name = "string", accel = "string", cpus = "count", sockets = "count",
+  cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
+  kernel = "string", initrd = "string", cmdline = "string", modules = "table",
+  firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
+  numa = "table", cpu = "table", clock = "string",
+}
+
+local DEFAULT_MEMORY = "128M"
+
+local function kind_and_default(board_options, name)
+  local own = board_options[name]
+  if common[name] then return common[name], own and own.default end
+  return own.kind, own.default, own.choices
+end
+
+--- Every option, checked and converted; board's defaults filled in.
+local function parse(given, board_options)
+  local known, opt = {}, {}
+  for name in pairs(common) do known[name] = true end
+  for name in pairs(board_options) do known[name] = true end
+  options.known("machine", given, known)
+  for name in pairs(known) do
+    local kind, default, choices = kind_and_default(board_options, name)
+    local value = given[name]
+    if value == nil then value = default end
+    if value ~= nil then
+      opt[name] = options.value("machine: " .. name, value, kind)
+      if choices then options.choice("machine: " .. name, opt[name], choices) end
+    end
+  end
+  return opt
+end
+
+--- {"-xsave", "+hypervisor", family = 6} as a list of strings.
+local function cpu_features(cpu)
+  local list = {}
+  for i, feature in ipairs(cpu or {}) do
+    list[i] = options.value(("machine: cpu: [%d]"):format(i), feature, "string")
+  end
+  for _, key in ipairs(options.keys(cpu or {})) do
+    local value = cpu[key]
+    if type(key) == "string" then
+      if value == true then
+        list[#list + 1] = "+" .. key
+      elseif value == false then
+        list[#list + 1] = "-" .. key
+      else
+        list[#list + 1] = ("%s=%s"):format(key, value)
+      end
+    elseif not list[key] then
+      fail("invalid", "machine: cpu: [%s] is out of order (want a list)", tostring(key))
+    end
+  end
+  return list
+end
+
+local node_fields = { cpus = "table", memory = "size", memdev = "string", distances = "table" }
+
+local function parse_nodes(numa)
+  local nodes, sized = {}, false
+  for i, node in ipairs(numa) do
+    nodes[i] = options.parse(("machine: numa: node %d"):format(i - 1), node, node_fields)
+    nodes[i].cpus = nodes[i].cpus or {}
+    sized = sized or nodes[i].memory or nodes[i].memdev
+    if nodes[i].memory and nodes[i].memdev then nodes[i].memory = nil end
+  end
+  if #nodes == 0 then fail("invalid", "machine: numa: is empty (want a list of nodes)") end
+  return nodes, sized
+end
+
+local function node_config(nodes)
+  local out = {}
+  for i, node in ipairs(nodes or {}) do
+    out[i] = { cpus = node.cpus, distances = node.distances }
+  end
+  return nodes and out
+end
+
+--- Checks a list of {type, properties}.
+local function check_things(what, list)
+  for i, thing in ipairs(list or {}) do
+    local where = ("machine: %s: [%d]"):format(what, i)
+    options.table(where, thing)
+    options.known(where, thing, { true, true })
+    options.value(where .. ": type", thing[1], "string")
+    options.table(where .. ": properties", thing[2] or {})
+  end
+end
+
+local function finish_options(opt, board)
+  opt.name = opt.name or board.name or "machine"
+  opt.accel = options.choice("machine: accel", opt.accel or "kvm", { "kvm", "none" })
+  if opt.cpus == 0 then fail("invalid", "machine: cpus: '0' is too few (want 1 or more)") end
+  opt.cpus = opt.cpus or 1
+  if opt.clock then options.choice("machine: clock", opt.clock, { "manual" }) end
+  if opt.kernel == nil and (opt.initrd or opt.cmdline or opt.modules) then
+    fail("invalid", "machine: %s: needs a kernel to go with",
+      opt.initrd and "initrd" or opt.cmdline and "cmdline" or "modules")
+  end
+  check_things("objects", opt.objects)
+  check_things("devices", opt.devices)
+  local sized = false
+  if opt.numa then opt.numa, sized = parse_nodes(opt.numa) end
+  if not opt.memory and not opt.memdev and not sized then
+    opt.memory = core.parse_size(DEFAULT_MEMORY, "memory")
+  end
+end
+
+-- ---- building ----------------------------------------------------------------------------------
+
+local function build(m, board, opt)
+  for _, object in ipairs(opt.objects or {}) do m:object_add(object[1], object[2] or {}) end
+  local port = chardev.add(m, opt.serial, "serial-chardev", "machine: serial")
+  event.state(m).console = port
+  opt.serial = port and port.id
+  board.build(m, opt)
+  for _, device in ipairs(opt.devices or {}) do m:device_add(device[1], device[2] or {}) end
+  if board.finish then board.finish(m, opt) end
+end
+
+--- lunik.machine{...}
+function machine.new(given)
+  options.table("machine", given)
+  local board = boards.load(given.board or "pc")
+  local opt = parse(given, boards.options(board))
+  finish_options(opt, board)
+  local m = core.machine {
+    name = opt.name, accel = opt.accel, cpus = opt.cpus, sockets = opt.sockets,
+    cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
+    nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
+  }
+  local ok, err = xpcall(build, function(err)
+    -- A script's mistake in a board needs its traceback; a refused option does not.
+    return type(err) == "string" and debug.traceback(err, 2) or err
+  end, m, board, opt)
+  if not ok then
+    m:close()
+    error(err, 0)
+  end
+  return m
+end
+
+--- The machines that are not closed.
+machine.list = core.machines
+
+-- ---- methods -----------------------------------------------------------------------------------
+
+local Machine = core.classes.Machine.methods
+
+Machine.on = event.on
+Machine.once = event.once
+Machine.on_irq = event.on_irq
+Machine.on_reset = event.on_reset
+Machine.emit = event.emit
+Machine.watch = watch.new
+Machine.wait = watch.wait
+Machine.device_del = unplug.request
+
+function Machine.chardev(m, spec, id)
+  return chardev.add(m, spec, id)
+end
+
+--- The console of the machine's serial port, or of another chardev-buffer.
+function Machine.console(m, id)
+  local object = event.state(m).console
+  if id ~= nil then
+    object = core.is_a(id, "lunik.Object") and id or m:object(id)
+    if not object then fail("not-found", "console: there is no object '%s'", tostring(id)) end
+  end
+  if not object or not object:is "chardev-buffer" then
+    fail("unsupported", "machine '%s': %s is not kept in memory (want serial = \"buffer\" or a "
+      .. "function)", m.name, object and ("the output of '%s'"):format(object.id) or
+      "there is no serial port, or its output")
+  end
+  return console.of(object)
+end
+
+local function through(space, method)
+  return function(m, ...)
+    local s = m[space]
+    return s[method](s, ...)
+  end
+end
+
+Machine.read = through("memory", "read")
+Machine.write = through("memory", "write")
+Machine.load = through("memory", "load")
+Machine.store = through("memory", "store")
+
+--- What is plugged into memory slots, ordered by address, as QEMU's query-memory-devices lists it.
+function Machine.memory_devices(m)
+  local list = {}
+  for _, object in ipairs(m:objects()) do
+    if object:is "memory-device" then
+      local memdev = object.memdev and m:object(object.memdev)
+      list[#list + 1] = {
+        type = object.type == "pc-dimm" and "dimm" or object.type,
+        data = {
+          id = object.id ~= "" and object.id or nil, addr = object.addr, size = object.size,
+          slot = object.slot, node = object.node, memdev = memdev and memdev.path,
+          hotplugged = object.hotplugged, hotpluggable = core.type(object.type).hotplug,
+        },
+      }
+    end
+  end
+  table.sort(list, function(a, b) return math.ult(a.data.addr, b.data.addr) end)
+  return list
+end
+
+return machine

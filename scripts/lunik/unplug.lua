@@ -1,0 +1,101 @@
+--- m:device_del(): a request that the guest may have to agree to, and a handle to await it.
+
+local core = require "lunik.core"
+local event = require "lunik.event"
+local options = require "lunik.options"
+local wait = require "lunik.wait"
+
+local unplug = {}
+
+local Unplug = {}
+Unplug.__name = "lunik.Unplug"
+unplug.Unplug = Unplug
+
+local fields = {}
+
+--- "requested", "refused" or "ejected".
+function fields.state(self)
+  if not self.object.alive then return "ejected" end
+  return self.outcome or "requested"
+end
+
+--- device, object, machine, state; after a refusal source and status.
+function Unplug.__index(self, key)
+  local get = fields[key]
+  if get then return get(self) end
+  return Unplug[key]
+end
+
+function Unplug.__tostring(self)
+  return ("removal of '%s' (%s)"):format(self.device, self.state)
+end
+
+local function settle(self, outcome, ev)
+  self.outcome = outcome
+  self.source, self.status = ev and ev.source, ev and ev.status
+  self.deleted:off()
+  self.refused:off()
+  local waiting = self.waiting
+  self.waiting = {}
+  for _, wake in ipairs(waiting) do wake(true) end
+end
+
+--- m:device_del(id)
+function unplug.request(m, device)
+  local object = core.is_a(device, "lunik.Object") and device
+  if not object then
+    options.value("device_del: id", device, "string")
+    object = m:object(device)
+  end
+  local self = setmetatable({
+    machine = m, object = object, device = object and tostring(object.id ~= "" and object.id
+      or object.path) or device, waiting = {},
+  }, Unplug)
+  local function concerns(ev) return object and ev.path == object.path end
+  self.deleted = event.on(m, "device-deleted", function(ev)
+    if concerns(ev) then settle(self, "ejected") end
+  end)
+  self.refused = event.on(m, "device-unplug-guest-error", function(ev)
+    if concerns(ev) then settle(self, "refused", ev) end
+  end)
+  local ok, err = pcall(core.device_del, m, self.device)
+  if not ok then
+    self.deleted:off()
+    self.refused:off()
+    error(err, 0)
+  end
+  return self
+end
+
+local function wait_for_answer(self, timeout)
+  wait.block {
+    what = ("the removal of '%s'"):format(self.device), timeout = timeout, machine = self.machine,
+    start = function(wake)
+      table.insert(self.waiting, wake)
+      return function()
+        for i, other in ipairs(self.waiting) do
+          if other == wake then return table.remove(self.waiting, i) end
+        end
+      end
+    end,
+  }
+end
+
+--- Waits until the device is gone; raises an error if the guest refuses ("busy"), or does not
+-- answer in time ("timeout"), in which case the request stands.
+function Unplug:wait(opts)
+  local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
+  if self.state == "requested" then
+    if event.state(self.machine).ended then
+      error(wait.ended_error(self.machine, ("the removal of '%s'"):format(self.device)), 0)
+    end
+    wait_for_answer(self, timeout)
+  end
+  if self.state == "refused" then
+    options.fail("busy", "device '%s': the guest keeps it (_OST source %s, status %s)", self.device,
+      tostring(self.source), tostring(self.status))
+  end
+  return self.state
+end
+
+return unplug

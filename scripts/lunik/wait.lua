@@ -1,0 +1,253 @@
+--- Waiting: coroutines, sleeping, and driving the loop.
+--
+-- wait.block() is what everything that waits is made of. In a coroutine made by spawn() it yields;
+-- elsewhere it runs the loop until it is woken; in a handler, which the loop itself has called, it
+-- is an error.
+
+local core = require "lunik.core"
+local event = require "lunik.event"
+local options = require "lunik.options"
+
+local wait = {}
+
+local shared = core.shared
+shared.tasks = shared.tasks or setmetatable({}, { __mode = "k" }) -- coroutine -> task
+
+-- ---- tasks -------------------------------------------------------------------------------------
+
+local Task = {}
+Task.__index = Task
+Task.__name = "lunik.Task"
+wait.Task = Task
+
+local BLOCKED = {} -- what block() yields
+
+local function finish(task, ok, ...)
+  task.done, task.ok = true, ok
+  task.results = table.pack(...)
+  local waiting = task.waiting
+  task.waiting = {}
+  for _, wake in ipairs(waiting) do wake(true) end
+  if not ok and #waiting == 0 and not task.cancelled then
+    event.report(nil, "a coroutine", (...), task.traceback)
+  end
+end
+
+local step
+
+local function after_resume(task, ok, ...)
+  if coroutine.status(task.thread) == "dead" then
+    if not ok then task.traceback = debug.traceback(task.thread) end
+    coroutine.close(task.thread)
+    finish(task, ok, ...)
+  elseif ... ~= BLOCKED then
+    -- A plain coroutine.yield(): the others' turn.
+    task.cancel_wait = nil
+    core.timer(0, function() step(task) end)
+  end
+end
+
+function step(task, ...)
+  if task.done then return end
+  after_resume(task, coroutine.resume(task.thread, ...))
+end
+
+--- Runs fn(...) in a coroutine of its own that may wait; returns its task.
+function wait.spawn(fn, ...)
+  options.value("spawn: function", fn, "function")
+  local task = setmetatable({ thread = coroutine.create(fn), waiting = {} }, Task)
+  shared.tasks[task.thread] = task
+  step(task, ...)
+  return task
+end
+
+--- Waits until the task has ended; returns what its function returned, or raises what it raised.
+function Task:wait(opts)
+  opts = options.parse("wait", opts, { timeout = "seconds" })
+  if not self.done then
+    wait.block {
+      what = "a coroutine", timeout = opts.timeout,
+      start = function(wake)
+        table.insert(self.waiting, wake)
+        return function()
+          for i, other in ipairs(self.waiting) do
+            if other == wake then return table.remove(self.waiting, i) end
+          end
+        end
+      end,
+    }
+  end
+  if not self.ok then error(self.results[1], 0) end
+  return table.unpack(self.results, 1, self.results.n)
+end
+
+--- Ends a waiting task where it stands; its to-be-closed variables are closed.
+function Task:cancel()
+  if self.done then return end
+  if coroutine.status(self.thread) ~= "suspended" then
+    options.fail("state", "cancel: the coroutine is running")
+  end
+  if self.cancel_wait then self.cancel_wait() end
+  self.cancelled = true
+  local ok, err = coroutine.close(self.thread)
+  finish(self, false, ok and core.error("state", "the coroutine was cancelled") or err)
+end
+
+-- ---- blocking ----------------------------------------------------------------------------------
+
+--- Runs the loop until lunik.stop() or there is nothing more to wait for; replaced when another
+-- loop drives ours.
+function shared.driver()
+  return core.run("default")
+end
+
+local function drive(what, finished)
+  while not finished() do
+    shared.stopped = false
+    local more = shared.driver()
+    if finished() then return end
+    if shared.stopped then
+      options.fail("state", "lunik.stop() was called while waiting for %s", what)
+    elseif not more then
+      options.fail("state", "nothing is left that could end the wait for %s: no machine is running "
+        .. "and no timer is set", what)
+    end
+  end
+end
+
+--- Arms what can end a wait; returns the function that disarms all of it.
+local function arm(request, wake)
+  local cancels = {}
+  local function disarm()
+    for _, cancel in ipairs(cancels) do cancel() end
+  end
+  if request.timeout then
+    local timer = core.timer(request.timeout, function()
+      local message = ("no %s within %g s"):format(request.what, request.timeout)
+      wake(false, core.error("timeout", message))
+    end)
+    cancels[1] = function() timer:cancel() end
+  end
+  if request.machine then
+    local m = request.machine
+    local subscription = event.subscribe(event.state(m).ends, function()
+      wake(false, wait.ended_error(m, request.what))
+    end)
+    cancels[#cancels + 1] = function() subscription:off() end
+  end
+  local cancel = request.start(wake)
+  if cancel then cancels[#cancels + 1] = cancel end
+  return disarm
+end
+
+function wait.ended_error(m, what)
+  return core.error(m.state == "closed" and "gone" or "state",
+    ("machine '%s' has stopped (%s) while waiting for %s"):format(m.name, event.why_ended(m), what))
+end
+
+local function block_task(task, request)
+  local result, yielded
+  local disarm = arm(request, function(...)
+    if result then return end
+    result = table.pack(...)
+    if not yielded then return end
+    if core.on_loop_thread() then
+      step(task)
+    else
+      core.timer(0, function() step(task) end)
+    end
+  end)
+  if not result then
+    yielded = true
+    task.cancel_wait = disarm
+    coroutine.yield(BLOCKED)
+    task.cancel_wait = nil
+  end
+  disarm()
+  return result
+end
+
+local function block_main(request)
+  if core.running() then
+    error(core.error("state", "can't wait in an event handler; use lunik.spawn"))
+  end
+  local result, driving
+  local disarm = arm(request, function(...)
+    if result then return end
+    result = table.pack(...)
+    if driving then core.stop() end
+  end)
+  driving = true
+  local ok, err = pcall(drive, request.what, function() return result end)
+  disarm()
+  if not ok then error(err, 0) end
+  return result
+end
+
+--- Waits until request.start's wake function is called: wake(true, ...) makes block() return the
+-- rest, wake(false, err) makes it raise err. request: what (in words, for errors), timeout
+-- (seconds), machine (whose end ends the wait), start = function(wake) that may return a function
+-- to call afterwards.
+function wait.block(request)
+  local task = shared.tasks[coroutine.running()]
+  local result
+  if task then
+    if not coroutine.isyieldable() then
+      options.fail("state", "can't wait for %s here: a C function is in between", request.what)
+    end
+    result = block_task(task, request)
+  else
+    result = block_main(request)
+  end
+  if not result[1] then error(result[2], 0) end
+  return table.unpack(result, 2, result.n)
+end
+
+-- ---- loop --------------------------------------------------------------------------------------
+
+--- Waits that many seconds.
+function wait.sleep(seconds)
+  options.value("sleep: time", seconds, "seconds")
+  wait.block {
+    what = "the time to pass",
+    start = function(wake)
+      local timer = core.timer(seconds, function() wake(true) end)
+      return function() timer:cancel() end
+    end,
+  }
+end
+
+--- Calls fn soon, from the loop.
+function wait.defer(fn)
+  options.value("defer: function", fn, "function")
+  core.timer(0, fn)
+end
+
+--- Runs the loop: until lunik.stop() or nothing is left to wait for ("default"), until something
+-- has happened ("once"), or without waiting ("nowait").
+function wait.run(mode)
+  options.choice("run: mode", mode or "default", { "default", "once", "nowait" })
+  if shared.tasks[coroutine.running()] then
+    options.fail("state", "a coroutine can't run the loop; it just waits")
+  end
+  if mode and mode ~= "default" then return core.run(mode) end
+  shared.stopped = false
+  local more
+  repeat more = shared.driver() until shared.stopped or not more
+  return more
+end
+
+--- Makes lunik.run() return.
+function wait.stop()
+  shared.stopped = true
+  core.stop()
+end
+
+shared.start_time = shared.start_time or core.now()
+
+--- Seconds since the library was loaded.
+function wait.now()
+  return core.now() - shared.start_time
+end
+
+return wait

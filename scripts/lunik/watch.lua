@@ -1,0 +1,130 @@
+--- m:watch() and m:wait(): events as a queue to wait at.
+
+local event = require "lunik.event"
+local options = require "lunik.options"
+local wait = require "lunik.wait"
+
+local watch = {}
+
+local Watch = {}
+Watch.__index = Watch
+Watch.__name = "lunik.Watch"
+watch.Watch = Watch
+
+-- These come after the end of a run, or end it; a wait for others fails when the machine stops.
+local outlive = { started = true, resumed = true, reset = true, error = true }
+
+local function check_names(what, names)
+  if type(names) == "string" then names = { names } end
+  options.table(what .. ": events", names)
+  if #names == 0 then options.fail("invalid", "%s: no event is named (want one at least)", what) end
+  for _, name in ipairs(names) do
+    event.check_name(what, name)
+    if name == "vcpu-exit" then
+      options.fail("invalid", "%s: 'vcpu-exit' can't be waited for: its handlers decide what "
+        .. "happens (want m:on)", what)
+    end
+  end
+  return names
+end
+
+--- Splits {field = value, timeout = seconds}.
+local function split_filter(what, filter)
+  local fields, timeout = {}, nil
+  for key, value in pairs(filter and options.table(what, filter) or {}) do
+    options.value(what .. ": filter", key, "string")
+    if key == "timeout" then
+      timeout = options.value(what .. ": timeout", value, "seconds")
+    elseif getmetatable(value) == "lunik.Object" then
+      fields[key] = value.id ~= "" and value.id or value.path
+    else
+      fields[key] = value
+    end
+  end
+  return fields, timeout
+end
+
+local function matches(ev, fields)
+  for key, value in pairs(fields) do
+    if ev[key] ~= value then return false end
+  end
+  return true
+end
+
+local function describe(names, fields)
+  local parts = {}
+  for _, key in ipairs(options.keys(fields)) do
+    parts[#parts + 1] = ("%s = %s"):format(key, tostring(fields[key]))
+  end
+  return ("'%s'%s"):format(table.concat(names, "' or '"),
+    #parts > 0 and " with " .. table.concat(parts, ", ") or "")
+end
+
+--- m:watch(events, {field = value}): collects matching events from now on.
+function watch.new(m, names, filter)
+  names = check_names("watch", names)
+  local fields = split_filter("watch", filter)
+  local self = setmetatable({
+    machine = m, queue = {}, subscriptions = {}, what = describe(names, fields), waits_on = true,
+  }, Watch)
+  for _, name in ipairs(names) do
+    if outlive[name] then self.waits_on = false end
+    self.subscriptions[#self.subscriptions + 1] = event.on(m, name, function(ev)
+      if not matches(ev, fields) then return end
+      self.queue[#self.queue + 1] = ev
+      if self.wake then self.wake(true) end
+    end)
+  end
+  return self
+end
+
+--- The oldest event collected and not yet taken; waits for one if there is none.
+function Watch:wait(opts)
+  local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
+  if #self.queue == 0 then
+    local m = self.machine
+    if self.waits_on and (event.state(m).ended or m.state == "closed") then
+      error(wait.ended_error(m, self.what), 0)
+    end
+    wait.block {
+      what = self.what, timeout = timeout, machine = self.waits_on and m or nil,
+      start = function(wake)
+        self.wake = wake
+        return function() self.wake = nil end
+      end,
+    }
+  end
+  return table.remove(self.queue, 1)
+end
+
+--- The oldest event collected, or nil.
+function Watch:poll()
+  return table.remove(self.queue, 1)
+end
+
+--- Stops collecting.
+function Watch:off()
+  for _, subscription in ipairs(self.subscriptions) do subscription:off() end
+end
+
+Watch.__close = Watch.off
+
+--- The event that ended the machine, if it is one of those and matches.
+local function ended_already(m, names, fields)
+  local ended = event.state(m).ended
+  for _, name in ipairs(names) do
+    if ended and ended.name == name and matches(ended, fields) then return ended end
+  end
+end
+
+--- m:wait(events, {field = value, timeout = seconds})
+function watch.wait(m, names, filter)
+  names = check_names("wait", names)
+  local fields, timeout = split_filter("wait", filter)
+  local ended = ended_already(m, names, fields)
+  if ended then return ended end
+  local self <close> = watch.new(m, names, fields)
+  return self:wait { timeout = timeout }
+end
+
+return watch
