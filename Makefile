@@ -120,7 +120,8 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 # ---- the build ----------------------------------------------------------------------------------
 
-PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts
+PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts \
+           $(BUILD)/guests/init
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -208,7 +209,7 @@ SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_st
 
 demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives it back
 	@+$(MAKE) --no-print-directory -s products
-	@$(BUILD)/lunik scripts/examples/demo.lua
+	@$(RUN_ENV) $(BUILD)/lunik scripts/examples/demo.lua
 
 test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xml)
 	@+$(MAKE) --no-print-directory test-products
@@ -255,6 +256,13 @@ guest-linux: build/guest-linux/vmlinux ## build the Linux kernel that the Linux 
 build/guest-linux/vmlinux: spec/guests/linux/build.sh spec/guests/linux/linux.config spec/guests/linux/linux.patch
 	$(call run-deps,kernel,install)
 	sh spec/guests/linux/build.sh $@
+
+# Its /init, for the initramfs that the example makes.
+$(BUILD)/guests/init: spec/guests/linux/init.c
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)gcc -O1 -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none -s \
+	    -o $@ $<
 
 # ---- housekeeping -------------------------------------------------------------------------------
 

@@ -10,10 +10,9 @@ static int error_tostring(lua_State *L)
 {
     lua_getfield(L, 1, "where");
     lua_getfield(L, 1, "message");
-    if (lua_type(L, -2) == LUA_TSTRING)
-        lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), luaL_tolstring(L, -1, NULL));
-    else
-        luaL_tolstring(L, -1, NULL);
+    luaL_tolstring(L, -1, NULL);
+    if (lua_type(L, -3) == LUA_TSTRING)
+        lua_pushfstring(L, "%s: %s", lua_tostring(L, -3), lua_tostring(L, -1));
     return 1;
 }
 

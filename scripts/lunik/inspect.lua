@@ -1,6 +1,7 @@
 -- Shows values to a person: tables with their fields, objects with their type and properties.
 local core = require "lunik.core"
 local lunik = require "lunik"
+local board = require "lunik.board"
 
 local inspect = {}
 
@@ -95,7 +96,9 @@ local function show_object(o, properties, indent)
     local ok, value = pcall(o.get, o, p.name)
     if ok and value ~= nil then
       local text = show(value, 1, indent .. "  ", {})
-      if p.kind == "size" and math.type(value) == "integer" and value >= 4096 then
+      if p.kind == "size" then
+        text = board.show(value)
+      elseif p.kind == "uint" and value >= 0x10000 then
         text = ("0x%x"):format(value)
       end
       table.insert(items, p.name .. " = " .. text)

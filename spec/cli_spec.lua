@@ -1,0 +1,148 @@
+local command = require "spec.support.command"
+
+local lunik, run = command.lunik, command.run
+
+-- Runs the command with these arguments (shell text); its output, errors and exit code.
+local function lunik_run(arguments, input)
+  return run(lunik .. " " .. arguments, input)
+end
+
+local BOARD = "require'lunik'.machine { board = 'micro', accel = 'none', memory = '1M' }"
+
+describe("the lunik command", function()
+  it("executes statements, scripts and standard input", function()
+    assert.equal("1\n", lunik_run [[-e 'print(1)']])
+    assert.equal("2\t3\n", lunik_run [[-e 'x = 2' -e 'print(x, 3)']])
+    assert.equal("piped\n", lunik_run("", "print('piped')"))
+    assert.equal("- a\n", lunik_run("- a", "print(arg[0], ...)"):gsub("\t", " "))
+    assert.equal("6.0\n", lunik_run [[-l m=math -e 'print(m.sqrt(36))']])
+    assert.equal("function\n", lunik_run [[-l lunik -e 'print(type(lunik.machine))']])
+    assert.equal("warned\n", select(2, lunik_run [[-W -e 'warn("warned")']]):gsub("Lua warning: ", ""))
+  end)
+
+  it("gives the script its arguments in arg and ...", function()
+    local path <close> = command.file("print(arg[0], #arg, arg[1], arg[2], arg[-1], ...)")
+    assert.equal(("%s\t2\t-x\ty\t--\t-x\ty\n"):format(path), lunik_run("-- " .. path .. " -x y"))
+  end)
+
+  it("shows help and version", function()
+    assert.matches("^usage: lunik ", (lunik_run "--help"))
+    assert.matches("^usage: lunik ", (lunik_run "-h"))
+    assert.matches("^Lunik %d+%.%d+%.%d+ %(Lua 5%.4%)\n$", (lunik_run "--version"))
+    assert.equal(lunik_run "-v", lunik_run "--version")
+  end)
+
+  for arguments, message in pairs {
+    ["-z"] = "unrecognized option '-z'",
+    ["--hlep"] = "unrecognized option '--hlep'",
+    ["-e"] = "'-e' needs an argument",
+    ["-l"] = "'-l' needs an argument",
+  } do
+    it("refuses " .. arguments, function()
+      local out, err, code = lunik_run(arguments)
+      assert.same({ "", 2 }, { out, code })
+      assert.matches("lunik: " .. message, err, 1, true)
+    end)
+  end
+
+  for script, message in pairs {
+    ["error('boom')"] = "lunik: (command line):1: boom\nstack traceback:\n",
+    ["x = "] = "lunik: (command line):1: unexpected symbol near <eof>\n",
+    ["error({})"] = "lunik: (error object is a table value)\n",
+    ["error(setmetatable({}, {__tostring = function() return 'text' end}))"] = "lunik: text\n",
+    ["require 'lunik'.machine { bord = 'pc' }"] = "did you mean 'board'?",
+  } do
+    it("reports " .. script, function()
+      local out, err, code = lunik_run(("-e %q"):format(script))
+      assert.same({ "", 1 }, { out, code })
+      assert.matches(message, err, 1, true)
+      assert.not_matches("cli.lua", err, 1, true)
+    end)
+  end
+
+  it("names the script that it can't open", function()
+    local _, err, code = lunik_run "/nonexistent.lua"
+    assert.equal(1, code)
+    assert.matches("/nonexistent.lua", err, 1, true)
+  end)
+
+  it("ends with the code of os.exit and lunik.exit", function()
+    assert.equal(7, select(3, lunik_run [[-e 'os.exit(7)']]))
+    assert.equal(0, select(3, lunik_run [[-e 'os.exit(true, true)']]))
+    assert.equal(1, select(3, lunik_run [[-e 'os.exit(false)']]))
+    assert.equal(9, select(3, lunik_run [[-e 'require"lunik".exit(9)']]))
+  end)
+
+  it("stays until the machines have stopped, and ends with their code", function()
+    local script = ("lunik = require 'lunik' m = %s m:start() "
+      .. "lunik.spawn(function() lunik.sleep(0.05) print('out') m:outb(0xf4, 3) end) print('in')")
+      :format(BOARD)
+    local out, err, code = lunik_run(("-e %q"):format(script))
+    assert.same({ "in\nout\n", "", 7 }, { out, err, code })
+  end)
+
+  it("closes machines when the script exits from a handler", function()
+    local script = ("lunik = require 'lunik' m = %s m:start() "
+      .. "m:on('shutdown', function() os.exit(5) end) m:outb(0xf4, 0)"):format(BOARD)
+    local _, err, code = lunik_run(("-e %q"):format(script))
+    assert.same({ "", 5 }, { err, code })
+  end)
+
+  for signal, code in pairs { INT = 130, TERM = 143 } do
+    for what, script in pairs {
+      ["a script"] = "print('up') io.stdout:flush() while true do end",
+      ["the loop"] = "m = " .. BOARD .. " m:start() print('up') io.stdout:flush()",
+      ["a wait"] = "m = " .. BOARD .. " m:start() print('up') io.stdout:flush() m:wait('paused')",
+    } do
+      it(("ends %s at SIG%s"):format(what, signal), function()
+        local out, err, status = run(("timeout --preserve-status -s %s 0.3 %s -e %q"):format(
+          signal, lunik, script))
+        assert.same({ "up\n", "", code }, { out, err, status })
+      end)
+    end
+  end
+
+  it("is a Lua interpreter that runs busted", function()
+    local path <close> = command.file("describe('x', function() it('y', function() end) end)",
+      "_spec.lua")
+    local out, _, code = lunik_run("/usr/bin/busted --ignore-lua -o TAP " .. path)
+    assert.same({ "ok 1 - x y\n1..1\n", 0 }, { out, code })
+  end)
+end)
+
+describe("an example", function()
+  it("in C embeds the library", function()
+    if not command.kvm() then
+      return pending("no /dev/kvm")
+    end
+    local out, err, code = run(command.build .. "/examples/embed")
+    assert.same({ "", 0 }, { err, code })
+    assert.matches("hello from the guest", out, 1, true)
+    assert.matches("event: shutdown", out, 1, true)
+  end)
+
+  it("in plain Lua drives a machine", function()
+    local interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
+    local out, err, code = run(interpreter .. " scripts/examples/embed.lua")
+    assert.same({ "", 0 }, { err, code })
+    assert.equal("the serial port says: hello from Lua\nmemory at 0x1000 says: some bytes\n"
+      .. "shutdown: exit-device, code 1\n", out)
+  end)
+
+  it("of ten lines says hello", function()
+    if not command.kvm() then
+      return pending("no /dev/kvm")
+    end
+    local out, err, code = lunik_run "scripts/examples/hello.lua"
+    assert.same({ "hello\n", "", 0 }, { out, err, code })
+  end)
+
+  it("shows memory hotplug: the demo", function()
+    local out, err, code = lunik_run "scripts/examples/demo.lua"
+    assert.same({ "", 0 }, { err, code })
+    for _, text in ipairs { "accepted", "ejected", "exit code 0" } do
+      assert.matches(text, out, 1, true)
+    end
+    assert.not_matches("\27", out, 1, true)
+  end)
+end)

@@ -1,0 +1,58 @@
+-- For specs: runs commands and keeps what they say.
+local command = {}
+
+command.build = os.getenv("LUNIK_BUILD") or "build"
+command.lunik = command.build .. "/lunik"
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  file:close()
+end
+
+-- A temporary file that goes when its variable goes out of scope: local path <close> = file(text).
+-- Use it as a string.
+function command.file(text, suffix)
+  local path = os.tmpname()
+  if suffix then
+    os.remove(path)
+    path = path .. suffix
+  end
+  write(path, text)
+  return setmetatable({}, {
+    __tostring = function() return path end,
+    __concat = function(a, b) return tostring(a) .. tostring(b) end,
+    __close = function() os.remove(path) end,
+  })
+end
+
+-- Runs a shell command: standard output, standard error, exit code (128 + N for signal N).
+function command.run(line, input)
+  local files = { input = os.tmpname(), out = os.tmpname(), err = os.tmpname() }
+  write(files.input, input or "")
+  local _, how, code = os.execute(("%s <%s >%s 2>%s"):format(line, files.input, files.out,
+    files.err))
+  local out, err = read(files.out), read(files.err)
+  for _, path in pairs(files) do
+    os.remove(path)
+  end
+  return out, err, how == "signal" and 128 + code or code
+end
+
+-- Whether vCPUs can be had here.
+function command.kvm()
+  local file = io.open("/dev/kvm", "r+")
+  if file then
+    file:close()
+  end
+  return file ~= nil
+end
+
+return command
