@@ -11,15 +11,16 @@
 
 #define DSDT_REVISION 2 /* integers have 64 bits */
 
-#define AML_BYTE   0x0a
-#define AML_SCOPE  0x10
-#define AML_METHOD 0x14
-#define AML_ARG0   0x68
-#define AML_ARG1   0x69
-#define AML_NOTIFY 0x86
-#define AML_LESS   0x95
-#define AML_IF     0xa0
-#define AML_ELSE   0xa1
+#define AML_BYTE       0x0a
+#define AML_SCOPE      0x10
+#define AML_METHOD     0x14
+#define AML_SERIALIZED 0x08 /* in a method's flags, beside the number of arguments */
+#define AML_ARG0       0x68
+#define AML_ARG1       0x69
+#define AML_NOTIFY     0x86
+#define AML_LESS       0x95
+#define AML_IF         0xa0
+#define AML_ELSE       0xa1
 
 #define SLOT_CONTAINER "\\._SB_MHPC" /* \_SB.MHPC: root, two segments */
 #define SLOT_NAME_SIZE 4
@@ -205,7 +206,7 @@ static void add_notify_method(struct acpi_buffer *b, unsigned slots)
     acpi_append(b, SLOT_CONTAINER, sizeof(SLOT_CONTAINER) - 1);
     size_t method = begin_package(b, AML_METHOD);
     acpi_append(b, "MNTF", 4);
-    acpi_put(b, 2, 1);
+    acpi_put(b, AML_SERIALIZED | 2, 1);
     if (slots)
         add_notify(b, 0, slots - 1);
     end_package(b, method);

@@ -18,7 +18,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
         })
         CreateDWordField (CRSB, LINE._INT, LINT)
 
-        Method (_CRS)
+        Method (_CRS, 0, Serialized)
         {
             LINT = KIRQ
             Return (CRSB)
@@ -36,7 +36,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
         })
         CreateDWordField (CRSB, LINE._INT, LINT)
 
-        Method (_CRS)
+        Method (_CRS, 0, Serialized)
         {
             LINT = MIRQ
             Return (CRSB)

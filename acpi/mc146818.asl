@@ -20,7 +20,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MC146818", 1)
         CreateWordField (CRSB, PORT._MAX, PMAX)
         CreateDWordField (CRSB, LINE._INT, LINT)
 
-        Method (_CRS)
+        Method (_CRS, 0, Serialized)
         {
             PMIN = RIOB
             PMAX = RIOB

@@ -50,7 +50,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         })
         CreateWordField (CRSB, PORT._MIN, PMIN)
         CreateWordField (CRSB, PORT._MAX, PMAX)
-        Method (_CRS)
+        Method (_CRS, 0, Serialized)
         {
             PMIN = MHIO
             PMAX = MHIO
@@ -58,7 +58,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         }
 
         // _STA of slot Arg0
-        Method (MSTA, 1)
+        Method (MSTA, 1, Serialized)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
@@ -92,7 +92,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         }
 
         // _PXM of slot Arg0
-        Method (MPXM, 1)
+        Method (MPXM, 1, Serialized)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
@@ -102,7 +102,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         }
 
         // _OST of slot Arg0: event Arg1, status Arg2
-        Method (MOST, 3)
+        Method (MOST, 3, Serialized)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
@@ -112,7 +112,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         }
 
         // _EJ0 of slot Arg0
-        Method (MEJ0, 1)
+        Method (MEJ0, 1, Serialized)
         {
             Acquire (MLCK, 0xFFFF)
             SLOT = Arg0
@@ -122,7 +122,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
 
         // Passes on what happened to the slots. An event is cleared before it is passed on, so that
         // one which comes meanwhile is not lost.
-        Method (MSCN)
+        Method (MSCN, 0, Serialized)
         {
             Acquire (MLCK, 0xFFFF)
             Local0 = Zero
@@ -150,7 +150,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         }
     }
 
-    Method (\_GPE._E00)
+    Method (\_GPE._E00, 0, Serialized)
     {
         \_SB.MHPC.MSCN ()
     }

@@ -1,6 +1,7 @@
 /*
  * One memory slot. Used once for each slot; _UID is the slot's number. Guests walk all slots when
- * they start, so the methods do nothing but pass the number on.
+ * they start, so the methods do nothing but pass the number on. They are Serialized, as all are in
+ * these parts, because others are parsed when they are loaded to see whether they should be.
  */
 // @digits UNIT MP00
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
@@ -16,10 +17,10 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
     {
         Name (_HID, EisaId ("PNP0C80"))
         Name (_UID, 0x12345678)
-        Method (_STA) { Return (MSTA (_UID)) }
-        Method (_CRS) { Return (MCRS (_UID)) }
-        Method (_PXM) { Return (MPXM (_UID)) }
-        Method (_OST, 3) { MOST (_UID, Arg0, Arg1) }
-        Method (_EJ0, 1) { MEJ0 (_UID) }
+        Method (_STA, 0, Serialized) { Return (MSTA (_UID)) }
+        Method (_CRS, 0, Serialized) { Return (MCRS (_UID)) }
+        Method (_PXM, 0, Serialized) { Return (MPXM (_UID)) }
+        Method (_OST, 3, Serialized) { MOST (_UID, Arg0, Arg1) }
+        Method (_EJ0, 1, Serialized) { MEJ0 (_UID) }
     }
 }

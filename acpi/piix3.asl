@@ -31,7 +31,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PIIX3   ", 1)
         })
 
         // _STA: present always, enabled when connected
-        Method (LSTA, 1, NotSerialized)
+        Method (LSTA, 1, Serialized)
         {
             If (Arg0 & 0x80)
             {
@@ -66,44 +66,44 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PIIX3   ", 1)
         {
             Name (_HID, EisaId ("PNP0C0F"))
             Name (_UID, 0)
-            Method (_STA) { Return (LSTA (\_SB.PCI0.ISA.PRQA)) }
-            Method (_PRS) { Return (LNKP) }
-            Method (_CRS) { Return (LCRS (\_SB.PCI0.ISA.PRQA)) }
-            Method (_SRS, 1) { \_SB.PCI0.ISA.PRQA = LSRS (Arg0) }
-            Method (_DIS) { \_SB.PCI0.ISA.PRQA |= 0x80 }
+            Method (_STA, 0, Serialized) { Return (LSTA (\_SB.PCI0.ISA.PRQA)) }
+            Method (_PRS, 0, Serialized) { Return (LNKP) }
+            Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQA)) }
+            Method (_SRS, 1, Serialized) { \_SB.PCI0.ISA.PRQA = LSRS (Arg0) }
+            Method (_DIS, 0, Serialized) { \_SB.PCI0.ISA.PRQA |= 0x80 }
         }
 
         Device (LNKB)
         {
             Name (_HID, EisaId ("PNP0C0F"))
             Name (_UID, 1)
-            Method (_STA) { Return (LSTA (\_SB.PCI0.ISA.PRQB)) }
-            Method (_PRS) { Return (LNKP) }
-            Method (_CRS) { Return (LCRS (\_SB.PCI0.ISA.PRQB)) }
-            Method (_SRS, 1) { \_SB.PCI0.ISA.PRQB = LSRS (Arg0) }
-            Method (_DIS) { \_SB.PCI0.ISA.PRQB |= 0x80 }
+            Method (_STA, 0, Serialized) { Return (LSTA (\_SB.PCI0.ISA.PRQB)) }
+            Method (_PRS, 0, Serialized) { Return (LNKP) }
+            Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQB)) }
+            Method (_SRS, 1, Serialized) { \_SB.PCI0.ISA.PRQB = LSRS (Arg0) }
+            Method (_DIS, 0, Serialized) { \_SB.PCI0.ISA.PRQB |= 0x80 }
         }
 
         Device (LNKC)
         {
             Name (_HID, EisaId ("PNP0C0F"))
             Name (_UID, 2)
-            Method (_STA) { Return (LSTA (\_SB.PCI0.ISA.PRQC)) }
-            Method (_PRS) { Return (LNKP) }
-            Method (_CRS) { Return (LCRS (\_SB.PCI0.ISA.PRQC)) }
-            Method (_SRS, 1) { \_SB.PCI0.ISA.PRQC = LSRS (Arg0) }
-            Method (_DIS) { \_SB.PCI0.ISA.PRQC |= 0x80 }
+            Method (_STA, 0, Serialized) { Return (LSTA (\_SB.PCI0.ISA.PRQC)) }
+            Method (_PRS, 0, Serialized) { Return (LNKP) }
+            Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQC)) }
+            Method (_SRS, 1, Serialized) { \_SB.PCI0.ISA.PRQC = LSRS (Arg0) }
+            Method (_DIS, 0, Serialized) { \_SB.PCI0.ISA.PRQC |= 0x80 }
         }
 
         Device (LNKD)
         {
             Name (_HID, EisaId ("PNP0C0F"))
             Name (_UID, 3)
-            Method (_STA) { Return (LSTA (\_SB.PCI0.ISA.PRQD)) }
-            Method (_PRS) { Return (LNKP) }
-            Method (_CRS) { Return (LCRS (\_SB.PCI0.ISA.PRQD)) }
-            Method (_SRS, 1) { \_SB.PCI0.ISA.PRQD = LSRS (Arg0) }
-            Method (_DIS) { \_SB.PCI0.ISA.PRQD |= 0x80 }
+            Method (_STA, 0, Serialized) { Return (LSTA (\_SB.PCI0.ISA.PRQD)) }
+            Method (_PRS, 0, Serialized) { Return (LNKP) }
+            Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQD)) }
+            Method (_SRS, 1, Serialized) { \_SB.PCI0.ISA.PRQD = LSRS (Arg0) }
+            Method (_DIS, 0, Serialized) { \_SB.PCI0.ISA.PRQD |= 0x80 }
         }
 
         // The SCI is not routed: one possible setting, always enabled.
@@ -117,14 +117,14 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PIIX3   ", 1)
                 Interrupt (ResourceConsumer, Level, ActiveHigh, Shared) { 0 }
             })
             CreateDWordField (LNKR, 5, LINT)
-            Method (_PRS)
+            Method (_PRS, 0, Serialized)
             {
                 LINT = SCIN
                 Return (LNKR)
             }
-            Method (_CRS) { Return (_PRS ()) }
-            Method (_SRS, 1) { }
-            Method (_DIS) { }
+            Method (_CRS, 0, Serialized) { Return (_PRS ()) }
+            Method (_SRS, 1, Serialized) { }
+            Method (_DIS, 0, Serialized) { }
         }
     }
 

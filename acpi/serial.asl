@@ -22,7 +22,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "SERIAL  ", 1)
         CreateWordField (CRSB, PORT._MAX, PMAX)
         CreateDWordField (CRSB, LINE._INT, LINT)
 
-        Method (_CRS)
+        Method (_CRS, 0, Serialized)
         {
             PMIN = SIOB
             PMAX = SIOB
