@@ -52,9 +52,9 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
 size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size);
 /* Drops what is buffered. */
 void chardev_output_discard(struct chardev_output *out);
-/* Closes *out (may be NULL) and sets it to NULL. linger: what is buffered still goes out as the
- * other side takes it, and keeps the loop running until then. */
-void chardev_output_close(struct chardev_output **out, bool linger);
+/* Closes *out (may be NULL) and sets it to NULL. wait: until all that is buffered has been written,
+ * as programs do with their standard output; otherwise only what the other side takes at once. */
+void chardev_output_close(struct chardev_output **out, bool wait);
 
 /* ---- input ---------------------------------------------------------------------------------- */
 

@@ -119,7 +119,8 @@ static bool grow_input(struct buffer_chardev *b, size_t size)
     size_t waiting = b->filled - b->taken, capacity = b->capacity ? b->capacity : 256;
     uint8_t *input;
 
-    memmove(b->input, b->input + b->taken, waiting);
+    if (waiting)
+        memmove(b->input, b->input + b->taken, waiting);
     b->taken = 0;
     b->filled = waiting;
     while (capacity - waiting < size)

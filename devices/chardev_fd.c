@@ -105,6 +105,12 @@ int chardev_reopen(int fd, int mode)
 
     if (fstat(fd, &st) < 0)
         return -1;
+    /* Inherited descriptors have survived exec: one that would not was opened since, in the place
+     * of a stream that was closed. */
+    if (fcntl(fd, F_GETFD) & FD_CLOEXEC) {
+        errno = EBADF;
+        return -1;
+    }
     if (S_ISFIFO(st.st_mode) || isatty(fd)) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         copy = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

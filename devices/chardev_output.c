@@ -1,5 +1,6 @@
 /* chardev_output.c: buffered output to a file descriptor; see chardev.h. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,18 +92,16 @@ static void flush(struct chardev_output *out)
     int sys = drain(out);
 
     out->busy = true;
-    if (out->owner && sys) {
+    if (sys) {
         chardev_output_discard(out);
         if (out->owner)
             out->failed(out->owner, sys);
-    } else if (sys) {
-        out->used = 0;
     } else {
         output_watch(out);
         feed(out);
     }
     out->busy = false;
-    if (!out->owner && !out->used)
+    if (!out->owner)
         output_free(out);
 }
 
@@ -158,7 +157,16 @@ size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, siz
     return taken;
 }
 
-void chardev_output_close(struct chardev_output **out, bool linger)
+/* Waits for a reader that is slow; a signal ends the wait. */
+static void drain_all(struct chardev_output *out)
+{
+    struct pollfd p = {.fd = out->fd.fd, .events = POLLOUT};
+
+    while (drain(out) == 0 && out->used && poll(&p, 1, -1) > 0)
+        ;
+}
+
+void chardev_output_close(struct chardev_output **out, bool wait)
 {
     struct chardev_output *o = *out;
     struct chardev *c;
@@ -173,14 +181,13 @@ void chardev_output_close(struct chardev_output **out, bool linger)
     o->owner = NULL;
     lunik_defer_cancel(o->rt, &o->task);
     lunik_loop(o->rt);
-    if (drain(o) || !linger || !o->fd.pollable) {
-        c->dropped += o->used;
-        o->used = 0;
-    }
-    output_watch(o);
-    if (o->used)
-        uv_ref((uv_handle_t *)&o->poll);
-    else if (!o->busy)
+    if (wait)
+        drain_all(o);
+    else
+        drain(o);
+    c->dropped += o->used;
+    o->used = 0;
+    if (!o->busy)
         output_free(o);
     if (starved)
         chardev_writable(c);

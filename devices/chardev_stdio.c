@@ -1,7 +1,7 @@
 /*
  * chardev_stdio.c: standard input and output. A terminal is put into raw mode while the object
- * exists; its file status flags, which other processes share, are left alone. What the guest wrote
- * last still goes out when the object is deleted before a slow reader has taken it.
+ * exists; its file status flags, which other processes share, are left alone. Deleting the object
+ * waits until what the guest wrote last has gone out.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,786 @@
+/* test_chardev.c: the character devices on a machine without vCPUs, each with a front end of our
+ * own and the other side in this process; standard input and output in child processes. */
+#define _GNU_SOURCE /* posix_openpt, ptsname */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../devices/chardev.h"
+#include "check.h"
+
+static lunik_runtime *rt;
+static lunik_machine *machine;
+static char dir[] = "/tmp/lunik-chardev-XXXXXX";
+static unsigned errors, connects, disconnects;
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static void on_event(void *opaque, const lunik_event *event)
+{
+    errors += !strcmp(event->name, "chardev-error");
+    connects += !strcmp(event->name, "chardev-connected");
+    disconnects += !strcmp(event->name, "chardev-disconnected");
+}
+
+static void setup(void)
+{
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_error err = {0};
+
+    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+        lunik_machine_new(rt, &config, &machine, &err)) {
+        printf("not ok setup: %s\n", err.message);
+        exit(1);
+    }
+    lunik_machine_set_event_cb(machine, on_event, NULL);
+    errors = connects = disconnects = 0;
+}
+
+static void teardown(void)
+{
+    lunik_machine_close(machine);
+    lunik_runtime_free(rt);
+}
+
+static unsigned count_fds(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Handles events until nothing has happened for a while: true unless it never becomes quiet. */
+static bool settle(void)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t start = now_ms();
+
+        lunik_run_timeout(rt, 30);
+        if (now_ms() - start >= 25)
+            return true;
+    }
+    return false;
+}
+
+static lunik_object *add(const char *type, const lunik_field *props, size_t count, lunik_error *err)
+{
+    lunik_field all[8] = {LUNIK_FIELD_STRING("id", "c")};
+    lunik_object *o = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        all[i + 1] = props[i];
+    memset(err, 0, sizeof(*err));
+    lunik_object_add(machine, type, all, count + 1, &o, err);
+    return o;
+}
+
+#define ADD(type, ...)                                                                             \
+    add((type), (const lunik_field[]){__VA_ARGS__},                                                \
+        sizeof((const lunik_field[]){__VA_ARGS__}) / sizeof(lunik_field), &add_error)
+static lunik_error add_error;
+
+/* A front end with a bounded receiver. */
+struct front {
+    lunik_chardev_front front;
+    lunik_object *o;
+    const lunik_chardev_ops *ops;
+    char got[200000];
+    size_t count, room;
+    unsigned writable;
+};
+
+static size_t can_receive(void *opaque)
+{
+    return ((struct front *)opaque)->room;
+}
+
+static void receive(void *opaque, const uint8_t *data, size_t size)
+{
+    struct front *f = opaque;
+
+    check_failures += size > f->room;
+    memcpy(f->got + f->count, data, size);
+    f->count += size;
+    f->room -= size;
+}
+
+static void writable(void *opaque)
+{
+    ((struct front *)opaque)->writable++;
+}
+
+static struct front front;
+
+static void attach(lunik_object *o, size_t room)
+{
+    memset(&front, 0, sizeof(front));
+    front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
+    front.o = o;
+    front.ops = lunik_object_iface(o, "chardev");
+    front.room = room;
+    check_failures += front.ops->attach(o, &front.front, NULL) != 0;
+}
+
+static void give_room(size_t room)
+{
+    front.room = room;
+    front.ops->accept_input(front.o);
+}
+
+static size_t put(const char *text)
+{
+    return front.ops->write(front.o, (const uint8_t *)text, strlen(text));
+}
+
+/* Writes until no more is taken, at most limit bytes. */
+static size_t fill(size_t limit)
+{
+    static const uint8_t block[4096] = "filling";
+    size_t total = 0, n;
+
+    do {
+        n = front.ops->write(front.o, block, sizeof(block));
+        total += n;
+    } while (n == sizeof(block) && total < limit);
+    return total;
+}
+
+static uint64_t get(const char *name)
+{
+    lunik_value v = {0};
+
+    lunik_object_get(front.o, name, &v, NULL);
+    return v.kind == LUNIK_BOOL ? v.boolean : v.uint;
+}
+
+static void delete (void)
+{
+    lunik_error err = {0};
+
+    front.ops->attach(front.o, NULL, NULL);
+    check_int("delete", lunik_object_del(machine, "c", &err), 0);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    return path;
+}
+
+static const char *slurp(int fd)
+{
+    static char text[100000];
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static const char *slurp_file(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    const char *text = slurp(fd);
+
+    close(fd);
+    return text;
+}
+
+/* ---- null and buffer ------------------------------------------------------------------------ */
+
+static void test_null(void)
+{
+    attach(add("chardev-null", NULL, 0, &add_error), 10);
+    check_uint("null: takes everything", put("lost"), 4);
+    check_uint("null: and drops it", get("dropped"), 4);
+    delete ();
+}
+
+static unsigned notified;
+
+static void on_notify(void *opaque)
+{
+    notified++;
+}
+
+static void test_buffer(void)
+{
+    const lunik_chardev_buffer_ops *ops;
+    char text[64] = "";
+
+    attach(ADD("chardev-buffer", LUNIK_FIELD_UINT("size", 10)), 4);
+    ops = lunik_object_iface(front.o, "chardev-buffer");
+    check_int("buffer: a second front end", front.ops->attach(front.o, &front.front, NULL),
+              LUNIK_E_BUSY);
+    ops->set_notify(front.o, on_notify, NULL);
+    put("hello");
+    put(" world");
+    check_uint("buffer: total", ops->total(front.o), 11);
+    check_uint("buffer: first kept", ops->first(front.o), 1);
+    check_uint("buffer: peek before it", ops->peek(front.o, 0, (uint8_t *)text, 64), 0);
+    check_uint("buffer: peek", ops->peek(front.o, 1, (uint8_t *)text, 64), 10);
+    check_string("buffer: text", text, "ello world");
+    check_uint("buffer: peek a part", ops->peek(front.o, 8, (uint8_t *)text, 2), 2);
+    check_uint("buffer: peek at the end", ops->peek(front.o, 11, (uint8_t *)text, 64), 0);
+    check_uint("buffer: not notified yet", notified, 0);
+    lunik_run(rt, LUNIK_RUN_NOWAIT);
+    check_uint("buffer: notified once", notified, 1);
+
+    check_uint("buffer: input", ops->write_input(front.o, (const uint8_t *)"abcdef", 6), 6);
+    check_uint("buffer: as much as fits", front.count, 4);
+    check_uint("buffer: the rest waits", ops->input_pending(front.o), 2);
+    give_room(10);
+    check_string("buffer: and follows", front.got, "abcdef");
+    give_room(0);
+    for (unsigned i = 0; i < 3000; i++)
+        ops->write_input(front.o, (const uint8_t *)front.got, 1000);
+    check_uint("buffer: input is bounded", ops->input_pending(front.o), 1024 * 1024);
+    put("last");
+    delete ();
+}
+
+/* ---- file ----------------------------------------------------------------------------------- */
+
+static void test_file(void)
+{
+    const char *path = path_of("file");
+    struct stat st;
+
+    umask(022);
+    attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", path)), 0);
+    put("one\n");
+    settle();
+    check_string("file: written soon", slurp_file(path), "one\n");
+    put("two\n");
+    delete ();
+    check_string("file: written at the end", slurp_file(path), "one\ntwo\n");
+    stat(path, &st);
+    check_uint("file: mode", st.st_mode & 0777, 0644);
+
+    attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", path), LUNIK_FIELD_BOOL("append", true)),
+           0);
+    put("three\n");
+    delete ();
+    check_string("file: appended", slurp_file(path), "one\ntwo\nthree\n");
+    attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", path)), 0);
+    delete ();
+    check_string("file: replaced", slurp_file(path), "");
+
+    check_true("file: no such folder",
+               ADD("chardev-file", LUNIK_FIELD_STRING("path", "/nowhere/x")) == NULL);
+    check_contains("file: says which", add_error.message, "/nowhere/x");
+
+    attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", "/dev/full")), 0);
+    put("lost");
+    settle();
+    put("lost");
+    settle();
+    check_uint("file: a full disk is one event", errors, 1);
+    check_uint("file: what is lost is counted", get("dropped"), 8);
+    check_uint("file: and what was written", get("written"), 8);
+    delete ();
+}
+
+/* ---- pty ------------------------------------------------------------------------------------ */
+
+static void test_pty(void)
+{
+    char path[64];
+    lunik_value v = {0};
+    size_t total;
+    int slave;
+
+    attach(add("chardev-pty", NULL, 0, &add_error), 5);
+    lunik_object_get(front.o, "path", &v, NULL);
+    snprintf(path, sizeof(path), "%s", v.string);
+    put("nobody there");
+    check_uint("pty: dropped while nobody is connected", get("dropped"), 12);
+    check_true("pty: idle", settle());
+    check_uint("pty: not connected", get("connected"), false);
+
+    slave = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    settle();
+    check_uint("pty: connected", get("connected"), true);
+    put("hello\n");
+    settle();
+    check_string("pty: output, unchanged", slurp(slave), "hello\n");
+    check_int("pty: typed", write(slave, "abcdefgh\n\x03", 10), 10);
+    settle();
+    check_string("pty: input as much as fits", front.got, "abcde");
+    give_room(100);
+    settle();
+    check_string("pty: the rest follows", front.got, "abcdefgh\n\x03");
+
+    total = fill(1 << 20);
+    settle();
+    total += fill(1 << 20);
+    check_true("pty: a terminal that does not read holds output back", total < 1 << 20);
+    settle();
+    front.writable = 0;
+    for (unsigned i = 0; i < 2000 && !front.writable; i++) {
+        slurp(slave);
+        lunik_run_timeout(rt, 1);
+    }
+    check_uint("pty: reading lets it go on", front.writable, 1);
+    fill(1 << 20);
+    close(slave);
+    check_true("pty: idle after hang-up", settle());
+    check_uint("pty: disconnected", get("connected"), false);
+    check_true("pty: the front end is not stuck", front.writable >= 2);
+    check_uint("pty: dropping again", put("gone"), 4);
+
+    slave = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    settle();
+    slurp(slave);
+    check_int("pty: typed again", write(slave, "xyz", 3), 3);
+    settle();
+    check_string("pty: input again", front.got + 10, "xyz");
+    close(slave);
+    delete ();
+}
+
+/* ---- socket --------------------------------------------------------------------------------- */
+
+static int dial(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(a.sun_path, path);
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        close(fd);
+        return -1;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static void test_socket_server(void)
+{
+    const char *path = path_of("socket");
+    struct stat st;
+    int client, second;
+    char c;
+
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 3);
+    stat(path, &st);
+    check_uint("socket: mode", st.st_mode, S_IFSOCK | 0600);
+    put("lost");
+    check_uint("socket: dropped without a client", get("dropped"), 4);
+    client = dial(path);
+    check_true("socket: idle with a client", settle());
+    check_uint("socket: connected", get("connected"), true);
+    check_uint("socket: event", connects, 1);
+    put("hello");
+    settle();
+    check_string("socket: output", slurp(client), "hello");
+    send(client, "abcdef", 6, 0);
+    settle();
+    check_string("socket: input as much as fits", front.got, "abc");
+
+    second = dial(path);
+    settle();
+    check_int("socket: a second client is refused", read(second, &c, 1), 0);
+    close(second);
+    check_uint("socket: the first is still there", get("connected"), true);
+
+    close(client); /* with input pending */
+    second = dial(path);
+    settle();
+    check_uint("socket: one that hung up makes room", connects, 2);
+    check_uint("socket: event", disconnects, 1);
+    give_room(100);
+    send(second, "xyz", 3, 0);
+    shutdown(second, SHUT_WR);
+    check_true("socket: idle after a half close", settle());
+    check_string("socket: input of the next", front.got, "abcxyz");
+    put("answer");
+    settle();
+    check_string("socket: half closed still gets output", slurp(second), "answer");
+    close(second);
+    check_true("socket: idle after a close", settle());
+    check_uint("socket: disconnected", get("connected"), false);
+    check_uint("socket: disconnected event", disconnects, 2);
+
+    client = dial(path);
+    settle();
+    fill(1 << 24);
+    settle();
+    fill(1 << 24);
+    front.writable = 0;
+    close(client);
+    settle();
+    check_true("socket: a client that goes lets the front end go on", front.writable > 0);
+    check_uint("socket: dropping again", put("gone"), 4);
+    check_uint("socket: no error", errors, 0);
+    delete ();
+    check_int("socket: the file is removed", access(path, F_OK), -1);
+}
+
+static void test_socket_errors(void)
+{
+    const char *path = path_of("socket");
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char longer[200];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(a.sun_path, path);
+    bind(fd, (struct sockaddr *)&a, sizeof(a));
+    listen(fd, 1);
+    check_true("socket: path in use", !ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)));
+    check_int("socket: path in use, code", add_error.code, LUNIK_E_EXISTS);
+    close(fd);
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 0);
+    check_true("socket: a stale one is replaced", front.o != NULL);
+    unlink(path);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    delete ();
+    check_int("socket: another file is left alone", access(path, F_OK), 0);
+    check_true("socket: a file is no socket",
+               !ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)));
+    check_int("socket: and stays", unlink(path), 0);
+    memset(longer, 'x', sizeof(longer));
+    longer[sizeof(longer) - 1] = '\0';
+    check_true("socket: too long", !ADD("chardev-socket", LUNIK_FIELD_STRING("path", longer)));
+    check_contains("socket: says so", add_error.message, "too long");
+    check_true("socket: client without server",
+               !ADD("chardev-socket", LUNIK_FIELD_STRING("path", path),
+                    LUNIK_FIELD_BOOL("server", false)));
+    check_contains("socket: names the path", add_error.message, path);
+}
+
+static void test_socket_client(void)
+{
+    const char *path = path_of("socket");
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+
+    strcpy(a.sun_path, path);
+    bind(fd, (struct sockaddr *)&a, sizeof(a));
+    listen(fd, 1);
+    attach(
+        ADD("chardev-socket", LUNIK_FIELD_STRING("path", path), LUNIK_FIELD_BOOL("server", false)),
+        10);
+    peer = accept(fd, NULL, NULL);
+    put("hi");
+    send(peer, "there", 5, 0);
+    settle();
+    check_string("socket client: output", slurp(peer), "hi");
+    check_string("socket client: input", front.got, "there");
+    close(peer);
+    settle();
+    check_uint("socket client: disconnected", get("connected"), false);
+    close(fd);
+    delete ();
+    check_int("socket client: leaves the file", unlink(path), 0);
+}
+
+/* ---- stdio ---------------------------------------------------------------------------------- */
+
+/* What child processes, this program anew, can be asked to do. */
+static void child_echo(void);
+static void child_flood(void);
+static void child_broken_pipe(void);
+static void child_terminal(void);
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+} children[] = {
+    {"echo", child_echo},
+    {"flood", child_flood},
+    {"broken-pipe", child_broken_pipe},
+    {"terminal", child_terminal},
+};
+
+static int run_child(const char *name)
+{
+    alarm(20);
+    for (size_t i = 0; i < sizeof(children) / sizeof(*children); i++)
+        if (!strcmp(children[i].name, name)) {
+            setup();
+            children[i].fn();
+            teardown();
+        }
+    return check_failures ? 1 : 0;
+}
+
+static void become_child(const char *name)
+{
+    execl("/proc/self/exe", "test_chardev", name, (char *)NULL);
+    _exit(9);
+}
+
+/* Starts a child whose standard streams are in and out (-1: closed); returns its pid. */
+static pid_t spawn(int in, int out, const char *name)
+{
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid)
+        return pid;
+    in < 0 ? close(0) : dup2(in, 0);
+    out < 0 ? close(1) : dup2(out, 1);
+    become_child(name);
+    return 0;
+}
+
+static void reap(const char *name, pid_t pid)
+{
+    int status = -1;
+
+    waitpid(pid, &status, 0);
+    check_int(name, status, 0);
+}
+
+/* Echoes what comes in, doubled, until there is no more. */
+static void child_echo(void)
+{
+    lunik_object *o = add("chardev-stdio", NULL, 0, &add_error);
+    int in_flags = fcntl(0, F_GETFL), out_flags = fcntl(1, F_GETFL);
+
+    memset(&front, 0, sizeof(front));
+    if (!o)
+        _exit(2);
+    if ((in_flags >= 0 && in_flags & O_NONBLOCK) || (out_flags >= 0 && out_flags & O_NONBLOCK))
+        _exit(3);
+    lunik_object_add(machine, "chardev-stdio", &LUNIK_FIELD_STRING("id", "again"), 1, NULL,
+                     &add_error);
+    if (add_error.code != LUNIK_E_BUSY)
+        _exit(4);
+    front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
+    front.o = o;
+    front.ops = lunik_object_iface(o, "chardev");
+    front.room = 4;
+    front.ops->attach(o, &front.front, NULL);
+    settle();
+    give_room(100);
+    if (!settle())
+        _exit(5);
+    front.ops->write(o, (const uint8_t *)front.got, front.count);
+    front.ops->write(o, (const uint8_t *)front.got, front.count);
+}
+
+static void test_stdio_pipe(void)
+{
+    int in[2], out[2];
+    pid_t pid;
+
+    if (pipe(in) || pipe(out))
+        return;
+    check_int("stdio: pipe", write(in[1], "abcdef", 6), 6);
+    close(in[1]);
+    pid = spawn(in[0], out[1], "echo");
+    reap("stdio: pipe, child", pid);
+    check_string("stdio: pipe, output", slurp(out[0]), "abcdefabcdef");
+    close(in[0]);
+    close(out[0]);
+    close(out[1]);
+}
+
+static void test_stdio_files(void)
+{
+    const char *path = path_of("in");
+    int in, out, null = open("/dev/null", O_RDWR), sockets[2];
+
+    in = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    check_int("stdio: file", write(in, "fromfile", 8), 8);
+    lseek(in, 0, SEEK_SET);
+    out = open(path_of("out"), O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    reap("stdio: file, child", spawn(in, out, "echo"));
+    check_string("stdio: file, output", slurp_file(path_of("out")), "fromfilefromfile");
+    reap("stdio: /dev/null", spawn(null, null, "echo"));
+    reap("stdio: closed", spawn(-1, -1, "echo"));
+    reap("stdio: only stdin closed", spawn(-1, out, "echo"));
+    socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
+    check_int("stdio: socket", write(sockets[1], "sock", 4), 4);
+    reap("stdio: socket, child", spawn(sockets[0], sockets[0], "echo"));
+    check_string("stdio: socket, output", slurp(sockets[1]), "socksock");
+    close(sockets[0]);
+    close(sockets[1]);
+    close(in);
+    close(out);
+    close(null);
+}
+
+static void child_flood(void)
+{
+    lunik_object *o = add("chardev-stdio", NULL, 0, &add_error);
+
+    attach(o, 0);
+    front.ops->write(o, (const uint8_t *)front.got, 60000);
+}
+
+/* All that was written goes out in the end, however slow the reader is. */
+static void test_stdio_slow(void)
+{
+    int out[2];
+    size_t total = 0;
+    char data[4096];
+    ssize_t n;
+    pid_t pid;
+
+    if (pipe(out))
+        return;
+    fcntl(out[0], F_SETPIPE_SZ, 4096);
+    pid = spawn(-1, out[1], "flood");
+    close(out[1]);
+    usleep(20000);
+    while ((n = read(out[0], data, sizeof(data))) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            total += data[i] == '\0';
+    reap("stdio: slow reader, child", pid);
+    check_uint("stdio: slow reader", total, 60000);
+    close(out[0]);
+}
+
+static void child_broken_pipe(void)
+{
+    lunik_object *o = add("chardev-stdio", NULL, 0, &add_error);
+
+    signal(SIGPIPE, SIG_DFL);
+    attach(o, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        front.ops->write(o, (const uint8_t *)"lost", 4);
+        settle();
+    }
+    if (errors != 1 || get("dropped") != 12)
+        _exit(6);
+}
+
+static void test_stdio_broken_pipe(void)
+{
+    int out[2], null = open("/dev/null", O_WRONLY);
+
+    if (pipe(out))
+        return;
+    close(out[0]);
+    reap("stdio: nobody reads", spawn(-1, out[1], "broken-pipe"));
+    close(out[1]);
+    close(null);
+}
+
+#define CONTROL_FD 9
+
+/* Runs on a terminal of its own: says when it has begun, ends when told to. */
+static void child_terminal(void)
+{
+    char c = 'r';
+
+    add("chardev-stdio", NULL, 0, &add_error);
+    if (write(CONTROL_FD, &c, 1) != 1 || read(CONTROL_FD, &c, 1) != 1)
+        _exit(7);
+}
+
+static void test_stdio_terminal(void)
+{
+    struct termios before, during, after;
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status, control[2];
+    char c = 0;
+    pid_t pid;
+
+    grantpt(master);
+    unlockpt(master);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    tcgetattr(slave, &before);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, control);
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        close(0);
+        if (open(ptsname(master), O_RDWR) != 0) /* becomes the controlling terminal */
+            _exit(8);
+        dup2(0, 1);
+        dup2(control[1], CONTROL_FD);
+        become_child("terminal");
+    }
+    check_int("stdio: terminal, child is ready", read(control[0], &c, 1), 1);
+    tcgetattr(slave, &during);
+    check_uint("stdio: terminal is raw", during.c_lflag & (ICANON | ECHO), 0);
+    check_uint("stdio: signals stay", during.c_lflag & ISIG, ISIG);
+    check_uint("stdio: output processing stays", during.c_oflag, before.c_oflag);
+    check_uint("stdio: carriage returns are not changed", during.c_iflag & (ICRNL | IXON), 0);
+    check_int("stdio: terminal, end", write(control[0], &c, 1), 1);
+    waitpid(pid, &status, 0);
+    check_int("stdio: terminal, child", status, 0);
+    tcgetattr(slave, &after);
+    check_uint("stdio: terminal is as before", after.c_lflag, before.c_lflag);
+    check_uint("stdio: terminal input, too", after.c_iflag, before.c_iflag);
+    close(control[0]);
+    close(control[1]);
+    close(slave);
+    close(master);
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+static void run(const char *name, void (*fn)(void))
+{
+    unsigned fds = count_fds();
+
+    setup();
+    fn();
+    teardown();
+    if (count_fds() != fds)
+        printf("not ok %s: file descriptors: %u, want %u\n", name, count_fds(), fds);
+    check_failures += count_fds() != fds;
+}
+
+int main(int argc, char **argv)
+{
+    int fd;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) <= STDERR_FILENO)
+        ; /* libuv wants none of its own descriptors there */
+    close(fd);
+    if (argc > 1)
+        return run_child(argv[1]);
+    if (!mkdtemp(dir))
+        return 1;
+    alarm(60);
+    setup(); /* what libuv and others open once per process is not a leak */
+    teardown();
+    run("null", test_null);
+    run("buffer", test_buffer);
+    run("file", test_file);
+    run("pty", test_pty);
+    run("socket server", test_socket_server);
+    run("socket errors", test_socket_errors);
+    run("socket client", test_socket_client);
+    test_stdio_pipe();
+    test_stdio_files();
+    test_stdio_slow();
+    test_stdio_broken_pipe();
+    test_stdio_terminal();
+    unlink(path_of("file"));
+    unlink(path_of("in"));
+    unlink(path_of("out"));
+    rmdir(dir);
+    return check_result();
+}
