@@ -147,9 +147,11 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@echo '  CC   $<'
 	$(Q)$(COMPILE) -c -o $@ $<
 
+# nodelete: the RCU reclaimer thread outlives every runtime, so the code must stay when Lua unloads
+# its modules.
 $(BUILD)/$(SONAME): $(LIB_OBJ) runtime/lunik.map
 	@echo '  LINK $@'
-	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/lunik.map \
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/lunik.map -Wl,-z,nodelete \
 	    $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
 
 $(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
