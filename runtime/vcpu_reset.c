@@ -8,6 +8,10 @@
 
 enum { MAX_MSRS = 512 };
 
+/* AMD's hardware configuration register. TscFreqSel says that the TSC counts at the P0 frequency:
+ * one after reset on hardware (PPR, "Core::X86::Msr::HWCR"), zero in KVM. */
+enum { MSR_HWCR_INDEX = 0xc0010015u, HWCR_TSC_FREQ_SEL = 1 << 24 };
+
 struct vcpu_power_on {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
@@ -44,8 +48,11 @@ static int save_msrs(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
     for (uint32_t i = 0; i < list->nmsrs; i++) {
         one.head.nmsrs = 1;
         one.entry.index = list->indices[i];
-        if (ioctl(v->fd, KVM_GET_MSRS, &one) == 1)
-            msrs->entries[msrs->nmsrs++] = one.entry;
+        if (ioctl(v->fd, KVM_GET_MSRS, &one) != 1)
+            continue;
+        if (one.entry.index == MSR_HWCR_INDEX)
+            one.entry.data |= HWCR_TSC_FREQ_SEL; /* kernels that know no such bit refuse it */
+        msrs->entries[msrs->nmsrs++] = one.entry;
     }
     free(list);
     return 0;
