@@ -224,4 +224,15 @@ describe("board micro", function()
     m:outb(0xf4, 0)
     assert.equal(1, m:wait("shutdown", { timeout = 1 }).code)
   end)
+
+  it("refuses what only the pc board has", function()
+    for name, value in pairs { firmware = "x", maxmem = "1G", slots = 1 } do
+      local ok, err = pcall(lunik.machine, {
+        board = "micro", accel = "none", memory = "8M", [name] = value,
+      })
+      assert.is_false(ok)
+      assert.equal("unsupported", err.code)
+      assert.equal(name, err.message:match "^(%l+): ")
+    end
+  end)
 end)

@@ -6,13 +6,24 @@
 --
 -- Map: RAM from 0 to 3G, the rest from 4 GiB on.
 
+local lunik = require "lunik"
 local board = require "lunik.board"
 
 local KiB, MiB, GiB = board.KiB, board.MiB, board.GiB
 
 local LOW_MAX = 3 * GiB
 
+local function check(opt)
+  for _, name in ipairs { "firmware", "maxmem", "slots" } do
+    if opt[name] then
+      error(lunik.error("unsupported", ("%s: '%s' is not possible on the micro board (the pc board "
+        .. "can)"):format(name, opt[name])), 0)
+    end
+  end
+end
+
 local function build(m, opt)
+  check(opt)
   local banks, memory = board.memory(m, opt)
   local low = math.min(memory, LOW_MAX)
   m:transaction(function()
