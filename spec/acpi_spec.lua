@@ -1,0 +1,247 @@
+-- The ACPI tables of several machines: each goes through iasl's disassembler and compiler, and the
+-- methods run under acpiexec. Its operation regions are plain bytes, so what the slot registers do
+-- is not seen here.
+local lunik = require "lunik"
+
+local TABLES = { "FACP", "FACS", "APIC", "SRAT", "SLIT", "RSDT", "XSDT", "DSDT" }
+
+local shapes = {
+  { name = "one CPU, no slots", cpus = 1, memory = "64M" },
+  { name = "4 CPUs, one slot", cpus = 4, memory = "64M", maxmem = "1G", slots = 1 },
+  {
+    name = "2 nodes with distances, 4 slots", cpus = 2, memory = "128M", maxmem = "1G", slots = 4,
+    numa = {
+      { cpus = { 0 }, memory = "64M", distances = { 10, 17 } },
+      { cpus = { 1 }, memory = "64M", distances = { 17, 10 } },
+    },
+  },
+  {
+    name = "8 CPUs, 256 slots, 64-bit window", cpus = 8, memory = "64M", maxmem = "16G",
+    slots = 256, pci64 = "8G",
+  },
+}
+
+local function machine(shape)
+  local options = { board = "pc", accel = "none", serial = "buffer", clock = "manual" }
+  for key, value in pairs(shape) do
+    if key ~= "name" then options[key] = value end
+  end
+  return lunik.machine(options)
+end
+
+-- A folder for tables and what the tools make of them.
+local function new_folder()
+  local pipe = assert(io.popen("mktemp -d"))
+  local path = pipe:read("l")
+  pipe:close()
+  return path
+end
+
+local function write(path, bytes)
+  local file = assert(io.open(path, "wb"))
+  file:write(bytes)
+  file:close()
+end
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read("a")
+  file:close()
+  return bytes
+end
+
+-- Runs a command in the folder; its output, and whether it succeeded.
+local function run(folder, format, ...)
+  local pipe = assert(io.popen(("cd %s && %s 2>&1"):format(folder, format:format(...))))
+  local output = pipe:read("a")
+  return output, (pipe:close())
+end
+
+local function count(text, pattern)
+  return select(2, text:gsub(pattern, ""))
+end
+
+local function u(bytes, width, offset)
+  return (string.unpack("<I" .. width, bytes, offset + 1))
+end
+
+-- A resource buffer: extended interrupt 11, level, active high, shared.
+local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
+
+-- What acpiexec is to do, and what its operation regions are filled with. It takes a second to end,
+-- so all runs for a machine are made at once.
+local function programs(slots)
+  local last = ("\\_SB.MHPC.MP%02X."):format((slots or 1) - 1)
+  local list = {
+    names = { 0, "all _STA; all _CRS; all _PRS; all _PRT; all _PXM; all _DIS; all _EJ0; all _UID" },
+    window = { 0, "evaluate \\_SB.PCI0._CRS" },
+    link = { 0, ("evaluate \\_SB.LNKB._SRS (%s); evaluate \\_SB.LNKB._CRS"):format(LINK_TO_11) },
+  }
+  if slots then
+    list.quiet = { 1, "evaluate \\_GPE._E03" }
+    list.inserted = { 2, "evaluate \\_GPE._E03" }
+    list.remove = { 4, "evaluate \\_GPE._E03" }
+    list.here = { 1, ("evaluate %s_STA; evaluate %s_OST 1 0 (00); evaluate %s_EJ0 1"):format(last,
+      last, last) }
+    list.empty = { 0xfe, "evaluate " .. last .. "_STA" }
+  end
+  return list
+end
+
+local function run_programs(folder, slots)
+  local commands = {}
+  for name, program in pairs(programs(slots)) do
+    local call = ("acpiexec -fv %d -b '%s' dsdt.aml"):format(program[1], program[2])
+    commands[#commands + 1] = ("{ %s; echo status $?; } > %s.out 2>&1 &"):format(call, name)
+  end
+  run(folder, "{ %s wait; }", table.concat(commands, " "))
+end
+
+-- The slots that a program notified of an event.
+local function notified(output, event)
+  local slots = {}
+  for slot in output:gmatch("Notify on %[MP(%x%x)%] %S+ Value 0x0" .. event) do
+    slots[tonumber(slot, 16)] = true
+  end
+  return slots
+end
+
+local function all_slots(count_of_slots)
+  local slots = {}
+  for slot = 0, count_of_slots - 1 do slots[slot] = true end
+  return slots
+end
+
+for _, shape in ipairs(shapes) do
+  describe("ACPI tables, " .. shape.name, function()
+    local m, folder
+
+    setup(function()
+      m, folder = machine(shape), new_folder()
+      for _, name in ipairs(TABLES) do
+        local bytes = m:acpi_table(name)
+        if bytes then write(folder .. "/" .. name .. ".dat", bytes) end
+      end
+      write(folder .. "/dsdt.aml", m:acpi_table("DSDT"))
+      run_programs(folder, shape.slots)
+    end)
+
+    teardown(function()
+      m:close()
+      os.execute("rm -r " .. folder)
+    end)
+
+    -- What a program said, which was no complaint.
+    local function said(name)
+      local output = read(folder .. "/" .. name .. ".out")
+      assert.truthy(output:find("status 0\n", 1, true), output)
+      local others = output:gsub("AE_OK", "")
+      assert.is_nil(others:match("[^\n]*ACPI[^\n]* Error[^\n]*"))
+      assert.is_nil(others:match("[^\n]*ACPI Warning[^\n]*"))
+      assert.is_nil(others:match("[^\n]*AE_[^\n]*"))
+      return output
+    end
+
+    for _, name in ipairs(TABLES) do
+      it("pass through iasl: " .. name, function()
+        local bytes = m:acpi_table(name)
+        if not bytes then return end
+        local output, ok = run(folder, "iasl -vs -d %s.dat", name)
+        assert.is_true(ok, output)
+        assert.is_nil(output:match("[^\n]*Warning[^\n]*"), output)
+        output, ok = run(folder, "iasl -vs -we -z -p again_%s %s.dsl", name, name)
+        assert.is_true(ok, output)
+        assert.truthy(output:find("0 Errors, 0 Warnings", 1, true), output)
+        -- Integers get their shortest encoding, so only tables without code stay the same.
+        if name ~= "DSDT" then
+          assert.is_true(read(folder .. "/again_" .. name .. ".aml") == bytes)
+        end
+      end)
+    end
+
+    it("have methods that run", function()
+      local output, slots = said "names", shape.slots or 0
+      assert.equal(4 + slots, count(output, "%._STA +returned AE_OK"))
+      assert.equal(10 + slots + (slots > 0 and 1 or 0), count(output, "%._CRS +returned AE_OK"))
+      for _, name in ipairs { "_PXM", "_EJ0" } do
+        assert.equal(slots, count(output, "%." .. name .. " +returned AE_OK"))
+      end
+      assert.equal(1, count(output, "%._PRT +returned AE_OK"))
+      assert.equal(5, count(output, "%._DIS +returned AE_OK"))
+    end)
+
+    it("route PCI interrupts", function()
+      assert.truthy(said("link"):find("89 06 00 09 01 0B 00 00 00 79 00", 1, true))
+    end)
+
+    it("describe the PCI windows", function()
+      local length = tonumber(said("window"):match("%[Buffer%] Length (%x+)"), 16)
+      assert.equal(shape.pci64 and 0x7e + 0x2e or 0x7e, length)
+    end)
+
+    it("have a processor for each vCPU", function()
+      local dsdt, madt = m:acpi_table("DSDT"), m:acpi_table("APIC")
+      assert.equal(shape.cpus, count(dsdt, "ACPI0007"))
+      assert.equal(shape.cpus, count(madt:sub(45), "\0\8[\0-\7][\0-\7]\1\0\0\0"))
+    end)
+
+    it("tell about events in every slot", function()
+      if not shape.slots then return end
+      assert.equal(0, count(said "quiet", "Notify on"))
+      assert.same(all_slots(shape.slots), notified(said "inserted", 1))
+      assert.equal(shape.slots, count(said "inserted", "Notify on"))
+      assert.same(all_slots(shape.slots), notified(said "remove", 3))
+      assert.equal(shape.slots, count(said "remove", "Notify on"))
+    end)
+
+    it("have slots that answer", function()
+      if not shape.slots then return end
+      local here, empty = said "here", said "empty"
+      assert.truthy(here:find("[Integer] = 000000000000000F", 1, true), here)
+      assert.truthy(empty:find("[Integer] = 0000000000000000", 1, true), empty)
+    end)
+
+    it("name the memory a DIMM may bring", function()
+      local srat = m:acpi_table("SRAT")
+      if not shape.slots then
+        assert.is_nil(srat)
+        return
+      end
+      -- Memory affinity: enabled and hot-pluggable, from 4 GiB, in the last node.
+      local at = srat:find("\1\40" .. string.pack("<I4I2I8", shape.numa and 1 or 0, 0, 1 << 32), 1,
+        true)
+      assert.truthy(at)
+      assert.equal(3, u(srat, 4, at - 1 + 28))
+    end)
+
+    it("give distances between nodes", function()
+      local slit = m:acpi_table("SLIT")
+      if not shape.numa then
+        assert.is_nil(slit)
+        return
+      end
+      assert.equal("\10\17\17\10", slit:sub(45))
+    end)
+  end)
+end
+
+describe("ACPI tables in guest memory", function()
+  it("are there again after a reset", function()
+    local m <close> = machine { memory = "64M" }
+    local dsdt = m:acpi_table("DSDT")
+    local address = u(m:acpi_table("FACP"), 4, 40)
+    m:start()
+    assert.is_true(m:read(address, #dsdt) == dsdt)
+    m:write(address, ("\255"):rep(#dsdt))
+    m:reset()
+    assert.is_true(m:read(address, #dsdt) == dsdt)
+    assert.equal("RSD PTR ", m:read(0xe0000, 8))
+  end)
+
+  it("are put there once", function()
+    local m <close> = machine { memory = "64M" }
+    local ok, err = pcall(m.acpi_install, m)
+    assert.is_false(ok)
+    assert.equal("exists", err.code)
+  end)
+end)
