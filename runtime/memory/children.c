@@ -123,6 +123,15 @@ void children_remove(lunik_region *parent, lunik_region *child)
     child->left = child->right = NULL;
 }
 
+void children_move(lunik_region *parent, lunik_region *child, uint64_t address, uint64_t last)
+{
+    parent->tree = erase(parent->tree, child);
+    child->left = child->right = NULL;
+    child->s.address = address;
+    child->s.last = last;
+    parent->tree = insert(parent->tree, child);
+}
+
 static bool visit(lunik_region *t, struct span s, bool (*fn)(void *opaque, lunik_region *child),
                   void *opaque)
 {

@@ -9,7 +9,7 @@
 
 #include "memory.h"
 
-enum { CHUNK_MAX = 64, CHUNK_MIN = 16 };
+enum { CHUNK_MAX = 32, CHUNK_MIN = 8 };
 
 struct view_chunk {
     unsigned refs;
@@ -137,198 +137,6 @@ void view_retire(struct flat_view *view)
     rcu_defer(&view->rcu, view_free);
 }
 
-/* ---- marked windows ------------------------------------------------------------------------- */
-
-static int compare_spans(const void *a, const void *b)
-{
-    const struct span *x = a, *y = b;
-
-    return x->first < y->first ? -1 : x->first > y->first;
-}
-
-/* Sorts the windows and joins those that overlap or adjoin. */
-static void windows_normalize(struct view_root *vr)
-{
-    size_t kept = 0;
-
-    if (!vr->window_count)
-        return;
-    qsort(vr->windows, vr->window_count, sizeof(*vr->windows), compare_spans);
-    for (size_t i = 1; i < vr->window_count; i++) {
-        struct span *a = &vr->windows[kept], b = vr->windows[i];
-
-        if (b.first > add_saturated(a->last, 1))
-            vr->windows[++kept] = b;
-        else if (b.last > a->last)
-            a->last = b.last;
-    }
-    vr->window_count = kept + 1;
-}
-
-/* Never fails: without memory for another window, one large window is as good. */
-void view_root_mark(struct view_root *vr, struct span window)
-{
-    if (vr->window_count == vr->window_capacity)
-        windows_normalize(vr);
-    if (vr->all_valid || !grow((void **)&vr->windows, &vr->window_capacity, vr->window_count + 1,
-                               sizeof(*vr->windows))) {
-        vr->all = (struct span){0, UINT64_MAX};
-        vr->all_valid = true;
-        return;
-    }
-    vr->windows[vr->window_count++] = window;
-}
-
-void view_root_unmark(struct view_root *vr)
-{
-    vr->window_count = 0;
-    vr->all_valid = false;
-}
-
-/* ---- rendering the difference --------------------------------------------------------------- */
-
-/* New content for a span whose borders no old or new range crosses. */
-struct patch {
-    struct span span;
-    size_t first, end; /* items of the new ranges */
-};
-
-struct differ {
-    const struct flat_view *old;
-    struct range_list ranges;
-    struct patch *patches;
-    size_t count, capacity;
-    lunik_error *err;
-};
-
-static int no_memory(lunik_error *err)
-{
-    return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
-}
-
-static int put_range(struct range_list *l, const struct flat_range *r, lunik_error *err)
-{
-    if (!grow((void **)&l->items, &l->capacity, l->count + 1, sizeof(*l->items)))
-        return no_memory(err);
-    l->items[l->count++] = *r;
-    return 0;
-}
-
-/* The window and the old ranges that reach into or adjoin it. */
-static struct span widen(const struct flat_view *old, struct span window)
-{
-    struct span wide = window;
-    struct view_cursor c = view_seek(old, window.first ? window.first - 1 : 0);
-    const struct flat_range *r = cursor_range(&c);
-
-    if (r && r->span.first < wide.first)
-        wide.first = r->span.first;
-    c = view_seek(old, window.last);
-    for (; (r = cursor_range(&c)); cursor_next(&c)) {
-        if (r->span.first > add_saturated(window.last, 1))
-            break;
-        if (r->span.last > wide.last)
-            wide.last = r->span.last;
-    }
-    return wide;
-}
-
-static int copy_old(struct differ *d, uint64_t first, uint64_t last)
-{
-    struct view_cursor c = view_seek(d->old, first);
-    const struct flat_range *r;
-    int rc = 0;
-
-    for (; !rc && (r = cursor_range(&c)) && r->span.first <= last; cursor_next(&c)) {
-        struct flat_range part = *r;
-
-        if (part.span.first < first) {
-            part.offset += first - part.span.first;
-            part.span.first = first;
-        }
-        if (part.span.last > last)
-            part.span.last = last;
-        rc = put_range(&d->ranges, &part, d->err);
-    }
-    return rc;
-}
-
-/* Renders the windows inside span, takes what is between them from the old view. */
-static int make_ranges(struct differ *d, lunik_region *root, struct span span,
-                       const struct span *windows, size_t count)
-{
-    uint64_t at = span.first;
-    int rc = 0;
-
-    for (size_t i = 0; i < count && !rc; i++) {
-        if (at < windows[i].first)
-            rc = copy_old(d, at, windows[i].first - 1);
-        if (!rc)
-            rc = render_window(root, windows[i], &d->ranges, d->err);
-        at = windows[i].last + 1;
-    }
-    if (!rc && windows[count - 1].last < span.last)
-        rc = copy_old(d, at, span.last);
-    return rc;
-}
-
-/* True if the old view has exactly the ranges of patch in its span. */
-static bool unchanged(const struct differ *d, const struct patch *patch)
-{
-    struct view_cursor c = view_seek(d->old, patch->span.first);
-    const struct flat_range *r;
-
-    for (size_t i = patch->first; i < patch->end; i++, cursor_next(&c)) {
-        r = cursor_range(&c);
-        if (!r || !range_equal(r, &d->ranges.items[i]))
-            return false;
-    }
-    r = cursor_range(&c);
-    return !r || r->span.first > patch->span.last;
-}
-
-static int add_patch(struct differ *d, lunik_region *root, struct span span,
-                     const struct span *windows, size_t count)
-{
-    struct patch patch = {.span = span, .first = d->ranges.count};
-    int rc = make_ranges(d, root, span, windows, count);
-
-    if (rc)
-        return rc;
-    ranges_merge(&d->ranges, patch.first);
-    patch.end = d->ranges.count;
-    if (unchanged(d, &patch)) {
-        d->ranges.count = patch.first;
-        return 0;
-    }
-    if (!grow((void **)&d->patches, &d->capacity, d->count + 1, sizeof(*d->patches)))
-        return no_memory(d->err);
-    d->patches[d->count++] = patch;
-    return 0;
-}
-
-static int make_patches(struct differ *d, const struct view_root *vr)
-{
-    const struct span *windows = vr->all_valid ? &vr->all : vr->windows;
-    size_t count = vr->all_valid ? 1 : vr->window_count;
-    int rc = 0;
-
-    for (size_t i = 0, end; i < count && !rc; i = end) {
-        struct span span = widen(d->old, windows[i]);
-
-        for (end = i + 1; end < count; end++) {
-            struct span next = widen(d->old, windows[end]);
-
-            if (next.first > span.last)
-                break;
-            if (next.last > span.last)
-                span.last = next.last;
-        }
-        rc = add_patch(d, vr->root, span, windows + i, end - i);
-    }
-    return rc;
-}
-
 /* ---- the next view -------------------------------------------------------------------------- */
 
 struct assembler {
@@ -349,10 +157,10 @@ static void chunk_drop(struct view_chunk *chunk)
 static int put_chunk(struct assembler *a, struct view_chunk *chunk)
 {
     if (!chunk)
-        return no_memory(a->err);
+        return fail_no_memory(a->err);
     if (!grow((void **)&a->chunks, &a->capacity, a->count + 1, sizeof(*a->chunks))) {
         chunk_drop(chunk);
-        return no_memory(a->err);
+        return fail_no_memory(a->err);
     }
     a->chunks[a->count++] = chunk;
     return 0;
@@ -395,14 +203,15 @@ static int take_old(struct assembler *a, uint64_t limit, bool all)
         } else if (share && a->pending.count >= CHUNK_MIN) {
             rc = flush(a);
         } else {
-            rc = put_range(&a->pending, r, a->err);
+            rc = ranges_put(&a->pending, r, a->err);
             cursor_next(&a->old);
         }
     }
     return rc;
 }
 
-static int apply_patch(struct assembler *a, const struct differ *d, const struct patch *patch)
+static int apply_patch(struct assembler *a, const struct range_list *ranges,
+                       const struct patch *patch)
 {
     const struct flat_range *r;
     int rc = take_old(a, patch->span.first, false);
@@ -410,7 +219,7 @@ static int apply_patch(struct assembler *a, const struct differ *d, const struct
     while ((r = cursor_range(&a->old)) && r->span.first <= patch->span.last)
         cursor_next(&a->old);
     for (size_t i = patch->first; i < patch->end && !rc; i++)
-        rc = put_range(&a->pending, &d->ranges.items[i], a->err);
+        rc = ranges_put(&a->pending, &ranges->items[i], a->err);
     return rc;
 }
 
@@ -429,72 +238,23 @@ static struct flat_view *view_of_chunks(struct view_chunk **chunks, size_t count
     return view;
 }
 
-static int assemble(const struct differ *d, struct flat_view **out, lunik_error *err)
+int view_patch(const struct flat_view *old, const struct range_list *ranges,
+               const struct patch *patches, size_t count, struct flat_view **out, lunik_error *err)
 {
-    struct assembler a = {.old = view_seek(d->old, 0), .err = err};
+    struct assembler a = {.old = view_seek(old, 0), .err = err};
     int rc = 0;
 
-    for (size_t i = 0; i < d->count && !rc; i++)
-        rc = apply_patch(&a, d, &d->patches[i]);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = apply_patch(&a, ranges, &patches[i]);
     if (!rc)
         rc = take_old(&a, 0, true);
     if (!rc)
         rc = flush(&a);
     if (!rc && !(*out = view_of_chunks(a.chunks, a.count)))
-        rc = no_memory(err);
+        rc = fail_no_memory(err);
     for (size_t i = 0; rc && i < a.count; i++)
         chunk_drop(a.chunks[i]);
     free(a.pending.items);
     free(a.chunks);
     return rc;
-}
-
-static int keep_spans(struct view_root *vr, const struct differ *d, lunik_error *err)
-{
-    vr->changed = malloc(d->count * sizeof(*vr->changed));
-    if (!vr->changed)
-        return no_memory(err);
-    for (size_t i = 0; i < d->count; i++)
-        vr->changed[i] = d->patches[i].span;
-    vr->changed_count = d->count;
-    return 0;
-}
-
-int view_root_prepare(struct view_root *vr, lunik_error *err)
-{
-    struct differ d = {.old = view_root_current(vr), .err = err};
-    int rc;
-
-    windows_normalize(vr);
-    rc = make_patches(&d, vr);
-    if (!rc && d.count)
-        rc = keep_spans(vr, &d, err);
-    if (!rc && d.count)
-        rc = assemble(&d, &vr->update, err);
-    free(d.ranges.items);
-    free(d.patches);
-    return rc;
-}
-
-void view_root_discard(struct view_root *vr)
-{
-    if (vr->update)
-        view_retire(vr->update);
-    free(vr->changed);
-    vr->update = NULL;
-    vr->changed = NULL;
-    vr->changed_count = 0;
-}
-
-void view_root_publish(struct view_root *vr)
-{
-    struct flat_view *old = view_root_current(vr);
-
-    if (vr->update) {
-        atomic_store_explicit(&vr->view, vr->update, memory_order_release);
-        vr->update = old; /* the one to retire */
-    }
-    view_root_discard(vr);
-    view_root_unmark(vr);
-    vr->fresh = false;
 }

@@ -243,7 +243,7 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
         return rc;
     if (!grow((void **)&core->listeners, &core->listener_capacity, core->listener_count + 1,
               sizeof(*core->listeners)))
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+        return fail_no_memory(err);
     l->machine = m;
     rc = tell_world(l, l->region_add, err);
     if (rc) {

@@ -50,6 +50,7 @@ static inline uint64_t size_to_last(uint64_t size)
 
 /* Makes room for need items in a growing array; false when out of memory. */
 bool grow(void **items, size_t *capacity, size_t need, size_t item_size);
+int fail_no_memory(lunik_error *err);
 
 /* ---- regions -------------------------------------------------------------------------------- */
 
@@ -118,6 +119,8 @@ static inline bool region_has_ram(const lunik_region *r)
 /* Keeps a region and its owner alive. */
 void region_use(lunik_region *r);
 void region_unuse(lunik_region *r);
+/* Fails for a size that is none, or more than the region's RAM. */
+int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err);
 /* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
 void region_detach(lunik_region *r);
 void region_attach(lunik_region *r);
@@ -125,6 +128,8 @@ void region_attach(lunik_region *r);
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
 void children_remove(lunik_region *parent, lunik_region *child);
+/* Gives a child another place, leaving its rank among the others. */
+void children_move(lunik_region *parent, lunik_region *child, uint64_t address, uint64_t last);
 /* Calls fn for the children that overlap s, by ascending address, until it returns false. */
 bool children_visit(const lunik_region *parent, struct span s,
                     bool (*fn)(void *opaque, lunik_region *child), void *opaque);
@@ -151,6 +156,7 @@ struct range_list {
 
 /* Appends what root shows in the window, with neighbours merged from index `from` on. */
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
+int ranges_put(struct range_list *list, const struct flat_range *range, lunik_error *err);
 /* Joins mergeable neighbours among the items from index `from` on. */
 void ranges_merge(struct range_list *list, size_t from);
 bool range_equal(const struct flat_range *a, const struct flat_range *b);
@@ -183,6 +189,15 @@ const struct flat_range *view_find(const struct flat_view *view, uint64_t addres
 struct flat_view *view_new_empty(void);
 /* Frees a view once no reader can be in it; what it alone showed is let go at once. */
 void view_retire(struct flat_view *view);
+
+/* New content for a span whose borders no old or new range crosses. */
+struct patch {
+    struct span span;
+    size_t first, end; /* items of the new ranges */
+};
+/* A copy of old with the patches (ascending) in it; shares the chunks that none touches. */
+int view_patch(const struct flat_view *old, const struct range_list *ranges,
+               const struct patch *patches, size_t count, struct flat_view **out, lunik_error *err);
 
 /* What spaces with the same root share. */
 struct view_root {

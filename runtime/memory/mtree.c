@@ -21,9 +21,8 @@ static const char *type_text(const lunik_region *r)
         r = r->target;
     switch (r->kind) {
     case LUNIK_REGION_RAM:
-        return r->s.readonly ? "rom" : "ram";
     case LUNIK_REGION_ROM:
-        return "rom";
+        return r->s.readonly ? "rom" : "ram";
     case LUNIK_REGION_ROM_DEVICE:
         return "romd";
     default:

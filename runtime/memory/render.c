@@ -21,7 +21,7 @@ struct renderer {
 static bool reserve(struct renderer *rd, void **items, size_t *capacity, size_t need, size_t size)
 {
     if (!rd->rc && !grow(items, capacity, need, size))
-        rd->rc = lunik_fail(rd->err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+        rd->rc = fail_no_memory(rd->err);
     return !rd->rc;
 }
 
@@ -162,6 +162,14 @@ int render_window(lunik_region *root, struct span window, struct range_list *out
     render(&rd, root, 0, window, 0, 1);
     free(rd.kids);
     return rd.rc;
+}
+
+int ranges_put(struct range_list *list, const struct flat_range *range, lunik_error *err)
+{
+    if (!grow((void **)&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
+        return fail_no_memory(err);
+    list->items[list->count++] = *range;
+    return 0;
 }
 
 static bool mergeable(const struct flat_range *a, const struct flat_range *b)

@@ -108,7 +108,7 @@ int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik
         if (s)
             free(s->name);
         free(s);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+        return fail_no_memory(err);
     }
     s->core = core;
     core->refs++;
@@ -180,7 +180,7 @@ int memory_init(lunik_machine *m, lunik_error *err)
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+        return fail_no_memory(err);
     core->refs = 1;
     core->machine = m;
     core->rt = m->rt;

@@ -20,6 +20,11 @@ int core_check(const struct memory_core *core, lunik_error *err)
     return 0;
 }
 
+int fail_no_memory(lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
+}
+
 bool grow(void **items, size_t *capacity, size_t need, size_t item_size)
 {
     size_t wanted = *capacity;
