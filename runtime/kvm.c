@@ -58,6 +58,7 @@ static int check_host(struct kvm_vm *vm, lunik_error *err)
     } needed[] = {
         {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
         {KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+        {KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
         {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
         {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
         {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
@@ -96,6 +97,35 @@ static void read_limits(struct kvm_vm *vm)
     vm->phys_bits = find_phys_bits();
 }
 
+static struct kvm_irq_routing_entry route(unsigned gsi, unsigned chip, unsigned pin)
+{
+    return (struct kvm_irq_routing_entry){
+        .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {chip, pin}};
+}
+
+/* Connects the lines as a PC does: to PIC and I/O APIC alike, except that the timer, line 0, is on
+ * the I/O APIC's pin 2, where the PIC has its cascade. */
+static int route_lines(struct kvm_vm *vm, lunik_error *err)
+{
+    struct {
+        struct kvm_irq_routing head;
+        struct kvm_irq_routing_entry entries[2 * LUNIK_GSI_COUNT];
+    } routes = {0};
+    struct kvm_irq_routing_entry *e = routes.entries;
+
+    for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++) {
+        if (gsi == 2)
+            continue;
+        if (gsi < 16)
+            *e++ = route(gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
+        *e++ = route(gsi, KVM_IRQCHIP_IOAPIC, gsi ? gsi : 2);
+    }
+    routes.head.nr = (uint32_t)(e - routes.entries);
+    if (ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &routes) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't route the interrupt lines");
+    return 0;
+}
+
 static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
 {
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
@@ -108,7 +138,7 @@ static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
         return lunik_fail_errno(err, errno, "KVM: can't create the interrupt controllers");
     if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't create the timer");
-    return 0;
+    return route_lines(vm, err);
 }
 
 /* Keeps the controllers' power-on state, for resets. */
