@@ -305,6 +305,33 @@ static void test_reset(void)
     lunik_machine_close(m);
 }
 
+static int refuse_commit(lunik_listener *l, lunik_error *why)
+{
+    return lunik_fail(why, LUNIK_E_NO_SPACE, "no memslot is free");
+}
+
+static void test_rollback(void)
+{
+    lunik_listener listener = {.name = "full", .space = NULL};
+
+    build(4, 3 * GIB);
+    lunik_machine_start(m, &err);
+    listener.space = lunik_machine_memory(m);
+    lunik_listener_add(m, &listener, &err);
+    listener.commit = refuse_commit;
+    refuses("pc-dimm: 'bad' can't be mapped: no memslot is free",
+            DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "m1")));
+    check_true("nothing is mapped", at(WINDOW, NULL));
+    check_uint("nor in use", get("window", "used"), 0);
+    check_uint("nor is the guest told", bell->rings + in(MHP_CONTROL, 1), 0);
+    check_int("the backend is free", lunik_object_del(m, "m1", &err), 0);
+    listener.commit = NULL;
+    DEVICE("pc-dimm", TEXT("id", "d"), TEXT("memdev", "m2"));
+    check_true("later it fits", at(WINDOW, "m2") && get("d", "slot") == 0);
+    lunik_listener_del(&listener);
+    lunik_machine_close(m);
+}
+
 static void test_many(void)
 {
     unsigned wrong = 0;
@@ -345,6 +372,7 @@ int main(void)
     test_hotplug();
     test_unplug();
     test_reset();
+    test_rollback();
     test_many();
     lunik_runtime_free(rt);
     return check_result();
