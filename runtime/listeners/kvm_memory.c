@@ -75,6 +75,12 @@ static int compare_slots(const void *a, const void *b)
     return x->flags < y->flags ? -1 : x->flags > y->flags;
 }
 
+static void sort_slots(struct slot_list *l)
+{
+    if (l->count > 1)
+        qsort(l->items, l->count, sizeof(l->items[0]), compare_slots);
+}
+
 /* The place of the first slot at or after address. */
 static size_t find_slot(const struct slot_list *l, uint64_t address)
 {
@@ -272,8 +278,8 @@ static void cancel_pairs(struct kvm_memory *k)
     struct slot_list *d = &k->dels, *a = &k->adds;
     size_t di = 0, ai = 0, dk = 0, ak = 0;
 
-    qsort(d->items, d->count, sizeof(struct slot), compare_slots);
-    qsort(a->items, a->count, sizeof(struct slot), compare_slots);
+    sort_slots(d);
+    sort_slots(a);
     while (di < d->count || ai < a->count) {
         int order = di == d->count   ? 1
                     : ai == a->count ? -1
