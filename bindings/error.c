@@ -8,11 +8,12 @@ static const char error_class[] = "lunik.Error";
 
 static int error_tostring(lua_State *L)
 {
+    lua_settop(L, 1);
     lua_getfield(L, 1, "where");
     lua_getfield(L, 1, "message");
-    luaL_tolstring(L, -1, NULL);
-    if (lua_type(L, -3) == LUA_TSTRING)
-        lua_pushfstring(L, "%s: %s", lua_tostring(L, -3), lua_tostring(L, -1));
+    luaL_tolstring(L, 3, NULL);
+    if (lua_type(L, 2) == LUA_TSTRING)
+        lua_pushfstring(L, "%s: %s", lua_tostring(L, 2), lua_tostring(L, 4));
     return 1;
 }
 

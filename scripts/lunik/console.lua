@@ -122,7 +122,7 @@ function Console:expect(pattern, opts)
     local found, first = match(self, pattern, opts.plain)
     if found then return table.unpack(found, first, found.n) end
     local m = self.object.machine
-    if event.state(m).ended then error(wait.ended_error(m, what), 0) end
+    if event.has_ended(m) then error(wait.ended_error(m, what), 0) end
     local left = deadline and math.max(deadline - core.now(), 0)
     local ok, err = pcall(wait_for_output, self, what, left)
     if not ok then

@@ -12,8 +12,8 @@ local event = {}
 event.known = {
   "started", "paused", "resumed", "reset", "shutdown", "crashed", "powerdown", "error",
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
-  "device-unplug-guest-error", "memory-slot", "prealloc-progress", "chardev-error", "chardev-pty",
-  "vcpu-exit",
+  "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
+  "chardev-disconnected", "vcpu-exit",
 }
 
 local shared = core.shared
@@ -34,19 +34,19 @@ end
 -- ---- errors ------------------------------------------------------------------------------------
 
 local function to_stderr(where, source, message, traceback)
-  io.stderr:write(("lunik: %s%s: %s\n%s\n"):format(where, source, message, traceback or ""))
+  io.stderr:write(("lunik: %s%s: %s\n%s"):format(where, source, message,
+    traceback and traceback .. "\n" or ""))
 end
 
 --- Reports an error that has nobody to be raised to: event "error" if it concerns a machine that
 -- has handlers for that, lunik.on_error's function if there is one, else standard error.
 function event.report(m, source, err, traceback)
   local message = tostring(err)
-  local open = m and m.state ~= "closed"
-  local handled = open and event.state(m).handlers.error
-  if open then
+  if m and m.state ~= "closed" then
     core.emit(m, "error", { source = source, message = message, traceback = traceback or "" })
+    local handlers = event.state(m).handlers.error
+    if handlers and #handlers > 0 then return end
   end
-  if handled and #handled > 0 then return end
   if shared.on_error then
     local ok = pcall(shared.on_error, message, traceback, source, m)
     if ok then return end
@@ -187,6 +187,12 @@ end
 local ends_run = { shutdown = true, crashed = true }
 local begins_run = { started = true, resumed = true, reset = true }
 
+--- Whether the machine's run is over, its last event delivered.
+function event.has_ended(m)
+  local now = m.state
+  return now == "closed" or event.state(m).ended ~= nil and (now == "shutdown" or now == "crashed")
+end
+
 --- What ended the machine, in words.
 function event.why_ended(m)
   local ended = event.state(m).ended
@@ -194,15 +200,30 @@ function event.why_ended(m)
   return ended and (ended.reason or ended.name) or m.state
 end
 
-local function end_waits(m, last)
+local function end_waits(m)
   local ends = event.state(m).ends
   for _, subscription in ipairs(table.move(ends, 1, #ends, 1, {})) do
-    if subscription.list then protected(m, "a wait", subscription.fn, last) end
+    if subscription.list then protected(m, "a wait", subscription.fn) end
   end
+end
+
+--- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
+local function tell_nobody(m, ev)
+  if ev.name == "crashed" then
+    io.stderr:write(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.reason, ev.dump))
+  elseif ev.name == "error" and not ev.traceback then
+    to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
+  end
+end
+
+local function has_handlers(state, name)
+  local own, all = state.handlers[name], state.handlers["*"]
+  return own and #own > 0 or all and #all > 0
 end
 
 core.hooks.event = function(m, ev)
   local state = event.state(m)
+  if not has_handlers(state, ev.name) then tell_nobody(m, ev) end
   if ends_run[ev.name] then
     state.ended = ev
   elseif begins_run[ev.name] then
@@ -211,7 +232,7 @@ core.hooks.event = function(m, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   if state.handlers[ev.name] then call_all(m, state.handlers[ev.name], source, ev) end
   if state.handlers["*"] then call_all(m, state.handlers["*"], source, ev) end
-  if ends_run[ev.name] then end_waits(m, ev) end
+  if ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
 end
 
 core.hooks.exit = function(m, ev)
@@ -231,7 +252,7 @@ core.hooks.report = event.report
 
 --- The machine has been closed: nobody waits for it any longer.
 core.hooks.closed = function(m)
-  end_waits(m, nil)
+  end_waits(m)
 end
 
 return event

@@ -19,7 +19,7 @@ function fields.state(self)
   return self.outcome or "requested"
 end
 
---- device, object, machine, state; after a refusal source and status.
+--- device, object, machine, state; after a refusal source and status, or reason.
 function Unplug.__index(self, key)
   local get = fields[key]
   if get then return get(self) end
@@ -32,7 +32,7 @@ end
 
 local function settle(self, outcome, ev)
   self.outcome = outcome
-  self.source, self.status = ev and ev.source, ev and ev.status
+  if ev then self.source, self.status, self.reason = ev.source, ev.status, ev.reason end
   self.deleted:off()
   self.refused:off()
   local waiting = self.waiting
@@ -86,14 +86,14 @@ end
 function Unplug:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
   if self.state == "requested" then
-    if event.state(self.machine).ended then
+    if event.has_ended(self.machine) then
       error(wait.ended_error(self.machine, ("the removal of '%s'"):format(self.device)), 0)
     end
     wait_for_answer(self, timeout)
   end
   if self.state == "refused" then
-    options.fail("busy", "device '%s': the guest keeps it (_OST source %s, status %s)", self.device,
-      tostring(self.source), tostring(self.status))
+    options.fail("busy", "device '%s': %s", self.device, self.reason
+      or ("the guest keeps it (_OST source %d, status %d)"):format(self.source, self.status))
   end
   return self.state
 end

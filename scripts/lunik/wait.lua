@@ -20,7 +20,8 @@ Task.__index = Task
 Task.__name = "lunik.Task"
 wait.Task = Task
 
-local BLOCKED = {} -- what block() yields
+shared.blocked = shared.blocked or {}
+local BLOCKED = shared.blocked -- what block() yields
 
 local function finish(task, ok, ...)
   task.done, task.ok = true, ok

@@ -83,7 +83,7 @@ function Watch:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
   if #self.queue == 0 then
     local m = self.machine
-    if self.waits_on and (event.state(m).ended or m.state == "closed") then
+    if self.waits_on and event.has_ended(m) then
       error(wait.ended_error(m, self.what), 0)
     end
     wait.block {
@@ -111,7 +111,7 @@ Watch.__close = Watch.off
 
 --- The event that ended the machine, if it is one of those and matches.
 local function ended_already(m, names, fields)
-  local ended = event.state(m).ended
+  local ended = event.has_ended(m) and event.state(m).ended
   for _, name in ipairs(names) do
     if ended and ended.name == name and matches(ended, fields) then return ended end
   end

@@ -1,0 +1,907 @@
+---@meta lunik
+-- The Lua API of Lunik, for editors and readers. spec/library_spec.lua compares it with the live
+-- library in both directions.
+--
+-- Conventions. Sizes are numbers of bytes or strings like "512M" and "0x1000". Names of properties
+-- may be written with '_' for '-'. 64-bit values are Lua integers: those above 2^63-1 look negative
+-- (print them with %x). Failures raise error objects: tables with code ("invalid", "not-found",
+-- "exists", "busy", "no-space", "no-memory", "state", "unsupported", "denied", "io", "timeout",
+-- "gone", "access", "script"), message and where ("file:line"); tostring() makes "where: message"
+-- of them. A call that failed leaves the machine as it was.
+--
+-- Waiting. Everything that waits (m:wait, watch:wait, console:expect, task:wait, unplug:wait,
+-- lunik.sleep) yields in a coroutine made by lunik.spawn and runs the loop elsewhere; in a handler
+-- it is an error. Events are delivered by the loop, so none is missed between the call that causes
+-- it and a wait that follows it without another wait between them; m:watch covers the other cases.
+--
+-- Handles. The same thing is always the same userdata. A handle may outlive what it names: using it
+-- then raises {code = "gone"}. Collecting a handle neither unplugs, deletes nor stops anything.
+
+---@class lunik
+---@field version string The library's version.
+---@field SIZE_MAX integer As a region's size: all 2^64 bytes.
+local lunik = {}
+
+---A size: bytes, or a string such as "512M", "4G", "0x1000".
+---@alias lunik.Size integer|string
+
+---A character device in short: "stdio", "pty", "buffer" (kept in memory, see m:console), "null",
+---"none" (no device), "file:PATH", "unix:PATH" (a listening socket), a function that is given the
+---bytes, {type, properties}, or the id of one that exists.
+---@alias lunik.Chardev string|table|function|lunik.Object
+
+---@class lunik.Error
+---@field code string
+---@field message string
+---@field where? string The script's line that called.
+
+---@class lunik.MachineOptions
+---@field board? string|table A board's name ("pc", "micro"), a file's path, or a board's table. Default "pc".
+---@field accel? "kvm"|"none" "none": no vCPUs; everything else is real. Default "kvm".
+---@field name? string For messages and lists. Default: the board's.
+---@field cpus? integer Number of vCPUs. Default 1.
+---@field sockets? integer
+---@field cores? integer Per socket.
+---@field threads? integer Per core.
+---@field memory? lunik.Size RAM. Default "128M".
+---@field maxmem? lunik.Size To what memory may grow by plugging.
+---@field slots? integer How many memory devices can be plugged, 0 to 256.
+---@field memdev? string The backend (of objects) that is the machine's RAM.
+---@field kernel? string ELF with PVH note, multiboot 1 image or bzImage to boot.
+---@field initrd? string
+---@field cmdline? string The kernel's command line.
+---@field modules? string[] Multiboot modules: "path arguments".
+---@field firmware? string A flat firmware image that ends at 4 GiB.
+---@field serial? lunik.Chardev What the serial port is connected to. Default "none".
+---@field objects? table[] {type, properties} of objects made before the board.
+---@field devices? table[] {driver, properties} of devices made after the board.
+---@field numa? lunik.NumaNode[] The guest's NUMA nodes.
+---@field cpu? table CPUID features: "+name", "-name", name = value (family, model, stepping, ...).
+---@field clock? "manual" The machine's clock moves by m:advance() alone.
+
+---@class lunik.NumaNode
+---@field cpus? integer[] The vCPUs of the node, from 0.
+---@field memory? lunik.Size
+---@field memdev? string The backend that is the node's memory.
+---@field distances? integer[] To every node, 10 to 254.
+
+---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
+---further options. An unknown option is an error.
+---@param options lunik.MachineOptions
+---@return lunik.Machine
+function lunik.machine(options) end
+
+---The machines that are not closed, oldest first.
+---@return lunik.Machine[]
+function lunik.machines() end
+
+---The names of the boards that come with the library.
+---@return string[]
+function lunik.boards() end
+
+---@class lunik.DeviceDefinition
+---@field name string The type's name, for m:device_add().
+---@field doc? string
+---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list.
+---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports, there while the device is.
+---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
+---@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses.
+---@field unrealize? fun(dev: lunik.Dev) It goes. When its machine is closed only its table is left.
+---@field reset? fun(dev: lunik.Dev) Power-on state.
+---@field run_state? fun(dev: lunik.Dev, running: boolean) vCPUs are about to run, or have stopped.
+---@field unplug? fun(dev: lunik.Dev) m:device_del(): answer with dev:eject() or dev:refuse(). Without it the device goes at once.
+---@field hotplug? boolean May be added to a started machine. Default true.
+
+---@class lunik.DeviceRegion
+---@field base integer|string|fun(dev: lunik.Dev): integer An address, or the name of a property.
+---@field size integer|string|fun(dev: lunik.Dev): integer
+---@field name? string
+---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer? nil refuses: all ones are read.
+---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean? false refuses.
+---@field valid? lunik.AccessRules
+---@field impl? lunik.AccessRules
+---@field endian? "little"|"big"
+---@field priority? integer
+
+---Defines a device type. Its functions run under the machine lock, on the thread of the vCPU whose
+---access they handle.
+---@param definition lunik.DeviceDefinition
+---@return string name
+function lunik.device(definition) end
+
+---Runs fn(...) in a coroutine that may wait. It starts at once, up to its first wait.
+---@param fn function
+---@return lunik.Task
+function lunik.spawn(fn, ...) end
+
+---Waits.
+---@param seconds number
+function lunik.sleep(seconds) end
+
+---Calls fn soon, from the loop: for what a handler must not do, such as closing its machine.
+---@param fn function
+function lunik.defer(fn) end
+
+---Runs the loop: until lunik.stop() or no machine runs and no timer is set ("default"), until
+---something has happened ("once"), or without waiting ("nowait"). Returns whether more may happen.
+---@param mode? "default"|"once"|"nowait"
+---@return boolean more
+function lunik.run(mode) end
+
+---Makes lunik.run() return, or the wait that runs the loop fail.
+function lunik.stop() end
+
+---Seconds of real time since the library was loaded.
+---@return number
+function lunik.now() end
+
+---Sets who is told of errors that can be raised to nobody (a coroutine's, a handler's on a machine
+---without "error" handlers). nil: they are printed to standard error.
+---@param fn? fun(message: string, traceback: string?, source: string, machine: lunik.Machine?)
+function lunik.on_error(fn) end
+
+---The names of all types.
+---@return string[]
+function lunik.types() end
+
+---@class lunik.Type
+---@field name string
+---@field parent? string
+---@field doc string
+---@field abstract boolean Only a parent for others.
+---@field device boolean For device_add; else for object_add.
+---@field hotplug boolean May be added to a started machine.
+---@field unplug boolean May be removed from one.
+---@field props lunik.Property[] Inherited ones first.
+
+---@class lunik.Property
+---@field name string
+---@field kind "size"|"uint"|"int"|"bool"|"enum"|"string"|"link"|"list"
+---@field doc string
+---@field default? any
+---@field min? integer
+---@field max? integer
+---@field choices? string[]
+---@field link? string What type or interface the object must have.
+---@field required boolean
+---@field readonly boolean
+---@field live boolean May be set after creation.
+
+---Describes a type.
+---@param name string
+---@return lunik.Type
+function lunik.type(name) end
+
+---A size as a number of bytes.
+---@param size lunik.Size
+---@return integer
+function lunik.size(size) end
+
+---The one of the names that a misspelt name most likely means.
+---@param name string
+---@param names string[]
+---@return string?
+function lunik.suggest(name, names) end
+
+---An error object, for error().
+---@param code string
+---@param message string
+---@return lunik.Error
+function lunik.error(code, message) end
+
+---Lets luv's loop drive Lunik's, so that uv.run() serves both and waits serve luv.
+---@param uv? table The luv module; without it, it is required.
+function lunik.use_luv(uv) end
+
+-- ---- machines ----------------------------------------------------------------------------------
+
+---@class lunik.Machine
+---@field name string
+---@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
+---@field accel "kvm"|"none"
+---@field exit_code integer What the run ended with; 0 before.
+---@field memory lunik.Space The guest's physical memory.
+---@field io lunik.Space The guest's I/O ports.
+local Machine = {}
+
+---Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew.
+---@return lunik.Machine self
+function Machine:start() end
+
+---Returns when no vCPU is in the guest any more and the machine's clock stands still.
+function Machine:pause() end
+
+---Resumes a paused machine.
+function Machine:resume() end
+
+---Restores the state after power-on. From a vCPU's handler: once that has returned.
+function Machine:reset() end
+
+---Ends the run: event "shutdown" with reason "host-quit".
+---@param code? integer The exit code, 0 to 255.
+function Machine:shutdown(code) end
+
+---Presses the power button.
+function Machine:powerdown() end
+
+---Stops it and frees everything. Also called for a <close> variable. Not from a handler of one of
+---its devices or vCPUs: use lunik.defer there.
+function Machine:close() end
+
+---Calls fn(event) for every event of that name ("*": all). In order of subscription, on the loop;
+---"vcpu-exit" on the vCPU's thread. What it raises is reported as event "error".
+---@param event lunik.EventName|string
+---@param fn fun(event: lunik.Event)
+---@return lunik.Subscription
+function Machine:on(event, fn) end
+
+---The same, for the first one only.
+---@param event lunik.EventName|string
+---@param fn fun(event: lunik.Event)
+---@return lunik.Subscription
+function Machine:once(event, fn) end
+
+---Waits for one of the events whose fields are as given; timeout is in seconds. Raises
+---{code="timeout"}, and {code="state"} if the machine stops for good meanwhile. "shutdown" and
+---"crashed" are found even if they came before.
+---@param events string|string[]
+---@param filter? table {field = value, timeout = seconds}
+---@return lunik.Event
+function Machine:wait(events, filter) end
+
+---Collects matching events from now on, so that none is missed.
+---@param events string|string[]
+---@param filter? table
+---@return lunik.Watch
+function Machine:watch(events, filter) end
+
+---Sends an event of the script's own. Fields are numbers, strings and booleans.
+---@param event string
+---@param fields? table
+function Machine:emit(event, fields) end
+
+---Calls fn(gsi, level) whenever an interrupt line changes, on the thread that changed it.
+---@param fn fun(gsi: integer, level: boolean)
+---@return lunik.Subscription
+function Machine:on_irq(fn) end
+
+---Calls fn() at the end of every reset, before vCPUs run.
+---@param fn fun()
+---@return lunik.Subscription
+function Machine:on_reset(fn) end
+
+---Makes an object that is no device: a memory backend, a character device.
+---@param type string
+---@param properties table id is mandatory.
+---@return lunik.Object
+function Machine:object_add(type, properties) end
+
+---Deletes an object that nobody uses.
+---@param object string|lunik.Object
+function Machine:object_del(object) end
+
+---Makes and plugs a device.
+---@param driver string
+---@param properties? table
+---@return lunik.Object
+function Machine:device_add(driver, properties) end
+
+---Asks for the removal of a device: at once if nobody has to agree, else when the guest ejects it.
+---@param device string|lunik.Object
+---@return lunik.Unplug
+function Machine:device_del(device) end
+
+---The object or device of that id or path, or nil.
+---@param id string
+---@return lunik.Object?
+function Machine:object(id) end
+
+---All objects and devices in order of creation.
+---@return lunik.Object[]
+function Machine:objects() end
+
+---Makes a character device; nil for "none".
+---@param spec lunik.Chardev
+---@param id? string Default "chardev".
+---@return lunik.Object?
+function Machine:chardev(spec, id) end
+
+---The program's end of the serial port (serial = "buffer" or a function), or of a chardev-buffer.
+---@param chardev? string|lunik.Object
+---@return lunik.Console
+function Machine:console(chardev) end
+
+---@class lunik.RegionOptions
+---@field kind "container"|"ram"|"rom"|"rom-device"|"io"|"alias"|"reserved"
+---@field name? string
+---@field size? lunik.Size RAM and ROM: the backend's by default.
+---@field memdev? string|lunik.Object ram, rom, rom-device: the backend.
+---@field ram_offset? lunik.Size Where in the backend the region starts.
+---@field target? lunik.Region alias: into what it is a window.
+---@field offset? lunik.Size alias: where in the target the window starts.
+---@field readonly? boolean alias: show RAM as ROM.
+---@field nonvolatile? boolean
+---@field owner? string|lunik.Object
+---@field read? fun(offset: integer, size: integer): integer? nil refuses: all ones are read.
+---@field write? fun(offset: integer, size: integer, value: integer): boolean? false refuses.
+---@field valid? lunik.AccessRules What the guest may use; other accesses are refused.
+---@field impl? lunik.AccessRules What the functions take; accesses are split and widened to it.
+---@field endian? "little"|"big"
+
+---@class lunik.AccessRules
+---@field min? 1|2|4|8 Bytes.
+---@field max? 1|2|4|8
+---@field unaligned? boolean
+
+---Makes a memory region; it shows once it is added to a container of an address space.
+---@param options lunik.RegionOptions
+---@return lunik.Region
+function Machine:region(options) end
+
+---Calls fn(...); what it changes in the memory map takes effect at once when it returns, or not at
+---all when it raises. Returns fn's results. fn can't wait.
+---@param fn function
+function Machine:transaction(fn, ...) end
+
+---The memory map as text, as QEMU's "info mtree" shows it.
+---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean}
+---@return string
+function Machine:mtree(options) end
+
+---What is plugged into memory slots, by address: {type=, data={id=, addr=, size=, slot=, node=,
+---memdev=, hotplugged=, hotpluggable=}}.
+---@return table[]
+function Machine:memory_devices() end
+
+---Reads guest memory: m.memory:read().
+---@param address integer
+---@param length integer
+---@return string
+function Machine:read(address, length) end
+
+---Writes guest memory: m.memory:write().
+---@param address integer
+---@param data string
+function Machine:write(address, data) end
+
+---One access to guest memory: m.memory:load().
+---@param address integer
+---@param size 1|2|4|8
+---@return integer
+function Machine:load(address, size) end
+
+---One access to guest memory: m.memory:store().
+---@param address integer
+---@param size 1|2|4|8
+---@param value integer
+function Machine:store(address, size, value) end
+
+---Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
+---is then "access".
+---@param port integer
+---@return integer value
+---@return string? refused
+function Machine:inb(port) end
+
+---Reads 16 bits from a port.
+---@param port integer
+---@return integer value
+---@return string? refused
+function Machine:inw(port) end
+
+---Reads 32 bits from a port.
+---@param port integer
+---@return integer value
+---@return string? refused
+function Machine:inl(port) end
+
+---Writes a byte to a port. What nobody takes is dropped; the result is then "access".
+---@param port integer
+---@param value integer
+---@return string? refused
+function Machine:outb(port, value) end
+
+---Writes 16 bits to a port.
+---@param port integer
+---@param value integer
+---@return string? refused
+function Machine:outw(port, value) end
+
+---Writes 32 bits to a port.
+---@param port integer
+---@param value integer
+---@return string? refused
+function Machine:outl(port, value) end
+
+---A new source of an interrupt line (0 to 23); the line is high while any of its sources is.
+---@param gsi integer
+---@return lunik.Irq
+function Machine:irq(gsi) end
+
+---Whether an interrupt line is high.
+---@param gsi integer
+---@return boolean
+function Machine:irq_level(gsi) end
+
+---How often an interrupt line has risen.
+---@param gsi integer
+---@return integer
+function Machine:irq_count(gsi) end
+
+---A one-shot timer on the machine's clock, idle at first.
+---@param fn fun()
+---@return lunik.Timer
+function Machine:timer(fn) end
+
+---Nanoseconds of machine time; it stands still while the machine does not run.
+---@return integer
+function Machine:clock() end
+
+---Moves a manual clock forward and runs the timers that become due.
+---@param ns integer
+function Machine:advance(ns) end
+
+---The vCPUs.
+---@return lunik.Vcpu[]
+function Machine:cpus() end
+
+---A vCPU by its index, from 0.
+---@param index integer
+---@return lunik.Vcpu
+function Machine:cpu(index) end
+
+---Declares a range of the memory map that firmware would report.
+---@param range {base: lunik.Size, size: lunik.Size, type?: "ram"|"reserved"|"acpi"|"hotplug", node?: integer}
+function Machine:fwmap_add(range) end
+
+---The ranges declared.
+---@return table[]
+function Machine:fwmap() end
+
+---Puts data into guest memory now and at every reset.
+---@param name string
+---@param address integer
+---@param data string
+function Machine:rom_add(name, address, data) end
+
+---Loads a kernel to boot directly.
+---@param options {kernel: string, initrd?: string, cmdline?: string, modules?: string[], rsdp?: integer}
+function Machine:boot_kernel(options) end
+
+---Maps a flat firmware image so that it ends at 4 GiB; vCPUs start in it.
+---@param path string
+function Machine:boot_firmware(path) end
+
+---Assembles the ACPI tables and puts them into guest memory at every reset.
+---@return integer rsdp The RSDP's guest address.
+function Machine:acpi_install() end
+
+---An ACPI table as it was assembled.
+---@param signature string "DSDT", "APIC", "FACP", ...
+---@return string?
+function Machine:acpi_table(signature) end
+
+-- ---- objects -----------------------------------------------------------------------------------
+
+---An object or device. Its properties can be read and set like fields: dimm.addr, chardev.size.
+---@class lunik.Object
+---@field id string "" if it has none.
+---@field type string
+---@field path string "/objects/mem1", "/machine/dimm1"
+---@field alive boolean False once it is deleted.
+---@field is_device boolean
+---@field machine lunik.Machine
+---@field state? "plugged"|"requested"|"refused"|"ejected" Of a device: where it is on its way out.
+local Object = {}
+
+---The value of a property.
+---@param property string
+---@return any
+function Object:get(property) end
+
+---Sets a property that may be set after creation. nil cuts a link.
+---@param property string
+---@param value any
+function Object:set(property, value) end
+
+---Whether its type is, descends from or implements that.
+---@param type string
+---@return boolean
+function Object:is(type) end
+
+---A removal under way.
+---@class lunik.Unplug
+---@field device string Its id, or path.
+---@field object lunik.Object
+---@field machine lunik.Machine
+---@field state "requested"|"refused"|"ejected"
+---@field source? integer After the guest's refusal: its _OST source.
+---@field status? integer And status.
+---@field reason? string After another refusal.
+local Unplug = {}
+
+---Waits until the device is gone. Raises {code="busy"} if the guest refuses and {code="timeout"} if
+---it does not answer; the request then stands.
+---@param options? {timeout?: number}
+---@return "ejected"
+function Unplug:wait(options) end
+
+-- ---- memory ------------------------------------------------------------------------------------
+
+---@class lunik.Region
+---@field name string
+---@field kind string
+---@field size integer lunik.SIZE_MAX for 2^64.
+---@field offset integer In its container.
+---@field alias_offset integer Of an alias: write-only.
+---@field priority integer
+---@field enabled boolean
+---@field readonly boolean
+---@field romd boolean Of a rom-device: whether reads come from RAM; write-only.
+---@field parent? lunik.Region
+---@field owner? lunik.Object
+---@field children lunik.Region[] By decreasing priority.
+---@field stats {reads: integer, writes: integer, rejected: integer}
+local Region = {}
+
+---Maps child at offset. Of overlapping siblings the one with the higher priority shows, then the
+---one added later; without overlap = true an overlap of equal priority is an error.
+---@param child lunik.Region
+---@param offset lunik.Size
+---@param options? {priority?: integer, overlap?: boolean}
+---@return lunik.Region child
+function Region:add(child, offset, options) end
+
+---Takes child out.
+---@param child lunik.Region
+function Region:del(child) end
+
+---An address space.
+---@class lunik.Space
+---@field name string
+---@field root lunik.Region
+local Space = {}
+
+---Reads any length, RAM and devices alike. Raises {code="access"} where nobody answers.
+---@param address integer
+---@param length integer
+---@return string
+function Space:read(address, length) end
+
+---@param address integer
+---@param data string
+function Space:write(address, data) end
+
+---One access, as a vCPU makes it. Raises {code="access"} if nobody answers it.
+---@param address integer
+---@param size 1|2|4|8
+---@return integer
+function Space:load(address, size) end
+
+---@param address integer
+---@param size 1|2|4|8
+---@param value integer
+function Space:store(address, size, value) end
+
+---What is at an address: {region=, offset=, address=, size=, readonly=, romd=, nonvolatile=}.
+---@param address integer
+---@return table?
+function Space:find(address) end
+
+-- ---- vCPUs, interrupts, timers -----------------------------------------------------------------
+
+---@class lunik.Vcpu
+---@field index integer From 0.
+---@field stats {exits: integer, io: integer, mmio: integer, interrupted: integer, other: integer}
+local Vcpu = {}
+
+---A register: "rax".."r15", "rip", "rflags", "cs", "cs.base", "cr0", "efer", "gdt.base", ...
+---@param name string
+---@return integer
+function Vcpu:reg(name) end
+
+---@param name string
+---@param value integer
+function Vcpu:set_reg(name, value) end
+
+---All registers: name = value.
+---@return table<string, integer>
+function Vcpu:regs() end
+
+---@param index integer
+---@return integer
+function Vcpu:msr(index) end
+
+---@param index integer
+---@param value integer
+function Vcpu:set_msr(index, value) end
+
+---Queues an exception for the next entry into the guest.
+---@param vector integer 0 to 31
+---@param error? integer Its error code.
+function Vcpu:inject_exception(vector, error) end
+
+---Queues an external interrupt, past the interrupt controllers.
+---@param vector integer 0 to 255
+function Vcpu:inject_interrupt(vector) end
+
+---Queues an NMI.
+function Vcpu:nmi() end
+
+---Registers and the bytes at rip as readable lines.
+---@return string
+function Vcpu:dump() end
+
+---Single-stepping and up to four execution breakpoints (linear addresses); hits are "vcpu-exit"
+---events with reason "debug". Without an argument: off.
+---@param options? {step?: boolean, breakpoints?: integer[]}
+function Vcpu:debug(options) end
+
+---@class lunik.Irq
+---@field gsi integer
+---@field level boolean
+local Irq = {}
+
+---@param level boolean
+function Irq:set(level) end
+
+---High and low again.
+function Irq:pulse() end
+
+---Lowers and disconnects it. A source that is high stays so when its handle is collected.
+function Irq:close() end
+
+---A timer on a machine's clock.
+---@class lunik.Timer
+local Timer = {}
+
+---Fires that many nanoseconds of machine time from now; replaces an earlier setting.
+---@param ns integer
+function Timer:set(ns) end
+
+---Does nothing if it is not set.
+function Timer:cancel() end
+
+-- ---- devices defined by scripts ----------------------------------------------------------------
+
+---An instance of a device that lunik.device() defined. Further fields are the device's own.
+---@class lunik.Dev
+---@field object lunik.Object
+---@field machine lunik.Machine
+---@field id string
+---@field props table Its properties by name.
+local Dev = {}
+
+---Adds I/O ports.
+---@param region lunik.DeviceRegion
+---@return lunik.Region
+function Dev:ports(region) end
+
+---Adds memory-mapped registers.
+---@param region lunik.DeviceRegion
+---@return lunik.Region
+function Dev:mmio(region) end
+
+---A source of an interrupt line; it goes with the device.
+---@param gsi integer
+---@return lunik.Irq
+function Dev:irq(gsi) end
+
+---A timer on the machine's clock that calls fn(dev); it goes with the device.
+---@param fn fun(dev: lunik.Dev)
+---@return lunik.Timer
+function Dev:timer(fn) end
+
+---Sends an event with the device's id in field device.
+---@param event string
+---@param fields? table
+function Dev:emit(event, fields) end
+
+---Answers an unplug request: the device goes.
+function Dev:eject() end
+
+---Answers an unplug request: the device stays.
+---@param source? integer
+---@param status? integer
+function Dev:refuse(source, status) end
+
+-- ---- waiting -----------------------------------------------------------------------------------
+
+---@class lunik.Subscription
+local Subscription = {}
+
+---Ends it; also at the end of a <close> variable's scope.
+function Subscription:off() end
+
+---Events collected by m:watch().
+---@class lunik.Watch
+---@field machine lunik.Machine
+local Watch = {}
+
+---Takes the oldest event collected; waits if there is none.
+---@param options? {timeout?: number}
+---@return lunik.Event
+function Watch:wait(options) end
+
+---Takes the oldest event collected, if there is one.
+---@return lunik.Event?
+function Watch:poll() end
+
+---Stops collecting; also at the end of a <close> variable's scope.
+function Watch:off() end
+
+---A coroutine made by lunik.spawn().
+---@class lunik.Task
+---@field done boolean
+---@field ok? boolean Once done: it did not raise.
+local Task = {}
+
+---Waits until it has ended; returns what its function returned, or raises what it raised.
+---@param options? {timeout?: number}
+function Task:wait(options) end
+
+---Ends a waiting coroutine where it stands.
+function Task:cancel() end
+
+---The program's end of a serial port. Output is kept in a ring; text that is overwritten before it
+---is taken is lost.
+---@class lunik.Console
+---@field object lunik.Object The chardev-buffer.
+local Console = {}
+
+---Types text.
+---@param text string
+function Console:write(text) end
+
+---Takes what has been printed and not been taken yet.
+---@return string
+function Console:read() end
+
+---The same without taking it.
+---@return string
+function Console:peek() end
+
+---Everything that is kept, taken or not.
+---@return string
+function Console:text() end
+
+---Waits for text that matches a Lua pattern (plain = true: contains the text); takes everything up
+---to its end. Returns the captures, or the match.
+---@param pattern string
+---@param options? {timeout?: number, plain?: boolean}
+---@return string ...
+function Console:expect(pattern, options) end
+
+---Hands all output to fn(bytes) as it comes, on the loop.
+---@param fn fun(bytes: string)
+function Console:feed(fn) end
+
+-- ---- events ------------------------------------------------------------------------------------
+
+---@alias lunik.EventName
+---| "started"
+---| "paused"
+---| "resumed"
+---| "reset"
+---| "shutdown"
+---| "crashed"
+---| "powerdown"
+---| "error"
+---| "acpi-ost"
+---| "device-added"
+---| "device-deleted"
+---| "device-unplug-request"
+---| "device-unplug-guest-error"
+---| "prealloc-progress"
+---| "chardev-error"
+---| "chardev-connected"
+---| "chardev-disconnected"
+---| "vcpu-exit"
+
+---What every event has.
+---@class lunik.Event
+---@field name lunik.EventName|string
+---@field machine lunik.Machine
+---@field time integer CLOCK_MONOTONIC in ns when it was sent.
+---@field vcpu? integer The vCPU whose exit caused it.
+
+---The machine runs for the first time, or anew.
+---@class lunik.event.started: lunik.Event
+
+---No vCPU runs any more, by request.
+---@class lunik.event.paused: lunik.Event
+
+---The machine goes on after a pause.
+---@class lunik.event.resumed: lunik.Event
+
+---The state after power-on has been restored.
+---@class lunik.event.reset: lunik.Event
+
+---The run has ended.
+---@class lunik.event.shutdown: lunik.Event
+---@field reason "guest-shutdown"|"exit-device"|"host-quit"|"reset-failed"
+---@field code integer m.exit_code
+
+---An exit that nobody handled has stopped the machine; its vCPUs can be inspected. Without a handler
+---the dump is printed to standard error.
+---@class lunik.event.crashed: lunik.Event
+---@field vcpu integer
+---@field reason string As of "vcpu-exit".
+---@field rip integer
+---@field detail integer
+---@field dump string Registers and code bytes.
+
+---The power button was pressed.
+---@class lunik.event.powerdown: lunik.Event
+
+---A script's function that was called by the machine has raised, or a reset could not be carried
+---out. Without a handler it is printed to standard error.
+---@class lunik.event.error: lunik.Event
+---@field source string Which function.
+---@field message string
+---@field traceback? string
+
+---The guest has answered to a memory slot's event (ACPI _OST).
+---@class lunik.event.acpi-ost: lunik.Event
+---@field device? string The id of the device in the slot, if there is one.
+---@field slot integer
+---@field slot_type "DIMM"
+---@field source integer 1 insertion, 3 eject request, 0x103 ejection, 0x200 insertion in progress.
+---@field status integer 0 success, 1 failure, 0x80.. reasons to refuse.
+
+---A device has been added.
+---@class lunik.event.device-added: lunik.Event
+---@field device? string Its id.
+---@field path string
+---@field driver string
+
+---A device is gone; its id, slot and memory backend are free again.
+---@class lunik.event.device-deleted: lunik.Event
+---@field device? string
+---@field path string
+
+---The guest has been asked to let a device go.
+---@class lunik.event.device-unplug-request: lunik.Event
+---@field device? string
+---@field path string
+
+---A device stays: the guest has refused to let it go.
+---@class lunik.event.device-unplug-guest-error: lunik.Event
+---@field device? string
+---@field path string
+---@field source? integer The guest's _OST source.
+---@field status? integer And status.
+---@field reason? string Where it was not the guest that refused.
+
+---A memory backend is being preallocated.
+---@class lunik.event.prealloc-progress: lunik.Event
+---@field object string
+---@field done integer Bytes.
+---@field total integer
+
+---A character device can't write; what it is given is dropped.
+---@class lunik.event.chardev-error: lunik.Event
+---@field object string
+---@field message string
+
+---Somebody has connected to a socket.
+---@class lunik.event.chardev-connected: lunik.Event
+---@field object string
+
+---The peer of a socket has gone.
+---@class lunik.event.chardev-disconnected: lunik.Event
+---@field object string
+
+---A vCPU came out of the guest with something the library does not handle itself. Handlers run on
+---its thread, may change its registers and inject exceptions, and return "resume" to enter the
+---guest again, "pause" to pause the machine, or nil to leave it to the next handler; without an
+---answer the machine stops as crashed. It can't be waited for.
+---@class lunik.event.vcpu-exit: lunik.Event
+---@field vcpu lunik.Vcpu
+---@field reason "shutdown"|"emulation-failure"|"internal-error"|"fail-entry"|"debug"|"halt"|"run-error"|"unknown"
+---@field kvm_reason integer KVM_EXIT_*
+---@field detail integer Suberror, hardware reason, DR6 or errno.
+---@field rip integer
+---@field insn string The instruction's bytes, of an emulation failure.
+
+return lunik

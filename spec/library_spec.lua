@@ -1,0 +1,119 @@
+-- library/lunik.lua says what there is, and no more than there is.
+local core = require "lunik.core"
+local lunik = require "lunik"
+
+local text
+do
+  local file = assert(io.open "library/lunik.lua")
+  text = file:read "a"
+  file:close()
+end
+
+local function sorted(set)
+  local list = {}
+  for key in pairs(set) do
+    list[#list + 1] = key
+  end
+  table.sort(list)
+  return list
+end
+
+local function keys_of(...)
+  local set = {}
+  for _, t in ipairs { ... } do
+    for key in pairs(t) do
+      if type(key) == "string" and key:sub(1, 2) ~= "__" then
+        set[key] = true
+      end
+    end
+  end
+  return sorted(set)
+end
+
+-- The names that the file declares: function CLASS:name(
+local function declared_functions(prefix)
+  local set = {}
+  for name in text:gmatch("\nfunction " .. prefix .. "[.:]([%w_]+)%(") do
+    assert.is_nil(set[name], prefix .. " declares " .. name .. " twice")
+    set[name] = true
+  end
+  return set
+end
+
+-- The fields of ---@class NAME
+local function declared_fields(class)
+  local block = text:match("\n%-%-%-@class " .. class:gsub("%p", "%%%0") .. "%f[\n:][^\n]*\n(.-)\n[^-]")
+  assert(block, "there is no class " .. class)
+  local set = {}
+  for name in (block .. "\n"):gmatch("%-%-%-@field ([%w_]+)%??%s") do
+    set[name] = true
+  end
+  return set
+end
+
+describe("library/lunik.lua", function()
+  it("lists what the module has", function()
+    assert.are.same(keys_of(lunik), keys_of(declared_functions "lunik", declared_fields "lunik"))
+  end)
+
+  for name, class in pairs(core.classes) do
+    if name ~= "LoopTimer" then
+      it("lists the methods and fields of " .. name, function()
+        assert.are.same(keys_of(class.methods), sorted(declared_functions(name)))
+        assert.are.same(keys_of(class.getters, class.setters),
+          sorted(declared_fields("lunik." .. name)))
+      end)
+    end
+  end
+
+  local in_lua = {
+    Subscription = require("lunik.event").Subscription,
+    Watch = require("lunik.watch").Watch,
+    Task = require("lunik.wait").Task,
+    Console = require("lunik.console").Console,
+    Unplug = require("lunik.unplug").Unplug,
+    Dev = require("lunik.device").Dev,
+  }
+  for name, class in pairs(in_lua) do
+    it("lists the methods of " .. name, function()
+      assert.are.same(keys_of(class), sorted(declared_functions(name)))
+    end)
+  end
+
+  it("lists every event, each with a class of its own", function()
+    local known = {}
+    for _, name in ipairs(require("lunik.event").known) do
+      known[name] = true
+      declared_fields("lunik.event." .. name)
+    end
+    local listed = {}
+    for name in text:gmatch('\n%-%-%-| "([%w-]+)"') do
+      listed[name] = true
+    end
+    assert.are.same(sorted(known), sorted(listed))
+    for name in text:gmatch "%-%-%-@class lunik%.event%.([%w-]+)" do
+      assert.is_true(known[name], name)
+    end
+  end)
+
+  it("knows the events that the sources send, and no others", function()
+    local sent = {}
+    local pipe = assert(io.popen "cat runtime/*.c runtime/*/*.c devices/*.c acpi/*.c")
+    local source = pipe:read "a"
+    pipe:close()
+    for arguments in source:gmatch "[%s_]emit[%w_]*(%b())" do
+      local name = arguments:match '^%([^,"]*,%s*"([%l-]+)"'
+      if name then
+        sent[name] = true
+      end
+    end
+    sent["vcpu-exit"] = true -- asked of the exit callback, not sent
+    assert.are.same(sorted(sent), keys_of((function()
+      local set = {}
+      for _, name in ipairs(require("lunik.event").known) do
+        set[name] = true
+      end
+      return set
+    end)()))
+  end)
+end)
