@@ -405,12 +405,15 @@ static int machine_device_add(lua_State *L)
     return add(L, lunik_device_add, "device_add: driver");
 }
 
-/* The id at index, or that of the object there. */
+/* The id (or path) at index, or that of the object there. */
 static const char *id_arg(lua_State *L, int index, const char *what)
 {
-    if (luaL_testudata(L, index, "lunik.Object"))
-        return lunik_object_id(bind_object(L, index));
-    return bind_string(L, index, what);
+    const lunik_object *o;
+
+    if (!luaL_testudata(L, index, "lunik.Object"))
+        return bind_string(L, index, what);
+    o = bind_object(L, index);
+    return *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_path(o);
 }
 
 static int machine_object_del(lua_State *L)

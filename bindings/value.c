@@ -324,13 +324,14 @@ static void check_twice(lua_State *L, const struct bind_fields *f, const char *w
 void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out)
 {
     char name[128];
+    bool none = lua_isnoneornil(L, index);
     int keep;
 
     *out = (struct bind_fields){0};
     index = lua_absindex(L, index);
     lua_newtable(L);
     keep = lua_gettop(L);
-    if (lua_isnoneornil(L, index))
+    if (none)
         return;
     bind_table(L, index, what);
     luaL_checkstack(L, 10, NULL);

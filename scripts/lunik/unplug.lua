@@ -58,7 +58,7 @@ function unplug.request(m, device)
   self.refused = event.on(m, "device-unplug-guest-error", function(ev)
     if concerns(ev) then settle(self, "refused", ev) end
   end)
-  local ok, err = pcall(core.device_del, m, self.device)
+  local ok, err = pcall(core.device_del, m, device)
   if not ok then
     self.deleted:off()
     self.refused:off()

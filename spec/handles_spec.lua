@@ -1,0 +1,251 @@
+-- Handles: identity, what they do when the thing they name is gone, garbage collection, and the
+-- end of a Lua state with machines in it.
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+local command = require "spec.support.command"
+
+after_each(machines.close_all)
+
+local function collect()
+  collectgarbage()
+  collectgarbage()
+end
+
+local function gone(fn, ...)
+  local err = machines.raised(fn, ...)
+  assert.are.equal("gone", err.code, tostring(err))
+  return err.message
+end
+
+describe("the same thing", function()
+  it("is the same userdata", function()
+    local m = machines.none { serial = "buffer" }
+    assert.are.equal(m, lunik.machines()[1])
+    assert.are.equal(m.memory, m.memory)
+    assert.are.equal(m.io.root, m.io.root)
+    assert.are.equal(m:object "serial0", m:object "serial0")
+    assert.are.equal(m:object "serial0", m:object "/machine/serial0")
+    assert.are.equal(m, m:object("serial0").machine)
+    local region = m:region { kind = "container", size = 16 }
+    m.io.root:add(region, 0x500)
+    assert.are.equal(region, m.io.root.children[1])
+    assert.are.equal(m:console(), m:console())
+  end)
+
+  it("keeps its userdata while the machine is open", function()
+    local m = machines.none()
+    m:on("tick", function() end)
+    local key = tostring(m)
+    m = nil -- luacheck: ignore 311
+    collect()
+    assert.are.equal(key, tostring(lunik.machines()[1]))
+    local state = require("lunik.event").state(lunik.machines()[1])
+    assert.are.equal(1, #state.handlers.tick)
+  end)
+end)
+
+describe("a handle of a thing that is gone", function()
+  it("says so: device", function()
+    local m = machines.none()
+    local device = m:device_add("post-code", { id = "code" })
+    m:device_del "code"
+    assert.is_false(device.alive)
+    assert.are.same({ "code", "post-code", "/machine/code", "ejected" },
+      { device.id, device.type, device.path, device.state })
+    assert.are.equal("device 'code' is gone", gone(device.get, device, "iobase"))
+    assert.are.equal("device 'code' is gone", gone(function() return device.iobase end))
+    assert.are.equal("device 'code' is gone", gone(function() device.iobase = 1 end))
+    assert.are.equal("device 'code' is gone", gone(m.device_del, m, device))
+    assert.is_truthy(tostring(device):find "gone")
+  end)
+
+  it("says so: object", function()
+    local m = machines.none()
+    local object = m:object_add("memory-backend-ram", { id = "mem1", size = "1M" })
+    m:object_del(object)
+    assert.are.equal("object 'mem1' is gone", gone(function() return object.size end))
+    assert.are.equal("object 'mem1' is gone", gone(m.object_del, m, object))
+    assert.are.equal("object 'mem1' is gone", gone(m.region, m, { kind = "ram", memdev = object }))
+  end)
+
+  it("is not the handle of a new thing of the same name", function()
+    local m = machines.none()
+    local old = m:device_add("post-code", { id = "code" })
+    m:device_del(old)
+    local new = m:device_add("post-code", { id = "code" })
+    assert.are_not.equal(old, new)
+    assert.is_false(old.alive)
+    assert.is_true(new.alive)
+  end)
+
+  it("says so: everything of a closed machine", function()
+    local m = machines.none { serial = "buffer" }
+    local memory, io, root = m.memory, m.io, m.io.root
+    local region = m:region { kind = "io", size = 4, read = function() return 1 end }
+    root:add(region, 0x500)
+    local irq, timer, device = m:irq(5), m:timer(function() end), m:object "serial0"
+    local console, watch = m:console(), m:watch "tick"
+    timer:set(1000)
+    irq:set(true)
+    m:close()
+    for name, method in pairs(require("lunik.core").classes.Machine.methods) do
+      if name ~= "close" then
+        local err = machines.raised(method, m, "x", "y", "z")
+        assert.is_true(err.code == "gone" or name == "device_del" or name == "console"
+          or name == "chardev" or name == "watch" or name == "wait" or name == "once"
+          or name == "on" or name:find "^on_", name .. ": " .. tostring(err))
+      end
+    end
+    gone(m.on, m, "tick", print)
+    gone(m.on_irq, m, print)
+    gone(m.wait, m, "tick")
+    gone(m.device_del, m, "serial0")
+    gone(function() return m.memory end)
+    gone(memory.read, memory, 0, 4)
+    gone(io.load, io, 0, 4)
+    gone(function() return memory.root end)
+    gone(root.add, root, region, 0)
+    gone(function() return region.size end)
+    gone(function() region.enabled = false end)
+    gone(irq.set, irq, true)
+    gone(timer.set, timer, 1)
+    gone(device.get, device, "iobase")
+    gone(console.write, console, "x")
+    gone(console.expect, console, "x")
+    gone(watch.wait, watch)
+    irq:close()
+    assert.are.same({ "closed", "spec", "none", 0 }, { m.state, m.name, m.accel, m.exit_code })
+    for _, handle in ipairs { m, memory, region, irq, timer, device } do
+      assert.is_string(tostring(handle))
+    end
+    m, memory, io, root, region, irq, timer, device, console, watch = nil -- luacheck: ignore 311
+    collect()
+  end)
+end)
+
+describe("collecting a handle", function()
+  it("neither unplugs nor deletes nor stops", function()
+    local m = machines.none()
+    m:object_add("memory-backend-ram", { id = "mem1", size = "1M" })
+    m:device_add("post-code", { id = "code" })
+    m:start()
+    m = nil -- luacheck: ignore 311
+    collect()
+    m = lunik.machines()[1]
+    assert.are.equal("running", m.state)
+    assert.is_true(m:object("mem1").alive)
+    assert.is_true(m:object("code").alive)
+  end)
+
+  it("frees what nobody can reach", function()
+    local m = machines.none()
+    local weak = setmetatable({}, { __mode = "v" })
+    for i = 1, 50 do
+      local region = m:region { kind = "io", size = 4, read = function() return i end }
+      m.io.root:add(region, 0x500)
+      m.io.root:del(region)
+      weak[i] = region
+      weak[i + 100] = m:irq(5)
+      weak[i + 200] = m:timer(function() end)
+    end
+    collect()
+    assert.is_nil(next(weak))
+    m:irq(5):set(true)
+  end)
+
+  it("in any order is safe for nested containers", function()
+    local m = machines.none()
+    for _ = 1, 20 do
+      local outer = m:region { kind = "container", size = 0x100 }
+      local inner = m:region { kind = "container", size = 0x80 }
+      inner:add(m:region { kind = "io", size = 4, read = function() return 1 end }, 0)
+      outer:add(inner, 0)
+      outer:add(m:region { kind = "alias", target = inner, size = 4 }, 0x90)
+    end
+    collect()
+    assert.are.equal(0xff, (m:inb(0x500)))
+  end)
+end)
+
+describe("closing", function()
+  it("frees machines that were used in every way, again and again", function()
+    for _ = 1, 10 do
+      local m = machines.pc()
+      m.io.root:add(m:region { kind = "io", size = 4, read = function() return 1 end }, 0x500)
+      m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
+      m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+      m:close()
+    end
+    collect()
+    assert.are.same({}, lunik.machines())
+  end)
+end)
+
+-- Runs a script in a plain interpreter; returns its output, errors and exit code.
+local function run(script)
+  local path <close> = command.file(([[
+    package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
+    package.cpath = "%s/lua/?.so;" .. package.cpath
+    lunik = require "lunik"
+  ]]):format(command.build) .. script)
+  return command.run("lua5.4 " .. path)
+end
+
+describe("the end of a script", function()
+  it("stops machines that still run, and says so", function()
+    local out, err, code = run [[
+      local m = lunik.machine { board = "micro", accel = "none", name = "left" }
+      m:start()
+      m.io.root:add(m:region { kind = "io", size = 4, read = function() return 1 end }, 0x500)
+      local hidden = m:region { kind = "io", size = 4, read = function() return 1 end }
+      m.io.root:add(hidden, 0x600)
+      hidden.enabled = false
+      m:irq(3):set(true)
+      m:timer(function() end):set(1)
+      lunik.spawn(function() lunik.sleep(100) end)
+    ]]
+    assert.are.equal("", out)
+    assert.are.equal("lunik: machine 'left' was still running when the script ended; stopped\n",
+      err)
+    assert.are.equal(0, code)
+  end)
+
+  it("is silent about machines that do not run", function()
+    local out, err, code = run [[
+      lunik.machine { board = "micro", accel = "none" }
+      local m = lunik.machine { board = "pc", accel = "none", serial = "buffer" }
+      m:start()
+      m:shutdown()
+    ]]
+    assert.are.same({ "", "", 0 }, { out, err, code })
+  end)
+
+  it("calls no script function any more", function()
+    local out, err, code = run [[
+      lunik.device {
+        name = "chatty", realize = function() end, unrealize = function() print "unrealize" end,
+      }
+      local m = lunik.machine { board = "micro", accel = "none" }
+      m:device_add "chatty"
+      m:on("shutdown", function() print "shutdown" end)
+      m:on_reset(function() print "reset" end)
+    ]]
+    assert.are.same({ "", "", 0 }, { out, err, code })
+  end)
+
+  it("after an error in it is orderly", function()
+    local _, err, code = run [[
+      local m = lunik.machine { board = "micro", accel = "none", name = "left" }
+      m:start()
+      m:device_add("no-such-device")
+    ]]
+    assert.are.equal(1, code)
+    assert.is_truthy(err:find("no-such-device", 1, true))
+    assert.is_truthy(err:find("machine 'left' was still running", 1, true))
+  end)
+
+  it("without any machine needs no runtime", function()
+    local out, err, code = run [[print(lunik.version)]]
+    assert.are.same({ lunik.version .. "\n", "", 0 }, { out, err, code })
+  end)
+end)

@@ -1,0 +1,264 @@
+-- Devices defined by scripts.
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+
+after_each(machines.close_all)
+
+local count = 0
+-- Each definition needs a name of its own.
+local function define(definition)
+  count = count + 1
+  definition.name = "test-device-" .. count
+  return lunik.device(definition)
+end
+
+describe("a device in Lua", function()
+  it("handles ports, holds state and raises its line", function()
+    local name = define {
+      doc = "A doorbell.",
+      properties = { iobase = 0x500, irq = { kind = "uint", default = 5, max = 23 } },
+      ports = { {
+        base = "iobase", size = 2,
+        read = function(dev, offset) return dev.registers[offset] end,
+        write = function(dev, offset, _, value)
+          dev.registers[offset] = value
+          dev.line:set(dev.registers[0] ~= 0)
+        end,
+      } },
+      realize = function(dev)
+        dev.line = dev:irq(dev.props.irq)
+        dev.registers = { [0] = 0, 0 }
+      end,
+      reset = function(dev)
+        dev.registers = { [0] = 0, 0 }
+        dev.line:set(false)
+      end,
+    }
+    local m = machines.none()
+    m:device_add(name, { id = "bell", iobase = 0x510, irq = 6 })
+    m:outb(0x510, 1)
+    m:outb(0x511, 0x42)
+    assert.are.equal(0x42, (m:inb(0x511)))
+    assert.is_true(m:irq_level(6))
+    m:reset()
+    assert.is_false(m:irq_level(6))
+    assert.are.equal(0, (m:inb(0x511)))
+  end)
+
+  it("describes itself like any other type", function()
+    local name = define {
+      doc = "All kinds.",
+      properties = {
+        size = { kind = "size", default = "4K" }, count = 3, on = true, text = "hello",
+        mode = { choices = { "slow", "fast" }, default = "fast" },
+        signed = { kind = "int", default = -3, min = -10, max = 10 },
+        peer = { link = "chardev" }, list = { kind = "list" },
+        needed = { kind = "string", required = true, doc = "It is needed." },
+        under_score = 1,
+      },
+    }
+    local t = lunik.type(name)
+    assert.are.equal("All kinds.", t.doc)
+    local props = {}
+    for _, p in ipairs(t.props) do
+      props[p.name] = p
+    end
+    assert.are.same({ "size", 4096 }, { props.size.kind, props.size.default })
+    assert.are.same({ "uint", 3 }, { props.count.kind, props.count.default })
+    assert.are.same({ "bool", true }, { props.on.kind, props.on.default })
+    assert.are.same({ "string", "hello" }, { props.text.kind, props.text.default })
+    assert.are.same({ "enum", "fast", { "slow", "fast" } },
+      { props.mode.kind, props.mode.default, props.mode.choices })
+    assert.are.same({ "int", -3, -10, 10 },
+      { props.signed.kind, props.signed.default, props.signed.min, props.signed.max })
+    assert.are.same({ "link", "chardev" }, { props.peer.kind, props.peer.link })
+    assert.are.same({ true, "It is needed." }, { props.needed.required, props.needed.doc })
+    assert.is_truthy(props["under-score"])
+
+    local m = machines.none { serial = "buffer" }
+    local device = m:device_add(name, {
+      needed = "x", peer = m:chardev("buffer", "second"), list = { 1, 2 }, size = "1M", on = false,
+    })
+    assert.are.same({ 1 << 20, 3, false, "hello", "fast", -3, "second", "x", 1 },
+      { device.size, device.count, device.on, device.text, device.mode, device.signed,
+        device.peer, device.needed, device.under_score })
+    assert.are.same({ 1, 2 }, device.list)
+    assert.are.equal("busy", machines.raised(m.object_del, m, "second").code)
+  end)
+
+  it("has its properties checked", function()
+    local name = define {
+      properties = {
+        n = { kind = "uint", default = 1, max = 5 }, mode = { choices = { "a", "b" } },
+        needed = { kind = "string", required = true },
+      },
+    }
+    local m = machines.none()
+    local function message(props)
+      return machines.raised(m.device_add, m, name, props).message
+    end
+    assert.is_truthy(message({}):find("needed: is missing", 1, true))
+    assert.is_truthy(message({ needed = "x", n = 6 }):find("n: 6 is out of range", 1, true))
+    assert.is_truthy(message({ needed = "x", mode = "c" }):find("want a or b", 1, true))
+    assert.is_truthy(message({ needed = "x", nneded = 1 }):find("did you mean", 1, true))
+  end)
+
+  it("leaves nothing behind when its realize fails", function()
+    local name = define {
+      ports = { base = 0x500, size = 4, read = function() return 1 end },
+      mmio = { base = 0xd0000000, size = 0x1000, read = function() return 1 end },
+      realize = function(dev)
+        dev:irq(5):set(true)
+        dev:timer(function() end):set(1)
+        error(lunik.error("busy", "no room"), 0)
+      end,
+    }
+    local m = machines.none()
+    local before, objects = m:mtree(), #m:objects()
+    local err = machines.raised(m.device_add, m, name)
+    assert.are.equal("busy", err.code)
+    assert.are.equal(name .. ": no room", err.message)
+    assert.are.equal(before, m:mtree())
+    assert.are.equal(objects, #m:objects())
+    assert.is_false(m:irq_level(5))
+    assert.are.equal(0xff, (m:inb(0x500)))
+  end)
+
+  it("takes everything with it when it goes", function()
+    local events = {}
+    local name = define {
+      ports = { base = 0x500, size = 4, read = function() return 1 end },
+      mmio = { base = 0xd0000000, size = 0x1000, read = function() return 2 end },
+      realize = function(dev) dev:irq(5):set(true) end,
+      unrealize = function(dev) events[#events + 1] = dev.id end,
+    }
+    local m = machines.none()
+    m:start()
+    local before = m:mtree()
+    m:device_add(name, { id = "guest" })
+    assert.are.equal(2, m:load(0xd0000000, 4))
+    m:device_del "guest"
+    assert.are.same({ "guest" }, events)
+    assert.are.equal(before, m:mtree())
+    assert.is_false(m:irq_level(5))
+    assert.are.equal("/machine/guest", m:wait("device-deleted", { timeout = 1 }).path)
+  end)
+
+  it("goes when it says so", function()
+    local asked
+    local name = define { unplug = function(dev) asked = dev end }
+    local m = machines.none()
+    m:start()
+    m:device_add(name, { id = "slow" })
+    local removal = m:device_del "slow"
+    assert.are.equal("requested", removal.state)
+    asked:refuse(3, 0x80)
+    assert.are.equal("busy", machines.raised(removal.wait, removal, { timeout = 1 }).code)
+    removal = m:device_del "slow"
+    lunik.defer(function() asked:eject() end)
+    assert.are.equal("ejected", removal:wait { timeout = 1 })
+    assert.are.equal("gone", machines.raised(asked.eject, asked).code)
+  end)
+
+  it("sees the run state, timers and events", function()
+    local log = {}
+    local name = define {
+      realize = function(dev)
+        dev.alarm = dev:timer(function(self)
+          log[#log + 1] = "alarm"
+          self:emit("rang", { times = 2 })
+        end)
+      end,
+      run_state = function(_, running) log[#log + 1] = running end,
+      reset = function(dev) dev.alarm:set(100) end,
+    }
+    local m = machines.none { clock = "manual" }
+    m:device_add(name, { id = "clock" })
+    m:start()
+    m:advance(100)
+    m:pause()
+    assert.are.same({ true, "alarm", false }, log)
+    local ev = m:wait("rang", { timeout = 1 })
+    assert.are.same({ "clock", 2 }, { ev.device, ev.times })
+  end)
+
+  it("that raises reads all ones; the machine goes on", function()
+    local name = define {
+      ports = {
+        base = 0x500, size = 4,
+        read = function() error "bad read" end,
+        write = function() error "bad write" end,
+      },
+      mmio = { base = 0xd0000000, size = 4, read = function() return "text" end },
+      reset = function() error "bad reset" end,
+    }
+    local m = machines.none()
+    m:device_add(name, { id = "broken" })
+    local messages = {}
+    m:on("error", function(ev) messages[#messages + 1] = ev end)
+    m:start()
+    assert.are.same({ 0xffff, "access" }, { m:inw(0x500) })
+    assert.are.equal("access", m:outb(0x500, 1))
+    assert.are.equal("access", machines.raised(m.load, m, 0xd0000000, 4).code)
+    lunik.run "nowait"
+    assert.are.equal("running", m.state)
+    assert.are.equal(4, #messages)
+    assert.is_truthy(messages[1].message:find "bad reset")
+    assert.is_truthy(messages[2].message:find "bad read")
+    assert.are.equal("a read handler", messages[2].source)
+    assert.is_truthy(messages[2].traceback:find("lua_device_spec", 1, true))
+    assert.is_truthy(messages[3].message:find "bad write")
+    assert.is_truthy(messages[4].message:find("is not a number", 1, true))
+  end)
+
+  it("may exist on several machines", function()
+    local name = define {
+      properties = { answer = 1 },
+      ports = { base = 0x500, size = 1, read = function(dev) return dev.props.answer end },
+    }
+    local a, b = machines.none(), machines.none()
+    a:device_add(name, { answer = 2 })
+    b:device_add(name)
+    assert.are.same({ 2, 1 }, { (a:inb(0x500)), (b:inb(0x500)) })
+  end)
+
+  it("sets live properties only", function()
+    local name = define { properties = { fixed = 1, free = { default = 1, live = true } } }
+    local m = machines.none()
+    local device = m:device_add(name)
+    device.free = 2
+    assert.are.equal(2, device.free)
+    assert.are.equal("state", machines.raised(device.set, device, "fixed", 2).code)
+  end)
+
+  it("can be restricted to machines that have not started", function()
+    local name = define { hotplug = false }
+    local m = machines.none()
+    m:start()
+    assert.are.equal("state", machines.raised(m.device_add, m, name).code)
+  end)
+end)
+
+describe("a wrong definition", function()
+  local cases = {
+    { { }, "name: is missing" },
+    { { name = 5 }, "name: '5' is not a string" },
+    { { name = "x", relaize = print }, "did you mean 'realize'" },
+    { { name = "x", realize = 5 }, "realize: '5' is not a function" },
+    { { name = "pc-dimm" }, "name: is taken" },
+    { { name = "x", properties = { id = 1 } }, "every object has this property" },
+    { { name = "x", properties = { a = { kind = "float" } } }, "kind: 'float' is not a valid choice" },
+    { { name = "x", properties = { a = { knd = "uint" } } }, "did you mean 'kind'" },
+    { { name = "x", properties = { a = { kind = "enum" } } }, "choices: is missing" },
+    { { name = "x", properties = { a = { choices = { "a" }, default = "b" } } }, "is not one of" },
+    { { name = "x", properties = { a = { kind = "uint", default = -1 } } }, "'-1' is negative" },
+    { { name = "x", properties = { a = 1.5 } }, "'1.5' is not an integer" },
+    { { name = "x", properties = { 5 } }, "has no name" },
+  }
+  for i, case in ipairs(cases) do
+    it("is refused: " .. case[2], function()
+      local err = machines.raised(lunik.device, case[1])
+      assert.is_truthy(err.message:find(case[2], 1, true), i .. ": " .. err.message)
+    end)
+  end
+end)
