@@ -134,7 +134,8 @@ struct boot_format {
 
 extern const struct boot_format boot_format_pvh, boot_format_multiboot, boot_format_bzimage;
 
-/* An ELF file whose header and program header table have been checked. */
+/* An ELF file whose header and program headers have been checked; all its segments that are loaded
+ * or hold notes are complete. */
 struct elf_image {
     const struct boot_file *file;
     bool is64;
@@ -149,7 +150,7 @@ struct elf_segment {
 
 bool elf_probe(const struct boot_file *f);
 int elf_open(struct elf_image *elf, const struct boot_file *f, lunik_error *err);
-/* Program header `index`, which is below ph_count; its contents are not checked. */
+/* Program header `index`, which is below ph_count. Its addresses are not checked. */
 void elf_segment_get(const struct elf_image *elf, unsigned index, struct elf_segment *out);
 /* Adds all PT_LOAD segments to the plan. */
 int elf_load(struct boot_plan *p, const struct elf_image *elf, lunik_error *err);

@@ -38,6 +38,23 @@ static int check_ident(const struct boot_file *f, lunik_error *err)
     return 0;
 }
 
+/* Whatever will be looked at has to be in the file. */
+static int check_segments(const struct elf_image *elf, lunik_error *err)
+{
+    for (unsigned i = 0; i < elf->ph_count; i++) {
+        struct elf_segment s;
+
+        elf_segment_get(elf, i, &s);
+        if ((s.type == PT_LOAD || s.type == PT_NOTE) &&
+            !boot_file_has(elf->file, s.offset, s.file_size))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "segment %u is truncated: %" PRIu64 " bytes at offset %" PRIu64
+                              " of %" PRIu64,
+                              i, s.file_size, s.offset, elf->file->size);
+    }
+    return 0;
+}
+
 int elf_open(struct elf_image *elf, const struct boot_file *f, lunik_error *err)
 {
     unsigned want;
@@ -75,7 +92,7 @@ int elf_open(struct elf_image *elf, const struct boot_file *f, lunik_error *err)
                           "ELF program headers are truncated: %u of %u bytes at offset %" PRIu64
                           " of %" PRIu64,
                           elf->ph_count, elf->ph_size, elf->ph_offset, f->size);
-    return 0;
+    return check_segments(elf, err);
 }
 
 void elf_segment_get(const struct elf_image *elf, unsigned index, struct elf_segment *out)
@@ -108,10 +125,6 @@ static int load_segment(struct boot_plan *p, const struct elf_image *elf, unsign
                           "%s has more bytes in the file (%" PRIu64 ") than in memory (%" PRIu64
                           ")",
                           what, s->file_size, s->size);
-    if (!boot_file_has(elf->file, s->offset, s->file_size))
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s is truncated: %" PRIu64 " bytes at offset %" PRIu64 " of %" PRIu64,
-                          what, s->file_size, s->offset, elf->file->size);
     return plan_add(p, what, s->paddr, elf->file->data + s->offset, s->file_size, s->size, err);
 }
 

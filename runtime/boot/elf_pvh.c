@@ -66,8 +66,7 @@ static bool find_entry(const struct elf_image *elf, uint64_t *entry)
         struct elf_segment s;
 
         elf_segment_get(elf, i, &s);
-        if (s.type == PT_NOTE && boot_file_has(elf->file, s.offset, s.file_size) &&
-            find_in_notes(elf->file->data + s.offset, s.file_size, entry))
+        if (s.type == PT_NOTE && find_in_notes(elf->file->data + s.offset, s.file_size, entry))
             return true;
     }
     return false;
