@@ -50,22 +50,30 @@ local function parse(given, board_options)
   return opt
 end
 
+--- "family", 6 as "family=6"; true and false as "+name" and "-name".
+local function named_feature(name, value)
+  if value == true then return "+" .. name end
+  if value == false then return "-" .. name end
+  if type(value) ~= "string" and math.type(value) ~= "integer" then
+    fail("invalid", "machine: cpu: %s: %s is not a value (want a number, string or boolean)", name,
+      options.show(value))
+  end
+  return ("%s=%s"):format(name, value)
+end
+
 --- {"-xsave", "+hypervisor", family = 6} as a list of strings.
 local function cpu_features(cpu)
   local list = {}
   for i, feature in ipairs(cpu or {}) do
-    list[i] = options.value(("machine: cpu: [%d]"):format(i), feature, "string")
+    local what = ("machine: cpu: [%d]"):format(i)
+    list[i] = options.value(what, feature, "string")
+    if not feature:find "^[+-]." and not feature:find "^[^=]+=." then
+      fail("invalid", "%s: '%s' is not a feature (want +name, -name or name=value)", what, feature)
+    end
   end
   for _, key in ipairs(options.keys(cpu or {})) do
-    local value = cpu[key]
     if type(key) == "string" then
-      if value == true then
-        list[#list + 1] = "+" .. key
-      elseif value == false then
-        list[#list + 1] = "-" .. key
-      else
-        list[#list + 1] = ("%s=%s"):format(key, value)
-      end
+      list[#list + 1] = named_feature(key, cpu[key])
     elseif not list[key] then
       fail("invalid", "machine: cpu: [%s] is out of order (want a list)", tostring(key))
     end
