@@ -135,14 +135,17 @@ static uint8_t interrupt_id(const struct uart16550 *u)
     return IIR_NONE;
 }
 
-/* Brings the interrupt line and the deadline up to date. */
+/* Brings the interrupt line and the deadline up to date. A deadline that has passed needs no timer,
+ * not even when another interrupt hides that one: reading what it is about comes here again. */
 static void update(struct uart16550 *u)
 {
     uint8_t id = interrupt_id(u);
     uint64_t deadline = UINT64_MAX;
 
-    if ((u->ier & IER_RX) && id != IIR_TIMEOUT)
+    if (u->ier & IER_RX)
         deadline = timeout_deadline(u);
+    if (deadline <= lunik_clock_read(u->clock))
+        deadline = UINT64_MAX;
     lunik_irq_set(&u->irq, id != IIR_NONE);
     if (deadline != u->scheduled) {
         u->scheduled = deadline;

@@ -282,6 +282,21 @@ static void test_timeout(void)
     check_uint("and starts anew", b.deadline, b.now + TIMEOUT);
     uart16550_read(u, 0);
     check_uint("an empty FIFO has none", b.deadline, UINT64_MAX);
+
+    uart16550_write(u, 1, 0x05);
+    receive(u, "0123456789abcdefg"); /* overrun: line status has priority */
+    while (uart16550_read(u, 0) != 'c')
+        ;
+    receive(u, "hijklmnopqrstu");
+    while (u->rx.count > 3)
+        uart16550_read(u, 0);
+    check_uint("line status is pending", uart16550_read(u, 2) & 0x0f, 0x06);
+    b.now = b.deadline;
+    b.deadline = UINT64_MAX; /* that one is spent */
+    uart16550_tick(u);
+    check_uint("a timeout hidden by line status is not waited for again", b.deadline, UINT64_MAX);
+    uart16550_read(u, 5);
+    check_uint("and shows once that is read", uart16550_read(u, 2) & 0x0f, 0x0c);
 }
 
 static void test_priorities(void)
