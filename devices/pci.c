@@ -197,7 +197,7 @@ int pci_bus_add(pci_bus *bus, pci_function *f, uint8_t devfn, lunik_error *err)
 int pci_device_add(lunik_object *bus, const char *addr, pci_function *f, lunik_error *err)
 {
     const pci_bus_ops *ops = lunik_object_iface(bus, "pci-bus");
-    uint8_t devfn;
+    uint8_t devfn = 0;
     int rc = pci_parse_addr(addr, &devfn, err);
 
     return rc < 0 ? rc : pci_bus_add(ops->bus(bus), f, devfn, err);
