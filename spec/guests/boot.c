@@ -3,11 +3,14 @@
 
 struct boot boot;
 
-static void add_range(uint64_t size, uint32_t type)
+static void add_range(uint64_t base, uint64_t size, uint32_t type)
 {
     boot.map_count++;
-    if (type == 1)
-        boot.ram += size;
+    if (type != 1)
+        return;
+    boot.ram += size;
+    if (base >= 4 * GIB)
+        paging_map(base, size);
 }
 
 static void add_module(uint64_t address, uint64_t size, uint64_t string)
@@ -45,7 +48,7 @@ static void read_pvh(uint64_t info)
         add_module(get64(modules + 32 * i), get64(modules + 32 * i + 8),
                    get64(modules + 32 * i + 16));
     for (uint32_t i = 0; get32(info + 4) >= 1 && i < get32(info + 48); i++)
-        add_range(get64(map + 24 * i + 8), get32(map + 24 * i + 16));
+        add_range(get64(map + 24 * i), get64(map + 24 * i + 8), get32(map + 24 * i + 16));
 }
 
 static void read_multiboot(uint64_t info)
@@ -58,7 +61,7 @@ static void read_multiboot(uint64_t info)
     for (uint32_t i = 0; flags & 1 << 3 && i < get32(info + 20); i++, modules += 16)
         add_module(get32(modules), get32(modules + 4) - get32(modules), get32(modules + 8));
     for (uint32_t at = 0; flags & 1 << 6 && at < map_size; at += get32(map + at) + 4)
-        add_range(get64(map + at + 12), get32(map + at + 20));
+        add_range(get64(map + at + 4), get64(map + at + 12), get32(map + at + 20));
 }
 
 static void read_linux(uint64_t info)
@@ -68,7 +71,8 @@ static void read_linux(uint64_t info)
     if (get32(info + 0x21c))
         add_module(get32(info + 0x218), get32(info + 0x21c), 0);
     for (unsigned i = 0; i < *(const uint8_t *)(info + 0x1e8); i++)
-        add_range(get64(info + 0x2d0 + 20 * i + 8), get32(info + 0x2d0 + 20 * i + 16));
+        add_range(get64(info + 0x2d0 + 20 * i), get64(info + 0x2d0 + 20 * i + 8),
+                  get32(info + 0x2d0 + 20 * i + 16));
 }
 
 void boot_read(unsigned protocol, uint64_t info)
