@@ -1,0 +1,144 @@
+-- Character devices from Lua. What needs terminals, sockets and pipes is in spec/c/test_chardev.c.
+local lunik = require "lunik"
+
+local COM2 = 0x2f8
+
+local function slurp(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+
+describe("character devices", function()
+  local m, path
+
+  before_each(function()
+    m = lunik.machine { board = "pc", accel = "none", memory = "16M", serial = "none" }
+    path = os.tmpname()
+  end)
+
+  after_each(function()
+    m:close()
+    os.remove(path)
+  end)
+
+  local function connect(id)
+    m:device_add("serial16550", { id = "serial1", iobase = COM2, irq = 3, chardev = id })
+  end
+
+  local function send(text)
+    for c in text:gmatch(".") do m:outb(COM2, c:byte()) end
+  end
+
+  it("file: gets what the guest writes", function()
+    m:object_add("chardev-file", { id = "log", path = path })
+    connect "log"
+    send("one\ntwo\n")
+    assert.equal(8, m:object("log").written)
+    m:close()
+    assert.equal("one\ntwo\n", slurp(path))
+  end)
+
+  it("file: a full disk is an event, and the guest goes on", function()
+    m:object_add("chardev-file", { id = "log", path = "/dev/full" })
+    connect "log"
+    local seen = {}
+    m:on("chardev-error", function(ev) seen[#seen + 1] = ev end)
+    send("lost")
+    m:wait("chardev-error", { object = "log", timeout = 5 })
+    send("lost")
+    lunik.run("nowait")
+    assert.equal(1, #seen)
+    assert.truthy(seen[1].message:find("space"))
+    assert.equal(8, m:object("log").dropped)
+    assert.equal(0x60, m:inb(COM2 + 5))
+  end)
+
+  it("file: a large output is complete", function()
+    m:object_add("chardev-file", { id = "log", path = path })
+    connect "log"
+    local line = ("x"):rep(99) .. "\n"
+    local wanted = 3000
+    lunik.spawn(function()
+      for _ = 1, wanted do
+        for c in line:gmatch(".") do
+          while m:inb(COM2 + 5) & 0x20 == 0 do lunik.sleep(0.001) end
+          m:outb(COM2, c:byte())
+        end
+      end
+      m:close()
+    end)
+    lunik.run()
+    assert.equal(line:rep(wanted), slurp(path))
+  end)
+
+  it("buffer: keeps the last bytes", function()
+    local o = m:object_add("chardev-buffer", { id = "b", size = 16 })
+    connect "b"
+    send("0123456789abcdefghij")
+    assert.equal(20, o.written)
+    assert.equal(16, o.size)
+  end)
+
+  it("null: counts what it drops", function()
+    local o = m:object_add("chardev-null", { id = "n" })
+    connect "n"
+    send("nothing")
+    assert.equal(7, o.dropped)
+  end)
+
+  it("pty: names its slave and drops output while nobody has it open", function()
+    local o = m:object_add("chardev-pty", { id = "p" })
+    connect "p"
+    assert.truthy(o:get("path"):match("^/dev/pts/%d+$"))
+    assert.is_false(o.connected)
+    send("nobody")
+    assert.equal(6, o.dropped)
+  end)
+
+  it("socket: listens at its path and removes it", function()
+    os.remove(path)
+    m:object_add("chardev-socket", { id = "s", path = path })
+    connect "s"
+    assert.truthy(os.rename(path, path))
+    assert.is_false(m:object("s").connected)
+    m:close()
+    assert.is_nil(io.open(path))
+  end)
+
+  it("can be added and removed while the machine runs", function()
+    m:start()
+    for i = 1, 50 do
+      m:object_add("chardev-file", { id = "f" .. i, path = path })
+      m:object_add("chardev-pty", { id = "p" .. i })
+      m:object_del("f" .. i)
+      m:object_del("p" .. i)
+    end
+    lunik.run("nowait")
+    assert.is_nil(m:object("p1"))
+  end)
+
+  local bad = {
+    { "chardev-file", {}, "invalid", "path: is missing" },
+    { "chardev-file", { path = "/nowhere/x" }, "not-found", "/nowhere/x" },
+    { "chardev-file", { path = "/tmp" }, nil, "/tmp" },
+    { "chardev-socket", {}, "invalid", "path: is missing" },
+    { "chardev-socket", { path = ("x"):rep(108) }, "invalid", "too long" },
+    { "chardev-socket", { path = "" }, "invalid", "path" },
+    { "chardev-socket", { path = "/nowhere/x", server = false }, "not-found", "/nowhere/x" },
+    { "chardev-buffer", { size = 0 }, "invalid", "size" },
+    { "chardev-buffer", { size = "2G" }, "invalid", "size" },
+    { "chardev-pty", { path = "/dev/pts/0" }, nil, "path" },
+    { "chardev", {}, "invalid", "abstract" },
+  }
+
+  for _, case in ipairs(bad) do
+    it(("refuses %s: %s"):format(case[1], case[4]:sub(1, 20)), function()
+      case[2].id = "bad"
+      local ok, err = pcall(m.object_add, m, case[1], case[2])
+      assert.is_false(ok)
+      if case[3] then assert.equal(case[3], err.code) end
+      assert.truthy(err.message:find(case[4], 1, true), err.message)
+      assert.is_nil(m:object("bad"))
+    end)
+  end
+end)

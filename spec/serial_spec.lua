@@ -1,0 +1,213 @@
+-- The serial port, the clock and the keyboard controller as parts of a machine, driven through
+-- their ports. Their register models have tests of their own in spec/c/.
+local lunik = require "lunik"
+
+local COM1 = 0x3f8
+local DATA, IER, IIR, FCR, LCR, MCR, LSR = COM1, COM1 + 1, COM1 + 2, COM1 + 2, COM1 + 3, COM1 + 4, COM1 + 5
+
+local function machine(options)
+  local settings = { board = "pc", accel = "none", memory = "64M", serial = "buffer", clock = "manual" }
+  for key, value in pairs(options or {}) do settings[key] = value or nil end
+  return lunik.machine(settings)
+end
+
+local function failure(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  return err
+end
+
+describe("serial port", function()
+  local m
+
+  before_each(function() m = machine() end)
+  after_each(function() m:close() end)
+
+  local function send(text)
+    for c in text:gmatch(".") do m:outb(DATA, c:byte()) end
+  end
+
+  it("sends what is written to the character device", function()
+    send("hello, world\n")
+    assert.equal("hello, world", m:console():expect("hello, world", { timeout = 5 }))
+  end)
+
+  it("raises GSI 4 for an empty transmitter and lowers it when IIR is read", function()
+    assert.is_false(m:irq_level(4))
+    m:outb(IER, 2)
+    assert.is_true(m:irq_level(4))
+    assert.equal(2, m:inb(IIR))
+    assert.is_false(m:irq_level(4))
+    local edges = m:irq_count(4)
+    send("ab")
+    assert.is_true(m:irq_level(4))
+    assert.equal(edges + 2, m:irq_count(4))
+  end)
+
+  it("receives input as fast as the guest reads it, and loses none", function()
+    local text = ("0123456789abcdefghijklmnopqrstuvwxyz"):rep(20)
+    m:outb(FCR, 0x01)
+    m:outb(IER, 1)
+    m:console():write(text)
+    assert.is_true(m:irq_level(4))
+    local got = {}
+    while m:inb(LSR) & 1 == 1 do got[#got + 1] = string.char(m:inb(DATA)) end
+    assert.equal(text, table.concat(got))
+    assert.is_false(m:irq_level(4))
+  end)
+
+  it("reports fewer characters than the trigger level after a time", function()
+    m:outb(LCR, 0x83)
+    m:outb(DATA, 1) -- 115200 baud
+    m:outb(IER, 0)
+    m:outb(LCR, 0x03)
+    m:outb(FCR, 0x81) -- eight
+    m:outb(IER, 1)
+    m:console():write("abc")
+    assert.is_false(m:irq_level(4))
+    m:advance(347000)
+    assert.is_false(m:irq_level(4))
+    m:advance(1000)
+    assert.is_true(m:irq_level(4))
+    assert.equal(0xcc, m:inb(IIR))
+  end)
+
+  it("keeps input back in loopback mode", function()
+    m:outb(MCR, 0x10)
+    m:console():write("x")
+    assert.equal(0, m:inb(LSR) & 1)
+    send("L")
+    assert.equal(("L"):byte(), m:inb(DATA))
+    m:outb(MCR, 0)
+    assert.equal(("x"):byte(), m:inb(DATA))
+  end)
+
+  it("takes wide accesses apart", function()
+    m:outw(COM1 + 6, 0xa500) -- MSR, SCR
+    assert.equal(0xa5, m:inb(COM1 + 7))
+    assert.equal(0xa5, m:inw(COM1 + 6) >> 8)
+    assert.equal(0x60, m:inl(COM1 + 2) >> 24)
+  end)
+
+  it("is as after power-on when the machine is reset", function()
+    m:outb(COM1 + 7, 0x55)
+    m:outb(IER, 2)
+    m:reset()
+    assert.equal(0, m:inb(COM1 + 7))
+    assert.equal(0, m:inb(IER))
+    assert.is_false(m:irq_level(4))
+  end)
+
+  it("works without a character device", function()
+    m:device_add("serial16550", { id = "serial1", iobase = 0x2f8, irq = 3 })
+    for _ = 1, 100 do m:outb(0x2f8, 65) end
+    assert.equal(0x60, m:inb(0x2f8 + 5))
+  end)
+
+  it("does not share a character device or ports", function()
+    local id = m:object("serial0").chardev
+    id = type(id) == "string" and id or id.id
+    local err = failure(m.device_add, m, "serial16550", { id = "x", iobase = 0x2f8, irq = 3, chardev = id })
+    assert.equal("busy", err.code)
+    err = failure(m.device_add, m, "serial16550", { id = "x", irq = 3 })
+    assert.equal("exists", err.code)
+    assert.equal("busy", failure(m.object_del, m, id).code)
+    assert.equal("invalid", failure(m.device_add, m, "serial16550", { id = "x", iobase = 0xfffc }).code)
+    assert.equal("invalid", failure(m.device_add, m, "serial16550", { id = "x", irq = 24 }).code)
+    assert.is_nil(m:object("x"))
+    assert.is_false(m:irq_level(3))
+  end)
+end)
+
+describe("clock", function()
+  local function cmos(m, index)
+    m:outb(0x70, index)
+    return m:inb(0x71)
+  end
+
+  local function word(m, index) return cmos(m, index) | cmos(m, index + 1) << 8 end
+
+  it("starts with the host's time in UTC", function()
+    local m <close> = machine { clock = false }
+    m:start()
+    local bcd = function(index)
+      local v = cmos(m, index)
+      return (v >> 4) * 10 + (v & 15)
+    end
+    local before = os.time()
+    local year = bcd(0x32) * 100 + bcd(9)
+    local got = os.date("!*t", before)
+    assert.equal(got.year, year)
+    local seconds = (bcd(4) * 60 + bcd(2)) * 60 + bcd(0)
+    local want = (got.hour * 60 + got.min) * 60 + got.sec
+    assert.is_true((seconds - want) % 86400 <= 5)
+  end)
+
+  it("follows the machine's clock", function()
+    local m <close> = machine()
+    m:start()
+    local was = cmos(m, 0)
+    m:advance(1000000000)
+    local now = cmos(m, 0)
+    assert.is_true(now == was + 1 or now & 0x0f == 0)
+    assert.is_false(m:irq_level(8))
+    m:outb(0x70, 0x0b)
+    m:outb(0x71, 0x12)
+    m:advance(1000000000)
+    assert.is_true(m:irq_level(8))
+    assert.equal(0x90, cmos(m, 0x0c) & 0x90)
+    assert.is_false(m:irq_level(8))
+  end)
+
+  it("tells firmware the memory sizes", function()
+    local m <close> = machine { memory = "64M" }
+    assert.equal(640, word(m, 0x15))
+    assert.equal(63 * 1024, word(m, 0x17))
+    assert.equal(63 * 1024, word(m, 0x30))
+    assert.equal(48 * 16, word(m, 0x34))
+    assert.equal(0, word(m, 0x5b) | cmos(m, 0x5d))
+    m:device_add("mc146818", { id = "big", iobase = 0x170, irq = 3, below_4g = "3G", above_4g = "5G" })
+    m:outb(0x170, 0x17)
+    assert.equal(0xff, m:inb(0x171))
+    m:outb(0x170, 0x35)
+    assert.equal(0xbf, m:inb(0x171))
+    m:outb(0x170, 0x5c)
+    assert.equal(0x40, m:inb(0x171))
+    m:outb(0x170, 0x5d)
+    assert.equal(0x01, m:inb(0x171))
+  end)
+
+  it("keeps its RAM over a reset, the index port can't be read", function()
+    local m <close> = machine()
+    m:outb(0x70, 0x8f)
+    m:outb(0x71, 0x0a)
+    assert.equal(0xff, m:inb(0x70))
+    m:reset()
+    assert.equal(0x0a, cmos(m, 0x0f))
+  end)
+end)
+
+describe("keyboard controller", function()
+  it("is found, and resets the machine", function()
+    local m <close> = machine()
+    local resets = 0
+    m:on_reset(function() resets = resets + 1 end)
+    m:start()
+    resets = 0
+    m:outb(0x64, 0xaa)
+    assert.equal(0x55, m:inb(0x60))
+    m:outb(0x60, 0xf2)
+    assert.is_true(m:irq_level(1))
+    assert.equal(0xfa, m:inb(0x60))
+    assert.equal(0xab, m:inb(0x60))
+    m:inb(0x60)
+    assert.is_false(m:irq_level(1))
+    m:outb(0x64, 0xd3)
+    m:outb(0x60, 0x5a)
+    assert.is_true(m:irq_level(12))
+    assert.equal(0x5a, m:inb(0x60))
+    m:outb(0x64, 0xfe)
+    assert.equal(1, resets)
+    assert.equal(0x14, m:inb(0x64))
+  end)
+end)
