@@ -6,6 +6,7 @@
  * complete, so machines and timers go on while the prompt waits.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 /* libedit's callbacks carry no context and its state is the process's: one reader for all. */
 static struct {
+    lunik_runtime *rt;
     lua_State *L; /* while read() is on the stack */
     char *line;   /* from libedit, malloc()ed */
     bool done, ended;
@@ -90,8 +92,12 @@ static int end_or_delete(int count, int key)
 
 static void on_key(uv_poll_t *poll, int status, int events)
 {
-    if (!reader.done)
+    if (status < 0)
+        reader.done = reader.ended = true; /* the terminal is gone */
+    else if (!reader.done)
         rl_callback_read_char();
+    if (reader.done)
+        lunik_stop(reader.rt);
 }
 
 static void start_editing(const char *prompt)
@@ -147,35 +153,54 @@ static void on_input(uv_poll_t *poll, int status, int events)
 {
     if (!reader.done)
         read_input();
+    if (reader.done)
+        lunik_stop(reader.rt);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* libuv makes what it polls non-blocking, which would also be so for whoever else has this terminal
+ * open: it gets an open file of its own. -1: standard input can't be opened again. */
+static int reopen_input(void)
+{
+    return open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+struct input_poll {
+    uv_poll_t handle;
+    int fd;
+};
+
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle);
+    struct input_poll *p = lunik_container_of((uv_poll_t *)handle, struct input_poll, handle);
+
+    close(p->fd);
+    free(p);
 }
 
 /* Runs the loop until the line is complete or a signal arrives. */
 static void wait_line(lua_State *L, bool editing)
 {
-    lunik_runtime *rt = bind_runtime(L);
-    uv_poll_t *poll = malloc(sizeof(*poll));
+    struct input_poll *p = malloc(sizeof(*p));
 
-    if (!poll)
+    if (!p)
         luaL_error(L, "out of memory");
-    if (uv_poll_init(lunik_loop(rt), poll, STDIN_FILENO) != 0) {
-        free(poll); /* a file: never makes anybody wait */
-        lunik_run(rt, LUNIK_RUN_NOWAIT);
+    p->fd = reopen_input();
+    if (p->fd < 0 || uv_poll_init(lunik_loop(reader.rt), &p->handle, p->fd) != 0) {
+        if (p->fd >= 0)
+            close(p->fd);
+        free(p); /* a file: never makes anybody wait */
+        lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
         while (!reader.done)
             read_input();
         return;
     }
-    uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    uv_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
     while (!reader.done && !command_signal())
-        lunik_run(rt, LUNIK_RUN_ONCE);
-    uv_close((uv_handle_t *)poll, on_closed);
-    lunik_run(rt, LUNIK_RUN_NOWAIT);
+        lunik_run(reader.rt, LUNIK_RUN_ONCE);
+    uv_close((uv_handle_t *)&p->handle, on_closed);
+    lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
 }
 
 /* ---- for Lua -------------------------------------------------------------------------------- */
@@ -188,7 +213,8 @@ static int l_read(lua_State *L)
     const char *prompt = luaL_checkstring(L, 1);
     bool editing = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 
-    if (lunik_running(bind_runtime(L)))
+    reader.rt = bind_runtime(L);
+    if (lunik_running(reader.rt))
         bind_fail(L, LUNIK_E_STATE, "read: the loop is running already");
     lua_settop(L, 2);
     reader.L = L;

@@ -14,7 +14,7 @@ local verbose = os.getenv("LUNIK_VERBOSE")
 
 -- What KVM may not be able to run in the guest's ring 0 where it has to emulate it, and what only
 -- takes time there. Ordinary hardware needs the first three words.
-local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online earlyprintk=serial,ttyS0 "
+local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online_movable earlyprintk=serial,ttyS0 "
   .. "lpj=4000000 no_timer_check noxsave mitigations=off swiotlb=noforce "
   .. "clearcpuid=smap,smep,popcnt,xsave,avx,erms,fsrm,pcid,invpcid,movbe,fsgsbase,la57"
 

@@ -37,12 +37,16 @@ local function complain(message)
   io.stderr:write("lunik: ", tostring(message), "\n")
 end
 
--- What is wrong with a chunk's syntax needs no traceback.
-local Syntax = {}
+-- Errors that need no traceback: a chunk's syntax, Ctrl-C.
+local Plain = { __tostring = function(err) return err.message end }
+
+local function plain(message)
+  return setmetatable({ message = message }, Plain)
+end
 
 local function compiled(chunk, err)
   if not chunk then
-    error(setmetatable({ message = err }, Syntax))
+    error(plain(err))
   end
   return chunk
 end
@@ -50,7 +54,7 @@ end
 -- Message handler: what went wrong and where, without the command's own frames.
 local function with_traceback(err)
   local meta = getmetatable(err)
-  if meta == Syntax then
+  if meta == Plain then
     return err.message
   elseif type(err) == "string" or type(err) == "number"
     or type(meta) == "table" and meta.__tostring then
@@ -182,37 +186,41 @@ end
 local function set_signals(interactive)
   host.on_signal(function(signal)
     if interactive and signal == SIGINT then
-      error("interrupted!", 0)
+      error(plain("interrupted!"))
     end
     os.exit(128 + signal)
   end)
 end
 
+local function run_steps(steps)
+  for _, step in ipairs(steps) do
+    if not protected(run_step, step) then
+      return false
+    end
+  end
+  return true
+end
+
 local function run(argv, options, lunik)
   local arg = make_arg(argv, options.script)
+  local nothing_given = not options.script and #options.steps == 0
+  local prompt = options.interactive or nothing_given and host.isatty(0)
+  local repl = prompt and require "lunik.repl"
+  if nothing_given and not prompt then
+    arg[0] = "-"
+    options.script = 0
+  end
   _G.arg = arg
-  for _, step in ipairs(options.steps) do
-    if not protected(run_step, step) then
-      return 1
-    end
-  end
-  local prompt = options.interactive
-  if options.script then
-    if not protected(run_script, arg) and not prompt then
-      return 1
-    end
-  elseif #options.steps == 0 and not prompt then
-    if not host.isatty(0) then
-      arg[0] = "-"
-      return protected(run_script, arg) and wait_for_machines(lunik) or 1
-    end
-    prompt = true
-  end
   if prompt then
-    return require("lunik.repl").run { on_signals = set_signals, handler = with_traceback }
+    repl.take_terminal()
+  end
+  local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
+  if prompt then
+    return repl.run { on_signals = set_signals, handler = with_traceback }
   end
   local code
-  return protected(function() code = wait_for_machines(lunik) end) and code or 1
+  ok = ok and protected(function() code = wait_for_machines(lunik) end)
+  return ok and code or 1
 end
 
 -- Carries out the command line argv (argv[0] is the command); returns the exit code.

@@ -1,4 +1,5 @@
 -- The prompt: reads lines while the machines run, evaluates them, shows what they give.
+local core = require "lunik.core"
 local lineedit = require "lunik.lineedit"
 local host = require "lunik.host"
 local lunik = require "lunik"
@@ -187,6 +188,22 @@ local function help(...)
     print(help_class(v))
   else
     print(inspect(v))
+  end
+end
+
+-- ---- the terminal ------------------------------------------------------------------------------
+
+-- From now on a machine can't have standard input for its console: the prompt reads it. A script
+-- that knows better sets lunik.share_terminal.
+function repl.take_terminal()
+  local methods = core.classes.Machine.methods
+  local object_add = methods.object_add
+  function methods.object_add(m, type_name, properties)
+    if type_name == "chardev-stdio" and not lunik.share_terminal then
+      error(lunik.error("busy", "chardev-stdio: the prompt reads standard input (want \"buffer\", "
+        .. "\"pty\" or \"unix:PATH\", or lunik.share_terminal = true)"))
+    end
+    return object_add(m, type_name, properties)
   end
 end
 

@@ -37,7 +37,7 @@ end
 function command.run(line, input)
   local files = { input = os.tmpname(), out = os.tmpname(), err = os.tmpname() }
   write(files.input, input or "")
-  local _, how, code = os.execute(("%s <%s >%s 2>%s"):format(line, files.input, files.out,
+  local _, how, code = os.execute(("{ %s; } <%s >%s 2>%s"):format(line, files.input, files.out,
     files.err))
   local out, err = read(files.out), read(files.err)
   for _, path in pairs(files) do

@@ -1,0 +1,147 @@
+local command = require "spec.support.command"
+
+local build, run = command.build, command.run
+
+-- What the prompt says to these lines from a pipe.
+local function ask(lines, options)
+  return run(("%s/lunik -i %s"):format(build, options or ""), lines)
+end
+
+-- A shell command that types these keys; at each \0 it waits for a moment, so that what came before
+-- is read and dealt with.
+local function typing(keys)
+  local parts = {}
+  for part in (keys .. "\0"):gmatch("(.-)\0") do
+    local octal = part:gsub(".", function(c) return ("\\%03o"):format(c:byte()) end)
+    table.insert(parts, ("printf '%s'; sleep 0.3"):format(octal))
+  end
+  return "(sleep 0.3; " .. table.concat(parts, "; ") .. ")"
+end
+
+-- The prompt on a terminal: what a person who types these keys sees, and the exit code.
+local function type_in(keys, history)
+  local out, _, code = run(("%s | LUNIK_HISTORY=%s script -qec '%s/lunik' /dev/null"):format(
+    typing(keys), history or "/dev/null", build))
+  return out:gsub("\r", ""), code
+end
+
+local MACHINE = "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n"
+
+describe("the prompt", function()
+  it("shows values and runs statements", function()
+    assert.equal("2\n", ask "1 + 1\n")
+    assert.equal("1\t\"two\"\tnil\n", ask "1, 'two', nil\n")
+    assert.equal("", ask "x = 1\n")
+    assert.equal("{ 1, 2, [1.5] = \"x\", a = { b = true } }\n",
+      ask "{1, 2, a = {b = true}, [1.5] = 'x'}\n")
+    assert.equal("42\n", (ask "41 + 1"), "a last line without its end")
+  end)
+
+  it("goes on reading where a chunk is not complete", function()
+    assert.equal("1\n2\n", ask "for i = 1, 2 do\nprint(i)\nend\n")
+    assert.equal("3\n", ask "1 +\n2\n")
+  end)
+
+  it("reports errors and goes on", function()
+    local out, err, code = ask "error('boom')\nx = = 1\nlunik.machine { bord = 1 }\n5\n"
+    assert.same({ "5\n", 0 }, { out, code })
+    assert.matches("stdin:1: boom\nstack traceback:", err, 1, true)
+    assert.matches("unexpected symbol near '='", err, 1, true)
+    assert.matches("did you mean 'board'?", err, 1, true)
+    assert.not_matches("repl.lua", err, 1, true)
+  end)
+
+  it("shows objects with their properties", function()
+    local out = ask(MACHINE .. "m:object_add('memory-backend-ram', { id = 'mem1', size = '2M' })\n")
+    assert.matches("object 'mem1' (memory-backend-ram) {", out, 1, true)
+    assert.matches("size = 2M", out, 1, true)
+  end)
+
+  it("helps", function()
+    assert.matches("Ctrl%-D leaves", (ask "help()\n"))
+    assert.matches("memdev +link", (ask "help('pc-dimm')\n"))
+    assert.matches("methods: .*device_add", (ask(MACHINE .. "help(m)\n")))
+    local _, err = ask "help('pc-dim')\n"
+    assert.matches("did you mean 'pc-dimm'?", err, 1, true)
+  end)
+
+  it("lets machines run while it waits for input", function()
+    local out = run(("%s | %s/lunik -i"):format(typing(MACHINE
+      .. "ticks = 0 m:start() lunik.spawn(function() "
+      .. "while true do lunik.sleep(0.05) ticks = ticks + 1 end end)\n\0ticks > 3\n"), build))
+    assert.equal("true\n", out)
+  end)
+
+  it("keeps standard input to itself", function()
+    local stdio = MACHINE:gsub("}", ", serial = 'stdio' }")
+    local _, err = ask(stdio)
+    assert.matches("the prompt reads standard input", err, 1, true)
+    assert.equal("\"created\"\n", ask("lunik.share_terminal = true\n" .. stdio .. "m.state\n"))
+  end)
+
+  it("comes after a script that fails, too", function()
+    local out, err = ask("1\n", "-e 'error(\"x\")'")
+    assert.equal("1\n", out)
+    assert.matches("(command line):1: x", err, 1, true)
+  end)
+
+  it("ends with the code of os.exit", function()
+    assert.equal(4, select(3, ask "os.exit(4)\n"))
+  end)
+end)
+
+describe("the prompt on a terminal", function()
+  it("greets, edits lines and leaves at Ctrl-D", function()
+    local out, code = type_in("1 + 2\n\0" .. "print('ax\127b')\n\0\4")
+    assert.equal(0, code)
+    assert.matches("help() helps", out, 1, true)
+    assert.matches("\n3\n", out)
+    assert.matches("\nab\n", out)
+  end)
+
+  it("completes names", function()
+    assert.matches('\n"esrever"\n', (type_in("string.reve\t('reverse')\n\0\4")))
+  end)
+
+  it("is interrupted by Ctrl-C, at the prompt and in a chunk", function()
+    local out, code = type_in("nonsense\0\3\0" .. "while true do end\n\0\3\0" .. "6 * 7\n\0\4")
+    assert.equal(0, code)
+    assert.matches("interrupted!\n", out, 1, true)
+    assert.matches("\n42\n", out)
+  end)
+
+  it("keeps a history", function()
+    local path = os.tmpname()
+    os.remove(path)
+    finally(function() os.remove(path) end)
+    type_in("7 * 7\n\0\4", path)
+    assert.matches("\n49\n", (type_in("\16\n\0\4", path)))
+  end)
+end)
+
+describe("completion", function()
+  local script = [[
+    local complete = require("lunik.repl").complete
+    print(table.concat(complete(arg[1], arg[2]), " "))
+  ]]
+  local function complete(line, word, setup)
+    local path <close> = command.file((setup or "") .. script)
+    return (run(("%s/lunik %s '%s' '%s'"):format(build, path, line, word)))
+  end
+
+  it("knows globals, fields and methods", function()
+    assert.equal("string.rep string.reverse\n", complete("x = string.re", "string.re"))
+    assert.equal("setmetatable\n", complete("setm", "setm"))
+    assert.equal("m:device_add m:device_del\n", complete("m:device_", "m:device_", MACHINE:gsub(
+      "^m", "lunik = require 'lunik' m")))
+    assert.equal("o.share\n", complete("o.sha", "o.sha", "lunik = require 'lunik' " .. MACHINE
+      .. "o = m:object_add('memory-backend-ram', { id = 'mem1', size = '1M' })\n"))
+    assert.equal("\n", complete("nothing.x", "nothing.x"))
+  end)
+
+  it("knows the ids of objects and the names of types inside quotes", function()
+    assert.equal("pc-dimm\n", complete("m:device_add(\"pc-d", "pc-d"))
+    assert.equal("mem1\n", complete("m:object_del(\"mem1", "mem1", "lunik = require 'lunik' "
+      .. MACHINE .. "m:object_add('memory-backend-ram', { id = 'mem1', size = '1M' })\n"))
+  end)
+end)
