@@ -103,20 +103,22 @@ static struct image make_pvh(void)
     return im;
 }
 
-/* A flat Multiboot image: header with addresses at offset 0, then code, then a bss. */
+#define MB 0x20 /* offset of the Multiboot header */
+
+/* A flat Multiboot image: code around a header with addresses, then a bss. */
 static struct image make_multiboot(void)
 {
     struct image im = {.size = CODE_SIZE};
 
     memset(im.bytes, 0xcc, im.size);
-    put32(&im, 0, 0x1badb002);
-    put32(&im, 4, 0x10003);
-    put32(&im, 8, -(0x1badb002u + 0x10003u));
-    put32(&im, 12, CODE_BASE);
-    put32(&im, 16, CODE_BASE);
-    put32(&im, 20, CODE_BASE + CODE_SIZE);
-    put32(&im, 24, CODE_BASE + CODE_SIZE + 0x1000);
-    put32(&im, 28, CODE_BASE + 0x40);
+    put32(&im, MB, 0x1badb002);
+    put32(&im, MB + 4, 0x10003);
+    put32(&im, MB + 8, -(0x1badb002u + 0x10003u));
+    put32(&im, MB + 12, CODE_BASE + MB);
+    put32(&im, MB + 16, CODE_BASE);
+    put32(&im, MB + 20, CODE_BASE + CODE_SIZE);
+    put32(&im, MB + 24, CODE_BASE + CODE_SIZE + 0x1000);
+    put32(&im, MB + 28, CODE_BASE + 0x40);
     return im;
 }
 
@@ -232,13 +234,14 @@ static const struct change changes[] = {
     {"segment offset wraps", make_pvh, PHDR(0) + 8, 8, UINT64_MAX - 8, "segment 0 is truncated"},
     {"segment as large as can be", make_pvh, PHDR(0) + 40, 8, UINT64_MAX, "outside RAM"},
     {"nothing to load", make_pvh, PHDR(0), 4, PT_NULL, "no loadable segment"},
-    {"load address above the header", make_multiboot, 16, 4, CODE_BASE + 4, "does not fit"},
-    {"load address before the file", make_multiboot, 16, 4, 0, "does not fit header_addr"},
-    {"load end below its start", make_multiboot, 20, 4, CODE_BASE - 1, "load_end_addr"},
-    {"load end beyond the file", make_multiboot, 20, 4, UINT32_MAX, "load_end_addr"},
-    {"bss end below the data", make_multiboot, 24, 4, CODE_BASE, "bss_end_addr"},
-    {"bss beyond RAM", make_multiboot, 24, 4, UINT32_MAX, "outside RAM"},
-    {"Multiboot entry outside", make_multiboot, 28, 4, 0, "entry_addr 0x0 is outside"},
+    {"load address above the header", make_multiboot, MB + 16, 4, CODE_BASE + MB + 4,
+     "does not fit"},
+    {"load address before the file", make_multiboot, MB + 16, 4, 0, "does not fit header_addr"},
+    {"load end below its start", make_multiboot, MB + 20, 4, CODE_BASE - 1, "load_end_addr"},
+    {"load end beyond the file", make_multiboot, MB + 20, 4, UINT32_MAX, "load_end_addr"},
+    {"bss end below the data", make_multiboot, MB + 24, 4, CODE_BASE, "bss_end_addr"},
+    {"bss beyond RAM", make_multiboot, MB + 24, 4, UINT32_MAX, "outside RAM"},
+    {"Multiboot entry outside", make_multiboot, MB + 28, 4, 0, "entry_addr 0x0 is outside"},
     {"virtual entry outside", make_multiboot_elf, 24, 4, 0x10, "entry point 0x10 is in no"},
     {"old boot protocol", make_bzimage, 0x206, 2, 0x0204, "boot protocol 2.04 (want 2.06"},
     {"boot flag", make_bzimage, 0x1fe, 2, 0, "boot flag is 0x0000"},
@@ -263,18 +266,26 @@ static void test_changes(void)
     }
 }
 
-/* A Multiboot header must be summed up again. */
-static void test_multiboot_flags(void)
+/* Sets the flags of a Multiboot header and sums it up again. */
+static void put_flags(struct image *im, uint32_t flags)
+{
+    put32(im, MB, 0x1badb002);
+    put32(im, MB + 4, flags);
+    put32(im, MB + 8, -(0x1badb002u + flags));
+}
+
+static void test_multiboot_header(void)
 {
     struct image im = make_multiboot();
 
-    put32(&im, 4, 0x10013);
-    put32(&im, 8, -(0x1badb002u + 0x10013u));
+    put_flags(&im, 0x10013);
     expect_error("unknown Multiboot flag", &im, im.size, "flags 0x10013 require features");
-    im = make_multiboot();
-    put32(&im, 4, 3);
-    put32(&im, 8, -(0x1badb002u + 3));
+    put_flags(&im, 3);
     expect_error("no Multiboot addresses", &im, im.size, "no addresses and the file is no ELF");
+    im = make_multiboot();
+    put32(&im, MB + 16, CODE_BASE + MB);             /* from the header on ... */
+    put32(&im, MB + 20, CODE_BASE + MB + CODE_SIZE); /* ... as much as the whole file has */
+    expect_error("Multiboot data beyond the file", &im, im.size, "load_end_addr");
 }
 
 static void test_truncation(void)
@@ -688,7 +699,7 @@ static void test_fuzz(void)
         size_t header;
     } targets[] = {
         {"PVH", make_pvh, &boot_format_pvh, 0x420},
-        {"Multiboot", make_multiboot, &boot_format_multiboot, 32},
+        {"Multiboot", make_multiboot, &boot_format_multiboot, MB + 32},
         {"Multiboot ELF", make_multiboot_elf, &boot_format_multiboot, 84},
         {"bzImage", make_bzimage, &boot_format_bzimage, 0x270},
     };
@@ -707,10 +718,8 @@ static void test_fuzz(void)
 
             mutate(&im, targets[t].header);
             /* Half of the Multiboot headers are summed up again, to get past the checksum. */
-            if (targets[t].make == make_multiboot && random64() % 2) {
-                put32(&im, 0, 0x1badb002);
-                put32(&im, 8, -(0x1badb002u + boot_get32(im.bytes + 4)));
-            }
+            if (targets[t].make == make_multiboot && random64() % 2)
+                put_flags(&im, boot_get32(im.bytes + MB + 4));
             rc = fuzz_one(&im, targets[t].format);
             accepted += rc > 0;
             unsound += rc < 0;
@@ -765,7 +774,7 @@ int main(void)
     must(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
     make_machine(rt);
     test_changes();
-    test_multiboot_flags();
+    test_multiboot_header();
     test_truncation();
     test_other_files();
     test_pvh();
