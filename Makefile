@@ -215,7 +215,7 @@ demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives i
 
 test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xml)
 	@+$(MAKE) --no-print-directory test-products
-	@$(RUN_ENV) $(SAN_ENV) lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" \
+	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" \
 	    $(if $(REPORT),--report="$(REPORT)") $(SPEC)
 
 test-products: products $(TESTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))

@@ -131,6 +131,10 @@ function lunik.run(mode) end
 ---Makes lunik.run() return, or the wait that runs the loop fail.
 function lunik.stop() end
 
+---Closes every machine and ends the process. Only in the lunik command.
+---@param code? integer
+function lunik.exit(code) end
+
 ---Seconds of real time since the library was loaded.
 ---@return number
 function lunik.now() end

@@ -446,7 +446,7 @@ end)
 
 -- Runs a script that makes a KVM machine with /dev/kvm spoilt by a shell command in a mount
 -- namespace of its own.
-local function without_kvm(spoil, as)
+local function without_kvm(spoil)
   local path <close> = command.file(([[
     package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
     package.cpath = "%s/lua/?.so;" .. package.cpath
@@ -454,8 +454,8 @@ local function without_kvm(spoil, as)
     local ok, err = pcall(lunik.machine, { board = "micro" })
     print(err.code, err.message)
   ]]):format(command.build))
-  os.execute("chmod a+r " .. path)
-  return command.run(("unshare -m sh -c '%s; exec %s lua5.4 %s'"):format(spoil, as or "", path))
+  local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
+  return command.run(("unshare -m sh -c '%s; exec %s %s'"):format(spoil, interpreter, path))
 end
 
 describe("without KVM", function()
