@@ -3,20 +3,14 @@
  * commands are separated by ';' or, on the UART, by line ends. Each answers with one line that
  * starts with "ok" or "error". Numbers are decimal or start with 0x.
  */
-#include "guest.h"
+#include "commands.h"
 
-#define MAX_ARGS 4
-#define WORD     32
+#define WORD 32
 
 #define EXIT_PORT  0xf4
 #define RESET_PORT 0xcf9
 #define KBD_PORT   0x64
 #define FAST_PORT  0x92
-
-struct args {
-    unsigned count;
-    uint64_t n[MAX_ARGS]; /* absent ones are 0 */
-};
 
 struct command {
     const char *name;
@@ -26,125 +20,6 @@ struct command {
 };
 
 static void help(const struct args *a);
-
-static void fail_vector(const char *name, int vector)
-{
-    print("error %s: exception %u at 0x%lx\n", name, (unsigned)vector, call_fault_address());
-}
-
-/* ---- memory --------------------------------------------------------------------------------- */
-
-static void touch(const struct args *a)
-{
-    struct work w = {.kind = WORK_WRITE,
-                     .address = a->n[0],
-                     .size = a->n[1] * PAGE,
-                     .stride = PAGE,
-                     .value = a->n[2]};
-    int vector = work_run(&w);
-
-    if (vector >= 0)
-        fail_vector("touch", vector);
-    else
-        print("ok touch 0x%lx %lu pages\n", a->n[0], a->n[1]);
-}
-
-static void verify(const struct args *a)
-{
-    struct work w = {.kind = WORK_VERIFY,
-                     .address = a->n[0],
-                     .size = a->n[1] * PAGE,
-                     .stride = PAGE,
-                     .value = a->n[2]};
-    int vector = work_run(&w);
-
-    if (vector >= 0)
-        fail_vector("verify", vector);
-    else if (w.differs)
-        print("error verify: 0x%lx at 0x%lx (want 0x%lx)\n", w.found, w.bad, w.bad ^ w.value);
-    else
-        print("ok verify 0x%lx %lu pages\n", a->n[0], a->n[1]);
-}
-
-static void fill(const struct args *a)
-{
-    struct work w = {.kind = WORK_SET, .address = a->n[0], .size = a->n[1], .value = a->n[2]};
-    int vector = work_run(&w);
-
-    if (vector >= 0)
-        fail_vector("fill", vector);
-    else
-        print("ok fill 0x%lx 0x%lx\n", a->n[0], a->n[1]);
-}
-
-static void hash(const struct args *a)
-{
-    struct work w = {.kind = WORK_HASH, .address = a->n[0], .size = a->n[1]};
-    int vector = work_run(&w);
-
-    if (vector >= 0)
-        fail_vector("hash", vector);
-    else
-        print("ok hash 0x%lx\n", w.result);
-}
-
-/* Single accesses are made in ring 0, so that they can reach devices like a driver's. */
-struct access {
-    uint64_t address, value, count;
-    unsigned size;
-};
-
-static void load(void *arg)
-{
-    struct access *x = arg;
-
-    for (uint64_t i = 0; i < x->count; i++)
-        x->value = x->size == 1   ? *(volatile uint8_t *)x->address
-                   : x->size == 2 ? *(volatile uint16_t *)x->address
-                   : x->size == 4 ? *(volatile uint32_t *)x->address
-                                  : *(volatile uint64_t *)x->address;
-}
-
-static void store(void *arg)
-{
-    struct access *x = arg;
-
-    for (uint64_t i = 0; i < x->count; i++)
-        if (x->size == 1)
-            *(volatile uint8_t *)x->address = (uint8_t)x->value;
-        else if (x->size == 2)
-            *(volatile uint16_t *)x->address = (uint16_t)x->value;
-        else if (x->size == 4)
-            *(volatile uint32_t *)x->address = (uint32_t)x->value;
-        else
-            *(volatile uint64_t *)x->address = x->value;
-}
-
-static void read_word(const struct args *a)
-{
-    struct access x = {
-        .address = a->n[0], .size = a->count > 1 ? (unsigned)a->n[1] : 8, .count = 1};
-    int vector = call_protected(load, &x, false);
-
-    if (vector >= 0)
-        fail_vector("read", vector);
-    else
-        print("ok read 0x%lx\n", x.value);
-}
-
-static void write_word(const struct args *a)
-{
-    struct access x = {.address = a->n[0],
-                       .value = a->n[1],
-                       .size = a->count > 2 ? (unsigned)a->n[2] : 8,
-                       .count = 1};
-    int vector = call_protected(store, &x, false);
-
-    if (vector >= 0)
-        fail_vector("write", vector);
-    else
-        print("ok write\n");
-}
 
 /* ---- devices -------------------------------------------------------------------------------- */
 
@@ -186,30 +61,6 @@ static void inloop(const struct args *a)
     for (uint64_t i = 0; i < a->n[1]; i++)
         inb((uint16_t)a->n[0]);
     print("ok inloop %lu in %lu us\n", a->n[1], time_now_us() - start);
-}
-
-static void mmioread(const struct args *a)
-{
-    struct access x = {.address = a->n[0], .size = 4, .count = a->n[1]};
-    uint64_t start = time_now_us();
-    int vector = call_protected(load, &x, false);
-
-    if (vector >= 0)
-        fail_vector("mmioread", vector);
-    else
-        print("ok mmioread %lu in %lu us\n", a->n[1], time_now_us() - start);
-}
-
-static void mmiowrite(const struct args *a)
-{
-    struct access x = {.address = a->n[0], .value = a->n[1], .size = 4, .count = a->n[2]};
-    uint64_t start = time_now_us();
-    int vector = call_protected(store, &x, false);
-
-    if (vector >= 0)
-        fail_vector("mmiowrite", vector);
-    else
-        print("ok mmiowrite %lu in %lu us\n", a->n[2], time_now_us() - start);
 }
 
 static void slots(const struct args *a)
@@ -390,18 +241,18 @@ static void modules(const struct args *a)
 
 static const struct command commands[] = {
     {"help", 0, 0, "", help},
-    {"touch", 2, 3, "ADDRESS PAGES [SEED]", touch},
-    {"verify", 2, 3, "ADDRESS PAGES [SEED]", verify},
-    {"fill", 3, 3, "ADDRESS SIZE BYTE", fill},
-    {"hash", 2, 2, "ADDRESS SIZE", hash},
-    {"read", 1, 2, "ADDRESS [SIZE]", read_word},
-    {"write", 2, 3, "ADDRESS VALUE [SIZE]", write_word},
+    {"touch", 2, 3, "ADDRESS PAGES [SEED]", command_touch},
+    {"verify", 2, 3, "ADDRESS PAGES [SEED]", command_verify},
+    {"fill", 3, 3, "ADDRESS SIZE BYTE", command_fill},
+    {"hash", 2, 2, "ADDRESS SIZE", command_hash},
+    {"read", 1, 2, "ADDRESS [SIZE]", command_read},
+    {"write", 2, 3, "ADDRESS VALUE [SIZE]", command_write},
     {"in", 1, 2, "PORT [SIZE]", in},
     {"out", 2, 3, "PORT VALUE [SIZE]", out},
     {"outloop", 3, 3, "PORT VALUE COUNT", outloop},
     {"inloop", 2, 2, "PORT COUNT", inloop},
-    {"mmioread", 2, 2, "ADDRESS COUNT", mmioread},
-    {"mmiowrite", 3, 3, "ADDRESS VALUE COUNT", mmiowrite},
+    {"mmioread", 2, 2, "ADDRESS COUNT", command_mmioread},
+    {"mmiowrite", 3, 3, "ADDRESS VALUE COUNT", command_mmiowrite},
     {"slots", 0, 0, "", slots},
     {"wait-insert", 1, 1, "COUNT", wait_insert},
     {"wait-eject", 1, 1, "COUNT", wait_eject},

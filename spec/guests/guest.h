@@ -78,14 +78,6 @@ static inline uint32_t inl(uint16_t port)
     __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
     return v;
 }
-static inline void irq_off(void)
-{
-    __asm__ volatile("cli" : : : "memory");
-}
-static inline void irq_on(void)
-{
-    __asm__ volatile("sti" : : : "memory");
-}
 /* Sleeps until an interrupt has been handled; interrupts are off before and after. */
 static inline void irq_wait(void)
 {
@@ -115,7 +107,6 @@ struct boot {
 };
 extern struct boot boot;
 void boot_read(unsigned protocol, uint64_t info);
-void boot_print_map(void);
 
 /* acpi.c */
 struct acpi {
@@ -134,10 +125,8 @@ struct acpi {
 };
 extern struct acpi acpi;
 void acpi_find(void);
-void acpi_print_tables(void);
 void acpi_enable(void);
 void acpi_enable_gpe(unsigned gpe);
-void acpi_interrupt(void);
 void acpi_poweroff(void);
 extern volatile uint32_t acpi_gpe_pending;
 extern volatile bool acpi_button_pending;
@@ -174,7 +163,6 @@ unsigned cpu_index(void);
 /* paging.c */
 bool paging_map(uint64_t base, uint64_t size); /* false: no page tables left; nothing is mapped */
 void paging_unmap(uint64_t base, uint64_t size);
-bool paging_mapped(uint64_t base, uint64_t size);
 
 /* work.c: the loops over memory */
 enum work_kind {
@@ -204,7 +192,7 @@ extern unsigned hotplug_inserted, hotplug_ejected;
 
 /* smp.c, trampoline.S */
 void smp_start(void);
-void smp_touch(uint64_t address, uint64_t pages);
+void smp_touch(uint64_t address, uint64_t size);
 void smp_stop(void);
 extern unsigned smp_online;
 
@@ -212,7 +200,7 @@ extern unsigned smp_online;
 struct options {
     const char *cmd; /* commands, separated by ';'; "" for none */
     bool refuse_eject, refuse_insert, no_hotplug, full_test, ignore_button;
-    uint64_t slots, delay_ms;
+    uint64_t slots; /* to look at */
 };
 extern struct options options;
 void options_parse(const char *cmdline, bool skip_first);
