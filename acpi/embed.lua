@@ -80,8 +80,8 @@ local function integers(part, asl, aml, patches)
             local bytes = "\x08" .. segment(name) .. prefix .. string.pack("<I" .. width, value)
             local at = find_once(part, aml, "Name (" .. name .. ", 0x" .. digits .. ")", bytes)
             patches[#patches + 1] = {
-                name = segment(name), kind = "ACPI_PATCH_INTEGER", required = REQUIRED[value] or false,
-                offset = at - 1 + 6, width = width,
+                name = segment(name), kind = "ACPI_PATCH_INTEGER", offset = at - 1 + 6,
+                width = width, required = REQUIRED[value] or false,
             }
         end
     end

@@ -10,6 +10,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PCIROOT ", 1)
     {
         Name (_HID, EisaId ("PNP0A03"))
         Name (_UID, Zero)
+        Name (_PXM, Zero) // close to the first node
 
         Name (PCMB, 0x12345678)
         Name (PCML, 0x12345678)
