@@ -455,12 +455,15 @@ typedef struct lunik_boot_config {
     const char *kernel;  /* ELF with PVH note, multiboot 1 image or bzImage */
     const char *initrd;  /* NULL for none */
     const char *cmdline; /* NULL for none */
-    const char *const *modules; /* multiboot: "path arguments", NULL-terminated or NULL */
+    const char *const *modules; /* PVH and Multiboot: "path arguments", NULL-terminated or NULL;
+                                   the initrd comes before them */
     uint64_t rsdp;       /* guest address of the RSDP, 0 if there is none */
 } lunik_boot_config;
 
-/* Loads a kernel for direct boot: recognises the format, places kernel, initrd, command line and
- * memory map (from lunik_fwmap()) in RAM at every reset and sets the first vCPU's registers. */
+/* Loads a kernel for direct boot: recognises the format (an ELF image with PVH note is booted by it,
+ * also when it has a Multiboot header), places kernel, initrd, command line and memory map (from
+ * lunik_fwmap()) in RAM at every reset and sets the first vCPU's registers. The files are read now;
+ * a later call replaces the kernel. */
 int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_error *err);
 
 /* Maps a flat firmware image read-only so that it ends at 4 GiB, with its last 128 KiB also below

@@ -208,7 +208,7 @@ describe("the small guest", function()
     it("many times in a row, under load from other processors", function()
       run "ap-touch 0x3000000 300"
       for i = 1, 20 do
-        plug("dimm1", "64M")
+        plug("dimm1", "8M")
         local ost = m:wait("acpi-ost", { source = 1, timeout = TIMEOUT })
         assert.same({ i, 0 }, { i, ost.status })
         unplug("dimm1")
@@ -318,11 +318,11 @@ describe("the small guest's options", function()
 
   it("takes memory that was plugged before the start", function()
     m = small.machine {
-      objects = { { "memory-backend-ram", { id = "mem", size = "1G" } } },
+      objects = { { "memory-backend-ram", { id = "mem", size = "256M" } } },
       devices = { { "pc-dimm", { id = "dimm", memdev = "mem" } } },
     }
-    assert.matches("hotplug: slot 0 present 0x100000000 size 0x40000000 node 0\n"
-      .. "hotplug: slot 0 tested 262144 pages ok\nhotplug: ready, 1 slots in use\n",
+    assert.matches("hotplug: slot 0 present 0x100000000 size 0x10000000 node 0\n"
+      .. "hotplug: slot 0 tested 65536 pages ok\nhotplug: ready, 1 slots in use\n",
       small.start(m), 1, true)
   end)
 

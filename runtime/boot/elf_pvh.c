@@ -148,7 +148,7 @@ static int pvh_plan(struct boot_plan *p, const struct boot_images *images, lunik
         rc = plan_map(p, &info, err);
     if (rc == 0)
         rc = plan_modules(p, images, &info, err);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     memcpy(blob, &info, sizeof(info));
     p->cpu.rip = entry;

@@ -140,7 +140,7 @@ static int load_elf(struct boot_plan *p, const struct boot_file *f, lunik_error 
 static int plan_modules(struct boot_plan *p, const struct boot_images *images, struct info *info,
                         lunik_error *err)
 {
-    uint64_t address, string;
+    uint64_t address = 0, string = 0;
     uint8_t *table;
     int rc;
 

@@ -187,8 +187,10 @@ int plan_blob(struct boot_plan *p, const char *what, uint64_t size, uint64_t ali
     if (rc < 0)
         return rc;
     *data = calloc(1, size);
-    if (!*data)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", what);
+    if (!*data) {
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", what);
+        return LUNIK_E_NO_MEMORY;
+    }
     rc = plan_add(p, what, *address, *data, size, size, err);
     if (rc < 0)
         free(*data);
