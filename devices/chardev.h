@@ -38,6 +38,19 @@ lunik_runtime *chardev_runtime(struct chardev *c);
  * callback may close whatever failed. */
 typedef void chardev_end_fn(struct chardev *c, int sys);
 
+/* ---- pacer ---------------------------------------------------------------------------------- */
+
+struct chardev_pacer;
+
+/* Calls fn on the loop thread soon after it was poked, but for a front end that writes byte after
+ * byte only every few milliseconds: most of the work, and of the contention for the machine lock,
+ * is in being woken up. */
+int chardev_pacer_open(struct chardev_pacer **pacer, struct chardev *c, void (*fn)(void *opaque),
+                       void *opaque, lunik_error *err);
+void chardev_pacer_poke(struct chardev_pacer *pacer);
+/* Closes *pacer (may be NULL) and sets it to NULL; fn is not called any more. */
+void chardev_pacer_close(struct chardev_pacer **pacer);
+
 /* ---- output --------------------------------------------------------------------------------- */
 
 #define CHARDEV_OUTPUT_SIZE 65536 /* bytes buffered */

@@ -17,7 +17,7 @@ struct buffer_chardev {
     uint8_t *input; /* waiting: input[taken..filled) */
     size_t taken, filled, capacity;
     bool delivering;
-    lunik_task task;
+    struct chardev_pacer *pacer;
     void (*notify)(void *opaque);
     void *notify_opaque;
 };
@@ -70,13 +70,13 @@ static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
         done += run;
     }
     if (b->notify)
-        lunik_defer(lunik_machine_runtime(lunik_object_machine(o)), &b->task);
+        chardev_pacer_poke(b->pacer);
     return size;
 }
 
-static void notify_task(lunik_task *task)
+static void notify_due(void *opaque)
 {
-    struct buffer_chardev *b = lunik_container_of(task, struct buffer_chardev, task);
+    struct buffer_chardev *b = opaque;
 
     if (b->notify)
         b->notify(b->notify_opaque);
@@ -180,13 +180,17 @@ static const lunik_chardev_buffer_ops buffer_buffer_ops = {
 static int buffer_realize(lunik_object *o, lunik_error *err)
 {
     struct buffer_chardev *b = lunik_state(o);
+    int code = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
 
-    b->task.fn = notify_task;
+    if (code)
+        return code;
     b->ring = malloc((size_t)b->size);
-    if (!b->ring)
+    if (!b->ring) {
+        chardev_pacer_close(&b->pacer);
         return lunik_fail(err, LUNIK_E_NO_MEMORY,
                           "chardev-buffer: size: '%llu' is more memory than the host has",
                           (unsigned long long)b->size);
+    }
     return 0;
 }
 
@@ -194,7 +198,7 @@ static void buffer_unrealize(lunik_object *o)
 {
     struct buffer_chardev *b = lunik_state(o);
 
-    lunik_defer_cancel(lunik_machine_runtime(lunik_object_machine(o)), &b->task);
+    chardev_pacer_close(&b->pacer);
     free(b->ring);
     free(b->input);
     b->ring = b->input = NULL;

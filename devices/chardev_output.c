@@ -13,7 +13,7 @@ struct chardev_output {
     chardev_end_fn *failed;
     struct chardev_fd fd;
     uv_poll_t poll;
-    lunik_task task;
+    struct chardev_pacer *pacer;
     bool busy;    /* in flush(), whose callbacks may close this */
     bool starved; /* the front end waits for room */
     size_t head, used;
@@ -110,9 +110,9 @@ static void output_ready(uv_poll_t *poll, int status, int events)
     flush(lunik_container_of(poll, struct chardev_output, poll));
 }
 
-static void output_task(lunik_task *task)
+static void output_due(void *opaque)
 {
-    flush(lunik_container_of(task, struct chardev_output, task));
+    flush(opaque);
 }
 
 int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
@@ -128,9 +128,11 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
     o->owner = c;
     o->rt = chardev_runtime(c);
     o->failed = failed;
-    o->task.fn = output_task;
-    code = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
+    code = chardev_pacer_open(&o->pacer, c, output_due, o, err);
+    if (!code)
+        code = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
     if (code) {
+        chardev_pacer_close(&o->pacer);
         free(o);
         return code;
     }
@@ -150,7 +152,7 @@ size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, siz
     memcpy(out->data + tail, data, run);
     memcpy(out->data, data + run, taken - run);
     if (taken && !out->used)
-        lunik_defer(out->rt, &out->task);
+        chardev_pacer_poke(out->pacer);
     out->used += taken;
     out->owner->written += taken;
     out->starved |= taken < size;
@@ -179,7 +181,7 @@ void chardev_output_close(struct chardev_output **out, bool wait)
     starved = o->starved;
     o->starved = false;
     o->owner = NULL;
-    lunik_defer_cancel(o->rt, &o->task);
+    chardev_pacer_close(&o->pacer);
     lunik_loop(o->rt);
     if (wait)
         drain_all(o);

@@ -3,10 +3,13 @@
 local lunik = require "lunik"
 
 local COM1 = 0x3f8
-local DATA, IER, IIR, FCR, LCR, MCR, LSR = COM1, COM1 + 1, COM1 + 2, COM1 + 2, COM1 + 3, COM1 + 4, COM1 + 5
+local DATA, IER, IIR, FCR, LCR = COM1, COM1 + 1, COM1 + 2, COM1 + 2, COM1 + 3
+local MCR, LSR = COM1 + 4, COM1 + 5
 
 local function machine(options)
-  local settings = { board = "pc", accel = "none", memory = "64M", serial = "buffer", clock = "manual" }
+  local settings = {
+    board = "pc", accel = "none", memory = "64M", serial = "buffer", clock = "manual",
+  }
   for key, value in pairs(options or {}) do settings[key] = value or nil end
   return lunik.machine(settings)
 end
@@ -107,13 +110,15 @@ describe("serial port", function()
   it("does not share a character device or ports", function()
     local id = m:object("serial0").chardev
     id = type(id) == "string" and id or id.id
-    local err = failure(m.device_add, m, "serial16550", { id = "x", iobase = 0x2f8, irq = 3, chardev = id })
-    assert.equal("busy", err.code)
-    err = failure(m.device_add, m, "serial16550", { id = "x", irq = 3 })
-    assert.equal("exists", err.code)
+    local function refused(props)
+      props.id = "x"
+      return failure(m.device_add, m, "serial16550", props).code
+    end
+    assert.equal("busy", refused { iobase = 0x2f8, irq = 3, chardev = id })
+    assert.equal("exists", refused { irq = 3 })
+    assert.equal("invalid", refused { iobase = 0xfffc })
+    assert.equal("invalid", refused { irq = 24 })
     assert.equal("busy", failure(m.object_del, m, id).code)
-    assert.equal("invalid", failure(m.device_add, m, "serial16550", { id = "x", iobase = 0xfffc }).code)
-    assert.equal("invalid", failure(m.device_add, m, "serial16550", { id = "x", irq = 24 }).code)
     assert.is_nil(m:object("x"))
     assert.is_false(m:irq_level(3))
   end)
@@ -166,7 +171,9 @@ describe("clock", function()
     assert.equal(63 * 1024, word(m, 0x30))
     assert.equal(48 * 16, word(m, 0x34))
     assert.equal(0, word(m, 0x5b) | cmos(m, 0x5d))
-    m:device_add("mc146818", { id = "big", iobase = 0x170, irq = 3, below_4g = "3G", above_4g = "5G" })
+    m:device_add("mc146818", {
+      id = "big", iobase = 0x170, irq = 3, below_4g = "3G", above_4g = "5G",
+    })
     m:outb(0x170, 0x17)
     assert.equal(0xff, m:inb(0x171))
     m:outb(0x170, 0x35)
