@@ -257,12 +257,13 @@ typedef struct lunik_machine_config {
 } lunik_machine_config;
 
 /* Creates a machine without devices: VM, in-kernel irqchip and PIT, vCPUs (not yet running),
- * empty address spaces. */
+ * empty address spaces. *out is borrowed: the runtime refers to it until lunik_machine_close(). */
 int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
                       lunik_error *err);
 
-/* Stops the vCPUs, removes every device and object, frees the VM. The struct stays until the last
- * reference is dropped, in state CLOSED. Not from a callback made on one of its vCPU threads. */
+/* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
+ * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on one
+ * of its vCPU threads, it closes the machine soon after. */
 void lunik_machine_close(lunik_machine *m);
 
 void lunik_machine_ref(lunik_machine *m);
