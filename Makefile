@@ -104,7 +104,7 @@ EMBED    = $(BUILD)/examples/embed
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
 LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lnuma -pthread)
-LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4))
+LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
@@ -162,7 +162,7 @@ $(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
-	    -L$(BUILD) -llunik $(LIB_LIBS)
+	    -L$(BUILD) -llunik $(LIB_LIBS) -lm
 
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 	@echo '  LINK $@'
@@ -178,6 +178,8 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
+
+.SECONDARY: $(TEST_OBJ)
 
 # A C program that embeds the library, built as its user would.
 $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
@@ -205,9 +207,9 @@ RUN_ENV = LUNIK_BUILD="$(abspath $(BUILD))" \
     LUA_PATH="$(CURDIR)/scripts/?.lua;$(CURDIR)/scripts/?/init.lua;$(CURDIR)/?.lua;;" \
     LUA_CPATH="$(abspath $(BUILD))/lua/?.so;;"
 # Sanitizers live in the lunik command, so it is the interpreter there.
-INTERPRETER = $(if $(SAN),$(BUILD)/lunik,lua5.4)
+INTERPRETER = $(if $(SAN),$(abspath $(BUILD))/lunik,lua5.4)
 SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_stacktrace=1" \
-    TSAN_OPTIONS="second_deadlock_stack=1" 
+    TSAN_OPTIONS="second_deadlock_stack=1"
 
 demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives it back
 	@+$(MAKE) --no-print-directory -s products

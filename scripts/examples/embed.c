@@ -110,7 +110,6 @@ int main(void)
     lunik_region_del(ram, NULL);
     lunik_region_unref(ram);
     lunik_machine_close(m);
-    lunik_machine_unref(m);
     lunik_runtime_free(rt);
     printf("\nexit code %d\n", code);
     return code == 1 ? 0 : 1;
