@@ -98,6 +98,8 @@ bool bind_find_box(lua_State *L, const void *ptr);
 /* The same for what lives and dies with a machine (spaces, vCPUs): its address may come back in
  * another machine, so the box is kept with the machine's. */
 void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m);
+/* Pushes the table that the machine's box keeps: such parts, and what else must live with it. */
+void bind_push_parts(lua_State *L, lunik_machine *m);
 int bind_part_gc(lua_State *L); /* their __gc */
 struct box *bind_check_box(lua_State *L, int index, const char *class);
 /* Raises {code="gone"} if the machine of a box is closed. */
@@ -131,6 +133,15 @@ const char *bind_opt_string(lua_State *L, int index, const char *what, const cha
 void bind_function(lua_State *L, int index, const char *what);
 void bind_table(lua_State *L, int index, const char *what);
 int bind_choice(lua_State *L, int index, const char *what, const char *const *choices);
+/* 1, 2, 4 or 8. */
+unsigned bind_access_size(lua_State *L, int index, const char *what);
+/* A string of any bytes. */
+const char *bind_data(lua_State *L, int index, const char *what, size_t *size);
+/* A list of strings as a NULL-terminated array; the list must stay on the stack, as the array
+ * does, which is pushed. */
+const char *const *bind_strings(lua_State *L, int index, const char *what);
+/* Pushes a field and returns its index. */
+int bind_field(lua_State *L, int table, const char *name);
 /* A table whose keys are all among the NULL-terminated names. */
 void bind_options(lua_State *L, int index, const char *what, const char *const *names);
 int bind_lua_suggest(lua_State *L); /* core.suggest(name, {names}) -> string|nil */
@@ -179,10 +190,14 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m); /* nil f
 void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
 void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 
-extern const luaL_Reg bind_machine_guest_methods[]; /* machine_guest.c: ports, booting, ACPI */
+extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
+extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, booting, ACPI */
+/* Ties a new machine to the Lua state and pushes its box. */
+void bind_adopt_machine(lua_State *L, lunik_machine *m);
 
-/* machine.c */
-int bind_lua_machine_new(lua_State *L);
+int bind_lua_machine_new(lua_State *L); /* machine_new.c */
+
+/* machine.c, machine_objects.c */
 int bind_lua_machines(lua_State *L);
 int bind_lua_device_del(lua_State *L);
 void bind_machine_end(struct glue *g); /* at the end of the state: says so if it still ran */
@@ -192,7 +207,14 @@ void bind_event_attach(struct glue *g);
 int bind_lua_emit(lua_State *L);
 int bind_lua_observe(lua_State *L);
 
-/* region.c, irq.c, timer.c: what a machine's glue holds, freed when it closes */
+/* region.c, region_new.c. The uservalues of a region's box: */
+enum { BIND_REGION_READ = 1, BIND_REGION_WRITE, BIND_REGION_KEPT };
+extern const char *const bind_region_kinds[]; /* by lunik_region_kind */
+lunik_region *bind_region(lua_State *L, int index);
+/* The box is collected: drops the second reference, unless the region is in a container. */
+void bind_region_forget(struct region_io *io);
+
+/* region_new.c, irq.c, timer.c: what a machine's glue holds, freed when it closes */
 void bind_region_release(struct glue *g);
 void bind_irq_release(struct glue *g);
 void bind_timer_release(struct glue *g);

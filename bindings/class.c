@@ -147,11 +147,8 @@ bool bind_find_box(lua_State *L, const void *ptr)
     return found;
 }
 
-void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m)
+void bind_push_parts(lua_State *L, lunik_machine *m)
 {
-    struct box *box;
-    bool made;
-
     luaL_checkstack(L, 8, NULL);
     bind_push_machine(L, m);
     if (lua_getiuservalue(L, -1, 1) == LUA_TNIL) {
@@ -161,6 +158,14 @@ void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m
         lua_setiuservalue(L, -3, 1);
     }
     lua_remove(L, -2);
+}
+
+void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m)
+{
+    struct box *box;
+    bool made;
+
+    bind_push_parts(L, m);
     box = box_from(L, class, ptr, 0, &made);
     if (made) {
         lunik_machine_ref(m);

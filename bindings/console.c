@@ -37,13 +37,9 @@ static int buffer_write(lua_State *L)
 {
     const lunik_chardev_buffer_ops *ops;
     lunik_object *o = buffer(L, &ops);
-    const char *text;
     size_t size;
+    const char *text = bind_data(L, 2, "write: text", &size);
 
-    if (lua_type(L, 2) != LUA_TSTRING)
-        bind_fail(L, LUNIK_E_INVALID, "write: text: a %s is not a string (want a string)",
-                  luaL_typename(L, 2));
-    text = lua_tolstring(L, 2, &size);
     lua_pushinteger(L, (lua_Integer)ops->write_input(o, (const uint8_t *)text, size));
     return 1;
 }

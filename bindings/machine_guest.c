@@ -92,12 +92,6 @@ static const char *const fwmap_names[] = {"ram", "reserved", "acpi", "hotplug", 
 static const lunik_fwmap_type fwmap_types[] = {LUNIK_FWMAP_RAM, LUNIK_FWMAP_RESERVED,
                                                LUNIK_FWMAP_ACPI, LUNIK_FWMAP_HOTPLUG};
 
-static int field(lua_State *L, int table, const char *name)
-{
-    lua_getfield(L, table, name);
-    return lua_gettop(L);
-}
-
 /* m:fwmap_add{base=, size=, type=, node=} */
 static int machine_fwmap_add(lua_State *L)
 {
@@ -108,13 +102,13 @@ static int machine_fwmap_add(lua_State *L)
     int index;
 
     bind_options(L, 2, "fwmap_add", options);
-    entry.base = bind_size(L, field(L, 2, "base"), "fwmap_add: base");
-    entry.size = bind_size(L, field(L, 2, "size"), "fwmap_add: size");
-    index = field(L, 2, "type");
+    entry.base = bind_size(L, bind_field(L, 2, "base"), "fwmap_add: base");
+    entry.size = bind_size(L, bind_field(L, 2, "size"), "fwmap_add: size");
+    index = bind_field(L, 2, "type");
     entry.type = lua_isnil(L, index)
                      ? LUNIK_FWMAP_RAM
                      : fwmap_types[bind_choice(L, index, "fwmap_add: type", fwmap_names)];
-    index = field(L, 2, "node");
+    index = bind_field(L, 2, "node");
     entry.node = lua_isnil(L, index) ? 0 : (unsigned)bind_int(L, index, "fwmap_add: node", 0, 255);
     bind_check(L, lunik_fwmap_add(m, &entry, &err), &err);
     return 0;
@@ -152,39 +146,15 @@ static int machine_rom_add(lua_State *L)
     lunik_machine *m = bind_machine(L, 1);
     const char *name = bind_string(L, 2, "rom_add: name");
     uint64_t address = bind_size(L, 3, "rom_add: address");
-    const char *data;
     size_t size;
+    const char *data = bind_data(L, 4, "rom_add: data", &size);
     lunik_error err;
 
-    if (lua_type(L, 4) != LUA_TSTRING)
-        bind_fail(L, LUNIK_E_INVALID, "rom_add: data: a %s is not a string (want a string)",
-                  luaL_typename(L, 4));
-    data = lua_tolstring(L, 4, &size);
     bind_check(L, lunik_rom_add(m, name, address, data, size, &err), &err);
     return 0;
 }
 
 /* ---- booting -------------------------------------------------------------------------------- */
-
-/* The modules of a multiboot kernel: a list of "path arguments". */
-static const char *const *modules_from(lua_State *L, int list)
-{
-    lua_Integer count;
-    const char **modules;
-
-    if (lua_isnil(L, list))
-        return NULL;
-    bind_table(L, list, "boot_kernel: modules");
-    count = luaL_len(L, list);
-    modules = lua_newuserdatauv(L, sizeof(*modules) * ((size_t)count + 1), 0);
-    for (lua_Integer i = 0; i < count; i++) {
-        lua_geti(L, list, i + 1);
-        modules[i] = bind_string(L, -1, "boot_kernel: modules");
-        lua_pop(L, 1); /* the list keeps it */
-    }
-    modules[count] = NULL;
-    return modules;
-}
 
 /* m:boot_kernel{kernel=, initrd=, cmdline=, modules=, rsdp=} */
 static int machine_boot_kernel(lua_State *L)
@@ -196,11 +166,12 @@ static int machine_boot_kernel(lua_State *L)
     int index;
 
     bind_options(L, 2, "boot_kernel", options);
-    config.kernel = bind_string(L, field(L, 2, "kernel"), "boot_kernel: kernel");
-    config.initrd = bind_opt_string(L, field(L, 2, "initrd"), "boot_kernel: initrd", NULL);
-    config.cmdline = bind_opt_string(L, field(L, 2, "cmdline"), "boot_kernel: cmdline", NULL);
-    config.modules = modules_from(L, field(L, 2, "modules"));
-    index = field(L, 2, "rsdp");
+    config.kernel = bind_string(L, bind_field(L, 2, "kernel"), "boot_kernel: kernel");
+    config.initrd = bind_opt_string(L, bind_field(L, 2, "initrd"), "boot_kernel: initrd", NULL);
+    config.cmdline = bind_opt_string(L, bind_field(L, 2, "cmdline"), "boot_kernel: cmdline", NULL);
+    index = bind_field(L, 2, "modules");
+    config.modules = lua_isnil(L, index) ? NULL : bind_strings(L, index, "boot_kernel: modules");
+    index = bind_field(L, 2, "rsdp");
     config.rsdp = lua_isnil(L, index) ? 0 : bind_u64(L, index, "boot_kernel: rsdp");
     bind_check(L, lunik_boot_kernel(m, &config, &err), &err);
     return 0;
@@ -257,10 +228,11 @@ static int machine_mtree(lua_State *L)
 
     if (!lua_isnoneornil(L, 2)) {
         bind_options(L, 2, "mtree", options);
-        flags |= bind_bool(L, field(L, 2, "flat"), "mtree: flat") ? LUNIK_MTREE_FLAT : 0;
-        flags |= bind_bool(L, field(L, 2, "owner"), "mtree: owner") ? LUNIK_MTREE_OWNER : 0;
-        flags |=
-            bind_bool(L, field(L, 2, "disabled"), "mtree: disabled") ? LUNIK_MTREE_DISABLED : 0;
+        flags |= bind_bool(L, bind_field(L, 2, "flat"), "mtree: flat") ? LUNIK_MTREE_FLAT : 0;
+        flags |= bind_bool(L, bind_field(L, 2, "owner"), "mtree: owner") ? LUNIK_MTREE_OWNER : 0;
+        flags |= bind_bool(L, bind_field(L, 2, "disabled"), "mtree: disabled")
+                     ? LUNIK_MTREE_DISABLED
+                     : 0;
     }
     lunik_mtree(m, flags, &text);
     if (!text)

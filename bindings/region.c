@@ -1,28 +1,17 @@
 /*
- * region.c: memory regions as seen from Lua, and regions whose accesses Lua handles.
+ * region.c: memory regions as seen from Lua.
  *
  * A region box has three uservalues: the read and the write function, and a table of other boxes it
  * keeps alive: its children, its alias target. A region is thus kept, with its functions, as long
  * as it is mapped: by its container's box, or, below a region that was not made by Lua, by the
- * machine's box. What the runtime calls, struct region_io, stays until the machine closes: a vCPU
- * may be on its way into a region that is just being taken away. It also holds a reference of its
- * own to a region that is in a container when its box goes (as it does when the state is closed).
+ * machine's box.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "bindings.h"
 
 static const char region_class[] = "lunik.Region";
 
-enum { READ_FN = 1, WRITE_FN, KEPT, USERVALUES = KEPT };
-
-struct region_io {
-    struct glue *glue;
-    lunik_region *region; /* finds the box; NULL once that is gone. A reference. */
-    lunik_io_ops ops;
-    struct region_io *next;
-};
+const char *const bind_region_kinds[] = {"container", "ram",   "rom",      "rom-device",
+                                         "io",        "alias", "reserved", NULL};
 
 /* ---- boxes ---------------------------------------------------------------------------------- */
 
@@ -35,7 +24,7 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
         lua_pushnil(L);
         return;
     }
-    box = bind_push_box(L, region_class, r, USERVALUES, &made);
+    box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made);
     if (!made)
         return;
     lunik_region_ref(r);
@@ -43,7 +32,7 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
     box->m = m;
 }
 
-static lunik_region *region_at(lua_State *L, int index)
+lunik_region *bind_region(lua_State *L, int index)
 {
     return bind_check_open(L, index, region_class)->ptr;
 }
@@ -51,17 +40,10 @@ static lunik_region *region_at(lua_State *L, int index)
 /* Pushes the table of boxes kept for what is in the region at index. */
 static void push_kept(lua_State *L, int index)
 {
-    if (lua_getiuservalue(L, index, KEPT) != LUA_TNIL)
+    if (lua_getiuservalue(L, index, BIND_REGION_KEPT) != LUA_TNIL)
         return;
     lua_pop(L, 1);
-    bind_push_machine(L, bind_check_open(L, index, region_class)->m);
-    if (lua_getiuservalue(L, -1, 1) == LUA_TNIL) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_pushvalue(L, -1);
-        lua_setiuservalue(L, -3, 1);
-    }
-    lua_remove(L, -2);
+    bind_push_parts(L, bind_check_open(L, index, region_class)->m);
 }
 
 /* Keeps the box at child (or no longer) as long as that at parent. */
@@ -80,287 +62,15 @@ static void keep(lua_State *L, int parent, int child, bool on)
 static int region_gc(lua_State *L)
 {
     struct box *box = lua_touserdata(L, 1);
-    struct region_io *io = box->data;
 
     if (!box->m)
         return 0;
-    if (io && lunik_machine_state(box->m) != LUNIK_STATE_CLOSED &&
-        !lunik_region_parent(io->region)) {
-        lunik_region_unref(io->region);
-        io->region = NULL;
-    }
+    if (box->data && lunik_machine_state(box->m) != LUNIK_STATE_CLOSED)
+        bind_region_forget(box->data);
     lunik_region_unref(box->ptr);
     lunik_machine_unref(box->m);
     *box = (struct box){0};
     return 0;
-}
-
-/* ---- accesses ------------------------------------------------------------------------------- */
-
-struct access_call {
-    struct region_io *io;
-    uint64_t offset, value;
-    unsigned size;
-    lunik_access result;
-};
-
-/* Pushes the function of the region's box, or nil. */
-static void push_handler(lua_State *L, const struct region_io *io, int which)
-{
-    if (!io->region)
-        lua_pushnil(L);
-    else if (bind_find_box(L, io->region))
-        lua_getiuservalue(L, -1, which);
-}
-
-/* Lua, protected: fn(offset, size) -> value */
-static int read_body(lua_State *L)
-{
-    struct access_call *call = lua_touserdata(L, 1);
-
-    push_handler(L, call->io, READ_FN);
-    if (lua_isnil(L, -1))
-        return 0;
-    lua_pushinteger(L, (lua_Integer)call->offset);
-    lua_pushinteger(L, (lua_Integer)call->size);
-    lua_call(L, 2, 1);
-    if (lua_isnil(L, -1))
-        return 0; /* refused */
-    call->value = bind_bits(L, -1, "what a read handler returned", 8);
-    call->result = LUNIK_ACCESS_OK;
-    return 0;
-}
-
-/* Lua, protected: fn(offset, size, value); false refuses. */
-static int write_body(lua_State *L)
-{
-    struct access_call *call = lua_touserdata(L, 1);
-
-    push_handler(L, call->io, WRITE_FN);
-    if (lua_isnil(L, -1))
-        return 0;
-    lua_pushinteger(L, (lua_Integer)call->offset);
-    lua_pushinteger(L, (lua_Integer)call->size);
-    lua_pushinteger(L, (lua_Integer)call->value);
-    lua_call(L, 3, 1);
-    if (!lua_isboolean(L, -1) || lua_toboolean(L, -1))
-        call->result = LUNIK_ACCESS_OK;
-    return 0;
-}
-
-static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    struct region_io *io = opaque;
-    struct access_call call = {io, offset, UINT64_MAX, size, LUNIK_ACCESS_DEVICE};
-
-    if (!bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
-        call.value = UINT64_MAX;
-    *value = size < 8 ? call.value & ((UINT64_C(1) << (size * 8)) - 1) : call.value;
-    return call.result;
-}
-
-static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct region_io *io = opaque;
-    struct access_call call = {io, offset, value, size, LUNIK_ACCESS_DEVICE};
-
-    bind_call(io->glue->b, io->glue, "a write handler", write_body, &call);
-    return call.result;
-}
-
-/* ---- creation ------------------------------------------------------------------------------- */
-
-static const char *const kinds[] = {"container", "ram",   "rom",      "rom-device",
-                                    "io",        "alias", "reserved", NULL};
-
-static const char *const region_options[] = {
-    "kind",        "name",  "size", "memdev", "offset", "target", "ram_offset", "readonly",
-    "nonvolatile", "owner", "read", "write",  "valid",  "impl",   "endian",     NULL};
-
-/* What the options of one region come to. */
-struct request {
-    lunik_region_config config;
-    lunik_io_ops ops;
-    int target, read, write; /* stack indexes */
-};
-
-static int field(lua_State *L, int table, const char *name)
-{
-    lua_getfield(L, table, name);
-    return lua_gettop(L);
-}
-
-/* The field as a size; def if it is not given. */
-static uint64_t size_field(lua_State *L, const char *name, const char *what, uint64_t def)
-{
-    int index = field(L, 2, name);
-
-    if (lua_isnil(L, index))
-        return def;
-    if (lua_isinteger(L, index) && (uint64_t)lua_tointeger(L, index) == LUNIK_SIZE_MAX)
-        return LUNIK_SIZE_MAX;
-    return bind_size(L, index, what);
-}
-
-static uint8_t access_width(lua_State *L, int table, const char *name, const char *what)
-{
-    int index = field(L, table, name);
-    lua_Integer width;
-
-    if (lua_isnil(L, index))
-        return 0;
-    width = bind_int(L, index, what, 1, 8);
-    if (width & (width - 1))
-        bind_fail(L, LUNIK_E_INVALID, "%s: '%d' is not an access size (want 1, 2, 4 or 8)", what,
-                  (int)width);
-    return (uint8_t)width;
-}
-
-static void access_rules(lua_State *L, const char *name, uint8_t *min, uint8_t *max,
-                         bool *unaligned)
-{
-    static const char *const options[] = {"min", "max", "unaligned", NULL};
-    int table = field(L, 2, name);
-
-    if (lua_isnil(L, table))
-        return;
-    bind_options(L, table, "region: access sizes", options);
-    *min = access_width(L, table, "min", "region: min");
-    *max = access_width(L, table, "max", "region: max");
-    *unaligned = bind_bool(L, field(L, table, "unaligned"), "region: unaligned");
-    if (*min && *max && *min > *max)
-        bind_fail(L, LUNIK_E_INVALID, "region: %s: min %d is larger than max %d", name, *min, *max);
-}
-
-static void ops_from(lua_State *L, struct request *q)
-{
-    static const char *const endians[] = {"little", "big", NULL};
-    int endian;
-
-    q->read = field(L, 2, "read");
-    q->write = field(L, 2, "write");
-    if (!lua_isnil(L, q->read))
-        bind_function(L, q->read, "region: read");
-    if (!lua_isnil(L, q->write))
-        bind_function(L, q->write, "region: write");
-    access_rules(L, "valid", &q->ops.valid.min, &q->ops.valid.max, &q->ops.valid.unaligned);
-    access_rules(L, "impl", &q->ops.impl.min, &q->ops.impl.max, &q->ops.impl.unaligned);
-    endian = field(L, 2, "endian");
-    if (!lua_isnil(L, endian) && bind_choice(L, endian, "region: endian", endians))
-        q->ops.endian = LUNIK_BIG_ENDIAN;
-    q->ops.read = on_read;
-    q->ops.write = on_write;
-}
-
-/* The RAM block of a backend. */
-static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
-{
-    int index = field(L, 2, "memdev");
-    const lunik_memory_backend_ops *backend;
-    lunik_object *o;
-
-    if (lua_isnil(L, index))
-        return;
-    o = bind_object_arg(L, index, m, "region: memdev");
-    backend = lunik_object_iface(o, "memory-backend");
-    q->config.ram = backend ? backend->ram(o) : NULL;
-    if (!q->config.ram)
-        bind_fail(L, LUNIK_E_INVALID, "region: memdev: '%s' is a %s (want a memory backend)",
-                  lunik_object_id(o), lunik_object_type_name(o));
-    q->config.owner = o;
-}
-
-static void request_from(lua_State *L, lunik_machine *m, struct request *q)
-{
-    int index;
-
-    *q = (struct request){0};
-    bind_options(L, 2, "region", region_options);
-    q->config.kind = (lunik_region_kind)bind_choice(L, field(L, 2, "kind"), "region: kind", kinds);
-    q->config.name = bind_opt_string(L, field(L, 2, "name"), "region: name", "region");
-    q->config.size = size_field(L, "size", "region: size", 0);
-    q->config.offset = size_field(L, "offset", "region: offset", 0);
-    q->config.ram_offset = size_field(L, "ram_offset", "region: ram_offset", 0);
-    q->config.readonly = bind_bool(L, field(L, 2, "readonly"), "region: readonly");
-    q->config.nonvolatile = bind_bool(L, field(L, 2, "nonvolatile"), "region: nonvolatile");
-    ram_from(L, m, q);
-    index = field(L, 2, "owner");
-    if (!lua_isnil(L, index))
-        q->config.owner = bind_object_arg(L, index, m, "region: owner");
-    q->target = field(L, 2, "target");
-    if (!lua_isnil(L, q->target))
-        q->config.target = region_at(L, q->target);
-    ops_from(L, q);
-}
-
-/* Pushes the box of a new region. */
-static void region_make(lua_State *L, struct glue *g, struct request *q)
-{
-    struct region_io *io = calloc(1, sizeof(*io));
-    lunik_region *r;
-    lunik_error err;
-
-    if (!io)
-        bind_fail(L, LUNIK_E_NO_MEMORY, "region: out of memory");
-    io->glue = g;
-    io->ops = q->ops;
-    if (!lua_isnil(L, q->read) || !lua_isnil(L, q->write) || q->config.kind == LUNIK_REGION_IO ||
-        q->config.kind == LUNIK_REGION_ROM_DEVICE) {
-        q->config.ops = &io->ops;
-        q->config.opaque = io;
-    }
-    if (lunik_region_new(&r, g->m, &q->config, &err)) {
-        free(io);
-        bind_raise(L, &err);
-    }
-    io->region = r;
-    io->next = g->regions;
-    g->regions = io;
-    bind_push_region(L, r, g->m);
-    bind_check_box(L, -1, region_class)->data = io;
-}
-
-/* m:region{kind=, name=, size=, ...} -> region */
-int bind_lua_region_new(lua_State *L)
-{
-    struct glue *g = bind_machine_glue(L, 1);
-    struct request q;
-    int box;
-
-    luaL_checkstack(L, 40, NULL);
-    request_from(L, g->m, &q);
-    region_make(L, g, &q);
-    box = lua_gettop(L);
-    lua_pushvalue(L, q.read);
-    lua_setiuservalue(L, box, READ_FN);
-    lua_pushvalue(L, q.write);
-    lua_setiuservalue(L, box, WRITE_FN);
-    lua_newtable(L);
-    if (!lua_isnil(L, q.target)) {
-        lua_pushvalue(L, q.target);
-        lua_pushboolean(L, 1);
-        lua_rawset(L, -3);
-    }
-    lua_setiuservalue(L, box, KEPT);
-    return 1;
-}
-
-/* The machine is closing; nothing can be in a callback any more. */
-void bind_region_release(struct glue *g)
-{
-    lunik_transaction_begin(g->m);
-    for (struct region_io *io = g->regions; io; io = io->next)
-        if (io->region)
-            lunik_region_del(io->region, NULL);
-    lunik_transaction_commit(g->m, NULL);
-    while (g->regions) {
-        struct region_io *io = g->regions;
-
-        g->regions = io->next;
-        if (io->region)
-            lunik_region_unref(io->region);
-        free(io);
-    }
 }
 
 /* ---- mapping -------------------------------------------------------------------------------- */
@@ -369,7 +79,7 @@ void bind_region_release(struct glue *g)
 static int region_add(lua_State *L)
 {
     static const char *const options[] = {"priority", "overlap", NULL};
-    lunik_region *parent = region_at(L, 1), *child = region_at(L, 2);
+    lunik_region *parent = bind_region(L, 1), *child = bind_region(L, 2);
     uint64_t offset = bind_size(L, 3, "add: offset");
     int priority = 0;
     bool overlap = false;
@@ -398,7 +108,7 @@ static int region_add(lua_State *L)
 /* parent:del(child) */
 static int region_del(lua_State *L)
 {
-    lunik_region *parent = region_at(L, 1), *child = region_at(L, 2);
+    lunik_region *parent = bind_region(L, 1), *child = bind_region(L, 2);
     lunik_error err;
 
     if (lunik_region_parent(child) != parent)
@@ -413,62 +123,62 @@ static int region_del(lua_State *L)
 
 static int get_name(lua_State *L)
 {
-    lua_pushstring(L, lunik_region_name(region_at(L, 1)));
+    lua_pushstring(L, lunik_region_name(bind_region(L, 1)));
     return 1;
 }
 
 static int get_kind(lua_State *L)
 {
-    lua_pushstring(L, kinds[lunik_region_get_kind(region_at(L, 1))]);
+    lua_pushstring(L, bind_region_kinds[lunik_region_get_kind(bind_region(L, 1))]);
     return 1;
 }
 
 static int get_size(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)lunik_region_size(region_at(L, 1)));
+    lua_pushinteger(L, (lua_Integer)lunik_region_size(bind_region(L, 1)));
     return 1;
 }
 
 static int get_offset(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)lunik_region_offset(region_at(L, 1)));
+    lua_pushinteger(L, (lua_Integer)lunik_region_offset(bind_region(L, 1)));
     return 1;
 }
 
 static int get_priority(lua_State *L)
 {
-    lua_pushinteger(L, lunik_region_priority(region_at(L, 1)));
+    lua_pushinteger(L, lunik_region_priority(bind_region(L, 1)));
     return 1;
 }
 
 static int get_enabled(lua_State *L)
 {
-    lua_pushboolean(L, lunik_region_enabled(region_at(L, 1)));
+    lua_pushboolean(L, lunik_region_enabled(bind_region(L, 1)));
     return 1;
 }
 
 static int get_readonly(lua_State *L)
 {
-    lua_pushboolean(L, lunik_region_readonly(region_at(L, 1)));
+    lua_pushboolean(L, lunik_region_readonly(bind_region(L, 1)));
     return 1;
 }
 
 static int get_parent(lua_State *L)
 {
-    bind_push_region(L, lunik_region_parent(region_at(L, 1)),
+    bind_push_region(L, lunik_region_parent(bind_region(L, 1)),
                      bind_check_open(L, 1, region_class)->m);
     return 1;
 }
 
 static int get_owner(lua_State *L)
 {
-    bind_push_object(L, lunik_region_owner(region_at(L, 1)));
+    bind_push_object(L, lunik_region_owner(bind_region(L, 1)));
     return 1;
 }
 
 static int get_children(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lua_Integer count = 0;
 
     lua_newtable(L);
@@ -483,7 +193,7 @@ static int get_stats(lua_State *L)
 {
     lunik_region_stats stats;
 
-    lunik_region_get_stats(region_at(L, 1), &stats);
+    lunik_region_get_stats(bind_region(L, 1), &stats);
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, (lua_Integer)stats.reads);
     lua_setfield(L, -2, "reads");
@@ -496,7 +206,7 @@ static int get_stats(lua_State *L)
 
 static int set_enabled(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_enabled(r, bind_bool(L, 3, "enabled"), &err), &err);
@@ -505,7 +215,7 @@ static int set_enabled(lua_State *L)
 
 static int set_readonly(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_readonly(r, bind_bool(L, 3, "readonly"), &err), &err);
@@ -514,7 +224,7 @@ static int set_readonly(lua_State *L)
 
 static int set_romd(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_romd(r, bind_bool(L, 3, "romd"), &err), &err);
@@ -523,7 +233,7 @@ static int set_romd(lua_State *L)
 
 static int set_offset(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_offset(r, bind_size(L, 3, "offset"), &err), &err);
@@ -532,7 +242,7 @@ static int set_offset(lua_State *L)
 
 static int set_size(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_size(r, bind_size(L, 3, "size"), &err), &err);
@@ -541,7 +251,7 @@ static int set_size(lua_State *L)
 
 static int set_alias_offset(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     lunik_error err;
 
     bind_check(L, lunik_region_set_alias_offset(r, bind_size(L, 3, "alias_offset"), &err), &err);
@@ -550,7 +260,7 @@ static int set_alias_offset(lua_State *L)
 
 static int set_priority(lua_State *L)
 {
-    lunik_region *r = region_at(L, 1);
+    lunik_region *r = bind_region(L, 1);
     int priority = (int)bind_int(L, 3, "priority", INT32_MIN, INT32_MAX);
     lunik_error err;
 
@@ -562,7 +272,8 @@ static int region_tostring(lua_State *L)
 {
     lunik_region *r = bind_check_box(L, 1, region_class)->ptr;
 
-    lua_pushfstring(L, "region '%s' (%s)", lunik_region_name(r), kinds[lunik_region_get_kind(r)]);
+    lua_pushfstring(L, "region '%s' (%s)", lunik_region_name(r),
+                    bind_region_kinds[lunik_region_get_kind(r)]);
     return 1;
 }
 

@@ -41,25 +41,11 @@ static int space_write(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_u64(L, 2, "write: address");
-    const char *data;
     size_t size;
+    const char *data = bind_data(L, 3, "write: data", &size);
 
-    if (lua_type(L, 3) != LUA_TSTRING)
-        bind_fail(L, LUNIK_E_INVALID, "write: data: a %s is not a string (want a string)",
-                  luaL_typename(L, 3));
-    data = lua_tolstring(L, 3, &size);
     check_access(L, s, lunik_space_write(s, address, data, size), "write", address, size);
     return 0;
-}
-
-static unsigned access_size(lua_State *L, int index, const char *what)
-{
-    lua_Integer size = bind_int(L, index, what, 1, 8);
-
-    if (size & (size - 1))
-        bind_fail(L, LUNIK_E_INVALID, "%s: '%d' is not an access size (want 1, 2, 4 or 8)", what,
-                  (int)size);
-    return (unsigned)size;
 }
 
 /* space:load(address, size) -> integer */
@@ -67,7 +53,7 @@ static int space_load(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_u64(L, 2, "load: address"), value = 0;
-    unsigned size = access_size(L, 3, "load: size");
+    unsigned size = bind_access_size(L, 3, "load: size");
 
     check_access(L, s, lunik_space_load(s, address, size, &value), "load", address, size);
     lua_pushinteger(L, (lua_Integer)value);
@@ -79,7 +65,7 @@ static int space_store(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_u64(L, 2, "store: address");
-    unsigned size = access_size(L, 3, "store: size");
+    unsigned size = bind_access_size(L, 3, "store: size");
     uint64_t value = bind_bits(L, 4, "store: value", size);
 
     check_access(L, s, lunik_space_store(s, address, size, value), "store", address, size);

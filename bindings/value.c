@@ -170,27 +170,53 @@ int bind_choice(lua_State *L, int index, const char *what, const char *const *ch
     return wrong(L, index, what, "is not a valid choice", want);
 }
 
+int bind_field(lua_State *L, int table, const char *name)
+{
+    luaL_checkstack(L, 4, NULL);
+    lua_getfield(L, table, name);
+    return lua_gettop(L);
+}
+
+unsigned bind_access_size(lua_State *L, int index, const char *what)
+{
+    lua_Integer size = bind_int(L, index, what, 1, 8);
+
+    if (size & (size - 1))
+        wrong(L, index, what, "is not an access size", "1, 2, 4 or 8");
+    return (unsigned)size;
+}
+
+const char *bind_data(lua_State *L, int index, const char *what, size_t *size)
+{
+    if (lua_type(L, index) != LUA_TSTRING)
+        wrong(L, index, what, "is not a string", "a string");
+    return lua_tolstring(L, index, size);
+}
+
+const char *const *bind_strings(lua_State *L, int index, const char *what)
+{
+    lua_Integer count;
+    const char **strings;
+
+    bind_table(L, index, what);
+    count = luaL_len(L, index);
+    strings = lua_newuserdatauv(L, sizeof(*strings) * ((size_t)count + 1), 0);
+    for (lua_Integer i = 0; i < count; i++) {
+        lua_geti(L, index, i + 1);
+        strings[i] = bind_string(L, -1, what);
+        lua_pop(L, 1); /* the list keeps it */
+    }
+    strings[count] = NULL;
+    return strings;
+}
+
 /* ---- suggestions ---------------------------------------------------------------------------- */
 
 int bind_lua_suggest(lua_State *L)
 {
-    const char *name = bind_string(L, 1, "suggest: name"), *found;
-    const char **names;
-    lua_Integer count;
+    const char *name = bind_string(L, 1, "suggest: name");
 
-    bind_table(L, 2, "suggest: names");
-    count = luaL_len(L, 2);
-    names = lua_newuserdatauv(L, sizeof(*names) * ((size_t)count + 1), 0);
-    for (lua_Integer i = 0; i < count; i++) {
-        lua_geti(L, 2, i + 1);
-        names[i] = bind_string(L, -1, "suggest: name");
-        lua_pop(L, 1); /* the table keeps it */
-    }
-    names[count] = NULL;
-    found = lunik_suggest(name, names);
-    if (!found)
-        return 0;
-    lua_pushstring(L, found);
+    lua_pushstring(L, lunik_suggest(name, bind_strings(L, 2, "suggest: names")));
     return 1;
 }
 
@@ -242,11 +268,8 @@ static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
         if (luaL_testudata(L, index, "lunik.Object")) {
             lunik_object *o = bind_object(L, index);
 
-            if (!*lunik_object_id(o))
-                bind_fail(L, LUNIK_E_INVALID, "%s: the object %s has no id", what,
-                          lunik_object_path(o));
             out->kind = LUNIK_STRING;
-            out->string = lunik_object_id(o);
+            out->string = *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_path(o);
             return;
         }
         break;

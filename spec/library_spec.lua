@@ -42,7 +42,8 @@ end
 
 -- The fields of ---@class NAME
 local function declared_fields(class)
-  local block = text:match("\n%-%-%-@class " .. class:gsub("%p", "%%%0") .. "%f[\n:][^\n]*\n(.-)\n[^-]")
+  local name_pattern = class:gsub("%p", "%%%0")
+  local block = text:match("\n%-%-%-@class " .. name_pattern .. "%f[\n:][^\n]*\n(.-)\n[^-]")
   assert(block, "there is no class " .. class)
   local set = {}
   for name in (block .. "\n"):gmatch("%-%-%-@field ([%w_]+)%??%s") do
@@ -54,7 +55,8 @@ end
 describe("library/lunik.lua", function()
   it("lists what the module has", function()
     local only_in_the_command = { exit = true }
-    assert.are.same(keys_of(lunik, only_in_the_command), keys_of(declared_functions "lunik", declared_fields "lunik"))
+    assert.are.same(keys_of(lunik, only_in_the_command),
+      keys_of(declared_functions "lunik", declared_fields "lunik"))
   end)
 
   for name, class in pairs(core.classes) do

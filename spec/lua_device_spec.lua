@@ -247,7 +247,7 @@ describe("a wrong definition", function()
     { { name = "x", realize = 5 }, "realize: '5' is not a function" },
     { { name = "pc-dimm" }, "name: is taken" },
     { { name = "x", properties = { id = 1 } }, "every object has this property" },
-    { { name = "x", properties = { a = { kind = "float" } } }, "kind: 'float' is not a valid choice" },
+    { { name = "x", properties = { a = { kind = "float" } } }, "kind: 'float' is not a valid" },
     { { name = "x", properties = { a = { knd = "uint" } } }, "did you mean 'kind'" },
     { { name = "x", properties = { a = { kind = "enum" } } }, "choices: is missing" },
     { { name = "x", properties = { a = { choices = { "a" }, default = "b" } } }, "is not one of" },

@@ -1,4 +1,4 @@
--- vCPUs from Lua: registers, exits that a script decides about, handlers on vCPU threads. Needs KVM.
+-- vCPUs from Lua: registers, exits that a script decides about, handlers on their threads. On KVM.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local command = require "spec.support.command"

@@ -47,7 +47,7 @@ core.hooks.console = function(object)
       event.protected(object.machine, "a function that takes a console's output", self.fn, text)
     end
   end
-  for _, wake in ipairs(table.move(self.waiting, 1, #self.waiting, 1, {})) do wake(true) end
+  wait.wake_all(self.waiting)
 end
 
 --- Types text into the guest's serial port.
@@ -99,15 +99,7 @@ end
 
 local function wait_for_output(self, what, timeout)
   wait.block {
-    what = what, timeout = timeout, machine = self.object.machine,
-    start = function(wake)
-      table.insert(self.waiting, wake)
-      return function()
-        for i, other in ipairs(self.waiting) do
-          if other == wake then return table.remove(self.waiting, i) end
-        end
-      end
-    end,
+    what = what, timeout = timeout, machine = self.object.machine, start = wait.joins(self.waiting),
   }
 end
 

@@ -35,9 +35,7 @@ local function settle(self, outcome, ev)
   if ev then self.source, self.status, self.reason = ev.source, ev.status, ev.reason end
   self.deleted:off()
   self.refused:off()
-  local waiting = self.waiting
-  self.waiting = {}
-  for _, wake in ipairs(waiting) do wake(true) end
+  wait.wake_all(self.waiting)
 end
 
 --- m:device_del(id)
@@ -70,14 +68,7 @@ end
 local function wait_for_answer(self, timeout)
   wait.block {
     what = ("the removal of '%s'"):format(self.device), timeout = timeout, machine = self.machine,
-    start = function(wake)
-      table.insert(self.waiting, wake)
-      return function()
-        for i, other in ipairs(self.waiting) do
-          if other == wake then return table.remove(self.waiting, i) end
-        end
-      end
-    end,
+    start = wait.joins(self.waiting),
   }
 end
 

@@ -26,10 +26,9 @@ local BLOCKED = shared.blocked -- what block() yields
 local function finish(task, ok, ...)
   task.done, task.ok = true, ok
   task.results = table.pack(...)
-  local waiting = task.waiting
-  task.waiting = {}
-  for _, wake in ipairs(waiting) do wake(true) end
-  if not ok and #waiting == 0 and not task.cancelled then
+  local awaited = #task.waiting > 0
+  wait.wake_all(task.waiting)
+  if not ok and not awaited and not task.cancelled then
     event.report(nil, "a coroutine", (...), task.traceback)
   end
 end
@@ -62,20 +61,29 @@ function wait.spawn(fn, ...)
   return task
 end
 
+--- For block(): puts the wake function into a list of those to call, as long as the wait lasts.
+function wait.joins(list)
+  return function(wake)
+    table.insert(list, wake)
+    return function()
+      for i, other in ipairs(list) do
+        if other == wake then return table.remove(list, i) end
+      end
+    end
+  end
+end
+
+--- Calls everything in such a list; those who are woken take themselves out.
+function wait.wake_all(list)
+  for _, wake in ipairs(table.move(list, 1, #list, 1, {})) do wake(true) end
+end
+
 --- Waits until the task has ended; returns what its function returned, or raises what it raised.
 function Task:wait(opts)
   opts = options.parse("wait", opts, { timeout = "seconds" })
   if not self.done then
     wait.block {
-      what = "a coroutine", timeout = opts.timeout,
-      start = function(wake)
-        table.insert(self.waiting, wake)
-        return function()
-          for i, other in ipairs(self.waiting) do
-            if other == wake then return table.remove(self.waiting, i) end
-          end
-        end
-      end,
+      what = "a coroutine", timeout = opts.timeout, start = wait.joins(self.waiting),
     }
   end
   if not self.ok then error(self.results[1], 0) end

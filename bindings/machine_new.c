@@ -1,0 +1,98 @@
+/* machine_new.c: from the options that the Lua half has checked to a machine without devices. */
+#include "bindings.h"
+
+static unsigned count_field(lua_State *L, const char *name, const char *what)
+{
+    int index = bind_field(L, 1, name);
+
+    return lua_isnil(L, index) ? 0 : (unsigned)bind_int(L, index, what, 1, 4096);
+}
+
+/* Fills one node from the table at index; the arrays stay on the stack. */
+static void node_from(lua_State *L, int index, size_t nodes, lunik_numa_node *out)
+{
+    unsigned *cpus;
+    uint8_t *distances;
+    int list;
+
+    bind_table(L, index, "machine: nodes");
+    list = bind_field(L, index, "cpus");
+    bind_table(L, list, "machine: nodes: cpus");
+    out->cpu_count = (size_t)luaL_len(L, list);
+    cpus = lua_newuserdatauv(L, sizeof(*cpus) * (out->cpu_count + 1), 0);
+    for (size_t i = 0; i < out->cpu_count; i++) {
+        lua_geti(L, list, (lua_Integer)i + 1);
+        cpus[i] = (unsigned)bind_int(L, -1, "machine: nodes: cpus", 0, 4095);
+        lua_pop(L, 1);
+    }
+    out->cpus = cpus;
+    list = bind_field(L, index, "distances");
+    if (lua_isnil(L, list))
+        return;
+    bind_table(L, list, "machine: nodes: distances");
+    if ((size_t)luaL_len(L, list) != nodes)
+        bind_fail(L, LUNIK_E_INVALID, "machine: nodes: distances: has %d entries (want %d)",
+                  (int)luaL_len(L, list), (int)nodes);
+    distances = lua_newuserdatauv(L, nodes, 0);
+    for (size_t i = 0; i < nodes; i++) {
+        lua_geti(L, list, (lua_Integer)i + 1);
+        distances[i] = (uint8_t)bind_int(L, -1, "machine: nodes: distances", 10, 254);
+        lua_pop(L, 1);
+    }
+    out->distances = distances;
+}
+
+static void nodes_from(lua_State *L, lunik_machine_config *config)
+{
+    int list = bind_field(L, 1, "nodes");
+    lunik_numa_node *nodes;
+    size_t count;
+
+    if (lua_isnil(L, list))
+        return;
+    bind_table(L, list, "machine: nodes");
+    count = (size_t)luaL_len(L, list);
+    nodes = lua_newuserdatauv(L, sizeof(*nodes) * (count + 1), 0);
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = (lunik_numa_node){0};
+        luaL_checkstack(L, 8, NULL);
+        lua_geti(L, list, (lua_Integer)i + 1);
+        node_from(L, lua_gettop(L), count, &nodes[i]);
+    }
+    config->nodes = nodes;
+    config->node_count = count;
+}
+
+/* core.machine{name=, accel=, cpus=, ...} -> machine without devices. What the options mean is
+ * checked by the Lua half. */
+int bind_lua_machine_new(lua_State *L)
+{
+    static const char *const accels[] = {"kvm", "none", NULL};
+    static const char *const options[] = {
+        "name",    "accel",        "cpus",  "sockets",      "cores",
+        "threads", "cpu_features", "nodes", "manual_clock", NULL,
+    };
+    lunik_runtime *rt = bind_runtime(L);
+    lunik_machine_config config = {.name = "machine"};
+    lunik_machine *m;
+    lunik_error err;
+    int index;
+
+    bind_options(L, 1, "machine", options);
+    config.name = bind_opt_string(L, bind_field(L, 1, "name"), "machine: name", "machine");
+    config.accel = bind_choice(L, bind_field(L, 1, "accel"), "machine: accel", accels)
+                       ? LUNIK_ACCEL_NONE
+                       : LUNIK_ACCEL_KVM;
+    config.cpus = count_field(L, "cpus", "machine: cpus");
+    config.sockets = count_field(L, "sockets", "machine: sockets");
+    config.cores = count_field(L, "cores", "machine: cores");
+    config.threads = count_field(L, "threads", "machine: threads");
+    index = bind_field(L, 1, "cpu_features");
+    config.cpu_features = lua_isnil(L, index) ? NULL : bind_strings(L, index, "machine: cpu");
+    nodes_from(L, &config);
+    config.manual_clock = bind_bool(L, bind_field(L, 1, "manual_clock"), "machine: clock");
+
+    bind_check(L, lunik_machine_new(rt, &config, &m, &err), &err);
+    bind_adopt_machine(L, m);
+    return 1;
+}

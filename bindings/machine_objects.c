@@ -1,0 +1,143 @@
+/* machine_objects.c: a machine's objects, vCPUs and transactions. */
+#include "bindings.h"
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
+typedef int add_fn(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
+                   lunik_object **out, lunik_error *err);
+
+static int add(lua_State *L, add_fn *fn, const char *what)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    const char *type = bind_string(L, 2, what);
+    struct bind_fields fields;
+    lunik_object *o = NULL;
+    lunik_error err;
+
+    bind_fields(L, 3, type, &fields);
+    bind_check(L, fn(m, type, fields.items, fields.count, &o, &err), &err);
+    bind_push_object(L, o);
+    return 1;
+}
+
+static int machine_object_add(lua_State *L)
+{
+    return add(L, lunik_object_add, "object_add: type");
+}
+
+static int machine_device_add(lua_State *L)
+{
+    return add(L, lunik_device_add, "device_add: driver");
+}
+
+/* The id (or path) at index, or that of the object there. */
+static const char *id_arg(lua_State *L, int index, const char *what)
+{
+    const lunik_object *o;
+
+    if (!luaL_testudata(L, index, "lunik.Object"))
+        return bind_string(L, index, what);
+    o = bind_object(L, index);
+    return *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_path(o);
+}
+
+static int machine_object_del(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    lunik_error err;
+
+    bind_check(L, lunik_object_del(m, id_arg(L, 2, "object_del: id"), &err), &err);
+    return 0;
+}
+
+/* core.device_del(machine, id); the Lua half makes m:device_del of it. */
+int bind_lua_device_del(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    lunik_error err;
+
+    bind_check(L, lunik_device_del(m, id_arg(L, 2, "device_del: id"), &err), &err);
+    return 0;
+}
+
+/* m:object(id) -> object or nil */
+static int machine_object(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+
+    bind_push_object(L, lunik_object_find(m, bind_string(L, 2, "object: id")));
+    return 1;
+}
+
+static int machine_objects(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    lua_Integer count = 0;
+
+    lua_newtable(L);
+    for (lunik_object *o = NULL; (o = lunik_object_next(m, o));) {
+        bind_push_object(L, o);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* m:transaction(fn, ...): everything that fn changes in the topology takes effect at once. */
+static int machine_transaction(lua_State *L)
+{
+    struct glue *g = bind_machine_glue(L, 1);
+    lunik_error err;
+    int rc;
+
+    bind_function(L, 2, "transaction: function");
+    lunik_transaction_begin(g->m);
+    g->transactions++;
+    rc = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    g->transactions--;
+    if (rc != LUA_OK) {
+        lunik_transaction_abort(g->m);
+        return lua_error(L);
+    }
+    bind_check(L, lunik_transaction_commit(g->m, &err), &err);
+    return lua_gettop(L) - 1;
+}
+
+/* ---- vCPUs ---------------------------------------------------------------------------------- */
+
+static int machine_cpus(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    unsigned count = lunik_vcpu_count(m);
+
+    lua_createtable(L, (int)count, 0);
+    for (unsigned i = 0; i < count; i++) {
+        bind_push_vcpu(L, lunik_vcpu_get(m, i), m);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
+/* m:cpu(index), from 0 */
+static int machine_cpu(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    lua_Integer count = lunik_vcpu_count(m);
+
+    if (!count)
+        bind_fail(L, LUNIK_E_UNSUPPORTED, "machine '%s' has no vCPUs (accel is none)",
+                  lunik_machine_name(m));
+    bind_push_vcpu(L, lunik_vcpu_get(m, (unsigned)bind_int(L, 2, "cpu: index", 0, count - 1)), m);
+    return 1;
+}
+
+const luaL_Reg bind_machine_object_methods[] = {
+    {"object_add", machine_object_add},
+    {"object_del", machine_object_del},
+    {"device_add", machine_device_add},
+    {"object", machine_object},
+    {"objects", machine_objects},
+    {"transaction", machine_transaction},
+    {"cpus", machine_cpus},
+    {"cpu", machine_cpu},
+    {NULL, NULL},
+};

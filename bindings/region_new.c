@@ -1,0 +1,278 @@
+/*
+ * region_new.c: making regions from Lua, and the accesses that Lua handles.
+ *
+ * What the runtime calls, struct region_io, stays until the machine closes: a vCPU may be on its
+ * way into a region that is just being taken away. It also holds a reference of its own to a region
+ * that is in a container when its box goes (as it does when the state is closed).
+ */
+#include <stdlib.h>
+
+#include "bindings.h"
+
+struct region_io {
+    struct glue *glue;
+    lunik_region *region; /* finds the box; NULL once that is gone. A reference. */
+    lunik_io_ops ops;
+    struct region_io *next;
+};
+
+/* ---- accesses ------------------------------------------------------------------------------- */
+
+struct access_call {
+    struct region_io *io;
+    uint64_t offset, value;
+    unsigned size;
+    lunik_access result;
+};
+
+/* Pushes the function of the region's box, or nil. */
+static void push_handler(lua_State *L, const struct region_io *io, int which)
+{
+    if (!io->region)
+        lua_pushnil(L);
+    else if (bind_find_box(L, io->region))
+        lua_getiuservalue(L, -1, which);
+}
+
+/* Lua, protected: fn(offset, size) -> value */
+static int read_body(lua_State *L)
+{
+    struct access_call *call = lua_touserdata(L, 1);
+
+    push_handler(L, call->io, BIND_REGION_READ);
+    if (lua_isnil(L, -1))
+        return 0;
+    lua_pushinteger(L, (lua_Integer)call->offset);
+    lua_pushinteger(L, (lua_Integer)call->size);
+    lua_call(L, 2, 1);
+    if (lua_isnil(L, -1))
+        return 0; /* refused */
+    call->value = bind_bits(L, -1, "what a read handler returned", 8);
+    call->result = LUNIK_ACCESS_OK;
+    return 0;
+}
+
+/* Lua, protected: fn(offset, size, value); false refuses. */
+static int write_body(lua_State *L)
+{
+    struct access_call *call = lua_touserdata(L, 1);
+
+    push_handler(L, call->io, BIND_REGION_WRITE);
+    if (lua_isnil(L, -1))
+        return 0;
+    lua_pushinteger(L, (lua_Integer)call->offset);
+    lua_pushinteger(L, (lua_Integer)call->size);
+    lua_pushinteger(L, (lua_Integer)call->value);
+    lua_call(L, 3, 1);
+    if (!lua_isboolean(L, -1) || lua_toboolean(L, -1))
+        call->result = LUNIK_ACCESS_OK;
+    return 0;
+}
+
+static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct region_io *io = opaque;
+    struct access_call call = {io, offset, UINT64_MAX, size, LUNIK_ACCESS_DEVICE};
+
+    if (!bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
+        call.value = UINT64_MAX;
+    *value = size < 8 ? call.value & ((UINT64_C(1) << (size * 8)) - 1) : call.value;
+    return call.result;
+}
+
+static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct region_io *io = opaque;
+    struct access_call call = {io, offset, value, size, LUNIK_ACCESS_DEVICE};
+
+    bind_call(io->glue->b, io->glue, "a write handler", write_body, &call);
+    return call.result;
+}
+
+/* ---- creation ------------------------------------------------------------------------------- */
+
+static const char *const region_options[] = {
+    "kind",        "name",  "size", "memdev", "offset", "target", "ram_offset", "readonly",
+    "nonvolatile", "owner", "read", "write",  "valid",  "impl",   "endian",     NULL};
+
+/* What the options of one region come to. */
+struct request {
+    lunik_region_config config;
+    lunik_io_ops ops;
+    int target, read, write; /* stack indexes */
+};
+
+/* The field as a size; def if it is not given. */
+static uint64_t size_field(lua_State *L, const char *name, const char *what, uint64_t def)
+{
+    int index = bind_field(L, 2, name);
+
+    if (lua_isnil(L, index))
+        return def;
+    if (lua_isinteger(L, index) && (uint64_t)lua_tointeger(L, index) == LUNIK_SIZE_MAX)
+        return LUNIK_SIZE_MAX;
+    return bind_size(L, index, what);
+}
+
+static uint8_t access_width(lua_State *L, int table, const char *name, const char *what)
+{
+    int index = bind_field(L, table, name);
+
+    return lua_isnil(L, index) ? 0 : (uint8_t)bind_access_size(L, index, what);
+}
+
+static void access_rules(lua_State *L, const char *name, uint8_t *min, uint8_t *max,
+                         bool *unaligned)
+{
+    static const char *const options[] = {"min", "max", "unaligned", NULL};
+    int table = bind_field(L, 2, name);
+
+    if (lua_isnil(L, table))
+        return;
+    bind_options(L, table, "region: access sizes", options);
+    *min = access_width(L, table, "min", "region: min");
+    *max = access_width(L, table, "max", "region: max");
+    *unaligned = bind_bool(L, bind_field(L, table, "unaligned"), "region: unaligned");
+    if (*min && *max && *min > *max)
+        bind_fail(L, LUNIK_E_INVALID, "region: %s: min %d is larger than max %d", name, *min, *max);
+}
+
+static void ops_from(lua_State *L, struct request *q)
+{
+    static const char *const endians[] = {"little", "big", NULL};
+    int endian;
+
+    q->read = bind_field(L, 2, "read");
+    q->write = bind_field(L, 2, "write");
+    if (!lua_isnil(L, q->read))
+        bind_function(L, q->read, "region: read");
+    if (!lua_isnil(L, q->write))
+        bind_function(L, q->write, "region: write");
+    access_rules(L, "valid", &q->ops.valid.min, &q->ops.valid.max, &q->ops.valid.unaligned);
+    access_rules(L, "impl", &q->ops.impl.min, &q->ops.impl.max, &q->ops.impl.unaligned);
+    endian = bind_field(L, 2, "endian");
+    if (!lua_isnil(L, endian) && bind_choice(L, endian, "region: endian", endians))
+        q->ops.endian = LUNIK_BIG_ENDIAN;
+    q->ops.read = on_read;
+    q->ops.write = on_write;
+}
+
+/* The RAM block of a backend. */
+static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
+{
+    int index = bind_field(L, 2, "memdev");
+    const lunik_memory_backend_ops *backend;
+    lunik_object *o;
+
+    if (lua_isnil(L, index))
+        return;
+    o = bind_object_arg(L, index, m, "region: memdev");
+    backend = lunik_object_iface(o, "memory-backend");
+    q->config.ram = backend ? backend->ram(o) : NULL;
+    if (!q->config.ram)
+        bind_fail(L, LUNIK_E_INVALID, "region: memdev: '%s' is a %s (want a memory backend)",
+                  lunik_object_id(o), lunik_object_type_name(o));
+    q->config.owner = o;
+}
+
+static void request_from(lua_State *L, lunik_machine *m, struct request *q)
+{
+    int index;
+
+    *q = (struct request){0};
+    bind_options(L, 2, "region", region_options);
+    q->config.kind = (lunik_region_kind)bind_choice(L, bind_field(L, 2, "kind"), "region: kind",
+                                                    bind_region_kinds);
+    q->config.name = bind_opt_string(L, bind_field(L, 2, "name"), "region: name", "region");
+    q->config.size = size_field(L, "size", "region: size", 0);
+    q->config.offset = size_field(L, "offset", "region: offset", 0);
+    q->config.ram_offset = size_field(L, "ram_offset", "region: ram_offset", 0);
+    q->config.readonly = bind_bool(L, bind_field(L, 2, "readonly"), "region: readonly");
+    q->config.nonvolatile = bind_bool(L, bind_field(L, 2, "nonvolatile"), "region: nonvolatile");
+    ram_from(L, m, q);
+    index = bind_field(L, 2, "owner");
+    if (!lua_isnil(L, index))
+        q->config.owner = bind_object_arg(L, index, m, "region: owner");
+    q->target = bind_field(L, 2, "target");
+    if (!lua_isnil(L, q->target))
+        q->config.target = bind_region(L, q->target);
+    ops_from(L, q);
+}
+
+/* Pushes the box of a new region. */
+static void region_make(lua_State *L, struct glue *g, struct request *q)
+{
+    struct region_io *io = calloc(1, sizeof(*io));
+    lunik_region *r;
+    lunik_error err;
+
+    if (!io)
+        bind_fail(L, LUNIK_E_NO_MEMORY, "region: out of memory");
+    io->glue = g;
+    io->ops = q->ops;
+    if (!lua_isnil(L, q->read) || !lua_isnil(L, q->write) || q->config.kind == LUNIK_REGION_IO ||
+        q->config.kind == LUNIK_REGION_ROM_DEVICE) {
+        q->config.ops = &io->ops;
+        q->config.opaque = io;
+    }
+    if (lunik_region_new(&r, g->m, &q->config, &err)) {
+        free(io);
+        bind_raise(L, &err);
+    }
+    io->region = r;
+    io->next = g->regions;
+    g->regions = io;
+    bind_push_region(L, r, g->m);
+    ((struct box *)lua_touserdata(L, -1))->data = io;
+}
+
+/* m:region{kind=, name=, size=, ...} -> region */
+int bind_lua_region_new(lua_State *L)
+{
+    struct glue *g = bind_machine_glue(L, 1);
+    struct request q;
+    int box;
+
+    luaL_checkstack(L, 40, NULL);
+    request_from(L, g->m, &q);
+    region_make(L, g, &q);
+    box = lua_gettop(L);
+    lua_pushvalue(L, q.read);
+    lua_setiuservalue(L, box, BIND_REGION_READ);
+    lua_pushvalue(L, q.write);
+    lua_setiuservalue(L, box, BIND_REGION_WRITE);
+    lua_newtable(L);
+    if (!lua_isnil(L, q.target)) {
+        lua_pushvalue(L, q.target);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, -3);
+    }
+    lua_setiuservalue(L, box, BIND_REGION_KEPT);
+    return 1;
+}
+
+/* The machine is closing; nothing can be in a callback any more. */
+void bind_region_release(struct glue *g)
+{
+    lunik_transaction_begin(g->m);
+    for (struct region_io *io = g->regions; io; io = io->next)
+        if (io->region)
+            lunik_region_del(io->region, NULL);
+    lunik_transaction_commit(g->m, NULL);
+    while (g->regions) {
+        struct region_io *io = g->regions;
+
+        g->regions = io->next;
+        if (io->region)
+            lunik_region_unref(io->region);
+        free(io);
+    }
+}
+
+void bind_region_forget(struct region_io *io)
+{
+    if (lunik_region_parent(io->region))
+        return;
+    lunik_region_unref(io->region);
+    io->region = NULL;
+}
