@@ -1,6 +1,4 @@
 /* chardev.c: what all character devices have; see chardev.h. */
-#include <string.h>
-
 #include "chardev.h"
 #include "types.h"
 
@@ -57,7 +55,7 @@ void chardev_failed(struct chardev *c, int sys)
     c->failed = true;
     lunik_emit(lunik_object_machine(o), "chardev-error",
                LUNIK_FIELD_STRING("object", lunik_object_id(o)),
-               LUNIK_FIELD_STRING("message", strerror(sys)));
+               LUNIK_FIELD_STRING("message", uv_strerror(-sys)));
 }
 
 lunik_runtime *chardev_runtime(struct chardev *c)

@@ -283,7 +283,7 @@ static void write_data(struct uart16550 *u, uint8_t value)
 {
     u->thre_pending = false;
     u->lsr &= ~(LSR_THRE | LSR_TEMT);
-    update(u); /* the next empty transmitter is a new edge */
+    update(u);                        /* the next empty transmitter is a new edge */
     if (u->tx.count >= fifo_depth(u)) /* written although not empty: the last one is replaced */
         u->tx.count--;
     fifo_push(&u->tx, value, 0);

@@ -5,8 +5,8 @@
 #include "../../devices/uart16550.h"
 #include "check.h"
 
-#define TIMEOUT (4 * 10ull * 16 * 12 * 1000000000 / 1843200) /* four characters, 8N1 at 9600 baud  \
-                                                              */
+/* Four characters of 10 bits at 9600 baud. */
+#define TIMEOUT (4 * 10ull * 16 * 12 * 1000000000 / 1843200)
 
 /* The far end: keeps what it is sent, as far as it is let. */
 struct bench {
