@@ -39,6 +39,7 @@ struct bindings {
     lua_State *maker;  /* makes Lua threads; runs nothing else */
     lua_State *idle[BIND_CALLS_MAX];
     unsigned idle_count, threads; /* threads: made so far */
+    unsigned calls, transactions; /* on the loop thread: the loop can't be run below them */
     bool closing;                 /* the state is being closed: no Lua is called any more */
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;

@@ -115,10 +115,12 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
                       bool *failed)
 {
     lua_State *L = enter(b);
+    bool on_loop = lunik_on_loop_thread(b->rt);
 
     *failed = true;
     if (!L)
         return NULL;
+    b->calls += on_loop;
     if (g)
         g->busy++;
     lua_pushcfunction(L, add_traceback);
@@ -127,6 +129,7 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     *failed = lua_pcall(L, 1, 0, 1) != LUA_OK;
     if (g)
         g->busy--;
+    b->calls -= on_loop;
     return L;
 }
 

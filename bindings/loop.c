@@ -18,12 +18,25 @@ struct loop_timer {
 
 static const char *const mode_names[] = {"default", "once", "nowait", NULL};
 
+/* Why the loop can't be run here; NULL if it can. */
+static const char *in_the_way(const struct bindings *b)
+{
+    if (!b->rt)
+        return NULL;
+    if (!lunik_on_loop_thread(b->rt) || lunik_running(b->rt))
+        return "in an event handler";
+    if (b->transactions)
+        return "inside a transaction";
+    return b->calls ? "in a handler" : NULL;
+}
+
 static lunik_runtime *runtime_to_run(lua_State *L)
 {
     lunik_runtime *rt = bind_runtime(L);
+    const char *where = in_the_way(bind_state(L));
 
-    if (!lunik_on_loop_thread(rt) || lunik_running(rt))
-        bind_fail(L, LUNIK_E_STATE, "the loop is running already: a handler can't run it again");
+    if (where)
+        bind_fail(L, LUNIK_E_STATE, "the loop can't be run %s", where);
     return rt;
 }
 
@@ -62,12 +75,10 @@ static int backend_timeout(lua_State *L)
     return 1;
 }
 
-/* core.running() -> true where the loop can't be run */
-static int running(lua_State *L)
+/* core.blocked() -> where we are, if the loop can't be run here; else nil */
+static int blocked(lua_State *L)
 {
-    struct bindings *b = bind_state(L);
-
-    lua_pushboolean(L, b->rt && (lunik_running(b->rt) || !lunik_on_loop_thread(b->rt)));
+    lua_pushstring(L, in_the_way(bind_state(L)));
     return 1;
 }
 
@@ -192,7 +203,7 @@ const luaL_Reg bind_loop_functions[] = {
     {"pump", pump},
     {"backend_fd", backend_fd},
     {"backend_timeout", backend_timeout},
-    {"running", running},
+    {"blocked", blocked},
     {"on_loop_thread", on_loop_thread},
     {"now", now},
     {"timer", timer_new},

@@ -87,13 +87,17 @@ static int machine_transaction(lua_State *L)
 {
     struct glue *g = bind_machine_glue(L, 1);
     lunik_error err;
+    bool on_loop;
     int rc;
 
     bind_function(L, 2, "transaction: function");
+    on_loop = lunik_on_loop_thread(g->b->rt);
     lunik_transaction_begin(g->m);
     g->transactions++;
+    g->b->transactions += on_loop;
     rc = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
     g->transactions--;
+    g->b->transactions -= on_loop;
     if (rc != LUA_OK) {
         lunik_transaction_abort(g->m);
         return lua_error(L);

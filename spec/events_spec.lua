@@ -66,6 +66,15 @@ describe("handlers", function()
     assert.are.same({ "hello", -5, true, 1 }, { ev.text, ev.number, ev.flag, ev.two_words })
   end)
 
+  it("that close their machine leave the event to who waits for it", function()
+    local m = machines.none()
+    m:on("shutdown", function() m:close() end)
+    m:start()
+    m:shutdown(6)
+    assert.are.equal(6, m:wait("shutdown", { timeout = 1 }).code)
+    assert.are.equal("closed", m.state)
+  end)
+
   it("may close their machine", function()
     local m = machines.none()
     m:on("shutdown", function() m:close() end)
@@ -125,6 +134,22 @@ describe("handlers", function()
     lunik.run "nowait"
     assert.are.equal("state", err.code)
     assert.are.equal("can't wait in an event handler; use lunik.spawn", err.message)
+  end)
+
+  it("can't wait when the script itself caused the access, nor in a transaction", function()
+    local m = machines.none()
+    local errors = {}
+    m.io.root:add(m:region {
+      kind = "io", size = 1, write = function() errors[1] = machines.raised(lunik.sleep, 0) end,
+    }, 0x500)
+    m:outb(0x500, 0)
+    m:transaction(function()
+      errors[2] = machines.raised(m.wait, m, "tick", { timeout = 1 })
+      errors[3] = machines.raised(lunik.run)
+    end)
+    assert.are.equal("can't wait in a handler; use lunik.spawn", errors[1].message)
+    assert.are.equal("can't wait inside a transaction; use lunik.spawn", errors[2].message)
+    assert.are.equal("the loop can't be run inside a transaction", errors[3].message)
   end)
 
   it("may start coroutines that wait", function()

@@ -21,11 +21,12 @@ shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
 
 --- What the library keeps for a machine:
 -- handlers: event name -> list of subscriptions; irq, reset: lists; ends: functions to call when
--- the machine ends; ended: the event that ended it; console: its serial console's chardev.
+-- the machine ends; ended: the event that ended it; dispatching: how many events are being handed
+-- out; console: its serial console's chardev.
 function event.state(m)
   local state = shared.machines[m]
   if not state then
-    state = { handlers = {}, irq = {}, reset = {}, ends = {} }
+    state = { handlers = {}, irq = {}, reset = {}, ends = {}, dispatching = 0 }
     shared.machines[m] = state
   end
   return state
@@ -230,9 +231,11 @@ core.hooks.event = function(m, ev)
     state.ended = nil
   end
   local source = ("a handler of '%s'"):format(ev.name)
+  state.dispatching = state.dispatching + 1
   if state.handlers[ev.name] then call_all(m, state.handlers[ev.name], source, ev) end
   if state.handlers["*"] then call_all(m, state.handlers["*"], source, ev) end
-  if ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
+  state.dispatching = state.dispatching - 1
+  if m.state == "closed" or ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
 end
 
 core.hooks.exit = function(m, ev)
@@ -250,9 +253,10 @@ end
 
 core.hooks.report = event.report
 
---- The machine has been closed: nobody waits for it any longer.
+--- The machine has been closed: nobody waits for it any longer. If it was a handler that did it,
+-- the others get their event first.
 core.hooks.closed = function(m)
-  end_waits(m)
+  if event.state(m).dispatching == 0 then end_waits(m) end
 end
 
 return event

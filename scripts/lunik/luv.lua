@@ -27,7 +27,7 @@ function luv.attach(uv)
     keep(timer, more)
   end
   function luv.pump()
-    if not core.running() then arm(core.pump()) end
+    if not core.blocked() then arm(core.pump()) end
   end
   poll:start("r", luv.pump)
   -- What a luv callback did to our loop counts before luv waits.

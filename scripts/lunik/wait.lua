@@ -177,9 +177,8 @@ local function block_task(task, request)
 end
 
 local function block_main(request)
-  if core.running() then
-    error(core.error("state", "can't wait in an event handler; use lunik.spawn"))
-  end
+  local where = core.blocked()
+  if where then options.fail("state", "can't wait %s; use lunik.spawn", where) end
   local result, driving
   local disarm = arm(request, function(...)
     if result then return end
