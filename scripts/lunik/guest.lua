@@ -68,27 +68,31 @@ function Guest.attach(m, options)
     local self = setmetatable({
         machine = m, hardware = find_hardware(m), options = options, log = options.log,
         base = options.base or 0xa00, gpe = options.gpe or 3, slots = options.slots,
-        online = {}, busy = false, again = false,
+        online = {}, busy = false, again = false, booted = false,
     }, Guest)
-    self:boot()
-    self.subscription = m:on_irq(function(gsi, level)
-        if gsi == self.hardware.sci and level then
-            self:interrupt()
-        end
-    end)
-    self.reset_subscription = m:on("reset", function()
-        self.online = {}
-        self:boot()
-    end)
-    -- What was plugged before the guest came up has no event to tell of it.
-    self:interrupt()
+    local function run()
+        self:run()
+    end
+    self.subscriptions = {
+        m:on_irq(function(gsi, level)
+            if gsi == self.hardware.sci and level then
+                self:interrupt()
+            end
+        end),
+        m:on_reset(function()
+            self.booted = false
+        end),
+        m:on("started", run), m:on("resumed", run), m:on("reset", run),
+    }
+    self:run()
     return self
 end
 
 --- Ends the guest: the machine's interrupts go unanswered from now on.
 function Guest:detach()
-    self.subscription:off()
-    self.reset_subscription:off()
+    for _, subscription in ipairs(self.subscriptions) do
+        subscription:off()
+    end
     self.detached = true
 end
 
@@ -98,6 +102,18 @@ function Guest:say(format, ...)
     end
 end
 
+--- The machine runs, as it did not before: boots, if that is what comes first, and looks for what
+-- happened meanwhile.
+function Guest:run()
+    if self.machine.state ~= "running" then
+        return
+    end
+    if not self.booted then
+        self:boot()
+    end
+    self:interrupt()
+end
+
 --- Enables ACPI mode and the hotplug GPE, as a kernel does while it boots.
 function Guest:boot()
     local m, hardware = self.machine, self.hardware
@@ -105,6 +121,8 @@ function Guest:boot()
         m:outb(hardware.smi_command, hardware.enable)
     end
     self.slots = self.options.slots or self:count_slots()
+    self.online = {}
+    self.booted, self.fresh = true, true
     local enable = hardware.gpe0 + hardware.gpe0_half + self.gpe // 8
     m:outb(enable, m:inb(enable) | 1 << self.gpe % 8)
     self:say("hotplug: %d slots", self.slots)
@@ -123,20 +141,20 @@ end
 
 --- The SCI: handled soon, not inside the access that raised it, as a CPU would.
 function Guest:interrupt()
+    self.again = true
     if self.busy then
-        self.again = true
         return
     end
     self.busy = true
     lunik.spawn(function()
+        local _ <close> = setmetatable({}, { __close = function() self.busy = false end })
         lunik.sleep(0)
-        repeat
+        while self.again do
             self.again = false
             if not self.detached and self.machine.state == "running" then
                 self:handle_sci()
             end
-        until not self.again
-        self.busy = false
+        end
     end)
 end
 
@@ -157,18 +175,24 @@ function Guest:status()
     return self.machine:inb(self.base + CONTROL)
 end
 
+--- Looks at each slot; what asks to come and to go at once comes first, then goes. A kernel that
+-- has just come up also takes what was there before it, of which no event tells.
 function Guest:scan()
+    local fresh = self.fresh
+    self.fresh = false
     for slot = 0, self.slots - 1 do
         self:select(slot)
         local status = self:status()
         if status & INSERTED ~= 0 then
             self.machine:outb(self.base + CONTROL, INSERTED)
             self:insert(slot)
-        elseif status & REMOVING ~= 0 then
+        elseif fresh and status & ENABLED ~= 0 then
+            self:insert(slot)
+        end
+        self:select(slot)
+        if self:status() & REMOVING ~= 0 then
             self.machine:outb(self.base + CONTROL, REMOVING)
             self:remove(slot)
-        elseif status & ENABLED ~= 0 and not self.online[slot] then
-            self:insert(slot)
         end
     end
 end

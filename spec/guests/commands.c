@@ -70,6 +70,22 @@ static void slots(const struct args *a)
     print("ok slots\n");
 }
 
+/* What the command line's refuse-insert and refuse-eject say, from now on. */
+static void refuse(const struct args *a)
+{
+    options.refuse_insert = a->n[0];
+    options.refuse_eject = a->n[1];
+    print("ok refuse %lu %lu\n", a->n[0], a->n[1]);
+}
+
+/* Begins to take care of memory, where no-hotplug kept the guest from it. */
+static void hotplug(const struct args *a)
+{
+    (void)a;
+    hotplug_init();
+    print("ok hotplug\n");
+}
+
 static void wait_insert(const struct args *a)
 {
     while (hotplug_inserted < a->n[0])
@@ -254,6 +270,8 @@ static const struct command commands[] = {
     {"mmioread", 2, 2, "ADDRESS COUNT", command_mmioread},
     {"mmiowrite", 3, 3, "ADDRESS VALUE COUNT", command_mmiowrite},
     {"slots", 0, 0, "", slots},
+    {"refuse", 2, 2, "INSERT EJECT", refuse},
+    {"hotplug", 0, 0, "", hotplug},
     {"wait-insert", 1, 1, "COUNT", wait_insert},
     {"wait-eject", 1, 1, "COUNT", wait_eject},
     {"cpus", 0, 0, "", start_cpus},

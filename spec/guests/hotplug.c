@@ -137,13 +137,11 @@ static void eject(unsigned slot)
 void hotplug_scan(void)
 {
     for (unsigned slot = 0; slot < options.slots; slot++) {
-        uint32_t flags;
-
         outl(SELECTOR, slot);
-        flags = inl(FLAGS);
-        if (flags & INSERTING)
+        if (inl(FLAGS) & INSERTING)
             insert(slot);
-        else if (flags & REMOVING)
+        outl(SELECTOR, slot);
+        if (inl(FLAGS) & REMOVING)
             eject(slot);
     }
 }
