@@ -209,7 +209,7 @@ RUN_ENV = LUNIK_BUILD="$(abspath $(BUILD))" \
 # Sanitizers live in the lunik command, so it is the interpreter there.
 INTERPRETER = $(if $(SAN),$(abspath $(BUILD))/lunik,lua5.4)
 SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_stacktrace=1" \
-    TSAN_OPTIONS="second_deadlock_stack=1"
+    TSAN_OPTIONS="second_deadlock_stack=1 suppressions=$(CURDIR)/spec/support/tsan.supp"
 
 demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives it back
 	@+$(MAKE) --no-print-directory -s products
