@@ -1,21 +1,7 @@
 /* test_pci.c: PCI configuration spaces, mechanism 1 and interrupt wiring, without a machine. */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "../../devices/pci.h"
-
-static int failures;
-
-static void check(const char *name, uint64_t got, uint64_t want)
-{
-    if (got == want) {
-        printf("ok %s\n", name);
-        return;
-    }
-    printf("not ok %s: got 0x%" PRIx64 ", want 0x%" PRIx64 "\n", name, got, want);
-    failures++;
-}
+#include "check.h"
 
 static void test_header(void)
 {
@@ -23,28 +9,28 @@ static void test_header(void)
     pci_function f;
 
     pci_function_init(&f, NULL, 0x8086, 0x7113, 3, 0x068000);
-    check("add", (uint64_t)pci_bus_add(&bus, &f, PCI_DEVFN(1, 3), NULL), 0);
-    check("vendor and device", pci_config_read(&f, 0, 4), 0x71138086);
-    check("class and revision", pci_config_read(&f, 8, 4), 0x06800003);
+    check_uint("add", (uint64_t)pci_bus_add(&bus, &f, PCI_DEVFN(1, 3), NULL), 0);
+    check_uint("vendor and device", pci_config_read(&f, 0, 4), 0x71138086);
+    check_uint("class and revision", pci_config_read(&f, 8, 4), 0x06800003);
 
     pci_config_write(&f, 0, 4, 0);
-    check("identification is read-only", pci_config_read(&f, 0, 4), 0x71138086);
+    check_uint("identification is read-only", pci_config_read(&f, 0, 4), 0x71138086);
     pci_config_write(&f, PCI_COMMAND, 2, 0xffff);
-    check("command keeps what exists", pci_config_read(&f, PCI_COMMAND, 2), 0x0407);
+    check_uint("command keeps what exists", pci_config_read(&f, PCI_COMMAND, 2), 0x0407);
     pci_config_write(&f, PCI_INTERRUPT_LINE, 1, 0x0b);
-    check("interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 4), 0x0b);
+    check_uint("interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 4), 0x0b);
     pci_config_write(&f, PCI_BAR0, 4, UINT32_MAX);
-    check("an absent BAR is zero", pci_config_read(&f, PCI_BAR0, 4), 0);
+    check_uint("an absent BAR is zero", pci_config_read(&f, PCI_BAR0, 4), 0);
 
     pci_set_word(f.config, PCI_STATUS, 0xf900);
     pci_config_write(&f, PCI_STATUS, 2, 0x8100);
-    check("status bits are cleared by ones", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
+    check_uint("status bits are cleared by ones", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
     pci_config_write(&f, PCI_STATUS, 2, 0);
-    check("and kept by zeros", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
+    check_uint("and kept by zeros", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
 
     pci_function_reset(&f);
-    check("reset: command", pci_config_read(&f, PCI_COMMAND, 4), 0);
-    check("reset: interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 1), 0);
+    check_uint("reset: command", pci_config_read(&f, PCI_COMMAND, 4), 0);
+    check_uint("reset: interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 1), 0);
     pci_bus_remove(&f);
 }
 
@@ -57,21 +43,21 @@ static void test_mechanism1(void)
     pci_function_init(&f, NULL, 0x1234, 0x5678, 0, 0);
     pci_function_init(&g, NULL, 0x1234, 0x9abc, 0, 0);
     pci_bus_add(&bus, &f, PCI_DEVFN(2, 0), NULL);
-    check("dword", pci_mechanism1_read(&bus, 0x80001000, 0, 4), 0x56781234);
-    check("upper word", pci_mechanism1_read(&bus, 0x80001000, 2, 2), 0x5678);
-    check("byte 1", pci_mechanism1_read(&bus, 0x80001000, 1, 1), 0x12);
-    check("disabled", pci_mechanism1_read(&bus, 0x00001000, 0, 4), UINT32_MAX);
-    check("absent function", pci_mechanism1_read(&bus, 0x80001100, 0, 4), UINT32_MAX);
-    check("absent bus", pci_mechanism1_read(&bus, 0x80011000, 0, 4), UINT32_MAX);
+    check_uint("dword", pci_mechanism1_read(&bus, 0x80001000, 0, 4), 0x56781234);
+    check_uint("upper word", pci_mechanism1_read(&bus, 0x80001000, 2, 2), 0x5678);
+    check_uint("byte 1", pci_mechanism1_read(&bus, 0x80001000, 1, 1), 0x12);
+    check_uint("disabled", pci_mechanism1_read(&bus, 0x00001000, 0, 4), UINT32_MAX);
+    check_uint("absent function", pci_mechanism1_read(&bus, 0x80001100, 0, 4), UINT32_MAX);
+    check_uint("absent bus", pci_mechanism1_read(&bus, 0x80011000, 0, 4), UINT32_MAX);
     pci_mechanism1_write(&bus, 0x8000103c, 0, 1, 0x55);
-    check("write", f.config[PCI_INTERRUPT_LINE], 0x55);
+    check_uint("write", f.config[PCI_INTERRUPT_LINE], 0x55);
     pci_mechanism1_write(&bus, 0x8001103c, 0, 1, 0xaa);
-    check("write to an absent bus is dropped", f.config[PCI_INTERRUPT_LINE], 0x55);
+    check_uint("write to an absent bus is dropped", f.config[PCI_INTERRUPT_LINE], 0x55);
     pci_mechanism1_read(&bus, 0x800010fc, 3, 1);
-    check("last byte", pci_mechanism1_read(&bus, 0x800010fc, 3, 1), 0);
+    check_uint("last byte", pci_mechanism1_read(&bus, 0x800010fc, 3, 1), 0);
     pci_bus_remove(&f);
-    check("removed", pci_mechanism1_read(&bus, 0x80001000, 0, 4), UINT32_MAX);
-    check("free again", (uint64_t)pci_bus_add(&bus, &g, PCI_DEVFN(2, 0), &err), 0);
+    check_uint("removed", pci_mechanism1_read(&bus, 0x80001000, 0, 4), UINT32_MAX);
+    check_uint("free again", (uint64_t)pci_bus_add(&bus, &g, PCI_DEVFN(2, 0), &err), 0);
     pci_bus_remove(&g);
 }
 
@@ -92,10 +78,10 @@ static void test_interrupts(void)
     unsigned calls = 0;
 
     lines = 0;
-    check("INTA# of slot 0 is PIRQD", pci_pirq(PCI_DEVFN(0, 0), 1), 3);
-    check("INTA# of slot 1 is PIRQA", pci_pirq(PCI_DEVFN(1, 0), 1), 0);
-    check("INTB# of slot 1 is PIRQB", pci_pirq(PCI_DEVFN(1, 0), 2), 1);
-    check("INTD# of slot 31 is PIRQB", pci_pirq(PCI_DEVFN(31, 7), 4), 1);
+    check_uint("INTA# of slot 0 is PIRQD", pci_pirq(PCI_DEVFN(0, 0), 1), 3);
+    check_uint("INTA# of slot 1 is PIRQA", pci_pirq(PCI_DEVFN(1, 0), 1), 0);
+    check_uint("INTB# of slot 1 is PIRQB", pci_pirq(PCI_DEVFN(1, 0), 2), 1);
+    check_uint("INTD# of slot 31 is PIRQB", pci_pirq(PCI_DEVFN(31, 7), 4), 1);
 
     pci_function_init(&f, NULL, 1, 1, 0, 0);
     pci_function_init(&g, NULL, 1, 2, 0, 0);
@@ -104,22 +90,22 @@ static void test_interrupts(void)
     pci_bus_add(&bus, &g, PCI_DEVFN(7, 0), NULL);
     pci_intx_set(&f, true);
     pci_bus_set_router(&bus, route, &calls);
-    check("a late router hears of high lines", lines, 1u << 2);
+    check_uint("a late router hears of high lines", lines, 1u << 2);
     pci_intx_set(&g, true);
-    check("a shared line rises once", calls, 1);
+    check_uint("a shared line rises once", calls, 1);
     pci_intx_set(&f, false);
-    check("stays high for the other", lines, 1u << 2);
-    check("status says who", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
+    check_uint("stays high for the other", lines, 1u << 2);
+    check_uint("status says who", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
     pci_config_write(&g, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
-    check("the guest can switch it off", lines, 0);
-    check("status still tells", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
+    check_uint("the guest can switch it off", lines, 0);
+    check_uint("status still tells", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
     pci_config_write(&g, PCI_COMMAND, 2, 0);
-    check("and on again", lines, 1u << 2);
+    check_uint("and on again", lines, 1u << 2);
     pci_function_reset(&g);
-    check("reset lowers it", lines, 0);
+    check_uint("reset lowers it", lines, 0);
     pci_intx_set(&f, true);
     pci_bus_remove(&f);
-    check("removal lowers it", lines, 0);
+    check_uint("removal lowers it", lines, 0);
     pci_bus_remove(&g);
 }
 
@@ -152,8 +138,8 @@ static void test_addresses(void)
 
         snprintf(name, sizeof name, "address '%s'", cases[i].text ? cases[i].text : "(null)");
         int code = pci_parse_addr(cases[i].text, &devfn, NULL);
-        check(name, (uint64_t)code, (uint64_t)cases[i].code);
-        check(name, devfn, cases[i].devfn);
+        check_uint(name, (uint64_t)code, (uint64_t)cases[i].code);
+        check_uint(name, devfn, cases[i].devfn);
     }
 }
 
@@ -163,5 +149,5 @@ int main(void)
     test_mechanism1();
     test_interrupts();
     test_addresses();
-    return failures ? 1 : 0;
+    return check_result();
 }

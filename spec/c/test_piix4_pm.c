@@ -1,21 +1,8 @@
 /* test_piix4_pm.c: the register models of the PIIX4's power management, with a clock of our own. */
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "../../devices/acpi_pm.h"
 #include "../../devices/piix4_smbus.h"
-
-static int failures;
-
-static void check(const char *name, uint64_t got, uint64_t want)
-{
-    if (got == want) {
-        printf("ok %s\n", name);
-        return;
-    }
-    printf("not ok %s: got 0x%" PRIx64 ", want 0x%" PRIx64 "\n", name, got, want);
-    failures++;
-}
+#include "check.h"
 
 struct rig {
     lunik_clock clock;
@@ -62,17 +49,17 @@ static void test_timer(void)
     struct rig r;
 
     rig_init(&r);
-    check("timer: zero", timer_at(&r, 0), 0);
-    check("timer: before the first tick", timer_at(&r, 279), 0);
-    check("timer: first tick", timer_at(&r, 280), 1);
-    check("timer: one second", timer_at(&r, 1000000000), 3579545);
-    check("timer: 24 bits", timer_at(&r, UINT64_C(10000000000)), 35795450 & 0xffffff);
+    check_uint("timer: zero", timer_at(&r, 0), 0);
+    check_uint("timer: before the first tick", timer_at(&r, 279), 0);
+    check_uint("timer: first tick", timer_at(&r, 280), 1);
+    check_uint("timer: one second", timer_at(&r, 1000000000), 3579545);
+    check_uint("timer: 24 bits", timer_at(&r, UINT64_C(10000000000)), 35795450 & 0xffffff);
     /* 500 years: the product with the frequency needs more than 64 bits */
-    check("timer: does not overflow", timer_at(&r, UINT64_C(15768000000000000123)),
-          UINT64_C(15768000000) * 3579545 & 0xffffff);
-    check("timer: byte 1", (timer_at(&r, 1000000000), acpi_pm_timer_read(&r.pm, 1, 1)),
-          3579545 >> 8 & 0xff);
-    check("timer: upper word", acpi_pm_timer_read(&r.pm, 2, 2), 3579545 >> 16);
+    check_uint("timer: does not overflow", timer_at(&r, UINT64_C(15768000000000000123)),
+               UINT64_C(15768000000) * 3579545 & 0xffffff);
+    check_uint("timer: byte 1", (timer_at(&r, 1000000000), acpi_pm_timer_read(&r.pm, 1, 1)),
+               3579545 >> 8 & 0xff);
+    check_uint("timer: upper word", acpi_pm_timer_read(&r.pm, 2, 2), 3579545 >> 16);
 }
 
 static void test_overflow(void)
@@ -82,16 +69,16 @@ static void test_overflow(void)
 
     rig_init(&r);
     r.now = half - 1;
-    check("overflow: not yet", acpi_pm_event_read(&r.pm, 0, 2), 0);
+    check_uint("overflow: not yet", acpi_pm_event_read(&r.pm, 0, 2), 0);
     r.now = half;
-    check("overflow: status is set", acpi_pm_event_read(&r.pm, 0, 2), PM1_TIMER);
+    check_uint("overflow: status is set", acpi_pm_event_read(&r.pm, 0, 2), PM1_TIMER);
     acpi_pm_event_write(&r.pm, 0, 2, PM1_TIMER);
-    check("overflow: cleared", acpi_pm_event_read(&r.pm, 0, 2), 0);
+    check_uint("overflow: cleared", acpi_pm_event_read(&r.pm, 0, 2), 0);
     r.now = 2 * half - 2;
-    check("overflow: not again before the next", acpi_pm_event_read(&r.pm, 0, 2), 0);
+    check_uint("overflow: not again before the next", acpi_pm_event_read(&r.pm, 0, 2), 0);
     r.now = 2 * half;
-    check("overflow: falling edge of the top bit counts", acpi_pm_event_read(&r.pm, 0, 2),
-          PM1_TIMER);
+    check_uint("overflow: falling edge of the top bit counts", acpi_pm_event_read(&r.pm, 0, 2),
+               PM1_TIMER);
 }
 
 static void test_timer_interrupt(void)
@@ -104,12 +91,12 @@ static void test_timer_interrupt(void)
     r.pm.timer = &timer;
     acpi_pm_event_write(&r.pm, 2, 2, PM1_TIMER);
     acpi_pm_enable(&r.pm, true);
-    check("timer interrupt: quiet", r.sci.level, 0);
+    check_uint("timer interrupt: quiet", r.sci.level, 0);
     r.now = 3000000000;
     acpi_pm_update(&r.pm);
-    check("timer interrupt: raised", r.sci.level, 1);
+    check_uint("timer interrupt: raised", r.sci.level, 1);
     acpi_pm_event_write(&r.pm, 0, 2, PM1_TIMER);
-    check("timer interrupt: lowered", r.sci.level, 0);
+    check_uint("timer interrupt: lowered", r.sci.level, 0);
 }
 
 static void test_sci(void)
@@ -118,24 +105,24 @@ static void test_sci(void)
 
     rig_init(&r);
     acpi_pm_set_status(&r.pm, PM1_POWER_BTN);
-    check("status is latched", acpi_pm_event_read(&r.pm, 0, 2), PM1_POWER_BTN);
+    check_uint("status is latched", acpi_pm_event_read(&r.pm, 0, 2), PM1_POWER_BTN);
     acpi_pm_event_write(&r.pm, 2, 2, PM1_POWER_BTN);
-    check("no SCI before SCI_EN", r.sci.level, 0);
+    check_uint("no SCI before SCI_EN", r.sci.level, 0);
     acpi_pm_enable(&r.pm, true);
-    check("SCI_EN reads back", acpi_pm_control_read(&r.pm, 0, 2), PM1_CNT_SCI_EN);
-    check("SCI follows", r.sci.level, 1);
+    check_uint("SCI_EN reads back", acpi_pm_control_read(&r.pm, 0, 2), PM1_CNT_SCI_EN);
+    check_uint("SCI follows", r.sci.level, 1);
     acpi_pm_event_write(&r.pm, 0, 2, PM1_TIMER);
-    check("clearing another bit keeps it", r.sci.level, 1);
+    check_uint("clearing another bit keeps it", r.sci.level, 1);
     acpi_pm_raise_gpe(&r.pm, 3);
     acpi_pm_event_write(&r.pm, 0, 4, (uint32_t)PM1_POWER_BTN << 16 | PM1_POWER_BTN);
-    check("one access clears status and keeps enable", acpi_pm_event_read(&r.pm, 0, 4),
-          (uint32_t)PM1_POWER_BTN << 16);
-    check("SCI low", r.sci.level, 0);
+    check_uint("one access clears status and keeps enable", acpi_pm_event_read(&r.pm, 0, 4),
+               (uint32_t)PM1_POWER_BTN << 16);
+    check_uint("SCI low", r.sci.level, 0);
     acpi_pm_event_write(&r.pm, 2, 2, 0xffff);
-    check("enable has only real bits", acpi_pm_event_read(&r.pm, 2, 2), 0x0521);
+    check_uint("enable has only real bits", acpi_pm_event_read(&r.pm, 2, 2), 0x0521);
     acpi_pm_event_write(&r.pm, 3, 1, 0);
-    check("byte write", acpi_pm_event_read(&r.pm, 2, 2), 0x0021);
-    check("edges", r.edges, 1);
+    check_uint("byte write", acpi_pm_event_read(&r.pm, 2, 2), 0x0021);
+    check_uint("edges", r.edges, 1);
 }
 
 static void test_gpe(void)
@@ -145,20 +132,20 @@ static void test_gpe(void)
     rig_init(&r);
     acpi_pm_enable(&r.pm, true);
     acpi_pm_raise_gpe(&r.pm, 3);
-    check("gpe: latched while disabled", acpi_pm_gpe_read(&r.pm, 0, 1), 8);
-    check("gpe: no SCI", r.sci.level, 0);
+    check_uint("gpe: latched while disabled", acpi_pm_gpe_read(&r.pm, 0, 1), 8);
+    check_uint("gpe: no SCI", r.sci.level, 0);
     acpi_pm_gpe_write(&r.pm, 2, 1, 8);
-    check("gpe: enabling raises", r.sci.level, 1);
+    check_uint("gpe: enabling raises", r.sci.level, 1);
     acpi_pm_gpe_write(&r.pm, 0, 1, 4);
-    check("gpe: other bit", r.sci.level, 1);
+    check_uint("gpe: other bit", r.sci.level, 1);
     acpi_pm_gpe_write(&r.pm, 0, 1, 8);
-    check("gpe: cleared", r.sci.level, 0);
+    check_uint("gpe: cleared", r.sci.level, 0);
     acpi_pm_raise_gpe(&r.pm, 15);
-    check("gpe: second byte", acpi_pm_gpe_read(&r.pm, 1, 1), 0x80);
+    check_uint("gpe: second byte", acpi_pm_gpe_read(&r.pm, 1, 1), 0x80);
     acpi_pm_raise_gpe(&r.pm, 31);
-    check("gpe: those that do not exist", acpi_pm_gpe_read(&r.pm, 0, 4), 0x00088000);
+    check_uint("gpe: those that do not exist", acpi_pm_gpe_read(&r.pm, 0, 4), 0x00088000);
     acpi_pm_reset(&r.pm);
-    check("gpe: reset", acpi_pm_gpe_read(&r.pm, 0, 4), 0);
+    check_uint("gpe: reset", acpi_pm_gpe_read(&r.pm, 0, 4), 0);
 }
 
 static void test_sleep(void)
@@ -167,15 +154,15 @@ static void test_sleep(void)
 
     rig_init(&r);
     acpi_pm_control_write(&r.pm, 0, 2, 5 << 10);
-    check("sleep: type alone does nothing", r.sleeps, 0);
+    check_uint("sleep: type alone does nothing", r.sleeps, 0);
     acpi_pm_control_write(&r.pm, 0, 2, 0x2000 | 5 << 10);
-    check("sleep: requested", r.sleeps, 1);
-    check("sleep: type", r.type, 5);
-    check("sleep: SLP_EN reads as zero", acpi_pm_control_read(&r.pm, 0, 2), 5 << 10);
+    check_uint("sleep: requested", r.sleeps, 1);
+    check_uint("sleep: type", r.type, 5);
+    check_uint("sleep: SLP_EN reads as zero", acpi_pm_control_read(&r.pm, 0, 2), 5 << 10);
     acpi_pm_control_write(&r.pm, 1, 1, 0x20);
-    check("sleep: by the upper byte", r.sleeps, 2);
-    check("sleep: type 0", r.type, 0);
-    check("sleep: nothing beyond the register", acpi_pm_control_read(&r.pm, 2, 2), 0);
+    check_uint("sleep: by the upper byte", r.sleeps, 2);
+    check_uint("sleep: type 0", r.type, 0);
+    check_uint("sleep: nothing beyond the register", acpi_pm_control_read(&r.pm, 2, 2), 0);
 }
 
 static void test_smbus(void)
@@ -184,12 +171,12 @@ static void test_smbus(void)
 
     piix4_smbus_reset(&s);
     piix4_smbus_write(&s, 4, 0xa1);
-    check("smbus: address", piix4_smbus_read(&s, 4), 0xa1);
+    check_uint("smbus: address", piix4_smbus_read(&s, 4), 0xa1);
     piix4_smbus_write(&s, 2, 0x48);
-    check("smbus: start reads as zero", piix4_smbus_read(&s, 2), 0x08);
-    check("smbus: nobody answers", piix4_smbus_read(&s, 0), 0x04);
+    check_uint("smbus: start reads as zero", piix4_smbus_read(&s, 2), 0x08);
+    check_uint("smbus: nobody answers", piix4_smbus_read(&s, 0), 0x04);
     piix4_smbus_write(&s, 0, 0x04);
-    check("smbus: status cleared", piix4_smbus_read(&s, 0), 0);
+    check_uint("smbus: status cleared", piix4_smbus_read(&s, 0), 0);
 }
 
 int main(void)
@@ -201,5 +188,5 @@ int main(void)
     test_gpe();
     test_sleep();
     test_smbus();
-    return failures ? 1 : 0;
+    return check_result();
 }
