@@ -403,7 +403,7 @@ local scenarios = {
     g:plug "d"
     local removal = g.m:device_del "d"
     g:expect("device-added d", "device-unplug-request d")
-    assert.equal("no the removal of 'd' within 0.05 s",
+    assert.equal("no removal of 'd' within 0.05 s",
       code("timeout", removal.wait, removal, { timeout = 0.05 }))
     assert.equal("requested", removal.state)
     assert.is_true(g.m:object("d").alive)

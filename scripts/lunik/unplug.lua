@@ -67,7 +67,7 @@ end
 
 local function wait_for_answer(self, timeout)
   wait.block {
-    what = ("the removal of '%s'"):format(self.device), timeout = timeout, machine = self.machine,
+    what = ("removal of '%s'"):format(self.device), timeout = timeout, machine = self.machine,
     start = wait.joins(self.waiting),
   }
 end
@@ -78,7 +78,7 @@ function Unplug:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
   if self.state == "requested" then
     if event.has_ended(self.machine) then
-      error(wait.ended_error(self.machine, ("the removal of '%s'"):format(self.device)), 0)
+      error(wait.ended_error(self.machine, ("removal of '%s'"):format(self.device)), 0)
     end
     wait_for_answer(self, timeout)
   end
