@@ -9,6 +9,7 @@
 enum acpi_patch_kind {
     ACPI_PATCH_INTEGER, /* width bytes, little-endian */
     ACPI_PATCH_DIGITS,  /* width hexadecimal digits of a name */
+    ACPI_PATCH_OFFSET,  /* the two-byte length, in bits, of what a field skips: value bytes */
 };
 
 /* Where a value goes in a part. */
@@ -61,7 +62,7 @@ void acpi_table_end(struct acpi_buffer *b, size_t start);
 struct acpi_facts {
     lunik_machine *machine;
     unsigned cpus; /* at most 255, so that APIC ids have 8 bits */
-    bool has_pm; /* else the tables are for a hardware-reduced machine */
+    bool has_pm;   /* else the tables are for a hardware-reduced machine */
     lunik_acpi_pm pm;
     bool has_rtc, has_i8042, has_pci_links;
 };

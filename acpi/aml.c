@@ -82,16 +82,31 @@ static uint64_t patch_limit(const struct acpi_patch *patch)
     return bits < 64 ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
 }
 
+/* A PkgLength of 2 or 3 bytes: the low four bits beside the number of bytes that follow, then the
+ * rest. */
+static uint64_t package_length(uint64_t length, unsigned bytes)
+{
+    return (length >> 4) << 8 | (bytes - 1) << 6 | (length & 0xf);
+}
+
 static void apply(const struct dsdt *d, const struct acpi_patch *patch, size_t start,
                   uint64_t value)
 {
-    if (patch->kind == ACPI_PATCH_INTEGER) {
-        acpi_set(d->out, start + patch->offset, value, patch->width);
-        return;
-    }
-    for (unsigned i = 0; i < patch->width; i++) {
-        unsigned digit = (unsigned)(value >> (4 * (patch->width - 1 - i))) & 0xf;
-        acpi_set(d->out, start + patch->offset + i, (uint8_t) "0123456789ABCDEF"[digit], 1);
+    size_t at = start + patch->offset;
+
+    switch (patch->kind) {
+    case ACPI_PATCH_INTEGER:
+        acpi_set(d->out, at, value, patch->width);
+        break;
+    case ACPI_PATCH_DIGITS:
+        for (unsigned i = 0; i < patch->width; i++) {
+            unsigned digit = (unsigned)(value >> (4 * (patch->width - 1 - i))) & 0xf;
+            acpi_set(d->out, at + i, (uint8_t) "0123456789ABCDEF"[digit], 1);
+        }
+        break;
+    case ACPI_PATCH_OFFSET:
+        acpi_set(d->out, at, package_length(value * 8, 2), 2);
+        break;
     }
 }
 
@@ -171,8 +186,7 @@ static size_t begin_package(struct acpi_buffer *b, unsigned opcode)
 
 static void end_package(struct acpi_buffer *b, size_t start)
 {
-    size_t length = b->size - start;
-    acpi_set(b, start, 0x80 | (length & 0xf) | (length >> 4) << 8, 3);
+    acpi_set(b, start, package_length(b->size - start, 3), 3);
 }
 
 /* Finds slot Arg0 of first..last by halving and notifies it of Arg1. */

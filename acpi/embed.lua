@@ -10,6 +10,8 @@
 --                                    this is what it is otherwise
 --   // @digits UNIT MP00             the value UNIT replaces, in hexadecimal, the zeros that the
 --                                    name MP00 ends in
+--   // @offset UNIT _STA             the field _STA, at Offset (255) in the source, gets UNIT as its
+--                                    offset
 --
 -- Each must be found exactly once, or the build fails. A part with a value UNIT can be used many
 -- times; the table builder numbers the copies and gives each its UNIT and _UID.
@@ -100,6 +102,16 @@ local function digits(part, asl, aml, patches)
     end
 end
 
+local function offsets(part, asl, aml, patches)
+    for value, name in asl:gmatch("// @offset (%S+) (%S+)") do
+        -- A reserved field of 255 * 8 bits in front.
+        local at = find_once(part, aml, "Offset (255), " .. name, "\x00\x48\x7F" .. segment(name))
+        patches[#patches + 1] = {
+            name = segment(value), kind = "ACPI_PATCH_OFFSET", offset = at, width = 1, required = true,
+        }
+    end
+end
+
 local function bytes_of(aml)
     local lines = {}
     for i = 1, #aml, 16 do
@@ -121,6 +133,7 @@ for _, path in ipairs(arg) do
     local patches = {}
     integers(part, asl, aml, patches)
     digits(part, asl, aml, patches)
+    offsets(part, asl, aml, patches)
 
     io.write("\nstatic const uint8_t ", part, "_aml[] = {\n", bytes_of(aml), "\n};\n")
     io.write("static const struct acpi_patch ", part, "_patches[] = {\n")

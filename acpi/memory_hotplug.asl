@@ -2,7 +2,7 @@
  * Memory slots: the register block that selects one slot at a time, the container that the slots
  * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MNTF, which
  * notifies slot Arg0 of Arg1, is made when the tables are assembled.
- *   MHIO  first of the 24 I/O ports
+ *   MHIO  first of the 24 I/O ports, which one port for each slot follows
  *   MHSL  number of slots
  *   MHGP  the general-purpose event that says: look at the slots
  */
@@ -36,10 +36,13 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
         Field (MHPR, ByteAcc, NoLock, WriteAsZeros)
         {
             Offset (20),
-            HERE, 1, // the slot holds memory
+            , 1,     // the slot holds memory
             EVNT, 2, // 1 inserted, 2 to be removed; cleared by writing the same
             EJCT, 1, // writing 1 ejects
         }
+
+        // A port for each slot, which reads as its _STA
+        OperationRegion (MHSR, SystemIO, MHIO + 24, 256)
 
         // Held from the selection of a slot to the last access to its registers
         Mutex (MLCK, 0)
@@ -55,20 +58,6 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
             PMIN = MHIO
             PMAX = MHIO
             Return (CRSB)
-        }
-
-        // _STA of slot Arg0
-        Method (MSTA, 1, Serialized)
-        {
-            Acquire (MLCK, 0xFFFF)
-            SLOT = Arg0
-            Local0 = HERE
-            Release (MLCK)
-            If (Local0)
-            {
-                Return (0x0F)
-            }
-            Return (Zero)
         }
 
         // _CRS of slot Arg0

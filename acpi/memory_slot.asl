@@ -1,13 +1,15 @@
 /*
- * One memory slot. Used once for each slot; _UID is the slot's number. Guests walk all slots when
- * they start, so the methods do nothing but pass the number on. They are Serialized, as all are in
- * these parts, because others are parsed when they are loaded to see whether they should be.
+ * One memory slot. Used once for each slot; _UID is the slot's number. Guests evaluate every slot's
+ * _STA several times when they start, so it is a register; the methods do nothing but pass the
+ * number on. They are Serialized, as all are in these parts, because others are parsed when they
+ * are loaded to see whether they should be.
  */
 // @digits UNIT MP00
+// @offset UNIT _STA
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
 {
     External (\_SB.MHPC, DeviceObj)
-    External (\_SB.MHPC.MSTA, MethodObj)
+    External (\_SB.MHPC.MHSR, OpRegionObj)
     External (\_SB.MHPC.MCRS, MethodObj)
     External (\_SB.MHPC.MPXM, MethodObj)
     External (\_SB.MHPC.MOST, MethodObj)
@@ -17,7 +19,11 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
     {
         Name (_HID, EisaId ("PNP0C80"))
         Name (_UID, 0x12345678)
-        Method (_STA, 0, Serialized) { Return (MSTA (_UID)) }
+        Field (MHSR, ByteAcc, NoLock, Preserve)
+        {
+            Offset (255),
+            _STA, 8
+        }
         Method (_CRS, 0, Serialized) { Return (MCRS (_UID)) }
         Method (_PXM, 0, Serialized) { Return (MPXM (_UID)) }
         Method (_OST, 3, Serialized) { MOST (_UID, Arg0, Arg1) }

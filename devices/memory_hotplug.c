@@ -1,9 +1,14 @@
 /*
  * memory_hotplug.c: the ACPI memory hotplug registers on the I/O bus.
  *
- * Ports: see memory_slots.c. _OST codes: ACPI 6.4, section 6.3.5.
+ * Ports: see memory_slots.c. They are followed by a port for each slot, not found elsewhere, that
+ * reads as the slot's _STA: guests ask for that of every slot several times when they start, and
+ * this way need not select the slot first.
+ *
+ * _OST codes: ACPI 6.4, section 6.3.5; _STA bits: 6.3.7.
  */
 #include "memory_slots.h"
+#include "region.h"
 #include "types.h"
 
 /* _OST source events */
@@ -11,12 +16,15 @@ enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
 /* _OST status codes; all others say that an ejection failed */
 enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
 
+/* _STA of a slot that holds memory: present, enabled, shown, functioning */
+enum { STA_PRESENT = 0x0f };
+
 struct memory_hotplug {
     uint64_t iobase, slots_count, gpe;
     lunik_object *pm; /* iface "gpe" */
     struct memory_slots slots;
     lunik_object *device[MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
-    lunik_region *ports;
+    lunik_region *ports, *status;
 };
 
 static struct memory_hotplug *from_slots(struct memory_slots *s)
@@ -102,6 +110,20 @@ static const lunik_io_ops ports_ops = {
     .impl = {.min = 1, .max = 4, .unaligned = true},
 };
 
+static lunik_access status_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct memory_hotplug *d = opaque;
+
+    *value = d->slots.slot[offset].enabled ? STA_PRESENT : 0;
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops status_ops = {
+    .read = status_read,
+    .valid = {.min = 1, .max = 4, .unaligned = true},
+    .impl = {.min = 1, .max = 1},
+};
+
 /* ---- what the machine says ------------------------------------------------------------------ */
 
 static unsigned acpi_count(lunik_object *o)
@@ -169,35 +191,27 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct memory_hotplug *d = lunik_state(o);
-    lunik_machine *m = lunik_object_machine(o);
+    uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
     int rc;
 
     memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
-    rc = lunik_region_new(&d->ports, m,
-                          &(lunik_region_config){.kind = LUNIK_REGION_IO,
-                                                 .name = "acpi-mem-hotplug",
-                                                 .size = MEMORY_SLOTS_SIZE,
-                                                 .owner = o,
-                                                 .ops = &ports_ops,
-                                                 .opaque = d},
-                          err);
-    if (rc)
-        return rc;
-    rc =
-        lunik_region_add(lunik_space_root(lunik_machine_io(m)), d->iobase, d->ports, 0, false, err);
-    if (rc) {
-        lunik_region_unref(d->ports);
-        return lunik_fail_prefix(err, rc, "%s: iobase", lunik_object_type_name(o));
-    }
-    return 0;
+    rc = device_ports_new(&d->ports, d, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
+                          &ports_ops, err);
+    if (rc == 0 && d->slots_count)
+        rc = device_ports_new(&d->status, d, "acpi-mem-status", status, d->slots_count, &status_ops,
+                              err);
+    if (rc == 0)
+        return 0;
+    device_region_drop(&d->ports);
+    return lunik_fail_prefix(err, rc, "%s: iobase", lunik_object_type_name(o));
 }
 
 static void unrealize(lunik_object *o)
 {
     struct memory_hotplug *d = lunik_state(o);
 
-    lunik_region_del(d->ports, NULL);
-    lunik_region_unref(d->ports);
+    device_region_drop(&d->status);
+    device_region_drop(&d->ports);
 }
 
 static void reset(lunik_object *o)
@@ -209,10 +223,10 @@ static void reset(lunik_object *o)
 static const lunik_prop props[] = {
     {.name = "iobase",
      .kind = LUNIK_PROP_UINT,
-     .doc = "The first of 24 I/O ports.",
+     .doc = "The first of 24 I/O ports, which one port for each slot follows.",
      .offset = offsetof(struct memory_hotplug, iobase),
      .def = 0xa00,
-     .max = 0x10000 - MEMORY_SLOTS_SIZE},
+     .max = 0x10000 - MEMORY_SLOTS_SIZE - MEMORY_SLOTS_MAX},
     {.name = "slots",
      .kind = LUNIK_PROP_UINT,
      .doc = "Memory slots, 0 to 256.",
