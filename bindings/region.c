@@ -24,10 +24,12 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
         lua_pushnil(L);
         return;
     }
+    lunik_region_ref(r); /* before a finalizer may take it away */
     box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made);
-    if (!made)
+    if (!made) {
+        lunik_region_unref(r);
         return;
-    lunik_region_ref(r);
+    }
     lunik_machine_ref(m);
     box->m = m;
 }

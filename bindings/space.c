@@ -80,8 +80,9 @@ static int space_find(lua_State *L)
 
     if (!lunik_space_find(s, bind_u64(L, 2, "find: address"), &section))
         return 0;
-    lua_createtable(L, 0, 7);
     bind_push_region(L, section.region, bind_check_open(L, 1, space_class)->m);
+    lua_createtable(L, 0, 7);
+    lua_insert(L, -2);
     lua_setfield(L, -2, "region");
     lua_pushinteger(L, (lua_Integer)section.offset);
     lua_setfield(L, -2, "offset");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "object.h"
+#include "rcu.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
 
@@ -299,6 +300,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     lunik_object *o;
     int rc;
 
+    rcu_checkpoint(); /* a script may add and delete without ever letting the loop run */
     rc = id_from_props(m, type_name, props, count, &id, err);
     if (rc)
         return rc;

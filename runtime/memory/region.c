@@ -213,6 +213,7 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
 
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    rcu_checkpoint();
     r = calloc(1, sizeof(*r));
     if (r)
         r->name = strdup(config->name ? config->name : "region");

@@ -115,9 +115,12 @@ static void undo(struct memory_core *core)
         apply(core, true, NULL);
 }
 
+/* A thread that changes the topology again and again without ever letting go of the lock must not
+ * keep what it replaces from being freed. */
 void transaction_begin(struct memory_core *core)
 {
-    core->depth++;
+    if (!core->depth++)
+        rcu_checkpoint();
 }
 
 int transaction_commit(struct memory_core *core, lunik_error *err)
