@@ -157,6 +157,7 @@ static int timer_new(lua_State *L)
     lunik_runtime *rt = bind_runtime(L);
     lua_Number seconds = lua_type(L, 1) == LUA_TNUMBER ? lua_tonumber(L, 1) : -1;
     struct loop_timer **box, *t;
+    uint64_t ms;
 
     if (!(seconds >= 0 && seconds <= 1e9))
         bind_fail(L, LUNIK_E_INVALID, "'%s' is not a time (want seconds, from 0 to 1e9)",
@@ -181,8 +182,12 @@ static int timer_new(lua_State *L)
         t->next->link = &t->next;
     b->timers = t;
     *box = t;
-    /* Rounded up: never early. */
-    uv_timer_start(&t->handle, on_timer, (uint64_t)ceil(seconds * 1000), 0);
+    ms = (uint64_t)ceil(seconds * 1000); /* rounded up: never early */
+    /* libuv runs a timer of 0 that a timer sets in the same round: a script that sleeps 0 in a
+     * loop would keep everything else from running. */
+    if (!ms && lunik_running(rt))
+        ms = 1;
+    uv_timer_start(&t->handle, on_timer, ms, 0);
     return 1;
 }
 

@@ -7,8 +7,10 @@
  * when it lets go of the lock, for libuv to notice the new handles.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "rcu.h"
 #include "runtime.h"
@@ -119,12 +121,27 @@ static lunik_task *pop_task(lunik_runtime *rt)
     return task;
 }
 
+static size_t count_tasks(lunik_runtime *rt)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&rt->task_mutex);
+    for (const lunik_task *task = rt->task_head; task; task = task->next)
+        count++;
+    pthread_mutex_unlock(&rt->task_mutex);
+    return count;
+}
+
+/* What is posted meanwhile waits for the next round, so that a task that posts itself again does
+ * not keep the loop from the rest. */
 void tasks_run(lunik_runtime *rt)
 {
     lunik_task *task;
 
-    while ((task = pop_task(rt)))
+    for (size_t left = count_tasks(rt); left && (task = pop_task(rt)); left--)
         task->fn(task);
+    if (count_tasks(rt))
+        runtime_wake(rt);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -226,6 +243,19 @@ bool lunik_running(const lunik_runtime *rt)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
+/* libuv takes it for granted that 0, 1 and 2 are not its own: where a process was started with
+ * some of them closed, they lead to /dev/null from now on. */
+static void occupy_standard_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
 {
     lunik_runtime *rt = calloc(1, sizeof(*rt));
@@ -240,6 +270,7 @@ int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik
     rc = types_init(&rt->types, types, err);
     if (rc)
         goto fail_types;
+    occupy_standard_fds();
     rc = uv_loop_init(&rt->loop);
     if (rc) {
         rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");

@@ -20,6 +20,14 @@ describe("the lunik command", function()
     assert.equal("Lua warning: yes\n", select(2, lunik_run [[-W -e 'warn("yes")']]))
   end)
 
+  it("works with standard files closed", function()
+    local script = "local m = " .. BOARD .. "; m:start(); m:shutdown(); m:close()"
+    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
+      local _, _, code = lunik_run(("-e \"%s\" %s"):format(script, closed))
+      assert.equal(0, code, closed)
+    end
+  end)
+
   it("gives the script its arguments in arg and ...", function()
     local path <close> = command.file("print(arg[0], #arg, arg[1], arg[2], arg[-1], ...)")
     assert.equal(("%s\t2\t-x\ty\t--\t-x\ty\n"):format(path), lunik_run("-- " .. path .. " -x y"))

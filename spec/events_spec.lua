@@ -481,3 +481,19 @@ describe("memory hotplug", function()
     assert.are.equal("requested", removal.state)
   end)
 end)
+
+describe("sleeping for no time", function()
+  it("lets everything else go on", function()
+    local rounds, stop = 0, false
+    local task = lunik.spawn(function()
+      while not stop and rounds < 10000 do
+        lunik.sleep(0)
+        rounds = rounds + 1
+      end
+    end)
+    lunik.sleep(0.02)
+    stop = true
+    task:wait { timeout = 5 }
+    assert.is_true(rounds > 0 and rounds < 10000, rounds .. " rounds")
+  end)
+end)
