@@ -388,6 +388,7 @@ typedef struct lunik_section {
     bool readonly;
     bool romd; /* reads come from RAM: RAM, ROM, and ROM devices in that mode */
     bool nonvolatile;
+    unsigned log_mask; /* LUNIK_DIRTY_*: the clients that log writes to it */
 } lunik_section;
 
 /* The section that contains address, as of the last commit; false if nothing is there. */
@@ -412,7 +413,17 @@ typedef struct lunik_listener lunik_listener;
  *
  * When one refuses, all hooks run again with the reverse changes, and no further commit can refuse.
  * So a listener that collects changes between begin and commit keeps them when it refuses, or is
- * not asked: the reverse ones cancel them out. */
+ * not asked: the reverse ones cancel them out.
+ *
+ * Dirty logging. Sections come and go with the log_mask of their region. When it changes for those
+ * that are there, log_start or log_stop is called for each of them between begin and commit, which
+ * may refuse a start: log_stop follows. Once log_start or region_add has named clients, every write
+ * to the section that does not go through the address spaces has to end up in lunik_dirty_mark(),
+ * no later than the next log_sync, log_stop, or commit that takes the section away. log_sync asks
+ * for that, section by section; log_sync_global takes its place in a listener that can only do all
+ * at once; log_global_after_sync ends each round. log_clear says that a client has seen the pages of
+ * (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
+ * enclose the time in which any client logs the whole machine. */
 struct lunik_listener {
     const char *name;
     int priority;
@@ -421,7 +432,7 @@ struct lunik_listener {
     void (*region_add)(lunik_listener *l, const lunik_section *s);
     void (*region_del)(lunik_listener *l, const lunik_section *s);
     void (*region_nop)(lunik_listener *l, const lunik_section *s);
-    /* May refuse: the transaction is then rolled back. */
+    /* May refuse: the transaction, or the start of logging, is then rolled back. */
     int (*commit)(lunik_listener *l, lunik_error *err);
     void (*log_start)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
     void (*log_stop)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
@@ -447,6 +458,60 @@ struct lunik_listener {
 int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err);
 /* Unwinds it (region_del for everything) and removes it; from a hook: removes it only. */
 void lunik_listener_del(lunik_listener *l);
+
+/* ---- dirty pages ---------------------------------------------------------------------------- */
+
+/* Who logs writes to memory. Each has its own bitmap of host pages per RAM block, so that they don't
+ * get into each other's way. */
+typedef enum lunik_dirty_client {
+    LUNIK_DIRTY_MIGRATION = 1,
+    LUNIK_DIRTY_DISPLAY = 2,
+    LUNIK_DIRTY_USER = 4,
+    LUNIK_DIRTY_RATE = 8, /* lunik's own dirty rate measurement */
+} lunik_dirty_client;
+enum { LUNIK_DIRTY_CLIENTS = 4, LUNIK_DIRTY_PAGE = 4096 };
+
+/* What is logged: a region that has RAM; all regions of a block, now and later; or, with both NULL,
+ * all of the machine's memory, now and later. Region and block must stay until the logging ends. */
+typedef struct lunik_dirty_scope {
+    lunik_region *region;
+    lunik_ram *ram;
+} lunik_dirty_scope;
+
+/* Starts and ends logging for a client; starts of the same scope are counted. A client's bits are
+ * clear when its logging of a block starts and dropped when it ends. Every write that begins after
+ * lunik_dirty_start() has returned is in the bitmap after the next lunik_dirty_sync(), or, if it
+ * happens during that, after the one after. Fails if a listener can't log, and when called by one.
+ */
+int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
+                      lunik_error *err);
+int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
+                     lunik_error *err);
+
+/* Collects what has been written into the bitmaps of all clients. Bits only appear here, when memory
+ * is written through an address space, and in lunik_dirty_mark(). */
+int lunik_dirty_sync(lunik_machine *m, lunik_error *err);
+
+/* The blocks in which dirty pages may be found while somebody logs: those that an address space
+ * shows, and those that it has shown in this time and that still have dirty pages. In order of
+ * appearance; NULL past the last one. */
+lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
+
+/* The dirty pages of a block for one client. Ranges include the pages that they touch. */
+uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
+                           uint64_t size);
+/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. */
+bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
+                      uint64_t end, uint64_t *size);
+/* Clears the client's bits, so that later writes set them again, and returns how many were set.
+ * bits (may be NULL) receives them: (pages of the range + 63) / 64 words. Who reads a page after
+ * this sees every write that set its bit, and finds the bit set again if there are more. */
+uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
+                                    uint64_t offset, uint64_t size, uint64_t *bits);
+
+/* Says that part of a region has been written other than through an address space: by a device, with
+ * a host pointer of its own, or by whatever a listener listens for. After the write; any thread. */
+void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 
 enum {
     LUNIK_MTREE_FLAT = 1,     /* what the address spaces show instead of the tree of regions */

@@ -16,6 +16,7 @@ static void write_host(const lunik_section *s, uint64_t skip, const void *data, 
         memcpy(host, data, size);
     else
         memset(host, 0, size);
+    lunik_dirty_mark(s->region, s->offset + skip, size);
 }
 
 static bool is_ram(const lunik_section *s)

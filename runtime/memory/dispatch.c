@@ -208,10 +208,12 @@ static bool access_ram(const struct flat_range *range, uint64_t offset, const st
 
     if (!(range->flags & RANGE_DIRECT) || (a->flags & ACCESS_WRITE && !writable))
         return false;
-    if (a->flags & ACCESS_WRITE)
-        copy_memory(range->region->host + offset, a->data, size);
-    else
+    if (!(a->flags & ACCESS_WRITE)) {
         copy_memory(a->data, range->region->host + offset, size);
+        return true;
+    }
+    copy_memory(range->region->host + offset, a->data, size);
+    region_written(range->region, offset, size);
     return true;
 }
 

@@ -21,6 +21,7 @@ lunik_section section_of(lunik_space *s, const struct flat_range *r)
         .readonly = r->flags & RANGE_READONLY,
         .romd = r->flags & RANGE_DIRECT,
         .nonvolatile = r->flags & RANGE_NONVOLATILE,
+        .log_mask = region_log_mask(r->region),
     };
 }
 
@@ -160,6 +161,27 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     return rc;
 }
 
+void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque)
+{
+    core->notifying = true;
+    if (tell)
+        tell(opaque);
+    calls_end(core);
+}
+
+int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), void *opaque,
+                          bool must_succeed, lunik_error *err)
+{
+    int rc;
+
+    core->notifying = true;
+    call_begin(core);
+    tell(opaque);
+    rc = call_commit(core, must_succeed, err);
+    calls_end(core);
+    return rc;
+}
+
 /* ---- whole spaces --------------------------------------------------------------------------- */
 
 /* Tells one listener about everything a space shows. */
@@ -245,9 +267,15 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
               sizeof(*core->listeners)))
         return fail_no_memory(err);
     l->machine = m;
+    rc = log_greet(core, l, err);
+    if (rc) {
+        l->machine = NULL;
+        return rc;
+    }
     rc = tell_world(l, l->region_add, err);
     if (rc) {
         tell_world(l, l->region_del, NULL);
+        log_dismiss(core, l);
         l->machine = NULL;
         return rc;
     }
@@ -265,5 +293,7 @@ void lunik_listener_del(lunik_listener *l)
             core->listeners[i] = NULL;
     if (core && !nested)
         tell_world(l, l->region_del, NULL); /* closes the gap in the list as well */
+    if (core && !nested)
+        log_dismiss(core, l);
     l->machine = NULL;
 }

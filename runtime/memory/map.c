@@ -90,6 +90,9 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
         return;
     *link = map->next;
     if (map->region) {
+        if (write)
+            region_written(map->region, (uint64_t)((uint8_t *)host - map->region->host),
+                           accessed < size ? accessed : size);
         region_unuse(map->region);
     } else {
         if (write)

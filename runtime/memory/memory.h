@@ -15,6 +15,8 @@
  * - A vCPU finds its range without a lock: views are published with an atomic store and freed,
  *   like regions, after a grace period (rcu.h). Everything else, reference counts too, is under
  *   the machine lock.
+ * - Who logs writes is known to regions, blocks and the machine (struct log_users), not to views:
+ *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction remembers the state of each region it touches, before the first change. To undo
  *   it, all of these are put back.
  */
@@ -24,6 +26,7 @@
 #include <stdatomic.h>
 
 #include "machine.h"
+#include "ram.h"
 #include "rcu.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
@@ -102,6 +105,7 @@ struct lunik_region {
     lunik_region *aliases;      /* that point here */
     lunik_region *next_alias, **alias_link;
     struct view_root *view_root; /* of the spaces whose root this is, or NULL */
+    struct log_users log;
 
     bool touched; /* by the open transaction */
     lunik_region *next_touched;
@@ -243,6 +247,7 @@ struct lunik_space {
     lunik_space *next;      /* in order of creation */
 };
 
+struct log_tracker;
 struct mapping;
 enum { MAPPING_BUCKETS = 256 };
 
@@ -259,6 +264,9 @@ struct memory_core {
     bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
     bool notifying; /* listeners are being called */
     lunik_region *touched;
+
+    struct log_users log;       /* who logs the whole machine */
+    struct log_tracker *logged; /* log.c; NULL while nobody logs anything */
 
     lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
     size_t listener_count, listener_capacity;
@@ -285,6 +293,45 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err);
 int listeners_add_space(lunik_space *s, lunik_error *err);
 void listeners_del_space(lunik_space *s);
 
+/* Has the listeners called by tell(opaque), or only ends such a round. */
+void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque);
+/* The same between their begin and commit hooks. */
+int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), void *opaque,
+                          bool must_succeed, lunik_error *err);
+
 lunik_section section_of(lunik_space *s, const struct flat_range *r);
+
+/* ---- dirty logging (log.c) ------------------------------------------------------------------ */
+
+/* The clients that log writes to r. */
+static inline unsigned region_log_mask(const lunik_region *r)
+{
+    if (!r->ram)
+        return 0;
+    return atomic_load_explicit(&r->log.mask, memory_order_relaxed) |
+           atomic_load_explicit(&r->ram->log.mask, memory_order_relaxed) |
+           atomic_load_explicit(&r->core->log.mask, memory_order_relaxed);
+}
+
+/* To be called after a write to a region's RAM. The fence is for who starts to log at the moment:
+ * either it sees the write, or we see the mask. */
+static inline void region_written(lunik_region *r, uint64_t offset, uint64_t size)
+{
+    unsigned mask;
+
+#ifndef RUNTIME_TSAN /* which knows no fences */
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+    mask = region_log_mask(r);
+    if (mask)
+        ram_dirty_mark(r->ram, r->ram_offset + offset, size, mask);
+}
+
+/* A listener that comes or goes is told whether the whole machine is logged. */
+int log_greet(struct memory_core *core, lunik_listener *l, lunik_error *err);
+void log_dismiss(struct memory_core *core, lunik_listener *l);
+
+/* Ends all logging. */
+void log_fini(struct memory_core *core);
 
 #endif

@@ -137,6 +137,7 @@ static void ram_free(lunik_ram *ram)
 {
     if (ram->host && !ram->borrowed)
         munmap(ram->host, ram->size);
+    ram_dirty_fini(ram);
     if (ram->fd >= 0)
         close(ram->fd);
     free(ram->name);
@@ -194,6 +195,8 @@ int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *
     ram->share = c.share;
     ram->readonly = c.readonly;
     rc = ram_setup(ram, &c, err);
+    if (!rc)
+        rc = ram_dirty_init(ram, err);
     if (rc) {
         ram_free(ram);
         return rc;

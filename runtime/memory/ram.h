@@ -7,6 +7,12 @@
 #include "lunik_device.h"
 #include "rcu.h"
 
+/* Who logs the writes to a region, a block or a whole machine. */
+struct log_users {
+    _Atomic unsigned mask; /* LUNIK_DIRTY_*: those with a count */
+    unsigned counts[LUNIK_DIRTY_CLIENTS];
+};
+
 struct lunik_ram {
     struct rcu_head rcu;
     _Atomic unsigned refs;
@@ -19,6 +25,20 @@ struct lunik_ram {
     uint64_t fd_offset;
     bool share, readonly;
     bool borrowed; /* the mapping is somebody else's */
+    struct log_users log;
+    _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
 };
+
+/* dirty.c: the bitmaps. mask: LUNIK_DIRTY_*. Ranges include the pages that they touch. */
+int ram_dirty_init(lunik_ram *ram, lunik_error *err);
+void ram_dirty_fini(lunik_ram *ram);
+void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mask);
+/* The same for the pages from offset on whose bits are set. */
+void ram_dirty_merge(lunik_ram *ram, uint64_t offset, const uint64_t *bits, uint64_t pages,
+                     unsigned mask);
+/* Returns how many of client's bits were set in the range, and clears them; bits as in
+ * lunik_dirty_test_and_clear(). */
+uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint64_t size,
+                         uint64_t *bits);
 
 #endif

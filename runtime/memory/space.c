@@ -203,6 +203,7 @@ void memory_fini(lunik_machine *m)
         return;
     while (core->depth)
         lunik_transaction_abort(m);
+    log_fini(core);
     if (m->kvm)
         kvm_memory_fini(m);
     while (core->listener_count)

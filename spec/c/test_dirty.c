@@ -1,0 +1,358 @@
+/*
+ * test_dirty.c: dirty bitmaps, and what listeners are told about logging, without a guest.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "../../runtime/memory/memory.h"
+#include "check.h"
+
+enum { PAGE = LUNIK_DIRTY_PAGE, MIB = 1 << 20 };
+
+static lunik_runtime *rt;
+static lunik_machine *m;
+static lunik_region *root;
+static lunik_error err;
+static char told[4096]; /* by the listener */
+
+static void must(const char *what, int rc)
+{
+    if (rc) {
+        printf("not ok %s: %s\n", what, err.message);
+        exit(1);
+    }
+}
+
+static lunik_ram *new_ram(const char *name, uint64_t size)
+{
+    lunik_ram_config config = {.name = name, .size = size, .fd = -1};
+    lunik_ram *ram;
+
+    must(name, lunik_ram_new(&ram, &config, &err));
+    return ram;
+}
+
+static lunik_region *new_region(const char *name, lunik_ram *ram, uint64_t offset, uint64_t size)
+{
+    lunik_region_config config = {
+        .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
+    lunik_region *r;
+
+    must(name, lunik_region_new(&r, m, &config, &err));
+    return r;
+}
+
+static lunik_region *map(uint64_t address, lunik_region *r)
+{
+    must(lunik_region_name(r), lunik_region_add(root, address, r, 0, false, &err));
+    return r;
+}
+
+/* "offset+size" of each run, in pages. */
+static const char *runs(lunik_ram *ram, lunik_dirty_client client)
+{
+    static char text[512];
+    uint64_t offset = 0, size;
+    size_t at = 0;
+
+    text[0] = 0;
+    for (; lunik_dirty_next(ram, client, &offset, lunik_ram_size(ram), &size); offset += size)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%" PRIu64 "+%" PRIu64,
+                               at ? " " : "", offset / PAGE, size / PAGE);
+    return text;
+}
+
+/* ---- bitmaps -------------------------------------------------------------------------------- */
+
+static void test_bitmaps(void)
+{
+    lunik_ram *ram = new_ram("bits", 300 * PAGE);
+    const uint64_t words[] = {0x8000000000000001, 0xff, 0};
+    uint64_t out[5];
+
+    ram_dirty_mark(ram, 3 * PAGE - 1, 2, LUNIK_DIRTY_USER);
+    ram_dirty_mark(ram, 60 * PAGE, 70 * PAGE, LUNIK_DIRTY_USER | LUNIK_DIRTY_DISPLAY);
+    ram_dirty_mark(ram, 299 * PAGE, UINT64_MAX, LUNIK_DIRTY_USER);
+    ram_dirty_mark(ram, 300 * PAGE, 1, LUNIK_DIRTY_USER);
+    ram_dirty_mark(ram, 7 * PAGE, 0, LUNIK_DIRTY_USER);
+    check_string("marks cover the pages they touch", runs(ram, LUNIK_DIRTY_USER),
+                 "2+2 60+70 299+1");
+    check_string("clients don't see each other's", runs(ram, LUNIK_DIRTY_DISPLAY), "60+70");
+    check_uint("count of a part", lunik_dirty_count(ram, LUNIK_DIRTY_USER, 3 * PAGE, 58 * PAGE), 2);
+    check_uint("count of all", lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX), 73);
+    check_uint("clearing a part", ram_dirty_clear(ram, LUNIK_DIRTY_USER, 62 * PAGE, 66 * PAGE, out),
+               66);
+    check_true("bits of what was cleared",
+               out[0] == UINT64_MAX && out[1] == 3 &&
+                   ram_dirty_clear(ram, LUNIK_DIRTY_USER, 2 * PAGE, PAGE, out) == 1 && out[0] == 1);
+    check_string("the rest stays", runs(ram, LUNIK_DIRTY_USER), "3+1 60+2 128+2 299+1");
+    ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
+    ram_dirty_merge(ram, 10 * PAGE, words, 130, LUNIK_DIRTY_USER);
+    check_string("a bitmap is merged anywhere", runs(ram, LUNIK_DIRTY_USER), "10+1 73+9");
+    ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
+    ram_dirty_merge(ram, 170 * PAGE + 1, words, 66, LUNIK_DIRTY_USER);
+    check_string("pages between two pages touch both", runs(ram, LUNIK_DIRTY_USER), "170+2 233+4");
+    lunik_ram_unref(ram);
+}
+
+/* ---- writes --------------------------------------------------------------------------------- */
+
+static void test_writes(void)
+{
+    lunik_ram *ram = new_ram("ram", MIB);
+    lunik_region *r = map(0x100000, new_region("r", ram, 0x10000, 0x80000));
+    lunik_dirty_scope scope = {.region = r};
+    lunik_space *s = lunik_machine_memory(m);
+    uint64_t size = 0x3000;
+    void *host;
+
+    lunik_space_store(s, 0x100000, 8, 1);
+    check_string("nothing is logged before start", runs(ram, LUNIK_DIRTY_USER), "");
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, &scope, &err));
+    lunik_space_store(s, 0x100000, 8, 1);
+    lunik_space_write(s, 0x104ffe, "abcd", 4);
+    check_string("writes are marked", runs(ram, LUNIK_DIRTY_USER), "16+1 20+2");
+    host = lunik_space_map(s, 0x110000, &size, true);
+    check_string("mapping is no write", runs(ram, LUNIK_DIRTY_USER), "16+1 20+2");
+    lunik_space_unmap(s, host, size, true, 0x1001);
+    check_string("what was written is marked when it is unmapped", runs(ram, LUNIK_DIRTY_USER),
+                 "16+1 20+2 32+2");
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    lunik_space_store(s, 0x17ffff, 1, 1);
+    check_string("a second client", runs(ram, LUNIK_DIRTY_MIGRATION), "143+1");
+    check_uint("test and clear", lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL),
+               6);
+    check_string("clears its own bits only", runs(ram, LUNIK_DIRTY_MIGRATION), "143+1");
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    lunik_space_store(s, 0x101000, 1, 1);
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &scope, &err));
+    lunik_space_store(s, 0x102000, 1, 1);
+    check_string("one stop leaves the other start", runs(ram, LUNIK_DIRTY_USER), "17+2");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+    lunik_space_store(s, 0x103000, 1, 1);
+    check_string("the last stop drops the bits", runs(ram, LUNIK_DIRTY_USER), "");
+    check_int("a stop too many", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err), LUNIK_E_STATE);
+    check_int("a client that is none", lunik_dirty_start(m, 3, NULL, &err), LUNIK_E_INVALID);
+    scope.region = root;
+    check_int("a region without RAM", lunik_dirty_start(m, LUNIK_DIRTY_USER, &scope, &err),
+              LUNIK_E_INVALID);
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    lunik_region_del(r, NULL);
+    lunik_region_unref(r);
+    lunik_ram_unref(ram);
+}
+
+static void test_blocks(void)
+{
+    lunik_ram *ram = new_ram("dimm", MIB);
+    lunik_region *r = new_region("dimm", ram, 0, MIB);
+    lunik_space *s = lunik_machine_memory(m);
+
+    check_true("no blocks while nobody logs", !lunik_dirty_block(m, 0));
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    check_true("a block that nothing shows is not listed", !lunik_dirty_block(m, 0));
+    map(0x100000, r);
+    check_true("one that appears is", lunik_dirty_block(m, 0) == ram);
+    lunik_space_store(s, 0x100000, 1, 1);
+    must("move", lunik_region_set_offset(r, 0x200000, &err));
+    lunik_space_store(s, 0x201000, 1, 1);
+    must("del", lunik_region_del(r, &err));
+    must("sync", lunik_dirty_sync(m, &err));
+    check_true("one that vanishes stays while it has dirty pages", lunik_dirty_block(m, 0) == ram);
+    check_string("its bits are those of both places", runs(ram, LUNIK_DIRTY_USER), "0+2");
+    lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
+    must("sync", lunik_dirty_sync(m, &err));
+    check_true("and goes when they have been seen", !lunik_dirty_block(m, 0));
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+    lunik_region_unref(r);
+    lunik_ram_unref(ram);
+}
+
+/* ---- listeners ------------------------------------------------------------------------------ */
+
+struct spy {
+    lunik_listener listener;
+    bool refuse, refuse_global;
+};
+
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void tell(const char *format, ...)
+{
+    size_t at = strlen(told);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(told + at, sizeof(told) - at, format, args);
+    va_end(args);
+}
+
+static const char *take_told(void)
+{
+    static char text[sizeof(told)];
+
+    strcpy(text, told);
+    told[0] = 0;
+    return text;
+}
+
+static void on_add(lunik_listener *l, const lunik_section *s)
+{
+    tell("%s+%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
+}
+
+static void on_del(lunik_listener *l, const lunik_section *s)
+{
+    tell("%s-%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
+}
+
+static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
+{
+    tell("%s:start(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
+}
+
+static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
+{
+    tell("%s:stop(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
+}
+
+static void on_sync(lunik_listener *l, const lunik_section *s)
+{
+    tell("%s:sync(%s) ", l->name, lunik_region_name(s->region));
+}
+
+static void on_sync_global(lunik_listener *l)
+{
+    tell("%s:sync ", l->name);
+}
+
+static void on_after_sync(lunik_listener *l)
+{
+    tell("%s:after ", l->name);
+}
+
+static void on_clear(lunik_listener *l, const lunik_section *s)
+{
+    tell("%s:clear(%s,%" PRIx64 ",%" PRIx64 ",%" PRIx64 ") ", l->name, lunik_region_name(s->region),
+         s->offset, s->address, s->size);
+}
+
+static int on_global_start(lunik_listener *l, lunik_error *e)
+{
+    struct spy *spy = lunik_container_of(l, struct spy, listener);
+
+    tell("%s:global ", l->name);
+    return spy->refuse_global ? lunik_fail(e, LUNIK_E_UNSUPPORTED, "no") : 0;
+}
+
+static void on_global_stop(lunik_listener *l)
+{
+    tell("%s:end ", l->name);
+}
+
+static int on_commit(lunik_listener *l, lunik_error *e)
+{
+    struct spy *spy = lunik_container_of(l, struct spy, listener);
+
+    return spy->refuse ? lunik_fail(e, LUNIK_E_UNSUPPORTED, "no") : 0;
+}
+
+static struct spy new_spy(const char *name, int priority)
+{
+    return (struct spy){.listener = {.name = name,
+                                     .priority = priority,
+                                     .region_add = on_add,
+                                     .region_del = on_del,
+                                     .commit = on_commit,
+                                     .log_start = on_start,
+                                     .log_stop = on_stop,
+                                     .log_sync = on_sync,
+                                     .log_clear = on_clear,
+                                     .log_global_start = on_global_start,
+                                     .log_global_stop = on_global_stop,
+                                     .log_global_after_sync = on_after_sync}};
+}
+
+static void test_listeners(void)
+{
+    struct spy a = new_spy("a", 1), b = new_spy("b", 2);
+    lunik_ram *ram = new_ram("x", MIB);
+    lunik_region *x = map(0x100000, new_region("x", ram, 0, 0x40000));
+    lunik_region *y = map(0x200000, new_region("y", ram, 0x40000, 0x40000));
+    lunik_dirty_scope region = {.region = x}, block = {.ram = ram};
+
+    b.listener.log_sync_global = on_sync_global;
+    must("a", lunik_listener_add(m, &a.listener, &err));
+    must("b", lunik_listener_add(m, &b.listener, &err));
+    check_string("sections without log", take_told(), "a+x/0 a+y/0 b+x/0 b+y/0 ");
+    must("region", lunik_dirty_start(m, LUNIK_DIRTY_USER, &region, &err));
+    check_string("start of a region", take_told(), "a:start(x,0,4) b:start(x,0,4) ");
+    must("again", lunik_dirty_start(m, LUNIK_DIRTY_USER, &region, &err));
+    check_string("starts are counted", take_told(), "");
+    must("block", lunik_dirty_start(m, LUNIK_DIRTY_USER, &block, &err));
+    check_string("start of a block that is logged in part", take_told(),
+                 "a:start(y,0,4) b:start(y,0,4) ");
+    must("machine", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    check_string("start of the machine", take_told(),
+                 "a:global b:global a:start(x,4,5) b:start(x,4,5) a:start(y,4,5) b:start(y,4,5) ");
+    must("sync", lunik_dirty_sync(m, &err));
+    check_string("sync", take_told(), "a:sync(x) a:sync(y) b:sync a:after b:after ");
+    lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
+    check_string("nothing was dirty, nothing is cleared", take_told(), "");
+    lunik_dirty_mark(x, 0x3f000, 1);
+    lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0x3f000, 0x3000, NULL);
+    check_string("clear", take_told(),
+                 "a:clear(x,3f000,13f000,1000) b:clear(x,3f000,13f000,1000) "
+                 "a:clear(y,0,200000,2000) b:clear(y,0,200000,2000) ");
+    must("move", lunik_region_set_offset(y, 0x300000, &err));
+    check_string("a move", take_told(), "b-y/5 a-y/5 a+y/5 b+y/5 ");
+    lunik_listener_del(&b.listener);
+    check_string("a listener goes", take_told(), "b-x/5 b-y/5 b:end ");
+    must("b", lunik_listener_add(m, &b.listener, &err));
+    check_string("a listener comes late", take_told(), "b:global b+x/5 b+y/5 ");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &block, &err));
+    check_string("stop of what is logged in part", take_told(), "b:stop(y,5,1) a:stop(y,5,1) ");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    check_string("stop of the machine", take_told(),
+                 "b:stop(x,5,4) a:stop(x,5,4) b:stop(y,1,0) a:stop(y,1,0) b:end a:end ");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &region, &err));
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &region, &err));
+    check_string("stop of a region", take_told(), "b:stop(x,4,0) a:stop(x,4,0) ");
+
+    b.refuse = true;
+    check_int("a refusal", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err), LUNIK_E_UNSUPPORTED);
+    check_string("is taken back", take_told(),
+                 "a:global b:global a:start(x,0,4) b:start(x,0,4) a:start(y,0,4) b:start(y,0,4) "
+                 "b:stop(x,4,0) a:stop(x,4,0) b:stop(y,4,0) a:stop(y,4,0) b:end a:end ");
+    b.refuse = false;
+    b.refuse_global = true;
+    check_int("a refusal of all", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err),
+              LUNIK_E_UNSUPPORTED);
+    check_string("is taken back, too", take_told(), "a:global b:global a:end ");
+    check_uint("and nothing is logged", region_log_mask(x) | region_log_mask(y), 0);
+    lunik_listener_del(&a.listener);
+    lunik_listener_del(&b.listener);
+    lunik_region_del(x, NULL);
+    lunik_region_del(y, NULL);
+    lunik_region_unref(x);
+    lunik_region_unref(y);
+    lunik_ram_unref(ram);
+    take_told();
+}
+
+int main(void)
+{
+    static const lunik_type *const no_types[] = {NULL};
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
+
+    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    root = lunik_space_root(lunik_machine_memory(m));
+    test_bitmaps();
+    test_writes();
+    test_blocks();
+    test_listeners();
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    lunik_machine_close(m); /* ends the logging */
+    lunik_runtime_free(rt);
+    return check_result();
+}
