@@ -6,17 +6,19 @@
 
 struct irqchip_state;
 struct kvm_memory;
+struct kvm_io;
 
 struct kvm_vm {
-    int dev_fd;          /* /dev/kvm */
+    int dev_fd; /* /dev/kvm */
     int vm_fd;
-    int vcpu_map_size;   /* bytes of a vCPU's kvm_run mapping */
-    unsigned max_slots;  /* memslots the kernel offers */
+    int vcpu_map_size;  /* bytes of a vCPU's kvm_run mapping */
+    unsigned max_slots; /* memslots the kernel offers */
     unsigned max_vcpus;
-    unsigned phys_bits;  /* guest physical address bits */
-    bool readonly_mem;   /* KVM_CAP_READONLY_MEM */
+    unsigned phys_bits;             /* guest physical address bits */
+    bool readonly_mem;              /* KVM_CAP_READONLY_MEM */
     struct irqchip_state *power_on; /* of the interrupt controllers and the PIT */
     struct kvm_memory *memory;      /* listeners/kvm_memory.c */
+    struct kvm_io *io;              /* listeners/kvm_io.c */
 };
 
 int kvm_vm_new(struct kvm_vm **out, lunik_error *err);
@@ -27,5 +29,15 @@ void kvm_vm_reset(struct kvm_vm *vm);
 /* listeners/kvm_memory.c: makes memslots follow the memory space of m. */
 int kvm_memory_init(lunik_machine *m, lunik_error *err);
 void kvm_memory_fini(lunik_machine *m);
+
+/* listeners/kvm_io.c: makes KVM's ioeventfds and coalesced zones follow m's two spaces. */
+int kvm_io_init(lunik_machine *m, lunik_error *err);
+void kvm_io_fini(lunik_machine *m);
+/* The ring of coalesced writes is in the mapping of vCPU 0; NULL when that goes. */
+void kvm_io_set_vcpu_map(lunik_machine *m, void *map);
+/* Delivers the coalesced writes made so far. Lock held. m: NULL once it is closed. */
+void kvm_io_flush(lunik_machine *m);
+/* The same on a vCPU's thread without the lock, which it takes only if there are any. */
+void kvm_io_vcpu_exit(lunik_machine *m);
 
 #endif

@@ -358,6 +358,45 @@ typedef struct lunik_region_stats {
 } lunik_region_stats;
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
 
+/* ioeventfds: a write of `size` bytes (1, 2, 4, 8; 0: of any size) to exactly this offset of an IO
+ * region, ROM or ROM device signals the eventfd fd and is not handed to the callbacks. With match
+ * only a write of data does so (not with size 0). KVM signals without an exit; writes from this
+ * process do the same. It follows the region: moved, hidden or aliased, it is found where the
+ * whole register shows. fd is duplicated. LUNIK_E_EXISTS when another one there takes some of the
+ * same writes. Both are topology changes: part of a transaction, refused in a listener's hooks. */
+int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
+                             uint64_t data, int fd, lunik_error *err);
+int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
+                             uint64_t data, lunik_error *err);
+
+/* Coalesced ranges: writes that lie in one may be delivered later, many at once: in order, before
+ * anything else that is read or written by this process or by any vCPU's exit, and before the
+ * topology changes. Registers with an ioeventfd are left out. Without KVM nothing is delayed. */
+int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err);
+int lunik_region_uncoalesce(lunik_region *r, lunik_error *err); /* all of them */
+/* Delivers now what has been delayed: for devices that show their state by other ways, at times of
+ * their own. */
+void lunik_coalesced_flush(lunik_machine *m);
+
+/* An ioeventfd of its own with a callback: fn runs on the loop thread, with how many writes there
+ * were since the last time. It does not keep lunik_run() going. */
+typedef struct lunik_ioeventfd lunik_ioeventfd;
+typedef struct lunik_ioeventfd_config {
+    uint64_t offset;
+    unsigned size;
+    bool match;
+    uint64_t data;
+    void (*fn)(void *opaque, uint64_t count); /* NULL: the fd is for others to read */
+    void *opaque;
+} lunik_ioeventfd_config;
+int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
+                        const lunik_ioeventfd_config *config, lunik_error *err);
+/* The eventfd: non-blocking, owned by e. */
+int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
+/* Takes it away and frees it; fn is not called any more. Fails, and e stays, only if a listener
+ * can't follow. The machine may be closed already. Loop thread or a vCPU's. */
+int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
+
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one
  * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
  * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
@@ -410,6 +449,11 @@ typedef struct lunik_listener lunik_listener;
  * section (region_nop for those that stay as they are beside a changed one; sections elsewhere are
  * not mentioned), in ascending address, listeners in ascending priority; commit in ascending
  * priority. lunik_space_find() gives the old topology until all of them have agreed.
+ *
+ * eventfd_del and coalesced_del come before the first region_del, eventfd_add and coalesced_add
+ * after the last region_add, in the same orders; only for those that do not stay where they are. A
+ * coalesced range shows in the parts that its region does; an eventfd's section is its register,
+ * size 0 for writes of any size, and data the number that the guest writes, in its byte order.
  *
  * When one refuses, all hooks run again with the reverse changes, and no further commit can refuse.
  * So a listener that collects changes between begin and commit keeps them when it refuses, or is

@@ -146,6 +146,7 @@ static void complete_access(lunik_vcpu *v)
         __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
         v->io_pending = false;
         left_guest(v);
+        kvm_io_vcpu_exit(v->machine);
         if (rc == 0)
             handle_exit(v, 0, 0);
     }
@@ -424,6 +425,7 @@ static void *vcpu_thread(void *arg)
         v->io_pending = false;
         left_guest(v);
         __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
+        kvm_io_vcpu_exit(v->machine);
         handle_exit(v, rc, error);
     }
     rcu_thread_done();
@@ -529,6 +531,8 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     free(cpuid);
     if (rc)
         vcpus_fini(m);
+    else
+        kvm_io_set_vcpu_map(m, g->vcpu[0].run);
     return rc;
 }
 
@@ -554,6 +558,7 @@ void vcpus_fini(lunik_machine *m)
     if (!g)
         return;
     join_all(g);
+    kvm_io_set_vcpu_map(m, NULL);
     m->vcpus = NULL;
     for (unsigned i = 0; i < g->count; i++) {
         lunik_vcpu *v = &g->vcpu[i];

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "kvm.h"
 #include "memory.h"
 
 /* Callbacks that access memory may end up in callbacks, down to this depth. */
@@ -294,6 +295,8 @@ static lunik_access access_piece(const struct access *a, uint64_t *done)
     if (!r->ops)
         return access_without_ops(r, a, size);
     size = *done = device_piece(r, offset, a, size);
+    if (a->flags & ACCESS_WRITE && io_signal(r, offset, a->data, (unsigned)size))
+        return LUNIK_ACCESS_OK;
     if (r->ops->lockless)
         return access_io(r, offset, a, (unsigned)size);
     if (a->flags & ACCESS_LOCKED)
@@ -332,11 +335,27 @@ lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, uns
     return space_access(&a);
 }
 
+void region_write_late(lunik_space *s, lunik_region *r, uint64_t offset, const uint8_t *data,
+                       unsigned size)
+{
+    struct access a = {.space = s, .size = size, .flags = ACCESS_WRITE | ACCESS_BULK};
+    uint8_t bytes[8];
+
+    memcpy(bytes, data, size);
+    for (unsigned n, done = 0; done < size; done += n) {
+        a.data = bytes + done;
+        n = size == largest_power(size) ? size : device_piece(r, offset + done, &a, size - done);
+        if (!io_signal(r, offset + done, a.data, n))
+            access_io_locked(r, offset + done, &a, n);
+    }
+}
+
 static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size, unsigned flags)
 {
     struct access a = {
         .space = s, .address = address, .data = data, .size = size, .flags = flags | ACCESS_LOCKED};
 
+    kvm_io_flush(s->core->machine);
     return space_access(&a) ? LUNIK_E_ACCESS : 0;
 }
 

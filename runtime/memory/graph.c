@@ -24,7 +24,6 @@ void region_detach(lunik_region *r)
     lunik_region_unref(r);
 }
 
-/* Marks the offsets `window` of r in every view that shows them. */
 static void mark(lunik_region *r, struct span window, unsigned depth)
 {
     if (!r->s.enabled || window.first > r->s.last)
@@ -49,6 +48,11 @@ static void mark(lunik_region *r, struct span window, unsigned depth)
                  (struct span){window.first > skip ? window.first - skip : 0, window.last - skip},
                  depth + 1);
     }
+}
+
+void region_mark(lunik_region *r, struct span window)
+{
+    mark(r, window, 1);
 }
 
 static bool state_equal(const struct region_state *a, const struct region_state *b)

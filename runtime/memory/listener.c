@@ -25,7 +25,7 @@ lunik_section section_of(lunik_space *s, const struct flat_range *r)
     };
 }
 
-static bool listens(const lunik_listener *l, const lunik_space *s)
+bool listens(const lunik_listener *l, const lunik_space *s)
 {
     return l && (!l->space || l->space == s);
 }
@@ -143,18 +143,22 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     int rc;
 
     for (const struct view_root *vr = core->roots; vr; vr = vr->next)
-        any = any || vr->update;
+        any = any || vr->update || vr->io.changed;
     if (!any)
         return 0;
     core->notifying = true;
     call_begin(core);
+    io_tell_dels(core, false);
     tell_all(core, PASS_DEL, false);
     tell_all(core, PASS_ADD, false);
+    io_tell_adds(core, false);
     rc = call_commit(core, forced, err);
     if (rc) {
         call_begin(core);
+        io_tell_dels(core, true);
         tell_all(core, PASS_DEL, true);
         tell_all(core, PASS_ADD, true);
+        io_tell_adds(core, true);
         call_commit(core, true, NULL);
     }
     calls_end(core);
@@ -185,16 +189,21 @@ int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), 
 /* ---- whole spaces --------------------------------------------------------------------------- */
 
 /* Tells one listener about everything a space shows. */
-static void tell_one(lunik_listener *l, lunik_space *s, section_hook *hook)
+static void tell_one(lunik_listener *l, lunik_space *s, bool add)
 {
     struct view_cursor c = view_seek(view_root_current(s->vr), 0);
+    section_hook *hook = add ? l->region_add : l->region_del;
     const struct flat_range *r;
 
+    if (!add)
+        io_tell_space(l, s, false);
     for (; listens(l, s) && hook && (r = cursor_range(&c)); cursor_next(&c)) {
         lunik_section section = section_of(s, r);
 
         hook(l, &section);
     }
+    if (add)
+        io_tell_space(l, s, true);
 }
 
 int listeners_add_space(lunik_space *s, lunik_error *err)
@@ -206,7 +215,7 @@ int listeners_add_space(lunik_space *s, lunik_error *err)
     call_begin(core);
     for (size_t i = 0; i < core->listener_count; i++)
         if (core->listeners[i])
-            tell_one(core->listeners[i], s, core->listeners[i]->region_add);
+            tell_one(core->listeners[i], s, true);
     rc = call_commit(core, false, err);
     calls_end(core);
     return rc;
@@ -220,7 +229,7 @@ void listeners_del_space(lunik_space *s)
     call_begin(core);
     for (size_t i = core->listener_count; i-- > 0;)
         if (core->listeners[i])
-            tell_one(core->listeners[i], s, core->listeners[i]->region_del);
+            tell_one(core->listeners[i], s, false);
     call_commit(core, true, NULL);
     calls_end(core);
 }
@@ -228,7 +237,7 @@ void listeners_del_space(lunik_space *s)
 /* ---- registration --------------------------------------------------------------------------- */
 
 /* Tells l about everything there is, between begin and commit. */
-static int tell_world(lunik_listener *l, section_hook *hook, lunik_error *err)
+static int tell_world(lunik_listener *l, bool add, lunik_error *err)
 {
     struct memory_core *core = l->machine->memory;
     int rc = 0;
@@ -237,7 +246,7 @@ static int tell_world(lunik_listener *l, section_hook *hook, lunik_error *err)
     if (l->begin)
         l->begin(l);
     for (lunik_space *s = core->spaces; s; s = s->next)
-        tell_one(l, s, hook);
+        tell_one(l, s, add);
     if (l->commit)
         rc = l->commit(l, err);
     calls_end(core);
@@ -272,9 +281,9 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
         l->machine = NULL;
         return rc;
     }
-    rc = tell_world(l, l->region_add, err);
+    rc = tell_world(l, true, err);
     if (rc) {
-        tell_world(l, l->region_del, NULL);
+        tell_world(l, false, NULL);
         log_dismiss(core, l);
         l->machine = NULL;
         return rc;
@@ -292,7 +301,7 @@ void lunik_listener_del(lunik_listener *l)
         if (core->listeners[i] == l)
             core->listeners[i] = NULL;
     if (core && !nested)
-        tell_world(l, l->region_del, NULL); /* closes the gap in the list as well */
+        tell_world(l, false, NULL); /* closes the gap in the list as well */
     if (core && !nested)
         log_dismiss(core, l);
     l->machine = NULL;

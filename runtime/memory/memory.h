@@ -69,6 +69,7 @@ struct region_state {
     uint64_t seq; /* order of additions: decides among equal priorities */
     int priority;
     bool enabled, readonly, romd, may_overlap;
+    struct io_set *io; /* a reference; NULL: none */
 };
 
 /* ops with the defaults filled in */
@@ -86,6 +87,7 @@ struct lunik_region {
     void *opaque;
     uint8_t *host; /* the RAM at offset 0, NULL without RAM */
     _Atomic uint64_t reads, writes, rejected;
+    struct io_set *_Atomic live_io; /* as of the last commit; a reference */
 
     struct memory_core *core;
     unsigned refs;
@@ -128,6 +130,8 @@ int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err);
 /* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
 void region_detach(lunik_region *r);
 void region_attach(lunik_region *r);
+/* Marks the offsets `window` of r in every view that shows them. */
+void region_mark(lunik_region *r, struct span window);
 
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
@@ -164,6 +168,73 @@ int ranges_put(struct range_list *list, const struct flat_range *range, lunik_er
 /* Joins mergeable neighbours among the items from index `from` on. */
 void ranges_merge(struct range_list *list, size_t from);
 bool range_equal(const struct flat_range *a, const struct flat_range *b);
+
+/* ---- ioeventfds and coalesced ranges -------------------------------------------------------- */
+
+/* io_set.c: those of a region: immutable, replaced as a whole. Freed after a grace period. */
+struct io_event {
+    uint64_t offset, data; /* data: little-endian */
+    unsigned size;         /* 0: any */
+    bool match;
+    struct event_ref *ref;
+};
+
+struct io_set {
+    struct memory_core *core;
+    unsigned refs;
+    size_t event_count, range_count, zone_count;
+    struct io_event *events; /* by offset */
+    struct span *ranges;     /* coalesced: disjoint, by offset */
+    struct span *zones;      /* the same without the registers of events */
+    struct rcu_head rcu;
+};
+
+void io_set_ref(struct io_set *set); /* these take NULL, too */
+void io_set_unref(struct io_set *set);
+int io_event_fd(const struct io_event *e);
+static inline uint64_t io_event_last(const struct io_event *e)
+{
+    return e->offset + (e->size ? e->size - 1 : 0);
+}
+/* The first of the events at or after offset. */
+size_t io_set_find(const struct io_set *set, uint64_t offset);
+/* Makes the sets of all regions that the transaction touched visible to dispatch. */
+void io_publish(struct memory_core *core);
+/* Signals the eventfd of a write, if there is one. Any thread, inside an RCU read section. */
+bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned size);
+
+/* io_view.c: what address spaces show of them. */
+struct io_item {
+    struct span span; /* addresses */
+    lunik_region *region;
+    uint64_t offset; /* in the region */
+    bool zone;       /* coalesced; the rest is for eventfds */
+    unsigned size;
+    bool match;
+    uint64_t data;
+    int fd;
+};
+
+struct io_list {
+    struct io_item *items;
+    size_t count, capacity;
+};
+
+struct io_view {
+    struct io_list now;              /* by address */
+    struct io_list dels, adds, next; /* while a commit is under way */
+    bool changed;
+};
+
+struct view_root;
+int io_view_prepare(struct view_root *vr, lunik_error *err);
+void io_view_publish(struct io_view *v);
+void io_view_discard(struct io_view *v);
+/* Tells the listeners what goes, or comes, with the prepared updates; reverse: the other way. */
+void io_tell_dels(struct memory_core *core, bool reverse);
+void io_tell_adds(struct memory_core *core, bool reverse);
+/* Tells one listener about everything a space shows. */
+void io_tell_space(lunik_listener *l, lunik_space *s, bool add);
 
 struct view_chunk;
 
@@ -219,6 +290,7 @@ struct view_root {
     struct flat_view *update; /* NULL: looks as before */
     struct span *changed;     /* no range of either view crosses the border of one */
     size_t changed_count;
+    struct io_view io;
 };
 
 static inline struct flat_view *view_root_current(const struct view_root *vr)
@@ -274,6 +346,7 @@ struct memory_core {
     unsigned nesting; /* callbacks of locked devices under way */
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
+    size_t io_sets; /* that exist */
 };
 
 void core_unref(struct memory_core *core);
@@ -300,6 +373,13 @@ int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), 
                           bool must_succeed, lunik_error *err);
 
 lunik_section section_of(lunik_space *s, const struct flat_range *r);
+
+/* True if l follows s. l may be NULL. */
+bool listens(const lunik_listener *l, const lunik_space *s);
+
+/* Carries out a write that a vCPU made when r was still where it wrote to. */
+void region_write_late(lunik_space *s, lunik_region *r, uint64_t offset, const uint8_t *data,
+                       unsigned size);
 
 /* ---- dirty logging (log.c) ------------------------------------------------------------------ */
 

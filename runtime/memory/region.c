@@ -42,6 +42,8 @@ static void region_destroy(lunik_region *r)
         unlink_alias(r);
     if (r->ram)
         lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
+    io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
+    io_set_unref(r->s.io);
     rcu_defer(&r->rcu, region_free);
     core_unref(core);
 }

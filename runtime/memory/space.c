@@ -48,6 +48,7 @@ static void view_root_free(struct view_root *vr)
     view_retire(view_root_current(vr));
     lunik_region_unref(vr->root);
     free(vr->windows);
+    free(vr->io.now.items);
     free(vr);
 }
 
@@ -190,6 +191,8 @@ int memory_init(lunik_machine *m, lunik_error *err)
         rc = new_machine_space(m, &m->io_space, "I/O", "io", 0x10000, err);
     if (!rc && m->kvm)
         rc = kvm_memory_init(m, err);
+    if (!rc && m->kvm)
+        rc = kvm_io_init(m, err);
     if (rc)
         memory_fini(m);
     return rc;
@@ -204,8 +207,10 @@ void memory_fini(lunik_machine *m)
     while (core->depth)
         lunik_transaction_abort(m);
     log_fini(core);
-    if (m->kvm)
+    if (m->kvm) {
+        kvm_io_fini(m);
         kvm_memory_fini(m);
+    }
     while (core->listener_count)
         lunik_listener_del(core->listeners[0]);
     while (core->spaces)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kvm.h"
 #include "memory.h"
 
 int core_check(const struct memory_core *core, lunik_error *err)
@@ -53,6 +54,7 @@ void transaction_touch(lunik_region *r)
     lunik_region_ref(r);
     if (r->saved.parent)
         lunik_region_ref(r->saved.parent);
+    io_set_ref(r->saved.io);
 }
 
 static void forget_touched(struct memory_core *core)
@@ -64,6 +66,7 @@ static void forget_touched(struct memory_core *core)
         r->touched = false;
         if (r->saved.parent)
             lunik_region_unref(r->saved.parent);
+        io_set_unref(r->saved.io);
         lunik_region_unref(r);
     }
 }
@@ -88,6 +91,8 @@ static int apply(struct memory_core *core, bool forced, lunik_error *err)
         else
             view_root_publish(vr);
     }
+    if (!rc)
+        io_publish(core);
     return rc;
 }
 
@@ -99,7 +104,9 @@ static void undo(struct memory_core *core)
     for (lunik_region *r = core->touched; r; r = r->next_touched)
         region_detach(r);
     for (lunik_region *r = core->touched; r; r = r->next_touched) {
+        io_set_unref(r->s.io);
         r->s = r->saved;
+        io_set_ref(r->s.io);
         region_attach(r);
     }
     core->too_deep = false;
@@ -125,12 +132,14 @@ void transaction_begin(struct memory_core *core)
 
 int transaction_commit(struct memory_core *core, lunik_error *err)
 {
+    lunik_machine *m = core->machine;
     int rc = 0;
 
     if (core->depth > 1) {
         core->depth--;
         return 0;
     }
+    kvm_io_flush(m); /* to where they were written */
     if (core->doomed)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else
@@ -140,6 +149,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     forget_touched(core);
     core->doomed = false;
     core->depth = 0;
+    kvm_io_flush(m);
     return rc;
 }
 

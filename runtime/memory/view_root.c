@@ -207,11 +207,12 @@ int view_root_prepare(struct view_root *vr, lunik_error *err)
         rc = view_patch(d.old, &d.ranges, d.patches, d.count, &vr->update, err);
     free(d.ranges.items);
     free(d.patches);
-    return rc;
+    return rc ? rc : io_view_prepare(vr, err);
 }
 
 void view_root_discard(struct view_root *vr)
 {
+    io_view_discard(&vr->io);
     if (vr->update)
         view_retire(vr->update);
     free(vr->changed);
@@ -224,6 +225,7 @@ void view_root_publish(struct view_root *vr)
 {
     struct flat_view *old = view_root_current(vr);
 
+    io_view_publish(&vr->io);
     if (vr->update) {
         atomic_store_explicit(&vr->view, vr->update, memory_order_release);
         vr->update = old; /* the one to retire */
