@@ -166,7 +166,61 @@ void kvm_vm_reset(struct kvm_vm *vm)
     ioctl(vm->vm_fd, KVM_SET_PIT2, &vm->power_on->pit);
 }
 
-int kvm_vm_new(struct kvm_vm **out, lunik_error *err)
+static int enable(const struct kvm_vm *vm, unsigned capability, uint64_t arg)
+{
+    struct kvm_enable_cap cap = {.cap = capability, .args = {arg}};
+
+    return ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? errno : 0;
+}
+
+static int enable_ring(struct kvm_vm *vm, const lunik_machine_config *config, lunik_error *err)
+{
+    enum { MIN_ENTRIES = 1024 };
+    unsigned capability = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, entries = config->dirty_ring;
+    int bytes = check_extension(vm, (int)capability), sys;
+    unsigned max;
+
+    if (bytes <= 0) {
+        capability = KVM_CAP_DIRTY_LOG_RING;
+        bytes = check_extension(vm, (int)capability);
+    }
+    if (bytes <= 0)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "machine '%s': dirty-ring: this kernel's KVM has none (want 0)",
+                          config->name);
+    max = (unsigned)bytes / sizeof(struct kvm_dirty_gfn);
+    if (entries & (entries - 1) || entries < MIN_ENTRIES || entries > max)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': dirty-ring: '%u' is not a number of entries (want a power "
+                          "of two from %d to %u)",
+                          config->name, entries, MIN_ENTRIES, max);
+    sys = enable(vm, capability, entries * sizeof(struct kvm_dirty_gfn));
+    if (sys)
+        return lunik_fail_errno(err, sys, "machine '%s': dirty-ring: '%u': KVM refuses it",
+                                config->name, entries);
+    vm->dirty_ring = entries;
+    return 0;
+}
+
+/* Chooses how writes are logged. */
+static int setup_dirty_log(struct kvm_vm *vm, const lunik_machine_config *config, lunik_error *err)
+{
+    bool manual = config->dirty_log != LUNIK_DIRTY_LOG_BITMAP;
+
+    if (config->dirty_ring)
+        return enable_ring(vm, config, err);
+    vm->dirty_manual = manual && check_extension(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) > 0 &&
+                       enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                              KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) == 0;
+    if (config->dirty_log == LUNIK_DIRTY_LOG_MANUAL && !vm->dirty_manual)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "machine '%s': dirty-log: this kernel lacks "
+                          "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2",
+                          config->name);
+    return 0;
+}
+
+int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err)
 {
     struct kvm_vm *vm = calloc(1, sizeof(*vm));
     int rc;
@@ -190,7 +244,9 @@ int kvm_vm_new(struct kvm_vm **out, lunik_error *err)
         rc = lunik_fail_errno(err, errno, "KVM: can't create a VM");
         goto fail;
     }
-    rc = create_irqchip(vm, err);
+    rc = setup_dirty_log(vm, config, err);
+    if (!rc)
+        rc = create_irqchip(vm, err);
     if (!rc)
         rc = save_irqchip(vm, err);
     if (rc)

@@ -16,12 +16,14 @@ struct kvm_vm {
     unsigned max_vcpus;
     unsigned phys_bits;             /* guest physical address bits */
     bool readonly_mem;              /* KVM_CAP_READONLY_MEM */
+    bool dirty_manual;              /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is on */
+    unsigned dirty_ring;            /* entries of each vCPU's dirty ring; 0: bitmaps */
     struct irqchip_state *power_on; /* of the interrupt controllers and the PIT */
     struct kvm_memory *memory;      /* listeners/kvm_memory.c */
     struct kvm_io *io;              /* listeners/kvm_io.c */
 };
 
-int kvm_vm_new(struct kvm_vm **out, lunik_error *err);
+int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err);
 void kvm_vm_free(struct kvm_vm *vm);
 /* Puts the interrupt controllers and the PIT back into their power-on state. vCPUs held. */
 void kvm_vm_reset(struct kvm_vm *vm);
@@ -39,5 +41,9 @@ void kvm_io_set_vcpu_map(lunik_machine *m, void *map);
 void kvm_io_flush(lunik_machine *m);
 /* The same on a vCPU's thread without the lock, which it takes only if there are any. */
 void kvm_io_vcpu_exit(lunik_machine *m);
+
+/* listeners/kvm_dirty.c: empties all dirty rings into the bitmaps. Lock held. False if there was
+ * nothing in them. */
+bool kvm_rings_empty(lunik_machine *m);
 
 #endif

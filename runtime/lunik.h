@@ -245,6 +245,13 @@ typedef struct lunik_numa_node {
     const uint8_t *distances; /* to each node, 10..254, own is 10; NULL = 10/20 */
 } lunik_numa_node;
 
+/* How KVM tells which pages the guest has written, where it does not have a dirty ring to do it. */
+typedef enum lunik_dirty_log {
+    LUNIK_DIRTY_LOG_AUTO,   /* MANUAL where the kernel can */
+    LUNIK_DIRTY_LOG_BITMAP, /* pages are write-protected again when the log is read */
+    LUNIK_DIRTY_LOG_MANUAL, /* pages are write-protected again when they are cleared */
+} lunik_dirty_log;
+
 typedef struct lunik_machine_config {
     const char *name; /* for messages and lists; NULL = "machine" */
     lunik_accel accel;
@@ -254,6 +261,8 @@ typedef struct lunik_machine_config {
     const lunik_numa_node *nodes;    /* NULL or node_count nodes */
     size_t node_count;
     bool manual_clock; /* the machine's clock moves only by lunik_clock_advance() */
+    unsigned dirty_ring; /* entries of each vCPU's dirty ring, a power of two; 0 = no rings */
+    lunik_dirty_log dirty_log;
 } lunik_machine_config;
 
 /* Creates a machine without devices: VM, in-kernel irqchip and PIT, vCPUs (not yet running),
@@ -400,7 +409,7 @@ int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresse
 /* Why a vCPU came out of the guest with something the runtime does not handle itself. */
 typedef struct lunik_vcpu_exit {
     /* "shutdown" (triple fault), "emulation-failure", "internal-error", "fail-entry", "debug",
-     * "halt", "run-error" or "unknown" */
+     * "halt", "dirty-ring-full" (and it stays so), "run-error" or "unknown" */
     const char *reason;
     uint32_t kvm_reason; /* KVM_EXIT_* */
     uint64_t detail;     /* suberror, hardware failure reason, dr6, errno */
@@ -425,6 +434,7 @@ size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size);
 /* Exits so far, by kind. */
 typedef struct lunik_vcpu_stats {
     uint64_t exits, io, mmio, interrupted, other;
+    uint64_t dirtied; /* pages that its dirty ring has reported */
 } lunik_vcpu_stats;
 void lunik_vcpu_get_stats(const lunik_vcpu *v, lunik_vcpu_stats *out);
 

@@ -383,7 +383,7 @@ static int build(lunik_machine *m, lunik_error *err)
     int rc = 0;
 
     if (m->config.accel == LUNIK_ACCEL_KVM)
-        rc = kvm_vm_new(&m->kvm, err);
+        rc = kvm_vm_new(&m->kvm, &m->config, err);
     if (rc == 0)
         rc = clock_init(m, err);
     if (rc == 0)

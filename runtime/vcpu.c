@@ -58,6 +58,7 @@ void lunik_vcpu_get_stats(const lunik_vcpu *v, lunik_vcpu_stats *out)
     out->io = atomic_load_explicit(&v->io, memory_order_relaxed);
     out->mmio = atomic_load_explicit(&v->mmio, memory_order_relaxed);
     out->interrupted = atomic_load_explicit(&v->interrupted, memory_order_relaxed);
+    out->dirtied = atomic_load_explicit(&v->dirtied, memory_order_relaxed);
     out->other = out->exits - out->io - out->mmio - out->interrupted;
 }
 
@@ -342,6 +343,14 @@ static void memory_access(lunik_vcpu *v)
     rcu_offline();
 }
 
+static void ring_full(lunik_vcpu *v)
+{
+    lunik_vcpu_exit info = {.reason = "dirty-ring-full"};
+
+    if (!vcpu_ring_make_room(v))
+        report_exit(v, &info);
+}
+
 static void run_failed(lunik_vcpu *v, int error)
 {
     lunik_vcpu_exit info = {.reason = "run-error", .detail = (uint64_t)error};
@@ -397,6 +406,9 @@ static void handle_exit(lunik_vcpu *v, int rc, int error)
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         internal_error(v);
+        break;
+    case KVM_EXIT_DIRTY_RING_FULL:
+        ring_full(v);
         break;
     case KVM_EXIT_SYSTEM_EVENT:
         system_event(v);
@@ -481,6 +493,7 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 static int create_vcpu(lunik_vcpu *v, struct kvm_cpuid2 *cpuid, lunik_error *err)
 {
     lunik_machine *m = v->machine;
+    int rc;
 
     v->fd = ioctl(m->kvm->vm_fd, KVM_CREATE_VCPU, v->index);
     if (v->fd < 0)
@@ -491,6 +504,9 @@ static int create_vcpu(lunik_vcpu *v, struct kvm_cpuid2 *cpuid, lunik_error *err
         v->run = NULL;
         return lunik_fail_errno(err, errno, "KVM: can't map vCPU %u", v->index);
     }
+    rc = vcpu_ring_init(v, err);
+    if (rc)
+        return rc;
     cpuid_set_topology(cpuid, &m->config, v->index);
     if (ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: the CPUID is refused", v->index);
@@ -564,6 +580,7 @@ void vcpus_fini(lunik_machine *m)
         lunik_vcpu *v = &g->vcpu[i];
 
         vcpu_free_power_on(v);
+        vcpu_ring_fini(v);
         if (v->run)
             munmap(v->run, (size_t)m->kvm->vcpu_map_size);
         if (v->fd >= 0)

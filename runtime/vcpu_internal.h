@@ -19,6 +19,10 @@ struct lunik_vcpu {
     bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
     bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
     struct vcpu_power_on *power_on;
+    struct kvm_dirty_gfn *ring; /* its dirty ring, or NULL; under the machine lock */
+    uint32_t ring_next;         /* where it is read next; wraps */
+    unsigned ring_in_vain;      /* exits because it is full while it is not */
+    _Atomic uint64_t dirtied;   /* pages it has reported */
     _Atomic uint64_t exits, io, mmio, interrupted; /* written by the own thread only */
 };
 
@@ -36,6 +40,12 @@ struct vcpu_group {
     unsigned count;
     lunik_vcpu vcpu[];
 };
+
+/* vcpu_ring.c */
+int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
+void vcpu_ring_fini(lunik_vcpu *v);
+/* After an exit because it is full; false if that doesn't help. Lock not held. */
+bool vcpu_ring_make_room(lunik_vcpu *v);
 
 /* vcpu_reset.c */
 int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err);

@@ -5,6 +5,9 @@
  * a slot needs it deleted first. So when addresses that stay mapped change slots, no vCPU is in
  * the guest meanwhile and none ever finds a hole.
  *
+ * A slot that is logged (kvm_dirty.c) hands its log over before it is deleted, with no vCPU in the
+ * guest either, so that no write falls between the two.
+ *
  * A slot covers whole host pages. The fringes of a section that is not aligned, devices, and ROM
  * devices outside romd mode are left to exits.
  */
@@ -16,32 +19,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "kvm.h"
+#include "kvm_memory.h"
 #include "vcpu.h"
-
-struct slot {
-    uint64_t first, last; /* guest physical */
-    uint64_t host;
-    uint32_t flags; /* KVM_MEM_* */
-    uint32_t id;
-    lunik_ram *ram;             /* referenced */
-    const lunik_region *region; /* for messages, valid until the commit */
-};
-
-struct slot_list {
-    struct slot *items;
-    size_t count, capacity;
-};
-
-struct kvm_memory {
-    lunik_listener listener;
-    struct kvm_vm *vm;
-    uint64_t page_size;
-    struct slot_list slots;      /* in KVM, by ascending address */
-    struct slot_list dels, adds; /* collected since begin */
-    bool lost;                   /* no memory to collect something */
-    uint64_t *used;              /* slot ids, one bit each */
-};
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
@@ -97,6 +76,15 @@ static size_t find_slot(const struct slot_list *l, uint64_t address)
     return low;
 }
 
+struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last)
+{
+    size_t at = find_slot(&k->slots, first);
+
+    if (at && k->slots.items[at - 1].last >= first)
+        at--;
+    return at < k->slots.count && k->slots.items[at].first <= last ? &k->slots.items[at] : NULL;
+}
+
 static void insert_slot(struct slot_list *l, size_t at, struct slot slot)
 {
     memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(slot));
@@ -131,11 +119,13 @@ static void release_id(struct kvm_memory *k, uint32_t id)
 
 /* ---- KVM ------------------------------------------------------------------------------------ */
 
-static int set_slot(struct kvm_memory *k, const struct slot *slot, uint64_t size)
+int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
 {
     struct kvm_userspace_memory_region region = {
         .slot = slot->id,
-        .flags = size ? slot->flags : 0,
+        .flags = !size           ? 0
+                 : slot->clients ? slot->flags | KVM_MEM_LOG_DIRTY_PAGES
+                                 : slot->flags,
         .guest_phys_addr = slot->first,
         .memory_size = size,
         .userspace_addr = slot->host,
@@ -154,24 +144,30 @@ static int delete_slot(struct kvm_memory *k, struct slot *slot)
     int sys;
 
     slot->id = k->slots.items[at].id;
-    sys = set_slot(k, slot, 0);
+    sys = kvm_slot_set(k, slot, 0);
     if (!sys) {
         release_id(k, slot->id);
+        kvm_log_close(&k->slots.items[at]);
         remove_slot(&k->slots, at); /* the reference to ram stays with *slot */
     }
     return sys;
 }
 
-static int create_slot(struct kvm_memory *k, struct slot *slot)
+static int create_slot(struct kvm_memory *k, const struct slot *slot)
 {
-    int sys;
+    struct slot made = *slot;
+    int sys = made.clients ? kvm_log_open(k, &made) : 0;
 
-    slot->id = take_id(k);
-    sys = set_slot(k, slot, slot->last - slot->first + 1);
     if (sys)
-        release_id(k, slot->id);
-    else
-        insert_slot(&k->slots, find_slot(&k->slots, slot->first), *slot);
+        return sys;
+    made.id = take_id(k);
+    sys = kvm_slot_set(k, &made, made.last - made.first + 1);
+    if (sys) {
+        release_id(k, made.id);
+        kvm_log_close(&made);
+    } else {
+        insert_slot(&k->slots, find_slot(&k->slots, made.first), made);
+    }
     return sys;
 }
 
@@ -233,7 +229,8 @@ static bool slot_of(const struct kvm_memory *k, const lunik_section *s, struct s
                          .host = host,
                          .flags = rom ? KVM_MEM_READONLY : 0,
                          .ram = lunik_region_ram(s->region),
-                         .region = s->region};
+                         .region = s->region,
+                         .clients = rom ? 0 : s->log_mask};
     return true;
 }
 
@@ -320,6 +317,24 @@ static void drop_done(const struct kvm_memory *k, struct slot_list *l, bool stat
     l->count = kept;
 }
 
+struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s)
+{
+    struct slot slot;
+
+    return slot_of(k, s, &slot) && present(k, &slot)
+               ? &k->slots.items[find_slot(&k->slots, slot.first)]
+               : NULL;
+}
+
+/* True if writes to a slot that goes are logged. */
+static bool loses_log(const struct kvm_memory *k)
+{
+    for (size_t i = 0; i < k->dels.count; i++)
+        if (k->slots.items[find_slot(&k->slots, k->dels.items[i].first)].clients)
+            return true;
+    return false;
+}
+
 /* True if some address is in a slot before and after. */
 static bool swaps(const struct kvm_memory *k)
 {
@@ -362,10 +377,13 @@ static int check_limits(struct kvm_memory *k, lunik_error *err)
 static int on_commit(lunik_listener *l, lunik_error *err)
 {
     struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
-    bool hold, lost = k->lost;
-    int rc;
+    bool hold, logged, lost = k->lost;
+    int rc, log_error = k->log_error;
 
-    k->lost = false;
+    k->lost = k->rings_pulled = false;
+    k->log_error = 0;
+    if (log_error)
+        return lunik_fail_errno(err, log_error, "KVM: writes to memory can't be logged");
     cancel_pairs(k);
     drop_done(k, &k->dels, false);
     drop_done(k, &k->adds, true);
@@ -374,9 +392,12 @@ static int on_commit(lunik_listener *l, lunik_error *err)
         rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     if (rc)
         return rc;
-    hold = swaps(k);
+    logged = loses_log(k);
+    hold = logged || swaps(k);
     if (hold)
         vcpus_hold(l->machine);
+    if (logged)
+        kvm_log_pull_dels(k);
     rc = apply(k, err);
     if (hold)
         vcpus_release(l->machine);
@@ -397,10 +418,13 @@ static void free_all(struct kvm_memory *k)
     struct slot_list *lists[] = {&k->slots, &k->dels, &k->adds};
 
     for (size_t i = 0; i < 3; i++) {
-        for (size_t j = 0; j < lists[i]->count; j++)
+        for (size_t j = 0; j < lists[i]->count; j++) {
+            kvm_log_close(&lists[i]->items[j]);
             drop_slot(&lists[i]->items[j]);
+        }
         free(lists[i]->items);
     }
+    free(k->by_id);
     free(k->used);
     free(k);
 }
@@ -424,7 +448,9 @@ int kvm_memory_init(lunik_machine *m, lunik_error *err)
                                    .region_add = on_add,
                                    .region_del = on_del,
                                    .commit = on_commit};
-    rc = lunik_listener_add(m, &k->listener, err);
+    rc = kvm_dirty_init(k, err);
+    if (!rc)
+        rc = lunik_listener_add(m, &k->listener, err);
     if (rc)
         free_all(k);
     else

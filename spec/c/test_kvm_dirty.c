@@ -1,0 +1,250 @@
+/*
+ * test_kvm_dirty.c: nothing that a running guest writes is lost, in any of KVM's ways to log.
+ *
+ * The guest increments a word in one of 64 pages after the other, in random order. Two clients keep
+ * a copy of these pages each, made up to date after every sync with nothing but the pages that were
+ * dirty, while the slots are split, joined and moved and a third client comes and goes. When the
+ * guest stops, the copies have to be equal to the memory.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../../runtime/kvm.h"
+#include "../../runtime/memory/memory.h"
+#include "check.h"
+
+enum { PAGE = LUNIK_DIRTY_PAGE, PAGES = 64, DATA = 0x10000, CODE = 0x9000, RAM_SIZE = 0x60000 };
+enum { ROUNDS = 150, WINDOW = 0x20000 };
+
+struct mode {
+    const char *name;
+    unsigned ring;
+    lunik_dirty_log log;
+};
+
+static lunik_runtime *rt;
+static lunik_machine *m;
+static lunik_ram *ram;
+static lunik_region *base, *window;
+static lunik_error err;
+static uint8_t copies[2][PAGES * PAGE];
+static uint64_t seen[2];
+
+static const lunik_dirty_client clients[] = {LUNIK_DIRTY_MIGRATION, LUNIK_DIRTY_DISPLAY};
+
+static void must(const char *what, int rc)
+{
+    if (rc) {
+        printf("not ok %s: %s\n", what, err.message);
+        exit(1);
+    }
+}
+
+static lunik_region *add(const char *name, lunik_region_kind kind, lunik_ram *memory,
+                         uint64_t ram_offset, uint64_t size, uint64_t at, int priority)
+{
+    lunik_region_config config = {
+        .kind = kind, .name = name, .ram = memory, .ram_offset = ram_offset, .size = size};
+    lunik_region *r;
+
+    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
+    return r;
+}
+
+static lunik_ram *new_ram(const char *name, uint64_t size)
+{
+    lunik_ram_config config = {.name = name, .size = size, .fd = -1};
+    lunik_ram *out;
+
+    must(name, lunik_ram_new(&out, &config, &err));
+    return out;
+}
+
+static void boot(const struct mode *mode)
+{
+    static const uint8_t far_jump[] = {0xea, CODE & 0xff, CODE >> 8, 0, 0};
+    static const uint8_t code[] = {
+        0x69, 0xdb, 0x55, 0x62,       /* again: imul bx, bx, 25173 */
+        0x81, 0xc3, 0x19, 0x36,       /* add bx, 13849 */
+        0x89, 0xd8,                   /* mov ax, bx */
+        0x25, 0x00, 0x3f,             /* and ax, 0x3f00 */
+        0x05, 0x00, 0x10,             /* add ax, 0x1000 */
+        0x8e, 0xc0,                   /* mov es, ax */
+        0x26, 0xff, 0x06, 0x08, 0x00, /* inc word [es:8] */
+        0xeb, 0xe7,                   /* jmp again */
+    };
+    lunik_machine_config config = {.name = mode->name,
+                                   .accel = LUNIK_ACCEL_KVM,
+                                   .cpus = 1,
+                                   .dirty_ring = mode->ring,
+                                   .dirty_log = mode->log};
+    lunik_ram *rom = new_ram("vector", PAGE);
+
+    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    ram = new_ram("ram", RAM_SIZE);
+    base = add("ram", LUNIK_REGION_RAM, ram, 0, RAM_SIZE, 0, 0);
+    window = add("window", LUNIK_REGION_RAM, ram, WINDOW, 0x8000, WINDOW, 1);
+    must("window", lunik_region_set_enabled(window, false, &err));
+    memcpy((uint8_t *)lunik_ram_host(rom) + 0xff0, far_jump, sizeof(far_jump));
+    memcpy((uint8_t *)lunik_ram_host(ram) + CODE, code, sizeof(code));
+    lunik_region_unref(add("vector", LUNIK_REGION_ROM, rom, 0, PAGE, 0xfffff000, 0));
+    lunik_ram_unref(rom);
+}
+
+/* Brings the client's copy up to date. */
+static void refresh(unsigned i)
+{
+    uint64_t bits;
+
+    seen[i] += lunik_dirty_test_and_clear(m, clients[i], ram, DATA, PAGES * PAGE, &bits);
+    for (unsigned page = 0; page < PAGES; page++)
+        if (bits >> page & 1)
+            memcpy(copies[i] + page * PAGE, (uint8_t *)lunik_ram_host(ram) + DATA + page * PAGE,
+                   PAGE);
+}
+
+static unsigned stale(unsigned i)
+{
+    unsigned count = 0;
+
+    for (unsigned page = 0; page < PAGES; page++)
+        count += memcmp(copies[i] + page * PAGE,
+                        (uint8_t *)lunik_ram_host(ram) + DATA + page * PAGE, PAGE) != 0;
+    return count;
+}
+
+/* What else happens meanwhile. */
+static void disturb(unsigned round)
+{
+    switch (round % 6) {
+    case 0:
+    case 3:
+        must("toggle", lunik_region_set_enabled(window, !lunik_region_enabled(window), &err));
+        break;
+    case 1:
+        must("move", lunik_region_set_offset(window, WINDOW, &err));
+        must("third", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+        break;
+    case 4:
+        must("third", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+        break;
+    default:
+        lunik_space_store(m->memory_space, DATA + (round * 7 % PAGES) * PAGE + 0x100, 8, round);
+        break;
+    }
+}
+
+static void let_it_run(unsigned us)
+{
+    lunik_unlock(rt);
+    usleep(us);
+    lunik_lock(rt);
+}
+
+static void check_mode(const struct mode *mode, const char *what, uint64_t got, uint64_t want)
+{
+    char name[128];
+
+    snprintf(name, sizeof(name), "%s: %s", mode->name, what);
+    check_uint(name, got, want);
+}
+
+static void test_mode(const struct mode *mode)
+{
+    lunik_dirty_scope block;
+
+    boot(mode);
+    block = (lunik_dirty_scope){.ram = ram};
+    must("start", lunik_machine_start(m, &err));
+    let_it_run(20000);
+    must("machine-wide", lunik_dirty_start(m, clients[0], NULL, &err));
+    memcpy(copies[0], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[0]));
+    let_it_run(3000);
+    must("block", lunik_dirty_start(m, clients[1], &block, &err));
+    memcpy(copies[1], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[1]));
+    seen[0] = seen[1] = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        let_it_run(500);
+        disturb(round);
+        must("sync", lunik_dirty_sync(m, &err));
+        refresh(round % 2);
+        if (round % 5 == 0)
+            refresh(1 - round % 2);
+    }
+    must("pause", lunik_machine_pause(m, &err));
+    check_mode(mode, "the guest still wrote", stale(0) > 0 || stale(1) > 0, true);
+    must("sync", lunik_dirty_sync(m, &err));
+    refresh(0);
+    refresh(1);
+    check_mode(mode, "the first client's copy lacks no page", stale(0), 0);
+    check_mode(mode, "the second client's copy lacks no page", stale(1), 0);
+    check_mode(mode, "there was something to copy", seen[0] > 2 * PAGES && seen[1] > 2 * PAGES,
+               true);
+    must("sync", lunik_dirty_sync(m, &err));
+    check_mode(mode, "a guest that stands still dirties nothing",
+               lunik_dirty_count(ram, clients[0], 0, RAM_SIZE), 0);
+    lunik_machine_close(m);
+    lunik_region_unref(base);
+    lunik_region_unref(window);
+    lunik_ram_unref(ram);
+}
+
+/* Writes before a client's start and after its stop are not its business. */
+static void test_exact(const struct mode *mode)
+{
+    boot(mode);
+    must("start", lunik_machine_start(m, &err));
+    must("first", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    let_it_run(20000);
+    must("pause", lunik_machine_pause(m, &err));
+    must("second", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    must("sync", lunik_dirty_sync(m, &err));
+    check_mode(mode, "a late client is not told of earlier writes",
+               lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, RAM_SIZE), 0);
+    check_mode(mode, "the earlier client is",
+               lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE), PAGES);
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+    must("again", lunik_machine_start(m, &err));
+    let_it_run(20000);
+    must("pause", lunik_machine_pause(m, &err));
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
+    must("sync", lunik_dirty_sync(m, &err));
+    check_mode(mode, "nothing is left of the time between stop and start",
+               lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE), 0);
+    lunik_machine_close(m);
+    lunik_region_unref(base);
+    lunik_region_unref(window);
+    lunik_ram_unref(ram);
+}
+
+static void test_bad_config(void)
+{
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_KVM, .cpus = 1, .dirty_ring = 5000};
+
+    check_int("a ring of 5000", lunik_machine_new(rt, &config, &m, &err), LUNIK_E_INVALID);
+    check_contains("says what is wanted", err.message,
+                   "dirty-ring: '5000' is not a number of entries (want a power of two from 1024");
+}
+
+int main(void)
+{
+    static const struct mode modes[] = {{"bitmap", 0, LUNIK_DIRTY_LOG_BITMAP},
+                                        {"manual", 0, LUNIK_DIRTY_LOG_MANUAL},
+                                        {"ring", 65536, LUNIK_DIRTY_LOG_AUTO}};
+    static const lunik_type *const no_types[] = {NULL};
+
+    if (access("/dev/kvm", R_OK | W_OK)) {
+        printf("ok skipped: no /dev/kvm\n");
+        return 0;
+    }
+    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        test_exact(&modes[i]);
+        test_mode(&modes[i]);
+    }
+    test_bad_config();
+    lunik_runtime_free(rt);
+    return check_result();
+}
