@@ -49,14 +49,17 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
 
         Name (CRSB, ResourceTemplate ()
         {
-            IO (Decode16, 0, 0, 0, 24, PORT)
+            WordIO (ResourceConsumer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                0, 0, 0, 0, 1, , , PORT)
         })
         CreateWordField (CRSB, PORT._MIN, PMIN)
         CreateWordField (CRSB, PORT._MAX, PMAX)
+        CreateWordField (CRSB, PORT._LEN, PLEN)
         Method (_CRS, 0, Serialized)
         {
+            PLEN = 24 + MHSL
             PMIN = MHIO
-            PMAX = MHIO
+            PMAX = MHIO + PLEN - 1
             Return (CRSB)
         }
 
