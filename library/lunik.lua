@@ -139,6 +139,12 @@ function lunik.exit(code) end
 ---@return number
 function lunik.now() end
 
+---Calls fn for that event ("*": any) of every machine, also of those made later.
+---@param event lunik.EventName
+---@param fn fun(ev: lunik.Event)
+---@return lunik.Subscription
+function lunik.on(event, fn) end
+
 ---Sets who is told of errors that can be raised to nobody (a coroutine's, a handler's on a machine
 ---without "error" handlers). nil: they are printed to standard error.
 ---@param fn? fun(message: string, traceback: string?, source: string, machine: lunik.Machine?)
@@ -559,6 +565,30 @@ function Region:add(child, offset, options) end
 ---Takes child out.
 ---@param child lunik.Region
 function Region:del(child) end
+
+---Has writes to a register signal an eventfd instead of calling write(): KVM does so without an
+---exit. It follows the region through the memory map. fn runs from the loop, with how many writes
+---there were since the last time; without one read the handle's fd.
+---@param options {offset: lunik.Size, size?: 0|1|2|4|8, match?: integer, on?: fun(count: integer)} size 0, the default: writes of any size; match: only writes of this value
+---@return lunik.Ioeventfd
+function Region:ioeventfd(options) end
+
+---Lets KVM collect writes to a range, by default all of the region: write() gets them later, in
+---order, before the guest exits for anything else, and before anything is read or the map changes.
+---@param offset? lunik.Size
+---@param size? lunik.Size
+function Region:coalesce(offset, size) end
+
+---Ends that for all of the region.
+function Region:uncoalesce() end
+
+---An eventfd that writes to a register signal. It stays until it is closed, or its machine is.
+---@class lunik.Ioeventfd
+---@field fd integer Non-blocking; closed with the handle.
+local Ioeventfd = {}
+
+---Gives the register back to write().
+function Ioeventfd:close() end
 
 ---An address space.
 ---@class lunik.Space

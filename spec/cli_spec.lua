@@ -28,6 +28,15 @@ describe("the lunik command", function()
     end
   end)
 
+  it("shows how far a preallocation is, on a terminal only", function()
+    local script = "local m = " .. BOARD
+      .. "; m:object_add('memory-backend-ram', { id = 'big', size = '64M', prealloc = true })"
+    local path <close> = command.file(script)
+    local shown = run(("script -qec '%s %s' /dev/null"):format(lunik, path))
+    assert.matches("big %[#+%] 100%% of 64 MiB", shown)
+    assert.same({ "", "", 0 }, { lunik_run(tostring(path)) })
+  end)
+
   it("gives the script its arguments in arg and ...", function()
     local path <close> = command.file("print(arg[0], #arg, arg[1], arg[2], arg[-1], ...)")
     assert.equal(("%s\t2\t-x\ty\t--\t-x\ty\n"):format(path), lunik_run("-- " .. path .. " -x y"))

@@ -497,3 +497,20 @@ describe("sleeping for no time", function()
     assert.is_true(rounds > 0 and rounds < 10000, rounds .. " rounds")
   end)
 end)
+
+describe("lunik.on", function()
+  it("hears of every machine, also of later ones, until it is taken off", function()
+    local seen = {}
+    local subscription = lunik.on("x-ping", function(ev) table.insert(seen, ev.machine) end)
+    for _ = 1, 2 do
+      machines.none():emit("x-ping", {})
+      lunik.run "nowait"
+    end
+    subscription:off()
+    machines.none():emit("x-ping", {})
+    lunik.run "nowait"
+    assert.are.equal(2, #seen)
+    assert.are_not.equal(seen[1], seen[2])
+    assert.has_error(function() lunik.on("device-addded", print) end)
+  end)
+end)

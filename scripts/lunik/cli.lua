@@ -248,6 +248,9 @@ function cli.main(argv)
   host.attach()
   set_exit(lunik)
   set_signals(false)
+  if host.isatty(2) then
+    require("lunik.progress").show(lunik, io.stderr)
+  end
   local code = run(argv, options, lunik)
   close_machines(lunik)
   return code

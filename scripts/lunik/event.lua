@@ -158,6 +158,15 @@ function event.once(m, name, fn)
   return subscription
 end
 
+--- lunik.on(name, fn)
+function event.on_any(name, fn)
+  event.check_name("on", name)
+  options.value("on: handler", fn, "function")
+  shared.everywhere = shared.everywhere or {}
+  shared.everywhere[name] = shared.everywhere[name] or {}
+  return event.subscribe(shared.everywhere[name], fn)
+end
+
 local function observe(m, kind, fn)
   check_open(m)
   options.value("on_" .. kind .. ": handler", fn, "function")
@@ -217,14 +226,27 @@ local function tell_nobody(m, ev)
   end
 end
 
-local function has_handlers(state, name)
-  local own, all = state.handlers[name], state.handlers["*"]
-  return own and #own > 0 or all and #all > 0
+--- The lists of handlers that an event of m concerns.
+local function lists_for(state, name)
+  local lists = {}
+  for _, handlers in ipairs { state.handlers, shared.everywhere or {} } do
+    lists[#lists + 1] = handlers[name]
+    lists[#lists + 1] = handlers["*"]
+  end
+  return lists
+end
+
+local function none_listens(lists)
+  for _, list in ipairs(lists) do
+    if #list > 0 then return false end
+  end
+  return true
 end
 
 core.hooks.event = function(m, ev)
   local state = event.state(m)
-  if not has_handlers(state, ev.name) then tell_nobody(m, ev) end
+  local lists = lists_for(state, ev.name)
+  if none_listens(lists) then tell_nobody(m, ev) end
   if ends_run[ev.name] then
     state.ended = ev
   elseif begins_run[ev.name] then
@@ -232,8 +254,7 @@ core.hooks.event = function(m, ev)
   end
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
-  if state.handlers[ev.name] then call_all(m, state.handlers[ev.name], source, ev) end
-  if state.handlers["*"] then call_all(m, state.handlers["*"], source, ev) end
+  for _, list in ipairs(lists) do call_all(m, list, source, ev) end
   state.dispatching = state.dispatching - 1
   if m.state == "closed" or ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
 end

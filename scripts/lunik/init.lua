@@ -27,6 +27,7 @@ local lunik = {
   run = wait.run,
   stop = wait.stop,
   now = wait.now,
+  on = event.on_any,
   on_error = event.on_error,
   types = core.types,
   suggest = core.suggest,
