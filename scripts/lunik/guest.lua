@@ -15,7 +15,8 @@ local Guest = {}
 Guest.__index = Guest
 
 -- Offsets in the register block.
-local SELECT, ADDRESS_LOW, ADDRESS_HIGH, SIZE_LOW, SIZE_HIGH, NODE = 0x00, 0x00, 0x04, 0x08, 0x0c, 0x10
+local SELECT, NODE = 0x00, 0x10
+local ADDRESS_LOW, ADDRESS_HIGH, SIZE_LOW, SIZE_HIGH = 0x00, 0x04, 0x08, 0x0c
 local OST_EVENT, OST_STATUS, CONTROL = 0x04, 0x08, 0x14
 -- Bits of the status and control byte.
 local ENABLED, INSERTED, REMOVING, EJECT = 1, 2, 4, 8
