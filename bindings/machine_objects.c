@@ -82,12 +82,12 @@ static int machine_objects(lua_State *L)
     return 1;
 }
 
-/* m:transaction(fn, ...): everything that fn changes in the topology takes effect at once. */
+/* m:transaction(fn, ...): everything that fn changes takes effect at once, or nothing does. */
 static int machine_transaction(lua_State *L)
 {
     struct glue *g = bind_machine_glue(L, 1);
     lunik_error err;
-    bool on_loop;
+    bool on_loop, raised;
     int rc;
 
     bind_function(L, 2, "transaction: function");
@@ -95,14 +95,19 @@ static int machine_transaction(lua_State *L)
     lunik_transaction_begin(g->m);
     g->transactions++;
     g->b->transactions += on_loop;
-    rc = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    raised = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0) != LUA_OK;
     g->transactions--;
     g->b->transactions -= on_loop;
-    if (rc != LUA_OK) {
+    rc = 0;
+    if (raised)
         lunik_transaction_abort(g->m);
+    else
+        rc = lunik_transaction_commit(g->m, &err);
+    if (!lunik_in_transaction(g->m))
+        bind_region_settle(L, g->m);
+    if (raised)
         return lua_error(L);
-    }
-    bind_check(L, lunik_transaction_commit(g->m, &err), &err);
+    bind_check(L, rc, &err);
     return lua_gettop(L) - 1;
 }
 

@@ -77,6 +77,54 @@ static int region_gc(lua_State *L)
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
+/* What a transaction adds and deletes is kept until it is known where it ends up. Value on the
+ * machine's table of parts: {parent, child, ...}. */
+static const char moved_name[] = "moved";
+
+static bool in_transaction(lua_State *L)
+{
+    return lunik_in_transaction(bind_check_open(L, 1, region_class)->m);
+}
+
+static void note_moved(lua_State *L, lunik_machine *m, int parent, int child)
+{
+    bind_push_parts(L, m);
+    if (lua_getfield(L, -1, moved_name) == LUA_TNIL) {
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -4, moved_name);
+    }
+    lua_pushvalue(L, parent);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_pushvalue(L, child);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_settop(L, child);
+}
+
+void bind_region_settle(lua_State *L, lunik_machine *m)
+{
+    int parts, moved;
+
+    bind_push_parts(L, m);
+    parts = lua_gettop(L);
+    moved = parts + 1;
+    if (lua_getfield(L, parts, moved_name) != LUA_TNIL) {
+        lua_pushnil(L);
+        lua_setfield(L, parts, moved_name);
+        for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, moved); i < n; i += 2) {
+            struct box *parent, *child;
+
+            lua_rawgeti(L, moved, i);
+            lua_rawgeti(L, moved, i + 1);
+            parent = lua_touserdata(L, moved + 1);
+            child = lua_touserdata(L, moved + 2);
+            keep(L, moved + 1, moved + 2, lunik_region_parent(child->ptr) == parent->ptr);
+            lua_settop(L, moved);
+        }
+    }
+    lua_settop(L, parts - 1);
+}
+
 /* parent:add(child, offset, {priority=, overlap=}) -> child */
 static int region_add(lua_State *L)
 {
@@ -104,6 +152,8 @@ static int region_add(lua_State *L)
         bind_raise(L, &err);
     }
     lua_settop(L, 2);
+    if (in_transaction(L))
+        note_moved(L, bind_check_open(L, 1, region_class)->m, 1, 2);
     return 1;
 }
 
@@ -117,7 +167,11 @@ static int region_del(lua_State *L)
         bind_fail(L, LUNIK_E_NOT_FOUND, "del: region '%s' is not in '%s'", lunik_region_name(child),
                   lunik_region_name(parent));
     bind_check(L, lunik_region_del(child, &err), &err);
-    keep(L, 1, 2, false);
+    lua_settop(L, 2);
+    if (in_transaction(L))
+        note_moved(L, bind_check_open(L, 1, region_class)->m, 1, 2);
+    else
+        keep(L, 1, 2, false);
     return 0;
 }
 

@@ -25,6 +25,8 @@ struct memory_hotplug {
     struct memory_slots slots;
     lunik_object *device[MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
     lunik_region *ports, *status;
+    lunik_change news; /* what the guest is to be told once the transaction is committed */
+    bool notify;
 };
 
 static struct memory_hotplug *from_slots(struct memory_slots *s)
@@ -126,6 +128,38 @@ static const lunik_io_ops status_ops = {
 
 /* ---- what the machine says ------------------------------------------------------------------ */
 
+/* The devices in their slots are mapped now: the guest may see them. It is told once of all that
+ * one transaction brought. */
+static void show_news(lunik_change *c)
+{
+    struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
+
+    for (unsigned i = 0; i < d->slots.count; i++) {
+        const lunik_memory_device *md = d->device[i] ? memory_device(d->device[i]) : NULL;
+
+        if (!md || d->slots.slot[i].enabled)
+            continue;
+        d->slots.slot[i] = (struct memory_slot){
+            .address = md->address,
+            .size = md->size,
+            .node = (uint32_t)md->node,
+            .enabled = true,
+            .inserting = md->hotplugged,
+        };
+        d->notify = d->notify || md->hotplugged;
+    }
+    if (d->notify)
+        notify_guest(d);
+    d->notify = false;
+}
+
+static void drop_news(lunik_change *c)
+{
+    struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
+
+    d->notify = false;
+}
+
 static unsigned acpi_count(lunik_object *o)
 {
     const struct memory_hotplug *d = lunik_state(o);
@@ -135,18 +169,9 @@ static unsigned acpi_count(lunik_object *o)
 static void acpi_plug(lunik_object *o, lunik_object *device)
 {
     struct memory_hotplug *d = lunik_state(o);
-    const lunik_memory_device *md = memory_device(device);
 
-    d->device[md->slot] = device;
-    d->slots.slot[md->slot] = (struct memory_slot){
-        .address = md->address,
-        .size = md->size,
-        .node = (uint32_t)md->node,
-        .enabled = true,
-        .inserting = md->hotplugged,
-    };
-    if (md->hotplugged)
-        notify_guest(d);
+    d->device[memory_device(device)->slot] = device;
+    lunik_transaction_note(lunik_object_machine(o), &d->news);
 }
 
 static void acpi_unplug_request(lunik_object *o, lunik_object *device)
@@ -154,7 +179,8 @@ static void acpi_unplug_request(lunik_object *o, lunik_object *device)
     struct memory_hotplug *d = lunik_state(o);
 
     d->slots.slot[memory_device(device)->slot].removing = true;
-    notify_guest(d);
+    d->notify = true;
+    lunik_transaction_note(lunik_object_machine(o), &d->news);
 }
 
 static void acpi_unplug(lunik_object *o, lunik_object *device)
@@ -194,6 +220,8 @@ static int realize(lunik_object *o, lunik_error *err)
     uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
     int rc;
 
+    d->news.commit = show_news;
+    d->news.undo = drop_news;
     memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
     rc = device_ports_new(&d->ports, d, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
                           &ports_ops, err);
@@ -210,6 +238,7 @@ static void unrealize(lunik_object *o)
 {
     struct memory_hotplug *d = lunik_state(o);
 
+    lunik_transaction_forget(lunik_object_machine(o), &d->news);
     device_region_drop(&d->status);
     device_region_drop(&d->ports);
 }

@@ -348,8 +348,10 @@ function Machine:console(chardev) end
 ---@return lunik.Region
 function Machine:region(options) end
 
----Calls fn(...); what it changes in the memory map takes effect at once when it returns, or not at
----all when it raises. Returns fn's results. fn can't wait.
+---Calls fn(...); what it changes takes effect at once when it returns: one pass of listeners, one
+---interrupt for all devices. When it raises, or a listener refuses, all is taken back: changes of the
+---memory map, and what object_add and device_add made, newest first. Deletions and requests to the
+---guest wait for the end. Returns fn's results. fn can't wait. Property values are not taken back.
 ---@param fn function
 function Machine:transaction(fn, ...) end
 

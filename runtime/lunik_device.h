@@ -400,12 +400,32 @@ int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one
  * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
  * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
- * can't change the topology while they are informed. */
+ * can't change the topology while they are informed.
+ *
+ * Objects and devices added in a transaction are there at once, but nobody is told before it has
+ * been committed; when it fails they are deleted, newest first. Deletions, and requests to the
+ * guest to let a device go, wait for the commit. */
 void lunik_transaction_begin(lunik_machine *m);
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
 /* Ends the transaction without applying its changes. One that is nested takes those around it
  * along: the outermost commit fails and everything since the outermost begin is undone. */
 void lunik_transaction_abort(lunik_machine *m);
+bool lunik_in_transaction(const lunik_machine *m);
+
+/* Something beside the topology that goes with a transaction: objects added and deleted in it are
+ * such changes, too. Embed it, zeroed. When the outermost transaction has been committed commit is
+ * called, in the order of the notes; when it fails undo (may be NULL) is, in reverse order. Outside
+ * a transaction commit is called at once. Noting again what is noted does nothing: so a device
+ * tells the guest once, however much a transaction changed. */
+typedef struct lunik_change lunik_change;
+struct lunik_change {
+    void (*commit)(lunik_change *c);
+    void (*undo)(lunik_change *c);
+    lunik_change *prev, *next; /* of the runtime's, with noted */
+    bool noted;
+};
+void lunik_transaction_note(lunik_machine *m, lunik_change *c);
+void lunik_transaction_forget(lunik_machine *m, lunik_change *c);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 

@@ -250,6 +250,10 @@ static void table_remove(lunik_object *o)
     *(o->prev ? &o->prev->next : &t->first) = o->next;
     *(o->next ? &o->next->prev : &t->last) = o->prev;
     o->prev = o->next = NULL;
+    if (o->change.noted) {
+        lunik_transaction_forget(o->machine, &o->change);
+        lunik_object_unref(o);
+    }
     o->state = OBJECT_DEAD;
     o->plug = LUNIK_PLUG_EJECTED;
     plug_forget_handler(o->machine, o);
@@ -293,6 +297,51 @@ static int object_realize(lunik_object *o, lunik_error *err)
     return 0;
 }
 
+/* ---- transactions --------------------------------------------------------------------------- */
+
+void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c))
+{
+    if (o->change.noted)
+        return;
+    lunik_object_ref(o);
+    o->change.commit = commit;
+    o->change.undo = undo;
+    lunik_transaction_note(o->machine, &o->change);
+}
+
+lunik_object *object_noted(lunik_change *c)
+{
+    return lunik_container_of(c, lunik_object, change);
+}
+
+static void announce(lunik_object *o)
+{
+    o->announced = true;
+    if (o->is_device)
+        device_emit(o, "device-added", &LUNIK_FIELD_STRING("driver", o->type_name), 1);
+}
+
+static void creation_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    announce(o);
+    lunik_object_unref(o);
+}
+
+static void creation_undo(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    if (object_check_unused(o, NULL))
+        announce(o); /* by one that was there before */
+    else
+        object_remove(o);
+    lunik_object_unref(o);
+}
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
 static int object_create(lunik_machine *m, const struct type_entry *type, const lunik_field *props,
                          size_t count, lunik_object **out, lunik_error *err)
 {
@@ -320,8 +369,8 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     } else if (out) {
         *out = o;
     }
-    if (!rc && o->is_device)
-        device_emit(o, "device-added", &LUNIK_FIELD_STRING("driver", o->type_name), 1);
+    if (!rc)
+        object_note(o, creation_commit, creation_undo);
     lunik_object_unref(o);
     return rc;
 }
@@ -390,6 +439,37 @@ void object_remove(lunik_object *o)
     lunik_object_unref(o);
 }
 
+static void leave_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    o->remove(o);
+    lunik_object_unref(o);
+}
+
+static void leave_undo(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    o->state = OBJECT_ALIVE;
+    lunik_object_unref(o);
+}
+
+void object_leave(lunik_object *o, void (*remove)(lunik_object *o))
+{
+    if (!o->announced) {
+        object_remove(o); /* nobody will ever know */
+        return;
+    }
+    if (o->change.noted) { /* the guest was to be asked */
+        lunik_transaction_forget(o->machine, &o->change);
+        lunik_object_unref(o);
+    }
+    o->state = OBJECT_LEAVING;
+    o->remove = remove;
+    object_note(o, leave_commit, leave_undo);
+}
+
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
 {
     lunik_object *o = lunik_object_find(m, id);
@@ -400,10 +480,9 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     if (o->is_device)
         return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
     rc = object_check_unused(o, err);
-    if (rc)
-        return rc;
-    object_remove(o);
-    return 0;
+    if (!rc)
+        object_leave(o, object_remove);
+    return rc;
 }
 
 /* ---- life cycle of the machine -------------------------------------------------------------- */
@@ -421,7 +500,7 @@ void objects_fini(lunik_machine *m)
     if (!t)
         return;
     while (t->last) {
-        if (t->last->state == OBJECT_ALIVE)
+        if (t->last->state == OBJECT_ALIVE || t->last->state == OBJECT_LEAVING)
             object_remove(t->last);
         else
             table_remove(t->last); /* whoever is creating or removing it finishes alone */

@@ -58,6 +58,7 @@ void suggestion_consider(struct suggestion *s, const char *candidate);
 enum object_state {
     OBJECT_CREATING, /* holds its id, can't be found yet */
     OBJECT_ALIVE,
+    OBJECT_LEAVING,  /* deleted, if the transaction is committed; can't be found any more */
     OBJECT_REMOVING, /* unrealize is running */
     OBJECT_DEAD,     /* only references keep the struct */
 };
@@ -82,6 +83,9 @@ struct lunik_object {
     lunik_object *prev, *next;
     struct object_use *uses;
     lunik_object *claimed_by;
+    bool announced;      /* others know of it: not of one that a transaction has just made */
+    lunik_change change; /* noted: a reference */
+    void (*remove)(lunik_object *o); /* when it has left */
     lunik_value *list_items; /* what lunik_object_get() lent out */
     size_t owned_count;
     size_t *owned; /* offsets in the state of the pointers to free with it */
@@ -107,6 +111,13 @@ struct object_table {
 const char *object_name(const lunik_object *o);
 /* Unrealizes and deletes; the caller made sure that nobody uses o. */
 void object_remove(lunik_object *o);
+/* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
+ * caller made sure that nobody uses o. */
+void object_leave(lunik_object *o, void (*remove)(lunik_object *o));
+/* Ties something to be done with o to the transaction that is open. */
+void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
+/* The object, and no longer noted: drop its reference. */
+lunik_object *object_noted(lunik_change *c);
 /* The first living object created after (before) serial. */
 lunik_object *object_after(lunik_machine *m, uint64_t serial);
 lunik_object *object_before(lunik_machine *m, uint64_t serial);

@@ -88,6 +88,23 @@ static int device_request(lunik_object *o, lunik_error *err)
     return rc;
 }
 
+static void request_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+    lunik_error err;
+
+    if (o->state == OBJECT_ALIVE && device_request(o, &err)) {
+        o->plug = LUNIK_PLUG_REFUSED;
+        device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", err.message), 1);
+    }
+    lunik_object_unref(o);
+}
+
+static void request_undo(lunik_change *c)
+{
+    lunik_object_unref(object_noted(c));
+}
+
 int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
 {
     lunik_object *o = lunik_object_find(m, id);
@@ -106,9 +123,12 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
     rc = object_check_unused(o, err);
     if (rc)
         return rc;
-    if (started && o->type->unplug_request)
+    if (!started || !o->type->unplug_request || !o->announced)
+        object_leave(o, device_remove);
+    else if (lunik_in_transaction(m))
+        object_note(o, request_commit, request_undo);
+    else
         return device_request(o, err);
-    device_remove(o);
     return 0;
 }
 

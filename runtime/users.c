@@ -36,6 +36,17 @@ static const lunik_object *other_user(const lunik_object *o, const lunik_object 
     return NULL;
 }
 
+/* Somebody who does not leave before o, or NULL. */
+static const lunik_object *staying_user(const lunik_object *o)
+{
+    if (o->claimed_by && o->claimed_by->state != OBJECT_LEAVING)
+        return o->claimed_by;
+    for (const struct object_use *use = o->uses; use; use = use->next)
+        if (use->user->state != OBJECT_LEAVING)
+            return use->user;
+    return NULL;
+}
+
 int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err)
 {
     const lunik_object *other = other_user(o, user);
@@ -60,7 +71,7 @@ lunik_object *lunik_object_claimed_by(const lunik_object *o)
 
 int object_check_unused(const lunik_object *o, lunik_error *err)
 {
-    const lunik_object *user = other_user(o, NULL);
+    const lunik_object *user = staying_user(o);
 
     if (!user)
         return 0;

@@ -336,6 +336,7 @@ struct memory_core {
     bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
     bool notifying; /* listeners are being called */
     lunik_region *touched;
+    lunik_change *first_change, *last_change; /* noted in the open transaction */
 
     struct log_users log;       /* who logs the whole machine */
     struct log_tracker *logged; /* log.c; NULL while nobody logs anything */
@@ -357,6 +358,11 @@ void transaction_begin(struct memory_core *core);
 int transaction_commit(struct memory_core *core, lunik_error *err);
 /* Remembers r's state; called before each change. */
 void transaction_touch(lunik_region *r);
+
+/* changes.c: carries out what was noted in the transaction, oldest first; or undoes it, newest
+ * first, before the topology is put back. */
+void changes_commit(struct memory_core *core);
+void changes_undo(struct memory_core *core);
 
 /* Tells the listeners about every prepared update; if one refuses they have been told the reverse.
  * forced: refusing is of no use. */

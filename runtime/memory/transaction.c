@@ -144,11 +144,14 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else
         rc = apply(core, false, err);
-    if (rc)
+    if (rc) {
+        changes_undo(core);
         undo(core);
+    }
     forget_touched(core);
     core->doomed = false;
     core->depth = 0;
+    changes_commit(core);
     kvm_io_flush(m);
     return rc;
 }
