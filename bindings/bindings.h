@@ -28,6 +28,7 @@ struct lua_type;
 struct region_io;
 struct irq_source;
 struct clock_timer;
+struct region_event;
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
@@ -58,11 +59,12 @@ struct glue {
     struct bindings *b;
     lunik_machine *m;
     struct glue *next;
-    unsigned busy;         /* callbacks on its devices in progress: it can't be closed now */
+    unsigned busy;         /* the loop thread is in callbacks on its devices: it can't be closed now */
     unsigned transactions; /* m:transaction() frames */
     struct region_io *regions;
     struct irq_source *irqs;
     struct clock_timer *timers;
+    struct region_event *events; /* ioeventfds */
 };
 
 /* The glue of a machine, NULL once it is closed. */
@@ -111,9 +113,9 @@ struct box *bind_check_open(lua_State *L, int index, const char *class);
 /* Pushes an error object {code=, message=, where=}. */
 void bind_push_error(lua_State *L, int code, const char *message);
 /* Raise it. */
-int bind_raise(lua_State *L, const lunik_error *err);
+int bind_raise(lua_State *L, const lunik_error *err) __attribute__((noreturn));
 int bind_fail(lua_State *L, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((noreturn, format(printf, 3, 4)));
 /* Raises *err unless rc is 0. */
 void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
@@ -179,6 +181,7 @@ void bind_space_open(lua_State *L, int classes);
 void bind_vcpu_open(lua_State *L, int classes);
 void bind_irq_open(lua_State *L, int classes);
 void bind_timer_open(lua_State *L, int classes);
+void bind_ioeventfd_open(lua_State *L, int classes);
 
 lunik_machine *bind_machine(lua_State *L, int index); /* open */
 struct glue *bind_machine_glue(lua_State *L, int index);
@@ -221,6 +224,10 @@ void bind_region_forget(struct region_io *io);
 void bind_region_release(struct glue *g);
 void bind_irq_release(struct glue *g);
 void bind_timer_release(struct glue *g);
+void bind_ioeventfd_release(struct glue *g);
+int bind_lua_ioeventfd(lua_State *L); /* region:ioeventfd{...} */
+int bind_lua_coalesce(lua_State *L);
+int bind_lua_uncoalesce(lua_State *L);
 int bind_lua_region_new(lua_State *L); /* m:region{...} */
 int bind_lua_irq_new(lua_State *L);    /* m:irq(gsi) */
 int bind_lua_timer_new(lua_State *L);  /* m:timer(fn) */

@@ -69,7 +69,8 @@ void bind_push_error(lua_State *L, int code, const char *message)
 int bind_raise(lua_State *L, const lunik_error *err)
 {
     bind_push_error(L, err->code, err->message);
-    return lua_error(L);
+    lua_error(L);
+    __builtin_unreachable();
 }
 
 void bind_check(lua_State *L, int rc, const lunik_error *err)
@@ -86,7 +87,7 @@ int bind_fail(lua_State *L, int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(err.message, sizeof(err.message), format, args);
     va_end(args);
-    return bind_raise(L, &err);
+    bind_raise(L, &err);
 }
 
 static int code_of_name(const char *name)

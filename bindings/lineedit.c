@@ -185,7 +185,7 @@ static void wait_line(lua_State *L, bool editing)
     struct input_poll *p = malloc(sizeof(*p));
 
     if (!p)
-        luaL_error(L, "out of memory");
+        bind_fail(L, LUNIK_E_NO_MEMORY, "read: out of memory");
     p->fd = reopen_input();
     if (p->fd < 0 || uv_poll_init(lunik_loop(reader.rt), &p->handle, p->fd) != 0) {
         if (p->fd >= 0)

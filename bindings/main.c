@@ -201,9 +201,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "lunik: out of memory\n");
         return EXIT_FAILURE;
     }
-    /* The prompt edits UTF-8. */
-    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
-        setlocale(LC_CTYPE, "C.UTF-8");
+    /* The prompt edits UTF-8. There is no other thread yet. */
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) /* NOLINT(concurrency-mt-unsafe) */
+        setlocale(LC_CTYPE, "C.UTF-8");              /* NOLINT(concurrency-mt-unsafe) */
     catch_signals(L);
     lua_pushcfunction(L, run);
     lua_pushinteger(L, argc);
