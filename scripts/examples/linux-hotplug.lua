@@ -20,9 +20,10 @@ local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online_movable "
 
 -- What a log must not have in it.
 local COMPLAINTS = {
-  "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug",
-  "WARNING:", "BUG:", "Oops", "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap",
-  "PCI: Fatal", "can't claim BAR", "BAR %d+: .-failed",
+  "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug.*ACPI",
+  "Firmware Bug.*e820", "Firmware Bug.*IRQ", "Firmware Bug.*PCI", "WARNING:", "BUG:", "Oops",
+  "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap", "PCI: Fatal", "can't claim BAR",
+  "BAR %d+: .-failed",
 }
 
 local function say(...)
