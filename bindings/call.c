@@ -121,13 +121,13 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     if (!L)
         return NULL;
     b->calls += on_loop;
-    if (g)
+    if (g && on_loop)
         g->busy++;
     lua_pushcfunction(L, add_traceback);
     lua_pushcfunction(L, body);
     lua_pushlightuserdata(L, arg);
     *failed = lua_pcall(L, 1, 0, 1) != LUA_OK;
-    if (g)
+    if (g && on_loop)
         g->busy--;
     b->calls -= on_loop;
     return L;

@@ -101,7 +101,9 @@ static void *copy_bytes(const void *from, size_t size)
 {
     void *copy = malloc(size ? size : 1);
 
-    return copy ? memcpy(copy, from, size) : NULL;
+    if (copy && size)
+        memcpy(copy, from, size);
+    return copy;
 }
 
 static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from)

@@ -1,0 +1,424 @@
+-- What machines leave behind: nothing, in whatever state they are closed.
+local lunik = require "lunik"
+local command = require "spec.support.command"
+local machines = require "spec.support.machines"
+local process = require "spec.support.process"
+local small = require "spec.support.small_guest"
+
+local TIMEOUT = small.TIMEOUT
+local QUICK = os.getenv "LUNIK_QUICK"
+local CYCLES = tonumber(os.getenv "CYCLES") or QUICK and 20 or 200
+
+local accels = { "none" }
+if not small.unavailable() then accels[2] = "kvm" end
+
+local function machine(accel, options)
+  local all = {
+    board = "pc", accel = accel, memory = "64M", maxmem = "1G", slots = 4, serial = "buffer",
+    name = "teardown",
+  }
+  if accel == "kvm" then
+    all.cpus = 2
+    all.kernel = small.image "small.elf"
+  end
+  for name, value in pairs(options or {}) do all[name] = value end
+  return lunik.machine(all)
+end
+
+local function plug(m, id, size)
+  m:object_add("memory-backend-memfd", { id = id .. "-mem", size = size or "16M", share = true })
+  return m:device_add("pc-dimm", { id = id, memdev = id .. "-mem" })
+end
+
+local function until_closed(m)
+  local deadline = lunik.now() + TIMEOUT
+  while m.state ~= "closed" do
+    assert(lunik.now() < deadline, "it is not closed")
+    lunik.sleep(0.001)
+  end
+end
+
+local function folder()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkdir " .. path))
+  return path
+end
+
+-- What the first machines of a process set up once and keep.
+local function warm_up()
+  for _, accel in ipairs(accels) do
+    for _ = 1, 2 do
+      local m = machine(accel)
+      plug(m, "d")
+      m:object_add("memory-backend-ram", { id = "touched", size = "16M", prealloc = true,
+        prealloc_threads = 2 })
+      m:start()
+      m:close()
+    end
+  end
+  lunik.sleep(0.02)
+end
+
+-- Runs fn and fails if the process holds more afterwards than before.
+local function leaves_nothing(fn, maps)
+  local before = process.holds()
+  fn()
+  machines.close_all()
+  assert.is_nil(process.left_behind(before, maps))
+  assert.same({}, lunik.machines())
+end
+
+-- ---- states ------------------------------------------------------------------------------------
+
+-- How to get a machine into a state; what is set aside until it is closed stays reachable.
+local states = {
+  { "created", function() end },
+  { "running", function(m) m:start() end },
+  { "paused", function(m)
+    m:start()
+    m:pause()
+  end },
+  { "shutdown", function(m)
+    m:start()
+    m:shutdown(3)
+  end },
+  { "running", "reset", function(m)
+    m:start()
+    m:reset()
+  end },
+  { "running", "a removal pending", function(m)
+    m:start()
+    plug(m, "d")
+    m:device_del "d"
+  end },
+  { "running", "somebody waiting", function(m)
+    m:start()
+    lunik.spawn(function() pcall(m.wait, m, "acpi-ost", { timeout = 100 }) end)
+    m:watch "acpi-ost"
+  end },
+  { "running", "timers, lines, regions and devices of a script", function(m)
+    m:start()
+    m:irq(5):set(true)
+    m:timer(function() end):set(1000000000)
+    m:on_irq(function() end)
+    local root <const> = m.memory.root
+    m:object_add("memory-backend-ram", { id = "ram", size = "2M" })
+    root:add(m:region { kind = "ram", memdev = "ram" }, 0x70000000)
+    local outer <const> = m:region { kind = "container", name = "outer", size = 0x2000 }
+    outer:add(m:region { kind = "io", size = 0x1000, read = function() return 1 end }, 0x1000)
+    root:add(outer, 0x7fffe000)
+    m:region { kind = "alias", target = outer, offset = 0, size = 0x1000 }
+  end },
+}
+
+for _, accel in ipairs { "none", "kvm" } do
+  describe("a machine with accel " .. accel .. " leaves nothing when it is closed", function()
+    if accel == "kvm" and small.unavailable() then
+      return it("needs KVM", function() pending(small.unavailable()) end)
+    end
+
+    setup(warm_up)
+    after_each(machines.close_all)
+
+    for _, case in ipairs(states) do
+      local state, prepare = case[1], case[#case]
+      it(("%s%s"):format(state, #case == 3 and " with " .. case[2] or ""), function()
+        leaves_nothing(function()
+          local m = machine(accel)
+          prepare(m)
+          assert.equal(state, m.state)
+          m:close()
+          assert.equal("closed", m.state)
+          m:close()
+        end)
+      end)
+    end
+
+    it("by the handler of an event", function()
+      leaves_nothing(function()
+        local m = machine(accel)
+        m:on("started", function() m:close() end)
+        m:start()
+        until_closed(m)
+      end)
+    end)
+
+    it("by a coroutine, and by a <close> variable when an error passes", function()
+      leaves_nothing(function()
+        local m = machine(accel)
+        lunik.spawn(function()
+          m:wait "started"
+          m:close()
+        end)
+        m:start()
+        lunik.sleep(0.01)
+        assert.equal("closed", m.state)
+        pcall(function()
+          local n <close> = machine(accel)
+          n:start()
+          error "passes"
+        end)
+      end)
+    end)
+
+    it("while its memory is being preallocated", function()
+      leaves_nothing(function()
+        local m = machine(accel)
+        m:on("prealloc-progress", function() m:close() end)
+        m:start()
+        local err = machines.raised(m.object_add, m, "memory-backend-ram",
+          { id = "big", size = "128M", prealloc = true, prealloc_threads = 2 })
+        assert.equal("gone", err.code, tostring(err))
+      end)
+    end)
+
+    it("when its board fails half-way", function()
+      leaves_nothing(function()
+        for _ = 1, 5 do
+          local err = machines.raised(machine, accel, {
+            objects = { { "memory-backend-ram", { id = "mem", size = "16M" } } },
+            devices = { { "pc-dimm", { id = "a", memdev = "mem" } },
+              { "pc-dimm", { id = "b", memdev = "mem" } } },
+          })
+          assert.equal("busy", err.code)
+        end
+      end)
+    end)
+
+    it("with files, sockets and terminals", function()
+      local path = folder()
+      leaves_nothing(function()
+        local m = machine(accel, { serial = ("unix:%s/serial"):format(path) })
+        m:object_add("memory-backend-file",
+          { id = "in-folder", size = "16M", mem_path = path, prealloc = true })
+        m:object_add("memory-backend-file",
+          { id = "named", size = "16M", mem_path = path .. "/kept", share = true })
+        m:object_add("chardev-pty", { id = "pty" })
+        m:object_add("chardev-file", { id = "file", path = path .. "/log" })
+        m:device_add("debugcon", { id = "debugcon2", iobase = 0x4e9, chardev = "file" })
+        m:device_add("pc-dimm", { id = "d", memdev = "named" })
+        m:start()
+        m:close()
+      end)
+      local names = require("lunik.core").scandir(path)
+      table.sort(names)
+      os.execute("rm -r " .. path)
+      assert.same({ "kept", "log" }, names) -- named files are their user's
+    end)
+
+    it(("%d times over"):format(CYCLES), function()
+      local rss
+      leaves_nothing(function()
+        for i = 1, CYCLES do
+          local m = machine(accel, { memory = "16M" })
+          if i % 3 > 0 then
+            plug(m, "d")
+            m:start()
+            if i % 3 == 1 then m:pause() end
+          end
+          m:close()
+          if i == CYCLES // 10 then rss = process.rss() end
+        end
+      end, 24)
+      local grown = process.rss() - rss
+      assert.is_true(grown < (process.sanitized() and 200 or 16), grown .. " MiB more")
+    end)
+  end)
+end
+
+-- ---- vCPUs -------------------------------------------------------------------------------------
+
+describe("a machine with vCPUs leaves nothing when it is closed", function()
+  if small.unavailable() then
+    return it("needs KVM", function() pending(small.unavailable()) end)
+  end
+
+  setup(warm_up)
+  after_each(machines.close_all)
+
+  it("crashed", function()
+    leaves_nothing(function()
+      local m = machine("kvm", { cmdline = "cmd=triple" })
+      m:on("crashed", function() end)
+      m:start()
+      m:wait("crashed", { timeout = TIMEOUT })
+      assert.equal("crashed", m.state)
+      m:close()
+    end)
+  end)
+
+  it("by the handler of its crash", function()
+    leaves_nothing(function()
+      local m = machine("kvm", { cmdline = "cmd=triple" })
+      m:on("crashed", function() m:close() end)
+      m:start()
+      until_closed(m)
+    end)
+  end)
+
+  it("while four of them write memory, and a removal is pending", function()
+    leaves_nothing(function()
+      local m = machine("kvm", { cpus = 4 })
+      small.start(m)
+      plug(m, "d")
+      m:wait("acpi-ost", { source = 1, timeout = TIMEOUT })
+      small.run(m, "ap-touch 0x2000000 300")
+      m:device_del "d"
+      m:close()
+    end)
+  end)
+
+  it("while one of them is in a script's handler", function()
+    leaves_nothing(function()
+      local m = machine("kvm")
+      local reads = 0
+      small.start(m)
+      m.io.root:add(m:region {
+        kind = "io", size = 1, read = function()
+          reads = reads + 1
+          if reads == 10 then lunik.defer(function() m:close() end) end
+          return 0
+        end,
+      }, 0x500)
+      m:console():write "inloop 0x500 100000000\n"
+      until_closed(m)
+    end)
+  end)
+
+  it("while one of them preallocates memory in a script's handler", function()
+    leaves_nothing(function()
+      local m = machine("kvm")
+      local outcome
+      small.start(m)
+      m.io.root:add(m:region {
+        kind = "io", size = 1, read = function()
+          lunik.defer(function() m:close() end)
+          outcome = table.pack(pcall(m.object_add, m, "memory-backend-ram",
+            { id = "big", size = "128M", prealloc = true }))
+          return 0
+        end,
+      }, 0x500)
+      m:console():write "in 0x500\n"
+      until_closed(m)
+      assert.is_truthy(outcome)
+    end)
+  end)
+
+  it("beside others that go on", function()
+    leaves_nothing(function()
+      local a, b, c = machine("kvm", { name = "a" }), machine("none", { name = "b" }),
+        machine("kvm", { name = "c", cpus = 1 })
+      small.start(a)
+      b:start()
+      local guest <const> = require("lunik.guest").attach(b)
+      small.start(c)
+      plug(b, "d")
+      b:wait("acpi-ost", { source = 1, timeout = TIMEOUT })
+      plug(c, "d")
+      c:wait("acpi-ost", { source = 1, timeout = TIMEOUT })
+      a:close()
+      small.run(c, "write 0x2000000 0x11")
+      assert.equal("read 0x11", select(2, small.run(c, "read 0x2000000")))
+      b:close()
+      assert.is_false(guest.detached or false)
+      c:device_del("d"):wait { timeout = TIMEOUT }
+      assert.equal("running", c.state)
+      c:close()
+    end)
+  end)
+end)
+
+-- ---- a script that never lets the loop run -----------------------------------------------------
+
+describe("a script that does not let the loop run", function()
+  local ROUNDS = QUICK and 60 or 300
+  local MiB = 1 << 20
+
+  setup(warm_up)
+  after_each(machines.close_all)
+
+  it("has its deleted memory back all the same", function()
+    local m = machine "none"
+    local block = ("x"):rep(MiB)
+    local before = process.rss()
+    local most = 0
+    for _ = 1, ROUNDS do
+      m:object_add("memory-backend-ram", { id = "mem", size = "64M" })
+      local dimm = m:device_add("pc-dimm", { id = "d", memdev = "mem" })
+      for i = 0, 63 do m:write(dimm.addr + i * MiB, block) end
+      m:device_del "d"
+      m:object_del "mem"
+      most = math.max(most, process.rss() - before)
+    end
+    assert.is_true(most < 512, most .. " MiB more")
+  end)
+
+  it("nor do the views pile up that it replaces", function()
+    local m = machine "none"
+    local region = m:region { kind = "io", size = 0x1000, read = function() return 0 end }
+    m.memory.root:add(region, 0xd0000000)
+    local before
+    for i = 1, ROUNDS * 100 do
+      region.offset = 0xd0000000 + (i & 1) * 0x1000
+      if i == ROUNDS then before = process.rss() end
+    end
+    local grown = process.rss() - before
+    assert.is_true(grown < (process.sanitized() and 300 or 8), grown .. " MiB more")
+  end)
+end)
+
+-- ---- the end of the process --------------------------------------------------------------------
+
+describe("a process that ends with machines", function()
+  if small.unavailable() then
+    return it("needs KVM", function() pending(small.unavailable()) end)
+  end
+
+  local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
+
+  -- Runs a script that starts two busy machines and then does what `ending` says.
+  local function run(ending)
+    local path <close> = command.file(([[
+      package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
+      package.cpath = "%s/lua/?.so;" .. package.cpath
+      local lunik = require "lunik"
+      for i = 1, 2 do
+        local m = lunik.machine {
+          board = "pc", cpus = 4, memory = "64M", maxmem = "1G", slots = 2, serial = "buffer",
+          kernel = %q, name = "m" .. i,
+        }
+        m:start()
+        m:console():expect("guest: ready", { timeout = 20 })
+        m:console():write "ap-touch 0x2000000 300\n"
+        m:console():expect("ok ap%%-touch", { timeout = 20 })
+        m:object_add("memory-backend-memfd", { id = "mem", size = "16M", share = true })
+        m:device_add("pc-dimm", { id = "d", memdev = "mem" })
+        m.io.root:add(m:region { kind = "io", size = 1, read = function() return 1 end }, 0x500)
+        m:console():write "inloop 0x500 100000000\n"
+      end
+      lunik.sleep(0.02)
+    ]]):format(command.build, small.image "small.elf") .. ending)
+    return command.run(interpreter .. " " .. path)
+  end
+
+  it("stops them with os.exit(code, true)", function()
+    local _, err, code = run "os.exit(5, true)"
+    assert.equal("lunik: machine 'm2' was still running when the script ended; stopped\n"
+      .. "lunik: machine 'm1' was still running when the script ended; stopped\n", err)
+    assert.equal(5, code)
+  end)
+
+  it("does not hang or crash with os.exit(code)", function()
+    local _, err, code = run "os.exit(6)"
+    assert.equal("", err)
+    assert.equal(6, code)
+  end)
+
+  it("stops them after an error", function()
+    local _, err, code = run "error 'oops'"
+    assert.matches("oops", err, 1, true)
+    assert.matches("machine 'm1' was still running when the script ended; stopped", err, 1, true)
+    assert.equal(1, code)
+  end)
+end)
