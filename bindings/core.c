@@ -151,6 +151,7 @@ static void open_classes(lua_State *L)
     bind_vcpu_open(L, classes);
     bind_irq_open(L, classes);
     bind_timer_open(L, classes);
+    bind_ioeventfd_open(L, classes);
     bind_loop_open(L, classes);
     lua_setfield(L, -2, "classes");
 }

@@ -249,6 +249,7 @@ static int get_stats(lua_State *L)
 {
     lunik_region_stats stats;
 
+    lunik_coalesced_flush(bind_check_open(L, 1, region_class)->m);
     lunik_region_get_stats(bind_region(L, 1), &stats);
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, (lua_Integer)stats.reads);
@@ -335,7 +336,14 @@ static int region_tostring(lua_State *L)
 
 void bind_region_open(lua_State *L, int classes)
 {
-    static const luaL_Reg methods[] = {{"add", region_add}, {"del", region_del}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"add", region_add},
+        {"del", region_del},
+        {"ioeventfd", bind_lua_ioeventfd},
+        {"coalesce", bind_lua_coalesce},
+        {"uncoalesce", bind_lua_uncoalesce},
+        {NULL, NULL},
+    };
     static const luaL_Reg getters[] = {
         {"name", get_name},         {"kind", get_kind},         {"size", get_size},
         {"offset", get_offset},     {"priority", get_priority}, {"enabled", get_enabled},

@@ -589,7 +589,7 @@ function Region:uncoalesce() end
 ---@field fd integer Non-blocking; closed with the handle.
 local Ioeventfd = {}
 
----Gives the register back to write().
+---Gives the register back to write(). In m:transaction() it waits for the commit.
 function Ioeventfd:close() end
 
 ---An address space.

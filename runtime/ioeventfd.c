@@ -98,11 +98,11 @@ int lunik_ioeventfd_fd(const lunik_ioeventfd *e)
 
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err)
 {
-    int rc = lunik_region_del_eventfd(e->region, e->config.offset, e->config.size, e->config.match,
-                                      e->config.data, err);
+    int rc = io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
+                          e->config.data, e->fd, err);
 
-    if (rc && rc != LUNIK_E_NOT_FOUND && rc != LUNIK_E_GONE)
+    if (rc == LUNIK_E_STATE)
         return rc;
     release(e);
-    return 0;
+    return rc == LUNIK_E_NOT_FOUND || rc == LUNIK_E_GONE ? 0 : rc;
 }

@@ -393,8 +393,9 @@ int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
                         const lunik_ioeventfd_config *config, lunik_error *err);
 /* The eventfd: non-blocking, owned by e. */
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
-/* Takes it away and frees it; fn is not called any more. Fails, and e stays, only if a listener
- * can't follow. The machine may be closed already. Loop thread or a vCPU's. */
+/* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
+ * error, or a transaction around it is undone, writes go to an eventfd that nobody reads. In a
+ * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one

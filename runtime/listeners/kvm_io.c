@@ -52,7 +52,11 @@ struct kvm_io {
     struct kvm_coalesced_mmio_ring *ring;       /* NULL: no vCPUs */
     uint32_t ring_size;
     struct late_write *late; /* ring_size of them */
-    size_t late_first, late_count;
+    size_t late_first;
+    /* Read without the lock: a vCPU that finds the ring empty must not overtake what is not yet
+     * delivered. */
+    _Atomic size_t late_count;
+    _Atomic unsigned busy; /* flushes under way */
 };
 
 /* Whose writes this thread is delivering: what the handlers do does not deliver more. */
@@ -304,20 +308,24 @@ static uint32_t ring_count(const struct kvm_io *k)
 
     if (!k->ring)
         return 0;
-    first = __atomic_load_n(&k->ring->first, __ATOMIC_RELAXED);
+    first = __atomic_load_n(&k->ring->first, __ATOMIC_ACQUIRE);
     last = __atomic_load_n(&k->ring->last, __ATOMIC_ACQUIRE);
     return (last + k->ring_size - first) % k->ring_size;
 }
 
-static struct kvm_coalesced_mmio ring_pop(struct kvm_io *k)
+/* The oldest write in a ring that is not empty. */
+static struct kvm_coalesced_mmio ring_peek(const struct kvm_io *k)
 {
-    uint32_t first = k->ring->first;
-    struct kvm_coalesced_mmio write = k->ring->coalesced_mmio[first];
+    struct kvm_coalesced_mmio write = k->ring->coalesced_mmio[k->ring->first];
 
-    __atomic_store_n(&k->ring->first, (first + 1) % k->ring_size, __ATOMIC_RELEASE);
     if (write.len > sizeof(write.data))
         write.len = sizeof(write.data);
     return write;
+}
+
+static void ring_pop(struct kvm_io *k)
+{
+    __atomic_store_n(&k->ring->first, (k->ring->first + 1) % k->ring_size, __ATOMIC_RELEASE);
 }
 
 static lunik_space *space_of(const struct kvm_io *k, const struct kvm_coalesced_mmio *write)
@@ -333,22 +341,23 @@ static void set_aside(struct kvm_io *k)
     uint32_t count = ring_count(k);
 
     for (; count && k->late_first + k->late_count < k->ring_size; count--) {
-        struct kvm_coalesced_mmio write = ring_pop(k);
+        struct kvm_coalesced_mmio write = ring_peek(k);
         struct late_write *late = &k->late[k->late_first + k->late_count];
         lunik_section section;
 
-        if (!lunik_space_find(space_of(k, &write), write.phys_addr, &section) ||
-            !section.region->ops)
-            continue;
-        *late = (struct late_write){
-            .space = section.space,
-            .region = section.region,
-            .offset = section.offset + (write.phys_addr - section.address),
-            .size = write.len,
-        };
-        memcpy(late->data, write.data, sizeof(late->data));
-        region_use(late->region);
-        k->late_count++;
+        if (lunik_space_find(space_of(k, &write), write.phys_addr, &section) &&
+            section.region->ops) {
+            *late = (struct late_write){
+                .space = section.space,
+                .region = section.region,
+                .offset = section.offset + (write.phys_addr - section.address),
+                .size = write.len,
+            };
+            memcpy(late->data, write.data, sizeof(late->data));
+            region_use(late->region);
+            k->late_count++;
+        }
+        ring_pop(k);
     }
 }
 
@@ -364,10 +373,11 @@ static void deliver_late(struct kvm_io *k)
 
 static void deliver(struct kvm_io *k)
 {
-    struct kvm_coalesced_mmio write = ring_pop(k);
+    struct kvm_coalesced_mmio write = ring_peek(k);
     lunik_space *s = space_of(k, &write);
     uint64_t value = 0;
 
+    ring_pop(k);
     memcpy(&value, write.data, sizeof(value));
     if (lunik_space_store(s, write.phys_addr, write.len, value) == LUNIK_E_INVALID)
         lunik_space_write(s, write.phys_addr, write.data, write.len); /* part of an access */
@@ -391,6 +401,7 @@ void kvm_io_flush(lunik_machine *m)
     if (!count && !k->late_count)
         return;
     lunik_machine_ref(m);
+    k->busy++;
     flushing = k;
     while (still_there(m, k)) {
         if (k->late_count) {
@@ -402,13 +413,17 @@ void kvm_io_flush(lunik_machine *m)
             break;
         }
     }
+    if (still_there(m, k))
+        k->busy--;
     flushing = outer;
     lunik_machine_unref(m);
 }
 
 void kvm_io_vcpu_exit(lunik_machine *m)
 {
-    if (!ring_count(m->kvm->io))
+    const struct kvm_io *k = m->kvm->io;
+
+    if (!ring_count(k) && !k->late_count && !k->busy)
         return;
     lunik_lock(m->rt);
     kvm_io_flush(m);

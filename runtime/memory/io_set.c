@@ -21,6 +21,7 @@
 struct event_ref {
     unsigned refs;
     int fd;
+    int source; /* what it duplicates; may be closed */
     struct rcu_head rcu;
 };
 
@@ -340,7 +341,7 @@ static int open_event(const lunik_region *r, struct io_event *e, int fd, lunik_e
     e->ref = malloc(sizeof(*e->ref));
     if (!e->ref)
         return fail_no_memory(err);
-    *e->ref = (struct event_ref){.refs = 1, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    *e->ref = (struct event_ref){.refs = 1, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .source = fd};
     if (e->ref->fd < 0) {
         int sys = errno;
 
@@ -372,8 +373,8 @@ int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
     return rc;
 }
 
-int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
-                             uint64_t data, lunik_error *err)
+int io_del_event(lunik_region *r, uint64_t offset, unsigned size, bool match, uint64_t data,
+                 int source, lunik_error *err)
 {
     struct io_event e = {.offset = offset, .size = size, .match = match};
     const struct io_event *found;
@@ -381,12 +382,18 @@ int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
     if (match)
         e.data = bus_data(r, size, data);
     found = find_event(r->s.io, &e, true);
-    if (!found)
+    if (!found || (source >= 0 && found->ref->source != source))
         return lunik_fail(err, LUNIK_E_NOT_FOUND,
                           "memory region '%s': there is no such ioeventfd at 0x%" PRIx64, r->name,
                           offset);
     return change_set(r, &(struct edit){.del = found}, (struct span){offset, io_event_last(&e)},
                       err);
+}
+
+int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
+                             uint64_t data, lunik_error *err)
+{
+    return io_del_event(r, offset, size, match, data, -1, err);
 }
 
 bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned size)

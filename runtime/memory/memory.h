@@ -198,6 +198,9 @@ static inline uint64_t io_event_last(const struct io_event *e)
 }
 /* The first of the events at or after offset. */
 size_t io_set_find(const struct io_set *set, uint64_t offset);
+/* lunik_region_del_eventfd(), but only the one made from the descriptor source. */
+int io_del_event(lunik_region *r, uint64_t offset, unsigned size, bool match, uint64_t data,
+                 int source, lunik_error *err);
 /* Makes the sets of all regions that the transaction touched visible to dispatch. */
 void io_publish(struct memory_core *core);
 /* Signals the eventfd of a write, if there is one. Any thread, inside an RCU read section. */

@@ -1,0 +1,406 @@
+/*
+ * test_kvm_io.c: ioeventfds and coalesced writes under a running guest.
+ *
+ * The guest is a few real-mode instructions that write a counter to a register of a device, which
+ * is moved and replaced meanwhile: every write must arrive once, in order, at what was there.
+ */
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "../../runtime/kvm.h"
+#include "../../runtime/memory/memory.h"
+
+enum { CODE = 0x9000, DONE = 0x7000, RESULT = 0x7004, DEVICE = 0xe000, PORT = 0x500, SWAPS = 200 };
+
+static lunik_runtime *rt;
+static lunik_machine *m;
+static lunik_error err;
+static lunik_region *ram, *vector;
+
+static void must(const char *what, int rc)
+{
+    if (rc) {
+        printf("not ok %s: %s\n", what, err.message);
+        exit(1);
+    }
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+static uint32_t written; /* writes that arrived at any device, numbered by the guest */
+static unsigned misplaced;
+static const void *last_writer;
+
+static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    if (value != written)
+        misplaced++;
+    written++;
+    last_writer = opaque;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    *value = written;
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops ops = {.read = on_read, .write = on_write};
+static const lunik_io_ops lockless_ops = {.read = on_read, .write = on_write, .lockless = true};
+
+static lunik_region *make(const char *name, lunik_region_kind kind, uint64_t size,
+                          const lunik_io_ops *io)
+{
+    lunik_ram_config ram_config = {.name = name, .size = size, .fd = -1};
+    lunik_region_config config = {
+        .kind = kind, .name = name, .size = size, .ops = io, .opaque = (void *)(uintptr_t)name};
+    lunik_region *r = NULL;
+
+    if (!io)
+        must(name, lunik_ram_new(&config.ram, &ram_config, &err));
+    must(name, lunik_region_new(&r, m, &config, &err));
+    if (config.ram)
+        lunik_ram_unref(config.ram);
+    return r;
+}
+
+static lunik_region *add(lunik_space *s, uint64_t at, lunik_region *r, int priority)
+{
+    must(r->name, lunik_region_add(lunik_space_root(s), at, r, priority, true, &err));
+    return r;
+}
+
+static void drop(lunik_region *r)
+{
+    must(r->name, lunik_region_del(r, &err));
+    lunik_region_unref(r);
+}
+
+/* ---- guests --------------------------------------------------------------------------------- */
+
+static void new_machine(void)
+{
+    static const lunik_machine_config config = {
+        .name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = 1};
+
+    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    ram = add(m->memory_space, 0, make("ram", LUNIK_REGION_RAM, 0x10000, NULL), 0);
+    vector = add(m->memory_space, 0xfffff000, make("vector", LUNIK_REGION_ROM, 0x1000, NULL), 0);
+    written = misplaced = 0;
+}
+
+static void start(const void *code, size_t size)
+{
+    static const uint8_t far_jump[] = {0xea, CODE & 0xff, CODE >> 8, 0, 0};
+
+    memcpy(vector->host + 0xff0, far_jump, sizeof(far_jump));
+    memcpy(ram->host + CODE, code, size);
+    must("start", lunik_machine_start(m, &err));
+}
+
+static uint32_t word(unsigned at)
+{
+    return __atomic_load_n((uint32_t *)(ram->host + at), __ATOMIC_RELAXED);
+}
+
+/* Until the guest has counted so far. */
+static void wait_word(unsigned at, uint32_t value)
+{
+    for (int i = 0; i < 20000 && word(at) < value; i++)
+        lunik_run_timeout(rt, 1);
+}
+
+static uint64_t exits_for_io(void)
+{
+    lunik_vcpu_stats stats;
+
+    lunik_vcpu_get_stats(lunik_vcpu_get(m, 0), &stats);
+    return stats.mmio + stats.io;
+}
+
+static void end_machine(void)
+{
+    drop(vector);
+    drop(ram);
+    lunik_machine_close(m);
+}
+
+/* 100 writes, a read whose result goes to RESULT, and around for ever when DONE is set */
+static const uint8_t hundred[] = {
+    0x66,
+    0x31,
+    0xc0, /* xor eax, eax */
+    0x66,
+    0xa3,
+    DEVICE & 0xff,
+    DEVICE >> 8, /* mov [DEVICE], eax */
+    0x66,
+    0x40, /* inc eax */
+    0x66,
+    0x3d,
+    100,
+    0,
+    0,
+    0, /* cmp eax, 100 */
+    0x75,
+    0xf2, /* jne -14 */
+    0x66,
+    0xa1,
+    0,
+    (DEVICE >> 8) + 1, /* mov eax, [DEVICE + 0x100] */
+    0x66,
+    0xa3,
+    RESULT & 0xff,
+    RESULT >> 8, /* mov [RESULT], eax */
+    0x66,
+    0xff,
+    0x06,
+    DONE & 0xff,
+    DONE >> 8, /* inc dword [DONE] */
+    0xeb,
+    0xfe, /* jmp $ */
+};
+
+/* The same without the read. */
+static const uint8_t hundred_only[] = {
+    0x66, 0x31, 0xc0,                                     /* xor eax, eax */
+    0x66, 0xa3, DEVICE & 0xff, DEVICE >> 8,               /* mov [DEVICE], eax */
+    0x66, 0x40,                                           /* inc eax */
+    0x66, 0x3d, 100,           0,           0,         0, /* cmp eax, 100 */
+    0x75, 0xf2,                                           /* jne -14 */
+    0x66, 0xff, 0x06,          DONE & 0xff, DONE >> 8,    /* inc dword [DONE] */
+    0xeb, 0xfe,                                           /* jmp $ */
+};
+
+/* The same at a port: the low byte of the counter. */
+static const uint8_t hundred_out[] = {
+    0x66, 0x31,        0xc0,                                 /* xor eax, eax */
+    0xba, PORT & 0xff, PORT >> 8,                            /* mov dx, PORT */
+    0xee,                                                    /* out dx, al */
+    0x66, 0x40,                                              /* inc eax */
+    0x66, 0x3d,        100,       0,           0,         0, /* cmp eax, 100 */
+    0x75, 0xf5,                                              /* jne -11 */
+    0x66, 0xff,        0x06,      DONE & 0xff, DONE >> 8,    /* inc dword [DONE] */
+    0xeb, 0xfe,                                              /* jmp $ */
+};
+
+/* For ever: writes a counter; DONE counts the writes. */
+static const uint8_t for_ever[] = {
+    0x66, 0x31, 0xc0,                                  /* xor eax, eax */
+    0x66, 0xa3, DEVICE & 0xff, DEVICE >> 8,            /* mov [DEVICE], eax */
+    0x66, 0xff, 0x06,          DONE & 0xff, DONE >> 8, /* inc dword [DONE] */
+    0x66, 0x40,                                        /* inc eax */
+    0xeb, 0xf3,                                        /* jmp -13 */
+};
+
+/* ---- coalesced writes ----------------------------------------------------------------------- */
+
+static void test_read(void)
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred, sizeof(hundred));
+    wait_word(DONE, 1);
+    check_uint("coalesced: all have arrived before a read", word(RESULT), 100);
+    check_uint("coalesced: in order", misplaced, 0);
+    check_uint("coalesced: the read is the only exit", exits_for_io(), 1);
+    drop(dev);
+    end_machine();
+}
+
+static void test_looks(void)
+{
+    lunik_region *dev;
+    uint64_t value = 0;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    wait_word(DONE, 1);
+    check_uint("coalesced: no exit", exits_for_io(), 0);
+    lunik_space_load(m->memory_space, DEVICE + 0x100, 4, &value);
+    check_uint("coalesced: delivered when this process looks", value, 100);
+    drop(dev);
+    end_machine();
+}
+
+static void test_move(void)
+{
+    lunik_region *dev, *other;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    other = add(m->memory_space, 0x20000, make("other", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    wait_word(DONE, 1);
+    lunik_transaction_begin(m);
+    must("move", lunik_region_set_offset(dev, 0x30000, &err));
+    must("move", lunik_region_set_offset(other, DEVICE, &err));
+    must("commit", lunik_transaction_commit(m, &err));
+    check_uint("coalesced: delivered before the topology changes", written, 100);
+    check_string("coalesced: to what was there", last_writer, "dev");
+    drop(dev);
+    drop(other);
+    end_machine();
+}
+
+static void test_ports(void)
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->io_space, PORT, make("dev", LUNIK_REGION_IO, 4, &ops), 0);
+    must("coalesce", lunik_region_coalesce(dev, 0, 4, &err));
+    start(hundred_out, sizeof(hundred_out));
+    wait_word(DONE, 1);
+    check_uint("coalesced: ports do not exit", exits_for_io(), 0);
+    must("pause", lunik_machine_pause(m, &err));
+    check_uint("coalesced: delivered when the machine stops", written, 100);
+    check_uint("coalesced: ports in order", misplaced, 0);
+    drop(dev);
+    end_machine();
+}
+
+/* Two devices take turns at the same place while the guest writes: each write arrives once. */
+static void test_turns(const char *name, const lunik_io_ops *io)
+{
+    lunik_region *a, *b;
+    uint32_t count;
+    int turns;
+
+    new_machine();
+    a = add(m->memory_space, DEVICE, make("a", LUNIK_REGION_IO, 4, io), 1);
+    b = add(m->memory_space, DEVICE, make("b", LUNIK_REGION_IO, 4, io), 2);
+    must("coalesce", lunik_region_coalesce(a, 0, 4, &err));
+    must("coalesce", lunik_region_coalesce(b, 0, 4, &err));
+    start(for_ever, sizeof(for_ever));
+    for (turns = 0; turns < SWAPS; turns++) {
+        must("swap", lunik_region_set_priority(b, turns % 2 ? 2 : 0, &err));
+        if (turns % 8 == 0)
+            lunik_run_timeout(rt, 1);
+    }
+    wait_word(DONE, 1000);
+    must("pause", lunik_machine_pause(m, &err));
+    count = word(DONE);
+    check_true(name, (written == count || written == count + 1) && !misplaced);
+    printf("# %d turns, %u of %u writes, %u misplaced, %" PRIu64 " exits\n", turns, written, count,
+           misplaced, exits_for_io());
+    /* a lockless one gets exits while the listener takes its turn */
+    if (!io->lockless)
+        check_true("coalesced: most of them without an exit", exits_for_io() < count / 2 + SWAPS);
+    drop(a);
+    drop(b);
+    end_machine();
+}
+
+/* ---- ioeventfds ----------------------------------------------------------------------------- */
+
+static uint64_t signals(int fd)
+{
+    uint64_t count = 0;
+
+    return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void test_eventfd(void)
+{
+    lunik_region *dev, *other;
+    int fd = eventfd(0, EFD_NONBLOCK);
+    uint32_t count;
+    uint64_t seen;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 4, &ops), 2);
+    other = add(m->memory_space, DEVICE, make("other", LUNIK_REGION_IO, 4, &ops), 1);
+    must("eventfd", lunik_region_add_eventfd(dev, 0, 4, false, 0, fd, &err));
+    start(for_ever, sizeof(for_ever));
+    wait_word(DONE, 2000);
+    check_true("ioeventfd: signalled", signals(fd) >= 2000 - 1);
+    check_uint("ioeventfd: no exits", exits_for_io(), 0);
+    must("pause", lunik_machine_pause(m, &err));
+    signals(fd);
+    count = word(DONE);
+    seen = written;
+    must("resume", lunik_machine_start(m, &err));
+    for (int i = 0; i < SWAPS; i++) {
+        must("swap", lunik_region_set_enabled(dev, i % 2, &err));
+        if (i % 8 == 0)
+            lunik_run_timeout(rt, 1);
+    }
+    must("pause", lunik_machine_pause(m, &err));
+    count = word(DONE) - count;
+    seen = written - seen + signals(fd);
+    check_true("ioeventfd: every write signals, or goes to what was there instead",
+               seen + 1 >= count && seen <= count + 1);
+    check_true("ioeventfd: both kinds came", written > 0 && written < count);
+    printf("# %u writes, %u to the device\n", count, written);
+    drop(dev);
+    drop(other);
+    end_machine();
+    close(fd);
+}
+
+/* Somebody else has taken the address in KVM. */
+static void test_refusal(void)
+{
+    int fd = eventfd(0, EFD_NONBLOCK), mine = eventfd(0, EFD_NONBLOCK);
+    struct kvm_ioeventfd taken = {.addr = DEVICE + 8, .len = 4, .fd = fd};
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x10, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 4, &err));
+    must("ioctl", ioctl(m->kvm->vm_fd, KVM_IOEVENTFD, &taken));
+    lunik_transaction_begin(m);
+    must("uncoalesce", lunik_region_uncoalesce(dev, &err));
+    must("first", lunik_region_add_eventfd(dev, 4, 4, false, 0, mine, &err));
+    must("second", lunik_region_add_eventfd(dev, 8, 4, false, 0, mine, &err));
+    check_true("refusal: the transaction fails", lunik_transaction_commit(m, &err) != 0);
+    check_contains("refusal: with a reason", err.message,
+                   "memory region 'dev': an ioeventfd of 0x4 bytes at 0xe008 can't be set");
+    lunik_space_store(m->memory_space, DEVICE + 4, 4, 0);
+    check_uint("refusal: nothing has changed", written, 1);
+    taken.flags = KVM_IOEVENTFD_FLAG_DEASSIGN;
+    must("ioctl", ioctl(m->kvm->vm_fd, KVM_IOEVENTFD, &taken));
+    must("again", lunik_region_add_eventfd(dev, 8, 4, false, 0, mine, &err));
+    must("again", lunik_region_add_eventfd(dev, 4, 4, false, 0, mine, &err));
+    written = 0;
+    start(hundred_only, sizeof(hundred_only));
+    wait_word(DONE, 1);
+    check_uint("refusal: what was coalesced is still", exits_for_io(), 0);
+    drop(dev);
+    end_machine();
+    close(fd);
+    close(mine);
+}
+
+int main(void)
+{
+    static const lunik_type *const no_types[] = {NULL};
+
+    if (access("/dev/kvm", R_OK | W_OK) != 0) {
+        printf("ok kvm io # SKIP no /dev/kvm\n");
+        return 0;
+    }
+    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    test_read();
+    test_looks();
+    test_move();
+    test_ports();
+    test_turns("coalesced: once and in order, whoever's turn it is", &ops);
+    test_turns("coalesced: the same without the lock", &lockless_ops);
+    test_eventfd();
+    test_refusal();
+    lunik_runtime_free(rt);
+    return check_result();
+}

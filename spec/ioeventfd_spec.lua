@@ -1,0 +1,278 @@
+-- ioeventfds and coalesced writes as scripts use them: with and without KVM.
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+local small = require "spec.support.small_guest"
+
+local BASE = 0x90000000
+
+after_each(machines.close_all)
+
+describe("an ioeventfd", function()
+  local m, region, writes
+
+  before_each(function()
+    m = machines.none()
+    writes = {}
+    region = m:region {
+      kind = "io", name = "doorbells", size = 0x100,
+      write = function(offset, _, value) writes[#writes + 1] = ("%x=%x"):format(offset, value) end,
+    }
+    m.memory.root:add(region, BASE)
+  end)
+
+  it("calls its function from the loop, with the number of writes", function()
+    local counts = {}
+    local event = region:ioeventfd {
+      offset = 4, size = 4, on = function(count) counts[#counts + 1] = count end,
+    }
+    m:store(BASE + 4, 4, 1)
+    m:store(BASE + 4, 4, 2)
+    assert.are.same({}, counts)
+    lunik.run "nowait"
+    assert.are.same({ 2 }, counts)
+    m:store(BASE + 4, 2, 3)
+    m:store(BASE + 8, 4, 4)
+    lunik.run "nowait"
+    assert.are.same({ 2 }, counts)
+    assert.are.same({ "4=3", "8=4" }, writes)
+    event:close()
+    event:close()
+    m:store(BASE + 4, 4, 5)
+    lunik.run "nowait"
+    assert.are.same({ 2 }, counts)
+    assert.are.equal("4=5", writes[3])
+    assert.are.equal("gone", machines.raised(function() return event.fd end).code)
+  end)
+
+  it("looks at sizes and values", function()
+    local count = { any = 0, five = 0, six = 0 }
+    local function counter(name) return function(n) count[name] = count[name] + n end end
+    region:ioeventfd { offset = 0, on = counter "any" }
+    region:ioeventfd { offset = 8, size = 2, match = 5, on = counter "five" }
+    region:ioeventfd { offset = 8, size = 2, match = 6, on = counter "six" }
+    for size = 0, 2 do
+      m:store(BASE, 1 << size, 0)
+    end
+    for value = 4, 7 do
+      m:store(BASE + 8, 2, value)
+    end
+    lunik.run "nowait"
+    assert.are.same({ any = 3, five = 1, six = 1 }, count)
+    assert.are.same({ "8=4", "8=7" }, writes)
+  end)
+
+  it("follows its region, and an aborted transaction leaves it alone", function()
+    local count = 0
+    local event = region:ioeventfd { offset = 4, size = 4, on = function(n) count = count + n end }
+    local window = m:region { kind = "alias", size = 0x10, target = region }
+    m.memory.root:add(window, BASE + 0x10000)
+    region.offset = BASE + 0x1000
+    m:store(BASE + 0x1004, 4, 1)
+    m:store(BASE + 0x10004, 4, 1)
+    assert.are.equal("access", machines.raised(m.store, m, BASE + 4, 4, 1).code)
+    assert.has_error(function()
+      m:transaction(function()
+        event:close()
+        region:ioeventfd { offset = 8, size = 4 }
+        error "no"
+      end)
+    end)
+    lunik.run "nowait"
+    assert.are.equal(2, count)
+    assert.are.same({}, writes)
+    m:transaction(function()
+      event:close()
+      event:close()
+      m:store(BASE + 0x1004, 4, 1)
+    end)
+    assert.are.equal("gone", machines.raised(function() return event.fd end).code)
+    m:store(BASE + 0x1004, 4, 7)
+    lunik.run "nowait"
+    assert.are.equal(2, count)
+    assert.are.same({ "4=7" }, writes)
+  end)
+
+  it("that an aborted transaction has taken back leaves the next one alone", function()
+    local first
+    assert.has_error(function()
+      m:transaction(function()
+        first = region:ioeventfd { offset = 8, size = 4 }
+        error "no"
+      end)
+    end)
+    local count = 0
+    region:ioeventfd { offset = 8, size = 4, on = function(n) count = count + n end }
+    first:close()
+    m:store(BASE + 8, 4, 1)
+    lunik.run "nowait"
+    assert.are.equal(1, count)
+  end)
+
+  it("stays when nobody keeps its handle", function()
+    local count = 0
+    region:ioeventfd { offset = 0, on = function(n) count = count + n end }
+    collectgarbage()
+    collectgarbage()
+    m:store(BASE, 4, 1)
+    lunik.run "nowait"
+    assert.are.equal(1, count)
+  end)
+
+  it("may be closed by its function, and its machine too", function()
+    local event, calls
+    calls = 0
+    event = region:ioeventfd { offset = 0, on = function() calls = calls + 1; event:close() end }
+    m:store(BASE, 4, 1)
+    lunik.run "nowait"
+    m:store(BASE, 4, 2)
+    lunik.run "nowait"
+    assert.are.equal(1, calls)
+    assert.are.same({ "0=2" }, writes)
+    event = region:ioeventfd { offset = 4 }
+    assert.is_true(event.fd > 2)
+    assert.is_truthy(tostring(event):find "^ioeventfd %(fd %d+%)$")
+    m:close()
+    assert.are.equal("ioeventfd (closed)", tostring(event))
+    assert.are.equal("gone", machines.raised(function() return event.fd end).code)
+    event:close()
+  end)
+
+  it("reports an error in its function like any other handler's", function()
+    local errors = m:watch "error"
+    region:ioeventfd { offset = 0, on = function() error "broken" end }
+    m:store(BASE, 4, 1)
+    lunik.run "nowait"
+    lunik.run "nowait"
+    assert.is_truthy(errors:wait { timeout = 5 }.message:find("broken", 1, true))
+  end)
+
+  it("is refused where it makes no sense", function()
+    region:ioeventfd { offset = 0, size = 4 }
+    for text, options in pairs {
+      ["takes the same writes"] = { offset = 0 },
+      ["beyond the region's end"] = { offset = 0xfe, size = 4 },
+      ["'3' is not an access size"] = { offset = 0, size = 3 },
+      ["needs a size"] = { offset = 8, match = 1 },
+      ["did you mean 'match'"] = { offset = 0, macth = 1 },
+      ["on"] = { offset = 0, on = 1 },
+      ["match"] = { offset = 8, size = 1, match = 256 },
+      ["offset"] = {},
+    } do
+      local err = machines.raised(region.ioeventfd, region, options)
+      assert.is_truthy(err.message:find(text, 1, true), err.message)
+    end
+    local container = m:region { kind = "container", size = 16 }
+    local err = machines.raised(container.ioeventfd, container, { offset = 0 })
+    assert.is_truthy(err.message:find("nobody takes its writes", 1, true), err.message)
+    assert.are.equal("invalid", machines.raised(region.coalesce, region, 0x100, 4).code)
+  end)
+
+  it("leaves coalesced writes as they are without KVM", function()
+    region:coalesce()
+    region:coalesce(0, 4)
+    m:store(BASE, 4, 1)
+    assert.are.same({ "0=1" }, writes)
+    region:uncoalesce()
+    region:uncoalesce()
+    m:store(BASE, 4, 2)
+    assert.are.same({ "0=1", "0=2" }, writes)
+  end)
+end)
+
+if small.unavailable() then
+  return describe("KVM", function()
+    it("signals and coalesces", function() pending(small.unavailable()) end)
+  end)
+end
+
+describe("with KVM", function()
+  local m, region, writes, count
+
+  before_each(function()
+    m = small.machine { memory = "32M" }
+    writes, count = 0, 0
+  end)
+
+  local function device(space, base, size)
+    region = m:region {
+      kind = "io", name = "dev", size = size,
+      read = function() return writes end, write = function() writes = writes + 1 end,
+    }
+    space.root:add(region, base, { overlap = true, priority = 10 })
+  end
+
+  local function on(n) count = count + n end
+
+  -- The exits of a kind that running a command in the guest takes.
+  local function exits(kind, line)
+    local before = m:cpu(0).stats[kind]
+    small.run(m, line)
+    return m:cpu(0).stats[kind] - before
+  end
+
+  it("memory writes signal without an exit, wherever the region goes", function()
+    device(m.memory, BASE, 0x1000)
+    region:ioeventfd { offset = 0x10, size = 4, on = on }
+    small.start(m)
+    assert.are.equal(0, exits("mmio", ("mmiowrite 0x%x 7 1000"):format(BASE + 0x10)))
+    lunik.run "nowait"
+    assert.are.same({ 1000, 0 }, { count, writes })
+    region.offset = BASE + 0x2000
+    assert.are.equal(0, exits("mmio", ("mmiowrite 0x%x 7 500"):format(BASE + 0x2010)))
+    assert.are.equal(10, exits("mmio", ("mmiowrite 0x%x 7 10"):format(BASE + 0x10)))
+    lunik.run "nowait"
+    assert.are.same({ 1500, 0 }, { count, writes })
+    assert.are.equal(10, exits("mmio", ("mmiowrite 0x%x 7 10"):format(BASE + 0x2014)))
+    assert.are.equal(10, writes)
+    region.enabled = false
+    assert.are.equal(10, exits("mmio", ("mmiowrite 0x%x 7 10"):format(BASE + 0x2010)))
+    lunik.run "nowait"
+    assert.are.same({ 1500, 10 }, { count, writes })
+  end)
+
+  it("port writes signal, all of them or those of a value", function()
+    device(m.io, 0x500, 8)
+    region:ioeventfd { offset = 0, on = on }
+    region:ioeventfd { offset = 4, size = 1, match = 3, on = on }
+    small.start(m)
+    assert.is_true(exits("io", "outloop 0x500 1 10000") < 5000)
+    lunik.run "nowait"
+    assert.are.same({ 10000, 0 }, { count, writes })
+    assert.is_true(exits("io", "outloop 0x504 3 10000") < 5000)
+    assert.is_true(exits("io", "outloop 0x504 4 100") >= 100)
+    lunik.run "nowait"
+    assert.are.same({ 20000, 100 }, { count, writes })
+  end)
+
+  it("a closed ioeventfd gives its register back", function()
+    device(m.memory, BASE, 0x1000)
+    local event = region:ioeventfd { offset = 0, size = 4, on = on }
+    small.start(m)
+    event:close()
+    assert.are.equal(10, exits("mmio", ("mmiowrite 0x%x 7 10"):format(BASE)))
+    assert.are.equal(10, writes)
+  end)
+
+  it("coalesced writes arrive later, but before a read", function()
+    device(m.memory, BASE, 0x1000)
+    region:coalesce(0, 0x100)
+    small.start(m)
+    assert.are.equal(0, exits("mmio", ("mmiowrite 0x%x 7 100"):format(BASE)))
+    assert.are.equal(100, writes) -- the guest's answer over the serial port was an exit
+    assert.is_true(exits("mmio", ("mmiowrite 0x%x 7 10000"):format(BASE + 0xfc)) < 500)
+    assert.are.equal(10100, region.stats.writes)
+    assert.are.equal(10, exits("mmio", ("mmiowrite 0x%x 7 10"):format(BASE + 0x100)))
+    local _, answer = small.run(m, ("mmioread 0x%x 1"):format(BASE))
+    assert.are.equal(10110, tonumber(answer:match "0x%x+") or writes)
+    region:uncoalesce()
+    assert.are.equal(100, exits("mmio", ("mmiowrite 0x%x 7 100"):format(BASE)))
+  end)
+
+  it("coalesced port writes take fewer exits", function()
+    device(m.io, 0x500, 8)
+    region:coalesce()
+    small.start(m)
+    assert.is_true(exits("io", "outloop 0x500 1 10000") < 5000)
+    assert.are.equal(10000, writes)
+  end)
+end)
