@@ -127,12 +127,14 @@ local function plug(m, guest)
   return ost.status == 0
 end
 
-local function unplug(m)
+local function unplug(m, guest)
   say("device_del dimm1")
   local start = lunik.now()
   local request = m:device_del("dimm1")
   request:wait { timeout = 30 }
-  say("dimm1 is %s, after %.0f ms", request.state, (lunik.now() - start) * 1000)
+  local seconds = lunik.now() - start
+  guest.has_said("slot 0 ejected")
+  say("dimm1 is %s, after %.0f ms", request.state, seconds * 1000)
   m:object_del("mem1")
   return request.state == "ejected"
 end

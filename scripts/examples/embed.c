@@ -22,8 +22,8 @@ static const uint8_t guest_code[] = {
     0xeb, 0xf6,       /* 0b       jmp next     */
     0xe6, 0xf4,       /* 0d done: out 0xf4, al */
     0xf4,             /* 0f       hlt          */
-    'h',  'e',  'l',  'l', 'o', ' ', 'f', 'r', 'o', 'm', ' ',
-    't',  'h',  'e',  ' ', 'g', 'u', 'e', 's', 't', 0,
+    'h',  'e',  'l',  'l', 'o', ' ', 'f', 'r', 'o', 'm',  ' ',
+    't',  'h',  'e',  ' ', 'g', 'u', 'e', 's', 't', '\n', 0,
 };
 static const uint8_t reset_vector[] = {0xe9, 0x0d, 0x00}; /* jmp 0 */
 
@@ -111,6 +111,6 @@ int main(void)
     lunik_region_unref(ram);
     lunik_machine_close(m);
     lunik_runtime_free(rt);
-    printf("\nexit code %d\n", code);
+    printf("exit code %d\n", code);
     return code == 1 ? 0 : 1;
 }
