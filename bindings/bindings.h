@@ -29,6 +29,7 @@ struct region_io;
 struct irq_source;
 struct clock_timer;
 struct region_event;
+struct map_listener;
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
@@ -65,6 +66,7 @@ struct glue {
     struct irq_source *irqs;
     struct clock_timer *timers;
     struct region_event *events; /* ioeventfds */
+    struct map_listener *listeners;
 };
 
 /* The glue of a machine, NULL once it is closed. */
@@ -180,6 +182,7 @@ void bind_region_open(lua_State *L, int classes);
 void bind_space_open(lua_State *L, int classes);
 void bind_vcpu_open(lua_State *L, int classes);
 void bind_irq_open(lua_State *L, int classes);
+void bind_listener_open(lua_State *L, int classes);
 void bind_timer_open(lua_State *L, int classes);
 void bind_ioeventfd_open(lua_State *L, int classes);
 
@@ -192,6 +195,7 @@ lunik_object *bind_object(lua_State *L, int index);   /* alive */
 lunik_object *bind_object_arg(lua_State *L, int index, lunik_machine *m, const char *what);
 void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m); /* nil for NULL */
 void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
+void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m); /* listener.c */
 void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 
 extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
@@ -223,6 +227,7 @@ void bind_region_forget(struct region_io *io);
 /* region_new.c, irq.c, timer.c: what a machine's glue holds, freed when it closes */
 void bind_region_release(struct glue *g);
 void bind_irq_release(struct glue *g);
+void bind_listener_release(struct glue *g);
 void bind_timer_release(struct glue *g);
 void bind_ioeventfd_release(struct glue *g);
 int bind_lua_ioeventfd(lua_State *L); /* region:ioeventfd{...} */
@@ -231,6 +236,7 @@ int bind_lua_uncoalesce(lua_State *L);
 int bind_lua_region_new(lua_State *L); /* m:region{...} */
 int bind_lua_irq_new(lua_State *L);    /* m:irq(gsi) */
 int bind_lua_timer_new(lua_State *L);  /* m:timer(fn) */
+int bind_lua_listen(lua_State *L);     /* m:listen{...} */
 
 /* loop.c */
 extern const luaL_Reg bind_loop_functions[];

@@ -150,6 +150,7 @@ static void open_classes(lua_State *L)
     bind_space_open(L, classes);
     bind_vcpu_open(L, classes);
     bind_irq_open(L, classes);
+    bind_listener_open(L, classes);
     bind_timer_open(L, classes);
     bind_ioeventfd_open(L, classes);
     bind_loop_open(L, classes);

@@ -78,6 +78,7 @@ static void glue_release(void *data)
     lunik_machine_set_reset_cb(g->m, NULL, NULL);
     bind_timer_release(g);
     bind_ioeventfd_release(g);
+    bind_listener_release(g);
     bind_irq_release(g);
     bind_region_release(g);
     while (*link != g)

@@ -256,6 +256,7 @@ const luaL_Reg bind_machine_guest_methods[] = {
     {"irq_count", machine_irq_count},
     {"timer", bind_lua_timer_new},
     {"region", bind_lua_region_new},
+    {"listen", bind_lua_listen},
     {"mtree", machine_mtree},
     {"fwmap_add", machine_fwmap_add},
     {"fwmap", machine_fwmap},

@@ -72,7 +72,7 @@ static int space_store(lua_State *L)
     return 0;
 }
 
-/* space:find(address) -> {region=, offset=, address=, size=, ...} or nil */
+/* space:find(address) -> section or nil */
 static int space_find(lua_State *L)
 {
     lunik_space *s = space(L);
@@ -80,22 +80,7 @@ static int space_find(lua_State *L)
 
     if (!lunik_space_find(s, bind_u64(L, 2, "find: address"), &section))
         return 0;
-    bind_push_region(L, section.region, bind_check_open(L, 1, space_class)->m);
-    lua_createtable(L, 0, 7);
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "region");
-    lua_pushinteger(L, (lua_Integer)section.offset);
-    lua_setfield(L, -2, "offset");
-    lua_pushinteger(L, (lua_Integer)section.address);
-    lua_setfield(L, -2, "address");
-    lua_pushinteger(L, (lua_Integer)section.size);
-    lua_setfield(L, -2, "size");
-    lua_pushboolean(L, section.readonly);
-    lua_setfield(L, -2, "readonly");
-    lua_pushboolean(L, section.romd);
-    lua_setfield(L, -2, "romd");
-    lua_pushboolean(L, section.nonvolatile);
-    lua_setfield(L, -2, "nonvolatile");
+    bind_push_section(L, &section, bind_check_open(L, 1, space_class)->m);
     return 1;
 }
 

@@ -355,6 +355,38 @@ function Machine:region(options) end
 ---@param fn function
 function Machine:transaction(fn, ...) end
 
+---Hooks are functions of a section unless it says otherwise. What they raise is reported (event
+---"error"); only commit and log_global_start can refuse, by raising or returning an error. None may
+---change the memory map.
+---@class lunik.ListenOptions
+---@field name? string
+---@field priority? integer Added to in ascending order, taken from in descending order.
+---@field space? lunik.Space Only this one; default: all.
+---@field begin? fun() First of a change.
+---@field region_add? fun(section: lunik.Section)
+---@field region_del? fun(section: lunik.Section)
+---@field region_nop? fun(section: lunik.Section) Stays as it is, next to one that changed.
+---@field commit? fun(): any Last of a change. A refusal takes the change back: all hooks run again in reverse.
+---@field log_start? fun(section: lunik.Section, old: integer, now: integer) Clients as in log_mask.
+---@field log_stop? fun(section: lunik.Section, old: integer, now: integer)
+---@field log_sync? fun(section: lunik.Section)
+---@field log_sync_global? fun()
+---@field log_clear? fun(section: lunik.Section)
+---@field log_global_start? fun(): any
+---@field log_global_stop? fun()
+---@field log_global_after_sync? fun()
+---@field eventfd_add? fun(section: lunik.Section, data: integer?, fd: integer) data: nil if any value matches.
+---@field eventfd_del? fun(section: lunik.Section, data: integer?, fd: integer)
+---@field coalesced_add? fun(section: lunik.Section, address: integer, size: integer)
+---@field coalesced_del? fun(section: lunik.Section, address: integer, size: integer)
+
+---Follows the memory map. The new listener is told first of all that there is, as if it were just
+---added. A change is told between begin and commit, before it takes effect: what goes, listeners in
+---descending priority, then what comes, in ascending priority, each by ascending address.
+---@param options lunik.ListenOptions
+---@return lunik.Listener
+function Machine:listen(options) end
+
 ---The memory map as text, as QEMU's "info mtree" shows it.
 ---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean}
 ---@return string
@@ -619,10 +651,38 @@ function Space:load(address, size) end
 ---@param value integer
 function Space:store(address, size, value) end
 
----What is at an address: {region=, offset=, address=, size=, readonly=, romd=, nonvolatile=}.
+---What is at an address.
 ---@param address integer
----@return table?
+---@return lunik.Section?
 function Space:find(address) end
+
+---A contiguous part of a region as it shows in an address space.
+---@class lunik.Section
+---@field space lunik.Space
+---@field region lunik.Region
+---@field name string The region's.
+---@field kind string The region's.
+---@field owner? lunik.Object The region's.
+---@field offset integer In the region.
+---@field address integer In the space.
+---@field size integer
+---@field readonly boolean
+---@field romd boolean Reads come from RAM.
+---@field nonvolatile boolean
+---@field log_mask integer Who logs writes to it: 1 migration, 2 display, 4 user, 8 dirty rate.
+---@field fd? integer The file that holds its memory. Not to be closed.
+---@field fd_offset? integer Where in that file it starts.
+
+---A listener of the memory map; it stays until it is removed, or its machine is closed.
+---@class lunik.Listener
+---@field name? string nil once it is removed.
+---@field priority integer
+---@field active boolean
+local Listener = {}
+
+---Calls region_del (and what else undoes its view) for everything there is, then no more. In a hook:
+---just no more.
+function Listener:remove() end
 
 -- ---- vCPUs, interrupts, timers -----------------------------------------------------------------
 

@@ -1,0 +1,277 @@
+-- Listeners of the memory map, written in Lua.
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+
+describe("m:listen", function()
+  local m, window
+
+  before_each(function()
+    m = machines.none()
+    window = m:region { kind = "container", name = "window", size = "1M" }
+    m.memory.root:add(window, "1G")
+  end)
+
+  after_each(machines.close_all)
+
+  local function io(name, size)
+    return m:region {
+      kind = "io", name = name, size = size or 0x1000, read = function() return 0 end,
+    }
+  end
+
+  -- A listener of memory that writes down what it hears, as "name+section@address".
+  local function recorder(log, name, options)
+    local function section(mark)
+      return function(s) log[#log + 1] = ("%s%s%s@%x"):format(name, mark, s.name, s.address) end
+    end
+    local all = {
+      name = name, space = m.memory,
+      begin = function() log[#log + 1] = name .. "begin" end,
+      commit = function() log[#log + 1] = name .. "commit" end,
+      region_add = section "+", region_del = section "-", region_nop = section "=",
+    }
+    for key, value in pairs(options or {}) do
+      all[key] = value or nil
+    end
+    return m:listen(all)
+  end
+
+  -- What was written down since the last time.
+  local function take(log)
+    local text = table.concat(log, " ")
+    for i = #log, 1, -1 do
+      log[i] = nil
+    end
+    return text
+  end
+
+  it("tells a new listener all there is, and takes it back when it goes", function()
+    window:add(io "a", 0)
+    local log = {}
+    local listener = recorder(log, "")
+    local replay = take(log)
+    assert.matches("^begin .*%+a@40000000.* commit$", replay)
+    local _, adds = replay:gsub("%+", "")
+    listener:remove()
+    local unwound = take(log)
+    local _, dels = unwound:gsub("%-a?", "")
+    assert.matches("^begin .*%-a@40000000.* commit$", unwound)
+    assert.are.equal(adds, dels)
+    assert.is_false(listener.active)
+    listener:remove()
+    window:add(io "b", 0x1000)
+    assert.are.equal("", take(log))
+  end)
+
+  it("calls in the documented order", function()
+    local log = {}
+    recorder(log, "2", { priority = 2 })
+    recorder(log, "1", { priority = 1 })
+    take(log)
+    local a, b = io "a", io "b"
+    m:transaction(function()
+      window:add(a, 0)
+      window:add(b, 0x1000)
+    end)
+    assert.are.equal("1begin 2begin 1+a@40000000 2+a@40000000 1+b@40001000 2+b@40001000 "
+      .. "1commit 2commit", take(log))
+    m:transaction(function()
+      window:del(a)
+      b.offset = 0x8000
+    end)
+    assert.are.equal("1begin 2begin 2-a@40000000 1-a@40000000 2-b@40001000 1-b@40001000 "
+      .. "1+b@40008000 2+b@40008000 1commit 2commit", take(log))
+    b.size = 0x2000
+    b.size = 0x2000
+    assert.are.equal("1begin 2begin 2-b@40008000 1-b@40008000 1+b@40008000 2+b@40008000 "
+      .. "1commit 2commit", take(log))
+  end)
+
+  it("describes a section", function()
+    m:object_add("memory-backend-memfd", { id = "mem", size = "4M" })
+    local seen
+    local ram = m:region {
+      kind = "ram", name = "ram", memdev = "mem", ram_offset = "1M", size = "2M",
+    }
+    local alias = m:region {
+      kind = "alias", name = "low", target = ram, offset = "64K", size = "64K", readonly = true,
+    }
+    m:listen {
+      space = m.memory,
+      region_add = function(s) if s.name == "ram" then seen = s end end,
+    }
+    window:add(alias, "64K")
+    assert.are.equal(ram, seen.region)
+    assert.are.equal(m.memory, seen.space)
+    assert.are.equal("ram", seen.kind)
+    assert.are.equal("mem", seen.owner.id)
+    assert.are.equal(64 << 10, seen.offset)
+    assert.are.equal((1 << 30) + (64 << 10), seen.address)
+    assert.are.equal(64 << 10, seen.size)
+    assert.is_true(seen.readonly)
+    assert.is_true(seen.romd)
+    assert.are.equal("number", type(seen.fd))
+    assert.are.equal((1 << 20) + (64 << 10), seen.fd_offset)
+    assert.are.same(seen, m.memory:find(seen.address))
+  end)
+
+  it("hears of one space, or of all", function()
+    local one, all = {}, {}
+    m:listen { space = m.io, region_add = function(s) one[#one + 1] = s.space.name end }
+    m:listen { region_add = function(s) all[s.space.name] = true end }
+    window:add(io "a", 0)
+    m.io.root:add(io("p", 1), 0x1234)
+    for _, name in ipairs(one) do
+      assert.are.equal("I/O", name)
+    end
+    assert.are.same({ memory = true, ["I/O"] = true }, all)
+  end)
+
+  it("lets commit refuse, by raising and by returning", function()
+    local log = {}
+    local why
+    recorder(log, "", { commit = function()
+      if why then return why() end
+    end })
+    take(log)
+    local before = m:mtree() .. m:mtree { flat = true }
+    for name, refuse in pairs {
+      raised = function() error("raised", 0) end,
+      object = function() error(lunik.error("no-space", "object"), 0) end,
+      returned = function() return "returned" end,
+      pair = function() return nil, "pair" end,
+      refused = function() return false end,
+    } do
+      why = refuse
+      local err = machines.raised(m.transaction, m, function()
+        m:object_add("memory-backend-ram", { id = "mem", size = "2M" })
+        window:add(m:region { kind = "ram", name = "a", memdev = "mem" }, 0, { overlap = true })
+      end)
+      assert.are.equal("listener '': " .. name, err.message)
+      assert.are.equal(name == "object" and "no-space" or "script", err.code)
+      assert.are.equal("begin +a@40000000 begin -a@40000000", take(log))
+      assert.are.equal(before, m:mtree() .. m:mtree { flat = true })
+      assert.is_nil(m:object "mem")
+    end
+    for _, fine in ipairs { function() return true end, function() return 1 end } do
+      why = fine
+      local a = io "a"
+      window:add(a, 0)
+      window:del(a)
+    end
+  end)
+
+  it("refuses a listener that refuses what there is", function()
+    local options = { name = "picky", commit = function() return "no" end }
+    local err = machines.raised(m.listen, m, options)
+    assert.are.equal("listener 'picky': no", err.message)
+    window:add(io "a", 0)
+  end)
+
+  it("reports what other hooks raise", function()
+    local messages = {}
+    m:on("error", function(ev) messages[#messages + 1] = ev.message end)
+    local loud = m:listen {
+      space = m.memory, region_del = function() error("oops", 0) end,
+    }
+    local a = io "a"
+    window:add(a, 0)
+    window:del(a)
+    lunik.sleep(0.01)
+    assert.are.same({ "oops" }, messages)
+    machines.stderr(function() loud:remove() end)
+    assert.is_nil(m.memory:find(1 << 30))
+  end)
+
+  it("keeps a hook from changing the memory map", function()
+    local errors, a = {}, io "a"
+    m:listen { space = m.memory, region_add = function(s)
+      if s.name ~= "a" then return end
+      for _, change in ipairs {
+        function() window:add(io "b", 0x8000) end,
+        function() a.enabled = false end,
+        function() window:del(a) end,
+        function() m:transaction(function() a.size = 1 end) end,
+        function() m:listen {} end,
+      } do
+        errors[#errors + 1] = machines.raised(change).message
+      end
+    end }
+    window:add(a, 0)
+    assert.are.equal(5, #errors)
+    for _, message in ipairs(errors) do
+      assert.matches("^memory: the topology can't be changed by a listener", message)
+    end
+    assert.are.equal(a, m.memory:find(1 << 30).region)
+  end)
+
+  it("forgets those that hooks remove", function()
+    local log, listeners = {}, {}
+    for i = 1, 3 do
+      listeners[i] = recorder(log, tostring(i), {
+        priority = i, region_add = function(s)
+          log[#log + 1] = i .. "+" .. s.name
+          if i == 2 and s.name == "a" then
+            listeners[2]:remove()
+            listeners[3]:remove()
+            listeners[2], listeners[3] = nil, nil
+            collectgarbage()
+          end
+        end,
+      })
+    end
+    take(log)
+    window:add(io "a", 0)
+    assert.are.equal("1begin 2begin 3begin 1+a 2+a 1commit", take(log))
+    window:add(io "b", 0x1000)
+    assert.are.equal("1begin 1=a@40000000 1+b 1commit", take(log))
+    m:listen {}
+    window:add(io "c", 0x2000)
+    assert.are.equal("1begin 1=b@40001000 1+c 1commit", take(log))
+  end)
+
+  it("stays when its handle is forgotten, and goes with its machine", function()
+    local log = {}
+    recorder(log, "")
+    collectgarbage()
+    collectgarbage()
+    take(log)
+    window:add(io "a", 0)
+    assert.are.equal("begin +a@40000000 commit", take(log))
+    local listener = recorder(log, "x")
+    m:close()
+    assert.is_false(listener.active)
+    listener:remove()
+  end)
+
+  it("hears of ioeventfds and coalesced ranges", function()
+    local log, a = {}, io "a"
+    local function note(name)
+      return function(s, ...) log[#log + 1] = table.concat({ name, s.name, ... }, " ") end
+    end
+    m:listen {
+      space = m.memory,
+      coalesced_add = note "add", coalesced_del = note "del",
+      eventfd_add = function(s, data, fd)
+        log[#log + 1] = ("eventfd %x %d %d %s"):format(s.address, s.size, data, math.type(fd))
+      end,
+    }
+    window:add(a, 0)
+    a:coalesce(16, 16)
+    a:ioeventfd { offset = 4, size = 4, match = 7, on = function() end }
+    window:del(a)
+    local range = ("a %d 16"):format((1 << 30) + 16)
+    assert.are.same({ "add " .. range, "eventfd 40000004 4 7 integer", "del " .. range }, log)
+  end)
+
+  it("says what is wrong with its options", function()
+    for options, text in pairs {
+      [{ region_ad = print }] = "region_add",
+      [{ commit = 1 }] = "listen: commit: '1' is not a function",
+      [{ space = 1 }] = "listen: space: '1' is not one of machine",
+      [{ priority = "x" }] = "listen: priority",
+    } do
+      assert.matches(text, machines.raised(m.listen, m, options).message, 1, true)
+    end
+  end)
+end)
