@@ -746,9 +746,12 @@ static void run(const char *name, void (*fn)(void))
     setup();
     fn();
     teardown();
-    if (count_fds() != fds)
+    for (unsigned i = 0; i < 100 && count_fds() > fds; i++)
+        usleep(10000); /* a sanitizer's thread may have one for a moment */
+    if (count_fds() > fds) {
         printf("not ok %s: file descriptors: %u, want %u\n", name, count_fds(), fds);
-    check_failures += count_fds() != fds;
+        check_failures++;
+    }
 }
 
 int main(int argc, char **argv)

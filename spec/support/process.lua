@@ -38,24 +38,27 @@ function process.holds()
   }
 end
 
---- Waits until the process holds no more than before: memory is freed a grace period after its last
--- use. maps: how many mappings more are as good (the allocator's). Returns what is too much, or nil.
+local function excess(before, maps)
+  local extra = {}
+  for what, count in pairs(process.holds()) do
+    if count > before[what] + (what == "maps" and maps or 0) then
+      extra[#extra + 1] = ("%d %s, not %d"):format(count, what, before[what])
+    end
+  end
+  table.sort(extra)
+  return extra[1] and table.concat(extra, "; ")
+end
+
+--- Waits until the process holds no more than before: memory is freed a grace period after its
+-- last use. maps: how many mappings more are as good, since the allocator has its own. Returns what
+-- is too much, or nil.
 function process.left_behind(before, maps)
   local deadline = lunik.now() + 5
-  while true do
-    local now = process.holds()
-    local extra = {}
-    for what, count in pairs(now) do
-      local most = before[what] + (what == "maps" and (maps or 8) or 0)
-      if count > most then extra[#extra + 1] = ("%d %s, not %d"):format(count, what, before[what]) end
-    end
-    if #extra == 0 then return nil end
-    if lunik.now() > deadline then
-      table.sort(extra)
-      return table.concat(extra, "; ")
-    end
+  repeat
+    local extra = excess(before, maps or 8)
+    if not extra or lunik.now() > deadline then return extra end
     lunik.sleep(0.01)
-  end
+  until false
 end
 
 return process
