@@ -6,6 +6,16 @@
 
 enum { MAX_CPUS = 255, MAX_NODES = 128, DISTANCE_SELF = 10, DISTANCE_UNREACHABLE = 255 };
 
+/* Nodes of a package would share its last-level cache, so every node gets a package, if the vCPUs
+ * can be divided like that. */
+static unsigned default_sockets(const lunik_machine_config *c)
+{
+    unsigned nodes = c->node_count > 1 ? (unsigned)c->node_count : 1;
+    unsigned each = c->cpus / nodes / c->threads;
+
+    return nodes * each * c->threads == c->cpus && !(each & (each - 1)) ? nodes : 1;
+}
+
 static int check_topology(lunik_machine_config *c, const char *name, lunik_error *err)
 {
     uint64_t product;
@@ -17,7 +27,7 @@ static int check_topology(lunik_machine_config *c, const char *name, lunik_error
     if (!c->threads)
         c->threads = 1;
     if (!c->sockets && !c->cores)
-        c->sockets = 1;
+        c->sockets = default_sockets(c);
     if (!c->cores)
         c->cores = c->cpus / (c->sockets * c->threads);
     if (!c->sockets)

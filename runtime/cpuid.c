@@ -133,9 +133,17 @@ static const struct cpu_feature features[] = {
     {"kvm-pv-eoi", 0x40000001, 0, EAX, 6},
     {"kvm-pv-unhalt", 0x40000001, 0, EAX, 7},
     {"kvmclock-stable-bit", 0x40000001, 0, EAX, 24},
+    {"kvm-pv-tlb-flush", 0x40000001, 0, EAX, 9},
+    {"kvm-pv-ipi", 0x40000001, 0, EAX, 11},
+    {"kvm-pv-sched-yield", 0x40000001, 0, EAX, 13},
 };
 
 enum { MAX_ENTRIES = 256 };
+
+/* Paravirtual features that make a guest use hypercalls: send IPIs, wake up a halted vCPU, yield
+ * to one. An offer is hardly ever worth it, and where KVM emulates the guest's ring 0 the
+ * instruction may not come back; so they are there for who asks for them by name. */
+enum { KVM_LEAF = 0x40000001, KVM_HYPERCALL_FEATURES = 1 << 7 | 1 << 11 | 1 << 13 };
 
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t subleaf)
 {
@@ -309,6 +317,9 @@ int cpuid_new(struct kvm_cpuid2 **out, lunik_machine *m, lunik_error *err)
     e = find(c, 1, 0);
     if (e)
         e->ecx |= 1u << 31; /* hypervisor */
+    e = find(c, KVM_LEAF, 0);
+    if (e)
+        e->eax &= ~(uint32_t)KVM_HYPERCALL_FEATURES;
     for (size_t i = 0; m->config.cpu_features && m->config.cpu_features[i] && !rc; i++)
         rc = apply_setting(c, m->config.cpu_features[i], err);
     if (rc)

@@ -61,6 +61,22 @@ static void test_defaults(void)
     lunik_machine_close(m);
 }
 
+static void test_packages(unsigned cpus, size_t nodes, unsigned sockets)
+{
+    static const lunik_numa_node node[3];
+    lunik_machine_config config = {
+        .accel = LUNIK_ACCEL_NONE, .cpus = cpus, .nodes = node, .node_count = nodes};
+    lunik_machine *m;
+    lunik_error err = {0};
+    char name[64];
+
+    snprintf(name, sizeof(name), "packages for %u cpus in %zu nodes", cpus, nodes);
+    if (!check_int(name, lunik_machine_new(rt, &config, &m, &err), 0))
+        return;
+    check_uint("  are", lunik_machine_config_get(m)->sockets, sockets);
+    lunik_machine_close(m);
+}
+
 /* A machine that is closed keeps its struct, and nothing else, for those who still refer to it. */
 static void test_life(void)
 {
@@ -101,6 +117,11 @@ int main(void)
     }
     test_refused();
     test_defaults();
+    test_packages(4, 2, 2);
+    test_packages(3, 3, 3);
+    test_packages(6, 2, 1); /* three cores do not fill their bits of the APIC id */
+    test_packages(4, 3, 1);
+    test_packages(1, 2, 1);
     test_life();
     lunik_runtime_free(rt);
     return check_result();
