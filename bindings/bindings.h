@@ -185,6 +185,7 @@ void bind_irq_open(lua_State *L, int classes);
 void bind_listener_open(lua_State *L, int classes);
 void bind_timer_open(lua_State *L, int classes);
 void bind_ioeventfd_open(lua_State *L, int classes);
+void bind_dirty_open(lua_State *L, int classes);
 
 lunik_machine *bind_machine(lua_State *L, int index); /* open */
 struct glue *bind_machine_glue(lua_State *L, int index);
@@ -237,6 +238,11 @@ int bind_lua_region_new(lua_State *L); /* m:region{...} */
 int bind_lua_irq_new(lua_State *L);    /* m:irq(gsi) */
 int bind_lua_timer_new(lua_State *L);  /* m:timer(fn) */
 int bind_lua_listen(lua_State *L);     /* m:listen{...} */
+
+/* dirty.c */
+int bind_lua_dirty_new(lua_State *L); /* m:dirty{...} */
+int bind_lua_dirty_sample(lua_State *L);
+int bind_lua_dirty_compare(lua_State *L);
 
 /* loop.c */
 extern const luaL_Reg bind_loop_functions[];

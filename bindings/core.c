@@ -133,6 +133,8 @@ static const luaL_Reg functions[] = {
     {"error", bind_lua_error_new},
     {"suggest", bind_lua_suggest},
     {"parse_size", parse_size},
+    {"dirty_sample", bind_lua_dirty_sample},
+    {"dirty_compare", bind_lua_dirty_compare},
     {"set_library_dir", set_library_dir},
     {"is_a", is_a},
     {NULL, NULL},
@@ -153,6 +155,7 @@ static void open_classes(lua_State *L)
     bind_listener_open(L, classes);
     bind_timer_open(L, classes);
     bind_ioeventfd_open(L, classes);
+    bind_dirty_open(L, classes);
     bind_loop_open(L, classes);
     lua_setfield(L, -2, "classes");
 }

@@ -258,6 +258,7 @@ const luaL_Reg bind_machine_guest_methods[] = {
     {"region", bind_lua_region_new},
     {"listen", bind_lua_listen},
     {"mtree", machine_mtree},
+    {"dirty", bind_lua_dirty_new},
     {"fwmap_add", machine_fwmap_add},
     {"fwmap", machine_fwmap},
     {"rom_add", machine_rom_add},

@@ -1,11 +1,11 @@
 /* machine_new.c: from the options that the Lua half has checked to a machine without devices. */
 #include "bindings.h"
 
-static unsigned count_field(lua_State *L, const char *name, const char *what)
+static unsigned count_field(lua_State *L, const char *name, const char *what, lua_Integer max)
 {
     int index = bind_field(L, 1, name);
 
-    return lua_isnil(L, index) ? 0 : (unsigned)bind_int(L, index, what, 1, 4096);
+    return lua_isnil(L, index) ? 0 : (unsigned)bind_int(L, index, what, 1, max);
 }
 
 /* Fills one node from the table at index; the arrays stay on the stack. */
@@ -69,9 +69,10 @@ int bind_lua_machine_new(lua_State *L)
 {
     static const char *const accels[] = {"kvm", "none", NULL};
     static const char *const options[] = {
-        "name",    "accel",        "cpus",  "sockets",      "cores",
-        "threads", "cpu_features", "nodes", "manual_clock", NULL,
+        "name",         "accel", "cpus",         "sockets",    "cores",     "threads",
+        "cpu_features", "nodes", "manual_clock", "dirty_ring", "dirty_log", NULL,
     };
+    static const char *const logs[] = {"auto", "bitmap", "manual", NULL};
     lunik_runtime *rt = bind_runtime(L);
     lunik_machine_config config = {.name = "machine"};
     lunik_machine *m;
@@ -83,14 +84,18 @@ int bind_lua_machine_new(lua_State *L)
     config.accel = bind_choice(L, bind_field(L, 1, "accel"), "machine: accel", accels)
                        ? LUNIK_ACCEL_NONE
                        : LUNIK_ACCEL_KVM;
-    config.cpus = count_field(L, "cpus", "machine: cpus");
-    config.sockets = count_field(L, "sockets", "machine: sockets");
-    config.cores = count_field(L, "cores", "machine: cores");
-    config.threads = count_field(L, "threads", "machine: threads");
+    config.cpus = count_field(L, "cpus", "machine: cpus", 4096);
+    config.sockets = count_field(L, "sockets", "machine: sockets", 4096);
+    config.cores = count_field(L, "cores", "machine: cores", 4096);
+    config.threads = count_field(L, "threads", "machine: threads", 4096);
     index = bind_field(L, 1, "cpu_features");
     config.cpu_features = lua_isnil(L, index) ? NULL : bind_strings(L, index, "machine: cpu");
     nodes_from(L, &config);
     config.manual_clock = bind_bool(L, bind_field(L, 1, "manual_clock"), "machine: clock");
+    config.dirty_ring = count_field(L, "dirty_ring", "machine: dirty_ring", UINT32_MAX);
+    index = bind_field(L, 1, "dirty_log");
+    if (!lua_isnil(L, index))
+        config.dirty_log = (lunik_dirty_log)bind_choice(L, index, "machine: dirty_log", logs);
 
     bind_check(L, lunik_machine_new(rt, &config, &m, &err), &err);
     bind_adopt_machine(L, m);

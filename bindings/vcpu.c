@@ -175,6 +175,8 @@ static int vcpu_get_stats(lua_State *L)
     lua_setfield(L, -2, "mmio");
     lua_pushinteger(L, (lua_Integer)stats.interrupted);
     lua_setfield(L, -2, "interrupted");
+    lua_pushinteger(L, (lua_Integer)stats.dirtied);
+    lua_setfield(L, -2, "dirtied");
     lua_pushinteger(L, (lua_Integer)stats.other);
     lua_setfield(L, -2, "other");
     return 1;

@@ -58,6 +58,8 @@ local lunik = {}
 ---@field numa? lunik.NumaNode[] The guest's NUMA nodes.
 ---@field cpu? table CPUID features: "+name", "-name", name = value (family, model, stepping, ...).
 ---@field clock? "manual" The machine's clock moves by m:advance() alone.
+---@field dirty_ring? integer KVM reports dirty pages in rings of so many entries, one for each vCPU. A power of two; default none.
+---@field dirty_log? "auto"|"bitmap"|"manual" How KVM reports dirty pages without rings: pages are write-protected again when they are synced ("bitmap") or cleared ("manual"). Default: "manual" where KVM has it.
 
 ---@class lunik.NumaNode
 ---@field cpus? integer[] The vCPUs of the node, from 0.
@@ -392,6 +394,18 @@ function Machine:listen(options) end
 ---@return string
 function Machine:mtree(options) end
 
+---A handle on dirty pages of all memory, of a region, or of an object (a backend, or a DIMM).
+---@param options? {client?: "migration"|"display"|"user"|"rate", region?: lunik.Region, object?: lunik.Object|string} client: default "user"; "rate" is what dirty_rate uses.
+---@return lunik.Dirty
+function Machine:dirty(options) end
+
+---Measures for some time (default 1 second) how much memory is written, in MiB/s. "page-sampling"
+---(default) compares hashes of sample_pages (512) random pages of every GiB; "dirty-bitmap" logs
+---writes; "dirty-ring" adds up what the vCPUs report and needs the machine's option dirty_ring.
+---@param options? {seconds?: number, mode?: "page-sampling"|"dirty-bitmap"|"dirty-ring", sample_pages?: integer}
+---@return {mode: string, seconds: number, rate: number, blocks: {name: string, size: integer, rate: number, pages?: integer, sampled?: integer, changed?: integer}[], vcpus?: {index: integer, pages: integer, rate: number}[]}
+function Machine:dirty_rate(options) end
+
 ---What is plugged into memory slots, by address: {type=, data={id=, addr=, size=, slot=, node=,
 ---memdev=, hotplugged=, hotpluggable=}}.
 ---@return table[]
@@ -683,12 +697,57 @@ local Listener = {}
 ---Calls region_del (and what else undoes its view) for everything there is, then no more. In a hook:
 ---just no more.
 function Listener:remove() end
+-- ---- dirty pages --------------------------------------------------------------------------------
+
+---The pages of 4 KiB that have been written since they were last cleared. Each client ("migration",
+---"display", "user") has bits of its own; handles of the same client share them.
+---@class lunik.Dirty
+---@field active boolean It has been started, and the machine is not closed.
+---@field client string
+local Dirty = {}
+
+---Logs writes from now on; the client's bits start clear. The handle stays alive until stop().
+---@return lunik.Dirty
+function Dirty:start() end
+
+---Ends it and drops the bits. "local d <close> = ..." does this, too.
+function Dirty:stop() end
+
+---Collects what was written until now: the number of dirty pages.
+---@return integer
+function Dirty:sync() end
+
+---The number of dirty pages as of the last sync().
+---@return integer
+function Dirty:count() end
+
+---The RAM blocks with the number of their dirty pages: those mapped, and those that were and still
+---have some.
+---@return {name: string, size: integer, pages: integer}[]
+function Dirty:blocks() end
+
+---Iterates over the dirty pages: for block, offset in d:pages() do ... end. Pages may be cleared
+---meanwhile.
+---@return fun(): string?, integer?
+function Dirty:pages() end
+
+---Iterates over runs of dirty pages: for block, offset, size in d:ranges() do ... end.
+---@return fun(): string?, integer?, integer?
+function Dirty:ranges() end
+
+---Clears bits: all of them, or a block's, or those of a part of a block. Returns how many were set.
+---What is read from these pages afterwards is at least as new as the writes that were cleared.
+---@param block? string
+---@param offset? lunik.Size
+---@param size? lunik.Size
+---@return integer
+function Dirty:clear(block, offset, size) end
 
 -- ---- vCPUs, interrupts, timers -----------------------------------------------------------------
 
 ---@class lunik.Vcpu
 ---@field index integer From 0.
----@field stats {exits: integer, io: integer, mmio: integer, interrupted: integer, other: integer}
+---@field stats {exits: integer, io: integer, mmio: integer, interrupted: integer, dirtied: integer, other: integer} dirtied: pages that its dirty ring has reported.
 local Vcpu = {}
 
 ---A register: "rax".."r15", "rip", "rflags", "cs", "cs.base", "cr0", "efer", "gdt.base", ...

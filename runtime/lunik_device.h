@@ -578,6 +578,21 @@ uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client,
  * a host pointer of its own, or by whatever a listener listens for. After the write; any thread. */
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 
+/* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all
+ * pages of a smaller block; to be compared with what is there later. */
+typedef struct lunik_dirty_sample lunik_dirty_sample;
+int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned per_gib,
+                           lunik_error *err);
+typedef struct lunik_dirty_sampled {
+    lunik_ram *ram;
+    uint64_t pages;   /* looked at */
+    uint64_t changed; /* of these */
+} lunik_dirty_sampled;
+/* Compares one of its blocks; false past the last one. */
+bool lunik_dirty_sample_compare(const lunik_dirty_sample *s, size_t index,
+                                lunik_dirty_sampled *out);
+void lunik_dirty_sample_free(lunik_dirty_sample *s);
+
 enum {
     LUNIK_MTREE_FLAT = 1,     /* what the address spaces show instead of the tree of regions */
     LUNIK_MTREE_OWNER = 2,    /* with each region's owner */

@@ -4,6 +4,7 @@ local core = require "lunik.core"
 local boards = require "lunik.boards"
 local chardev = require "lunik.chardev"
 local console = require "lunik.console"
+local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local options = require "lunik.options"
 local unplug = require "lunik.unplug"
@@ -21,7 +22,7 @@ local common = {
   cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
-  numa = "table", cpu = "table", clock = "string",
+  numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
 }
 
 local DEFAULT_MEMORY = "128M"
@@ -124,6 +125,10 @@ local function finish_options(opt, board)
     fail("invalid", "machine: %s: needs a kernel to go with",
       opt.initrd and "initrd" or opt.cmdline and "cmdline" or "modules")
   end
+  if opt.dirty_log then
+    options.choice("machine: dirty_log", opt.dirty_log, { "auto", "bitmap", "manual" })
+  end
+  if opt.dirty_ring == 0 then opt.dirty_ring = nil end
   check_things("objects", opt.objects)
   check_things("devices", opt.devices)
   local sized = false
@@ -155,7 +160,9 @@ function machine.new(given)
     name = opt.name, accel = opt.accel, cpus = opt.cpus, sockets = opt.sockets,
     cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
+    dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log,
   }
+  event.state(m).dirty_ring = opt.dirty_ring
   local ok, err = xpcall(build, function(err)
     -- A script's mistake in a board needs its traceback; a refused option does not.
     return type(err) == "string" and debug.traceback(err, 2) or err
@@ -182,6 +189,7 @@ Machine.emit = event.emit
 Machine.watch = watch.new
 Machine.wait = watch.wait
 Machine.device_del = unplug.request
+Machine.dirty_rate = dirty.rate
 
 function Machine.chardev(m, spec, id)
   return chardev.add(m, spec, id)
