@@ -16,7 +16,6 @@
 struct log_block {
     lunik_ram *ram;   /* a reference */
     unsigned visible; /* sections of it */
-    bool logged;      /* for drop_bits() */
 };
 
 struct log_tracker {
@@ -293,12 +292,11 @@ static int global_start(struct memory_core *core, lunik_error *err)
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
-static void note_logged(const struct inquiry *q, lunik_section *s)
+/* True if the client logs some of the block. */
+static bool block_logged(const struct inquiry *q, const lunik_ram *ram)
 {
-    struct log_block *b = find_block(q->core->logged, s->region->ram);
-
-    if (b && s->log_mask & q->client)
-        b->logged = true;
+    return (ram->log.mask | q->core->log.mask) & q->client ||
+           ram->region_logs[__builtin_ctz(q->client)];
 }
 
 /* Drops the client's bits of the blocks in the scope that nobody logs for it. */
@@ -306,14 +304,12 @@ static void drop_bits(const struct inquiry *q)
 {
     const struct log_tracker *t = q->core->logged;
     const lunik_dirty_scope *scope = q->scope;
-    const lunik_ram *only = !scope ? NULL : scope->region ? scope->region->ram : scope->ram;
-    const struct inquiry everywhere = {.core = q->core, .client = q->client};
+    lunik_ram *only = !scope ? NULL : scope->region ? scope->region->ram : scope->ram;
 
-    for (size_t i = 0; i < t->count; i++)
-        t->blocks[i].logged = (t->blocks[i].ram->log.mask | q->core->log.mask) & q->client;
-    each_section(&everywhere, note_logged);
-    for (size_t i = 0; i < t->count; i++)
-        if (!t->blocks[i].logged && (!only || only == t->blocks[i].ram))
+    if (only && !block_logged(q, only))
+        ram_dirty_clear(only, q->client, 0, UINT64_MAX, NULL);
+    for (size_t i = 0; !only && i < t->count; i++)
+        if (!block_logged(q, t->blocks[i].ram))
             ram_dirty_clear(t->blocks[i].ram, q->client, 0, UINT64_MAX, NULL);
 }
 
@@ -367,6 +363,8 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
         return rc;
     }
     users->counts[index] = 1;
+    if (scope && scope->region)
+        scope->region->ram->region_logs[index]++;
     atomic_fetch_or(&users->mask, client);
     return 0;
 }
@@ -393,6 +391,8 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
         return lunik_fail(err, LUNIK_E_STATE, "dirty: this client does not log this");
     if (--*count)
         return 0;
+    if (scope && scope->region)
+        scope->region->ram->region_logs[__builtin_ctz(client)]--;
     atomic_fetch_and(&users->mask, ~(unsigned)client);
     listeners_call_commit(core, tell_change, &q, true, NULL);
     if (users == &core->log && !core->log.mask)

@@ -26,6 +26,7 @@ struct lunik_ram {
     bool share, readonly;
     bool borrowed; /* the mapping is somebody else's */
     struct log_users log;
+    unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged as such */
     _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
 };
 
