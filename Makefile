@@ -33,6 +33,8 @@ lua5.4        command:lua5.4         build  the build of boards and tables, ever
 liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lunik command
 libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
 liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
+libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
+libmd-dev     header:sha2.h          build  runtime/memory/bulk.c: SHA-256
 libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
 libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
@@ -103,7 +105,7 @@ EMBED    = $(BUILD)/examples/embed
 # it, and only once.
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
-LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lnuma -pthread)
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd -lnuma -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end

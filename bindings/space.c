@@ -21,15 +21,37 @@ static void check_access(lua_State *L, lunik_space *s, int rc, const char *verb,
                   lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
 }
 
+/* Where all of a range is in one piece of RAM: NULL if it is not. */
+static const void *ram_at(lunik_space *s, uint64_t address, size_t size)
+{
+    lunik_section found;
+    uint64_t skip;
+    lunik_ram *ram;
+
+    if (!size || !lunik_space_find(s, address, &found) || !found.romd)
+        return NULL;
+    skip = address - found.address;
+    if (size > found.size - skip)
+        return NULL;
+    ram = lunik_region_ram(found.region);
+    return (const char *)lunik_ram_host(ram) + lunik_region_ram_offset(found.region) +
+           found.offset + skip;
+}
+
 /* space:read(address, length) -> string */
 static int space_read(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_u64(L, 2, "read: address");
     size_t size = (size_t)bind_int(L, 3, "read: length", 0, INT32_MAX);
+    const void *ram = ram_at(s, address, size);
     luaL_Buffer buffer;
     int rc;
 
+    if (ram) {
+        lua_pushlstring(L, ram, size);
+        return 1;
+    }
     rc = lunik_space_read(s, address, luaL_buffinitsize(L, &buffer, size), size);
     luaL_pushresultsize(&buffer, size);
     check_access(L, s, rc, "read", address, size);
@@ -132,4 +154,8 @@ void bind_space_open(lua_State *L, int classes)
     };
 
     bind_class_new(L, classes, &class);
+    lua_getfield(L, classes, "Space");
+    lua_getfield(L, -1, "methods");
+    luaL_setfuncs(L, bind_space_bulk_methods, 0);
+    lua_pop(L, 2);
 }

@@ -434,6 +434,28 @@ function Machine:load(address, size) end
 ---@param value integer
 function Machine:store(address, size, value) end
 
+---fill, hash, search and map of m.memory.
+---@param address lunik.Size
+---@param length lunik.Size
+---@param byte? integer
+function Machine:fill(address, length, byte) end
+
+---@param address lunik.Size
+---@param length lunik.Size
+---@param kind? "xxh64"|"sha256"
+---@return integer|string
+function Machine:hash(address, length, kind) end
+
+---@param bytes string
+---@param options? table See Space:search.
+---@return integer? address
+function Machine:search(bytes, options) end
+
+---@param address lunik.Size
+---@param length? lunik.Size
+---@return lunik.Mapping
+function Machine:map(address, length) end
+
 ---Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
 ---is then "access".
 ---@param port integer
@@ -669,6 +691,135 @@ function Space:store(address, size, value) end
 ---@param address integer
 ---@return lunik.Section?
 function Space:find(address) end
+
+---Whether a section still shows all of it where it did.
+---@param section {region: lunik.Region, address: integer, offset: integer, size: integer}
+---@return boolean
+function Space:shows(section) end
+
+---@param address lunik.Size
+---@param length lunik.Size
+---@param byte? integer 0 to 255; default 0.
+function Space:fill(address, length, byte) end
+
+---A hash of what read() would give: XXH64 (seed 0) as an integer, or SHA-256 in hexadecimal.
+---@param address lunik.Size
+---@param length lunik.Size
+---@param kind? "xxh64"|"sha256"
+---@return integer|string
+function Space:hash(address, length, kind) end
+
+---The first address at which bytes lie in RAM, across the borders of regions. Devices are not read.
+---mask: bits that have to be equal; hex = true: bytes are digits like "48 8b ?? 05".
+---@param bytes string
+---@param options? {from?: lunik.Size, length?: lunik.Size, align?: integer, mask?: string, hex?: boolean}
+---@return integer? address
+function Space:search(bytes, options) end
+
+---What search() calls.
+---@param from integer
+---@param length integer
+---@param bytes string
+---@param mask? string
+---@param align integer 0 or 1: any address.
+---@return integer? address
+function Space:find_bytes(from, length, bytes, mask, align) end
+
+---u8, u16, u32, u64, i8, i16, i32, i64, f32, f64; with be at the end big-endian, with le or nothing
+---little-endian.
+---@alias lunik.ValueType string
+
+---One value, by one access as a vCPU makes it.
+---@param type lunik.ValueType
+---@param address integer
+---@return number
+function Space:get(type, address) end
+
+---@param type lunik.ValueType
+---@param address integer
+---@param value number
+function Space:set(type, address, value) end
+
+---The zero-terminated string at address; nil, and what there is, if it does not end within max.
+---@param address integer
+---@param max? integer Default 4096.
+---@return string?, string?
+function Space:string(address, max) end
+
+---An array of values: view[1] to view[#view] read and write them.
+---@param type lunik.ValueType
+---@param address lunik.Size
+---@param count integer
+---@return lunik.View
+function Space:view(type, address, count) end
+
+---A part of one region's RAM, with bounds; by default all that shows from address on. It holds no
+---memory: once the region is not there any more, using the mapping raises {code="gone"}.
+---@param address lunik.Size
+---@param length? lunik.Size
+---@return lunik.Mapping
+function Space:map(address, length) end
+
+---@class lunik.View
+---@field type lunik.ValueType
+---@field [integer] number
+local View = {}
+
+---All values, read at once.
+---@return number[]
+function View:values() end
+
+---Offsets count from the mapping's start.
+---@class lunik.Mapping
+---@field region lunik.Region
+---@field name string The region's.
+---@field address integer
+---@field size integer
+---@field valid boolean
+local Mapping = {}
+
+---@param offset integer
+---@param length integer
+---@return string
+function Mapping:read(offset, length) end
+
+---@param offset integer
+---@param data string
+function Mapping:write(offset, data) end
+
+---@param offset integer
+---@param length integer
+---@param byte? integer
+function Mapping:fill(offset, length, byte) end
+
+---@param offset? integer
+---@param length? integer
+---@param kind? "xxh64"|"sha256"
+---@return integer|string
+function Mapping:hash(offset, length, kind) end
+
+---@param type lunik.ValueType
+---@param offset integer
+---@return number
+function Mapping:get(type, offset) end
+
+---@param type lunik.ValueType
+---@param offset integer
+---@param value number
+function Mapping:set(type, offset, value) end
+
+---@param offset integer
+---@param max? integer Default: to the end.
+---@return string?, string?
+function Mapping:string(offset, max) end
+
+---@param type lunik.ValueType
+---@param offset integer
+---@param count integer
+---@return lunik.View
+function Mapping:view(type, offset, count) end
+
+function Mapping:close() end
 
 ---A contiguous part of a region as it shows in an address space.
 ---@class lunik.Section

@@ -495,6 +495,21 @@ const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *si
  * order. Return 0 or LUNIK_E_ACCESS: the failed part reads as all ones, or was dropped. */
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size);
 int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size);
+int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t size);
+/* The XXH64 (seed 0) and SHA-256 of what lunik_space_read() would give. */
+int lunik_space_hash(lunik_space *s, uint64_t address, uint64_t size, uint64_t *hash);
+int lunik_space_sha256(lunik_space *s, uint64_t address, uint64_t size, uint8_t digest[32]);
+
+typedef struct lunik_pattern {
+    const uint8_t *data;
+    const uint8_t *mask; /* bits that have to be equal; NULL: all */
+    size_t length;       /* bytes, > 0 */
+    uint64_t align;      /* only addresses that are multiples of this; 0: all */
+} lunik_pattern;
+/* The first address at which the pattern lies in RAM, across the borders of regions; devices are
+ * not read. LUNIK_E_NOT_FOUND when it is nowhere. */
+int lunik_space_search(lunik_space *s, uint64_t address, uint64_t size,
+                       const lunik_pattern *pattern, uint64_t *found);
 /* One access of 1, 2, 4 or 8 bytes, as a vCPU would make it. */
 int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value);
 int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value);

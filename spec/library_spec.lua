@@ -75,6 +75,8 @@ describe("library/lunik.lua", function()
     Task = require("lunik.wait").Task,
     Console = require("lunik.console").Console,
     Unplug = require("lunik.unplug").Unplug,
+    View = require("lunik.memory").View,
+    Mapping = require("lunik.memory").Mapping,
     Dev = require("lunik.device").Dev,
   }
   for name, class in pairs(in_lua) do

@@ -7,6 +7,7 @@ local console = require "lunik.console"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local options = require "lunik.options"
+require "lunik.memory"
 local unplug = require "lunik.unplug"
 local watch = require "lunik.watch"
 
@@ -221,6 +222,10 @@ Machine.read = through("memory", "read")
 Machine.write = through("memory", "write")
 Machine.load = through("memory", "load")
 Machine.store = through("memory", "store")
+Machine.fill = through("memory", "fill")
+Machine.hash = through("memory", "hash")
+Machine.search = through("memory", "search")
+Machine.map = through("memory", "map")
 
 --- What is plugged into memory slots, ordered by address, as QEMU's query-memory-devices lists it.
 function Machine.memory_devices(m)

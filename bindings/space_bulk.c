@@ -1,0 +1,107 @@
+/* space_bulk.c: large operations on guest memory: fill, hash, search; what mappings rest on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bindings.h"
+
+static lunik_space *space(lua_State *L)
+{
+    return bind_check_open(L, 1, "lunik.Space")->ptr;
+}
+
+static void check(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
+                  uint64_t size)
+{
+    if (rc == LUNIK_E_ACCESS)
+        bind_fail(L, rc, "%s: %s of %llu bytes at 0x%llx: nothing there takes it",
+                  lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
+    if (rc)
+        bind_fail(L, rc, "%s: %s: out of memory", lunik_space_name(s), verb);
+}
+
+/* space:fill(address, length, [byte]) */
+static int space_fill(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_size(L, 2, "fill: address"), size = bind_size(L, 3, "fill: length");
+    int value = lua_isnoneornil(L, 4) ? 0 : (int)bind_int(L, 4, "fill: byte", 0, 255);
+
+    check(L, s, lunik_space_fill(s, address, (uint8_t)value, size), "fill", address, size);
+    return 0;
+}
+
+/* space:hash(address, length, ["xxh64"|"sha256"]) -> integer or hexadecimal string */
+static int space_hash(lua_State *L)
+{
+    static const char *const kinds[] = {"xxh64", "sha256", NULL};
+    lunik_space *s = space(L);
+    uint64_t address = bind_size(L, 2, "hash: address"), size = bind_size(L, 3, "hash: length");
+    uint8_t digest[32];
+    char text[65];
+    uint64_t hash;
+
+    if (lua_isnoneornil(L, 4) || !bind_choice(L, 4, "hash: kind", kinds)) {
+        check(L, s, lunik_space_hash(s, address, size, &hash), "hash", address, size);
+        lua_pushinteger(L, (lua_Integer)hash);
+        return 1;
+    }
+    check(L, s, lunik_space_sha256(s, address, size, digest), "hash", address, size);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* space:find_bytes(address, length, data, mask or nil, align) -> address or nil */
+static int space_find_bytes(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_u64(L, 2, "search: from"), size = bind_bits(L, 3, "search: length", 8);
+    lunik_pattern pattern = {.align = bind_u64(L, 6, "search: align")};
+    size_t mask_length;
+    uint64_t found;
+    int rc;
+
+    pattern.data = (const uint8_t *)bind_data(L, 4, "search: bytes", &pattern.length);
+    if (!pattern.length)
+        bind_fail(L, LUNIK_E_INVALID, "search: bytes: '' is empty (want 1 byte or more)");
+    if (!lua_isnil(L, 5)) {
+        pattern.mask = (const uint8_t *)bind_data(L, 5, "search: mask", &mask_length);
+        if (mask_length != pattern.length)
+            bind_fail(L, LUNIK_E_INVALID, "search: mask: has %d bytes (want %d, as the bytes)",
+                      (int)mask_length, (int)pattern.length);
+    }
+    rc = lunik_space_search(s, address, size, &pattern, &found);
+    if (rc == LUNIK_E_NOT_FOUND) {
+        lua_pushnil(L);
+        return 1;
+    }
+    check(L, s, rc, "search", address, size);
+    lua_pushinteger(L, (lua_Integer)found);
+    return 1;
+}
+
+/* space:shows(section) -> whether it still shows all of it where it did */
+static int space_shows(lua_State *L)
+{
+    lunik_space *s = space(L);
+    lunik_section now;
+    const lunik_region *r;
+    uint64_t address, offset, size;
+
+    bind_table(L, 2, "shows: section");
+    address = bind_u64(L, bind_field(L, 2, "address"), "shows: address");
+    offset = bind_u64(L, bind_field(L, 2, "offset"), "shows: offset");
+    size = bind_u64(L, bind_field(L, 2, "size"), "shows: size");
+    bind_field(L, 2, "region");
+    r = bind_region(L, -1);
+    lua_pushboolean(L, lunik_space_find(s, address, &now) && now.region == r &&
+                           now.offset + (address - now.address) == offset &&
+                           size <= now.size - (address - now.address));
+    return 1;
+}
+
+const luaL_Reg bind_space_bulk_methods[] = {
+    {"fill", space_fill},   {"hash", space_hash}, {"find_bytes", space_find_bytes},
+    {"shows", space_shows}, {NULL, NULL},
+};
