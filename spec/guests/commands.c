@@ -120,6 +120,13 @@ static void ap_touch(const struct args *a)
     print("ok ap-touch %u cpus\n", smp_online - 1);
 }
 
+static void ap_io(const struct args *a)
+{
+    smp_start();
+    print("ok ap-io %u cpus\n",
+          smp_access((uint16_t)a->n[0], a->n[1], a->count > 2 ? a->n[2] : smp_online));
+}
+
 static void ap_stop(const struct args *a)
 {
     (void)a;
@@ -276,6 +283,7 @@ static const struct command commands[] = {
     {"wait-eject", 1, 1, "COUNT", wait_eject},
     {"cpus", 0, 0, "", start_cpus},
     {"ap-touch", 2, 2, "ADDRESS PAGES", ap_touch},
+    {"ap-io", 2, 3, "PORT ADDRESS [CPUS]", ap_io},
     {"ap-stop", 0, 0, "", ap_stop},
     {"ud", 0, 0, "", ud},
     {"int3", 0, 0, "", int3},

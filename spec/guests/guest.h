@@ -171,6 +171,7 @@ enum work_kind {
     WORK_SET,    /* stores the byte value */
     WORK_HASH,   /* FNV-1a, 64 bits */
     WORK_LOOP,   /* WORK_WRITE over and over, counting rounds in value, until stop */
+    WORK_DEVICE, /* reads port value and writes 4 bytes to address, likewise */
 };
 struct work {
     enum work_kind kind;
@@ -180,8 +181,8 @@ struct work {
     bool differs; /* WORK_VERIFY, the next two */
     uint64_t bad, found;
 };
-/* Runs it in ring 3, where a hypervisor runs it natively. Returns the vector of the exception that
- * ended it, or -1. */
+/* Runs it in ring 3, where a hypervisor runs it natively; what needs devices in ring 0. Returns the
+ * vector of the exception that ended it, or -1. */
 int work_run(struct work *w);
 
 /* hotplug.c */
@@ -193,6 +194,7 @@ extern unsigned hotplug_inserted, hotplug_ejected;
 /* smp.c, trampoline.S */
 void smp_start(void);
 void smp_touch(uint64_t address, uint64_t size);
+unsigned smp_access(uint16_t port, uint64_t address, uint64_t count); /* that many processors */
 void smp_stop(void);
 extern unsigned smp_online;
 

@@ -73,18 +73,35 @@ void smp_start(void)
     }
 }
 
+static void give(unsigned cpu, const struct work *w)
+{
+    cpus[cpu].work = *w;
+    cpus[cpu].busy = true;
+    irq_send(cpus[cpu].apic_id, ICR_FIXED | IRQ_WAKE);
+}
+
 void smp_touch(uint64_t address, uint64_t size)
 {
     uint64_t part = size / (smp_online - 1) & ~(PAGE - 1);
 
-    for (unsigned i = 1; i < smp_online; i++) {
-        if (cpus[i].busy)
-            continue;
-        cpus[i].work = (struct work){
-            .kind = WORK_LOOP, .address = address + (i - 1) * part, .size = part, .stride = PAGE};
-        cpus[i].busy = true;
-        irq_send(cpus[i].apic_id, ICR_FIXED | IRQ_WAKE);
-    }
+    for (unsigned i = 1; i < smp_online; i++)
+        if (!cpus[i].busy)
+            give(i, &(struct work){.kind = WORK_LOOP,
+                                   .address = address + (i - 1) * part,
+                                   .size = part,
+                                   .stride = PAGE});
+}
+
+unsigned smp_access(uint16_t port, uint64_t address, uint64_t count)
+{
+    unsigned given = 0;
+
+    for (unsigned i = 1; i < smp_online && given < count; i++)
+        if (!cpus[i].busy) {
+            give(i, &(struct work){.kind = WORK_DEVICE, .address = address, .value = port});
+            given++;
+        }
+    return given;
 }
 
 void smp_stop(void)
