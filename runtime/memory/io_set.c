@@ -108,12 +108,12 @@ static void put_event(struct io_set *set, const struct io_event *e)
 /* Adds a range, which joins those that it overlaps or adjoins. They come in ascending order. */
 static void put_range(struct io_set *set, struct span range)
 {
-    struct span *last = set->range_count ? &set->ranges[set->range_count - 1] : NULL;
+    size_t count = set->range_count;
 
-    if (!last || range.first > add_saturated(last->last, 1))
+    if (!count || range.first > add_saturated(set->ranges[count - 1].last, 1))
         set->ranges[set->range_count++] = range;
-    else if (range.last > last->last)
-        last->last = range.last;
+    else if (range.last > set->ranges[count - 1].last)
+        set->ranges[count - 1].last = range.last;
 }
 
 /* The ranges without the registers of events: what waits in a ring signals nobody. */
@@ -346,6 +346,7 @@ static int open_event(const lunik_region *r, struct io_event *e, int fd, lunik_e
         int sys = errno;
 
         free(e->ref);
+        e->ref = NULL;
         return lunik_fail_errno(err, sys, "memory region '%s': ioeventfd at 0x%" PRIx64, r->name,
                                 e->offset);
     }
@@ -366,7 +367,7 @@ int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
                           "the same writes",
                           r->name, offset);
     rc = open_event(r, &e, fd, err);
-    if (rc)
+    if (!e.ref)
         return rc;
     rc = change_set(r, &(struct edit){.add = &e}, (struct span){offset, io_event_last(&e)}, err);
     event_unref(e.ref);

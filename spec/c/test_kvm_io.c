@@ -31,9 +31,10 @@ static void must(const char *what, int rc)
 
 /* ---- devices -------------------------------------------------------------------------------- */
 
-static uint32_t written; /* writes that arrived at any device, numbered by the guest */
-static unsigned misplaced;
-static const void *last_writer;
+/* Atomic, as the lockless device needs it. */
+static _Atomic uint32_t written; /* writes that arrived at any device, numbered by the guest */
+static _Atomic unsigned misplaced;
+static const void *_Atomic last_writer;
 
 static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
