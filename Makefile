@@ -19,7 +19,8 @@ comma := ,
 # address,undefined, build/tsan for thread.
 SANITIZE_DIR_address,undefined = build/asan
 SANITIZE_DIR_thread            = build/tsan
-BUILD ?= $(if $(SANITIZE),$(or $(SANITIZE_DIR_$(SANITIZE)),build/$(subst $(comma),-,$(SANITIZE))),build)
+SANITIZE_DIR_ = build
+BUILD ?= $(or $(SANITIZE_DIR_$(SANITIZE)),build/$(subst $(comma),-,$(SANITIZE)))
 
 VERSION := $(shell sed -n 's/^\#define LUNIK_VERSION "\(.*\)"/\1/p' runtime/lunik.h)
 SONAME   = liblunik.so.0
@@ -105,10 +106,12 @@ EMBED    = $(BUILD)/examples/embed
 # it, and only once.
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
-LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd -lnuma -pthread)
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd \
+             -lnuma -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
-WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
+WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
 INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
 ifneq ($(SANITIZE),)
@@ -219,8 +222,8 @@ demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives i
 
 test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xml)
 	@+$(MAKE) --no-print-directory test-products
-	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" \
-	    $(if $(REPORT),--report="$(REPORT)") $(SPEC)
+	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
+	    --interpreter="$(INTERPRETER)" $(if $(REPORT),--report="$(REPORT)") $(SPEC)
 
 test-products: products $(TESTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
 
@@ -257,9 +260,9 @@ uninstall: ## remove what install put there
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 
-guest-linux: build/guest-linux/vmlinux ## build the Linux kernel that the Linux example boots (five minutes)
+guest-linux: build/guest-linux/vmlinux ## build the kernel of the Linux example (five minutes)
 
-build/guest-linux/vmlinux: spec/guests/linux/build.sh spec/guests/linux/linux.config spec/guests/linux/linux.patch
+build/guest-linux/vmlinux: $(addprefix spec/guests/linux/,build.sh linux.config linux.patch)
 	$(call run-deps,kernel,install)
 	sh spec/guests/linux/build.sh $@
 
@@ -267,24 +270,26 @@ build/guest-linux/vmlinux: spec/guests/linux/build.sh spec/guests/linux/linux.co
 $(BUILD)/guests/init: spec/guests/linux/init.c
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)gcc -O1 -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none -s \
-	    -o $@ $<
+	$(Q)$(GUEST_CC) -O1 -nostdlib -static -fno-pic -no-pie -fno-stack-protector \
+	    -fcf-protection=none -s -o $@ $<
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-C_FILES  = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings spec/c spec/guests \
+           spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
 SH_FILES = .ci/run $(wildcard spec/guests/linux/*.sh)
 
 clean: ## remove everything that was built, but for the Linux guest
-	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name guest-linux \
-	    -exec rm -rf {} +; fi
-	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD))
+	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\
+	    @if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name guest-linux \
+	    -exec rm -rf {} +; fi)
 
 format: ## lay out the C sources
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 # Runs $(2) if the command $(1) is there.
-lint-with = @if command -v $(1) >/dev/null; then echo '$(1)'; $(2); else echo '$(1): not installed'; fi
+lint-with = @if command -v $(1) >/dev/null; then echo '$(1)'; $(2); \
+    else echo '$(1): not installed'; fi
 
 lint: check-deps ## clang-format, clang-tidy, luacheck and shellcheck, as far as they are installed
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
@@ -295,7 +300,7 @@ lint: check-deps ## clang-format, clang-tidy, luacheck and shellcheck, as far as
 
 help: ## this text
 	@echo 'Targets:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables:'
 	@echo '  V=1: show the commands'
 	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  DESTDIR=folder'
