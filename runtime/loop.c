@@ -154,6 +154,7 @@ static void on_wake(uv_async_t *wake)
 /* Handles what is ready; the lock is held throughout. */
 static void handle_ready(lunik_runtime *rt)
 {
+    rcu_checkpoint();
     rt->depth++;
     uv_run(&rt->loop, UV_RUN_NOWAIT);
     tasks_run(rt);

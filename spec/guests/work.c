@@ -1,4 +1,4 @@
-/* work.c: loops over memory and devices. Most run in ring 3: no privileged instruction, no output. */
+/* work.c: loops over memory and devices. Most run in ring 3: nothing privileged, no output here. */
 #include "guest.h"
 
 #define FNV_START 0xcbf29ce484222325ull
