@@ -83,6 +83,7 @@ end
 
 --- m:dirty_rate{seconds=, mode=, sample_pages=}
 function dirty.rate(m, given)
+  event.check_open(m)
   local opt, state = parse(m, given), event.state(m)
   if state.measuring then
     fail("busy", "dirty_rate: machine '%s' is being measured already", m.name)

@@ -137,11 +137,14 @@ local function handlers_of(m, name)
   return handlers[name]
 end
 
+--- Fails if m is closed.
 local function check_open(m)
   if m.state == "closed" then
     error(core.error("gone", ("machine '%s' is closed"):format(m.name)))
   end
 end
+
+event.check_open = check_open
 
 --- m:on(name, fn)
 function event.on(m, name, fn)
