@@ -66,7 +66,6 @@ end
 measure["dirty-ring"] = measure["dirty-bitmap"]
 
 local function parse(m, given)
-  if m.state == "closed" then fail("gone", "machine '%s' is closed", m.name) end
   local opt = options.parse("dirty_rate", given or {}, kinds)
   opt.mode = options.choice("dirty_rate: mode", opt.mode or MODES[1], MODES)
   opt.seconds = opt.seconds or 1
