@@ -125,6 +125,19 @@ int bind_error_from(lua_State *L, int index, lunik_error *err);
 void bind_error_open(lua_State *L);
 int bind_lua_error_new(lua_State *L); /* core.error(code, message, [level]) */
 
+/* cause.c: says in which line a script makes a change. Nothing may raise in between. */
+struct bind_script {
+    lunik_cause cause;
+    char where[160];
+};
+void bind_script_begin(lua_State *L, struct bind_script *s);
+/* Raises *err unless rc is 0; returns 0. */
+int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_error *err);
+void bind_push_cause(lua_State *L, const lunik_cause *c); /* nil for NULL */
+int bind_lua_why(lua_State *L);                           /* space:why(address) */
+/* "file:line" of the innermost Lua function that is not the library's own, or "". */
+void bind_where(lua_State *L, char *buf, size_t size);
+
 /* ---- values (value.c) ----------------------------------------------------------------------- */
 
 /* All of these raise "<what>: '<value>' is ... (want ...)" */

@@ -32,20 +32,27 @@ static bool in_library(const struct bindings *b, const lua_Debug *ar)
     return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
 }
 
-/* Pushes "file:line" of the innermost Lua function that is not the library's own, or nil. */
-static void push_where(lua_State *L)
+void bind_where(lua_State *L, char *buf, size_t size)
 {
     const struct bindings *b = bind_state(L);
     lua_Debug ar;
 
+    *buf = '\0';
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
         if (ar.currentline > 0 && !in_library(b, &ar)) {
-            lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+            snprintf(buf, size, "%s:%d", ar.short_src, ar.currentline);
             return;
         }
     }
-    lua_pushnil(L);
+}
+
+static void push_where(lua_State *L)
+{
+    char where[LUA_IDSIZE + 16];
+
+    bind_where(L, where, sizeof(where));
+    lua_pushstring(L, *where ? where : NULL);
 }
 
 static void push_error(lua_State *L, const char *code, const char *message)

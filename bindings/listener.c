@@ -74,6 +74,8 @@ void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m)
     set_flag(L, "romd", s->romd);
     set_flag(L, "nonvolatile", s->nonvolatile);
     set_file(L, s);
+    bind_push_cause(L, lunik_section_cause(s));
+    lua_setfield(L, -2, "cause");
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -101,6 +103,8 @@ static int push_call(lua_State *L, const struct hook_call *call)
     lua_getfield(L, -1, call->hook);
     if (call->section)
         bind_push_section(L, call->section, m);
+    else
+        bind_push_cause(L, lunik_transaction_cause(m));
     for (unsigned i = 0; i < call->count; i++) {
         if (i || call->has_data)
             lua_pushinteger(L, (lua_Integer)call->values[i]);
@@ -137,11 +141,17 @@ static int refusing_body(lua_State *L)
     return lua_error(L);
 }
 
+/* What a machine takes down when it closes is not worth a call: nothing could be asked about it. */
+static bool listening(const struct map_listener *e)
+{
+    return e->l.machine && lunik_machine_state(e->glue->m) != LUNIK_STATE_CLOSED;
+}
+
 static void call_hook(struct hook_call *call)
 {
     struct map_listener *e = call->listener;
 
-    if (e->l.machine)
+    if (listening(e))
         bind_call(e->glue->b, e->glue, "a listener of the memory map", hook_body, call);
 }
 
@@ -151,7 +161,7 @@ static int call_refusing(struct hook_call *call, lunik_error *err)
     lunik_error own;
     int rc = 0;
 
-    if (e->l.machine)
+    if (listening(e))
         rc = bind_call_err(e->glue->b, e->glue, refusing_body, call, &own);
     return rc ? lunik_fail(err, rc, "listener '%s': %s", e->name, own.message) : 0;
 }

@@ -12,10 +12,12 @@ static int add(lua_State *L, add_fn *fn, const char *what)
     const char *type = bind_string(L, 2, what);
     struct bind_fields fields;
     lunik_object *o = NULL;
+    struct bind_script script;
     lunik_error err;
 
     bind_fields(L, 3, type, &fields);
-    bind_check(L, fn(m, type, fields.items, fields.count, &o, &err), &err);
+    bind_script_begin(L, &script);
+    bind_script_end(L, &script, fn(m, type, fields.items, fields.count, &o, &err), &err);
     bind_push_object(L, o);
     return 1;
 }
@@ -44,20 +46,24 @@ static const char *id_arg(lua_State *L, int index, const char *what)
 static int machine_object_del(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
+    const char *id = id_arg(L, 2, "object_del: id");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_object_del(m, id_arg(L, 2, "object_del: id"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_object_del(m, id, &err), &err);
 }
 
 /* core.device_del(machine, id); the Lua half makes m:device_del of it. */
 int bind_lua_device_del(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
+    const char *id = id_arg(L, 2, "device_del: id");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_device_del(m, id_arg(L, 2, "device_del: id"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_device_del(m, id, &err), &err);
 }
 
 /* m:object(id) -> object or nil */
@@ -86,12 +92,14 @@ static int machine_objects(lua_State *L)
 static int machine_transaction(lua_State *L)
 {
     struct glue *g = bind_machine_glue(L, 1);
+    struct bind_script script;
     lunik_error err;
     bool on_loop, raised;
     int rc;
 
     bind_function(L, 2, "transaction: function");
     on_loop = lunik_on_loop_thread(g->b->rt);
+    bind_script_begin(L, &script);
     lunik_transaction_begin(g->m);
     g->transactions++;
     g->b->transactions += on_loop;
@@ -103,6 +111,7 @@ static int machine_transaction(lua_State *L)
         lunik_transaction_abort(g->m);
     else
         rc = lunik_transaction_commit(g->m, &err);
+    lunik_cause_pop(&script.cause);
     if (!lunik_in_transaction(g->m))
         bind_region_settle(L, g->m);
     if (raised)

@@ -133,6 +133,7 @@ static int region_add(lua_State *L)
     uint64_t offset = bind_size(L, 3, "add: offset");
     int priority = 0;
     bool overlap = false;
+    struct bind_script script;
     lunik_error err;
     int rc;
 
@@ -145,7 +146,9 @@ static int region_add(lua_State *L)
         overlap = bind_bool(L, -1, "add: overlap");
     }
     keep(L, 1, 2, true);
+    bind_script_begin(L, &script);
     rc = lunik_region_add(parent, offset, child, priority, overlap, &err);
+    lunik_cause_pop(&script.cause);
     if (rc) {
         if (lunik_region_parent(child) != parent)
             keep(L, 1, 2, false);
@@ -161,12 +164,14 @@ static int region_add(lua_State *L)
 static int region_del(lua_State *L)
 {
     lunik_region *parent = bind_region(L, 1), *child = bind_region(L, 2);
+    struct bind_script script;
     lunik_error err;
 
     if (lunik_region_parent(child) != parent)
         bind_fail(L, LUNIK_E_NOT_FOUND, "del: region '%s' is not in '%s'", lunik_region_name(child),
                   lunik_region_name(parent));
-    bind_check(L, lunik_region_del(child, &err), &err);
+    bind_script_begin(L, &script);
+    bind_script_end(L, &script, lunik_region_del(child, &err), &err);
     lua_settop(L, 2);
     if (in_transaction(L))
         note_moved(L, bind_check_open(L, 1, region_class)->m, 1, 2);
@@ -264,65 +269,78 @@ static int get_stats(lua_State *L)
 static int set_enabled(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    bool value = bind_bool(L, 3, "enabled");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_enabled(r, bind_bool(L, 3, "enabled"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_enabled(r, value, &err), &err);
 }
 
 static int set_readonly(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    bool value = bind_bool(L, 3, "readonly");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_readonly(r, bind_bool(L, 3, "readonly"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_readonly(r, value, &err), &err);
 }
 
 static int set_romd(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    bool value = bind_bool(L, 3, "romd");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_romd(r, bind_bool(L, 3, "romd"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_romd(r, value, &err), &err);
 }
 
 static int set_offset(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    uint64_t value = bind_size(L, 3, "offset");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_offset(r, bind_size(L, 3, "offset"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_offset(r, value, &err), &err);
 }
 
 static int set_size(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    uint64_t value = bind_size(L, 3, "size");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_size(r, bind_size(L, 3, "size"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_size(r, value, &err), &err);
 }
 
 static int set_alias_offset(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
+    uint64_t value = bind_size(L, 3, "alias_offset");
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_alias_offset(r, bind_size(L, 3, "alias_offset"), &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_alias_offset(r, value, &err), &err);
 }
 
 static int set_priority(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
     int priority = (int)bind_int(L, 3, "priority", INT32_MIN, INT32_MAX);
+    struct bind_script script;
     lunik_error err;
 
-    bind_check(L, lunik_region_set_priority(r, priority, &err), &err);
-    return 0;
+    bind_script_begin(L, &script);
+    return bind_script_end(L, &script, lunik_region_set_priority(r, priority, &err), &err);
 }
 
 static int region_tostring(lua_State *L)

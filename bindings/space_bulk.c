@@ -102,6 +102,6 @@ static int space_shows(lua_State *L)
 }
 
 const luaL_Reg bind_space_bulk_methods[] = {
-    {"fill", space_fill},   {"hash", space_hash}, {"find_bytes", space_find_bytes},
-    {"shows", space_shows}, {NULL, NULL},
+    {"fill", space_fill},   {"hash", space_hash},  {"find_bytes", space_find_bytes},
+    {"shows", space_shows}, {"why", bind_lua_why}, {NULL, NULL},
 };

@@ -364,11 +364,11 @@ function Machine:transaction(fn, ...) end
 ---@field name? string
 ---@field priority? integer Added to in ascending order, taken from in descending order.
 ---@field space? lunik.Space Only this one; default: all.
----@field begin? fun() First of a change.
+---@field begin? fun(cause: lunik.Cause?) First of a change; cause: what opened the transaction.
 ---@field region_add? fun(section: lunik.Section)
 ---@field region_del? fun(section: lunik.Section)
 ---@field region_nop? fun(section: lunik.Section) Stays as it is, next to one that changed.
----@field commit? fun(): any Last of a change. A refusal takes the change back: all hooks run again in reverse.
+---@field commit? fun(cause: lunik.Cause?): any Last of a change. A refusal takes the change back: all hooks run again in reverse.
 ---@field log_start? fun(section: lunik.Section, old: integer, now: integer) Clients as in log_mask.
 ---@field log_stop? fun(section: lunik.Section, old: integer, now: integer)
 ---@field log_sync? fun(section: lunik.Section)
@@ -455,6 +455,11 @@ function Machine:search(bytes, options) end
 ---@param length? lunik.Size
 ---@return lunik.Mapping
 function Machine:map(address, length) end
+
+---What led to the last change of the memory map at an address.
+---@param address integer
+---@return lunik.Cause?
+function Machine:why(address) end
 
 ---Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
 ---is then "access".
@@ -692,6 +697,24 @@ function Space:store(address, size, value) end
 ---@return lunik.Section?
 function Space:find(address) end
 
+---What led to the last change at an address, to what shows there now or to nothing showing; nil if
+---that is not known.
+---@param address integer
+---@return lunik.Cause?
+function Space:why(address) end
+
+---What somebody did that changed the memory map, and what made him do it.
+---@class lunik.Cause
+---@field text string All of it in a line.
+---@field action "device_add"|"device_del"|"object_add"|"object_del"|"set"|"read"|"write"|"reset"|"script"
+---@field name? string The object, the region accessed, or a script's file:line.
+---@field detail? string The object's type, the property, or "port" or "address".
+---@field vcpu? integer Whose access it was; nil: this process's own.
+---@field address? integer Of an access, as size and value.
+---@field size? integer
+---@field value? integer
+---@field by? lunik.Cause
+
 ---Whether a section still shows all of it where it did.
 ---@param section {region: lunik.Region, address: integer, offset: integer, size: integer}
 ---@return boolean
@@ -837,6 +860,7 @@ function Mapping:close() end
 ---@field log_mask integer Who logs writes to it: 1 migration, 2 display, 4 user, 8 dirty rate.
 ---@field fd? integer The file that holds its memory. Not to be closed.
 ---@field fd_offset? integer Where in that file it starts.
+---@field cause? lunik.Cause In a listener: why it comes or goes. Else as why() says.
 
 ---A listener of the memory map; it stays until it is removed, or its machine is closed.
 ---@class lunik.Listener

@@ -460,6 +460,36 @@ bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write);
 void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed);
 
+/* ---- causes --------------------------------------------------------------------------------- */
+
+/* What somebody is doing, and what made him do it. Whoever does something that may change the
+ * memory map pushes a frame, fills nothing in later, and pops it on the same thread. The names must
+ * last until then. */
+typedef struct lunik_cause lunik_cause;
+struct lunik_cause {
+    const char *action; /* static: "device_add", "object_del", "set", "write", "reset", "script" */
+    const char *name;   /* of the object, or the region accessed; a script's position; or NULL */
+    const char *detail; /* the object's type, the property, "port" or "address"; or NULL */
+    int vcpu;           /* whose access it was, or -1 */
+    uint64_t address, value; /* of an access */
+    unsigned size;
+    const lunik_cause *by; /* of the runtime's, with serial; NULL: nothing is known */
+    uint64_t serial;
+};
+void lunik_cause_push(lunik_cause *c); /* any thread */
+void lunik_cause_pop(lunik_cause *c);
+
+/* These are NULL when nothing is known. What they return lasts until the next topology change. */
+
+/* What led to the last change at an address: to what shows there now, or to nothing showing. */
+const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address);
+/* In a listener's hook: why the section comes or goes. */
+const lunik_cause *lunik_section_cause(const lunik_section *s);
+/* What opened the transaction under way. */
+const lunik_cause *lunik_transaction_cause(const lunik_machine *m);
+/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
+size_t lunik_cause_text(const lunik_cause *cause, char **text);
+
 /* ---- listeners ------------------------------------------------------------------------------ */
 
 typedef struct lunik_listener lunik_listener;

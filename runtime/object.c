@@ -276,11 +276,19 @@ static int fail_closed(const lunik_machine *m, lunik_error *err)
 static int object_realize(lunik_object *o, lunik_error *err)
 {
     bool hotplug = o->is_device && lunik_machine_state(o->machine) != LUNIK_STATE_CREATED;
+    lunik_cause cause = {
+        .action = o->is_device ? "device_add" : "object_add",
+        .name = object_name(o),
+        .detail = o->type_name,
+        .vcpu = -1,
+    };
     int rc = 0;
 
     o->machine->objects->hotplugging += hotplug;
+    lunik_cause_push(&cause);
     if (o->type->realize)
         rc = o->type->realize(o, err);
+    lunik_cause_pop(&cause);
     if (o->machine->objects)
         o->machine->objects->hotplugging -= hotplug;
     if (rc)
@@ -432,9 +440,18 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
 
 void object_remove(lunik_object *o)
 {
+    lunik_cause cause = {
+        .action = o->is_device ? "device_del" : "object_del",
+        .name = object_name(o),
+        .detail = o->type_name,
+        .vcpu = -1,
+    };
+
     o->state = OBJECT_REMOVING;
     lunik_object_ref(o);
+    lunik_cause_push(&cause);
     object_unrealize(o);
+    lunik_cause_pop(&cause);
     table_remove(o);
     lunik_object_unref(o);
 }
@@ -519,7 +536,9 @@ void objects_reset(lunik_machine *m)
 {
     uint64_t serial = 0;
     lunik_object *o;
+    lunik_cause cause = {.action = "reset", .vcpu = -1};
 
+    lunik_cause_push(&cause);
     plug_reset(m);
     while ((o = object_after(m, serial))) {
         serial = o->serial;
@@ -528,6 +547,7 @@ void objects_reset(lunik_machine *m)
             o->type->reset(o);
         lunik_object_unref(o);
     }
+    lunik_cause_pop(&cause);
 }
 
 /* Devices resume in order of creation and stop in reverse. */

@@ -335,7 +335,10 @@ int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value
     if (!p->set)
         return prop_store(o, p, &c, err);
     lunik_value normal = normal_value(p, value, &c);
+    lunik_cause cause = {.action = "set", .name = object_name(o), .detail = p->name, .vcpu = -1};
+    lunik_cause_push(&cause);
     rc = p->set(o, &normal, err);
+    lunik_cause_pop(&cause);
     if (p->kind == LUNIK_PROP_UINT_LIST)
         prop_free(c.list.items);
     return rc;

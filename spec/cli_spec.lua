@@ -167,4 +167,12 @@ describe("an example", function()
     end
     assert.not_matches("\27", out, 1, true)
   end)
+
+  it("logs what is mapped and why", function()
+    local out, err, code = lunik_run "scripts/examples/listener-log.lua"
+    assert.same({ "", 0 }, { err, code })
+    assert.matches("%+ memory 0*100000000%-0*10fffffff%s+rw%s+mem1%s+device_add dimm1 ", out)
+    assert.matches("%- memory 0*100000000%-.- mem1%s+device_del dimm1 .-write of 0x8 "
+      .. "to port 0xa14", out)
+  end)
 end)

@@ -156,6 +156,25 @@ static lunik_access access_io(lunik_region *r, uint64_t offset, const struct acc
     return result;
 }
 
+/* The name is the region's: it outlives the access. */
+static void access_cause(lunik_cause *c, const lunik_region *r, const struct access *a,
+                         unsigned size)
+{
+    const lunik_vcpu *vcpu = lunik_vcpu_current();
+    bool write = a->flags & ACCESS_WRITE;
+
+    *c = (lunik_cause){
+        .action = write ? "write" : "read",
+        .name = r->name,
+        .detail = a->space == r->core->machine->io_space ? "port" : "address",
+        .vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1,
+        .address = a->address,
+        .size = size,
+    };
+    if (write)
+        memcpy(&c->value, a->data, size);
+}
+
 /* The same under the machine lock. The callback may take its own region away; region and owner
  * stay until it returns. */
 static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const struct access *a,
@@ -163,18 +182,22 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
 {
     struct memory_core *core = a->space->core;
     lunik_access result;
+    lunik_cause cause;
 
     if (core->nesting == MAX_NESTING) {
         count(&r->rejected);
         read_ones(a, size);
         return LUNIK_ACCESS_DEVICE;
     }
+    access_cause(&cause, r, a, size);
+    lunik_cause_push(&cause);
     core->refs++;
     core->nesting++;
     region_use(r);
     result = access_io(r, offset, a, size);
     region_unuse(r);
     core->nesting--;
+    lunik_cause_pop(&cause);
     core_unref(core);
     return result;
 }

@@ -109,7 +109,8 @@ struct lunik_region {
     struct view_root *view_root; /* of the spaces whose root this is, or NULL */
     struct log_users log;
 
-    bool touched; /* by the open transaction */
+    struct cause_ref *cause; /* of the last change; a reference */
+    bool touched;            /* by the open transaction */
     lunik_region *next_touched;
     struct region_state saved;
     struct rcu_head rcu;
@@ -277,6 +278,18 @@ struct patch {
 int view_patch(const struct flat_view *old, const struct range_list *ranges,
                const struct patch *patches, size_t count, struct flat_view **out, lunik_error *err);
 
+/* cause.c: what led to changes. */
+struct cause_ref;
+struct cause_map {
+    struct cause_span *items; /* by address, disjoint */
+    size_t count, capacity;
+};
+void cause_unref(struct cause_ref *ref); /* takes NULL, too */
+/* Take note of what the calling thread is doing. */
+void cause_of_transaction(struct memory_core *core);
+void cause_of_region(lunik_region *r);
+void cause_map_clear(struct cause_map *map);
+
 /* What spaces with the same root share. */
 struct view_root {
     struct memory_core *core;
@@ -293,6 +306,7 @@ struct view_root {
     struct flat_view *update; /* NULL: looks as before */
     struct span *changed;     /* no range of either view crosses the border of one */
     size_t changed_count;
+    struct cause_map causes;
     struct io_view io;
 };
 
@@ -309,6 +323,8 @@ static inline bool view_root_marked(const struct view_root *vr)
 }
 /* Renders the marked windows into vr->update and vr->changed. */
 int view_root_prepare(struct view_root *vr, lunik_error *err);
+/* Notes why the prepared update came. */
+void causes_record(struct view_root *vr);
 void view_root_publish(struct view_root *vr);
 void view_root_discard(struct view_root *vr);
 
@@ -340,6 +356,7 @@ struct memory_core {
     bool notifying; /* listeners are being called */
     lunik_region *touched;
     lunik_change *first_change, *last_change; /* noted in the open transaction */
+    struct cause_ref *cause, *last_cause;     /* of that transaction; the last one taken */
 
     struct log_users log;       /* who logs the whole machine */
     struct log_tracker *logged; /* log.c; NULL while nobody logs anything */

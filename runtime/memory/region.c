@@ -44,6 +44,7 @@ static void region_destroy(lunik_region *r)
         lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
+    cause_unref(r->cause);
     rcu_defer(&r->rcu, region_free);
     core_unref(core);
 }

@@ -9,8 +9,11 @@
 
 void core_unref(struct memory_core *core)
 {
-    if (!--core->refs)
-        free(core);
+    if (--core->refs)
+        return;
+    cause_unref(core->cause);
+    cause_unref(core->last_cause);
+    free(core);
 }
 
 /* ---- spaces --------------------------------------------------------------------------------- */
@@ -47,6 +50,7 @@ static void view_root_free(struct view_root *vr)
     view_root_discard(vr);
     view_retire(view_root_current(vr));
     lunik_region_unref(vr->root);
+    cause_map_clear(&vr->causes);
     free(vr->windows);
     free(vr->io.now.items);
     free(vr);

@@ -45,6 +45,7 @@ bool grow(void **items, size_t *capacity, size_t need, size_t item_size)
 
 void transaction_touch(lunik_region *r)
 {
+    cause_of_region(r);
     if (r->touched)
         return;
     r->touched = true;
@@ -86,10 +87,12 @@ static int apply(struct memory_core *core, bool forced, lunik_error *err)
     if (!rc)
         rc = listeners_update(core, forced, err);
     for (struct view_root *vr = core->roots; vr; vr = vr->next) {
-        if (rc)
+        if (rc) {
             view_root_discard(vr);
-        else
+        } else {
+            causes_record(vr);
             view_root_publish(vr);
+        }
     }
     if (!rc)
         io_publish(core);
@@ -126,8 +129,10 @@ static void undo(struct memory_core *core)
  * keep what it replaces from being freed. */
 void transaction_begin(struct memory_core *core)
 {
-    if (!core->depth++)
+    if (!core->depth++) {
         rcu_checkpoint();
+        cause_of_transaction(core);
+    }
 }
 
 int transaction_commit(struct memory_core *core, lunik_error *err)

@@ -226,6 +226,7 @@ Machine.fill = through("memory", "fill")
 Machine.hash = through("memory", "hash")
 Machine.search = through("memory", "search")
 Machine.map = through("memory", "map")
+Machine.why = through("memory", "why")
 
 --- What is plugged into memory slots, ordered by address, as QEMU's query-memory-devices lists it.
 function Machine.memory_devices(m)

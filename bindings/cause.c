@@ -1,0 +1,92 @@
+/* cause.c: what led to changes of the memory map, for Lua; the lines of scripts that make them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings.h"
+
+void bind_script_begin(lua_State *L, struct bind_script *s)
+{
+    bind_where(L, s->where, sizeof(s->where));
+    s->cause = (lunik_cause){.action = "script", .name = *s->where ? s->where : NULL, .vcpu = -1};
+    lunik_cause_push(&s->cause);
+}
+
+int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_error *err)
+{
+    lunik_cause_pop(&s->cause);
+    bind_check(L, rc, err);
+    return 0;
+}
+
+static void set_text(lua_State *L, const char *name, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, uint64_t value)
+{
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, name);
+}
+
+static bool is_access(const lunik_cause *c)
+{
+    return !strcmp(c->action, "read") || !strcmp(c->action, "write");
+}
+
+/* Lua, protected: the text at 1 as a string. */
+static int text_body(lua_State *L)
+{
+    lua_pushstring(L, lua_touserdata(L, 1));
+    return 1;
+}
+
+static void push_line(lua_State *L, const lunik_cause *c)
+{
+    char *text;
+    int rc;
+
+    if (!lunik_cause_text(c, &text))
+        bind_fail(L, LUNIK_E_NO_MEMORY, "cause: out of memory");
+    lua_pushcfunction(L, text_body);
+    lua_pushlightuserdata(L, text);
+    rc = lua_pcall(L, 1, 1, 0);
+    free(text);
+    if (rc != LUA_OK)
+        lua_error(L);
+}
+
+void bind_push_cause(lua_State *L, const lunik_cause *c)
+{
+    luaL_checkstack(L, 6, NULL);
+    if (!c) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, 0, 8);
+    push_line(L, c);
+    lua_setfield(L, -2, "text");
+    set_text(L, "action", c->action);
+    set_text(L, "name", c->name);
+    set_text(L, "detail", c->detail);
+    if (is_access(c)) {
+        set_number(L, "address", c->address);
+        set_number(L, "size", c->size);
+    }
+    if (!strcmp(c->action, "write"))
+        set_number(L, "value", c->value);
+    if (c->vcpu >= 0)
+        set_number(L, "vcpu", (uint64_t)c->vcpu);
+    bind_push_cause(L, c->by); /* a few levels at most */
+    lua_setfield(L, -2, "by");
+}
+
+/* space:why(address) -> cause or nil */
+int bind_lua_why(lua_State *L)
+{
+    lunik_space *s = bind_check_open(L, 1, "lunik.Space")->ptr;
+
+    bind_push_cause(L, lunik_space_why(s, bind_u64(L, 2, "why: address")));
+    return 1;
+}

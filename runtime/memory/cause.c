@@ -1,0 +1,293 @@
+/*
+ * cause.c: what led to a change of the memory map.
+ *
+ * Each thread has a stack of what it is doing: frames that live in the functions that do it. When a
+ * region changes, the stack is copied. Each view remembers, address by address, the copy that came
+ * with the last change there.
+ */
+#define _GNU_SOURCE /* stpcpy */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+enum { CHAIN_MAX = 8, MAP_MAX = 1 << 14 };
+
+struct cause_ref {
+    unsigned refs;
+    size_t count;
+    uint64_t serial;     /* of the frame it was copied from */
+    const void *thread;  /* and whose stack that was on */
+    lunik_cause chain[]; /* innermost first; names after it */
+};
+
+static __thread lunik_cause *top;
+static __thread uint64_t pushes;
+
+void lunik_cause_push(lunik_cause *c)
+{
+    c->by = top;
+    c->serial = ++pushes;
+    top = c;
+}
+
+void lunik_cause_pop(lunik_cause *c)
+{
+    top = (lunik_cause *)(uintptr_t)c->by;
+}
+
+/* ---- copies --------------------------------------------------------------------------------- */
+
+void cause_unref(struct cause_ref *ref)
+{
+    if (ref && !--ref->refs)
+        free(ref);
+}
+
+static const char *copy_text(const char *text, char **room)
+{
+    char *copy = *room;
+
+    if (!text)
+        return NULL;
+    *room = stpcpy(copy, text) + 1;
+    return copy;
+}
+
+static size_t text_size(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static struct cause_ref *copy_stack(void)
+{
+    size_t count = 0, size = 0;
+    struct cause_ref *ref;
+    const lunik_cause *c;
+    char *room;
+
+    for (c = top; c && count < CHAIN_MAX; c = c->by, count++)
+        size += sizeof(*c) + text_size(c->name) + text_size(c->detail);
+    ref = malloc(sizeof(*ref) + size);
+    if (!ref)
+        return NULL;
+    *ref = (struct cause_ref){1, count, top->serial, &top};
+    room = (char *)&ref->chain[count];
+    c = top;
+    for (size_t i = 0; i < count; i++, c = c->by) {
+        ref->chain[i] = *c;
+        ref->chain[i].name = copy_text(c->name, &room);
+        ref->chain[i].detail = copy_text(c->detail, &room);
+        ref->chain[i].by = i + 1 < count ? &ref->chain[i + 1] : NULL;
+    }
+    return ref;
+}
+
+/* A reference to a copy of the stack as it is now; NULL if it is empty, or without memory. */
+static struct cause_ref *capture(struct memory_core *core)
+{
+    struct cause_ref *last = core->last_cause;
+
+    if (!top)
+        return NULL;
+    if (!last || last->thread != &top || last->serial != top->serial) {
+        cause_unref(last);
+        core->last_cause = last = copy_stack();
+    }
+    if (last)
+        last->refs++;
+    return last;
+}
+
+static void replace(struct cause_ref **place, struct cause_ref *ref)
+{
+    cause_unref(*place);
+    *place = ref;
+}
+
+void cause_of_transaction(struct memory_core *core)
+{
+    replace(&core->cause, capture(core));
+}
+
+void cause_of_region(lunik_region *r)
+{
+    replace(&r->cause, capture(r->core));
+}
+
+/* What changed a region that an address space shows: the region, or a container of it. */
+static struct cause_ref *region_cause(const lunik_region *r)
+{
+    for (const lunik_region *at = r; at; at = at->s.parent)
+        if (at->touched && at->cause)
+            return at->cause;
+    return r->core->cause;
+}
+
+/* ---- the map of causes ---------------------------------------------------------------------- */
+
+struct cause_span {
+    struct span span;
+    struct cause_ref *ref;
+};
+
+/* The first span that does not end before address. */
+static size_t seek(const struct cause_map *map, uint64_t address)
+{
+    size_t low = 0, high = map->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (map->items[middle].span.last < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void cause_map_clear(struct cause_map *map)
+{
+    for (size_t i = 0; i < map->count; i++)
+        cause_unref(map->items[i].ref);
+    free(map->items);
+    *map = (struct cause_map){0};
+}
+
+/* Says that the last change in a span was due to ref; without memory for that nothing is known. */
+static void paint(struct cause_map *map, struct span span, struct cause_ref *ref)
+{
+    struct cause_span put[3];
+    size_t count = 0, first = seek(map, span.first), end = first;
+
+    while (end < map->count && map->items[end].span.first <= span.last)
+        end++;
+    if (first < end && map->items[first].span.first < span.first) {
+        put[count] = map->items[first];
+        put[count++].span.last = span.first - 1;
+    }
+    if (ref)
+        put[count++] = (struct cause_span){span, ref};
+    if (first < end && map->items[end - 1].span.last > span.last) {
+        put[count] = map->items[end - 1];
+        put[count++].span.first = span.last + 1;
+    }
+    if (map->count + count - (end - first) > MAP_MAX ||
+        !grow((void **)&map->items, &map->capacity, map->count + count, sizeof(*map->items))) {
+        cause_map_clear(map);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (put[i].ref)
+            put[i].ref->refs++;
+    for (size_t i = first; i < end; i++)
+        cause_unref(map->items[i].ref);
+    memmove(&map->items[first + count], &map->items[end], (map->count - end) * sizeof(*map->items));
+    memcpy(&map->items[first], put, count * sizeof(*put));
+    map->count += count - (end - first);
+}
+
+static const struct flat_range *range_in(const struct view_cursor *c, struct span span)
+{
+    const struct flat_range *r = cursor_range(c);
+
+    return r && r->span.first <= span.last ? r : NULL;
+}
+
+/* Paints what one view shows in a span and the other does not. */
+static void paint_span(struct view_root *vr, const struct flat_view *from,
+                       const struct flat_view *to, struct span span)
+{
+    struct view_cursor a = view_seek(from, span.first);
+    const struct flat_range *r;
+
+    for (; (r = range_in(&a, span)); cursor_next(&a)) {
+        const struct flat_range *other = view_find(to, r->span.first);
+
+        if (!other || !range_equal(r, other))
+            paint(&vr->causes, r->span, region_cause(r->region));
+    }
+}
+
+void causes_record(struct view_root *vr)
+{
+    const struct flat_view *old = view_root_current(vr);
+
+    for (size_t i = 0; vr->update && i < vr->changed_count; i++) {
+        paint_span(vr, old, vr->update, vr->changed[i]);
+        paint_span(vr, vr->update, old, vr->changed[i]);
+    }
+}
+
+/* ---- what can be asked ---------------------------------------------------------------------- */
+
+static const lunik_cause *first_of(const struct cause_ref *ref)
+{
+    return ref && ref->count ? ref->chain : NULL;
+}
+
+const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address)
+{
+    const struct cause_map *map = &s->vr->causes;
+    size_t i = seek(map, address);
+
+    return i < map->count && map->items[i].span.first <= address ? first_of(map->items[i].ref)
+                                                                 : NULL;
+}
+
+const lunik_cause *lunik_section_cause(const lunik_section *s)
+{
+    const struct memory_core *core = s->space->core;
+
+    if (core->notifying && core->depth)
+        return first_of(region_cause(s->region));
+    return lunik_space_why(s->space, s->address);
+}
+
+const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
+{
+    return m->memory && m->memory->depth ? first_of(m->memory->cause) : NULL;
+}
+
+static void print_cause(FILE *out, const lunik_cause *c)
+{
+    bool access = !strcmp(c->action, "read") || !strcmp(c->action, "write");
+
+    if (!access) {
+        fputs(c->action, out);
+        if (c->name)
+            fprintf(out, " %s", c->name);
+        if (c->detail)
+            fprintf(out, " (%s)", c->detail);
+        return;
+    }
+    if (c->vcpu >= 0)
+        fprintf(out, "vCPU %d: ", c->vcpu);
+    if (*c->action == 'w')
+        fprintf(out, "write of 0x%" PRIx64 " to", c->value);
+    else
+        fputs("read of", out);
+    fprintf(out, " %s 0x%" PRIx64 " (%s, %u bytes)", c->detail, c->address, c->name, c->size);
+}
+
+size_t lunik_cause_text(const lunik_cause *cause, char **text)
+{
+    size_t size = 0;
+    FILE *out = open_memstream(text, &size);
+
+    if (!out)
+        return 0;
+    for (const lunik_cause *c = cause; c; c = c->by) {
+        print_cause(out, c);
+        if (c->by)
+            fputs(", by ", out);
+    }
+    if (!fclose(out))
+        return size;
+    free(*text);
+    *text = NULL;
+    return 0;
+}
