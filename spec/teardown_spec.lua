@@ -376,6 +376,7 @@ describe("a process that ends with machines", function()
   end
 
   local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
+  local plain = interpreter == "lua5.4" -- the lunik command stops machines without a word
 
   -- Runs a script that starts two busy machines and then does what `ending` says.
   local function run(ending)
@@ -404,8 +405,8 @@ describe("a process that ends with machines", function()
 
   it("stops them with os.exit(code, true)", function()
     local _, err, code = run "os.exit(5, true)"
-    assert.equal("lunik: machine 'm2' was still running when the script ended; stopped\n"
-      .. "lunik: machine 'm1' was still running when the script ended; stopped\n", err)
+    assert.equal(plain and "lunik: machine 'm2' was still running when the script ended; stopped\n"
+      .. "lunik: machine 'm1' was still running when the script ended; stopped\n" or "", err)
     assert.equal(5, code)
   end)
 
@@ -418,7 +419,9 @@ describe("a process that ends with machines", function()
   it("stops them after an error", function()
     local _, err, code = run "error 'oops'"
     assert.matches("oops", err, 1, true)
-    assert.matches("machine 'm1' was still running when the script ended; stopped", err, 1, true)
+    if plain then
+      assert.matches("machine 'm1' was still running when the script ended; stopped", err, 1, true)
+    end
     assert.equal(1, code)
   end)
 end)
