@@ -114,6 +114,11 @@ static unsigned stale(unsigned i)
     return count;
 }
 
+static bool both_copied(void)
+{
+    return seen[0] > 2 * PAGES && seen[1] > 2 * PAGES;
+}
+
 /* What else happens meanwhile. */
 static void disturb(unsigned round)
 {
@@ -164,7 +169,8 @@ static void test_mode(const struct mode *mode)
     must("block", lunik_dirty_start(m, clients[1], &block, &err));
     memcpy(copies[1], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[1]));
     seen[0] = seen[1] = 0;
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    /* More rounds where the host leaves the guest little time. */
+    for (unsigned round = 0; round < ROUNDS || (!both_copied() && round < 50 * ROUNDS); round++) {
         let_it_run(500);
         disturb(round);
         must("sync", lunik_dirty_sync(m, &err));
@@ -172,6 +178,8 @@ static void test_mode(const struct mode *mode)
         if (round % 5 == 0)
             refresh(1 - round % 2);
     }
+    for (unsigned tries = 0; tries < 1000 && !stale(0) && !stale(1); tries++)
+        let_it_run(1000);
     must("pause", lunik_machine_pause(m, &err));
     check_mode(mode, "the guest still wrote", stale(0) > 0 || stale(1) > 0, true);
     must("sync", lunik_dirty_sync(m, &err));
@@ -179,8 +187,7 @@ static void test_mode(const struct mode *mode)
     refresh(1);
     check_mode(mode, "the first client's copy lacks no page", stale(0), 0);
     check_mode(mode, "the second client's copy lacks no page", stale(1), 0);
-    check_mode(mode, "there was something to copy", seen[0] > 2 * PAGES && seen[1] > 2 * PAGES,
-               true);
+    check_mode(mode, "there was something to copy", both_copied(), true);
     must("sync", lunik_dirty_sync(m, &err));
     check_mode(mode, "a guest that stands still dirties nothing",
                lunik_dirty_count(ram, clients[0], 0, RAM_SIZE), 0);
@@ -190,13 +197,23 @@ static void test_mode(const struct mode *mode)
     lunik_ram_unref(ram);
 }
 
+static void run_until_all_written(void)
+{
+    for (unsigned tries = 0; tries < 2000; tries++) {
+        let_it_run(5000);
+        must("sync", lunik_dirty_sync(m, &err));
+        if (lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE) == PAGES)
+            return;
+    }
+}
+
 /* Writes before a client's start and after its stop are not its business. */
 static void test_exact(const struct mode *mode)
 {
     boot(mode);
     must("start", lunik_machine_start(m, &err));
     must("first", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
-    let_it_run(20000);
+    run_until_all_written();
     must("pause", lunik_machine_pause(m, &err));
     must("second", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     must("sync", lunik_dirty_sync(m, &err));
