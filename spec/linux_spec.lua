@@ -16,15 +16,18 @@ local function missing()
 end
 
 describe("Linux", function()
-  it("takes a DIMM and gives it back, without a complaint in its log", function()
-    local why = missing()
-    if why then
-      return pending(why)
-    end
-    local out, err, code = command.run(("%s scripts/examples/linux-hotplug.lua %s"):format(
-      command.lunik, kernel))
-    assert.same({ "", 0 }, { err, code }, out)
-    assert.matches("Linux took it: %d+ pages", out)
-    assert.matches("Linux let it go: dimm1 is ejected", out, 1, true)
-  end)
+  for _, slots in ipairs { 4, 32 } do
+    it(("takes a DIMM and gives it back, without a complaint in its log, with %d slots"):format(
+      slots), function()
+      local why = missing()
+      if why then
+        return pending(why)
+      end
+      local out, err, code = command.run(("LUNIK_SLOTS=%d %s scripts/examples/linux-hotplug.lua %s")
+        :format(slots, command.lunik, kernel))
+      assert.same({ "", 0 }, { err, code }, out)
+      assert.matches("Linux took it: %d+ pages", out)
+      assert.matches("Linux let it go: dimm1 is ejected", out, 1, true)
+    end)
+  end
 end)

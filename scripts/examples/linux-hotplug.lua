@@ -1,6 +1,6 @@
 -- Boots Linux, gives it a DIMM while it runs and takes it back.
 --
---   [LUNIK_CPUS=N] [LUNIK_VERBOSE=1] lunik scripts/examples/linux-hotplug.lua [KERNEL [INITRD]]
+--   [LUNIK_CPUS=1] [LUNIK_SLOTS=4] [LUNIK_VERBOSE=1] lunik scripts/examples/linux-hotplug.lua [KERNEL [INITRD]]
 --
 -- KERNEL: $LUNIK_KERNEL or what `make guest-linux` built; a distribution's kernel does as well.
 -- INITRD: default is an image whose /init only spins: all there is to see is in the kernel's log.
@@ -11,6 +11,7 @@ local BUILD = os.getenv("LUNIK_BUILD") or "build"
 local kernel = arg[1] or os.getenv("LUNIK_KERNEL") or BUILD .. "/guest-linux/vmlinux"
 local initrd = arg[2]
 local CPUS = tonumber(os.getenv("LUNIK_CPUS")) or 1
+local SLOTS = tonumber(os.getenv("LUNIK_SLOTS")) or 4
 local verbose = os.getenv("LUNIK_VERBOSE")
 
 -- What KVM may not be able to run in the guest's ring 0 where it has to emulate it, and what only
@@ -49,7 +50,7 @@ end
 local function boot()
   local temporary = not initrd and spinning_initrd()
   local m = lunik.machine {
-    board = "pc", cpus = CPUS, memory = "128M", maxmem = "1G", slots = 4,
+    board = "pc", cpus = CPUS, memory = "128M", maxmem = "1G", slots = SLOTS,
     kernel = kernel, initrd = initrd or temporary, cmdline = CMDLINE, serial = "buffer",
   }
   if temporary then

@@ -2,7 +2,7 @@
 --   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [FILES]
 -- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them.
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
-local TIME_LIMIT = 600 -- seconds for one file
+local TIME_LIMIT = 1200 -- seconds for one file
 
 local options = { interpreter = "lua5.4", files = {} }
 for _, word in ipairs(arg) do
