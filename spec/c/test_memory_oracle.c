@@ -2,20 +2,29 @@
  * test_memory_oracle.c: random region graphs and random operations, compared with a model that
  * resolves every page by walking the graph as the documentation says.
  *
- * usage: test_memory_oracle [FIRST-SEED [TREES]]
+ * usage: test_memory_oracle [--wrong] [FIRST-SEED [TREES]]
+ *        test_memory_oracle [--wrong] --steps SEED 01101...
  *
  * After each operation outside a transaction: what each space shows, what an access reaches and
- * what the listeners' calls add up to must be what the model says. A failure prints the seed and
- * the operations that led to it.
+ * what the listeners' calls add up to must be what the model says. After a failure the test runs
+ * itself with fewer and fewer of the steps, as long as it still fails, and prints those that are
+ * left as a Lua script.
+ *
+ * Each step has random numbers of its own, so that leaving one out changes no other. --wrong has
+ * the model forget that an alias may be read-only: a failure to try the above on.
  */
+#define _GNU_SOURCE /* environ, open_memstream */
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "../../runtime/memory/memory.h"
 
-enum { NODES_MAX = 160, CELLS_MAX = 512, SPACES = 3, RAMS = 4 };
+enum { NODES_MAX = 160, CELLS_MAX = 512, SPACES = 3, RAMS = 4, STEPS_MAX = 320 };
 
 /* The address space is a row of cells; everything begins and ends where a cell does. */
 struct shape {
@@ -68,8 +77,11 @@ static unsigned next_seq, depth;
 static bool aborted;
 static struct mirror first, picky, last;
 static struct place reached; /* by the last callback */
-static char history[16384];
-static bool failed;
+static bool failed, wrong;
+static FILE *body; /* of the script; NULL: none is printed */
+static char definitions[NODES_MAX][256];
+static char steps[STEPS_MAX + 1]; /* '1': taken */
+static bool mentioned[NODES_MAX]; /* in the script */
 
 /* ---- chance --------------------------------------------------------------------------------- */
 
@@ -84,15 +96,37 @@ static unsigned chance(unsigned n)
     return (unsigned)((x ^ (x >> 31)) % n);
 }
 
-static void log_operation(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void log_operation(const char *format, ...)
+/* A seed for each step of each tree. */
+static void begin_step(uint64_t seed, unsigned step)
 {
-    size_t used = strlen(history);
+    random_state = seed * 0xd1342543de82ef95u + step * 0x2545f4914f6cdd1du;
+}
+
+/* A line of the script, if one is printed. */
+static void script(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void script(const char *format, ...)
+{
     va_list args;
 
+    if (!body)
+        return;
+    for (unsigned i = 0; i < depth; i++)
+        fputs("  ", body);
     va_start(args, format);
-    vsnprintf(history + used, sizeof(history) - used, format, args);
+    vfprintf(body, format, args);
     va_end(args);
+    fputc('\n', body);
+}
+
+/* A size or address as Lua takes it. */
+static const char *lua_number(uint64_t value)
+{
+    static char text[4][32];
+    static unsigned next;
+    char *out = text[next++ % 4];
+
+    snprintf(out, sizeof(text[0]), value > INT64_MAX ? "\"%" PRIu64 "\"" : "0x%" PRIx64, value);
+    return value == LUNIK_SIZE_MAX ? "lunik.SIZE_MAX" : out;
 }
 
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -103,11 +137,11 @@ static void complain(const char *format, ...)
     if (failed)
         return;
     failed = true;
-    printf("not ok oracle: ");
     va_start(args, format);
-    vprintf(format, args);
+    fputs(body ? "-- " : "not ok oracle: ", body ? body : stdout);
+    vfprintf(body ? body : stdout, format, args);
+    fputc('\n', body ? body : stdout);
     va_end(args);
-    printf("\n");
 }
 
 /* ---- the model ------------------------------------------------------------------------------ */
@@ -128,7 +162,8 @@ static bool resolve(int at, unsigned offset, unsigned flags, struct place *out)
 
     if (!n->enabled || offset >= n->size)
         return false;
-    flags |= (n->readonly ? RANGE_READONLY : 0) | (n->nonvolatile ? RANGE_NONVOLATILE : 0);
+    flags |= (n->readonly && !(wrong && n->target >= 0) ? RANGE_READONLY : 0) |
+             (n->nonvolatile ? RANGE_NONVOLATILE : 0);
     if (n->kind == LUNIK_REGION_ALIAS)
         return resolve(n->target, offset + n->alias_offset, flags, out);
     for (unsigned i = 0; i < shape->nodes; i++) {
@@ -227,6 +262,29 @@ static unsigned random_size(void)
     return chance(3) ? 1 + chance(shape->cells / 8) : 1 + chance(shape->cells);
 }
 
+static void define_node(unsigned i, unsigned ram)
+{
+    static const char *const kinds[] = {"container", "ram",   "rom",     "rom-device",
+                                        "io",        "alias", "reserved"};
+    const struct node *n = &nodes[i];
+
+    FILE *out = fmemopen(definitions[i], sizeof(definitions[i]), "w");
+
+    if (!out)
+        return;
+    fprintf(out, "n[%u] = m:region { kind = \"%s\", name = \"n%u\", size = %s", i, kinds[n->kind],
+            i, lua_number(bytes_of(n->size)));
+    if (n->kind == LUNIK_REGION_ALIAS)
+        fprintf(out, ", target = n[%d], offset = %s%s", n->target,
+                lua_number(shape->cell * n->alias_offset), n->readonly ? ", readonly = true" : "");
+    if (n->host)
+        fprintf(out, ", memdev = \"ram%u\"", ram);
+    if (n->kind == LUNIK_REGION_IO || n->kind == LUNIK_REGION_ROM_DEVICE)
+        fprintf(out, ", read = function() return %u end", i & 0xff);
+    fprintf(out, "%s }\n", n->nonvolatile ? ", nonvolatile = true" : "");
+    fclose(out);
+}
+
 static void make_node(unsigned i, unsigned *ram)
 {
     struct node *n = &nodes[i];
@@ -259,9 +317,8 @@ static void make_node(unsigned i, unsigned *ram)
         config.ops = &io_ops;
     if (lunik_region_new(&n->region, m, &config, NULL))
         complain("region_new failed");
-    log_operation("%s: kind %d, size %u, target %d+%u%s%s\n", name, n->kind, n->size, n->target,
-                  n->alias_offset, n->readonly ? ", readonly" : "",
-                  n->nonvolatile ? ", nonvolatile" : "");
+    if (body)
+        define_node(i, config.ram ? *ram - 1 : 0);
 }
 
 /* ---- listeners ------------------------------------------------------------------------------ */
@@ -413,6 +470,25 @@ static void check_access(lunik_space *s, uint64_t address, const struct place *w
         complain("store at 0x%" PRIx64 ": RAM changed", address);
 }
 
+static void complain_place(unsigned which, uint64_t address, const struct place *got,
+                           const struct place *want)
+{
+    complain("space %u of n%d, 0x%" PRIx64 " shows n%d+0x%" PRIx64 " flags %u, want n%d+0x%" PRIx64
+             " flags %u",
+             which, space_roots[which], address, got->node, got->offset * shape->cell, got->flags,
+             want->node, want->offset * shape->cell, want->flags);
+    if (!body || address > INT64_MAX || space_roots[which])
+        return;
+    fprintf(body, "local s = m.memory:find(0x%" PRIx64 ") or {}\n", address);
+    if (want->node < 0)
+        fprintf(body, "assert(not s.region, \"something shows\")\n");
+    else
+        fprintf(body,
+                "assert(s.region == n[%d] and s.readonly == %s and s.romd == %s, \"wrong\")\n",
+                want->node, want->flags & RANGE_READONLY ? "true" : "false",
+                want->flags & RANGE_DIRECT ? "true" : "false");
+}
+
 static void check_space(unsigned which)
 {
     lunik_space *s = spaces[which];
@@ -426,8 +502,7 @@ static void check_space(unsigned which)
         resolve(space_roots[which], cell, 0, &want);
         if (got.node != want.node ||
             (got.node >= 0 && (got.offset != want.offset || got.flags != want.flags)))
-            complain("space %u, cell %u shows n%d+%u flags %u, want n%d+%u flags %u", which, cell,
-                     got.node, got.offset, got.flags, want.node, want.offset, want.flags);
+            complain_place(which, address, &got, &want);
         else if (chance(8) == 0)
             check_access(s, address + chance(shape->cell > 256 ? 256 : (unsigned)shape->cell),
                          &want);
@@ -516,7 +591,10 @@ static int try_add(int parent, int child)
         want = LUNIK_E_EXISTS;
     rc = lunik_region_add(nodes[parent].region, address * shape->cell, c->region, priority,
                           may_overlap, NULL);
-    log_operation("add n%d to n%d at %u, priority %d: %d\n", child, parent, address, priority, rc);
+    mentioned[child] = mentioned[parent] = true;
+    script("try(function() n[%d]:add(n[%d], %s, { priority = %d, overlap = %s }) end) -- %d",
+           parent, child, lua_number(address * shape->cell), priority,
+           may_overlap ? "true" : "false", rc);
     if (rc != want && !(want == 0 && rc == LUNIK_E_NO_SPACE))
         complain("add: %d, want %d", rc, want);
     if (rc) {
@@ -535,9 +613,30 @@ static int try_resize(struct node *n)
     unsigned size = random_size();
     int rc = lunik_region_set_size(n->region, bytes_of(size), NULL);
 
+    script("try(function() n[%d].size = %s end) -- %d", (int)(n - nodes),
+           lua_number(bytes_of(size)), rc);
+
     if (!rc)
         n->size = size;
     return rc;
+}
+
+static void print_attribute(int at, unsigned what, unsigned value, int rc)
+{
+    static const char *const names[] = {"offset",   "enabled", "priority",
+                                        "readonly", "romd",    "alias_offset"};
+    char number[16];
+    const char *text = value & 1 ? "true" : "false";
+
+    snprintf(number, sizeof(number), "%d", (int)(value % 5) - 2);
+    if (what == 2)
+        text = number;
+    else if (what == 0 || what == 5)
+        text = lua_number(value * shape->cell);
+    if ((what == 4 && nodes[at].kind != LUNIK_REGION_ROM_DEVICE) ||
+        (what == 5 && nodes[at].kind != LUNIK_REGION_ALIAS) || (what == 0 && nodes[at].parent < 0))
+        return;
+    script("try(function() n[%d].%s = %s end) -- %d", at, names[what], text, rc);
 }
 
 static int try_attribute(int at)
@@ -546,7 +645,7 @@ static int try_attribute(int at)
     unsigned what = chance(7), value = chance(shape->cells);
     int rc = 0;
 
-    log_operation("n%d: attribute %u, value %u\n", at, what, value);
+    mentioned[at] = true;
     switch (what) {
     case 0:
         rc = n->parent < 0 ? 0 : lunik_region_set_offset(n->region, value * shape->cell, NULL);
@@ -583,8 +682,9 @@ static int try_attribute(int at)
             n->alias_offset = value;
         break;
     default:
-        rc = try_resize(n);
+        return try_resize(n);
     }
+    print_attribute(at, what, value, rc);
     return rc;
 }
 
@@ -594,14 +694,15 @@ static int try_space(void)
     int rc;
 
     if (spaces[i]) {
-        log_operation("free space %u\n", i);
+        script("-- space %u goes", i);
         lunik_space_free(spaces[i]);
         spaces[i] = NULL;
         return 0;
     }
     space_roots[i] = (int)chance(chance(2) ? SPACES : shape->nodes);
     rc = lunik_space_new(&spaces[i], m, "s", nodes[space_roots[i]].region, NULL);
-    log_operation("space %u of n%d: %d\n", i, space_roots[i], rc);
+    mentioned[space_roots[i]] = true;
+    script("-- space %u of n%d: %d", i, space_roots[i], rc);
     return rc;
 }
 
@@ -613,14 +714,16 @@ static void operate(void)
     first.picky = chance(40) == 0;
     picky.picky = chance(20) == 0;
     last.picky = chance(40) == 0;
+    if (first.picky || picky.picky || last.picky)
+        script("refuse = true");
     if (chance(12) == 0) {
-        log_operation("begin\n");
+        script("try(function() m:transaction(function()");
         begin();
     } else if (depth && chance(4) == 0) {
         bool abort = chance(4) == 0;
 
-        log_operation(abort ? "abort\n" : "commit\n");
         end(abort);
+        script("%send) end)", abort ? "  error(\"aborted\", 0)\n" : "");
     } else if (chance(25) == 0) {
         rc = try_space();
     } else if (nodes[at].parent < 0 && chance(3)) {
@@ -629,7 +732,9 @@ static void operate(void)
         rc = try_add(parent, at);
     } else if (chance(4) == 0) {
         rc = lunik_region_del(nodes[at].region, NULL);
-        log_operation("del n%d: %d\n", at, rc);
+        mentioned[at] = true;
+        if (nodes[at].parent >= 0)
+            script("try(function() n[%d]:del(n[%d]) end) -- %d", nodes[at].parent, at, rc);
         if (!rc)
             nodes[at].parent = -1;
     } else {
@@ -639,15 +744,43 @@ static void operate(void)
         rc = 0; /* a space made in a transaction may be refused at once */
 }
 
+static void print_head(uint64_t seed)
+{
+    printf("-- seed %" PRIu64 " (%s)\n"
+           "local lunik = require \"lunik\"\n"
+           "local m = lunik.machine { board = { name = \"empty\", build = function() end }, "
+           "accel = \"none\", memory = \"1M\" }\n"
+           "local n, refuse = {}, false\n"
+           "local function try(f)\n"
+           "  local ok, err = pcall(f)\n"
+           "  if not ok then print(err) end\n"
+           "end\n"
+           "for i = 0, %d do m:object_add(\"memory-backend-ram\", { id = \"ram\" .. i, size = "
+           "\"256K\" }) end\n",
+           seed, shape->name, RAMS - 1);
+}
+
+static void print_spaces(void)
+{
+    script("m:listen { commit = function() if refuse then refuse = false; return \"refused\" end "
+           "end }");
+    script("m.memory.root:add(n[0], 0)");
+}
+
+static bool step_taken(uint64_t seed, unsigned step)
+{
+    begin_step(seed, step);
+    return !steps[0] || steps[step] == '1';
+}
+
 static void run_tree(uint64_t seed)
 {
-    unsigned ram = 0;
+    unsigned ram = 0, step = 0, other = shape->nodes - SPACES;
 
-    random_state = seed;
-    *history = 0;
     next_seq = depth = 0;
     aborted = false;
     memset(nodes, 0, sizeof(nodes));
+    begin_step(seed, STEPS_MAX);
     for (unsigned i = 0; i < shape->nodes; i++)
         make_node(i, &ram);
     watch(&last, "last", 9);
@@ -655,19 +788,24 @@ static void run_tree(uint64_t seed)
     if (lunik_space_new(&spaces[0], m, "s", nodes[0].region, NULL))
         complain("space_new failed");
     space_roots[0] = 0;
+    mentioned[0] = true;
+    print_spaces();
     watch(&picky, "picky", 5);
     for (unsigned i = 0; i < shape->nodes * 3 / 4; i++)
-        if (nodes[SPACES + i % (shape->nodes - SPACES)].parent < 0)
-            try_add((int)chance(chance(3) ? SPACES : shape->nodes),
-                    (int)(SPACES + i % (shape->nodes - SPACES)));
+        if (step_taken(seed, step++) && nodes[SPACES + i % other].parent < 0)
+            try_add((int)chance(chance(3) ? SPACES : shape->nodes), (int)(SPACES + i % other));
     for (unsigned i = 0; i < shape->operations && !failed; i++) {
+        if (!step_taken(seed, step++))
+            continue;
         operate();
         if (!depth)
             check_everything();
     }
     first.picky = picky.picky = last.picky = false;
-    while (depth)
+    while (depth) {
         end(false);
+        script("end) end)");
+    }
     if (!failed)
         check_everything();
 }
@@ -716,31 +854,139 @@ static bool setup(void)
     return true;
 }
 
-int main(int argc, char **argv)
-{
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned trees = getenv("LUNIK_QUICK") ? 1000 : 10000;
+/* ---- fewer steps ---------------------------------------------------------------------------- */
 
-    if (argc > 2)
-        trees = (unsigned)strtoul(argv[2], NULL, 0);
-    if (!setup()) {
-        printf("not ok oracle: no machine\n");
-        return 1;
+static unsigned step_count(void)
+{
+    return shape->nodes * 3 / 4 + shape->operations;
+}
+
+static const struct shape *shape_of(uint64_t seed)
+{
+    return &shapes[seed % 90 ? seed % 3 : 3]; /* the large one costs as much as thirty others */
+}
+
+/* Does a process of its own still fail with the steps as they are? */
+static bool still_fails(uint64_t seed)
+{
+    char number[32], self[] = "/proc/self/exe", name[] = "oracle", some[] = "--steps",
+                     broken[] = "--wrong";
+    char *with[] = {name, some, number, steps, wrong ? broken : NULL, NULL};
+    posix_spawn_file_actions_t quiet;
+    int status = 0;
+    pid_t child;
+
+    snprintf(number, sizeof(number), "%" PRIu64, seed);
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", 1, 0);
+    posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", 1, 0);
+    if (posix_spawn(&child, self, &quiet, NULL, with, environ))
+        child = -1;
+    posix_spawn_file_actions_destroy(&quiet);
+    return child > 0 && waitpid(child, &status, 0) == child && status;
+}
+
+/* Leaves out runs of steps, shorter and shorter ones, until each single one that is left counts. */
+static void shrink(uint64_t seed)
+{
+    unsigned count = step_count();
+    bool again;
+
+    memset(steps, '1', count);
+    for (unsigned length = count / 2; length; length = length > 1 ? length / 2 : again) {
+        again = false;
+        for (unsigned at = 0; at < count; at += length) {
+            char before[STEPS_MAX + 1];
+
+            memcpy(before, steps, sizeof(steps));
+            for (unsigned i = at; i < at + length && i < count; i++)
+                steps[i] = '0';
+            if (!memcmp(before, steps, sizeof(steps)))
+                continue;
+            if (still_fails(seed))
+                again = true;
+            else
+                memcpy(steps, before, sizeof(steps));
+        }
     }
-    for (unsigned i = 0; i < trees && !failed; i++, seed++) {
-        /* the large one costs as much as thirty others */
-        shape = &shapes[seed % 90 ? seed % 3 : 3];
+}
+
+/* Runs the steps; prints them, and the regions that they name, if wanted. */
+static int run_steps(uint64_t seed, const char *taken, bool print)
+{
+    char *text = NULL;
+    size_t size;
+
+    shape = shape_of(seed);
+    snprintf(steps, sizeof(steps), "%s", taken);
+    body = print ? open_memstream(&text, &size) : NULL;
+    run_tree(seed);
+    if (!body)
+        return failed;
+    fclose(body);
+    for (unsigned i = shape->nodes; i-- > 0;)
+        if (mentioned[i] && nodes[i].target >= 0)
+            mentioned[nodes[i].target] = true;
+    print_head(seed);
+    for (unsigned i = 0; i < shape->nodes; i++)
+        if (mentioned[i])
+            fputs(definitions[i], stdout);
+    printf("%sprint(m:mtree { disabled = true })\nprint(m:mtree { flat = true })\n", text);
+    free(text);
+    return failed;
+}
+
+static void report(uint64_t seed, char *self)
+{
+    char command[STEPS_MAX + 600];
+
+    shrink(seed);
+    printf("# seed %" PRIu64 " (%s), as a script:\n", seed, shape->name);
+    fflush(stdout);
+    snprintf(command, sizeof(command), "'%s' --print %" PRIu64 " %s%s", self, seed, steps,
+             wrong ? " --wrong" : "");
+    if (system(command) < 0)
+        printf("# %s\n", command);
+}
+
+static int run_trees(uint64_t seed, unsigned trees, char *self)
+{
+    for (unsigned i = 0; i < trees; i++, seed++) {
+        shape = shape_of(seed);
         run_tree(seed);
-        if (failed)
-            printf("# seed %" PRIu64 " (%s):\n%s", seed, shape->name, history);
-        else
-            clean_up();
+        if (failed) {
+            report(seed, self);
+            return 1;
+        }
+        clean_up();
     }
-    if (failed)
-        return 1;
     for (unsigned i = 0; i < RAMS; i++)
         lunik_ram_unref(rams[i]);
     lunik_runtime_free(rt);
     printf("ok oracle: %u trees, seeds %" PRIu64 "..%" PRIu64 "\n", trees, seed - trees, seed - 1);
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned trees = getenv("LUNIK_QUICK") ? 1000 : 10000;
+    char *arguments[3] = {NULL};
+    int count = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--wrong"))
+            wrong = true;
+        else if (count < 3)
+            arguments[count++] = argv[i];
+    }
+    if (!setup()) {
+        printf("not ok oracle: no machine\n");
+        return 1;
+    }
+    if (count == 3)
+        return run_steps(strtoull(arguments[1], NULL, 0), arguments[2],
+                         !strcmp(arguments[0], "--print"));
+    if (count > 1)
+        trees = (unsigned)strtoul(arguments[1], NULL, 0);
+    return run_trees(count ? strtoull(arguments[0], NULL, 0) : 1, trees, argv[0]);
 }
