@@ -285,9 +285,11 @@ lunik_run_state lunik_machine_state(const lunik_machine *m);
 /* The configuration it was made with; node and cpu counts are final. */
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);
 
-/* Starts a created machine (resetting it first) or resumes a paused one. */
+/* Starts a machine (resetting it first) or resumes a paused one. A vCPU's callback can't start one
+ * again that has been shut down or has crashed. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
-/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. */
+/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. From a
+ * vCPU's callback that is so soon after the callback returns. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. From a vCPU's callback the reset is carried out after the callback returns. */

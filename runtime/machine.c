@@ -144,11 +144,11 @@ bool machines_running(const lunik_runtime *rt)
     return false;
 }
 
-static bool on_own_vcpu(const lunik_machine *m)
+/* On a vCPU's thread, which must not wait for vCPUs: not for itself, and not for those of another
+ * machine, which may wait for it. */
+static bool on_vcpu(void)
 {
-    lunik_vcpu *v = lunik_vcpu_current();
-
-    return v && lunik_vcpu_machine(v) == m;
+    return lunik_vcpu_current() != NULL;
 }
 
 void machine_want(lunik_machine *m, unsigned what)
@@ -210,6 +210,10 @@ int lunik_machine_start(lunik_machine *m, lunik_error *err)
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
                           lunik_state_name(state));
+    if (on_vcpu() && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "machine '%s' can't be started again from a vCPU's callback: it is %s",
+                          m->name, lunik_state_name(state));
     if (state == LUNIK_STATE_PAUSED) {
         rc = go_on(m, err);
         if (rc == 0)
@@ -235,7 +239,7 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err)
     if (state != LUNIK_STATE_RUNNING)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
                           lunik_state_name(state));
-    if (on_own_vcpu(m)) {
+    if (on_vcpu()) {
         machine_want(m, MACHINE_WANT_PAUSE);
         return 0;
     }
@@ -243,6 +247,7 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err)
     /* The guest may have shut down while we waited for its vCPUs. */
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
         set_state(m, LUNIK_STATE_PAUSED);
+        atomic_fetch_and(&m->wanted, ~(unsigned)MACHINE_WANT_PAUSE);
         lunik_emit_fields(m, "paused", NULL, 0);
     }
     return 0;
@@ -258,7 +263,7 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be reset: it is closed", m->name);
     if (m->resetting)
         return 0;
-    if (on_own_vcpu(m)) {
+    if (on_vcpu()) {
         machine_want(m, MACHINE_WANT_RESET);
         return 0;
     }
@@ -280,7 +285,7 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
     set_state(m, state);
-    if (on_own_vcpu(m))
+    if (on_vcpu())
         machine_want(m, MACHINE_WANT_STOP);
     else
         stop_running(m);
@@ -316,16 +321,18 @@ static void do_wanted(lunik_task *task)
 {
     lunik_machine *m = lunik_container_of(task, lunik_machine, work);
     unsigned wanted = atomic_exchange(&m->wanted, 0);
+    lunik_run_state state;
     lunik_error err;
 
     if (wanted & MACHINE_WANT_CLOSE) {
         lunik_machine_close(m);
         return;
     }
-    if (lunik_machine_state(m) != LUNIK_STATE_RUNNING) {
+    state = lunik_machine_state(m);
+    if (state != LUNIK_STATE_RUNNING)
         stop_running(m);
+    if (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED)
         return;
-    }
     if (wanted & MACHINE_WANT_RESET && lunik_machine_reset(m, &err) != 0) {
         lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
                    LUNIK_FIELD_STRING("source", "reset"));
@@ -443,7 +450,7 @@ void lunik_machine_close(lunik_machine *m)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
-    if (on_own_vcpu(m)) {
+    if (on_vcpu()) {
         machine_want(m, MACHINE_WANT_CLOSE);
         return;
     }

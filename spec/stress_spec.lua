@@ -194,6 +194,57 @@ describe("under load", function()
     assert.is_true(load.reads > 0)
   end)
 
+  -- A vCPU that waited for another one's vCPU would wait for ever.
+  it("machines pause and reset each other", function()
+    local list = {}
+    for i = 1, 2 do
+      list[i] = new()
+      small.start(list[i])
+    end
+    for i, machine in ipairs(list) do
+      local other = list[3 - i]
+      machine.io.root:add(machine:region {
+        kind = "io", size = 1, read = function()
+          if other.state == "running" then other:pause() end
+          return 0
+        end,
+      }, 0x500)
+      machine:console():write "inloop 0x500 100000000\n"
+    end
+    local paused = 0
+    local deadline = lunik.now() + 2 * TIMEOUT
+    while paused < 40 do
+      assert(lunik.now() < deadline, "they block each other")
+      lunik.sleep(0.001)
+      for _, machine in ipairs(list) do
+        if machine.state == "paused" then
+          paused = paused + 1
+          machine:resume()
+        end
+      end
+    end
+    for _, machine in ipairs(list) do machine:close() end
+  end)
+
+  it("a vCPU's handler can't start its machine again", function()
+    m = new()
+    small.start(m)
+    local err
+    m.io.root:add(m:region {
+      kind = "io", size = 1, read = function()
+        m:shutdown(7)
+        err = select(2, pcall(m.start, m))
+        return 0
+      end,
+    }, 0x500)
+    m:console():write "in 0x500\n"
+    assert.equal(7, m:wait("shutdown", { timeout = TIMEOUT }).code)
+    assert.equal("state", err.code)
+    assert.matches("can't be started again from a vCPU's callback: it is shutdown", err.message, 1,
+      true)
+    small.start(m)
+  end)
+
   it("several machines do it at once, and go", function()
     local before
     for round = 1, 3 do
