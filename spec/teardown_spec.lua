@@ -351,7 +351,8 @@ describe("a script that does not let the loop run", function()
       m:object_del "mem"
       most = math.max(most, process.rss() - before)
     end
-    assert.is_true(most < 512, most .. " MiB more")
+    -- Two blocks on their way out; ThreadSanitizer's shadow of each is four times as large.
+    assert.is_true(most < (process.sanitized() and 2000 or 512), most .. " MiB more")
   end)
 
   it("nor do the views pile up that it replaces", function()

@@ -50,10 +50,11 @@ local function excess(before, maps)
 end
 
 --- Waits until the process holds no more than before: memory is freed a grace period after its
--- last use. maps: how many mappings more are as good, since the allocator has its own. Returns what
--- is too much, or nil.
+-- last use. maps: how many mappings more are as good, since the allocator has its own, and a
+-- sanitizer any number. Returns what is too much, or nil.
 function process.left_behind(before, maps)
   local deadline = lunik.now() + 5
+  if process.sanitized() then maps = math.huge end
   repeat
     local extra = excess(before, maps or 8)
     if not extra or lunik.now() > deadline then return extra end
