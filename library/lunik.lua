@@ -357,6 +357,13 @@ function Machine:region(options) end
 ---@param fn function
 function Machine:transaction(fn, ...) end
 
+---The memory map as a drawing: what each address space shows, by kind, with holes, memory slots,
+---ioeventfds and coalesced ranges. format: "svg", or "text" for the terminal; a file whose name ends
+---in .svg gets the first.
+---@param options? {format?: "text"|"svg", file?: string}
+---@return string drawing
+function Machine:memory_map(options) end
+
 ---Hooks are functions of a section unless it says otherwise. What they raise is reported (event
 ---"error"); only commit and log_global_start can refuse, by raising or returning an error. None may
 ---change the memory map.

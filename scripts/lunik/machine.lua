@@ -190,6 +190,9 @@ Machine.emit = event.emit
 Machine.watch = watch.new
 Machine.wait = watch.wait
 Machine.device_del = unplug.request
+
+--- A drawing; lunik.memory_map needs this module itself.
+function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
 Machine.dirty_rate = dirty.rate
 
 function Machine.chardev(m, spec, id)

@@ -1,0 +1,233 @@
+--- m:memory_map(): a machine's memory map as a drawing, for the terminal or as SVG.
+--
+-- What each address space shows, from the top down: sections by kind, holes between them, which
+-- DIMM is in which slot, ioeventfds and coalesced ranges. Heights are logarithmic: a page and a
+-- terabyte fit on one sheet.
+
+local board = require "lunik.board"
+local core = require "lunik.core"
+local options = require "lunik.options"
+
+local map = {}
+
+-- ---- what there is -----------------------------------------------------------------------------
+
+local function title(section)
+  if section.kind == "rom-device" then return section.romd and "romd" or "i/o" end
+  if section.kind == "ram" and section.readonly then return "rom" end
+  return section.kind == "io" and "i/o" or section.kind
+end
+
+-- Which DIMM a section is part of, by its device.
+local function slots_by_path(m)
+  local found = {}
+  for _, device in ipairs(m:memory_devices()) do
+    local object = device.data.id and m:object(device.data.id)
+    if object then found[object.path] = device.data end
+  end
+  return found
+end
+
+local function note(s, text)
+  s.notes[#s.notes + 1] = text
+end
+
+-- {name=, rows= {section, ...}} for each address space; a listener's replay says it all.
+local function collect(m)
+  local spaces, by_name, slots = {}, {}, slots_by_path(m)
+  local function space_of(section)
+    local name = section.space.name
+    if not by_name[name] then
+      by_name[name] = { name = name, rows = {} }
+      spaces[#spaces + 1] = by_name[name]
+    end
+    return by_name[name]
+  end
+  local function row_at(section)
+    for _, row in ipairs(space_of(section).rows) do
+      if math.ult(section.address, row.address + row.size) and
+        not math.ult(section.address, row.address) then return row end
+    end
+  end
+  m:listen {
+    name = "memory_map",
+    region_add = function(s)
+      local rows, dimm = space_of(s).rows, s.owner and slots[s.owner.path]
+      s.title, s.notes = title(s), {}
+      if dimm then note(s, ("slot %d: %s"):format(dimm.slot, dimm.id)) end
+      rows[#rows + 1] = s
+    end,
+    eventfd_add = function(s, data)
+      local row = row_at(s)
+      if row then
+        note(row, ("ioeventfd 0x%x%s"):format(s.address, data and (" = 0x%x"):format(data) or ""))
+      end
+    end,
+    coalesced_add = function(s, address, size)
+      local row = row_at(s)
+      if row then note(row, ("coalesced 0x%x-0x%x"):format(address, address + size - 1)) end
+    end,
+  }:remove()
+  return spaces
+end
+
+-- The rows of a space with the holes between them, lowest address first.
+local function with_holes(space)
+  local out, at = {}, 0
+  local last
+  for _, row in ipairs(space.rows) do
+    if row.address ~= at then
+      out[#out + 1] = { title = "hole", address = at, size = row.address - at, notes = {} }
+    end
+    out[#out + 1] = row
+    at, last = row.address + row.size, row
+  end
+  -- A section of 2^64 bytes, or one that ends there, leaves at at 0.
+  if not last or (at ~= 0 and last.size ~= core.SIZE_MAX) then
+    local top = space.name == "memory" and 0 or nil
+    if top then out[#out + 1] = { title = "hole", address = at, size = top - at, notes = {} } end
+  end
+  return out
+end
+
+local function size_text(size)
+  if size < 0 then return "up to 2^64" end
+  return board.show(size)
+end
+
+local function slots_line(m)
+  local used, total = 0, 0
+  for _, object in ipairs(m:objects()) do
+    if object.type == "device-memory" then total = object:get "slots" end
+  end
+  for _ in pairs(slots_by_path(m)) do used = used + 1 end
+  return total > 0 and ("memory slots: %d of %d in use"):format(used, total) or nil
+end
+
+-- How many times a size doubles from a byte: 0 to 64.
+local function doublings(size)
+  if size < 0 then return 64 end
+  local n = 0
+  while n < 63 and 1 << n < size do n = n + 1 end
+  return n
+end
+
+-- ---- terminal ----------------------------------------------------------------------------------
+
+local blocks = {
+  ram = "█", rom = "▓", romd = "▓", ["i/o"] = "▒", reserved = "░", hole = " ", container = " ",
+}
+
+local function draw_text(m)
+  local lines = {}
+  local function put(...) lines[#lines + 1] = string.format(...) end
+  for _, space in ipairs(collect(m)) do
+    local rows = with_holes(space)
+    put("%s", space.name)
+    for i = #rows, 1, -1 do
+      local row = rows[i]
+      local block = (blocks[row.title] or "?"):rep(8)
+      local what = row.title == "hole" and ("(%s)"):format(size_text(row.size))
+        or ("%-20s %-8s %s"):format(row.name, row.title, size_text(row.size))
+      local height = row.title == "hole" and 1 or math.max(1, (doublings(row.size) - 16) // 6)
+      for line = 1, height do
+        put(line == height and "  %016x ▕%s▏ %s" or "  %16s ▕%s▏",
+          line == height and row.address or "", block, what)
+      end
+      for _, text in ipairs(row.notes) do put("  %16s ▕%s▏   └ %s", "", block, text) end
+    end
+    put ""
+  end
+  put("%s", "█ ram  ▓ rom, romd  ▒ i/o  ░ reserved")
+  local slots = slots_line(m)
+  if slots then put("%s", slots) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- ---- SVG ---------------------------------------------------------------------------------------
+
+local colours = {
+  ram = "#8fc1a9", rom = "#e3c98b", romd = "#e0b06c", ["i/o"] = "#9ab6dc", reserved = "#c9c2d6",
+  hole = "#ffffff", container = "#ffffff",
+}
+local WIDTH, BAR, GAP, TOP = 470, 170, 30, 76
+
+local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+local function escape(text)
+  return (text:gsub("[&<>\"]", entities))
+end
+
+local function row_height(row)
+  if row.title == "hole" then return 18 end
+  return math.max(18 + 13 * #row.notes, 12 + doublings(row.size))
+end
+
+local function draw_row(put, row, x, y)
+  local height, dashed = row_height(row), row.title == "hole"
+  put('<rect x="%d" y="%d" width="%d" height="%d" fill="%s" stroke="%s"%s/>', x + 130, y, BAR,
+    height, colours[row.title] or "#dddddd", dashed and "#bbbbbb" or "#555555",
+    dashed and ' stroke-dasharray="3 3"' or "")
+  put('<text x="%d" y="%d" text-anchor="end" class="a">%016x</text>', x + 124, y + height - 3,
+    row.address)
+  put('<text x="%d" y="%d" class="n%s">%s</text>', x + 138, y + 13, dashed and " h" or "",
+    escape(dashed and "hole" or row.name))
+  put('<text x="%d" y="%d" class="k">%s</text>', x + 136 + BAR, y + 13, escape(
+    dashed and size_text(row.size) or ("%s, %s"):format(row.title, size_text(row.size))))
+  for i, text in ipairs(row.notes) do
+    put('<text x="%d" y="%d" class="e">%s</text>', x + 136 + BAR, y + 13 + 13 * i, escape(text))
+  end
+  return y + height
+end
+
+local function draw_legend(put, m)
+  local x = 20
+  for _, kind in ipairs { "ram", "rom", "romd", "i/o", "reserved", "hole" } do
+    put('<rect x="%d" y="34" width="14" height="14" fill="%s" stroke="#555555"/>', x, colours[kind])
+    put('<text x="%d" y="46" class="n">%s</text>', x + 20, kind)
+    x = x + 90
+  end
+  put('<text x="%d" y="46" class="n">%s</text>', x, slots_line(m) or "")
+end
+
+local function draw_svg(m)
+  local body, spaces, bottom = {}, collect(m), 0
+  local function put(...) body[#body + 1] = string.format(...) end
+  put('<text x="20" y="22" class="t">Memory map of %s</text>', escape(m.name))
+  draw_legend(put, m)
+  for i, space in ipairs(spaces) do
+    local x, y, rows = 20 + (i - 1) * (WIDTH + GAP), TOP, with_holes(space)
+    put('<text x="%d" y="%d" class="t">%s</text>', x + 130, y - 8, escape(space.name))
+    for r = #rows, 1, -1 do y = draw_row(put, rows[r], x, y) end
+    bottom = math.max(bottom, y)
+  end
+  local width, height = 40 + math.max(2, #spaces) * (WIDTH + GAP), bottom + 20
+  return ([[<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">
+<style>text{font-family:sans-serif;font-size:11px;fill:#222}.t{font-size:15px;font-weight:bold}
+.a{font-family:monospace;fill:#555}.k{fill:#555}.h{fill:#999}.e{fill:#a03030}</style>
+<rect width="100%%" height="100%%" fill="#fcfcfa"/>
+%s
+</svg>
+]]):format(width, height, width, height, table.concat(body, "\n"))
+end
+
+-- ---- the method --------------------------------------------------------------------------------
+
+local draw = { text = draw_text, svg = draw_svg }
+
+--- m:memory_map{format="text"|"svg", file=}
+function map.draw(m, opts)
+  local opt = options.parse("memory_map", opts, { format = "string", file = "string" })
+  local format = options.choice("memory_map: format", opt.format or
+    (opt.file and opt.file:match "%.svg$" and "svg") or "text", { "text", "svg" })
+  local picture = draw[format](m)
+  if opt.file then
+    local file, why = io.open(opt.file, "w")
+    if not file then options.fail("invalid", "memory_map: file: %s", why) end
+    file:write(picture)
+    file:close()
+  end
+  return picture
+end
+
+return map
