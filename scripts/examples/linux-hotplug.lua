@@ -1,6 +1,8 @@
 -- Boots Linux, gives it a DIMM while it runs and takes it back.
 --
---   [LUNIK_CPUS=1] [LUNIK_SLOTS=4] [LUNIK_VERBOSE=1] lunik scripts/examples/linux-hotplug.lua [KERNEL [INITRD]]
+--   lunik scripts/examples/linux-hotplug.lua [KERNEL [INITRD]]
+--
+-- LUNIK_CPUS=1 and LUNIK_SLOTS=4 can be changed; LUNIK_VERBOSE=1 shows the log at the end.
 --
 -- KERNEL: $LUNIK_KERNEL or what `make guest-linux` built; a distribution's kernel does as well.
 -- INITRD: default is an image whose /init only spins: all there is to see is in the kernel's log.
