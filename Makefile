@@ -288,15 +288,31 @@ format: ## lay out the C sources
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 # Runs $(2) if the command $(1) is there.
-lint-with = @if command -v $(1) >/dev/null; then echo '$(1)'; $(2); \
-    else echo '$(1): not installed'; fi
+lint-with = @if command -v $(1) >/dev/null; then echo '  LINT $(1)'; $(2); \
+    else echo '  LINT $(1): not installed'; fi
+LINTS = lint-format lint-lua lint-sh lint-c
 
-lint: check-deps ## clang-format, clang-tidy, luacheck and shellcheck, as far as they are installed
+lint: check-deps ## clang-format, luacheck, shellcheck and clang-tidy, as far as they are installed
+	@+$(MAKE) --no-print-directory -k $(LINTS)
+
+lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
+
+lint-lua:
 	$(call lint-with,luacheck,luacheck -q scripts spec library)
+
+lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES))
-	$(call lint-with,$(CLANG_TIDY),printf '%s\n' $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC) | \
-	    xargs -P 2 -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- -std=gnu11 $(INC) 2>/dev/null' _)
+
+# clang-tidy takes its time: a file is looked at again when its object was built again.
+lint-c: $(if $(shell command -v $(CLANG_TIDY)),$(patsubst %.c,$(BUILD)/tidy/%.ok,\
+    $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC)))
+
+$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@echo '  TIDY $<'
+	$(Q)$(CLANG_TIDY) --quiet $< -- -std=gnu11 $(INC) -Iacpi 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
 
 help: ## this text
 	@echo 'Targets:'
@@ -308,4 +324,4 @@ help: ## this text
 
 FORCE:
 .PHONY: all products guests deps check-deps demo test test-products install uninstall \
-        guest-linux clean format lint help FORCE
+        guest-linux clean format lint $(LINTS) help FORCE

@@ -107,12 +107,12 @@ static bool copy_features(lunik_machine_config *c, const char *const *features)
     return copy;
 }
 
-static void *copy_bytes(const void *from, size_t size)
+static void *copy_items(const void *from, size_t count, size_t size)
 {
-    void *copy = malloc(size ? size : 1);
+    void *copy = calloc(count ? count : 1, size);
 
-    if (copy && size)
-        memcpy(copy, from, size);
+    if (copy && count)
+        memcpy(copy, from, count * size);
     return copy;
 }
 
@@ -133,8 +133,8 @@ static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from
 
         c->node_count++;
         nodes[i].cpu_count = n->cpu_count;
-        nodes[i].cpus = copy_bytes(n->cpus, n->cpu_count * sizeof(*n->cpus));
-        nodes[i].distances = n->distances ? copy_bytes(n->distances, from->node_count) : NULL;
+        nodes[i].cpus = copy_items(n->cpus, n->cpu_count, sizeof(*n->cpus));
+        nodes[i].distances = n->distances ? copy_items(n->distances, from->node_count, 1) : NULL;
         if (!nodes[i].cpus || (n->distances && !nodes[i].distances))
             return false;
     }

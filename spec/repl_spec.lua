@@ -104,7 +104,8 @@ describe("the prompt on a terminal", function()
   end)
 
   it("is interrupted by Ctrl-C, at the prompt and in a chunk", function()
-    local out, code = type_in("nonsense\0\3\0" .. "while true do os.time() end\n\0\3\0" .. "6 * 7\n\0\4")
+    local out, code = type_in("nonsense\0\3\0"
+      .. "while true do os.time() end\n\0\3\0" .. "6 * 7\n\0\4")
     assert.equal(0, code)
     assert.matches("interrupted!\n", out, 1, true)
     assert.matches("\n42\n", out)

@@ -120,10 +120,12 @@ void cause_of_region(lunik_region *r)
 /* What changed a region that an address space shows: the region, or a container of it. */
 static struct cause_ref *region_cause(const lunik_region *r)
 {
-    for (const lunik_region *at = r; at; at = at->s.parent)
-        if (at->touched && at->cause)
-            return at->cause;
-    return r->core->cause;
+    const struct memory_core *core = r->core;
+
+    for (; r; r = r->s.parent)
+        if (r->touched && r->cause)
+            return r->cause;
+    return core->cause;
 }
 
 /* ---- the map of causes ---------------------------------------------------------------------- */
