@@ -217,6 +217,7 @@ local draw = { text = draw_text, svg = draw_svg }
 
 --- m:memory_map{format="text"|"svg", file=}
 function map.draw(m, opts)
+  local _ = m.memory -- raises if the machine is closed
   local opt = options.parse("memory_map", opts, { format = "string", file = "string" })
   local format = options.choice("memory_map: format", opt.format or
     (opt.file and opt.file:match "%.svg$" and "svg") or "text", { "text", "svg" })
