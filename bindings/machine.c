@@ -204,6 +204,8 @@ static void check_closable(lua_State *L, lunik_machine *m)
         where = "inside a transaction";
     else if (g && g->busy)
         where = "from a handler of one of its devices";
+    else if (lua_gc(L, LUA_GCCOUNT) < 0)
+        where = "by a finalizer"; /* which may run in the middle of anything */
     if (where)
         bind_fail(L, LUNIK_E_STATE, "machine '%s' can't be closed %s (use lunik.defer)",
                   lunik_machine_name(m), where);

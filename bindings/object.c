@@ -15,9 +15,10 @@ void bind_push_object(lua_State *L, lunik_object *o)
         lua_pushnil(L);
         return;
     }
+    lunik_object_ref(o); /* before a finalizer may delete it */
     bind_push_box(L, object_class, o, 0, &made);
-    if (made)
-        lunik_object_ref(o);
+    if (!made)
+        lunik_object_unref(o);
 }
 
 static int object_gc(lua_State *L)

@@ -33,7 +33,7 @@ static int save_msrs(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
     struct {
         struct kvm_msrs head;
         struct kvm_msr_entry entry;
-    } one;
+    } one = {.head = {.nmsrs = 1}};
 
     p->msrs = msrs;
     if (!list || !msrs) {
@@ -46,7 +46,6 @@ static int save_msrs(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
     }
     for (uint32_t i = 0; i < list->nmsrs; i++) {
-        one.head.nmsrs = 1;
         one.entry.index = list->indices[i];
         if (ioctl(v->fd, KVM_GET_MSRS, &one) != 1)
             continue;

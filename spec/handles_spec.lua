@@ -17,6 +17,18 @@ local function gone(fn, ...)
   return err.message
 end
 
+local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
+
+-- Runs a script in a plain interpreter; returns its output, errors and exit code.
+local function run(script)
+  local path <close> = command.file(([[
+    package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
+    package.cpath = "%s/lua/?.so;" .. package.cpath
+    lunik = require "lunik"
+  ]]):format(command.build) .. script)
+  return command.run(interpreter .. " " .. path)
+end
+
 describe("the same thing", function()
   it("is the same userdata", function()
     local m = machines.none { serial = "buffer" }
@@ -138,6 +150,53 @@ describe("collecting a handle", function()
     assert.is_true(m:object("code").alive)
   end)
 
+  it("can't close a machine, for a finalizer may run in the middle of anything", function()
+    local m = machines.none()
+    local err
+    setmetatable({}, { __gc = function()
+      err = select(2, pcall(m.close, m))
+      lunik.defer(function() m:close() end)
+    end })
+    collect()
+    assert.are.equal("state", err.code)
+    assert.is_truthy(err.message:find("can't be closed by a finalizer (use lunik.defer)", 1, true))
+    assert.are.equal("created", m.state)
+    lunik.sleep(0.01)
+    assert.are.equal("closed", m.state)
+  end)
+
+  -- In a process of its own, where a small heap is collected often.
+  it("may have a finalizer delete things at any moment", function()
+    local out, err, code = run [[
+      local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+      collectgarbage("incremental", 50, 1000)
+      local deleted, alive = 0, true
+      local function victim()
+        local child = m.memory.root.children[1]
+        return child and child.name == "victim" and child
+      end
+      local function trap()
+        setmetatable({}, { __gc = function()
+          if pcall(m.object_del, m, "mem1") then deleted = deleted + 1 end
+          if victim() then m.memory.root:del(victim()) end
+          if alive then trap() end
+        end })
+      end
+      trap()
+      for _ = 1, 1500 do
+        pcall(m.object_add, m, "memory-backend-ram", { id = "mem1", size = "4K" })
+        m.memory.root:add(m:region { kind = "io", name = "victim", size = 4096 }, 0x80000000)
+        m.memory:find(0x80000000)
+        m:objects()
+        pcall(m.object_del, m, "mem1")
+        if victim() then m.memory.root:del(victim()) end
+      end
+      alive = false
+      print(deleted > 20 or deleted)
+    ]]
+    assert.are.same({ "true\n", "", 0 }, { out, err, code })
+  end)
+
   it("frees what nobody can reach", function()
     local m = machines.none()
     local weak = setmetatable({}, { __mode = "v" })
@@ -181,18 +240,6 @@ describe("closing", function()
     assert.are.same({}, lunik.machines())
   end)
 end)
-
-local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
-
--- Runs a script in a plain interpreter; returns its output, errors and exit code.
-local function run(script)
-  local path <close> = command.file(([[
-    package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
-    package.cpath = "%s/lua/?.so;" .. package.cpath
-    lunik = require "lunik"
-  ]]):format(command.build) .. script)
-  return command.run(interpreter .. " " .. path)
-end
 
 describe("the end of a script", function()
   -- The lunik command runs on until the machines have ended.
