@@ -216,11 +216,13 @@ function lunik.use_luv(uv) end
 ---@field io lunik.Space The guest's I/O ports.
 local Machine = {}
 
----Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew.
+---Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew (not from
+---a vCPU's handler: use lunik.defer there).
 ---@return lunik.Machine self
 function Machine:start() end
 
----Returns when no vCPU is in the guest any more and the machine's clock stands still.
+---Returns when no vCPU is in the guest any more and the machine's clock stands still. From a vCPU's
+---handler: soon after that has returned.
 function Machine:pause() end
 
 ---Resumes a paused machine.
@@ -237,7 +239,7 @@ function Machine:shutdown(code) end
 function Machine:powerdown() end
 
 ---Stops it and frees everything. Also called for a <close> variable. Not from a handler of one of
----its devices or vCPUs: use lunik.defer there.
+---its devices or vCPUs, nor from a finalizer: use lunik.defer there.
 function Machine:close() end
 
 ---Calls fn(event) for every event of that name ("*": all). In order of subscription, on the loop;
