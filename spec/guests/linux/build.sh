@@ -10,6 +10,7 @@ archive=/usr/src/linux-source-6.1.tar.xz
 mkdir -p "$(dirname "$output")"
 work=$(mktemp -d "$(dirname "$output")/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 log=$(dirname "$output")/build.log
 
 echo "Building the Linux guest's kernel (about five minutes); log: $log"
