@@ -60,7 +60,7 @@ struct glue {
     struct bindings *b;
     lunik_machine *m;
     struct glue *next;
-    unsigned busy;         /* the loop thread is in callbacks on its devices: it can't be closed now */
+    unsigned busy; /* the loop thread is in callbacks on its devices: it can't be closed now */
     unsigned transactions; /* m:transaction() frames */
     struct region_io *regions;
     struct irq_source *irqs;
@@ -212,7 +212,7 @@ void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
 void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m); /* listener.c */
 void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 
-extern const luaL_Reg bind_space_bulk_methods[];   /* space_bulk.c */
+extern const luaL_Reg bind_space_bulk_methods[];     /* space_bulk.c */
 extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
 extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, booting, ACPI */
 /* Ties a new machine to the Lua state and pushes its box. */

@@ -209,9 +209,9 @@ static int setup_dirty_log(struct kvm_vm *vm, const lunik_machine_config *config
 
     if (config->dirty_ring)
         return enable_ring(vm, config, err);
-    vm->dirty_manual = manual && check_extension(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) > 0 &&
-                       enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-                              KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) == 0;
+    vm->dirty_manual =
+        manual && check_extension(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) > 0 &&
+        enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) == 0;
     if (config->dirty_log == LUNIK_DIRTY_LOG_MANUAL && !vm->dirty_manual)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
                           "machine '%s': dirty-log: this kernel lacks "

@@ -68,9 +68,9 @@ enum {
 
 /* A failure: what went wrong, which value, what was expected. */
 typedef struct lunik_error {
-    int code;            /* LUNIK_E_*, 0 when nothing failed */
-    int sys;             /* errno behind it, 0 if none */
-    char message[1024];  /* one line, no newline */
+    int code;           /* LUNIK_E_*, 0 when nothing failed */
+    int sys;            /* errno behind it, 0 if none */
+    char message[1024]; /* one line, no newline */
 } lunik_error;
 
 /* Fills *err (may be NULL) and returns code, so that callers write `return lunik_fail(...)`. Any
@@ -255,12 +255,12 @@ typedef enum lunik_dirty_log {
 typedef struct lunik_machine_config {
     const char *name; /* for messages and lists; NULL = "machine" */
     lunik_accel accel;
-    unsigned cpus;                /* vCPUs, 1..; ignored with accel none */
+    unsigned cpus;                    /* vCPUs, 1..; ignored with accel none */
     unsigned sockets, cores, threads; /* topology; 0 = chosen so that the product is cpus */
-    const char *const *cpu_features; /* "+name", "-name", "name=value"; NULL-terminated or NULL */
-    const lunik_numa_node *nodes;    /* NULL or node_count nodes */
+    const char *const *cpu_features;  /* "+name", "-name", "name=value"; NULL-terminated or NULL */
+    const lunik_numa_node *nodes;     /* NULL or node_count nodes */
     size_t node_count;
-    bool manual_clock; /* the machine's clock moves only by lunik_clock_advance() */
+    bool manual_clock;   /* the machine's clock moves only by lunik_clock_advance() */
     unsigned dirty_ring; /* entries of each vCPU's dirty ring, a power of two; 0 = no rings */
     lunik_dirty_log dirty_log;
 } lunik_machine_config;
@@ -365,8 +365,7 @@ lunik_machine *lunik_object_machine(const lunik_object *o);
  * changes. */
 int lunik_object_get(lunik_object *o, const char *name, lunik_value *out, lunik_error *err);
 /* Changes a property that may be changed after creation. */
-int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value,
-                     lunik_error *err);
+int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value, lunik_error *err);
 
 /* Types by name, and all of them (NULL starts, NULL ends). See lunik_device.h for the struct. */
 const lunik_type *lunik_type_find(const lunik_runtime *rt, const char *name);
@@ -465,18 +464,18 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
                   size_t size, lunik_error *err);
 
 typedef struct lunik_boot_config {
-    const char *kernel;  /* ELF with PVH note, multiboot 1 image or bzImage */
-    const char *initrd;  /* NULL for none */
-    const char *cmdline; /* NULL for none */
+    const char *kernel;         /* ELF with PVH note, multiboot 1 image or bzImage */
+    const char *initrd;         /* NULL for none */
+    const char *cmdline;        /* NULL for none */
     const char *const *modules; /* PVH and Multiboot: "path arguments", NULL-terminated or NULL;
                                    the initrd comes before them */
-    uint64_t rsdp;       /* guest address of the RSDP, 0 if there is none */
+    uint64_t rsdp;              /* guest address of the RSDP, 0 if there is none */
 } lunik_boot_config;
 
-/* Loads a kernel for direct boot: recognises the format (an ELF image with PVH note is booted by it,
- * also when it has a Multiboot header), places kernel, initrd, command line and memory map (from
- * lunik_fwmap()) in RAM at every reset and sets the first vCPU's registers. The files are read now;
- * a later call replaces the kernel. */
+/* Loads a kernel for direct boot: recognises the format (an ELF image with PVH note is booted by
+ * it, also when it has a Multiboot header), places kernel, initrd, command line and memory map
+ * (from lunik_fwmap()) in RAM at every reset and sets the first vCPU's registers. The files are
+ * read now; a later call replaces the kernel. */
 int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_error *err);
 
 /* Maps a flat firmware image read-only so that it ends at 4 GiB, with its last 128 KiB also below

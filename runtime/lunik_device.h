@@ -55,9 +55,9 @@ struct lunik_prop {
     const char *doc; /* one sentence, with units and range */
     size_t offset;   /* in the state struct */
     unsigned flags;
-    uint64_t def;    /* default: number, bool or enum index; INT as two's complement */
+    uint64_t def; /* default: number, bool or enum index; INT as two's complement */
     const char *def_string;
-    uint64_t min, max;          /* SIZE, UINT, INT; max 0 = no limit but the field's; INT as signed */
+    uint64_t min, max; /* SIZE, UINT, INT; max 0 = no limit but the field's; INT as signed */
     const char *const *choices; /* ENUM: NULL-terminated */
     const char *link;           /* LINK: type or interface the target must have */
     /* Optional: computes the value instead of reading the field. */
@@ -73,10 +73,10 @@ typedef struct lunik_iface {
 } lunik_iface;
 
 enum {
-    LUNIK_TYPE_ABSTRACT = 1,  /* only a parent for others */
-    LUNIK_TYPE_DEVICE = 2,    /* device_add; otherwise object_add */
-    LUNIK_TYPE_HOTPLUG = 4,   /* may be added to a running machine */
-    LUNIK_TYPE_UNPLUG = 8,    /* may be removed from a running machine */
+    LUNIK_TYPE_ABSTRACT = 1, /* only a parent for others */
+    LUNIK_TYPE_DEVICE = 2,   /* device_add; otherwise object_add */
+    LUNIK_TYPE_HOTPLUG = 4,  /* may be added to a running machine */
+    LUNIK_TYPE_UNPLUG = 8,   /* may be removed from a running machine */
 };
 
 struct lunik_type {
@@ -85,8 +85,8 @@ struct lunik_type {
                            first in this type's; functions left NULL are inherited */
     const char *doc;    /* one or two sentences */
     unsigned flags;
-    size_t size;              /* bytes of state */
-    const lunik_prop *props;  /* ends with name == NULL; may be NULL */
+    size_t size;               /* bytes of state */
+    const lunik_prop *props;   /* ends with name == NULL; may be NULL */
     const lunik_iface *ifaces; /* ends with name == NULL; may be NULL */
     /* Properties are set; acquire resources, map regions. On failure undo what was done. */
     int (*realize)(lunik_object *o, lunik_error *err);
@@ -184,8 +184,7 @@ void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 #define lunik_emit(m, name, ...)                                                                   \
     lunik_emit_fields((m), (name), (const lunik_field[]){__VA_ARGS__},                             \
                       sizeof((const lunik_field[]){__VA_ARGS__}) / sizeof(lunik_field))
-void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fields,
-                       size_t count);
+void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fields, size_t count);
 
 /* ---- interrupt lines ------------------------------------------------------------------------ */
 
@@ -233,10 +232,10 @@ typedef struct lunik_ram_config {
     uint64_t align;     /* 0 = page_size, 2 MiB if anonymous; what guest addresses should keep */
     int fd;             /* -1 = anonymous; duplicated */
     uint64_t fd_offset;
-    bool share;         /* MAP_SHARED */
-    bool readonly;      /* PROT_READ */
-    bool noreserve;     /* MAP_NORESERVE */
-    void *host;         /* an existing mapping to use instead of making one; not unmapped */
+    bool share;     /* MAP_SHARED */
+    bool readonly;  /* PROT_READ */
+    bool noreserve; /* MAP_NORESERVE */
+    void *host;     /* an existing mapping to use instead of making one; not unmapped */
 } lunik_ram_config;
 
 int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err);
@@ -246,7 +245,7 @@ void *lunik_ram_host(const lunik_ram *ram);
 uint64_t lunik_ram_size(const lunik_ram *ram);
 uint64_t lunik_ram_page_size(const lunik_ram *ram);
 uint64_t lunik_ram_align(const lunik_ram *ram); /* of guest addresses: fewer, larger mappings */
-int lunik_ram_fd(const lunik_ram *ram); /* -1 if anonymous */
+int lunik_ram_fd(const lunik_ram *ram);         /* -1 if anonymous */
 uint64_t lunik_ram_fd_offset(const lunik_ram *ram);
 bool lunik_ram_shared(const lunik_ram *ram);
 bool lunik_ram_readonly(const lunik_ram *ram);
@@ -256,8 +255,8 @@ const char *lunik_ram_name(const lunik_ram *ram);
  * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits.
  * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
-                       void (*progress)(void *opaque, uint64_t done, uint64_t total),
-                       void *opaque, lunik_error *err);
+                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
+                       lunik_error *err);
 
 /* ---- memory regions ------------------------------------------------------------------------- */
 
@@ -294,8 +293,8 @@ typedef enum lunik_region_kind {
     LUNIK_REGION_ROM,        /* reads RAM, writes are dropped (or go to ops, if any) */
     LUNIK_REGION_ROM_DEVICE, /* reads RAM in romd mode, everything else goes to ops */
     LUNIK_REGION_IO,
-    LUNIK_REGION_ALIAS,      /* a window into another region */
-    LUNIK_REGION_RESERVED,   /* decodes, but does nothing: claimed outside this process */
+    LUNIK_REGION_ALIAS,    /* a window into another region */
+    LUNIK_REGION_RESERVED, /* decodes, but does nothing: claimed outside this process */
 } lunik_region_kind;
 
 #define LUNIK_SIZE_MAX UINT64_MAX /* as a region's size: all 2^64 bytes */
@@ -303,15 +302,15 @@ typedef enum lunik_region_kind {
 typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
-    uint64_t size;          /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;    /* kept alive while the region is visible; may be NULL */
+    uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
+    lunik_object *owner;     /* kept alive while the region is visible; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
-    void *opaque;           /* handed to ops */
-    lunik_ram *ram;         /* RAM, ROM, ROM_DEVICE; the region takes a reference */
-    uint64_t ram_offset;    /* where in ram the region starts */
-    lunik_region *target;   /* ALIAS */
-    uint64_t offset;        /* ALIAS: where in target the window starts */
-    bool readonly;          /* ALIAS: show the target's RAM as ROM */
+    void *opaque;            /* handed to ops */
+    lunik_ram *ram;          /* RAM, ROM, ROM_DEVICE; the region takes a reference */
+    uint64_t ram_offset;     /* where in ram the region starts */
+    lunik_region *target;    /* ALIAS */
+    uint64_t offset;         /* ALIAS: where in target the window starts */
+    bool readonly;           /* ALIAS: show the target's RAM as ROM */
     bool nonvolatile;
 } lunik_region_config;
 
@@ -516,8 +515,8 @@ typedef struct lunik_listener lunik_listener;
  * to the section that does not go through the address spaces has to end up in lunik_dirty_mark(),
  * no later than the next log_sync, log_stop, or commit that takes the section away. log_sync asks
  * for that, section by section; log_sync_global takes its place in a listener that can only do all
- * at once; log_global_after_sync ends each round. log_clear says that a client has seen the pages of
- * (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
+ * at once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
+ * of (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
  * enclose the time in which any client logs the whole machine. */
 struct lunik_listener {
     const char *name;
@@ -556,8 +555,8 @@ void lunik_listener_del(lunik_listener *l);
 
 /* ---- dirty pages ---------------------------------------------------------------------------- */
 
-/* Who logs writes to memory. Each has its own bitmap of host pages per RAM block, so that they don't
- * get into each other's way. */
+/* Who logs writes to memory. Each has its own bitmap of host pages per RAM block, so that they
+ * don't get into each other's way. */
 typedef enum lunik_dirty_client {
     LUNIK_DIRTY_MIGRATION = 1,
     LUNIK_DIRTY_DISPLAY = 2,
@@ -583,8 +582,8 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
 int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                      lunik_error *err);
 
-/* Collects what has been written into the bitmaps of all clients. Bits only appear here, when memory
- * is written through an address space, and in lunik_dirty_mark(). */
+/* Collects what has been written into the bitmaps of all clients. Bits only appear here, when
+ * memory is written through an address space, and in lunik_dirty_mark(). */
 int lunik_dirty_sync(lunik_machine *m, lunik_error *err);
 
 /* The blocks in which dirty pages may be found while somebody logs: those that an address space
@@ -604,8 +603,9 @@ bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t 
 uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
                                     uint64_t offset, uint64_t size, uint64_t *bits);
 
-/* Says that part of a region has been written other than through an address space: by a device, with
- * a host pointer of its own, or by whatever a listener listens for. After the write; any thread. */
+/* Says that part of a region has been written other than through an address space: by a device,
+ * with a host pointer of its own, or by whatever a listener listens for. After the write; any
+ * thread. */
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 
 /* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all
@@ -641,11 +641,11 @@ typedef struct lunik_memory_backend_ops {
 
 /* "memory-device": guest memory that can be plugged (pc-dimm). */
 typedef struct lunik_memory_device {
-    lunik_region *region;  /* what gets mapped */
-    uint64_t address;      /* 0 before plug = choose one */
+    lunik_region *region; /* what gets mapped */
+    uint64_t address;     /* 0 before plug = choose one */
     uint64_t size;
     uint64_t align;
-    int64_t slot;          /* -1 before plug = choose one */
+    int64_t slot; /* -1 before plug = choose one */
     uint64_t node;
     lunik_object *memdev;
     bool hotplugged;

@@ -25,7 +25,7 @@ struct machine_data {
 
 struct lunik_machine {
     lunik_runtime *rt;
-    lunik_machine *next; /* in rt->machines */
+    lunik_machine *next;         /* in rt->machines */
     const char *name;            /* config.name */
     lunik_machine_config config; /* deep copy */
     _Atomic unsigned refs;

@@ -86,7 +86,7 @@ struct lunik_object {
     bool announced;      /* others know of it: not of one that a transaction has just made */
     lunik_change change; /* noted: a reference */
     void (*remove)(lunik_object *o); /* when it has left */
-    lunik_value *list_items; /* what lunik_object_get() lent out */
+    lunik_value *list_items;         /* what lunik_object_get() lent out */
     size_t owned_count;
     size_t *owned; /* offsets in the state of the pointers to free with it */
 };

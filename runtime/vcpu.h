@@ -24,9 +24,9 @@ int vcpus_resume(lunik_machine *m, lunik_error *err);
 /* Puts every vCPU into its state after power-on, vCPU 0 into the boot state. vCPUs stopped. */
 int vcpus_reset(lunik_machine *m, lunik_error *err);
 
-/* vcpu_ring.c: takes all entries out of the vCPUs' dirty rings; fn gets each: the slot's id, and the
- * page in it. Returns how many there were; they are only free again after KVM_RESET_DIRTY_RINGS.
- * Lock held; vCPUs may run. */
+/* vcpu_ring.c: takes all entries out of the vCPUs' dirty rings; fn gets each: the slot's id, and
+ * the page in it. Returns how many there were; they are only free again after
+ * KVM_RESET_DIRTY_RINGS. Lock held; vCPUs may run. */
 uint64_t vcpus_take_dirty(lunik_machine *m, void (*fn)(void *opaque, uint32_t slot, uint64_t page),
                           void *opaque);
 
