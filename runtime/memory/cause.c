@@ -167,6 +167,8 @@ static void paint(struct cause_map *map, struct span span, struct cause_ref *ref
 
     while (end < map->count && map->items[end].span.first <= span.last)
         end++;
+    if (!ref && first == end)
+        return;
     if (first < end && map->items[first].span.first < span.first) {
         put[count] = map->items[first];
         put[count++].span.last = span.first - 1;
