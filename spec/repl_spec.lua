@@ -1,4 +1,5 @@
 local command = require "spec.support.command"
+local terminal = require "spec.support.terminal"
 
 local build, run = command.build, command.run
 
@@ -18,11 +19,9 @@ local function typing(keys)
   return "(sleep 0.3; " .. table.concat(parts, "; ") .. ")"
 end
 
--- The prompt on a terminal: what a person who types these keys sees, and the exit code.
-local function type_in(keys, history)
-  local out, _, code = run(("%s | LUNIK_HISTORY=%s script -qec '%s/lunik' /dev/null"):format(
-    typing(keys), history or "/dev/null", build))
-  return out:gsub("\r", ""), code
+-- The prompt on a terminal, with a person who types: see terminal.run.
+local function type_in(steps, history)
+  return terminal.run(build .. "/lunik", steps, { "LUNIK_HISTORY=" .. (history or "/dev/null") })
 end
 
 local MACHINE = "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n"
@@ -90,33 +89,51 @@ describe("the prompt", function()
   end)
 end)
 
+local PROMPT = "lunik> "
+
 describe("the prompt on a terminal", function()
   it("greets, edits lines and leaves at Ctrl-D", function()
-    local out, code = type_in("1 + 2\n\0" .. "print('ax\127b')\n\0\4")
+    local out, code = type_in {
+      { PROMPT, "1 + 2\n" }, { "\n3\n" }, { PROMPT, "print('ax\127b')\n" }, { "\nab\n" },
+      { PROMPT, "\4" },
+    }
     assert.equal(0, code)
     assert.matches("help() helps", out, 1, true)
-    assert.matches("\n3\n", out)
-    assert.matches("\nab\n", out)
   end)
 
   it("completes names", function()
-    assert.matches('\n"esrever"\n', (type_in("string.reve\t('reverse')\n\0\4")))
+    type_in {
+      { PROMPT, "string.reve\t" }, { "rse", "('reverse')\n" }, { '\n"esrever"\n' },
+      { PROMPT, "\4" },
+    }
   end)
 
   it("is interrupted by Ctrl-C, at the prompt and in a chunk", function()
-    local out, code = type_in("nonsense\0\3\0"
-      .. "while true do os.time() end\n\0\3\0" .. "6 * 7\n\0\4")
+    local _, code = type_in {
+      { PROMPT, "nonsense" }, { "nonsense", "\3" },
+      { PROMPT, "print('be' .. 'gun') while true do os.time() end\n" }, { "begun", "\3" },
+      { "interrupted!\n" }, { PROMPT, "6 * 7\n" }, { "\n42\n" }, { PROMPT, "\4" },
+    }
     assert.equal(0, code)
-    assert.matches("interrupted!\n", out, 1, true)
-    assert.matches("\n42\n", out)
+  end)
+
+  it("is not ended by one Ctrl-C after the other", function()
+    local steps = {}
+    for i = 1, 50 do
+      table.insert(steps, { PROMPT, "word" .. i })
+      table.insert(steps, { "word" .. i, "\3" })
+    end
+    table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
+    table.insert(steps, { '"still"\n', "\4" })
+    assert.equal(0, (select(2, type_in(steps))))
   end)
 
   it("keeps a history", function()
     local path = os.tmpname()
     os.remove(path)
     finally(function() os.remove(path) end)
-    type_in("7 * 7\n\0\4", path)
-    assert.matches("\n49\n", (type_in("\16\n\0\4", path)))
+    type_in({ { PROMPT, "7 * 7\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
+    type_in({ { PROMPT, "\16" }, { "7 * 7", "\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
   end)
 end)
 

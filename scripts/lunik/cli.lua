@@ -60,6 +60,7 @@ local function with_traceback(err)
     or type(meta) == "table" and meta.__tostring then
     local text = debug.traceback(tostring(err), 2)
     text = text:gsub("\n%s*%[C%]: in function 'xpcall'\n[^\n]*/lunik/%a+%.lua:.*$", "")
+    text = text:gsub("\n[^\n]*/lunik/repl%.lua:[^\n]*$", "")
     return (text:gsub("\n[^\n]*/lunik/cli%.lua:[^\n]*$", ""))
   end
   return ("(error object is a %s value)"):format(type(err))
@@ -183,12 +184,14 @@ local function set_exit(lunik)
   lunik.exit = close_and_exit
 end
 
-local function set_signals(interactive)
+-- may_interrupt(): whether SIGINT raises an error in what runs; without it, it ends the command.
+local function set_signals(may_interrupt)
   host.on_signal(function(signal)
-    if interactive and signal == SIGINT then
+    if not may_interrupt or signal ~= SIGINT then
+      os.exit(128 + signal)
+    elseif may_interrupt() then
       error(plain("interrupted!"))
     end
-    os.exit(128 + signal)
   end)
 end
 
@@ -247,7 +250,7 @@ function cli.main(argv)
   local lunik = require "lunik"
   host.attach()
   set_exit(lunik)
-  set_signals(false)
+  set_signals()
   if host.isatty(2) then
     require("lunik.progress").show(lunik, io.stderr)
   end

@@ -45,8 +45,29 @@ local function show(ok, ...)
   end
 end
 
+-- Ctrl-C raises an error in what runs below, and means nothing to the prompt's own steps.
+local interruptible = false
+
+local function may_interrupt()
+  local may = interruptible
+  interruptible = false
+  return may
+end
+
+local function end_interruptible(...)
+  interruptible = false
+  return ...
+end
+
+local function interruptibly(fn)
+  return function()
+    interruptible = true
+    return end_interruptible(fn())
+  end
+end
+
 local function evaluate(chunk, handler)
-  show(xpcall(chunk, handler))
+  show(end_interruptible(xpcall(interruptibly(chunk), handler)))
   io.stdout:flush()
 end
 
@@ -248,14 +269,14 @@ local function history_file()
   return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
 end
 
--- Runs the prompt until its input ends. on_signals(interactive) chooses what SIGINT does: raise an
--- error in what runs, or end the command.
+-- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise an
+-- error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
   local on_terminal = host.isatty(0) and host.isatty(1)
   local history = on_terminal and history_file()
   local original_print = print
   _G.lunik, _G.help = lunik, help
-  options.on_signals(true)
+  options.on_signals(may_interrupt)
   if on_terminal then
     print(("Lunik %s (%s). help() helps, Ctrl-D leaves."):format(host.version, _VERSION))
   end
@@ -266,7 +287,7 @@ function repl.run(options)
     if on_terminal then
       _G.print = print_above(original_print)
     end
-    local ok, chunk = pcall(read_chunk)
+    local ok, chunk = end_interruptible(pcall(interruptibly(read_chunk)))
     _G.print = original_print
     if not ok or chunk == false then
       if on_terminal then
@@ -285,7 +306,7 @@ function repl.run(options)
     print()
   end
   lineedit.close()
-  options.on_signals(false)
+  options.on_signals()
   return 0
 end
 

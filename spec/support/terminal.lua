@@ -1,0 +1,62 @@
+-- For specs: a command on a pseudo-terminal and somebody who types.
+local uv = require "luv"
+
+local terminal = {}
+
+local TIMEOUT = 60000 -- ms, for a whole conversation
+
+-- Runs a shell command on a terminal. Each step is {text to wait for, keys to type then}; what was
+-- waited for is not looked at again. Raises an error that shows the screen if the command ends
+-- before the last step, or takes too long. env: "NAME=value" strings, on top of this process's.
+-- Returns the output without carriage returns and the exit code.
+function terminal.run(command_line, steps, env)
+  local output, position, step = "", 1, 1
+  local input, out = uv.new_pipe(false), uv.new_pipe(false)
+  local deadline = uv.new_timer()
+  local code, process
+
+  local function converse()
+    while steps[step] do
+      local _, last = output:find(steps[step][1], position, true)
+      if not last then
+        return
+      end
+      position = last + 1
+      if steps[step][2] then
+        input:write(steps[step][2])
+      end
+      step = step + 1
+    end
+  end
+
+  local environment = {}
+  for name, value in pairs(uv.os_environ()) do
+    table.insert(environment, name .. "=" .. value)
+  end
+  for _, setting in ipairs(env or {}) do
+    table.insert(environment, setting)
+  end
+  process = assert(uv.spawn("script", {
+    args = { "-qec", command_line, "/dev/null" }, stdio = { input, out, 2 }, env = environment,
+  }, function(exit_code)
+    code = exit_code
+    process:close()
+    input:close()
+    deadline:close()
+  end))
+  out:read_start(function(_, data)
+    if not data then
+      return out:close()
+    end
+    output = output .. data:gsub("\r", "")
+    converse()
+  end)
+  deadline:start(TIMEOUT, 0, function() process:kill "sigkill" end)
+  uv.run()
+  if steps[step] then
+    error(("waited in vain for %q (exit code %s):\n%s"):format(steps[step][1], code, output))
+  end
+  return output, code
+end
+
+return terminal
