@@ -269,8 +269,8 @@ local function history_file()
   return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
 end
 
--- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise an
--- error in what runs, if may_interrupt() is true; without the function: end the command.
+-- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise
+-- an error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
   local on_terminal = host.isatty(0) and host.isatty(1)
   local history = on_terminal and history_file()
