@@ -26,12 +26,16 @@ static uint64_t ticks_at(uint64_t ns)
     return ns / NS_PER_SECOND * PM_TIMER_HZ + ns % NS_PER_SECOND * PM_TIMER_HZ / NS_PER_SECOND;
 }
 
-/* The first nanosecond at which ticks_at() is no less than ticks. */
+/* The first nanosecond at which ticks_at() is no less than ticks; UINT64_MAX if the clock ends
+ * before. */
 static uint64_t time_of(uint64_t ticks)
 {
-    uint64_t rest = ticks % PM_TIMER_HZ * NS_PER_SECOND;
+    uint64_t rest = ticks % PM_TIMER_HZ * NS_PER_SECOND, at;
 
-    return ticks / PM_TIMER_HZ * NS_PER_SECOND + (rest + PM_TIMER_HZ - 1) / PM_TIMER_HZ;
+    if (__builtin_mul_overflow(ticks / PM_TIMER_HZ, (uint64_t)NS_PER_SECOND, &at) ||
+        __builtin_add_overflow(at, (rest + PM_TIMER_HZ - 1) / PM_TIMER_HZ, &at))
+        return UINT64_MAX;
+    return at;
 }
 
 static uint64_t next_overflow(const acpi_pm *pm)

@@ -77,10 +77,15 @@ static struct rtc_time time_now(const struct mc146818_chip *c)
     };
 }
 
-/* When the clock shows time t. */
+/* When the clock shows time t; UINT64_MAX if it ends before. */
 static uint64_t deadline_of(const struct mc146818_chip *c, struct rtc_time t)
 {
-    return (uint64_t)((t.seconds - c->base_seconds) * NS + t.ns - c->base_ns);
+    uint64_t at;
+
+    if (__builtin_mul_overflow(t.seconds - c->base_seconds, (int64_t)NS, &at) ||
+        __builtin_add_overflow(at, (int64_t)t.ns - c->base_ns, &at))
+        return UINT64_MAX;
+    return at;
 }
 
 static int64_t tick_of(struct rtc_time t)

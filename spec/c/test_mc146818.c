@@ -288,6 +288,24 @@ static void test_ram(void)
     check_string("and the next", show(c), "00 00-01-01 00:00:00 7");
 }
 
+/* The clock counts nanoseconds in 64 bits; a deadline is found as long as there is one. */
+static void test_far_deadline(void)
+{
+    struct bench b;
+    struct mc146818_chip *c = setup(&b);
+
+    pass(&b, 10000000000 * NS); /* 317 years */
+    mc146818_write(c, 0x0b, 0x12);
+    mc146818_read(c, 0x0c);
+    check_true("after centuries: the next update", b.deadline > b.now && b.deadline <= b.now + NS);
+    pass(&b, 8446744000 * NS);
+    mc146818_read(c, 0x0c);
+    check_true("in the last minute", b.deadline > b.now && b.deadline <= b.now + NS);
+    pass(&b, 61 * NS);
+    mc146818_read(c, 0x0c);
+    check_uint("there is none when the clock is at its end", b.deadline, FOREVER);
+}
+
 /* Whatever is written and whenever, nothing traps, and an alarm search ends. */
 static void test_random(void)
 {
@@ -323,6 +341,7 @@ int main(void)
     test_periodic_off();
     test_alarm();
     test_ram();
+    test_far_deadline();
     test_random();
     return check_result();
 }
