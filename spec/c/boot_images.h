@@ -1,6 +1,6 @@
 /*
  * boot_images.h: a machine without vCPUs and small bootable images, for the tests of the boot
- * loaders.
+ * loaders. Wants _GNU_SOURCE, for memfd_create().
  */
 #ifndef SPEC_BOOT_IMAGES_H
 #define SPEC_BOOT_IMAGES_H
@@ -10,14 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../../runtime/boot/boot.h"
 #include "check.h"
 
-#define MIB       (1ull << 20)
-#define LOW_END   0x9fc00
-#define RAM_END   (32 * MIB)
-#define IMAGE_MAX 65536
+#define MIB         (1ull << 20)
+#define LOW_END     0x9fc00
+#define RAM_END     (32 * MIB)
+#define IMAGE_MAX   65536
+#define IMAGE_FILES 2
 
 static lunik_machine *m;
 static lunik_region *ram_region;
@@ -29,6 +32,24 @@ static inline void must(int rc, const lunik_error *err)
         return;
     printf("not ok setup: %s\n", err->message);
     exit(1);
+}
+
+/* Puts bytes into a file and returns its path. There can be several; one with the same number is
+ * gone with the next. */
+static inline const char *image_path(unsigned number, const void *bytes, size_t size)
+{
+    static char paths[IMAGE_FILES][64];
+    static int fds[IMAGE_FILES]; /* 0: none */
+
+    if (fds[number] > 0)
+        close(fds[number]);
+    fds[number] = memfd_create("boot-image", MFD_CLOEXEC);
+    if (fds[number] <= 0 || write(fds[number], bytes, size) != (ssize_t)size) {
+        perror("memfd");
+        exit(1);
+    }
+    snprintf(paths[number], sizeof(paths[0]), "/proc/self/fd/%d", fds[number]);
+    return paths[number];
 }
 
 /* ---- images --------------------------------------------------------------------------------- */
@@ -177,6 +198,43 @@ static inline void put_flags(struct image *im, uint32_t flags)
     put32(im, MB, 0x1badb002);
     put32(im, MB + 4, flags);
     put32(im, MB + 8, -(0x1badb002u + flags));
+}
+
+/* ---- plans ---------------------------------------------------------------------------------- */
+
+static inline bool lies_in(const struct boot_file *f, const uint8_t *data, uint64_t size)
+{
+    return data >= f->data && data <= f->data + f->size &&
+           size <= (uint64_t)(f->data + f->size - data);
+}
+
+static inline bool lies_in_a_file(const struct boot_images *images, const uint8_t *data,
+                                  uint64_t size)
+{
+    for (size_t i = 0; i < images->module_count; i++)
+        if (lies_in(&images->modules[i].file, data, size))
+            return true;
+    return lies_in(&images->kernel, data, size);
+}
+
+/* What every plan has to keep, whatever the file was. */
+static inline bool plan_is_sound(const struct boot_plan *p, const struct boot_images *images)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct boot_piece *a = &p->pieces[i];
+        uint64_t end = a->address + a->size;
+
+        if (!a->size || a->data_size > a->size || end < a->address)
+            return false;
+        if (!(end <= LOW_END || (a->address >= MIB && end <= RAM_END)))
+            return false;
+        if (!a->owned && !lies_in_a_file(images, a->data, a->data_size))
+            return false;
+        for (size_t k = 0; k < i; k++)
+            if (a->address < p->pieces[k].address + p->pieces[k].size && p->pieces[k].address < end)
+                return false;
+    }
+    return true;
 }
 
 /* ---- setup ---------------------------------------------------------------------------------- */

@@ -3,33 +3,13 @@
  * they say about broken files.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "boot_images.h"
-
-/* Puts an image into a file and returns its path, valid until the next call. */
-static const char *image_path(const void *bytes, size_t size)
-{
-    static char path[64];
-    static int fd = -1;
-
-    if (fd >= 0)
-        close(fd);
-    fd = memfd_create("boot-image", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, bytes, size) != (ssize_t)size) {
-        perror("memfd");
-        exit(1);
-    }
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return path;
-}
 
 /* ---- what is said about broken files -------------------------------------------------------- */
 
 static void expect_error(const char *name, const struct image *im, size_t size, const char *part)
 {
-    const lunik_boot_config config = {.kernel = image_path(im->bytes, size)};
+    const lunik_boot_config config = {.kernel = image_path(0, im->bytes, size)};
     lunik_error err = {0};
     int rc = lunik_boot_kernel(m, &config, &err);
 
@@ -125,7 +105,7 @@ static void test_truncation(void)
         struct image im = makes[k]();
 
         for (size_t size = 1; size < im.size; size += size < 128 ? 1 : 61) {
-            const lunik_boot_config config = {.kernel = image_path(im.bytes, size)};
+            const lunik_boot_config config = {.kernel = image_path(0, im.bytes, size)};
 
             /* A bzImage does not say how long it is. */
             accepted +=
@@ -159,7 +139,7 @@ static void test_other_files(void)
         memcpy(im.bytes, files[i].bytes, im.size);
         expect_error(files[i].name, &im, im.size, files[i].message);
     }
-    config.kernel = image_path("", 0);
+    config.kernel = image_path(0, "", 0);
     lunik_boot_kernel(m, &config, &err);
     check_contains("empty file", err.message, "is empty");
     config.kernel = "/nonexistent/vmlinux";
@@ -205,7 +185,7 @@ static void boot(const lunik_boot_config *config, struct boot_plan *plan)
 static void test_pvh(void)
 {
     struct image im = make_pvh();
-    const lunik_boot_config config = {.kernel = image_path(im.bytes, im.size),
+    const lunik_boot_config config = {.kernel = image_path(0, im.bytes, im.size),
                                       .cmdline = "console=ttyS0",
                                       .initrd = "/proc/self/exe",
                                       .rsdp = 0xe1230};
@@ -239,7 +219,7 @@ static void test_pvh(void)
 static void test_multiboot(void)
 {
     struct image im = make_multiboot();
-    const char *path = image_path(im.bytes, im.size);
+    const char *path = image_path(0, im.bytes, im.size);
     const char *const modules[] = {"/proc/self/exe one two", "/proc/self/exe", NULL};
     const lunik_boot_config config = {.kernel = path, .cmdline = "a b", .modules = modules};
     char cmdline[128];
@@ -264,7 +244,7 @@ static void test_multiboot(void)
     plan_free(&plan);
 
     im = make_multiboot_elf();
-    boot(&(lunik_boot_config){.kernel = image_path(im.bytes, im.size)}, &plan);
+    boot(&(lunik_boot_config){.kernel = image_path(0, im.bytes, im.size)}, &plan);
     check_uint("Multiboot ELF entry is physical", plan.cpu.rip, CODE_BASE + 0x10);
     plan_free(&plan);
 }
@@ -272,7 +252,7 @@ static void test_multiboot(void)
 static void test_bzimage(void)
 {
     struct image im = make_bzimage();
-    lunik_boot_config config = {.kernel = image_path(im.bytes, im.size),
+    lunik_boot_config config = {.kernel = image_path(0, im.bytes, im.size),
                                 .cmdline = "quiet",
                                 .initrd = "/proc/self/exe",
                                 .rsdp = 0xe1230};
@@ -299,14 +279,14 @@ static void test_bzimage(void)
 
     put32(&im, 0x260, 14 * MIB); /* 16 MiB + 14 MiB leaves no room for the initrd above */
     put32(&im, 0x22c, 31 * MIB);
-    config.kernel = image_path(im.bytes, im.size);
+    config.kernel = image_path(0, im.bytes, im.size);
     boot(&config, &plan);
     check_true("bzImage initrd is below its limit",
                load(plan.cpu.rsi + 0x218, 4) + load(plan.cpu.rsi + 0x21c, 4) <= 31 * MIB + 1);
     plan_free(&plan);
 
     put64(&im, 0x258, 512 * MIB);
-    config.kernel = image_path(im.bytes, im.size);
+    config.kernel = image_path(0, im.bytes, im.size);
     boot(&config, &plan);
     check_uint("bzImage is relocated, aligned", plan.cpu.rip, 2 * MIB + 0x200);
     plan_free(&plan);
@@ -326,7 +306,7 @@ static void test_bzimage(void)
 static void test_modules(void)
 {
     struct image im = make_pvh();
-    lunik_boot_config config = {.kernel = image_path(im.bytes, im.size)};
+    lunik_boot_config config = {.kernel = image_path(0, im.bytes, im.size)};
     char initrd[64];
     int fd = memfd_create("initrd", MFD_CLOEXEC);
     lunik_error err;
@@ -408,7 +388,7 @@ static void test_firmware(void)
     static uint8_t image[0x30000];
     lunik_error err;
 
-    check_int("firmware of odd size", lunik_boot_firmware(m, image_path(image, 1000), &err),
+    check_int("firmware of odd size", lunik_boot_firmware(m, image_path(0, image, 1000), &err),
               LUNIK_E_INVALID);
     check_contains("firmware of odd size", err.message, "1000 bytes (want a multiple of 4096)");
     check_int("missing firmware", lunik_boot_firmware(m, "/nonexistent/bios", &err),
@@ -416,14 +396,14 @@ static void test_firmware(void)
     image[0] = 0x11;
     image[sizeof(image) - 1] = 0x22;
     image[sizeof(image) - 0x20000] = 0x33;
-    must(lunik_boot_firmware(m, image_path(image, sizeof(image)), &err), &err);
+    must(lunik_boot_firmware(m, image_path(0, image, sizeof(image)), &err), &err);
     check_uint("firmware starts", load(BOOT_4G - sizeof(image), 1), 0x11);
     check_uint("firmware ends at 4 GiB", load(BOOT_4G - 1, 1), 0x22);
     check_uint("firmware's last 128 KiB start at 0xe0000", load(0xe0000, 1), 0x33);
     check_uint("firmware ends at 1 MiB", load(0xfffff, 1), 0x22);
     lunik_space_store(lunik_machine_memory(m), 0xfffff, 1, 0x44);
     check_uint("firmware is read-only", load(BOOT_4G - 1, 1), 0x22);
-    check_int("second firmware", lunik_boot_firmware(m, image_path(image, sizeof(image)), &err),
+    check_int("second firmware", lunik_boot_firmware(m, image_path(0, image, sizeof(image)), &err),
               LUNIK_E_EXISTS);
 }
 

@@ -3,8 +3,7 @@
  *
  * BOOT_SEED=n repeats a run, BOOT_ROUNDS=n changes its length.
  */
-#include <unistd.h>
-
+#define _GNU_SOURCE /* memfd_create */
 #include "boot_images.h"
 
 static uint64_t random_state;
@@ -28,30 +27,6 @@ static uint64_t nasty(void)
     uint64_t v = values[random64() % (sizeof(values) / sizeof(values[0]))];
 
     return random64() % 4 ? v : v + random64() % 64 - 32;
-}
-
-/* What every plan has to keep, whatever the file was. */
-static bool plan_is_sound(const struct boot_plan *p, const struct boot_images *images)
-{
-    const uint8_t *file = images->kernel.data;
-
-    for (size_t i = 0; i < p->count; i++) {
-        const struct boot_piece *a = &p->pieces[i];
-        uint64_t end = a->address + a->size;
-        const uint8_t *data = a->data;
-
-        if (!a->size || a->data_size > a->size || end < a->address)
-            return false;
-        if (!(end <= LOW_END || (a->address >= MIB && end <= RAM_END)))
-            return false;
-        if (!a->owned && (data < file || a->data_size > images->kernel.size ||
-                          data > file + images->kernel.size - a->data_size))
-            return false;
-        for (size_t k = 0; k < i; k++)
-            if (a->address < p->pieces[k].address + p->pieces[k].size && p->pieces[k].address < end)
-                return false;
-    }
-    return true;
 }
 
 static void mutate(struct image *im, size_t header)
