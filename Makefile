@@ -42,7 +42,8 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
-clang         command:clang          lint   CC=clang
+clang         command:clang          fuzz   CC=clang, make fuzz
+libclang-rt-14-dev file:/usr/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a fuzz make fuzz
 clang-format  command:clang-format   lint   make format, make lint
 clang-tidy    command:clang-tidy     lint   make lint
 lua-check     command:luacheck       lint   make lint
@@ -140,6 +141,7 @@ products: $(PRODUCTS) guests
 guests:
 -include acpi/acpi.mk
 -include spec/guests/guests.mk
+-include spec/fuzz/fuzz.mk
 
 # Objects are built again when compiler or flags change.
 $(BUILD)/.flags: FORCE
@@ -199,7 +201,7 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 
 run-deps = @GROUPS="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
-deps: ## install the Debian packages that are missing (GROUPS="build test lint kernel")
+deps: ## install the Debian packages that are missing (GROUPS="build test fuzz lint kernel")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
 check-deps: ## say which packages are missing, and where they are used
@@ -275,9 +277,9 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings spec/c spec/guests \
-           spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
-SH_FILES = .ci/run $(wildcard spec/guests/linux/*.sh)
+C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings spec/c spec/fuzz \
+           spec/guests spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
+SH_FILES = .ci/run $(wildcard spec/guests/linux/*.sh spec/fuzz/*.sh)
 
 clean: ## remove everything that was built, but for the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\

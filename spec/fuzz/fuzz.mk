@@ -1,0 +1,44 @@
+# fuzz.mk: fuzzing with libFuzzer: a program per target, spec/fuzz/fuzz_TARGET.c, built in a folder
+# of its own with AddressSanitizer and UndefinedBehaviorSanitizer.
+#
+# The inputs in spec/fuzz/corpus/TARGET/ are where each run begins; what it finds is kept in
+# build/fuzz/corpus/TARGET/ for the next one, crashes in build/fuzz/crashes/. A crash is run again by
+#   build/fuzz/fuzz_TARGET FILE
+
+FUZZ_CC    ?= $(if $(findstring clang,$(CC)),$(CC),clang)
+FUZZ_BUILD ?= build/fuzz
+SECONDS    ?= 60
+FUZZ_SRC    = $(wildcard spec/fuzz/fuzz_*.c)
+FUZZ_ALL    = $(FUZZ_SRC:spec/fuzz/fuzz_%.c=%)
+TARGETS    ?= $(FUZZ_ALL)
+FUZZ_OBJ    = $(FUZZ_SRC:%.c=$(BUILD)/obj/%.o)
+
+FUZZ_MAKE = $(MAKE) --no-print-directory CC="$(FUZZ_CC)" BUILD=$(FUZZ_BUILD) \
+    SANITIZE=fuzzer-no-link,address,undefined CFLAGS="-O1 -gline-tables-only"
+# Targets run side by side, one on each processor.
+FUZZ_RUN  = @printf '%s\n' $(TARGETS) | xargs -P "$$(nproc)" -I{} \
+    sh spec/fuzz/run.sh $(FUZZ_BUILD) {}
+
+fuzz: ## fuzz each target for SECONDS=60 (TARGETS="boot lua" for some)
+	$(call run-deps,build fuzz,install)
+	@+$(FUZZ_MAKE) fuzz-products
+	$(FUZZ_RUN) $(SECONDS)
+
+fuzz-replay: ## run the fuzzers' stored inputs once
+	$(call run-deps,build fuzz,install)
+	@+$(FUZZ_MAKE) fuzz-products
+	$(FUZZ_RUN) replay
+
+fuzz-merge: ## take inputs that fuzzing found into the tree, as few as reach the same code
+	@+$(FUZZ_MAKE) fuzz-products
+	$(FUZZ_RUN) merge
+
+fuzz-products: $(TARGETS:%=$(BUILD)/fuzz_%) $(BUILD)/scripts
+
+$(BUILD)/fuzz_%: $(BUILD)/obj/spec/fuzz/fuzz_%.o $(LIB_OBJ) $(BIND_OBJ)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS) $(LUA_LIBS)
+
+.SECONDARY: $(FUZZ_OBJ)
+-include $(FUZZ_OBJ:.o=.d)
+.PHONY: fuzz fuzz-replay fuzz-merge fuzz-products

@@ -1,0 +1,228 @@
+/*
+ * fuzz_uart.c: the 16550A register model between a guest, a line and a far end that takes what it
+ * likes, against a model of the two FIFOs.
+ *
+ * Nothing is lost, doubled or reordered but what the data sheet says; line and interrupt
+ * identification agree; deadlines are in the future.
+ */
+#include "../../devices/uart16550.h"
+#include "fuzz.h"
+
+enum { RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR };
+enum { DLAB = 0x80, LCR_BREAK = 0x40, LOOP = 0x10, FIFO = 0x01, CLEAR_RX = 0x02 };
+enum { DR = 0x01, THRE = 0x20 };
+
+/* What is in a FIFO, oldest first. */
+struct queue {
+    uint8_t bytes[UART_FIFO_SIZE];
+    unsigned count;
+};
+
+static struct {
+    lunik_clock clock;
+    uint64_t now, deadline;
+    struct uart16550 uart;
+    struct queue rx, tx;
+    uint8_t lcr, mcr, fcr, scr;
+    unsigned takes; /* bytes that the far end still takes */
+} b;
+
+static uint64_t clock_now(lunik_clock *clock)
+{
+    return b.now;
+}
+
+/* ---- the model ------------------------------------------------------------------------------ */
+
+static unsigned depth(void)
+{
+    return b.fcr & FIFO ? UART_FIFO_SIZE : 1;
+}
+
+static uint8_t pop(struct queue *q)
+{
+    uint8_t byte = q->bytes[0];
+
+    memmove(q->bytes, q->bytes + 1, --q->count);
+    return byte;
+}
+
+static void arrives(uint8_t byte)
+{
+    if (b.rx.count == depth()) {
+        if (b.fcr & FIFO)
+            return;
+        b.rx.count = 0;
+    }
+    b.rx.bytes[b.rx.count++] = byte;
+}
+
+/* In loopback mode what is sent comes in at once. */
+static void loop_back(void)
+{
+    while (b.mcr & LOOP && b.tx.count)
+        arrives(pop(&b.tx));
+}
+
+/* ---- the port ------------------------------------------------------------------------------- */
+
+static size_t output(void *opaque, const uint8_t *data, size_t size)
+{
+    uint8_t want;
+
+    fuzz_check(size > 0, "nothing is sent");
+    if (!b.takes)
+        return 0;
+    b.takes--;
+    fuzz_check(b.tx.count, "0x%x is sent, which nobody wrote", *data);
+    want = pop(&b.tx);
+    fuzz_check(*data == want, "0x%x is sent, want 0x%x", *data, want);
+    return 1;
+}
+
+static void input_ready(void *opaque)
+{
+}
+
+static void schedule(void *opaque, uint64_t deadline)
+{
+    fuzz_check(deadline > b.now, "deadline %" PRIu64 " is over at %" PRIu64, deadline, b.now);
+    b.deadline = deadline;
+}
+
+static const struct uart16550_port port = {output, input_ready, schedule};
+
+/* ---- the guest ------------------------------------------------------------------------------ */
+
+static void model_write(unsigned offset, uint8_t value)
+{
+    bool dlab = b.lcr & DLAB;
+
+    if (offset == RBR && !dlab) {
+        if (b.tx.count >= depth())
+            b.tx.count--;
+        b.tx.bytes[b.tx.count++] = value;
+        loop_back();
+    } else if (offset == IIR) {
+        if ((value ^ b.fcr) & FIFO || (value & FIFO && value & CLEAR_RX))
+            b.rx.count = 0;
+        b.fcr = value & FIFO;
+    } else if (offset == LCR) {
+        if (value & LCR_BREAK && !(b.lcr & LCR_BREAK) && b.mcr & LOOP)
+            arrives(0);
+        b.lcr = value;
+    } else if (offset == MCR) {
+        b.mcr = value & 0x1f;
+    } else if (offset == SCR) {
+        b.scr = value;
+    }
+}
+
+static void guest_read(unsigned offset)
+{
+    bool dlab = b.lcr & DLAB, line = b.uart.irq.level, had = b.rx.count;
+    uint8_t value = uart16550_read(&b.uart, offset);
+
+    if (offset == RBR && !dlab)
+        fuzz_check(value == (had ? pop(&b.rx) : 0), "0x%x was not received", value);
+    else if (offset == IIR)
+        fuzz_check(line == !(value & 1), "line %d, identification 0x%x", line, value);
+    else if (offset == LCR)
+        fuzz_check(value == b.lcr, "LCR is 0x%x, want 0x%x", value, b.lcr);
+    else if (offset == MCR)
+        fuzz_check(value == b.mcr, "MCR is 0x%x, want 0x%x", value, b.mcr);
+    else if (offset == SCR)
+        fuzz_check(value == b.scr, "SCR is 0x%x, want 0x%x", value, b.scr);
+    else if (offset == LSR)
+        fuzz_check(!(value & DR) == !b.rx.count && !(value & THRE) == !!b.tx.count,
+                   "LSR is 0x%x with %u received and %u to send", value, b.rx.count, b.tx.count);
+}
+
+/* Everything that waits below a reset of the chip goes, but not what is to be sent. */
+static void guest_reset(void)
+{
+    b.lcr = b.mcr = b.fcr = b.scr = 0;
+    b.rx.count = 0;
+    uart16550_reset(&b.uart);
+}
+
+static void receive(void)
+{
+    size_t size, room = uart16550_can_receive(&b.uart);
+    const uint8_t *bytes = fuzz_bytes(24, &size);
+
+    fuzz_check(room == (b.mcr & LOOP ? 0 : depth() - b.rx.count), "room for %zu with %u received",
+               room, b.rx.count);
+    for (size_t i = 0; i < size && !(b.mcr & LOOP); i++)
+        arrives(bytes[i]);
+    uart16550_receive(&b.uart, bytes, size);
+}
+
+static void advance(uint64_t ns)
+{
+    uint64_t end = b.now + ns;
+
+    for (unsigned ticks = 0; b.deadline <= end; ticks++) {
+        fuzz_check(ticks < 4, "one deadline leads to the next");
+        b.now = b.deadline;
+        b.deadline = UINT64_MAX;
+        uart16550_tick(&b.uart);
+    }
+    b.now = end;
+}
+
+static void operate(void)
+{
+    uint8_t how = fuzz_byte();
+
+    switch (how & 15) {
+    case 0:
+        receive();
+        break;
+    case 1:
+        if (!(b.mcr & LOOP))
+            arrives(0);
+        uart16550_break(&b.uart);
+        break;
+    case 2:
+        b.takes = how >> 4;
+        loop_back();
+        uart16550_writable(&b.uart);
+        break;
+    case 3:
+        uart16550_set_modem(&b.uart, fuzz_byte());
+        break;
+    case 4:
+        advance(fuzz_number(5));
+        break;
+    case 5:
+        if (how >> 4 == 0)
+            guest_reset();
+        break;
+    default:
+        if (how & 1) {
+            uint8_t value = fuzz_byte();
+
+            model_write(how >> 4 & 7, value);
+            uart16550_write(&b.uart, how >> 4 & 7, value);
+        } else {
+            guest_read(how >> 4 & 7);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_begin(data, size);
+    memset(&b, 0, sizeof(b));
+    b.clock.now = clock_now;
+    b.deadline = UINT64_MAX;
+    uart16550_init(&b.uart, &b.clock, &port, NULL);
+    while (fuzz_more())
+        operate();
+    b.takes = UART_FIFO_SIZE;
+    loop_back();
+    uart16550_writable(&b.uart);
+    fuzz_check(!b.tx.count, "%u bytes were not sent", b.tx.count);
+    return 0;
+}
