@@ -180,9 +180,27 @@ static uint32_t *reg_of(struct kvm_cpuid_entry2 *e, unsigned reg)
 
 /* ---- features by name ----------------------------------------------------------------------- */
 
+enum { FEATURE_COUNT = sizeof(features) / sizeof(features[0]) };
+
+static int fail_unknown_flag(const char *name, lunik_error *err)
+{
+    const char *names[FEATURE_COUNT + 1] = {NULL};
+    const char *meant;
+
+    for (size_t i = 0; i < FEATURE_COUNT; i++)
+        names[i] = features[i].name;
+    meant = lunik_suggest(name, names);
+    if (meant)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "cpu: '%s' is not a known feature (did you mean '%s'?)", name, meant);
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "cpu: '%s' is not a known feature (want e.g. -xsave, +hypervisor, family=6)",
+                      name);
+}
+
 static int apply_flag(struct kvm_cpuid2 *c, const char *name, bool on, lunik_error *err)
 {
-    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+    for (size_t i = 0; i < FEATURE_COUNT; i++) {
         const struct cpu_feature *f = &features[i];
         struct kvm_cpuid_entry2 *e;
 
@@ -196,9 +214,7 @@ static int apply_flag(struct kvm_cpuid2 *c, const char *name, bool on, lunik_err
             *reg_of(e, f->reg) &= ~(1u << f->bit);
         return 0;
     }
-    return lunik_fail(err, LUNIK_E_INVALID,
-                      "cpu: '%s' is not a known feature (want e.g. -xsave, +hypervisor, family=6)",
-                      name);
+    return fail_unknown_flag(name, err);
 }
 
 /* Display family and model as leaf 1 EAX spreads them: SDM vol. 2A, figure 3-6. */
@@ -300,15 +316,43 @@ static int apply_setting(struct kvm_cpuid2 *c, const char *text, lunik_error *er
                       key);
 }
 
-int cpuid_new(struct kvm_cpuid2 **out, lunik_machine *m, lunik_error *err)
+static int apply_settings(struct kvm_cpuid2 *c, const lunik_machine_config *config,
+                          lunik_error *err)
 {
-    size_t size = sizeof(struct kvm_cpuid2) + MAX_ENTRIES * sizeof(struct kvm_cpuid_entry2);
-    struct kvm_cpuid2 *c = calloc(1, size);
-    struct kvm_cpuid_entry2 *e;
     int rc = 0;
 
-    if (!c)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "cpu: out of memory");
+    for (size_t i = 0; config->cpu_features && config->cpu_features[i] && !rc; i++)
+        rc = apply_setting(c, config->cpu_features[i], err);
+    return rc;
+}
+
+/* Without entries, but with room for them. */
+static int new_table(struct kvm_cpuid2 **out, lunik_error *err)
+{
+    *out = calloc(1, sizeof(**out) + MAX_ENTRIES * sizeof((*out)->entries[0]));
+    return *out ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "cpu: out of memory");
+}
+
+int cpuid_check(const lunik_machine_config *config, lunik_error *err)
+{
+    struct kvm_cpuid2 *c;
+    int rc = new_table(&c, err);
+
+    if (rc)
+        return rc;
+    rc = apply_settings(c, config, err);
+    free(c);
+    return rc;
+}
+
+int cpuid_new(struct kvm_cpuid2 **out, lunik_machine *m, lunik_error *err)
+{
+    struct kvm_cpuid2 *c;
+    struct kvm_cpuid_entry2 *e;
+    int rc = new_table(&c, err);
+
+    if (rc)
+        return rc;
     c->nent = MAX_ENTRIES;
     if (ioctl(m->kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, c) < 0) {
         rc = lunik_fail_errno(err, errno, "KVM: can't read the CPUID it supports");
@@ -320,8 +364,7 @@ int cpuid_new(struct kvm_cpuid2 **out, lunik_machine *m, lunik_error *err)
     e = find(c, KVM_LEAF, 0);
     if (e)
         e->eax &= ~(uint32_t)KVM_HYPERCALL_FEATURES;
-    for (size_t i = 0; m->config.cpu_features && m->config.cpu_features[i] && !rc; i++)
-        rc = apply_setting(c, m->config.cpu_features[i], err);
+    rc = apply_settings(c, &m->config, err);
     if (rc)
         goto fail;
     *out = c;

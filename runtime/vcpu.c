@@ -520,7 +520,7 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     int rc;
 
     if (!m->kvm)
-        return 0;
+        return cpuid_check(&m->config, err);
     if (m->config.cpus > m->kvm->max_vcpus || m->config.cpus > 255)
         return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': cpus: %u is too many (want 1..%u)",
                           m->name, m->config.cpus,

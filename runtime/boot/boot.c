@@ -43,15 +43,17 @@ static int fail_unknown(const struct boot_file *f, lunik_error *err)
     if (elf_probe(f)) {
         rc = elf_open(&elf, f, err);
         if (rc < 0)
-            return rc;
+            return lunik_fail_prefix(err, rc, "kernel: '%s'", f->path);
     }
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (f->size >= known[i].size && !memcmp(f->data, known[i].magic, known[i].size))
-            return lunik_fail(err, LUNIK_E_INVALID, "is not a kernel: it is %s (want %s)",
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "kernel: '%s' is not a kernel: it is %s (want %s)", f->path,
                               known[i].text, WANTED);
     for (size_t i = 0; i < f->size && i < 4; i++)
         snprintf(bytes + 3 * i, sizeof(bytes) - 3 * i, " %02x", f->data[i]);
-    return lunik_fail(err, LUNIK_E_INVALID, "is not a kernel: it starts with%s (want %s)", bytes,
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "kernel: '%s' is not a kernel: it starts with%s (want %s)", f->path, bytes,
                       WANTED);
 }
 
@@ -141,7 +143,7 @@ static int images_read(struct boot_images *images, const lunik_boot_config *conf
         return lunik_fail_prefix(err, rc, "kernel");
     rc = find_format(images, err);
     if (rc < 0)
-        return lunik_fail_prefix(err, rc, "kernel: '%s'", config->kernel);
+        return rc;
     images->rsdp = config->rsdp;
     images->cmdline = strdup(config->cmdline ? config->cmdline : "");
     if (!images->cmdline)

@@ -161,7 +161,7 @@ local HELP = [[
 Lua expressions and statements; the value of an expression is shown.
   m = lunik.machine { board = "pc", memory = "512M", serial = "buffer" }
   m:start()                       machines run while the prompt waits
-  m:objects()  m.dimm1            objects and their properties
+  m:objects()  m:object("dimm1")  objects and their properties
   m:on("acpi-ost", print)         events
   help(m)  help("pc-dimm")        methods of a thing, properties of a type
   Tab completes names; Ctrl-C interrupts; Ctrl-D leaves.]]
