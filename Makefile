@@ -243,7 +243,8 @@ LUA_LIB   = $(DESTDIR)$(PREFIX)/lib/lua/5.4
 
 install: all ## install below PREFIX (DESTDIR is put in front)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(LUA_LIB)/lunik $(LUA_SHARE)/lunik/boards
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/lunik/library \
+	    $(LUA_LIB)/lunik $(LUA_SHARE)/lunik/boards
 	install -m 755 $(BUILD)/lunik $(DESTDIR)$(PREFIX)/bin/lunik
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/liblunik.so
@@ -251,6 +252,7 @@ install: all ## install below PREFIX (DESTDIR is put in front)
 	install -m 755 $(BUILD)/lua/lunik/core.so $(LUA_LIB)/lunik/core.so
 	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
 	install -m 644 scripts/boards/*.lua $(LUA_SHARE)/lunik/boards
+	install -m 644 library/lunik.lua $(DESTDIR)$(PREFIX)/share/lunik/library
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' runtime/lunik.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
 
@@ -258,7 +260,7 @@ uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/lunik $(DESTDIR)$(PREFIX)/lib/liblunik.so \
 	    $(DESTDIR)$(PREFIX)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/include/lunik.h \
 	    $(DESTDIR)$(PREFIX)/include/lunik_device.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
-	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik
+	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik $(DESTDIR)$(PREFIX)/share/lunik
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 

@@ -30,6 +30,12 @@ describe("the prompt", function()
     assert.equal("3\n", ask "1 +\n2\n")
   end)
 
+  it("says what is missing where the input ends in a chunk", function()
+    local out, err = ask "1\nfor i = 1, 2 do\n"
+    assert.equal("1\n", out)
+    assert.matches("stdin:1: 'end' expected near <eof>", err, 1, true)
+  end)
+
   it("reports errors and goes on", function()
     local out, err, code = ask "error('boom')\nx = = 1\nlunik.machine { bord = 1 }\n5\n"
     assert.same({ "5\n", 0 }, { out, code })

@@ -247,6 +247,9 @@ local function read_chunk()
       return chunk or false
     end
     local line = lineedit.read(MORE, complete)
+    if line == nil then
+      report(err)
+    end
     if not line then
       return line
     end
