@@ -1,6 +1,5 @@
 -- The small guest on KVM: its start, its commands, and memory that comes and goes, seen from both
 -- sides. One machine serves most examples; they use memory of their own and leave no DIMM behind.
-local command = require "spec.support.command"
 local small = require "spec.support.small_guest"
 
 local TIMEOUT = small.TIMEOUT
@@ -381,37 +380,5 @@ describe("the small guest's options", function()
     local last = 6 * GiB - PAGE
     small.run(m, ("touch 0x%x 1"):format(last))
     assert.equal(last, m:load(last, 8))
-  end)
-
-  -- A copy of the pc board with its parts elsewhere, as a user would change it.
-  local function changed_board(changes)
-    local file <close> = assert(io.open("scripts/boards/pc.lua"))
-    local text = file:read "a"
-    for from, to in pairs(changes) do
-      local count
-      text, count = text:gsub(from:gsub("%p", "%%%0"), to)
-      assert.is_true(count > 0, from)
-    end
-    return command.file(text, ".lua")
-  end
-
-  it("finds the parts of a board that was changed, and takes DIMMs there", function()
-    local board <close> = changed_board {
-      ["SCI = 9"] = "SCI = 20", ["MEMORY_GPE = 3"] = "MEMORY_GPE = 12",
-      ["iobase = 0xa00"] = "iobase = 0xb00", ["0x600"] = "0x800", ["0x700"] = "0x900",
-    }
-    local other <close> = small.machine {
-      board = tostring(board), cpus = 16, slots = 256, maxmem = "64G",
-      cmdline = "hotplug=0xb00 gpe=12",
-    }
-    local text = small.start(other)
-    assert.matches("0 bad, 16 cpus, sci 20", text, 1, true)
-    for i = 1, 3 do
-      other:object_add("memory-backend-ram", { id = "m" .. i, size = "2M" })
-      other:device_add("pc-dimm", { id = "d" .. i, memdev = "m" .. i, slot = 256 - i })
-      local ost = other:wait("acpi-ost", { device = "d" .. i, timeout = TIMEOUT })
-      assert.same({ 1, 0 }, { ost.source, ost.status })
-    end
-    for i = 1, 3 do other:device_del("d" .. i):wait { timeout = TIMEOUT } end
   end)
 end)

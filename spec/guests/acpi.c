@@ -86,7 +86,7 @@ static void read_madt(uint64_t t)
         } else if (get8(at) == 1 && !acpi.ioapic) {
             acpi.ioapic = get32(at + 4);
             acpi.ioapic_gsi = get32(at + 8);
-        } else if (get8(at) == 2 && get8(at + 3) < ISA_IRQS) {
+        } else if (get8(at) == 2 && get8(at + 3) < 16) {
             acpi.isa[get8(at + 3)].present = true;
             acpi.isa[get8(at + 3)].gsi = get32(at + 4);
             acpi.isa[get8(at + 3)].flags = get16(at + 8);

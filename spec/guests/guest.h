@@ -109,8 +109,6 @@ extern struct boot boot;
 void boot_read(unsigned protocol, uint64_t info);
 
 /* acpi.c */
-enum { ISA_IRQS = 16, IRQ_LINES = 24 };
-
 struct acpi {
     bool found;
     uint64_t dsdt;
@@ -123,7 +121,7 @@ struct acpi {
         bool present;
         uint32_t gsi;
         uint16_t flags;
-    } isa[ISA_IRQS];
+    } isa[16];
 };
 extern struct acpi acpi;
 void acpi_find(void);
@@ -204,8 +202,7 @@ extern unsigned smp_online;
 struct options {
     const char *cmd; /* commands, separated by ';'; "" for none */
     bool refuse_eject, refuse_insert, no_hotplug, full_test, ignore_button;
-    uint64_t slots;        /* to look at */
-    uint64_t hotplug, gpe; /* the memory hotplug registers' first port and event */
+    uint64_t slots; /* to look at */
 };
 extern struct options options;
 void options_parse(const char *cmdline, bool skip_first);

@@ -4,13 +4,13 @@
  */
 #include "guest.h"
 
-#define PORT     ((uint16_t)options.hotplug)
-#define ADDR_LO  ((uint16_t)(PORT + 0x00)) /* write: slot selector */
-#define ADDR_HI  ((uint16_t)(PORT + 0x04)) /* write: _OST event */
-#define SIZE_LO  ((uint16_t)(PORT + 0x08)) /* write: _OST status */
-#define SIZE_HI  ((uint16_t)(PORT + 0x0c))
-#define NODE     ((uint16_t)(PORT + 0x10))
-#define FLAGS    ((uint16_t)(PORT + 0x14))
+#define PORT     0x0a00
+#define ADDR_LO  (PORT + 0x00) /* write: slot selector */
+#define ADDR_HI  (PORT + 0x04) /* write: _OST event */
+#define SIZE_LO  (PORT + 0x08) /* write: _OST status */
+#define SIZE_HI  (PORT + 0x0c)
+#define NODE     (PORT + 0x10)
+#define FLAGS    (PORT + 0x14)
 #define SELECTOR ADDR_LO
 #define OST_EV   ADDR_HI
 #define OST_ST   SIZE_LO
@@ -20,6 +20,7 @@
 #define REMOVING  0x04
 #define EJECT     0x08
 
+#define GPE       3
 #define MAX_SLOTS 256
 
 #define EVENT_CHECK        1
@@ -167,7 +168,7 @@ void hotplug_init(void)
             drop(slot);
         present++;
     }
-    acpi_enable_gpe((unsigned)options.gpe);
+    acpi_enable_gpe(GPE);
     print("hotplug: ready, %u slots in use\n", present);
     hotplug_scan(); /* what came before the GPE was enabled */
 }

@@ -12,7 +12,7 @@
 #define LAPIC_ICR_HI  0x310
 
 #define SPURIOUS   0xff
-#define IRQ_VECTOR 0x20 /* ISA interrupts 0..15, then the I/O APIC's other lines */
+#define IRQ_VECTOR 0x20 /* ISA interrupts 0..15 */
 
 #define IOAPIC_REDIRECT 0x10
 #define IOAPIC_LOW      (1u << 13)
@@ -33,7 +33,7 @@ struct pointer {
 extern uint8_t vectors[];
 
 static struct gate idt[256] __attribute__((aligned(16)));
-static void (*handlers[IRQ_LINES])(void);
+static void (*handlers[16])(void);
 
 static volatile uint32_t *lapic(unsigned offset)
 {
@@ -94,17 +94,11 @@ void irq_init(void)
 
 void irq_enable(unsigned irq, void (*fn)(void))
 {
-    bool isa = irq < ISA_IRQS;
-    unsigned gsi = isa && acpi.isa[irq].present ? acpi.isa[irq].gsi : irq;
-    /* bits 1:0 polarity, 3:2 trigger mode; 3 = low, level */
-    uint16_t flags = isa ? acpi.isa[irq].flags : 0xf;
+    unsigned gsi = acpi.isa[irq].present ? acpi.isa[irq].gsi : irq;
+    uint16_t flags = acpi.isa[irq].flags; /* bits 1:0 polarity, 3:2 trigger mode; 3 = low, level */
     uint32_t low = IRQ_VECTOR + irq;
     unsigned port = irq < 8 ? PIC1 + 1 : PIC2 + 1;
 
-    if (irq >= (acpi.ioapic ? IRQ_LINES : ISA_IRQS)) {
-        print("irq: there is no line %u\n", irq);
-        return;
-    }
     handlers[irq] = fn;
     if (!acpi.ioapic) {
         outb((uint16_t)port, inb((uint16_t)port) & (uint8_t) ~(1u << (irq & 7)));
@@ -132,7 +126,7 @@ void irq_send(uint8_t apic_id, uint32_t command)
 
 static void end_of_interrupt(uint64_t vector)
 {
-    if (acpi.ioapic || vector >= IRQ_VECTOR + ISA_IRQS) {
+    if (acpi.ioapic || vector >= IRQ_VECTOR + 16) {
         *lapic(LAPIC_EOI) = 0;
         return;
     }
@@ -164,7 +158,7 @@ void interrupt(struct frame *f)
     }
     if (f->vector == SPURIOUS)
         return;
-    if (irq < IRQ_LINES && handlers[irq])
+    if (irq < 16 && handlers[irq])
         handlers[irq]();
     end_of_interrupt(f->vector);
 }

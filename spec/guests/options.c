@@ -1,12 +1,7 @@
 /* options.c: the kernel command line. */
 #include "guest.h"
 
-struct options options = {
-    .cmd = "",
-    .slots = 256,
-    .hotplug = 0xa00,
-    .gpe = 3,
-};
+struct options options = {.cmd = "", .slots = 256};
 
 static char text[2048];
 
@@ -52,27 +47,6 @@ bool parse_number(const char *s, uint64_t *out)
     return true;
 }
 
-/* "NAME=number" for one of the options that are numbers. */
-static bool parse_number_option(const char *s)
-{
-    static const struct {
-        const char *prefix;
-        uint64_t *value;
-    } numbers[] = {
-        {"slots=", &options.slots},
-        {"hotplug=", &options.hotplug},
-        {"gpe=", &options.gpe},
-    };
-
-    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        const char *value = after(s, numbers[i].prefix);
-
-        if (value)
-            return parse_number(value, numbers[i].value);
-    }
-    return false;
-}
-
 static void parse_option(const char *s)
 {
     const char *value;
@@ -89,7 +63,7 @@ static void parse_option(const char *s)
         options.ignore_button = true;
     else if ((value = after(s, "cmd=")))
         options.cmd = value;
-    else if (!parse_number_option(s))
+    else if (!(value = after(s, "slots=")) || !parse_number(value, &options.slots))
         print("options: '%s' is unknown\n", s);
 }
 
