@@ -140,11 +140,14 @@ function Walk:plan(seen)
 end
 
 function Walk:check_leaks(held)
+  self.step.run() -- what is kept until the next time is replaced
+  self.step.undo()
   local extra = process.left_behind(held, 8)
   if extra then self:complain("left behind: " .. extra) end
   local deadline, list = lunik.now() + 1, faults.blocks()
   while #list > (self.step.keeps or 0) and lunik.now() < deadline do
     lunik.sleep(0.01)
+    collectgarbage()
     list = faults.blocks()
   end
   if #list <= (self.step.keeps or 0) then return end
