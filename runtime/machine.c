@@ -158,6 +158,14 @@ void machine_want(lunik_machine *m, unsigned what)
     lunik_defer(m->rt, &m->work);
 }
 
+void machine_map_broken(lunik_machine *m, const lunik_error *why)
+{
+    lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
+               LUNIK_FIELD_STRING("source", "memory"));
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        machine_want(m, MACHINE_WANT_PAUSE);
+}
+
 /* Every vCPU outside, the clock and the devices stopped. Not on a vCPU's thread. */
 static void stop_running(lunik_machine *m)
 {
@@ -172,8 +180,10 @@ static void stop_running(lunik_machine *m)
 
 static int go_on(lunik_machine *m, lunik_error *err)
 {
-    int rc;
+    int rc = kvm_memory_repair(m, err);
 
+    if (rc)
+        return rc;
     if (!m->devices_running) {
         m->devices_running = true;
         objects_run_state(m, true);

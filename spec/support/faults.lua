@@ -17,9 +17,11 @@ local function show(value)
   return type(value) == "table" and table.concat(value, " ") or tostring(value)
 end
 
+-- Not how much a chardev has written, which changes while a guest runs.
 local function properties(lines, object)
   for _, p in ipairs(inspect.properties(object)) do
-    lines[#lines + 1] = ("  %s = %s"):format(p.name, show(object:get(p.name)))
+    local counts = object:is "chardev" and p.readonly
+    if not counts then lines[#lines + 1] = ("  %s = %s"):format(p.name, show(object:get(p.name))) end
   end
 end
 
