@@ -180,6 +180,7 @@ static void stop_running(lunik_machine *m)
 
 static int go_on(lunik_machine *m, lunik_error *err)
 {
+    lunik_run_state before = lunik_machine_state(m);
     int rc = kvm_memory_repair(m, err);
 
     if (rc)
@@ -192,7 +193,7 @@ static int go_on(lunik_machine *m, lunik_error *err)
     set_state(m, LUNIK_STATE_RUNNING);
     rc = vcpus_resume(m, err);
     if (rc) {
-        set_state(m, LUNIK_STATE_PAUSED);
+        set_state(m, before);
         stop_running(m);
     }
     return rc;
@@ -281,14 +282,18 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     stop_running(m);
     rc = reset_all(m, err);
     m->resetting = false;
-    if (rc)
-        return rc;
-    lunik_emit_fields(m, "reset", NULL, 0);
-    if (running && lunik_machine_state(m) == LUNIK_STATE_RUNNING)
-        return go_on(m, err);
-    if (lunik_machine_state(m) != LUNIK_STATE_CREATED)
-        set_state(m, LUNIK_STATE_PAUSED);
-    return 0;
+    if (rc == 0) {
+        lunik_emit_fields(m, "reset", NULL, 0);
+        if (running && lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+            rc = go_on(m, err);
+        else if (lunik_machine_state(m) != LUNIK_STATE_CREATED)
+            set_state(m, LUNIK_STATE_PAUSED);
+    }
+    if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
+        set_state(m, LUNIK_STATE_PAUSED); /* half reset: not to be run */
+        lunik_emit_fields(m, "paused", NULL, 0);
+    }
+    return rc;
 }
 
 /* Enters a final state; the rest of the stop is the loop thread's when a vCPU got us here. */

@@ -49,8 +49,9 @@ struct lunik_machine {
     void (*reset_fn)(void *opaque);
     void *reset_opaque;
 
-    lunik_task work;         /* what vCPU threads ask the loop thread to do */
-    _Atomic unsigned wanted; /* MACHINE_WANT_* */
+    lunik_task work;              /* what vCPU threads ask the loop thread to do */
+    _Atomic unsigned wanted;      /* MACHINE_WANT_* */
+    _Atomic unsigned events_lost; /* for want of memory, since somebody was told */
     bool resetting;
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };

@@ -2,6 +2,7 @@
 -- do to a machine: the error is clear, the machine as it was, nothing leaks, and the same call works
 -- afterwards. spec/faults/ makes calls fail, spec/support/faults.lua walks through them.
 local lunik = require "lunik"
+local faults = require "faults"
 local command = require "spec.support.command"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
@@ -29,7 +30,7 @@ local function steps_on(m, list)
     step.state = step.state or function() return state_of(m) end
     step.undo = step.undo or function() end
     -- Where KVM could not take a change back the machine is paused until it can.
-    step.failed = function()
+    step.failed = step.failed or function()
       lunik.sleep(0)
       if m.accel == "kvm" and m.state == "paused" then m:resume() end
     end
@@ -49,6 +50,36 @@ local function construction(name, options)
     name = name, state = open_machines,
     run = function() m = lunik.machine(options) end,
     undo = function()
+      m:close()
+      m = nil
+    end,
+  }
+end
+
+-- Starting one; points that making one has are passed by.
+local function starting(options)
+  local step = construction("start", options)
+  local make = step.run
+  function step.run()
+    make()
+    lunik.machines()[1]:start()
+  end
+  step.failed = machines.close_all
+  return step
+end
+
+-- Closing one, which can't fail.
+local function closing(options)
+  local m = lunik.machine(options)
+  m:start()
+  return {
+    name = "close", state = open_machines, never = true,
+    run = function() m:close() end,
+    undo = function()
+      m = lunik.machine(options)
+      m:start()
+    end,
+    go_on = function()
       m:close()
       m = nil
     end,
@@ -218,6 +249,15 @@ end
 
 local function life_steps(m)
   return {
+    { name = "reset", run = function() m:reset() end,
+      undo = function() if m.accel == "kvm" then small.ready(m) end end,
+      failed = function() -- half reset, and so paused
+        assert(m.state == "paused", m.state)
+        m:console():read()
+        m:reset()
+        m:resume()
+        if m.accel == "kvm" then small.ready(m) end
+      end },
     { name = "pause", run = function() m:pause() end, undo = function() m:resume() end,
       go_on = function() m:pause() end },
     { name = "resume", run = function() m:resume() end, undo = function() m:pause() end,
@@ -237,6 +277,7 @@ local function running(accel, more)
   for name, value in pairs(accels[accel]) do options[name] = value end
   for name, value in pairs(more or {}) do options[name] = value end
   local m = lunik.machine(options)
+  m:on("error", function(ev) assert(ev.source == "events" or ev.source == "memory", ev.message) end)
   if accel == "kvm" then
     small.start(m)
   else
@@ -256,11 +297,37 @@ for _, accel in ipairs { "none", "kvm" } do
     it("making and closing a machine", function()
       local serial = command.file ""
       local numa = { { memory = "16M", cpus = { 0 } }, { memory = "16M", cpus = { 1 } } }
+      local pc = { accel = accel, numa = numa, cpus = 2, maxmem = "1G", slots = 4,
+        kernel = small.image "small.elf", cpu = { "-avx" }, serial = "file:" .. serial }
       walks.assert {
         construction("micro", { board = "micro", accel = accel, memory = "16M", cpus = 2 }),
-        construction("pc", { accel = accel, numa = numa, cpus = 2, maxmem = "1G", slots = 4,
-          kernel = small.image "small.elf", cpu = { "-avx" }, serial = "file:" .. serial }),
+        construction("pc", pc), starting(pc),
       }
+      walks.assert { closing(pc) }
+    end)
+
+    it("booting", function()
+      local list = {}
+      for _, image in ipairs { "pvh.elf", "multiboot.elf", "multiboot_flat.elf",
+        "small.bzimage", "small32.bzimage", "small-multiboot.elf" } do
+        list[#list + 1] = construction(image, { accel = accel, memory = "16M", initrd =
+          image:find "bzimage" and small.image "small.elf" or nil, kernel = small.image(image) })
+      end
+      list[#list + 1] = construction("firmware", { accel = accel, memory = "16M",
+        firmware = small.image "firmware.bin" })
+      walks.assert(list)
+    end)
+
+    it("character devices", function()
+      local m = running(accel)
+      local path = os.tmpname()
+      walks.assert(steps_on(m, {
+        adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
+        adding(m, "chardev-pty", { id = "c" }),
+        adding(m, "chardev-file", { id = "c", path = path }),
+        adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
+      }))
+      os.remove(path)
     end)
 
     it("backends", function()
@@ -283,6 +350,17 @@ for _, accel in ipairs { "none", "kvm" } do
     it("looking", function()
       local m = running(accel)
       walks.assert(steps_on(m, watching_steps(m)))
+    end)
+
+    it("events that are lost are reported", function()
+      local m, seen = running(accel), {}
+      m:on("error", function(ev) seen[#seen + 1] = ev.message end)
+      faults.arm { at = 1, stay = true }
+      m:emit("one", { text = "text" })
+      m:emit("two", {})
+      faults.disarm()
+      lunik.sleep(0)
+      assert.same({ "out of memory: 2 events were lost" }, seen)
     end)
 
     it("life", function()

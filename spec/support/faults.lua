@@ -110,8 +110,8 @@ function Walk:point(n, mode)
   self.where = ("point %d (%s, %s)"):format(n, mode[1], name)
   if ok then
     step.undo()
-  elseif self.interrupt then
-    self:complain("interrupted: " .. tostring(err), trace)
+  elseif self.interrupt or step.never then
+    self:complain("must not fail: " .. tostring(err), trace)
   else
     self:check_error(err, trace)
   end
@@ -176,7 +176,7 @@ end
 
 --- Walks through steps, each {name=, run=, undo=, state=, names=, all=, failed=, keeps=}: run has
 -- its calls fail in turn, undo takes back a run that went well. names: of which an
--- error's message has to contain one; all: calls of all threads count. Returns problems as a text, or nil, and
+-- error's message has to contain one; all: calls of all threads count; never: run must not fail. Returns problems as a text, or nil, and
 -- how many points there were.
 function walks.walk(steps, options)
   local seen = {}
