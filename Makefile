@@ -102,6 +102,9 @@ MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
 EMBED    = $(BUILD)/examples/embed
+# The Lua module that makes calls fail, for specs. nodelete: others go on calling it.
+FAULTS     = $(BUILD)/lua/faults.so
+FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 
 # pkg-config may be one of the things that are missing, so it is asked when the first recipe needs
 # it, and only once.
@@ -188,6 +191,11 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 
 .SECONDARY: $(TEST_OBJ)
 
+$(FAULTS): $(FAULTS_OBJ)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -shared -Wl,-z,nodelete -o $@ $^ -luv
+
 # A C program that embeds the library, built as its user would.
 $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	@mkdir -p $(@D)
@@ -195,7 +203,8 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
 	    -Wl,-rpath,$(abspath $(BUILD)) -luv
 
--include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(TEST_OBJ:.o=.d) \
+    $(FAULTS_OBJ:.o=.d)
 
 # ---- packages to install ------------------------------------------------------------------------
 
@@ -227,7 +236,7 @@ test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xm
 	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
 	    --interpreter="$(INTERPRETER)" $(if $(REPORT),--report="$(REPORT)") $(SPEC)
 
-test-products: products $(TESTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
+test-products: products $(TESTS) $(FAULTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
 
 ifneq ($(wildcard bench/*.lua),)
 bench: deps ## run the benchmarks
@@ -279,9 +288,9 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings spec/c spec/fuzz \
-           spec/guests spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
-SH_FILES = .ci/run $(wildcard spec/guests/linux/*.sh spec/fuzz/*.sh)
+C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings bench bench/* spec/* \
+           spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
+SH_FILES = .ci/run $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 
 clean: ## remove everything that was built, but for the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\

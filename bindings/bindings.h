@@ -215,7 +215,7 @@ void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 extern const luaL_Reg bind_space_bulk_methods[];     /* space_bulk.c */
 extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
 extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, booting, ACPI */
-/* Ties a new machine to the Lua state and pushes its box. */
+/* Ties a new machine to the Lua state and pushes its box; there is room for two values. */
 void bind_adopt_machine(lua_State *L, lunik_machine *m);
 
 int bind_lua_machine_new(lua_State *L); /* machine_new.c */

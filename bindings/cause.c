@@ -47,8 +47,10 @@ static void push_line(lua_State *L, const lunik_cause *c)
     char *text;
     int rc;
 
-    if (!lunik_cause_text(c, &text))
-        bind_fail(L, LUNIK_E_NO_MEMORY, "cause: out of memory");
+    if (!lunik_cause_text(c, &text)) {
+        lua_pushstring(L, c->action); /* a listener must not miss a change for want of a text */
+        return;
+    }
     lua_pushcfunction(L, text_body);
     lua_pushlightuserdata(L, text);
     rc = lua_pcall(L, 1, 1, 0);

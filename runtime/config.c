@@ -92,7 +92,6 @@ static bool copy_features(lunik_machine_config *c, const char *const *features)
     size_t count = 0;
     char **copy;
 
-    c->cpu_features = NULL;
     if (!features)
         return true;
     while (features[count])
@@ -120,8 +119,6 @@ static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from
 {
     lunik_numa_node *nodes;
 
-    c->nodes = NULL;
-    c->node_count = 0;
     if (!from->node_count)
         return true;
     nodes = calloc(from->node_count, sizeof(*nodes));
@@ -147,6 +144,10 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
     int rc;
 
     *to = *from;
+    /* What is not copied yet is not ours to free. */
+    to->cpu_features = NULL;
+    to->nodes = NULL;
+    to->node_count = 0;
     to->name = strdup(name);
     if (!to->name || !copy_features(to, from->cpu_features) || !copy_nodes(to, from)) {
         config_free(to);

@@ -4,10 +4,12 @@
  * A push is one compare-and-exchange; the push that finds the queue empty wakes the loop. The
  * consumer takes the whole chain and turns it round, so order is that of emission.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "machine.h"
 #include "runtime.h"
 
 struct event_node {
@@ -61,8 +63,13 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     if (count > LUNIK_EVENT_FIELDS)
         count = LUNIK_EVENT_FIELDS;
     node = malloc(sizeof(*node) + text_size(fields, count));
-    if (!node)
-        return; /* nothing an emitter could do about it */
+    if (!node) {
+        /* Nothing an emitter could do about it; whoever listens is told that something is missing.
+         */
+        atomic_fetch_add(&m->events_lost, 1);
+        runtime_wake(m->rt);
+        return;
+    }
     clock_gettime(CLOCK_MONOTONIC, &t);
     node->event.name = name;
     node->event.machine = m;
@@ -95,6 +102,45 @@ static void drop(struct event_node *node)
     free(node);
 }
 
+static void deliver(const lunik_event *event)
+{
+    if (event->machine->event_fn)
+        event->machine->event_fn(event->machine->event_opaque, event);
+}
+
+/* The first machine that events were lost of, with how many. */
+static lunik_machine *find_loss(lunik_runtime *rt, unsigned *count)
+{
+    for (lunik_machine *m = rt->machines; m; m = m->next) {
+        *count = atomic_exchange(&m->events_lost, 0);
+        if (*count)
+            return m;
+    }
+    return NULL;
+}
+
+static void report_losses(lunik_runtime *rt)
+{
+    lunik_machine *m;
+    unsigned count;
+
+    while ((m = find_loss(rt, &count))) {
+        char text[64];
+        lunik_event event = {
+            .name = "error",
+            .machine = m,
+            .vcpu = -1,
+            .count = 2,
+            .fields = {LUNIK_FIELD_STRING("message", text), LUNIK_FIELD_STRING("source", "events")},
+        };
+
+        snprintf(text, sizeof(text), "out of memory: %u events were lost", count);
+        lunik_machine_ref(m);
+        deliver(&event);
+        lunik_machine_unref(m);
+    }
+}
+
 void lunik_deliver_events(lunik_runtime *rt)
 {
     struct event_node *node;
@@ -106,12 +152,12 @@ void lunik_deliver_events(lunik_runtime *rt)
             rt->delivering = take_all(rt);
         node = rt->delivering;
         if (!node)
-            return;
+            break;
         rt->delivering = node->next;
-        if (node->event.machine->event_fn)
-            node->event.machine->event_fn(node->event.machine->event_opaque, &node->event);
+        deliver(&node->event);
         drop(node);
     }
+    report_losses(rt);
 }
 
 void events_discard(lunik_runtime *rt)

@@ -158,6 +158,14 @@ void machine_want(lunik_machine *m, unsigned what)
     lunik_defer(m->rt, &m->work);
 }
 
+void machine_map_broken(lunik_machine *m, const lunik_error *why)
+{
+    lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
+               LUNIK_FIELD_STRING("source", "memory"));
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        machine_want(m, MACHINE_WANT_PAUSE);
+}
+
 /* Every vCPU outside, the clock and the devices stopped. Not on a vCPU's thread. */
 static void stop_running(lunik_machine *m)
 {
@@ -172,8 +180,11 @@ static void stop_running(lunik_machine *m)
 
 static int go_on(lunik_machine *m, lunik_error *err)
 {
-    int rc;
+    lunik_run_state before = lunik_machine_state(m);
+    int rc = kvm_memory_repair(m, err);
 
+    if (rc)
+        return rc;
     if (!m->devices_running) {
         m->devices_running = true;
         objects_run_state(m, true);
@@ -182,7 +193,7 @@ static int go_on(lunik_machine *m, lunik_error *err)
     set_state(m, LUNIK_STATE_RUNNING);
     rc = vcpus_resume(m, err);
     if (rc) {
-        set_state(m, LUNIK_STATE_PAUSED);
+        set_state(m, before);
         stop_running(m);
     }
     return rc;
@@ -271,14 +282,18 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     stop_running(m);
     rc = reset_all(m, err);
     m->resetting = false;
-    if (rc)
-        return rc;
-    lunik_emit_fields(m, "reset", NULL, 0);
-    if (running && lunik_machine_state(m) == LUNIK_STATE_RUNNING)
-        return go_on(m, err);
-    if (lunik_machine_state(m) != LUNIK_STATE_CREATED)
-        set_state(m, LUNIK_STATE_PAUSED);
-    return 0;
+    if (rc == 0) {
+        lunik_emit_fields(m, "reset", NULL, 0);
+        if (running && lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+            rc = go_on(m, err);
+        else if (lunik_machine_state(m) != LUNIK_STATE_CREATED)
+            set_state(m, LUNIK_STATE_PAUSED);
+    }
+    if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
+        set_state(m, LUNIK_STATE_PAUSED); /* half reset: not to be run */
+        lunik_emit_fields(m, "paused", NULL, 0);
+    }
+    return rc;
 }
 
 /* Enters a final state; the rest of the stop is the loop thread's when a vCPU got us here. */

@@ -49,8 +49,9 @@ struct lunik_machine {
     void (*reset_fn)(void *opaque);
     void *reset_opaque;
 
-    lunik_task work;         /* what vCPU threads ask the loop thread to do */
-    _Atomic unsigned wanted; /* MACHINE_WANT_* */
+    lunik_task work;              /* what vCPU threads ask the loop thread to do */
+    _Atomic unsigned wanted;      /* MACHINE_WANT_* */
+    _Atomic unsigned events_lost; /* for want of memory, since somebody was told */
     bool resetting;
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };
@@ -65,6 +66,9 @@ enum {
 /* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);
+
+/* Memory is not what the guest should see: pauses the machine and says so. */
+void machine_map_broken(lunik_machine *m, const lunik_error *why);
 
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */

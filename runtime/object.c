@@ -350,6 +350,15 @@ static void creation_undo(lunik_change *c)
 
 /* ---- objects -------------------------------------------------------------------------------- */
 
+/* Who runs out of memory far below does not know for whom. */
+static int name_in(lunik_error *err, int rc, const lunik_object *o)
+{
+    if (rc == LUNIK_E_NO_MEMORY && !strstr(err->message, object_name(o)) &&
+        !strstr(err->message, o->type_name))
+        lunik_fail_prefix(err, rc, "%s '%s'", o->type_name, object_name(o));
+    return rc;
+}
+
 static int object_create(lunik_machine *m, const struct type_entry *type, const lunik_field *props,
                          size_t count, lunik_object **out, lunik_error *err)
 {
@@ -372,6 +381,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     if (!rc)
         rc = object_realize(o, err);
     if (rc) {
+        rc = name_in(err, rc, o);
         props_release(o);
         table_remove(o);
     } else if (out) {

@@ -138,6 +138,11 @@ int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
     return rc < 0 ? errno : 0;
 }
 
+static void drop_slot(const struct slot *slot)
+{
+    lunik_ram_unref(slot->ram);
+}
+
 static int delete_slot(struct kvm_memory *k, struct slot *slot)
 {
     size_t at = find_slot(&k->slots, slot->first);
@@ -178,6 +183,53 @@ static int fail_slot(const struct slot *slot, const char *what, int sys, lunik_e
                             lunik_region_name(slot->region), what, slot->first, slot->last);
 }
 
+/* Takes back what was done: the first `adds` and `dels` of the lists. */
+static void take_back(struct kvm_memory *k, size_t adds, size_t dels)
+{
+    struct slot_list *stray = &k->stray, *missing = &k->missing;
+
+    while (adds)
+        if (delete_slot(k, &k->adds.items[--adds])) {
+            stray->items[stray->count++] = k->adds.items[adds];
+            lunik_ram_ref(k->adds.items[adds].ram); /* the slot's own */
+        }
+    while (dels)
+        if (create_slot(k, &k->dels.items[--dels]))
+            missing->items[missing->count++] = k->dels.items[dels];
+}
+
+static int fail_repair(const struct slot *slot, const char *what, int sys, lunik_error *err)
+{
+    return lunik_fail_errno(err, sys,
+                            "KVM: memory at 0x%" PRIx64 "-0x%" PRIx64
+                            " can't be %s, as it must be since a change failed",
+                            slot->first, slot->last, what);
+}
+
+/* What could not be taken back then is taken back now. */
+static int repair(struct kvm_memory *k, lunik_error *err)
+{
+    struct slot_list *stray = &k->stray, *missing = &k->missing;
+    int sys;
+
+    for (; stray->count; stray->count--) {
+        struct slot *slot = &stray->items[stray->count - 1];
+
+        sys = delete_slot(k, slot);
+        if (sys)
+            return fail_repair(slot, "unmapped", sys, err);
+        drop_slot(slot);
+    }
+    for (; missing->count; missing->count--) {
+        struct slot *slot = &missing->items[missing->count - 1];
+
+        sys = create_slot(k, slot);
+        if (sys)
+            return fail_repair(slot, "mapped", sys, err);
+    }
+    return 0;
+}
+
 /* Deletes and creates; when KVM refuses, undoes what was done. There is room for all slots. */
 static int apply(struct kvm_memory *k, lunik_error *err)
 {
@@ -194,12 +246,8 @@ static int apply(struct kvm_memory *k, lunik_error *err)
             rc = fail_slot(&k->adds.items[adds], "mapped", sys, err);
         else
             adds++;
-    if (!rc)
-        return 0;
-    while (adds)
-        delete_slot(k, &k->adds.items[--adds]);
-    while (dels)
-        create_slot(k, &k->dels.items[--dels]);
+    if (rc)
+        take_back(k, adds, dels);
     return rc;
 }
 
@@ -263,11 +311,6 @@ static void on_del(lunik_listener *l, const lunik_section *s)
 }
 
 /* ---- commit --------------------------------------------------------------------------------- */
-
-static void drop_slot(const struct slot *slot)
-{
-    lunik_ram_unref(slot->ram);
-}
 
 /* Strikes out what goes and comes unchanged. Both lists end up sorted. */
 static void cancel_pairs(struct kvm_memory *k)
@@ -374,6 +417,14 @@ static int check_limits(struct kvm_memory *k, lunik_error *err)
     return 0;
 }
 
+/* Makes room beforehand for what apply() may have to note. */
+static bool reserve_all(struct kvm_memory *k)
+{
+    return reserve(&k->slots, k->slots.count + k->adds.count) &&
+           reserve(&k->stray, k->stray.count + k->adds.count) &&
+           reserve(&k->missing, k->missing.count + k->dels.count);
+}
+
 static int on_commit(lunik_listener *l, lunik_error *err)
 {
     struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
@@ -385,10 +436,13 @@ static int on_commit(lunik_listener *l, lunik_error *err)
     if (log_error)
         return lunik_fail_errno(err, log_error, "KVM: writes to memory can't be logged");
     cancel_pairs(k);
+    rc = repair(k, err);
+    if (rc)
+        return rc;
     drop_done(k, &k->dels, false);
     drop_done(k, &k->adds, true);
     rc = check_limits(k, err);
-    if (!rc && (lost || !reserve(&k->slots, k->slots.count + k->adds.count)))
+    if (!rc && (lost || !reserve_all(k)))
         rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     if (rc)
         return rc;
@@ -415,15 +469,16 @@ static int on_commit(lunik_listener *l, lunik_error *err)
 
 static void free_all(struct kvm_memory *k)
 {
-    struct slot_list *lists[] = {&k->slots, &k->dels, &k->adds};
+    struct slot_list *lists[] = {&k->slots, &k->dels, &k->adds, &k->missing};
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (size_t j = 0; j < lists[i]->count; j++) {
             kvm_log_close(&lists[i]->items[j]);
             drop_slot(&lists[i]->items[j]);
         }
         free(lists[i]->items);
     }
+    free(k->stray.items); /* these are among the slots */
     free(k->by_id);
     free(k->used);
     free(k);
@@ -467,4 +522,13 @@ void kvm_memory_fini(lunik_machine *m)
     lunik_listener_del(&k->listener);
     m->kvm->memory = NULL;
     free_all(k);
+}
+
+int kvm_memory_repair(lunik_machine *m, lunik_error *err)
+{
+    struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+
+    if (!k || (!k->dels.count && !k->adds.count && !k->stray.count && !k->missing.count))
+        return 0;
+    return on_commit(&k->listener, err);
 }

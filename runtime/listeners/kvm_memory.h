@@ -27,10 +27,12 @@ struct kvm_memory {
     struct slot_list slots;      /* in KVM, by ascending address */
     struct slot_list dels, adds; /* collected since begin */
     bool lost;                   /* no memory to collect something */
-    uint64_t *used;              /* slot ids, one bit each */
-    uint32_t *by_id;             /* with a dirty ring: index in slots, while it is emptied */
-    int log_error;               /* errno of a start of logging since begin */
-    bool rings_pulled;           /* since begin */
+    /* Where KVM refused to go back: slots it has and should not have, slots it lacks. */
+    struct slot_list stray, missing;
+    uint64_t *used;    /* slot ids, one bit each */
+    uint32_t *by_id;   /* with a dirty ring: index in slots, while it is emptied */
+    int log_error;     /* errno of a start of logging since begin */
+    bool rings_pulled; /* since begin */
 };
 
 /* The slot in KVM that a section has, or NULL. */

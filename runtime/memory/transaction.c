@@ -150,8 +150,12 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     else
         rc = apply(core, false, err);
     if (rc) {
+        lunik_error why;
+
         changes_undo(core);
         undo(core);
+        if (kvm_memory_repair(m, &why))
+            machine_map_broken(m, &why);
     }
     forget_touched(core);
     core->doomed = false;
