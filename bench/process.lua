@@ -6,7 +6,7 @@ local Process = {}
 Process.__index = Process
 
 local TIMEOUT = 120 -- seconds; a program that says nothing for so long hangs
-local STDOUT = 2 -- its place in a list of pipes, which starts with standard input
+local STDOUT, STDERR = 2, 3 -- their places in a list of pipes, which starts with standard input
 
 process.build = os.getenv "LUNIK_BUILD" or "build"
 
@@ -24,44 +24,31 @@ local function await(what, done)
   if late then error(("%s: no answer in %d s"):format(what, TIMEOUT), 0) end
 end
 
-local function open_pipes(p, count)
-  local stdio = {}
-  for i = 1, count do
-    if i == 3 then
-      stdio[i] = p.errors and uv.new_pipe(false) or nil
-    else
-      stdio[i] = uv.new_pipe(false)
-    end
-    p.pipes[i] = stdio[i]
-    p.received[i] = ""
-  end
-  return stdio
+local function read(p, i)
+  p.received[i] = ""
+  p.pipes[i]:read_start(function(_, data)
+    if data then p.received[i] = p.received[i] .. data else p.ended[i] = true end
+  end)
 end
 
---- Starts argv with its standard input and output in pipes, and as many more from descriptor 3 on.
--- Standard error is not read. started: when.
-function process.start(argv, options)
-  options = options or {}
-  local p = setmetatable({ name = argv[1], pipes = {}, received = {} }, Process)
-  local stdio = open_pipes(p, 3 + (options.pipes or 0))
-  if options.stderr then stdio[3] = 2 end
+--- Starts argv with its standard files in pipes, and as many pipes more from descriptor 3 on.
+-- started: when.
+function process.start(argv, more_pipes)
+  local p = setmetatable({ name = argv[1], pipes = {}, received = {}, ended = {} }, Process)
+  for i = 1, STDERR + (more_pipes or 0) do p.pipes[i] = uv.new_pipe(false) end
   p.started = process.now()
   p.handle, p.pid = uv.spawn(argv[1], {
-    args = table.move(argv, 2, #argv, 1, {}), stdio = stdio,
+    args = table.move(argv, 2, #argv, 1, {}), stdio = p.pipes,
   }, function(code, signal) p.code, p.signal = code, signal end)
   if not p.handle then error(("%s: %s"):format(argv[1], p.pid), 0) end
-  for i, pipe in pairs(p.pipes) do
-    if i > 1 then
-      pipe:read_start(function(_, data)
-        if data then p.received[i] = p.received[i] .. data else p.ended = true end
-      end)
-    end
-  end
+  for i = STDOUT, #p.pipes do read(p, i) end
   return p
 end
 
 function Process:fail()
-  error(("%s ended (exit code %d, signal %d)"):format(self.name, self.code, self.signal), 0)
+  await(self.name, function() return self.ended[STDERR] end)
+  error(("%s ended (exit code %d, signal %d):\n%s"):format(self.name, self.code, self.signal,
+    self.received[STDERR]), 0)
 end
 
 --- Takes the first n bytes of its output.
@@ -92,7 +79,7 @@ end
 
 --- Waits for its end; returns what it printed.
 function Process:finish()
-  await(self.name, function() return self.code and self.ended end)
+  await(self.name, function() return self.code and self.ended[STDOUT] end)
   return self.received[STDOUT]
 end
 
@@ -100,19 +87,18 @@ function Process:close()
   if not self.code then self.handle:kill "sigkill" end
   await(self.name, function() return self.code end)
   self.handle:close()
-  for _, pipe in pairs(self.pipes) do pipe:close() end
+  for _, pipe in ipairs(self.pipes) do pipe:close() end
   uv.run "nowait"
 end
 Process.__close = Process.close
 
 --- Runs a program of the benchmarks' to its end; returns its lines of a name and numbers as
--- {name = {number, ...}}. base: of the numbers; as for tonumber().
+-- {name = {number, ...}}. base: of the numbers, as for tonumber(). argv.code: the exit code it has
+-- if not 0.
 function process.results(argv, base)
-  local p <close> = process.start(argv, { stderr = true })
+  local p <close> = process.start(argv)
   local text = p:finish()
-  if p.code ~= 0 and p.code ~= 1 then
-    error(("%s: exit code %d"):format(table.concat(argv, " "), p.code), 0)
-  end
+  if p.code ~= (argv.code or 0) then p:fail() end
   local results = {}
   for name, numbers in text:gmatch "(%S+)([^\n]*)\n" do
     local list = results[name] or {}

@@ -29,10 +29,13 @@ function qemu.argv(board, memory, ...)
     "-no-reboot", ... }
 end
 
---- The same with an image of bench/guests/ as firmware, and its report on standard output.
+--- The same with an image of bench/guests/ as firmware, and its report on standard output. code:
+-- QEMU's when the guest ends the run.
 function qemu.guest(image, board, memory, ...)
-  return qemu.argv(board, memory, "-bios", process.built(image), "-debugcon", "stdio",
+  local argv = qemu.argv(board, memory, "-bios", process.built(image), "-debugcon", "stdio",
     "-device", "isa-debug-exit,iobase=0xf4,iosize=4", ...)
+  argv.code = 1
+  return argv
 end
 
 --- Starts it with QMP. argv as from the functions above.
@@ -41,7 +44,7 @@ function qemu.start(argv)
   for _, arg in ipairs { "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control" } do
     all[#all + 1] = arg
   end
-  local q = setmetatable({ process = process.start(all, { pipes = 1 }), events = {} }, Qemu)
+  local q = setmetatable({ process = process.start(all, 1), events = {} }, Qemu)
   q.process:line(QMP) -- the greeting
   q:call '{"execute":"qmp_capabilities"}'
   return q

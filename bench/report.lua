@@ -22,22 +22,25 @@ function Report:group(group)
     "limit", "QEMU", "/limit", "/QEMU", "target"))
 end
 
-local function ratio(a, b, field)
-  return a and b and b[field] ~= 0 and a[field] / b[field] or nil
-end
+local OTHERS = { qemu = " of QEMU", limit = " of limit" }
 
--- Whether a target is met, and what it says.
-local function judge(row, target)
-  local other = target.vs and row[target.vs]
-  if not row.lunik or target.vs and not other then return nil, "" end
-  local value = other and ratio(row.lunik, other, "median") or row.lunik.median
-  local met = target.at_most and value <= target.at_most
-    or target.at_least and value >= target.at_least
-  if target.p10 then met = met and ratio(row.lunik, other, "p10") <= target.at_most end
-  local text = ("%s %.4g%s"):format(target.at_most and "<=" or ">=",
-    target.at_most or target.at_least, target.vs and " of " .. (target.vs == "qemu" and "QEMU"
-    or target.vs) or "")
-  return met or false, ("%s: %s"):format(text, met and "met" or "NOT MET")
+-- What a row has to be compared with for its target, and how far it is from it.
+local function judge(given, row, target)
+  local value, p10 = row.lunik and row.lunik.median, nil
+  if target.vs then
+    value = stats.ratio(given.lunik, given[target.vs], 0.5)
+    p10 = target.p10 and stats.ratio(given.lunik, given[target.vs], 0.1)
+  end
+  if not value then return nil end
+  local bound = target.at_most or target.at_least
+  local met
+  if target.at_most then
+    met = value <= bound and (p10 or 0) <= bound
+  else
+    met = value >= bound
+  end
+  return met, ("%s %.4g%s: %s"):format(target.at_most and "<=" or ">=", bound,
+    OTHERS[target.vs] or "", met and "met" or "NOT MET")
 end
 
 local function number(value)
@@ -51,21 +54,20 @@ local function cells(s)
 end
 
 --- Adds a row and prints it. lunik, limit, qemu: samples; what: a line that says what is measured;
--- target: {vs = "limit" | "qemu" | nil (the value itself), at_most =, at_least =, p10 = true}.
+-- target: {vs = "limit" | "qemu" | nil (the value itself), at_most =, at_least =, p10 = true: not
+-- only the median}. Ratios are of rounds, see stats.lua.
 function Report:row(given)
   local row = { group = self.current, name = given.name, unit = given.unit, what = given.what }
   for _, system in ipairs { "lunik", "limit", "qemu" } do
     row[system] = stats.summary(given[system])
   end
-  row.to_limit = ratio(row.lunik or row.qemu, row.limit, "median")
-  row.to_qemu = ratio(row.lunik, row.qemu, "median")
-  local verdict = ""
-  if given.target then row.met, verdict = judge(row, given.target) end
-  row.target = verdict ~= "" and verdict or nil
+  row.to_limit = stats.ratio(given.lunik or given.qemu, given.limit, 0.5)
+  row.to_qemu = stats.ratio(given.lunik, given.qemu, 0.5)
+  if given.target then row.met, row.target = judge(given, row, given.target) end
   self.rows[#self.rows + 1] = row
   print(("  %-28s %-5s %27s %10s %10s %8s %8s  %s"):format(row.name, row.unit, cells(row.lunik),
     number(row.limit and row.limit.median), number(row.qemu and row.qemu.median),
-    number(row.to_limit), number(row.to_qemu), verdict))
+    number(row.to_limit), number(row.to_qemu), row.target or ""))
   print("      " .. row.what)
   io.stdout:flush()
 end

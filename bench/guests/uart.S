@@ -1,7 +1,7 @@
 /* uart.S: prints SIZE bytes on the UART, asking before each 16 whether it is empty; ends the run. */
 #include "guest.h"
 
-#define SIZE (128 * 1024)
+#define SIZE (32 * 1024)
 
     GUEST_BEGIN
 main:

@@ -2,6 +2,8 @@
 local lunik = require "lunik"
 local process = require "bench.process"
 
+local PASSES = 10
+
 local image = process.built "dirty.bin"
 
 -- A machine whose guest writes to 20000 pages each time it is resumed, then pauses it.
@@ -36,13 +38,22 @@ local function measure(rounds)
   return out
 end
 
+local function collect(rounds, round)
+  for name, samples in pairs(round) do
+    rounds[name] = rounds[name] or {}
+    table.insert(rounds[name], samples)
+  end
+end
+
 return {
   name = "dirty",
   title = "Dirty logging of 1 GiB of RAM; limit: KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG",
   run = function(b)
-    local rounds = b:rounds(30)
-    local ours = measure(rounds)
-    local bare = process.results { process.built "bare_dirty", image, tostring(rounds) }
+    local ours, bare = {}, {}
+    for _ = 1, b:rounds(5) do
+      collect(ours, measure(PASSES))
+      collect(bare, process.results { process.built "bare_dirty", image, tostring(PASSES) })
+    end
     b:row {
       name = "sync, 20000 dirty", unit = "us", lunik = ours.sync, limit = bare.sync,
       what = "dirty:sync() from Lua after the guest has written 20000 pages",

@@ -2,7 +2,6 @@
 local lunik = require "lunik"
 local process = require "bench.process"
 local qemu = require "bench.qemu"
-local stats = require "bench.stats"
 
 local MIB, BATCH = 128, 200
 local SIZE = MIB << 20
@@ -62,9 +61,10 @@ local function measure_qemu(count, running)
   return times
 end
 
+-- From each run the plugs from first to last.
 local function part(runs, first, last)
   local out = {}
-  for _, run in ipairs(runs) do stats.append(out, table.move(run, first, last, 1, {})) end
+  for i, run in ipairs(runs) do out[i] = table.move(run, first, last, 1, {}) end
   return out
 end
 
@@ -129,8 +129,7 @@ end
 local function rows_of_plugs(b, state, ours, bare, theirs)
   local count = #ours[1]
   b:row {
-    name = ("hot-add, %s"):format(state), unit = "us", lunik = part(ours, 1, count),
-    limit = part(bare, 1, count), qemu = part(theirs, 1, count),
+    name = ("hot-add, %s"):format(state), unit = "us", lunik = ours, limit = bare, qemu = theirs,
     what = ("object_add + device_add of %d DIMMs of %d MiB from Lua, vCPU %s; limit: mmap and "
       .. "memslot; QEMU: over QMP, less no-ops of the same length"):format(count, MIB,
       state == "paused" and "outside" or "in hlt"),
@@ -163,11 +162,11 @@ return {
       table.insert(bare, measure_bare(count))
       table.insert(ours.running, measure_lunik(count, true))
       table.insert(batches, measure_batch(batch))
-      stats.append(answers, measure_answers(b.quick and 2 or 10))
+      table.insert(answers, measure_answers(b.quick and 2 or 10))
       if qemu.installed and round <= 2 then
         table.insert(theirs.paused, measure_qemu(count, false))
         table.insert(theirs.running, measure_qemu(count, true))
-        stats.append(their_answers, measure_qemu_answers(b.quick and 2 or 10))
+        table.insert(their_answers, measure_qemu_answers(b.quick and 2 or 10))
       end
     end
     rows_of_plugs(b, "paused", ours.paused, bare, theirs.paused)

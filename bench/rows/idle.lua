@@ -82,12 +82,12 @@ return {
     for _, count in ipairs { 1, 10, 100 } do
       local s = lunik[count]
       b:row {
-        name = ("wake-ups, %d machines"):format(count), unit = "", lunik = s.waits,
+        name = ("wake-ups, machines: %d"):format(count), unit = "", lunik = s.waits,
         qemu = count == 1 and theirs.waits or nil, target = { at_most = 0 },
         what = ("times that a thread of the process was woken in %.1f s"):format(seconds / 3),
       }
       b:row {
-        name = ("processor time, %d machines"):format(count), unit = "ms", lunik = s.cpu,
+        name = ("processor time, machines: %d"):format(count), unit = "ms", lunik = s.cpu,
         qemu = count == 1 and theirs.cpu or nil, target = { at_most = 0 },
         what = ("processor time in %.1f s"):format(seconds / 3),
       }

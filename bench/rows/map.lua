@@ -1,12 +1,12 @@
 -- Changes of the memory map, and finding what is at an address.
 local process = require "bench.process"
-local stats = require "bench.stats"
 
 local function gather(program, rounds)
   local all = {}
   for _ = 1, rounds do
     for name, samples in pairs(process.results { process.built(program) }) do
-      all[name] = stats.append(all[name] or {}, samples)
+      all[name] = all[name] or {}
+      table.insert(all[name], samples)
     end
   end
   return all

@@ -2,7 +2,6 @@
 local lunik = require "lunik"
 local process = require "bench.process"
 local qemu = require "bench.qemu"
-local stats = require "bench.stats"
 
 local BULK = 64 << 20
 local AT = 0x1000000
@@ -11,6 +10,11 @@ local function gib_per_s(bytes, fn, ...)
   local start = process.now()
   fn(...)
   return bytes / (1 << 30) / (process.now() - start)
+end
+
+local function add(all, key, rate)
+  all[key] = all[key] or {}
+  table.insert(all[key], rate)
 end
 
 -- ---- bulk access -------------------------------------------------------------------------------
@@ -32,12 +36,11 @@ local function bulk_rows(b)
   local ours, limits = {}, {}
   for _ = 1, b:rounds(5) do
     for i, op in ipairs(operations) do
-      ours[i] = ours[i] or {}
-      table.insert(ours[i], gib_per_s(BULK, op[4], m, data))
+      add(ours, i, gib_per_s(BULK, op[4], m, data))
       collectgarbage()
     end
     for name, samples in pairs(process.results { process.built "bare_memory", "bulk", "3" }) do
-      limits[name] = stats.append(limits[name] or {}, samples)
+      add(limits, name, samples)
     end
   end
   for i, op in ipairs(operations) do
@@ -75,11 +78,6 @@ local function prealloc_qemu(q, kind, size, threads)
     threads, extra))
   q:call '{"execute":"object-del","arguments":{"id":"mem"}}'
   return rate
-end
-
-local function add(all, key, rate)
-  all[key] = all[key] or {}
-  table.insert(all[key], rate)
 end
 
 local function measure_prealloc(b, size)

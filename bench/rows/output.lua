@@ -3,7 +3,7 @@ local lunik = require "lunik"
 local process = require "bench.process"
 local qemu = require "bench.qemu"
 
-local BYTES = 128 * 1024 -- of bench/guests/uart.S
+local BYTES = 32 * 1024 -- of bench/guests/uart.S
 local EVENTS = 10000
 
 -- KiB/s from the first byte to the end.
@@ -44,7 +44,7 @@ return {
     end
     b:row {
       name = "UART to a pipe", unit = "KiB/s", lunik = ours, limit = bare, qemu = theirs,
-      what = "128 KiB printed in bursts of 16; limit: write() at each exit",
+      what = "32 KiB printed in bursts of 16; limit: write() at each exit",
     }
     b:row {
       name = "event to Lua", unit = "us", lunik = events,
