@@ -42,6 +42,8 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+qemu-system-x86 command:qemu-system-x86_64 bench  make bench: to compare with
+lua-luv       lua:luv                bench  make bench: runs other programs
 clang         command:clang          fuzz   CC=clang, make fuzz
 libclang-rt-14-dev file:/usr/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a fuzz make fuzz
 clang-format  command:clang-format   lint   make format, make lint
@@ -145,6 +147,7 @@ guests:
 -include acpi/acpi.mk
 -include spec/guests/guests.mk
 -include spec/fuzz/fuzz.mk
+-include bench/bench.mk
 
 # Objects are built again when compiler or flags change.
 $(BUILD)/.flags: FORCE
@@ -210,7 +213,7 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 
 run-deps = @GROUPS="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
-deps: ## install the Debian packages that are missing (GROUPS="build test fuzz lint kernel")
+deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
 check-deps: ## say which packages are missing, and where they are used
@@ -238,12 +241,9 @@ test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xm
 
 test-products: products $(TESTS) $(FAULTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
 
-ifneq ($(wildcard bench/*.lua),)
-bench: deps ## run the benchmarks
-	@+$(MAKE) --no-print-directory products
-	@for b in bench/*.lua; do $(RUN_ENV) $(BUILD)/lunik $$b || exit 1; done
-.PHONY: bench
-endif
+bench: check-deps ## run the benchmarks (ROWS="exits hotplug" for some, QUICK=1 only to try them)
+	@+$(MAKE) --no-print-directory bench-products
+	@$(RUN_ENV) QUICK="$(QUICK)" $(BUILD)/lunik bench/run.lua $(ROWS)
 
 # ---- install ------------------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
 
 lint-lua:
-	$(call lint-with,luacheck,luacheck -q scripts spec library)
+	$(call lint-with,luacheck,luacheck -q scripts spec bench library)
 
 lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES))
@@ -336,5 +336,5 @@ help: ## this text
 	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
 
 FORCE:
-.PHONY: all products guests deps check-deps demo test test-products install uninstall \
+.PHONY: all products guests deps check-deps demo test test-products bench install uninstall \
         guest-linux clean format lint $(LINTS) help FORCE

@@ -38,6 +38,19 @@ describe("character devices", function()
     assert.equal("one\ntwo\n", slurp(path))
   end)
 
+  it("a function gets the output though nothing else holds the character device", function()
+    local text = ""
+    m:device_add("serial16550", {
+      id = "serial1", iobase = COM2, irq = 3,
+      chardev = m:chardev(function(bytes) text = text .. bytes end, "kept"),
+    })
+    collectgarbage()
+    collectgarbage()
+    send "one"
+    lunik.sleep(0.02)
+    assert.equal("one", text)
+  end)
+
   it("file: a full disk is an event, and the guest goes on", function()
     m:object_add("chardev-file", { id = "log", path = "/dev/full" })
     connect "log"

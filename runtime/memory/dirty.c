@@ -84,6 +84,31 @@ static bool next_piece(struct span *s, struct piece *out)
     return true;
 }
 
+/* From word i on the first that is not 0; end if there is none. Most are 0 most of the time. */
+static size_t skip_clean(const _Atomic uint64_t *bits, size_t i, size_t end)
+{
+    while (end - i >= 8 && !(bits[i] | bits[i + 1] | bits[i + 2] | bits[i + 3] | bits[i + 4] |
+                             bits[i + 5] | bits[i + 6] | bits[i + 7]))
+        i += 8;
+    while (i < end && !bits[i])
+        i++;
+    return i;
+}
+
+/* The same as next_piece() for the next piece that has bits, which go to *word. */
+static bool next_dirty(const _Atomic uint64_t *bits, struct span *s, struct piece *out,
+                       uint64_t *word)
+{
+    while (next_piece(s, out)) {
+        *word = atomic_load_explicit(&bits[out->word], memory_order_relaxed) & out->mask;
+        if (*word)
+            return true;
+        if (s->first <= s->last)
+            s->first = skip_clean(bits, s->first / 64, s->last / 64 + 1) * 64;
+    }
+    return false;
+}
+
 void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mask)
 {
     struct span all, s;
@@ -120,19 +145,20 @@ static void merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
 void ram_dirty_merge(lunik_ram *ram, uint64_t offset, const uint64_t *bits, uint64_t pages,
                      unsigned mask)
 {
-    uint64_t first = offset / PAGE;
+    const _Atomic uint64_t *from = (const _Atomic uint64_t *)bits;
+    size_t words = (pages + 63) / 64;
 
     if (offset % PAGE) {
         merge_unaligned(ram, offset, bits, pages, mask);
         return;
     }
-    for (uint64_t i = 0; i < pages; i += 64) {
-        uint64_t word = bits[i / 64];
+    for (size_t i = skip_clean(from, 0, words); i < words; i = skip_clean(from, i + 1, words)) {
+        uint64_t left = pages - i * 64, word = bits[i];
 
-        if (pages - i < 64)
-            word &= UINT64_MAX >> (64 - (pages - i));
-        for (unsigned m = mask; word && m; m &= m - 1)
-            merge_word(bitmap(ram, m & -m), first + i, word);
+        if (left < 64)
+            word &= UINT64_MAX >> (64 - left);
+        for (unsigned m = mask; m; m &= m - 1)
+            merge_word(bitmap(ram, m & -m), offset / PAGE + i * 64, word);
     }
 }
 
@@ -140,7 +166,7 @@ uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint6
                          uint64_t *out)
 {
     _Atomic uint64_t *bits = bitmap(ram, client);
-    uint64_t count = 0, first;
+    uint64_t count = 0, first, word;
     struct span s;
     struct piece p;
 
@@ -149,11 +175,9 @@ uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint6
     if (out)
         memset(out, 0, (s.last - s.first + 64) / 64 * sizeof(*out));
     first = s.first;
-    while (next_piece(&s, &p)) {
-        uint64_t at = p.word * 64 + p.shift - first, word;
+    while (next_dirty(bits, &s, &p, &word)) {
+        uint64_t at = p.word * 64 + p.shift - first;
 
-        if (!(atomic_load_explicit(&bits[p.word], memory_order_relaxed) & p.mask))
-            continue;
         word = (atomic_fetch_and(&bits[p.word], ~p.mask) & p.mask) >> p.shift;
         count += (uint64_t)__builtin_popcountll(word);
         if (!out)
@@ -169,29 +193,38 @@ uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint
                            uint64_t size)
 {
     _Atomic uint64_t *bits = bitmap(ram, client);
-    uint64_t count = 0;
+    uint64_t count = 0, word;
     struct span s;
     struct piece p;
 
     if (!pages_of(ram, offset, size, &s))
         return 0;
-    while (next_piece(&s, &p))
-        count += (uint64_t)__builtin_popcountll(
-            atomic_load_explicit(&bits[p.word], memory_order_relaxed) & p.mask);
+    while (next_dirty(bits, &s, &p, &word))
+        count += (uint64_t)__builtin_popcountll(word);
     return count;
 }
 
-/* The first page in s whose bit is `state`; s->last + 1 if there is none. */
-static uint64_t find_page(_Atomic uint64_t *bits, struct span s, bool state)
+/* The first page in s whose bit is set; s.last + 1 if there is none. */
+static uint64_t find_dirty(const _Atomic uint64_t *bits, struct span s)
+{
+    struct piece p;
+    uint64_t word;
+
+    if (!next_dirty(bits, &s, &p, &word))
+        return s.last + 1;
+    return p.word * 64 + (uint64_t)__builtin_ctzll(word);
+}
+
+/* The same for a bit that is clear. */
+static uint64_t find_clean(const _Atomic uint64_t *bits, struct span s)
 {
     struct piece p;
 
     while (next_piece(&s, &p)) {
-        uint64_t word = atomic_load_explicit(&bits[p.word], memory_order_relaxed);
+        uint64_t clean = ~atomic_load_explicit(&bits[p.word], memory_order_relaxed) & p.mask;
 
-        word = (state ? word : ~word) & p.mask;
-        if (word)
-            return p.word * 64 + (uint64_t)__builtin_ctzll(word);
+        if (clean)
+            return p.word * 64 + (uint64_t)__builtin_ctzll(clean);
     }
     return s.last + 1;
 }
@@ -205,11 +238,11 @@ bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t 
 
     if (*offset >= end || !pages_of(ram, *offset, end - *offset, &s))
         return false;
-    first = find_page(bits, s, true);
+    first = find_dirty(bits, s);
     if (first > s.last)
         return false;
     s.first = first;
     *offset = first * PAGE;
-    *size = (find_page(bits, s, false) - first) * PAGE;
+    *size = (find_clean(bits, s) - first) * PAGE;
     return true;
 }

@@ -8,23 +8,28 @@ local wait = require "lunik.wait"
 
 local console = {}
 
-local shared = core.shared
-shared.consoles = shared.consoles or setmetatable({}, { __mode = "k" }) -- object -> console
-
 local Console = {}
 Console.__index = Console
 Console.__name = "lunik.Console"
 console.Console = Console
 
+-- Object -> console, of a machine. The machine keeps them: a function that takes the output of an
+-- object is called even if nobody else holds the object.
+local function consoles(m)
+  return event.state(m).consoles
+end
+
 --- The console of a chardev-buffer object.
 function console.of(object)
-  local self = shared.consoles[object]
-  if not self then
-    self = setmetatable({ object = object, position = 0, fed = 0, waiting = {} }, Console)
-    shared.consoles[object] = self
+  local all = consoles(object.machine)
+  if not all[object] then
+    for other in pairs(all) do
+      if not other.alive then all[other] = nil end
+    end
+    all[object] = setmetatable({ object = object, position = 0, fed = 0, waiting = {} }, Console)
     core.buffer_watch(object)
   end
-  return self
+  return all[object]
 end
 
 --- Hands all output to fn(bytes) as it comes.
@@ -39,8 +44,8 @@ local function take_unfed(self)
 end
 
 core.hooks.console = function(object)
-  local self = shared.consoles[object]
-  if not self or not object.alive then return end
+  local self = object.alive and consoles(object.machine)[object]
+  if not self then return end
   if self.fn then
     local text = take_unfed(self)
     if text ~= "" then

@@ -22,11 +22,13 @@ shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
 --- What the library keeps for a machine:
 -- handlers: event name -> list of subscriptions; irq, reset: lists; ends: functions to call when
 -- the machine ends; ended: the event that ended it; dispatching: how many events are being handed
--- out; console: its serial console's chardev.
+-- out; console: its serial console's chardev; consoles: chardev-buffer -> console.
 function event.state(m)
   local state = shared.machines[m]
   if not state then
-    state = { handlers = {}, irq = {}, reset = {}, ends = {}, dispatching = 0 }
+    state = {
+      handlers = {}, irq = {}, reset = {}, ends = {}, dispatching = 0, consoles = {},
+    }
     shared.machines[m] = state
   end
   return state

@@ -1,0 +1,46 @@
+/*
+ * bare.h: a virtual machine made with KVM's ioctls and nothing else: what the host can do at best.
+ */
+#ifndef BENCH_BARE_H
+#define BENCH_BARE_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#define GIB (1ull << 30)
+
+struct bare {
+    int kvm, vm, vcpu;
+    struct kvm_run *run;
+    unsigned slots; /* in use */
+};
+
+/* These end the process when something fails: there is nothing to measure then. */
+void die(const char *what) __attribute__((noreturn));
+/* In-kernel irqchip and PIT, one vCPU. */
+void bare_open(struct bare *b);
+void *bare_map(uint64_t size);
+/* Adds a memslot; returns its number. */
+unsigned bare_add_slot(struct bare *b, uint64_t address, void *host, uint64_t size, unsigned flags);
+/* RAM from 0 on and the image (64 KiB) below 4 GiB. Returns the RAM. */
+void *bare_load(struct bare *b, const char *image, uint64_t ram_size, unsigned flags);
+
+static inline uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Results: lines of a name and values, which bench/process.lua collects. */
+static inline void report(const char *name, double value)
+{
+    printf("%s %.6g\n", name, value);
+}
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * bare_guest.c IMAGE [uart]: the least that runs a guest: KVM_RUN in a loop, ports and memory where
+ * nothing is. What the guest reports goes to standard output, after the TSC's frequency; with
+ * `uart` what it prints on its UART. The eventfds and coalesced ranges are where exits.S writes to.
+ */
+#include "bare.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { REPORT = 0xe9, END = 0xf4, UART = 0x3f8, UART_STATUS = 0x3fd, UART_EMPTY = 0x60 };
+
+static void add_eventfd(struct bare *b, uint64_t address, unsigned size, unsigned flags)
+{
+    struct kvm_ioeventfd e = {
+        .addr = address, .len = size, .flags = flags, .fd = eventfd(0, EFD_NONBLOCK)};
+
+    if (ioctl(b->vm, KVM_IOEVENTFD, &e) < 0)
+        die("KVM_IOEVENTFD");
+}
+
+static void add_coalesced(struct bare *b, uint64_t address, unsigned pio)
+{
+    struct kvm_coalesced_mmio_zone z = {.addr = address, .size = 4, .pio = pio};
+
+    if (ioctl(b->vm, KVM_REGISTER_COALESCED_MMIO, &z) < 0)
+        die("KVM_REGISTER_COALESCED_MMIO");
+}
+
+/* Forgets what KVM has collected, so that the ring never is full for long. */
+static void drain(struct bare *b)
+{
+    struct kvm_coalesced_mmio_ring *ring =
+        (void *)((uint8_t *)b->run + KVM_COALESCED_MMIO_PAGE_OFFSET * getpagesize());
+
+    ring->first = ring->last;
+}
+
+/* True: the guest wants to end. */
+static bool port_access(struct kvm_run *run)
+{
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+    if (run->io.direction == KVM_EXIT_IO_IN)
+        memset(data, run->io.port == UART_STATUS ? UART_EMPTY : 0xff, run->io.size);
+    else if (run->io.port == REPORT)
+        putchar_unlocked(*data);
+    else if (run->io.port == END)
+        return true;
+    return false;
+}
+
+/* The UART's output is written as it comes. */
+static void print_uart(struct kvm_run *run)
+{
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+    if (write(STDOUT_FILENO, data, 1) != 1)
+        die("standard output");
+}
+
+int main(int argc, char **argv)
+{
+    bool uart = argc > 2 && strcmp(argv[2], "uart") == 0;
+    struct bare b;
+
+    bare_open(&b);
+    bare_load(&b, argv[1], 16 << 20, 0);
+    add_eventfd(&b, 0x5700, 1, KVM_IOEVENTFD_FLAG_PIO);
+    add_eventfd(&b, 0xe2000000, 4, 0);
+    add_coalesced(&b, 0x5800, 1);
+    add_coalesced(&b, 0xe3000000, 0);
+    if (!uart)
+        printf("tsc-khz %x\n",
+               ioctl(b.vcpu, KVM_GET_TSC_KHZ)); /* hexadecimal, as the guest's figures */
+    for (;;) {
+        if (ioctl(b.vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
+            die("KVM_RUN");
+        drain(&b);
+        switch (b.run->exit_reason) {
+        case KVM_EXIT_IO:
+            if (port_access(b.run))
+                return fflush(stdout) != 0;
+            if (uart && b.run->io.port == UART && b.run->io.direction == KVM_EXIT_IO_OUT)
+                print_uart(b.run);
+            break;
+        case KVM_EXIT_MMIO:
+            if (!b.run->mmio.is_write)
+                memset(b.run->mmio.data, 0xff, b.run->mmio.len);
+            break;
+        case KVM_EXIT_INTR:
+            break;
+        default:
+            fprintf(stderr, "exit %u\n", b.run->exit_reason);
+            return 1;
+        }
+    }
+}

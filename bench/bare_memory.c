@@ -1,0 +1,104 @@
+/* bare_memory.c: what the host's memory can do: the C library's functions, and populating. */
+#define _GNU_SOURCE /* memmem, memfd_create */
+#include "bare.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { BULK = 64 << 20 };
+
+static double gib_per_s(uint64_t bytes, uint64_t ns)
+{
+    return (double)bytes / (double)GIB / ((double)ns / 1e9);
+}
+
+static void measure_bulk(int rounds)
+{
+    uint8_t *from = bare_map(BULK), *to = bare_map(BULK);
+    uint64_t start;
+
+    memset(from, 'x', BULK);
+    memset(to, 'y', BULK);
+    for (int i = 0; i < rounds; i++) {
+        start = now_ns();
+        memcpy(to, from, BULK);
+        report("copy", gib_per_s(BULK, now_ns() - start));
+        start = now_ns();
+        memset(to, i, BULK);
+        report("fill", gib_per_s(BULK, now_ns() - start));
+        start = now_ns();
+        from[0] = (uint8_t)XXH64(from, BULK, 0); /* so that it has to be computed */
+        report("hash", gib_per_s(BULK, now_ns() - start));
+        from[0] = 'x';
+        start = now_ns();
+        if (memmem(from, BULK, "needle in it", 12))
+            exit(1);
+        report("search", gib_per_s(BULK, now_ns() - start));
+    }
+}
+
+struct share {
+    uint8_t *host;
+    uint64_t size;
+};
+
+static void *populate(void *arg)
+{
+    struct share *s = arg;
+
+    if (madvise(s->host, s->size, MADV_POPULATE_WRITE))
+        die("MADV_POPULATE_WRITE");
+    return NULL;
+}
+
+static void measure_populate(const char *name, int fd, uint64_t size, unsigned threads)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    pthread_t thread[2];
+    struct share share[2];
+    uint64_t start = now_ns();
+    uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+    if (host == MAP_FAILED)
+        die("mmap");
+    for (unsigned i = 0; i < threads; i++) {
+        share[i] = (struct share){host + size / threads * i, size / threads};
+        pthread_create(&thread[i], NULL, populate, &share[i]);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+    printf("%s-%u %.6g\n", name, threads, gib_per_s(size, now_ns() - start));
+    munmap(host, size);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int open_file(int fd, uint64_t size)
+{
+    if (fd < 0 || ftruncate(fd, (off_t)size))
+        die("memory file");
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t size = (uint64_t)atoi(argv[2]) << 20;
+
+    if (strcmp(argv[1], "bulk") == 0) {
+        measure_bulk(atoi(argv[2]));
+        return 0;
+    }
+    for (unsigned threads = 1; threads <= 2; threads++) {
+        measure_populate("ram", -1, size, threads);
+        measure_populate("memfd", open_file(memfd_create("bench", MFD_CLOEXEC), size), size,
+                         threads);
+        measure_populate("file", open_file(open("/dev/shm", O_TMPFILE | O_RDWR, 0600), size), size,
+                         threads);
+    }
+    return 0;
+}

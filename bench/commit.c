@@ -1,0 +1,126 @@
+/*
+ * commit.c: what a change of the memory map costs in the memory core, without KVM: plugging the
+ * n-th DIMM, and hiding and showing one register block among n. Microseconds.
+ */
+#include "bare.h"
+
+#include <stdlib.h>
+
+#include "lunik.h"
+#include "lunik_device.h"
+
+enum { TURNS = 200, DIMM = 128 << 20, BAR = 4096 };
+
+static const unsigned sizes[] = {1, 10, 100, 250, 1000};
+
+static lunik_runtime *rt;
+static lunik_machine *m;
+static lunik_error err;
+
+static void must(int rc)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "%s\n", err.message);
+    exit(1);
+}
+
+static void open_machine(void)
+{
+    const lunik_machine_config config = {.name = "bench", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+
+    must(lunik_machine_new(rt, &config, &m, &err));
+}
+
+static lunik_region *root(void)
+{
+    return lunik_space_root(lunik_machine_memory(m));
+}
+
+static lunik_region *make(const lunik_region_config *config)
+{
+    lunik_region *r;
+
+    must(lunik_region_new(&r, m, config, &err));
+    return r;
+}
+
+static void print(const char *name, unsigned n, uint64_t ns)
+{
+    printf("%s-%u %.6g\n", name, n, (double)ns / 1000);
+}
+
+/* Adds DIMMs up to the n-th, which comes and goes. All show the same memory: what is mapped is not
+ * of interest. */
+static void plug(unsigned n, unsigned *present, lunik_ram *ram)
+{
+    const lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "dimm", .ram = ram};
+    lunik_region *r;
+
+    for (; *present < n - 1; ++*present)
+        must(lunik_region_add(root(), 4 * GIB + (uint64_t)*present * DIMM, make(&config), 0, false,
+                              &err));
+    r = make(&config);
+    for (unsigned i = 0; i < TURNS; i++) {
+        uint64_t start = now_ns();
+
+        must(lunik_region_add(root(), 4 * GIB + (uint64_t)(n - 1) * DIMM, r, 0, false, &err));
+        print("plug", n, now_ns() - start);
+        must(lunik_region_del(r, &err));
+    }
+    lunik_region_unref(r);
+}
+
+static void measure_dimms(void)
+{
+    lunik_ram_config config = {.name = "ram", .size = DIMM, .fd = -1, .noreserve = true};
+    unsigned present = 0;
+    lunik_ram *ram;
+
+    open_machine();
+    must(lunik_ram_new(&ram, &config, &err));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        plug(sizes[i], &present, ram);
+    lunik_machine_close(m);
+    lunik_ram_unref(ram);
+}
+
+static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_OK;
+}
+
+static void measure_bars(unsigned n)
+{
+    static const lunik_io_ops ops = {.write = ignore};
+    const lunik_region_config config = {
+        .kind = LUNIK_REGION_IO, .name = "bar", .size = BAR, .ops = &ops};
+    lunik_region *bar = NULL;
+
+    open_machine();
+    for (unsigned i = 0; i < n; i++) {
+        lunik_region *r = make(&config);
+
+        must(lunik_region_add(root(), 0xe0000000 + (uint64_t)i * 2 * BAR, r, 0, false, &err));
+        if (i == n / 2)
+            bar = r;
+    }
+    for (unsigned i = 0; i < TURNS; i++) {
+        uint64_t start = now_ns();
+
+        must(lunik_region_set_enabled(bar, i % 2, &err));
+        print("bar", n, now_ns() - start);
+    }
+    lunik_machine_close(m);
+}
+
+int main(void)
+{
+    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
+    measure_dimms();
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (sizes[i] != 1 && sizes[i] != 250)
+            measure_bars(sizes[i]);
+    lunik_runtime_free(rt);
+    return 0;
+}

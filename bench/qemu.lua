@@ -1,0 +1,99 @@
+-- QEMU, driven over QMP.
+local process = require "bench.process"
+
+local qemu = {}
+local Qemu = {}
+Qemu.__index = Qemu
+
+local PROGRAM = "/usr/bin/qemu-system-x86_64"
+local QMP = 4 -- its pipe: descriptor 3
+
+local function installed()
+  local file = io.open(PROGRAM)
+  if file then file:close() end
+  return file ~= nil
+end
+
+qemu.installed = installed()
+
+--- Its version in words, or nil.
+function qemu.version()
+  if not qemu.installed then return nil end
+  local p <close> = process.start { PROGRAM, "--version" }
+  return p:finish():match "version ([^\n]*)"
+end
+
+--- Arguments that every machine here has: nothing but the board.
+function qemu.argv(board, memory, ...)
+  return { PROGRAM, "-accel", "kvm", "-M", board, "-m", memory, "-nodefaults", "-display", "none",
+    "-no-reboot", ... }
+end
+
+--- The same with an image of bench/guests/ as firmware, and its report on standard output. code:
+-- QEMU's when the guest ends the run.
+function qemu.guest(image, board, memory, ...)
+  local argv = qemu.argv(board, memory, "-bios", process.built(image), "-debugcon", "stdio",
+    "-device", "isa-debug-exit,iobase=0xf4,iosize=4", ...)
+  argv.code = 1
+  return argv
+end
+
+--- Starts it with QMP. argv as from the functions above.
+function qemu.start(argv)
+  local all = table.move(argv, 1, #argv, 1, {})
+  for _, arg in ipairs { "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control" } do
+    all[#all + 1] = arg
+  end
+  local q = setmetatable({ process = process.start(all, 1), events = {} }, Qemu)
+  q.process:line(QMP) -- the greeting
+  q:call '{"execute":"qmp_capabilities"}'
+  return q
+end
+
+--- A command's answer; raises its error. Events that come before are kept.
+function Qemu:call(command)
+  self.process:write(command .. "\n", QMP)
+  while true do
+    local line = self.process:line(QMP)
+    if line:find('"event"', 1, true) then
+      self.events[#self.events + 1] = line
+    elseif line:find('"error"', 1, true) then
+      error(("QEMU: %s: %s"):format(command, line:match '"desc": "(.-)"' or line), 2)
+    else
+      return line
+    end
+  end
+end
+
+--- How long a command takes, in microseconds.
+function Qemu:time(command)
+  local start = process.now()
+  self:call(command)
+  return (process.now() - start) * 1e6
+end
+
+--- Waits for an event of that name.
+function Qemu:event(name)
+  local pattern = '"event": "' .. name .. '"'
+  for i, line in ipairs(self.events) do
+    if line:find(pattern, 1, true) then return table.remove(self.events, i) end
+  end
+  local line
+  repeat
+    line = self.process:line(QMP)
+  until line:find(pattern, 1, true)
+  return line
+end
+
+--- A command that does nothing, as long as the given one.
+function qemu.no_op(command)
+  local text = '{"execute":"query-name"%s}'
+  return text:format((" "):rep(#command - #text + 2))
+end
+
+function Qemu:close()
+  self.process:close()
+end
+Qemu.__close = Qemu.close
+
+return qemu

@@ -1,0 +1,55 @@
+-- Changes of the memory map, and finding what is at an address.
+local process = require "bench.process"
+
+local function gather(program, rounds)
+  local all = {}
+  for _ = 1, rounds do
+    for name, samples in pairs(process.results { process.built(program) }) do
+      all[name] = all[name] or {}
+      table.insert(all[name], samples)
+    end
+  end
+  return all
+end
+
+local function commit_rows(b)
+  local all = gather("commit", b:rounds(5))
+  for _, n in ipairs { 1, 10, 100, 250, 1000 } do
+    b:row {
+      name = ("commit, DIMM %d"):format(n), unit = "us", lunik = all["plug-" .. n],
+      limit = n > 1 and all["plug-1"] or nil,
+      what = ("a RAM region is added to a map with %d; no KVM; limit: DIMM 1"):format(n - 1),
+      target = n > 1 and { vs = "limit", at_most = 2 } or nil,
+    }
+  end
+  for _, n in ipairs { 10, 100, 1000 } do
+    b:row {
+      name = ("commit, BAR among %d"):format(n), unit = "us", lunik = all["bar-" .. n],
+      limit = n > 10 and all["bar-10"] or nil,
+      what = "a register block is hidden or shown; limit: among 10",
+      target = n > 10 and { vs = "limit", at_most = 2 } or nil,
+    }
+  end
+end
+
+local function dispatch_rows(b)
+  local all = gather("dispatch", b:rounds(3))
+  for _, n in ipairs { 10, 100, 1000 } do
+    for _, kind in ipairs { "lockless", "locked" } do
+      b:row {
+        name = ("dispatch, %s among %d"):format(kind, n), unit = "ns",
+        lunik = all[kind .. "-" .. n], limit = all.call,
+        what = "from an address to the return of its device's function; limit: the call alone",
+      }
+    end
+  end
+end
+
+return {
+  name = "map",
+  title = "The memory map: commits of changes, look-up of addresses",
+  run = function(b)
+    commit_rows(b)
+    dispatch_rows(b)
+  end,
+}

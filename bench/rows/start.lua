@@ -1,0 +1,75 @@
+-- Start-up: from the start of the process to the guest's first port write.
+local process = require "bench.process"
+local qemu = require "bench.qemu"
+local stats = require "bench.stats"
+
+local DIMM = 128 << 20
+
+local cases = {
+  {
+    name = "pc, 128M", lunik = { "pc", "128M", "1G", "1", "0" },
+    qemu = { "pc", "128M,slots=1,maxmem=1G" }, target = { vs = "qemu", at_most = 1 / 5 },
+    what = "pc board, 128 MiB; Lunik makes ACPI tables, too, and starts the guest as a kernel",
+  },
+  {
+    name = "pc, 128M, firmware", lunik = { "pc-firmware", "128M", "1G", "1", "0" },
+    qemu = { "pc", "128M,slots=1,maxmem=1G" }, target = { vs = "qemu", at_most = 1 / 5 },
+    what = "the same, and Lunik starts the guest as firmware, too",
+  },
+  {
+    name = "pc, 4G, maxmem 64G", lunik = { "pc", "4G", "64G", "16", "0" },
+    qemu = { "pc", "4G,slots=16,maxmem=64G" }, target = { vs = "qemu", at_most = 1 / 5 },
+    what = "pc board, 4 GiB, 16 slots, up to 64 GiB",
+  },
+  {
+    name = "pc, 255 DIMMs", lunik = { "pc", "128M", "256G", "256", "255" }, dimms = 255,
+    qemu = { "pc", "128M,slots=256,maxmem=256G" }, target = { vs = "qemu", at_most = 1 / 20 },
+    what = "pc board with 255 DIMMs of 128 MiB from the start",
+  },
+  {
+    name = "micro, 128M", lunik = { "micro", "128M", "", "", "0" }, qemu = { "microvm", "128M" },
+    kernel = true, what = "micro board (QEMU: microvm), 128 MiB, the same kernel",
+  },
+}
+
+-- Milliseconds until the guest's first byte.
+local function measure(argv)
+  local p <close> = process.start(argv)
+  p:take(1)
+  return (process.now() - p.started) * 1e3
+end
+
+local function qemu_argv(case)
+  local argv
+  if case.kernel then
+    argv = qemu.argv(case.qemu[1], case.qemu[2], "-kernel", process.built "idle.elf", "-debugcon",
+      "stdio")
+  else
+    argv = qemu.guest("idle.bin", case.qemu[1], case.qemu[2])
+  end
+  for i = 1, case.dimms or 0 do
+    stats.append(argv, {
+      "-object", ("memory-backend-ram,id=mem%d,size=%d"):format(i, DIMM),
+      "-device", ("pc-dimm,id=dimm%d,memdev=mem%d"):format(i, i),
+    })
+  end
+  return argv
+end
+
+return {
+  name = "start",
+  title = "Start-up: exec to the guest's first port write; QEMU is given the guest as its firmware",
+  run = function(b)
+    for _, case in ipairs(cases) do
+      local ours, theirs = {}, {}
+      for _ = 1, b:rounds(case.dimms and 5 or 15) do
+        ours[#ours + 1] = measure(process.script("start", table.unpack(case.lunik)))
+        if qemu.installed then theirs[#theirs + 1] = measure(qemu_argv(case)) end
+      end
+      b:row {
+        name = case.name, unit = "ms", what = case.what, lunik = ours, qemu = theirs,
+        target = case.target,
+      }
+    end
+  end,
+}

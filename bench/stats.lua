@@ -1,0 +1,55 @@
+-- Medians and the like. Samples come in rounds: a list of numbers, or of lists of numbers. What is
+-- compared was measured by turns, so that round i of one belongs to round i of the other.
+local stats = {}
+
+local function quantile(sorted, q)
+  local at = 1 + (#sorted - 1) * q
+  local low = math.floor(at)
+  local high = math.min(low + 1, #sorted)
+  return sorted[low] + (sorted[high] - sorted[low]) * (at - low)
+end
+
+local function sorted(samples)
+  local copy = table.move(samples, 1, #samples, 1, {})
+  table.sort(copy)
+  return copy
+end
+
+local function samples_of(round)
+  return type(round) == "table" and round or { round }
+end
+
+--- Appends all of more.
+function stats.append(samples, more)
+  return table.move(more, 1, #more, #samples + 1, samples)
+end
+
+--- n, min, p10, median, p90, and spread: (p90 - p10) / median, over all rounds. nil of no samples.
+function stats.summary(rounds)
+  local all = {}
+  for _, round in ipairs(rounds or {}) do stats.append(all, samples_of(round)) end
+  if #all == 0 then return nil end
+  all = sorted(all)
+  local s = {
+    n = #all, min = all[1], p10 = quantile(all, 0.1), median = quantile(all, 0.5),
+    p90 = quantile(all, 0.9),
+  }
+  s.spread = s.median ~= 0 and (s.p90 - s.p10) / s.median or 0
+  return s
+end
+
+--- a to b: the median of the ratios of their q-quantiles in each round; what disturbs a round
+-- disturbs both. nil if there is nothing to compare.
+function stats.ratio(a, b, q)
+  if not a or not b then return nil end
+  local ratios = {}
+  for i = 1, math.min(#a, #b) do
+    local of_b = quantile(sorted(samples_of(b[i])), q)
+    if of_b ~= 0 then
+      ratios[#ratios + 1] = quantile(sorted(samples_of(a[i])), q) / of_b
+    end
+  end
+  return ratios[1] and quantile(sorted(ratios), 0.5)
+end
+
+return stats
