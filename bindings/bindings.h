@@ -61,7 +61,6 @@ struct glue {
     lunik_machine *m;
     struct glue *next;
     unsigned busy; /* the loop thread is in callbacks on its devices: it can't be closed now */
-    unsigned transactions; /* m:transaction() frames */
     struct region_io *regions;
     struct irq_source *irqs;
     struct clock_timer *timers;
@@ -145,6 +144,8 @@ lua_Integer bind_int(lua_State *L, int index, const char *what, lua_Integer min,
 uint64_t bind_u64(lua_State *L, int index, const char *what);                 /* not negative */
 uint64_t bind_bits(lua_State *L, int index, const char *what, unsigned size); /* size bytes */
 uint64_t bind_size(lua_State *L, int index, const char *what);                /* number or "512M" */
+uint64_t bind_address(lua_State *L, int index, const char *what); /* any integer's bits, or "4G" */
+uint64_t bind_extent(lua_State *L, int index, const char *what);  /* a size, or LUNIK_SIZE_MAX */
 bool bind_bool(lua_State *L, int index, const char *what);
 const char *bind_string(lua_State *L, int index, const char *what); /* without zero bytes */
 const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def);

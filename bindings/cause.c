@@ -89,6 +89,6 @@ int bind_lua_why(lua_State *L)
 {
     lunik_space *s = bind_check_open(L, 1, "lunik.Space")->ptr;
 
-    bind_push_cause(L, lunik_space_why(s, bind_u64(L, 2, "why: address")));
+    bind_push_cause(L, lunik_space_why(s, bind_address(L, 2, "why: address")));
     return 1;
 }

@@ -68,7 +68,7 @@ static void request_from(lua_State *L, lunik_ioeventfd_config *config, int *on)
 
     bind_options(L, 2, "ioeventfd", options);
     lua_getfield(L, 2, "offset");
-    config->offset = bind_size(L, -1, "ioeventfd: offset");
+    config->offset = bind_address(L, -1, "ioeventfd: offset");
     lua_getfield(L, 2, "size");
     if (!lua_isnil(L, -1))
         config->size = (unsigned)bind_int(L, -1, "ioeventfd: size", 0, 8);
@@ -235,12 +235,12 @@ static int event_tostring(lua_State *L)
 int bind_lua_coalesce(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
-    uint64_t offset = lua_isnoneornil(L, 2) ? 0 : bind_size(L, 2, "coalesce: offset");
+    uint64_t offset = lua_isnoneornil(L, 2) ? 0 : bind_address(L, 2, "coalesce: offset");
     uint64_t rest = lunik_region_size(r), size;
     lunik_error err;
 
     rest = offset && rest > offset ? rest - offset : rest;
-    size = lua_isnoneornil(L, 3) ? rest : bind_size(L, 3, "coalesce: size");
+    size = lua_isnoneornil(L, 3) ? rest : bind_extent(L, 3, "coalesce: size");
     bind_check(L, lunik_region_coalesce(r, offset, size, &err), &err);
     return 0;
 }

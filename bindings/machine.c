@@ -214,7 +214,7 @@ static void check_closable(lua_State *L, lunik_machine *m)
 
     if (!lunik_on_loop_thread(lunik_machine_runtime(m)))
         where = "from a vCPU's handler";
-    else if (g && g->transactions)
+    else if (bind_state(L)->transactions)
         where = "inside a transaction";
     else if (g && g->busy)
         where = "from a handler of one of its devices";

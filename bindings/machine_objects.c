@@ -101,10 +101,8 @@ static int machine_transaction(lua_State *L)
     on_loop = lunik_on_loop_thread(g->b->rt);
     bind_script_begin(L, &script);
     lunik_transaction_begin(g->m);
-    g->transactions++;
     g->b->transactions += on_loop;
     raised = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0) != LUA_OK;
-    g->transactions--;
     g->b->transactions -= on_loop;
     rc = 0;
     if (raised)

@@ -130,7 +130,7 @@ static int region_add(lua_State *L)
 {
     static const char *const options[] = {"priority", "overlap", NULL};
     lunik_region *parent = bind_region(L, 1), *child = bind_region(L, 2);
-    uint64_t offset = bind_size(L, 3, "add: offset");
+    uint64_t offset = bind_address(L, 3, "add: offset");
     int priority = 0;
     bool overlap = false;
     struct bind_script script;
@@ -224,6 +224,38 @@ static int get_readonly(lua_State *L)
     return 1;
 }
 
+/* Of a ROM device: whether reads come from its RAM. */
+static int get_romd(lua_State *L)
+{
+    lua_pushboolean(L, lunik_region_romd(bind_region(L, 1)));
+    return 1;
+}
+
+static int get_alias_offset(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)lunik_region_alias_offset(bind_region(L, 1)));
+    return 1;
+}
+
+static int get_target(lua_State *L)
+{
+    bind_push_region(L, lunik_region_target(bind_region(L, 1)),
+                     bind_check_open(L, 1, region_class)->m);
+    return 1;
+}
+
+/* Where its RAM is in this process, nil without RAM. */
+static int get_host(lua_State *L)
+{
+    const lunik_region *r = bind_region(L, 1);
+    lunik_ram *ram = lunik_region_ram(r);
+
+    if (!ram)
+        return 0;
+    lua_pushlightuserdata(L, (char *)lunik_ram_host(ram) + lunik_region_ram_offset(r));
+    return 1;
+}
+
 static int get_parent(lua_State *L)
 {
     bind_push_region(L, lunik_region_parent(bind_region(L, 1)),
@@ -302,7 +334,7 @@ static int set_romd(lua_State *L)
 static int set_offset(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
-    uint64_t value = bind_size(L, 3, "offset");
+    uint64_t value = bind_address(L, 3, "offset");
     struct bind_script script;
     lunik_error err;
 
@@ -313,7 +345,7 @@ static int set_offset(lua_State *L)
 static int set_size(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
-    uint64_t value = bind_size(L, 3, "size");
+    uint64_t value = bind_extent(L, 3, "size");
     struct bind_script script;
     lunik_error err;
 
@@ -324,7 +356,7 @@ static int set_size(lua_State *L)
 static int set_alias_offset(lua_State *L)
 {
     lunik_region *r = bind_region(L, 1);
-    uint64_t value = bind_size(L, 3, "alias_offset");
+    uint64_t value = bind_address(L, 3, "alias_offset");
     struct bind_script script;
     lunik_error err;
 
@@ -363,10 +395,22 @@ void bind_region_open(lua_State *L, int classes)
         {NULL, NULL},
     };
     static const luaL_Reg getters[] = {
-        {"name", get_name},         {"kind", get_kind},         {"size", get_size},
-        {"offset", get_offset},     {"priority", get_priority}, {"enabled", get_enabled},
-        {"readonly", get_readonly}, {"parent", get_parent},     {"owner", get_owner},
-        {"children", get_children}, {"stats", get_stats},       {NULL, NULL},
+        {"name", get_name},
+        {"kind", get_kind},
+        {"size", get_size},
+        {"offset", get_offset},
+        {"priority", get_priority},
+        {"enabled", get_enabled},
+        {"readonly", get_readonly},
+        {"parent", get_parent},
+        {"owner", get_owner},
+        {"children", get_children},
+        {"stats", get_stats},
+        {"romd", get_romd},
+        {"host", get_host},
+        {"target", get_target},
+        {"alias_offset", get_alias_offset},
+        {NULL, NULL},
     };
     static const luaL_Reg setters[] = {
         {"enabled", set_enabled},   {"readonly", set_readonly},

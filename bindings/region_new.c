@@ -92,26 +92,30 @@ static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint6
 /* ---- creation ------------------------------------------------------------------------------- */
 
 static const char *const region_options[] = {
-    "kind",        "name",  "size", "memdev", "offset", "target", "ram_offset", "readonly",
-    "nonvolatile", "owner", "read", "write",  "valid",  "impl",   "endian",     NULL};
+    "kind",     "name",        "size",      "memdev", "offset", "target", "ram_offset",
+    "readonly", "nonvolatile", "owner",     "read",   "write",  "valid",  "impl",
+    "endian",   "fd",          "fd_offset", "share",  "host",   NULL};
 
 /* What the options of one region come to. */
 struct request {
     lunik_region_config config;
     lunik_io_ops ops;
+    lunik_ram *made;         /* a reference, or NULL */
     int target, read, write; /* stack indexes */
 };
 
-/* The field as a size; def if it is not given. */
-static uint64_t size_field(lua_State *L, const char *name, const char *what, uint64_t def)
+static uint64_t size_field(lua_State *L, const char *name, const char *what)
 {
     int index = bind_field(L, 2, name);
 
-    if (lua_isnil(L, index))
-        return def;
-    if (lua_isinteger(L, index) && (uint64_t)lua_tointeger(L, index) == LUNIK_SIZE_MAX)
-        return LUNIK_SIZE_MAX;
-    return bind_size(L, index, what);
+    return lua_isnil(L, index) ? 0 : bind_extent(L, index, what);
+}
+
+static uint64_t offset_field(lua_State *L, const char *name, const char *what)
+{
+    int index = bind_field(L, 2, name);
+
+    return lua_isnil(L, index) ? 0 : bind_address(L, index, what);
 }
 
 static uint8_t access_width(lua_State *L, int table, const char *name, const char *what)
@@ -175,6 +179,37 @@ static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
     q->config.owner = o;
 }
 
+/* A block made for this region, from a file descriptor or a mapping; NULL if neither is given. */
+static lunik_ram *ram_new(lua_State *L, const struct request *q)
+{
+    int fd = bind_field(L, 2, "fd"), host = bind_field(L, 2, "host");
+    lunik_ram_config config = {
+        .name = q->config.name,
+        .size = q->config.size,
+        .fd = -1,
+        .fd_offset = size_field(L, "fd_offset", "region: fd_offset"),
+        .readonly = q->config.readonly,
+        .share = lua_isnil(L, bind_field(L, 2, "share")) || bind_bool(L, -1, "region: share"),
+    };
+    lunik_error err;
+    lunik_ram *ram;
+
+    if (lua_isnil(L, fd) && lua_isnil(L, host))
+        return NULL;
+    if (q->config.ram || !(lua_isnil(L, fd) || lua_isnil(L, host)))
+        bind_fail(L, LUNIK_E_INVALID, "region: '%s' has more than one of memdev, fd and host",
+                  q->config.name);
+    if (!lua_isnil(L, fd))
+        config.fd = (int)bind_int(L, fd, "region: fd", 0, INT32_MAX);
+    else if (lua_islightuserdata(L, host) && lua_touserdata(L, host))
+        config.host = lua_touserdata(L, host);
+    else
+        bind_fail(L, LUNIK_E_INVALID, "region: host: a %s is not a pointer (want a light userdata)",
+                  luaL_typename(L, host));
+    bind_check(L, lunik_ram_new(&ram, &config, &err), &err);
+    return ram;
+}
+
 static void request_from(lua_State *L, lunik_machine *m, struct request *q)
 {
     int index;
@@ -184,9 +219,9 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
     q->config.kind = (lunik_region_kind)bind_choice(L, bind_field(L, 2, "kind"), "region: kind",
                                                     bind_region_kinds);
     q->config.name = bind_opt_string(L, bind_field(L, 2, "name"), "region: name", "region");
-    q->config.size = size_field(L, "size", "region: size", 0);
-    q->config.offset = size_field(L, "offset", "region: offset", 0);
-    q->config.ram_offset = size_field(L, "ram_offset", "region: ram_offset", 0);
+    q->config.size = size_field(L, "size", "region: size");
+    q->config.offset = offset_field(L, "offset", "region: offset");
+    q->config.ram_offset = offset_field(L, "ram_offset", "region: ram_offset");
     q->config.readonly = bind_bool(L, bind_field(L, 2, "readonly"), "region: readonly");
     q->config.nonvolatile = bind_bool(L, bind_field(L, 2, "nonvolatile"), "region: nonvolatile");
     ram_from(L, m, q);
@@ -197,6 +232,9 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
     if (!lua_isnil(L, q->target))
         q->config.target = bind_region(L, q->target);
     ops_from(L, q);
+    q->made = ram_new(L, q); /* the last that may raise before region_make() */
+    if (q->made)
+        q->config.ram = q->made;
 }
 
 /* Pushes the box of a new region. */
@@ -205,9 +243,13 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
     struct region_io *io = calloc(1, sizeof(*io));
     lunik_region *r;
     lunik_error err;
+    int rc;
 
-    if (!io)
+    if (!io) {
+        if (q->made)
+            lunik_ram_unref(q->made);
         bind_fail(L, LUNIK_E_NO_MEMORY, "region: out of memory");
+    }
     io->glue = g;
     io->ops = q->ops;
     if (!lua_isnil(L, q->read) || !lua_isnil(L, q->write) || q->config.kind == LUNIK_REGION_IO ||
@@ -215,7 +257,10 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
         q->config.ops = &io->ops;
         q->config.opaque = io;
     }
-    if (lunik_region_new(&r, g->m, &q->config, &err)) {
+    rc = lunik_region_new(&r, g->m, &q->config, &err);
+    if (q->made)
+        lunik_ram_unref(q->made); /* the region's now */
+    if (rc) {
         free(io);
         bind_raise(L, &err);
     }

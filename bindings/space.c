@@ -42,7 +42,7 @@ static const void *ram_at(lunik_space *s, uint64_t address, size_t size)
 static int space_read(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_u64(L, 2, "read: address");
+    uint64_t address = bind_address(L, 2, "read: address");
     size_t size = (size_t)bind_int(L, 3, "read: length", 0, INT32_MAX);
     const void *ram = ram_at(s, address, size);
     luaL_Buffer buffer;
@@ -62,7 +62,7 @@ static int space_read(lua_State *L)
 static int space_write(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_u64(L, 2, "write: address");
+    uint64_t address = bind_address(L, 2, "write: address");
     size_t size;
     const char *data = bind_data(L, 3, "write: data", &size);
 
@@ -74,7 +74,7 @@ static int space_write(lua_State *L)
 static int space_load(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_u64(L, 2, "load: address"), value = 0;
+    uint64_t address = bind_address(L, 2, "load: address"), value = 0;
     unsigned size = bind_access_size(L, 3, "load: size");
 
     check_access(L, s, lunik_space_load(s, address, size, &value), "load", address, size);
@@ -86,7 +86,7 @@ static int space_load(lua_State *L)
 static int space_store(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_u64(L, 2, "store: address");
+    uint64_t address = bind_address(L, 2, "store: address");
     unsigned size = bind_access_size(L, 3, "store: size");
     uint64_t value = bind_bits(L, 4, "store: value", size);
 
@@ -100,7 +100,7 @@ static int space_find(lua_State *L)
     lunik_space *s = space(L);
     lunik_section section;
 
-    if (!lunik_space_find(s, bind_u64(L, 2, "find: address"), &section))
+    if (!lunik_space_find(s, bind_address(L, 2, "find: address"), &section))
         return 0;
     bind_push_section(L, &section, bind_check_open(L, 1, space_class)->m);
     return 1;

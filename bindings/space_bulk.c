@@ -23,7 +23,8 @@ static void check(lua_State *L, lunik_space *s, int rc, const char *verb, uint64
 static int space_fill(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_size(L, 2, "fill: address"), size = bind_size(L, 3, "fill: length");
+    uint64_t address = bind_address(L, 2, "fill: address"),
+             size = bind_extent(L, 3, "fill: length");
     int value = lua_isnoneornil(L, 4) ? 0 : (int)bind_int(L, 4, "fill: byte", 0, 255);
 
     check(L, s, lunik_space_fill(s, address, (uint8_t)value, size), "fill", address, size);
@@ -35,7 +36,8 @@ static int space_hash(lua_State *L)
 {
     static const char *const kinds[] = {"xxh64", "sha256", NULL};
     lunik_space *s = space(L);
-    uint64_t address = bind_size(L, 2, "hash: address"), size = bind_size(L, 3, "hash: length");
+    uint64_t address = bind_address(L, 2, "hash: address"),
+             size = bind_extent(L, 3, "hash: length");
     uint8_t digest[32];
     char text[65];
     uint64_t hash;
@@ -56,7 +58,8 @@ static int space_hash(lua_State *L)
 static int space_find_bytes(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_u64(L, 2, "search: from"), size = bind_bits(L, 3, "search: length", 8);
+    uint64_t address = bind_address(L, 2, "search: from"),
+             size = bind_bits(L, 3, "search: length", 8);
     lunik_pattern pattern = {.align = bind_u64(L, 6, "search: align")};
     size_t mask_length;
     uint64_t found;
@@ -90,9 +93,9 @@ static int space_shows(lua_State *L)
     uint64_t address, offset, size;
 
     bind_table(L, 2, "shows: section");
-    address = bind_u64(L, bind_field(L, 2, "address"), "shows: address");
-    offset = bind_u64(L, bind_field(L, 2, "offset"), "shows: offset");
-    size = bind_u64(L, bind_field(L, 2, "size"), "shows: size");
+    address = bind_address(L, bind_field(L, 2, "address"), "shows: address");
+    offset = bind_address(L, bind_field(L, 2, "offset"), "shows: offset");
+    size = bind_extent(L, bind_field(L, 2, "size"), "shows: size");
     bind_field(L, 2, "region");
     r = bind_region(L, -1);
     lua_pushboolean(L, lunik_space_find(s, address, &now) && now.region == r &&

@@ -118,6 +118,20 @@ uint64_t bind_size(lua_State *L, int index, const char *what)
     return (uint64_t)n;
 }
 
+uint64_t bind_address(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) == LUA_TSTRING)
+        return bind_size(L, index, what);
+    return (uint64_t)integer(L, index, what, "an address such as 0x100000 or \"4G\"");
+}
+
+uint64_t bind_extent(lua_State *L, int index, const char *what)
+{
+    if (lua_isinteger(L, index) && (uint64_t)lua_tointeger(L, index) == LUNIK_SIZE_MAX)
+        return LUNIK_SIZE_MAX;
+    return bind_size(L, index, what);
+}
+
 bool bind_bool(lua_State *L, int index, const char *what)
 {
     if (!lua_isnoneornil(L, index) && !lua_isboolean(L, index))

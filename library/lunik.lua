@@ -331,6 +331,10 @@ function Machine:console(chardev) end
 ---@field size? lunik.Size RAM and ROM: the backend's by default.
 ---@field memdev? string|lunik.Object ram, rom, rom-device: the backend.
 ---@field ram_offset? lunik.Size Where in the backend the region starts.
+---@field fd? integer Instead of memdev: a file to map size bytes of; the descriptor is duplicated.
+---@field fd_offset? lunik.Size Where in that file the RAM starts.
+---@field share? boolean fd: whether writes reach the file; default true.
+---@field host? lightuserdata Instead of memdev: an existing mapping of size bytes. It must stay until the machine is closed.
 ---@field target? lunik.Region alias: into what it is a window.
 ---@field offset? lunik.Size alias: where in the target the window starts.
 ---@field readonly? boolean alias: show RAM as ROM.
@@ -354,8 +358,9 @@ function Machine:region(options) end
 
 ---Calls fn(...); what it changes takes effect at once when it returns: one pass of listeners, one
 ---interrupt for all devices. When it raises, or a listener refuses, all is taken back: changes of the
----memory map, and what object_add and device_add made, newest first. Deletions and requests to the
----guest wait for the end. Returns fn's results. fn can't wait. Property values are not taken back.
+---memory map, values of properties, and what object_add and device_add made, newest first. Deletions
+---and requests to the guest wait for the end, and so does m:pause() or m:reset(). Returns fn's
+---results. fn can't wait.
 ---@param fn function
 function Machine:transaction(fn, ...) end
 
@@ -625,13 +630,15 @@ function Unplug:wait(options) end
 ---@class lunik.Region
 ---@field name string
 ---@field kind string
----@field size integer lunik.SIZE_MAX for 2^64.
+---@field size integer lunik.SIZE_MAX for 2^64. What ends beyond its container is cut off there.
 ---@field offset integer In its container.
----@field alias_offset integer Of an alias: write-only.
+---@field target? lunik.Region Of an alias.
+---@field host? lightuserdata Where its RAM is in this process: for C modules, as long as the region is there.
+---@field alias_offset integer Of an alias: where in its target the window starts.
 ---@field priority integer
 ---@field enabled boolean
 ---@field readonly boolean
----@field romd boolean Of a rom-device: whether reads come from RAM; write-only.
+---@field romd boolean Of a rom-device: whether reads come from RAM.
 ---@field parent? lunik.Region
 ---@field owner? lunik.Object
 ---@field children lunik.Region[] By decreasing priority.
@@ -674,7 +681,8 @@ local Ioeventfd = {}
 ---Gives the register back to write(). In m:transaction() it waits for the commit.
 function Ioeventfd:close() end
 
----An address space.
+---An address space. An address or offset is the bits of any integer, so that 0xffffffff00000000 (to
+---Lua a negative number) is one; or a string such as "4G".
 ---@class lunik.Space
 ---@field name string
 ---@field root lunik.Region

@@ -285,14 +285,15 @@ lunik_run_state lunik_machine_state(const lunik_machine *m);
 /* The configuration it was made with; node and cpu counts are final. */
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);
 
-/* Starts a machine (resetting it first) or resumes a paused one. A vCPU's callback can't start one
- * again that has been shut down or has crashed. */
+/* Starts a machine (resetting it first) or resumes a paused one. One that has been shut down or has
+ * crashed can't be started again from a vCPU's callback or inside a transaction. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Returns when no vCPU is inside the guest any more and the machine's clock stands still. From a
- * vCPU's callback that is so soon after the callback returns. */
+ * vCPU's callback or inside a transaction that is so soon after this one ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
- * running. From a vCPU's callback the reset is carried out after the callback returns. */
+ * running. From a vCPU's callback or inside a transaction it is carried out soon after this ends.
+ */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
 /* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
  * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a

@@ -252,7 +252,8 @@ bool lunik_ram_readonly(const lunik_ram *ram);
 const char *lunik_ram_name(const lunik_ram *ram);
 
 /* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
- * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits.
+ * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
+ * no transaction is open.
  * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
@@ -343,6 +344,9 @@ uint64_t lunik_region_offset(const lunik_region *r); /* in its parent */
 int lunik_region_priority(const lunik_region *r);
 bool lunik_region_enabled(const lunik_region *r);
 bool lunik_region_readonly(const lunik_region *r);
+bool lunik_region_romd(const lunik_region *r);            /* of a ROM_DEVICE; else false */
+lunik_region *lunik_region_target(const lunik_region *r); /* of an ALIAS; else NULL */
+uint64_t lunik_region_alias_offset(const lunik_region *r);
 lunik_region *lunik_region_parent(const lunik_region *r);
 lunik_object *lunik_region_owner(const lunik_region *r);
 lunik_ram *lunik_region_ram(const lunik_region *r);
@@ -404,7 +408,8 @@ int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
  *
  * Objects and devices added in a transaction are there at once, but nobody is told before it has
  * been committed; when it fails they are deleted, newest first. Deletions, and requests to the
- * guest to let a device go, wait for the commit. */
+ * guest to let a device go, wait for the commit. Properties that have been set get their old
+ * values back when it fails. The lock must be held from begin to end. */
 void lunik_transaction_begin(lunik_machine *m);
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
 /* Ends the transaction without applying its changes. One that is nested takes those around it

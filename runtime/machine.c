@@ -151,6 +151,21 @@ static bool on_vcpu(void)
     return lunik_vcpu_current() != NULL;
 }
 
+bool machines_in_transaction(const lunik_runtime *rt)
+{
+    const lunik_machine *m = rt->machines;
+
+    while (m && !lunik_in_transaction(m))
+        m = m->next;
+    return m;
+}
+
+/* Who waits for vCPUs lets go of the lock. */
+static bool must_not_wait(const lunik_machine *m)
+{
+    return on_vcpu() || machines_in_transaction(m->rt);
+}
+
 void machine_want(lunik_machine *m, unsigned what)
 {
     atomic_fetch_or(&m->wanted, what);
@@ -221,10 +236,10 @@ int lunik_machine_start(lunik_machine *m, lunik_error *err)
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
                           lunik_state_name(state));
-    if (on_vcpu() && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
-        return lunik_fail(err, LUNIK_E_STATE,
-                          "machine '%s' can't be started again from a vCPU's callback: it is %s",
-                          m->name, lunik_state_name(state));
+    if (must_not_wait(m) && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started again %s: it is %s",
+                          m->name, on_vcpu() ? "from a vCPU's callback" : "inside a transaction",
+                          lunik_state_name(state));
     if (state == LUNIK_STATE_PAUSED) {
         rc = go_on(m, err);
         if (rc == 0)
@@ -250,7 +265,7 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err)
     if (state != LUNIK_STATE_RUNNING)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
                           lunik_state_name(state));
-    if (on_vcpu()) {
+    if (must_not_wait(m)) {
         machine_want(m, MACHINE_WANT_PAUSE);
         return 0;
     }
@@ -274,7 +289,7 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be reset: it is closed", m->name);
     if (m->resetting)
         return 0;
-    if (on_vcpu()) {
+    if (must_not_wait(m)) {
         machine_want(m, MACHINE_WANT_RESET);
         return 0;
     }
@@ -296,11 +311,11 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Enters a final state; the rest of the stop is the loop thread's when a vCPU got us here. */
+/* Enters a final state; the rest of the stop is the loop's where we can't wait for it. */
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
     set_state(m, state);
-    if (on_vcpu())
+    if (must_not_wait(m))
         machine_want(m, MACHINE_WANT_STOP);
     else
         stop_running(m);

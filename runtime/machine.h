@@ -81,6 +81,9 @@ void memory_fini(lunik_machine *m);
 lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
                                bool write);
 
+/* True while any machine has a transaction open: the lock must not be let go of. */
+bool machines_in_transaction(const lunik_runtime *rt);
+
 /* runtime/object.c */
 int objects_init(lunik_machine *m, lunik_error *err);
 void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */

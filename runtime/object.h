@@ -158,7 +158,13 @@ int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *er
 
 /* The memory of strings and lists, with room for what a deferred free needs; NULL if out of it. */
 void *prop_alloc(size_t size);
+char *prop_copy_string(const char *text);
 void prop_free(void *data);
+
+/* Where the property's value is. */
+void *prop_field(const lunik_object *o, const lunik_prop *p);
+/* Stores a value there; takes over the memory of strings and lists. Only links can fail. */
+int prop_put(lunik_object *o, const lunik_prop *p, const union converted *c, lunik_error *err);
 
 /* Gives every property of a new object its default, then the value in props ("id" is skipped);
  * fails on unknown, repeated and missing ones. */
@@ -169,5 +175,15 @@ void props_release(lunik_object *o);
 void props_free(lunik_object *o);
 /* Same name, '_' and '-' being equal. */
 bool prop_name_equal(const char *a, const char *b);
+
+/* ---- property_change.c ---------------------------------------------------------------------- */
+
+/* A property's value before it is set in a transaction, to be put back if that is undone. */
+struct prop_change;
+int prop_change_new(struct prop_change **out, lunik_object *o, const lunik_prop *p,
+                    lunik_error *err);
+void prop_change_free(struct prop_change *c); /* takes NULL, too */
+/* It has been set: the transaction takes c over. */
+void prop_change_note(struct prop_change *c);
 
 #endif

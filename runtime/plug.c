@@ -57,7 +57,7 @@ void lunik_device_ejected(lunik_object *o)
         device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", err.message), 1);
         return;
     }
-    device_remove(o);
+    object_leave(o, device_remove);
 }
 
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)

@@ -36,7 +36,7 @@ static void owned_free(void *data)
         rcu_defer(&lunik_container_of(data, struct owned, data)->rcu, owned_reclaim);
 }
 
-static char *owned_string(const char *text)
+char *prop_copy_string(const char *text)
 {
     size_t size = strlen(text) + 1;
     char *copy = prop_alloc(size);
@@ -45,7 +45,7 @@ static char *owned_string(const char *text)
 
 /* ---- fields --------------------------------------------------------------------------------- */
 
-static void *prop_field(const lunik_object *o, const lunik_prop *p)
+void *prop_field(const lunik_object *o, const lunik_prop *p)
 {
     return (char *)lunik_state(o) + p->offset;
 }
@@ -76,11 +76,9 @@ static int link_store(lunik_object *o, const lunik_prop *p, lunik_object *target
     return 0;
 }
 
-static int prop_store(lunik_object *o, const lunik_prop *p, const union converted *c,
-                      lunik_error *err)
+int prop_put(lunik_object *o, const lunik_prop *p, const union converted *c, lunik_error *err)
 {
     void *field = prop_field(o, p);
-    char *string;
 
     switch (p->kind) {
     case LUNIK_PROP_SIZE:
@@ -95,11 +93,8 @@ static int prop_store(lunik_object *o, const lunik_prop *p, const union converte
         *(int *)field = (int)c->number;
         return 0;
     case LUNIK_PROP_STRING:
-        string = owned_string(c->string);
-        if (!string)
-            return prop_fail_memory(o, p, err);
         owned_free(*(char **)field);
-        *(char **)field = string;
+        *(const char **)field = c->string;
         return 0;
     case LUNIK_PROP_LINK:
         return link_store(o, p, c->link, err);
@@ -109,6 +104,16 @@ static int prop_store(lunik_object *o, const lunik_prop *p, const union converte
         return 0;
     }
     return 0;
+}
+
+static int prop_store(lunik_object *o, const lunik_prop *p, const union converted *c,
+                      lunik_error *err)
+{
+    union converted own = *c;
+
+    if (p->kind == LUNIK_PROP_STRING && !(own.string = prop_copy_string(c->string)))
+        return prop_fail_memory(o, p, err);
+    return prop_put(o, p, &own, err);
 }
 
 static int prop_default(lunik_object *o, const lunik_prop *p, lunik_error *err)
@@ -311,8 +316,28 @@ static lunik_value normal_value(const lunik_prop *p, const lunik_value *v, const
     }
 }
 
+/* Takes over the memory of a list in c, unless that fails. */
+static int prop_set(lunik_object *o, const lunik_prop *p, const lunik_value *value,
+                    const union converted *c, lunik_error *err)
+{
+    lunik_cause cause = {.action = "set", .name = object_name(o), .detail = p->name, .vcpu = -1};
+    lunik_value normal;
+    int rc;
+
+    if (!p->set)
+        return prop_store(o, p, c, err);
+    normal = normal_value(p, value, c);
+    lunik_cause_push(&cause);
+    rc = p->set(o, &normal, err);
+    lunik_cause_pop(&cause);
+    if (!rc && p->kind == LUNIK_PROP_UINT_LIST)
+        prop_free(c->list.items);
+    return rc;
+}
+
 int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value, lunik_error *err)
 {
+    struct prop_change *change = NULL;
     union converted c = {.number = 0};
     const lunik_prop *p;
     size_t index;
@@ -332,14 +357,15 @@ int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value
         rc = prop_convert(o, p, value, &c, err);
     if (rc)
         return rc;
-    if (!p->set)
-        return prop_store(o, p, &c, err);
-    lunik_value normal = normal_value(p, value, &c);
-    lunik_cause cause = {.action = "set", .name = object_name(o), .detail = p->name, .vcpu = -1};
-    lunik_cause_push(&cause);
-    rc = p->set(o, &normal, err);
-    lunik_cause_pop(&cause);
-    if (p->kind == LUNIK_PROP_UINT_LIST)
+    if (lunik_in_transaction(o->machine))
+        rc = prop_change_new(&change, o, p, err);
+    if (!rc)
+        rc = prop_set(o, p, value, &c, err);
+    if (rc && p->kind == LUNIK_PROP_UINT_LIST)
         prop_free(c.list.items);
+    if (rc)
+        prop_change_free(change);
+    else if (change)
+        prop_change_note(change);
     return rc;
 }

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "machine.h"
 #include "memory/ram.h"
 
 #ifndef MADV_POPULATE_READ
@@ -227,7 +228,7 @@ int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                          .mutex = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER};
     unsigned count = worker_count(ram, p.chunk, threads);
-    bool unlocked = rt && lunik_locked(rt), more = true;
+    bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt), more = true;
     pthread_t *ids = calloc(count, sizeof(*ids));
     uint64_t reported = 0, done;
 

@@ -284,6 +284,21 @@ bool lunik_region_readonly(const lunik_region *r)
     return r->s.readonly;
 }
 
+bool lunik_region_romd(const lunik_region *r)
+{
+    return r->kind == LUNIK_REGION_ROM_DEVICE && r->s.romd;
+}
+
+lunik_region *lunik_region_target(const lunik_region *r)
+{
+    return r->target;
+}
+
+uint64_t lunik_region_alias_offset(const lunik_region *r)
+{
+    return r->s.alias_offset;
+}
+
 lunik_region *lunik_region_parent(const lunik_region *r)
 {
     return r->s.parent;

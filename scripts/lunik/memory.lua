@@ -119,7 +119,7 @@ end
 
 local function new_view(at, name, base, count)
   local kind = type_of("view", name)
-  base = options.value("view: address", base, "size")
+  base = options.value("view: address", base, "address")
   count = options.value("view: count", count, "count")
   local view = setmetatable({}, View)
   views[view] = { at = at, name = name, kind = kind, base = base, count = count }
@@ -166,7 +166,7 @@ local function parse_hex(hex)
 end
 
 local search_options = {
-  from = "size", length = "size", align = "count", mask = "any", hex = "boolean",
+  from = "address", length = "size", align = "count", mask = "any", hex = "boolean",
 }
 
 --- The address of the first match in RAM at or after from; nil if there is none.
@@ -258,7 +258,7 @@ end
 
 --- The part of one region's RAM that shows at [address, address + length).
 function Space.map(space, address, length)
-  address = options.value("map: address", address, "size")
+  address = options.value("map: address", address, "address")
   local section = space:find(address)
   if not section or not section.romd then
     fail("access", "map: there is no RAM at 0x%x", address)

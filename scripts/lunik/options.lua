@@ -44,6 +44,11 @@ function check.size(what, value)
   return core.parse_size(value, what)
 end
 
+--- A size, or the bits of any integer.
+function check.address(what, value)
+  return math.type(value) == "integer" and value or core.parse_size(value, what)
+end
+
 function check.integer(what, value)
   local n = math.type(value) and math.tointeger(value)
   if type(value) ~= "number" or not n then
@@ -78,8 +83,8 @@ function check.any(_, value)
   return value
 end
 
---- The value if it is of the kind ("size", "integer", "count", "string", "boolean", "function",
--- "table", "seconds", "any"), converted.
+--- The value if it is of the kind ("size", "address", "integer", "count", "string", "boolean",
+-- "function", "table", "seconds", "any"), converted.
 function options.value(what, value, kind)
   if check[kind] then return check[kind](what, value) end
   if type(value) ~= kind then
