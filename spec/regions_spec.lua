@@ -26,7 +26,8 @@ describe("a region", function()
     assert.are.equal("access", machines.raised(m.read, m, -16, 17).code)
     top.offset = 0x8000000000000000
     assert.are.equal(0x10, m:load(math.mininteger + 16, 1))
-    assert.matches("\n  8000000000000000%-8000000000000fff %(prio 0, i/o%)", m:mtree { flat = true })
+    assert.matches("\n  8000000000000000%-8000000000000fff %(prio 0, i/o%)",
+      m:mtree { flat = true })
     assert.are.equal("script", m.memory:why(math.mininteger).action)
   end)
 

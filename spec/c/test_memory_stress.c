@@ -1,0 +1,316 @@
+/*
+ * test_memory_stress.c: vCPUs that run at full speed notice nothing of the topology changing below
+ * them.
+ *
+ * Every vCPU runs a loop in protected mode, ring 3, that increments a counter of its own on either
+ * side of a page boundary, reads both back, one of them through a second mapping, and compares them
+ * with a register. The loop itself lies across that boundary. Meanwhile regions that show the same
+ * memory there are enabled and disabled, moved and resized, so that its memslots are split, merged
+ * and replaced thousands of times. A vCPU that finds a hole, or memory that it has not written to,
+ * exits, crashes, or stops counting.
+ */
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../../runtime/kvm.h"
+#include "../../runtime/memory/memory.h"
+#include "../../runtime/vcpu_internal.h"
+#include "check.h"
+
+enum { PAGE = 0x1000, BORDER = 0x8000, BLOCK_SIZE = 0x40000, CPUS_MAX = 4 };
+enum { LEFT = BORDER - 0x100, RIGHT = BORDER + 0x100, CODE = BORDER - 20, BAD = BORDER + 0x200 };
+enum { MIRROR = 0x100000, STRIP = 0x20000, STRIDE = 16 };
+
+static lunik_runtime *rt;
+static lunik_machine *m;
+static lunik_ram *block;
+static lunik_error err;
+static unsigned changes, random_state;
+
+/* By increasing priority; all but the strip show the block. */
+static lunik_region *whole, *left, *right, *across, *mirror, *strip;
+
+static void must(const char *what, int rc)
+{
+    if (rc) {
+        printf("not ok %s: %s\n", what, err.message);
+        exit(1);
+    }
+}
+
+static unsigned choose(unsigned count)
+{
+    random_state = random_state * 1103515245u + 12345u;
+    return (random_state >> 16) % count;
+}
+
+/* ---- the guest ------------------------------------------------------------------------------ */
+
+#define IMM32(value) (value) & 0xff, (value) >> 8 & 0xff, (value) >> 16 & 0xff, (value) >> 24
+
+static const uint8_t code[] = {
+    0x43,                                      /* again: inc ebx */
+    0xff, 0x86, IMM32(LEFT),                   /* inc dword [esi + LEFT] */
+    0xff, 0x86, IMM32(RIGHT),                  /* inc dword [esi + RIGHT] */
+    0x39, 0x9e, IMM32(MIRROR + LEFT - BORDER), /* cmp [esi + MIRROR + LEFT - BORDER], ebx */
+    0x75, 0x0a,                                /* jne bad */
+    0x39, 0x9e, IMM32(RIGHT),                  /* cmp [esi + RIGHT], ebx */
+    0x75, 0x02,                                /* jne bad */
+    0xeb, 0xe1,                                /* jmp again */
+    0x89, 0x9e, IMM32(BAD),                    /* bad: mov [esi + BAD], ebx */
+    0xeb, 0xfe,                                /* jmp $ */
+};
+
+static void set_segment(struct kvm_segment *s, unsigned selector, unsigned type)
+{
+    *s = (struct kvm_segment){.selector = (uint16_t)selector,
+                              .type = (uint8_t)type,
+                              .limit = 0xffffffff,
+                              .present = 1,
+                              .dpl = 3,
+                              .s = 1,
+                              .db = 1,
+                              .g = 1};
+}
+
+/* Every vCPU starts by itself, with its number in esi. */
+static void on_reset(void *opaque)
+{
+    for (unsigned i = 0; i < lunik_vcpu_count(m); i++) {
+        lunik_vcpu *v = lunik_vcpu_get(m, i);
+        struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+        struct kvm_regs regs = {.rip = CODE, .rsi = i * STRIDE, .rflags = 2};
+        struct kvm_sregs sregs;
+
+        ioctl(v->fd, KVM_GET_SREGS, &sregs);
+        set_segment(&sregs.cs, 0x1b, 11);
+        set_segment(&sregs.ds, 0x23, 3);
+        sregs.es = sregs.fs = sregs.gs = sregs.ss = sregs.ds;
+        sregs.cr0 |= 1;
+        if (ioctl(v->fd, KVM_SET_SREGS, &sregs) || ioctl(v->fd, KVM_SET_REGS, &regs) ||
+            ioctl(v->fd, KVM_SET_MP_STATE, &runnable)) {
+            printf("not ok vCPU %u takes its state\n", i);
+            exit(1);
+        }
+    }
+}
+
+static uint32_t counter(unsigned cpu, unsigned at)
+{
+    const uint8_t *host = lunik_ram_host(block);
+
+    return __atomic_load_n((const uint32_t *)(host + at + cpu * STRIDE), __ATOMIC_RELAXED);
+}
+
+/* False if some vCPU does not get on. */
+static bool let_all_run(void)
+{
+    uint32_t before[CPUS_MAX];
+    unsigned count = lunik_vcpu_count(m), moved = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        before[i] = counter(i, LEFT);
+    for (int wait = 0;
+         wait < 60000 && lunik_machine_state(m) == LUNIK_STATE_RUNNING && moved < count; wait++) {
+        lunik_run_timeout(rt, 1);
+        moved = 0;
+        for (unsigned i = 0; i < count; i++)
+            moved += counter(i, LEFT) != before[i];
+    }
+    return moved == count;
+}
+
+/* ---- the topology --------------------------------------------------------------------------- */
+
+static lunik_region *add(const char *name, lunik_ram *ram, uint64_t offset, uint64_t size,
+                         uint64_t at, int priority)
+{
+    lunik_region_config config = {
+        .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
+    lunik_region *r;
+
+    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
+    return r;
+}
+
+/* A window that shows the same memory at the same address, however it lies. */
+static lunik_region *add_mirror(void)
+{
+    lunik_region_config config = {.kind = LUNIK_REGION_ALIAS,
+                                  .name = "mirror",
+                                  .target = whole,
+                                  .offset = BORDER - PAGE,
+                                  .size = PAGE};
+    lunik_region *r;
+
+    must("mirror", lunik_region_new(&r, m, &config, &err));
+    must("mirror",
+         lunik_region_add(lunik_space_root(m->memory_space), MIRROR - PAGE, r, 0, true, &err));
+    return r;
+}
+
+static void build(void)
+{
+    lunik_ram_config config = {.name = "block", .size = BLOCK_SIZE, .fd = -1};
+    lunik_ram *other;
+
+    must("block", lunik_ram_new(&block, &config, &err));
+    config.size = 2 * PAGE;
+    must("other", lunik_ram_new(&other, &config, &err));
+    whole = add("whole", block, 0, BLOCK_SIZE, 0, 0);
+    left = add("left", block, 0, BORDER, 0, 1);
+    right = add("right", block, BORDER, BORDER, BORDER, 1);
+    across = add("across", block, BORDER - PAGE, 2 * PAGE, BORDER - PAGE, 2);
+    mirror = add_mirror();
+    strip = add("strip", other, 0, 2 * PAGE, STRIP, 3);
+    lunik_ram_unref(other);
+    memcpy((uint8_t *)lunik_ram_host(block) + CODE, code, sizeof(code));
+}
+
+static void toggle(lunik_region *r)
+{
+    must(r->name, lunik_region_set_enabled(r, !lunik_region_enabled(r), &err));
+}
+
+static void change_something(void)
+{
+    unsigned n = choose(4);
+
+    switch (choose(8)) {
+    case 0:
+        toggle(left);
+        break;
+    case 1:
+        toggle(right);
+        break;
+    case 2:
+        toggle(across);
+        break;
+    case 3:
+        must("left", lunik_region_set_size(left, BORDER - n * PAGE, &err));
+        break;
+    case 4:
+        must("right", lunik_region_set_size(right, (1 + n) * PAGE, &err));
+        break;
+    case 5:
+        must("mirror", lunik_region_set_offset(mirror, MIRROR - (1 + n) * PAGE, &err));
+        must("mirror", lunik_region_set_alias_offset(mirror, BORDER - (1 + n) * PAGE, &err));
+        must("mirror", lunik_region_set_size(mirror, (1 + n + choose(4)) * PAGE, &err));
+        break;
+    case 6:
+        must("strip", lunik_region_set_offset(strip, STRIP + n * PAGE, &err));
+        break;
+    default:
+        toggle(strip);
+        must("strip", lunik_region_set_readonly(strip, n & 1, &err));
+        break;
+    }
+}
+
+static void transaction(void)
+{
+    unsigned count = 1 + choose(3);
+
+    lunik_transaction_begin(m);
+    while (count--)
+        change_something();
+    if (choose(16))
+        must("commit", lunik_transaction_commit(m, &err));
+    else
+        lunik_transaction_abort(m);
+}
+
+static void on_del(lunik_listener *l, const lunik_section *s)
+{
+    changes++;
+}
+
+/* ---- the test ------------------------------------------------------------------------------- */
+
+/* Says why a vCPU crashed. */
+static void on_event(void *opaque, const lunik_event *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (e->fields[i].value.kind == LUNIK_STRING)
+            printf("# %s: %s: %s\n", e->name, e->fields[i].name, e->fields[i].value.string);
+}
+
+static bool named(char *name, unsigned cpus, const char *what, bool ok)
+{
+    snprintf(name, 80, "%u vCPUs: %s", cpus, what);
+    return check_true(name, ok);
+}
+
+static void check_counters(unsigned cpus)
+{
+    char name[80];
+    lunik_vcpu_stats stats;
+    uint64_t mmio = 0, rounds = 0;
+    bool same = true, good = true;
+
+    for (unsigned i = 0; i < cpus; i++) {
+        uint32_t a = counter(i, LEFT), b = counter(i, RIGHT);
+
+        lunik_vcpu_get_stats(lunik_vcpu_get(m, i), &stats);
+        mmio += stats.mmio;
+        rounds += a;
+        same = same && (a == b || a == b + 1);
+        good = good && !counter(i, BAD);
+    }
+    printf("# %u vCPUs: %u swaps, %" PRIu64 " rounds\n", cpus, changes, rounds);
+    named(name, cpus, "no write was lost", same && good);
+    named(name, cpus, "no access left the guest", mmio == 0);
+}
+
+static void test(unsigned cpus, unsigned swaps)
+{
+    lunik_machine_config config = {.name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = cpus};
+    lunik_listener counting = {.name = "counting", .priority = 20, .region_del = on_del};
+    char name[80];
+    bool runs;
+
+    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    build();
+    must("listener", lunik_listener_add(m, &counting, &err));
+    lunik_machine_set_reset_cb(m, on_reset, NULL);
+    lunik_machine_set_event_cb(m, on_event, NULL);
+    changes = 0;
+    must("start", lunik_machine_start(m, &err));
+    runs = let_all_run();
+    for (unsigned i = 0; runs && changes < swaps; i++) {
+        transaction();
+        if (i % 256 == 0)
+            runs = let_all_run();
+    }
+    named(name, cpus, "all of them get on", runs && let_all_run());
+    named(name, cpus, "none crashed", lunik_machine_state(m) == LUNIK_STATE_RUNNING);
+    must("pause", lunik_machine_pause(m, &err));
+    check_counters(cpus);
+    lunik_listener_del(&counting);
+    lunik_machine_close(m);
+    lunik_region *all[] = {mirror, whole, left, right, across, strip};
+    for (unsigned i = 0; i < 6; i++)
+        lunik_region_unref(all[i]);
+    lunik_ram_unref(block);
+}
+
+int main(void)
+{
+    static const lunik_type *const no_types[] = {NULL};
+    const char *seed = getenv("SEED");
+    unsigned swaps = getenv("LUNIK_QUICK") ? 1000 : 12000;
+
+    if (access("/dev/kvm", R_OK | W_OK)) {
+        printf("ok memory-stress: skipped, no /dev/kvm\n");
+        return 0;
+    }
+    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    random_state = seed ? (unsigned)atoi(seed) : 1;
+    printf("# SEED=%u\n", random_state);
+    test(2, swaps);
+    test(4, swaps);
+    lunik_runtime_free(rt);
+    return check_result();
+}
