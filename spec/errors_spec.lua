@@ -85,7 +85,7 @@ describe("making a machine", function()
     "want +name, -name or name=value" },
     { none { cpu = { "+hypervisr" } }, "invalid", "'hypervisr'", "did you mean 'hypervisor'?" },
     { none { cpu = { "-nope" } }, "invalid", "cpu: 'nope' is not a known feature" },
-    { none { cpu = { family = 9999 } }, "invalid", "cpu: family: '9999' is not a number from 0 to" },
+    { none { cpu = { family = 9999 } }, "invalid", "cpu: family: '9999' is not a number" },
     { none { cpu = { family = {} } }, "invalid", "cpu: family: a table" },
     { none { cpu = { 5 } }, "invalid", "cpu: [1]: '5' is not a string" },
     { none { memdev = "nosuch" }, "invalid", "memdev: 'nosuch' does not exist" },

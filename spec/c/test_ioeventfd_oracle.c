@@ -7,64 +7,7 @@
  * shows; the listeners' calls must add up to that, without one call too many, and writes must
  * signal what it says.
  */
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include "check.h"
-#include "../../runtime/memory/memory.h"
-
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_error err;
-static unsigned device_writes;
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
-
-static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    device_writes++;
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops ops = {
-    .write = on_write, .valid = {1, 8, true}, .impl = {1, 8, true}, .lockless = true};
-
-static lunik_region *make(const char *name, lunik_region_kind kind, uint64_t size,
-                          lunik_region *target, uint64_t offset)
-{
-    lunik_region_config config = {
-        .kind = kind, .name = name, .size = size, .target = target, .offset = offset};
-    lunik_region *r = NULL;
-
-    if (kind == LUNIK_REGION_IO)
-        config.ops = &ops;
-    must(name, lunik_region_new(&r, m, &config, &err));
-    return r;
-}
-
-static int new_fd(void)
-{
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-
-    if (fd < 0)
-        must("eventfd", -1);
-    return fd;
-}
-
-/* How often the eventfd was signalled since the last time. */
-static uint64_t signals(int fd)
-{
-    uint64_t count = 0;
-
-    return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
+#include "ioeventfd.h"
 
 static lunik_space *space;
 
