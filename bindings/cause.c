@@ -59,7 +59,7 @@ static void push_line(lua_State *L, const lunik_cause *c)
         lua_error(L);
 }
 
-void bind_push_cause(lua_State *L, const lunik_cause *c)
+static void push_chain(lua_State *L, const lunik_cause *c)
 {
     luaL_checkstack(L, 6, NULL);
     if (!c) {
@@ -80,8 +80,33 @@ void bind_push_cause(lua_State *L, const lunik_cause *c)
         set_number(L, "value", c->value);
     if (c->vcpu >= 0)
         set_number(L, "vcpu", (uint64_t)c->vcpu);
-    bind_push_cause(L, c->by); /* a few levels at most */
+    push_chain(L, c->by); /* a few levels at most */
     lua_setfield(L, -2, "by");
+}
+
+/* Lua, protected: the cause at 1 as a table. */
+static int cause_body(lua_State *L)
+{
+    push_chain(L, lua_touserdata(L, 1));
+    return 1;
+}
+
+/* A finalizer that runs meanwhile may change the memory map, and free the cause: a copy is taken
+ * first. Without memory for one nothing is known. */
+void bind_push_cause(lua_State *L, const lunik_cause *c)
+{
+    lunik_cause *copy = NULL;
+    int rc;
+
+    luaL_checkstack(L, 2, NULL);
+    if (c)
+        copy = lunik_cause_copy(c);
+    lua_pushcfunction(L, cause_body);
+    lua_pushlightuserdata(L, copy);
+    rc = lua_pcall(L, 1, 1, 0);
+    free(copy);
+    if (rc != LUA_OK)
+        lua_error(L);
 }
 
 /* space:why(address) -> cause or nil */

@@ -491,6 +491,8 @@ const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address);
 const lunik_cause *lunik_section_cause(const lunik_section *s);
 /* What opened the transaction under way. */
 const lunik_cause *lunik_transaction_cause(const lunik_machine *m);
+/* A copy of a cause and those it is by, in one piece to free(); NULL: out of memory. */
+lunik_cause *lunik_cause_copy(const lunik_cause *cause);
 /* As one line of text, to be freed; NULL when out of memory. Returns its length. */
 size_t lunik_cause_text(const lunik_cause *cause, char **text);
 

@@ -61,28 +61,48 @@ static size_t text_size(const char *text)
     return text ? strlen(text) + 1 : 0;
 }
 
+/* How many causes of the chain a copy takes, and the bytes for them. */
+static size_t chain_size(const lunik_cause *c, size_t *count)
+{
+    size_t size = 0;
+
+    for (*count = 0; c && *count < CHAIN_MAX; c = c->by, ++*count)
+        size += sizeof(*c) + text_size(c->name) + text_size(c->detail);
+    return size;
+}
+
+static void copy_chain(lunik_cause *to, const lunik_cause *c, size_t count)
+{
+    char *room = (char *)&to[count];
+
+    for (size_t i = 0; i < count; i++, c = c->by) {
+        to[i] = *c;
+        to[i].name = copy_text(c->name, &room);
+        to[i].detail = copy_text(c->detail, &room);
+        to[i].by = i + 1 < count ? &to[i + 1] : NULL;
+    }
+}
+
 static struct cause_ref *copy_stack(void)
 {
-    size_t count = 0, size = 0;
-    struct cause_ref *ref;
-    const lunik_cause *c;
-    char *room;
+    size_t count, size = chain_size(top, &count);
+    struct cause_ref *ref = malloc(sizeof(*ref) + size);
 
-    for (c = top; c && count < CHAIN_MAX; c = c->by, count++)
-        size += sizeof(*c) + text_size(c->name) + text_size(c->detail);
-    ref = malloc(sizeof(*ref) + size);
     if (!ref)
         return NULL;
     *ref = (struct cause_ref){1, count, top->serial, &top};
-    room = (char *)&ref->chain[count];
-    c = top;
-    for (size_t i = 0; i < count; i++, c = c->by) {
-        ref->chain[i] = *c;
-        ref->chain[i].name = copy_text(c->name, &room);
-        ref->chain[i].detail = copy_text(c->detail, &room);
-        ref->chain[i].by = i + 1 < count ? &ref->chain[i + 1] : NULL;
-    }
+    copy_chain(ref->chain, top, count);
     return ref;
+}
+
+lunik_cause *lunik_cause_copy(const lunik_cause *cause)
+{
+    size_t count, size = chain_size(cause, &count);
+    lunik_cause *copy = malloc(size);
+
+    if (copy)
+        copy_chain(copy, cause, count);
+    return copy;
 }
 
 /* A reference to a copy of the stack as it is now; NULL if it is empty, or without memory. */
