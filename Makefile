@@ -101,7 +101,7 @@ MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
 EMBED    = $(BUILD)/examples/embed
-# The Lua module that makes calls fail, for specs.
+# The Lua module that makes calls fail, for specs. nodelete: others go on calling it.
 FAULTS     = $(BUILD)/lua/faults.so
 FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 
@@ -192,7 +192,7 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 $(FAULTS): $(FAULTS_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -shared -o $@ $^ -luv
+	$(Q)$(LINK) -shared -Wl,-z,nodelete -o $@ $^ -luv
 
 # A C program that embeds the library, built as its user would.
 $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags

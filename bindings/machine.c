@@ -23,7 +23,8 @@ void bind_push_machine(lua_State *L, lunik_machine *m)
     struct box *box;
     bool made;
 
-    box = bind_push_box(L, machine_class, m, 1, &made);
+    luaL_checkstack(L, 2, NULL);
+    box = bind_push_box(L, machine_class, m, 1, &made, NULL);
     if (made) {
         lunik_machine_ref(m);
         box->m = m;
@@ -106,6 +107,16 @@ static int glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
     return 0;
 }
 
+/* Lua, protected: makes the box of the machine at 1. */
+static int adopt_body(lua_State *L)
+{
+    lunik_machine *m = lua_touserdata(L, 1);
+
+    bind_push_machine(L, m);
+    anchor(L, m, true);
+    return 1;
+}
+
 void bind_adopt_machine(lua_State *L, lunik_machine *m)
 {
     lunik_error err;
@@ -114,8 +125,12 @@ void bind_adopt_machine(lua_State *L, lunik_machine *m)
         lunik_machine_close(m);
         bind_raise(L, &err);
     }
-    anchor(L, m, true);
-    bind_push_machine(L, m);
+    lua_pushcfunction(L, adopt_body);
+    lua_pushlightuserdata(L, m);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        lunik_machine_close(m); /* nobody could */
+        lua_error(L);
+    }
 }
 
 /* core.machines() -> {machine, ...}: those that are not closed, oldest first */

@@ -97,6 +97,7 @@ int bind_lua_machine_new(lua_State *L)
     if (!lua_isnil(L, index))
         config.dirty_log = (lunik_dirty_log)bind_choice(L, index, "machine: dirty_log", logs);
 
+    luaL_checkstack(L, 2, NULL);
     bind_check(L, lunik_machine_new(rt, &config, &m, &err), &err);
     bind_adopt_machine(L, m);
     return 1;

@@ -15,6 +15,11 @@ const char *const bind_region_kinds[] = {"container", "ram",   "rom",      "rom-
 
 /* ---- boxes ---------------------------------------------------------------------------------- */
 
+static void drop(void *r)
+{
+    lunik_region_unref(r);
+}
+
 void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
 {
     struct box *box;
@@ -24,8 +29,9 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
         lua_pushnil(L);
         return;
     }
+    luaL_checkstack(L, 2, NULL);
     lunik_region_ref(r); /* before a finalizer may take it away */
-    box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made);
+    box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made, drop);
     if (!made) {
         lunik_region_unref(r);
         return;

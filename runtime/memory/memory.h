@@ -85,6 +85,7 @@ struct lunik_region {
     struct access_rules rules;
     const lunik_io_ops *ops;
     void *opaque;
+    void (*release)(void *opaque);
     uint8_t *host; /* the RAM at offset 0, NULL without RAM */
     _Atomic uint64_t reads, writes, rejected;
     struct io_set *_Atomic live_io; /* as of the last commit; a reference */

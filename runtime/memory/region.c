@@ -14,6 +14,8 @@ static void region_free(struct rcu_head *head)
     lunik_region *r = lunik_container_of(head, lunik_region, rcu);
 
     rcu_note_reclaim();
+    if (r->release)
+        r->release(r->opaque);
     free(r->name);
     free(r);
 }
@@ -242,6 +244,7 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
         region_free(&r->rcu);
         return rc;
     }
+    r->release = config->release;
     r->core->refs++;
     *out = r;
     return 0;

@@ -246,6 +246,10 @@ local function none_listens(lists)
   return true
 end
 
+local function call_lists(m, lists, source, ev)
+  for _, list in ipairs(lists) do call_all(m, list, source, ev) end
+end
+
 core.hooks.event = function(m, ev)
   local state = event.state(m)
   local lists = lists_for(state, ev.name)
@@ -257,8 +261,9 @@ core.hooks.event = function(m, ev)
   end
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
-  for _, list in ipairs(lists) do call_all(m, list, source, ev) end
+  local ok, err = pcall(call_lists, m, lists, source, ev) -- handlers are protected one by one
   state.dispatching = state.dispatching - 1
+  if not ok then error(err, 0) end
   if m.state == "closed" or ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
 end
 

@@ -30,12 +30,29 @@ function Unplug.__tostring(self)
   return ("removal of '%s' (%s)"):format(self.device, self.state)
 end
 
+local function forget(self)
+  if self.deleted then self.deleted:off() end
+  if self.refused then self.refused:off() end
+end
+
 local function settle(self, outcome, ev)
   self.outcome = outcome
   if ev then self.source, self.status, self.reason = ev.source, ev.status, ev.reason end
-  self.deleted:off()
-  self.refused:off()
+  forget(self)
   wait.wake_all(self.waiting)
+end
+
+-- Asks for the removal, and listens for the answer.
+local function follow(self, m, device)
+  local object = self.object
+  local function concerns(ev) return object and ev.path == object.path end
+  self.deleted = event.on(m, "device-deleted", function(ev)
+    if concerns(ev) then settle(self, "ejected") end
+  end)
+  self.refused = event.on(m, "device-unplug-guest-error", function(ev)
+    if concerns(ev) then settle(self, "refused", ev) end
+  end)
+  core.device_del(m, device)
 end
 
 --- m:device_del(id)
@@ -47,19 +64,11 @@ function unplug.request(m, device)
   end
   local self = setmetatable({
     machine = m, object = object, device = object and tostring(object.id ~= "" and object.id
-      or object.path) or device, waiting = {},
+      or object.path) or device, waiting = {}, deleted = false, refused = false,
   }, Unplug)
-  local function concerns(ev) return object and ev.path == object.path end
-  self.deleted = event.on(m, "device-deleted", function(ev)
-    if concerns(ev) then settle(self, "ejected") end
-  end)
-  self.refused = event.on(m, "device-unplug-guest-error", function(ev)
-    if concerns(ev) then settle(self, "refused", ev) end
-  end)
-  local ok, err = pcall(core.device_del, m, device)
+  local ok, err = pcall(follow, self, m, device)
   if not ok then
-    self.deleted:off()
-    self.refused:off()
+    forget(self)
     error(err, 0)
   end
   return self

@@ -67,6 +67,28 @@ local function trace_text(trace)
   return table.concat(lines, "\n")
 end
 
+--- The memory that was taken while armed and stays, after those who free it later have had time.
+function walks.blocks()
+  local deadline = lunik.now() + 1
+  repeat
+    lunik.sleep(0.01)
+    collectgarbage()
+    local list = faults.blocks()
+    if #list == 0 or lunik.now() > deadline then return list end
+  until false
+end
+
+--- The same as a text, or nil.
+function walks.leaked()
+  local lines = {}
+  for i, block in ipairs(walks.blocks()) do
+    if i > 8 then break end
+    lines[i] = ("point %d: %d bytes leaked\n%s"):format(block.point, block.size,
+      trace_text(block.trace))
+  end
+  return lines[1] and table.concat(lines, "\n")
+end
+
 local Walk = {}
 Walk.__index = Walk
 
@@ -146,14 +168,7 @@ function Walk:check_leaks(held)
   self.step.undo()
   local extra = process.left_behind(held, 8)
   if extra then self:complain("left behind: " .. extra) end
-  local deadline, list = lunik.now() + 1, faults.blocks()
-  while #list > (self.step.keeps or 0) and lunik.now() < deadline do
-    lunik.sleep(0.01)
-    collectgarbage()
-    list = faults.blocks()
-  end
-  if #list <= (self.step.keeps or 0) then return end
-  for _, block in ipairs(list) do
+  for _, block in ipairs(walks.blocks()) do
     self.where = ("point %d"):format(block.point)
     self:complain(("%d bytes leaked"):format(block.size), block.trace)
   end
@@ -174,9 +189,10 @@ function Walk:step_through(step, seen)
   faults.forget()
 end
 
---- Walks through steps, each {name=, run=, undo=, state=, names=, all=, failed=, keeps=}: run has
+--- Walks through steps, each {name=, run=, undo=, state=, names=, all=, failed=, never=, go_on=}: run has
 -- its calls fail in turn, undo takes back a run that went well. names: of which an
--- error's message has to contain one; all: calls of all threads count; never: run must not fail. Returns problems as a text, or nil, and
+-- error's message has to contain one; all: calls of all threads count; never: run must not
+-- fail. Returns problems as a text, or nil, and
 -- how many points there were.
 function walks.walk(steps, options)
   local seen = {}
