@@ -12,8 +12,7 @@ local FULL = os.getenv "FULL"
 local TRACKED = 1 << 40 -- beyond every point: memory is tracked, no call fails
 
 -- Runs step() with each request refused in turn and undo() after each; both have to work in the end.
--- What stays may stay until finish().
-local function walk(step, undo, stride, finish)
+local function walk(step, undo, stride)
   step()
   undo()
   local held = process.holds()
@@ -39,7 +38,6 @@ local function walk(step, undo, stride, finish)
   step() -- what is kept until the next time is replaced
   undo(true)
   assert.is_nil(process.left_behind(held))
-  if finish then finish() end
   assert.is_nil(walks.leaked())
 end
 
@@ -97,7 +95,7 @@ describe("without memory for Lua", function()
       for _, child in ipairs(root.children) do
         if child.offset >= 0x80000000 then root:del(child) end
       end
-    end, 1, function() m:close() end) -- a region whose handle could not be kept goes with it
+    end)
   end)
 
   it("looking and logging", function()
