@@ -42,6 +42,7 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+valgrind      command:valgrind       valgrind  make valgrind
 clang         command:clang          lint   CC=clang
 clang-format  command:clang-format   lint   make format, make lint
 clang-tidy    command:clang-tidy     lint   make lint
@@ -236,6 +237,27 @@ test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xm
 
 test-products: products $(TESTS) $(FAULTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
 
+# Each of the many cycles is as in the tests; only there are more of them.
+endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once; a quarter of an hour
+	@+$(MAKE) --no-print-directory test-products
+	@$(RUN_ENV) $(SAN_ENV) PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 \
+	    LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
+	    --interpreter="$(INTERPRETER)" --limit=7200 spec/endurance_spec.lua spec/stress_spec.lua
+
+# valgrind knows neither KVM's memory nor what runs in it: these do without.
+VALGRIND_SPEC = $(patsubst %,spec/c/test_%.c,acpi boot chardev chipset clock config dimm dirty i8042 \
+    ioeventfd kvm_io mc146818 memory memory_backend memory_slots object pci piix4_pm property ram \
+    uart16550) $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
+    memory_map objects transaction)
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --num-callers=16 \
+    --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+
+valgrind: ## run the tests that need no KVM under valgrind (SPEC="FILES" for others)
+	$(call run-deps,build test valgrind,install)
+	@+$(MAKE) --no-print-directory test-products
+	@$(RUN_ENV) LUNIK_QUICK=1 LUNIK_INTERPRETER=lua5.4 lua5.4 spec/support/run.lua \
+	    --wrapper="$(VALGRIND)" $(or $(SPEC),$(VALGRIND_SPEC))
+
 ifneq ($(wildcard bench/*.lua),)
 bench: deps ## run the benchmarks
 	@+$(MAKE) --no-print-directory products
@@ -332,5 +354,5 @@ help: ## this text
 	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
 
 FORCE:
-.PHONY: all products guests deps check-deps demo test test-products install uninstall \
+.PHONY: all products guests deps check-deps demo test test-products endurance valgrind install uninstall \
         guest-linux clean format lint $(LINTS) help FORCE

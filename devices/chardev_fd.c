@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "chardev_fd.h"
+#include "quiet_signal.h"
 
 int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *poll,
                     lunik_error *err)
@@ -48,25 +48,16 @@ bool chardev_hung_up(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* write() without SIGPIPE, whatever the process does about that signal. */
-static ssize_t write_pipe(int fd, const uint8_t *data, size_t size)
+/* write() without the signal that a broken pipe, or a file that has become too big, would send. */
+static ssize_t write_quietly(const struct chardev_fd *f, const uint8_t *data, size_t size)
 {
-    const struct timespec now = {0};
-    sigset_t pipe_set, old, pending;
+    int sig = f->fifo ? SIGPIPE : SIGXFSZ, raises = f->fifo ? EPIPE : EFBIG;
+    struct quiet_signal q;
     ssize_t n;
-    int sys;
 
-    sigemptyset(&pipe_set);
-    sigaddset(&pipe_set, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
-    n = write(fd, data, size);
-    sys = errno;
-    if (n < 0 && sys == EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    errno = sys;
+    quiet_signal_begin(&q, sig);
+    n = write(f->fd, data, size);
+    quiet_signal_end(&q, n < 0 && errno == raises);
     return n;
 }
 
@@ -84,7 +75,7 @@ ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t
         }
         size = size < chunk ? size : chunk;
     }
-    return f->fifo ? write_pipe(f->fd, data, size) : write(f->fd, data, size);
+    return write_quietly(f, data, size);
 }
 
 ssize_t chardev_fd_read(const struct chardev_fd *f, uint8_t *data, size_t size)

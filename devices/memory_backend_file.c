@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "memory_backend.h"
+#include "quiet_signal.h"
 #include "types.h"
 
 struct file_backend {
@@ -100,7 +101,7 @@ static int fit_file(lunik_object *o, struct opened *f, lunik_error *err)
             "%s: mem-path: '%s' has %" PRIu64 " bytes, size and offset need %" PRIu64 "%s", type,
             b->mem_path, has, needed,
             b->readonly ? " and it is readonly" : " (only an empty file is extended)");
-    if (ftruncate(f->fd, (off_t)needed))
+    if (quiet_truncate(f->fd, (off_t)needed))
         return lunik_fail_errno(err, errno, "%s: size: can't extend '%s' to %" PRIu64 " bytes",
                                 type, b->mem_path, needed);
     f->extended = true;
