@@ -420,6 +420,9 @@ static inline unsigned region_log_mask(const lunik_region *r)
            atomic_load_explicit(&r->core->log.mask, memory_order_relaxed);
 }
 
+/* After an access to a region's RAM: says so if it turned out that a part of it is lost. */
+void region_check_damage(lunik_region *r);
+
 /* To be called after a write to a region's RAM. The fence is for who starts to log at the moment:
  * either it sees the write, or we see the mask. */
 static inline void region_written(lunik_region *r, uint64_t offset, uint64_t size)

@@ -250,6 +250,28 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
     return 0;
 }
 
+/* ---- damage --------------------------------------------------------------------------------- */
+
+/* Once for each block: whoever runs the machine has to know that its memory is not what it was. */
+static void tell_damage(lunik_machine *m, lunik_ram *ram)
+{
+    lunik_error why;
+
+    if (atomic_exchange(&ram->damage_told, true))
+        return;
+    lunik_fail(&why, LUNIK_E_IO,
+               "%s: a part of this memory is lost and reads as zeros: its file was truncated, or "
+               "the host has no page for it",
+               ram->name);
+    machine_map_broken(m, &why);
+}
+
+void region_check_damage(lunik_region *r)
+{
+    if (ram_damaged(r->ram) && r->core->machine)
+        tell_damage(r->core->machine, r->ram);
+}
+
 /* ---- what can be asked ---------------------------------------------------------------------- */
 
 const char *lunik_region_name(const lunik_region *r)
