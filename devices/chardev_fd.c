@@ -1,4 +1,5 @@
 /* chardev_fd.c: see chardev_fd.h. */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -104,7 +105,7 @@ int chardev_reopen(int fd, int mode)
     }
     if (S_ISFIFO(st.st_mode) || isatty(fd)) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        copy = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        copy = TEMP_FAILURE_RETRY(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     }
     return copy >= 0 ? copy : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }

@@ -68,9 +68,9 @@ static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
 
     if (!stat(b->mem_path, &st) && S_ISDIR(st.st_mode))
         return open_in_directory(o, f, err);
-    f->fd = open(b->mem_path, flags);
+    f->fd = TEMP_FAILURE_RETRY(open(b->mem_path, flags));
     if (f->fd < 0 && errno == ENOENT && !b->readonly) {
-        f->fd = open(b->mem_path, flags | O_CREAT | O_EXCL, 0644);
+        f->fd = TEMP_FAILURE_RETRY(open(b->mem_path, flags | O_CREAT | O_EXCL, 0644));
         f->created = f->fd >= 0;
     }
     return f->fd < 0 ? fail_path(o, errno, err) : 0;

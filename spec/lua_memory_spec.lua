@@ -11,7 +11,7 @@ local small = require "spec.support.small_guest"
 local FULL = os.getenv "FULL"
 local TRACKED = 1 << 40 -- beyond every point: memory is tracked, no call fails
 
--- Runs step() with each request refused in turn and undo() after each; both have to work in the end.
+-- Runs step() with each request refused in turn and undo() after each; both have to work at last.
 local function walk(step, undo, stride)
   step()
   undo()

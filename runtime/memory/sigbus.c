@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+enum { SOME = 64 }; /* guards made at once */
+
 struct sigbus_guard {
     struct sigbus_guard *next;
     bool used;
@@ -85,7 +87,7 @@ void sigbus_release(void)
 
 /* ---- guards --------------------------------------------------------------------------------- */
 
-/* One that is free, or a new one. With the mutex. */
+/* One that is free, or one of some new ones. With the mutex. */
 static struct sigbus_guard *find_free(void)
 {
     struct sigbus_guard *g = atomic_load(&sigbus.guards);
@@ -94,11 +96,11 @@ static struct sigbus_guard *find_free(void)
         g = g->next;
     if (g)
         return g;
-    g = calloc(1, sizeof(*g));
-    if (!g)
-        return NULL;
-    g->next = atomic_load(&sigbus.guards);
-    atomic_store(&sigbus.guards, g);
+    g = calloc(SOME, sizeof(*g));
+    for (size_t i = 0; g && i < SOME; i++) {
+        g[i].next = atomic_load(&sigbus.guards);
+        atomic_store(&sigbus.guards, &g[i]);
+    }
     return g;
 }
 
