@@ -95,10 +95,15 @@ struct box {
 };
 
 /* Pushes the box of ptr. If there is none yet a box of the class is made, with uservalues
- * uservalues, and *made is set: the caller then takes the references. */
-struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made);
+ * uservalues, and *made is set: the caller then takes the references. Those that it has taken
+ * already drop (or NULL) gives back if Lua is out of memory. There is room for two values. */
+struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made,
+                          void (*drop)(void *ptr));
 /* Pushes the box of ptr if there is one, else nil and returns false. */
 bool bind_find_box(lua_State *L, const void *ptr);
+/* Puts the value on top of the stack into the table under the address; false, with the error
+ * pushed, if Lua is out of memory. */
+bool bind_try_keep(lua_State *L, int table, const void *address);
 /* The same for what lives and dies with a machine (spaces, vCPUs): its address may come back in
  * another machine, so the box is kept with the machine's. */
 void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m);

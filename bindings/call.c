@@ -47,6 +47,12 @@ static lua_State *enter(struct bindings *b)
     return L;
 }
 
+/* Why enter() has found no Lua thread. */
+static const char *why_not(const struct bindings *b)
+{
+    return b->threads == BIND_CALLS_MAX ? "handlers are nested too deeply" : "Lua is out of memory";
+}
+
 static void leave(struct bindings *b, lua_State *L)
 {
     lua_settop(L, 0);
@@ -141,7 +147,7 @@ bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunc
 
     if (!L) {
         if (!b->closing)
-            fprintf(stderr, "lunik: %s: handlers are nested too deeply\n", source);
+            fprintf(stderr, "lunik: %s: %s\n", source, why_not(b));
         return false;
     }
     if (failed)
@@ -170,7 +176,7 @@ int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *
     lua_State *L = run(b, g, body, arg, &failed);
 
     if (!L)
-        return lunik_fail(err, LUNIK_E_SCRIPT, "handlers are nested too deeply");
+        return lunik_fail(err, LUNIK_E_SCRIPT, "%s", why_not(b));
     if (failed) {
         own.code = LUNIK_E_SCRIPT;
         lua_pushcfunction(L, convert_body);

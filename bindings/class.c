@@ -130,11 +130,37 @@ static struct box *box_from(lua_State *L, const char *class, void *ptr, int user
     return lua_touserdata(L, -1);
 }
 
-struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made)
+struct box_request {
+    const char *class;
+    void *ptr;
+    int uservalues;
+    bool made;
+};
+
+/* Lua, protected: pushes the box that the request at 1 describes. */
+static int box_body(lua_State *L)
 {
-    luaL_checkstack(L, 6, NULL);
+    struct box_request *r = lua_touserdata(L, 1);
+
     push_boxes(L);
-    return box_from(L, class, ptr, uservalues, made);
+    box_from(L, r->class, r->ptr, r->uservalues, &r->made);
+    return 1;
+}
+
+struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made,
+                          void (*drop)(void *ptr))
+{
+    struct box_request r = {class, ptr, uservalues, false};
+
+    lua_pushcfunction(L, box_body);
+    lua_pushlightuserdata(L, &r);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        if (drop)
+            drop(ptr);
+        lua_error(L);
+    }
+    *made = r.made;
+    return lua_touserdata(L, -1);
 }
 
 bool bind_find_box(lua_State *L, const void *ptr)
@@ -145,6 +171,24 @@ bool bind_find_box(lua_State *L, const void *ptr)
     found = lua_rawgetp(L, -1, ptr) != LUA_TNIL;
     lua_remove(L, -2);
     return found;
+}
+
+/* Lua, protected: (table, address, value) */
+static int keep_body(lua_State *L)
+{
+    lua_rawsetp(L, 1, lua_touserdata(L, 2));
+    return 0;
+}
+
+bool bind_try_keep(lua_State *L, int table, const void *address)
+{
+    table = lua_absindex(L, table);
+    luaL_checkstack(L, 4, NULL);
+    lua_pushcfunction(L, keep_body);
+    lua_pushvalue(L, table);
+    lua_pushlightuserdata(L, (void *)address);
+    lua_pushvalue(L, -4);
+    return lua_pcall(L, 3, 0, 0) == LUA_OK;
 }
 
 void bind_push_parts(lua_State *L, lunik_machine *m)

@@ -110,7 +110,7 @@ int bind_lua_dirty_new(lua_State *L)
     if (!d)
         return bind_fail(L, LUNIK_E_NO_MEMORY, "dirty: out of memory");
     *d = (struct dirty){.m = m, .client = client, .region = region, .ram = ram};
-    box = bind_push_box(L, dirty_class, d, 0, &made);
+    box = bind_push_box(L, dirty_class, d, 0, &made, free);
     box->m = m;
     lunik_machine_ref(m);
     if (region)
@@ -138,11 +138,15 @@ static int dirty_start(lua_State *L)
     struct dirty *d = dirty(L, 1);
     lunik_dirty_scope scope = scope_of(d);
     lunik_error err;
+    int rc;
 
     if (d->active)
         bind_fail(L, LUNIK_E_STATE, "dirty: start: it is started already");
-    bind_check(L, lunik_dirty_start(d->m, d->client, &scope, &err), &err);
-    keep(L, d, true);
+    keep(L, d, true); /* which may fail */
+    rc = lunik_dirty_start(d->m, d->client, &scope, &err);
+    if (rc)
+        keep(L, d, false);
+    bind_check(L, rc, &err);
     lua_settop(L, 1);
     return 1;
 }

@@ -14,6 +14,7 @@ struct region_event {
     struct glue *glue;
     lunik_change close; /* noted: to be closed */
     lunik_ioeventfd *event;
+    struct event_box *box; /* NULL once it is collected */
     struct region_event *next, **link;
 };
 
@@ -86,6 +87,14 @@ static void request_from(lua_State *L, lunik_ioeventfd_config *config, int *on)
 
 static void on_commit(lunik_change *change);
 
+/* Lets go of the handle in the table at index. */
+static void forget(lua_State *L, int parts, const struct region_event *event)
+{
+    parts = lua_absindex(L, parts);
+    lua_pushnil(L);
+    lua_rawsetp(L, parts, event);
+}
+
 /* region:ioeventfd{offset=, size=, match=, on=} -> handle */
 int bind_lua_ioeventfd(lua_State *L)
 {
@@ -106,11 +115,17 @@ int bind_lua_ioeventfd(lua_State *L)
     luaL_setmetatable(L, event_class);
     lua_pushvalue(L, on);
     lua_setiuservalue(L, handle, 1);
+    luaL_checkstack(L, 4, NULL);
     event = calloc(1, sizeof(*event));
     if (!event)
         return bind_fail(L, LUNIK_E_NO_MEMORY, "ioeventfd: out of memory");
+    if (!bind_try_keep(L, handle - 1, event)) {
+        free(event);
+        return lua_error(L);
+    }
     config.opaque = event;
     if (lunik_ioeventfd_new(&event->event, r, &config, &err)) {
+        forget(L, handle - 1, event);
         free(event);
         return bind_raise(L, &err);
     }
@@ -121,9 +136,8 @@ int bind_lua_ioeventfd(lua_State *L)
     if (event->next)
         event->next->link = &event->next;
     g->events = event;
+    event->box = box;
     box->event = event;
-    lua_pushvalue(L, handle);
-    lua_rawsetp(L, handle - 1, event);
     return 1;
 }
 
@@ -133,6 +147,8 @@ static void event_free(struct region_event *event)
     if (event->next)
         event->next->link = event->link;
     lunik_transaction_forget(event->glue->m, &event->close);
+    if (event->box)
+        event->box->event = NULL;
     free(event);
 }
 
@@ -148,14 +164,9 @@ void bind_ioeventfd_release(struct glue *g)
 static int forget_body(lua_State *L)
 {
     struct region_event *event = lua_touserdata(L, 1);
-    struct event_box *box;
 
     bind_push_parts(L, event->glue->m);
-    lua_rawgetp(L, -1, event);
-    box = lua_touserdata(L, -1);
-    box->event = NULL;
-    lua_pushnil(L);
-    lua_rawsetp(L, -3, event);
+    forget(L, -1, event);
     return 0;
 }
 
@@ -188,7 +199,7 @@ static int event_close(lua_State *L)
         bind_raise(L, &err);
     lua_pushcfunction(L, forget_body);
     lua_pushlightuserdata(L, event);
-    lua_call(L, 1, 0);
+    lua_pcall(L, 1, 0, 0); /* without memory for that the handle stays, closed */
     event_free(event);
     bind_check(L, rc, &err);
     return 0;
@@ -199,6 +210,8 @@ static int event_gc(lua_State *L)
 {
     struct event_box *box = lua_touserdata(L, 1);
 
+    if (box->event)
+        box->event->box = NULL;
     if (box->m)
         lunik_machine_unref(box->m);
     *box = (struct event_box){0};

@@ -168,11 +168,14 @@ static int timer_new(lua_State *L)
     luaL_setmetatable(L, timer_class);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 1);
+    luaL_checkstack(L, 4, NULL);
     t = calloc(1, sizeof(*t));
     if (!t)
         return bind_fail(L, LUNIK_E_NO_MEMORY, "timer: out of memory");
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, t);
+    if (!bind_try_keep(L, LUA_REGISTRYINDEX, t)) {
+        free(t);
+        return lua_error(L);
+    }
     t->b = b;
     uv_timer_init(lunik_loop(rt), &t->handle);
     uv_update_time(lunik_loop(rt));

@@ -23,7 +23,8 @@ void bind_push_machine(lua_State *L, lunik_machine *m)
     struct box *box;
     bool made;
 
-    box = bind_push_box(L, machine_class, m, 1, &made);
+    luaL_checkstack(L, 2, NULL);
+    box = bind_push_box(L, machine_class, m, 1, &made, NULL);
     if (made) {
         lunik_machine_ref(m);
         box->m = m;

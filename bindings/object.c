@@ -7,6 +7,11 @@ static const char object_class[] = "lunik.Object";
 
 /* ---- boxes ---------------------------------------------------------------------------------- */
 
+static void drop(void *o)
+{
+    lunik_object_unref(o);
+}
+
 void bind_push_object(lua_State *L, lunik_object *o)
 {
     bool made;
@@ -15,8 +20,9 @@ void bind_push_object(lua_State *L, lunik_object *o)
         lua_pushnil(L);
         return;
     }
+    luaL_checkstack(L, 2, NULL);
     lunik_object_ref(o); /* before a finalizer may delete it */
-    bind_push_box(L, object_class, o, 0, &made);
+    bind_push_box(L, object_class, o, 0, &made, drop);
     if (!made)
         lunik_object_unref(o);
 }

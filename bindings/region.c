@@ -15,6 +15,11 @@ const char *const bind_region_kinds[] = {"container", "ram",   "rom",      "rom-
 
 /* ---- boxes ---------------------------------------------------------------------------------- */
 
+static void drop(void *r)
+{
+    lunik_region_unref(r);
+}
+
 void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
 {
     struct box *box;
@@ -24,8 +29,9 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
         lua_pushnil(L);
         return;
     }
+    luaL_checkstack(L, 2, NULL);
     lunik_region_ref(r); /* before a finalizer may take it away */
-    box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made);
+    box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made, drop);
     if (!made) {
         lunik_region_unref(r);
         return;
@@ -86,18 +92,27 @@ static bool in_transaction(lua_State *L)
     return lunik_in_transaction(bind_check_open(L, 1, region_class)->m);
 }
 
+/* Half a pair, without memory for the rest, is none. */
+static lua_Integer pairs(lua_State *L, int index)
+{
+    return (lua_Integer)lua_rawlen(L, index) / 2;
+}
+
 static void note_moved(lua_State *L, lunik_machine *m, int parent, int child)
 {
+    lua_Integer count;
+
     bind_push_parts(L, m);
     if (lua_getfield(L, -1, moved_name) == LUA_TNIL) {
         lua_newtable(L);
         lua_pushvalue(L, -1);
         lua_setfield(L, -4, moved_name);
     }
+    count = pairs(L, -1) * 2;
     lua_pushvalue(L, parent);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_rawseti(L, -2, count + 1);
     lua_pushvalue(L, child);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_rawseti(L, -2, count + 2);
     lua_settop(L, child);
 }
 
@@ -109,17 +124,20 @@ void bind_region_settle(lua_State *L, lunik_machine *m)
     parts = lua_gettop(L);
     moved = parts + 1;
     if (lua_getfield(L, parts, moved_name) != LUA_TNIL) {
-        lua_pushnil(L);
-        lua_setfield(L, parts, moved_name);
-        for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, moved); i < n; i += 2) {
+        /* Should there be no memory for one, the next time goes on with it. */
+        for (lua_Integer i = pairs(L, moved) * 2; i; i -= 2) {
             struct box *parent, *child;
 
+            lua_rawgeti(L, moved, i - 1);
             lua_rawgeti(L, moved, i);
-            lua_rawgeti(L, moved, i + 1);
             parent = lua_touserdata(L, moved + 1);
             child = lua_touserdata(L, moved + 2);
             keep(L, moved + 1, moved + 2, lunik_region_parent(child->ptr) == parent->ptr);
             lua_settop(L, moved);
+            lua_pushnil(L);
+            lua_rawseti(L, moved, i);
+            lua_pushnil(L);
+            lua_rawseti(L, moved, i - 1);
         }
     }
     lua_settop(L, parts - 1);

@@ -9,11 +9,12 @@
 
 #include "bindings.h"
 
+/* Goes with the region. */
 struct region_io {
-    struct glue *glue;
+    struct glue *glue;    /* NULL once its machine is closed */
     lunik_region *region; /* finds the box; NULL once that is gone. A reference. */
     lunik_io_ops ops;
-    struct region_io *next;
+    struct region_io *next, **link;
 };
 
 /* ---- accesses ------------------------------------------------------------------------------- */
@@ -74,7 +75,7 @@ static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64
     struct region_io *io = opaque;
     struct access_call call = {io, offset, UINT64_MAX, size, LUNIK_ACCESS_DEVICE};
 
-    if (!bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
+    if (!io->glue || !bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
         call.value = UINT64_MAX;
     *value = size < 8 ? call.value & ((UINT64_C(1) << (size * 8)) - 1) : call.value;
     return call.result;
@@ -85,7 +86,8 @@ static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint6
     struct region_io *io = opaque;
     struct access_call call = {io, offset, value, size, LUNIK_ACCESS_DEVICE};
 
-    bind_call(io->glue->b, io->glue, "a write handler", write_body, &call);
+    if (io->glue)
+        bind_call(io->glue->b, io->glue, "a write handler", write_body, &call);
     return call.result;
 }
 
@@ -237,9 +239,25 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
         q->config.ram = q->made;
 }
 
+struct push_request {
+    struct glue *glue;
+    struct region_io *io;
+};
+
+/* Lua, protected: pushes the box of the region of the request at 1. */
+static int push_body(lua_State *L)
+{
+    struct push_request *r = lua_touserdata(L, 1);
+
+    bind_push_region(L, r->io->region, r->glue->m);
+    ((struct box *)lua_touserdata(L, -1))->data = r->io;
+    return 1;
+}
+
 /* Pushes the box of a new region. */
 static void region_make(lua_State *L, struct glue *g, struct request *q)
 {
+    struct push_request request = {.glue = g};
     struct region_io *io = calloc(1, sizeof(*io));
     lunik_region *r;
     lunik_error err;
@@ -253,10 +271,10 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
     io->glue = g;
     io->ops = q->ops;
     if (!lua_isnil(L, q->read) || !lua_isnil(L, q->write) || q->config.kind == LUNIK_REGION_IO ||
-        q->config.kind == LUNIK_REGION_ROM_DEVICE) {
+        q->config.kind == LUNIK_REGION_ROM_DEVICE)
         q->config.ops = &io->ops;
-        q->config.opaque = io;
-    }
+    q->config.opaque = io;
+    q->config.release = free;
     rc = lunik_region_new(&r, g->m, &q->config, &err);
     if (q->made)
         lunik_ram_unref(q->made); /* the region's now */
@@ -265,10 +283,19 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
         bind_raise(L, &err);
     }
     io->region = r;
+    request.io = io;
+    lua_pushcfunction(L, push_body);
+    lua_pushlightuserdata(L, &request);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        io->glue = NULL;
+        lunik_region_unref(r);
+        lua_error(L);
+    }
     io->next = g->regions;
+    io->link = &g->regions;
+    if (io->next)
+        io->next->link = &io->next;
     g->regions = io;
-    bind_push_region(L, r, g->m);
-    ((struct box *)lua_touserdata(L, -1))->data = io;
 }
 
 /* m:region{kind=, name=, size=, ...} -> region */
@@ -296,28 +323,36 @@ int bind_lua_region_new(lua_State *L)
     return 1;
 }
 
+static void unlink_io(struct region_io *io)
+{
+    *io->link = io->next;
+    if (io->next)
+        io->next->link = io->link;
+}
+
 /* The machine is closing; nothing can be in a callback any more. */
 void bind_region_release(struct glue *g)
 {
     lunik_transaction_begin(g->m);
     for (struct region_io *io = g->regions; io; io = io->next)
-        if (io->region)
-            lunik_region_del(io->region, NULL);
+        lunik_region_del(io->region, NULL);
     lunik_transaction_commit(g->m, NULL);
     while (g->regions) {
         struct region_io *io = g->regions;
 
-        g->regions = io->next;
-        if (io->region)
-            lunik_region_unref(io->region);
-        free(io);
+        unlink_io(io);
+        io->glue = NULL;
+        lunik_region_unref(io->region);
     }
 }
 
 void bind_region_forget(struct region_io *io)
 {
-    if (lunik_region_parent(io->region))
+    lunik_region *region = io->region;
+
+    if (lunik_region_parent(region))
         return;
-    lunik_region_unref(io->region);
+    unlink_io(io);
     io->region = NULL;
+    lunik_region_unref(region);
 }

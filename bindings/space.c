@@ -21,7 +21,8 @@ static void check_access(lua_State *L, lunik_space *s, int rc, const char *verb,
                   lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
 }
 
-/* Where all of a range is in one piece of RAM: NULL if it is not. */
+/* Where all of a range is in one piece of RAM: NULL if it is not, or if it is that of a file, which
+ * may lose it. */
 static const void *ram_at(lunik_space *s, uint64_t address, size_t size)
 {
     lunik_section found;
@@ -34,6 +35,8 @@ static const void *ram_at(lunik_space *s, uint64_t address, size_t size)
     if (size > found.size - skip)
         return NULL;
     ram = lunik_region_ram(found.region);
+    if (lunik_ram_fd(ram) >= 0)
+        return NULL;
     return (const char *)lunik_ram_host(ram) + lunik_region_ram_offset(found.region) +
            found.offset + skip;
 }

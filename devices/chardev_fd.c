@@ -1,9 +1,9 @@
 /* chardev_fd.c: see chardev_fd.h. */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "chardev_fd.h"
+#include "quiet_signal.h"
 
 int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *poll,
                     lunik_error *err)
@@ -48,25 +49,16 @@ bool chardev_hung_up(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* write() without SIGPIPE, whatever the process does about that signal. */
-static ssize_t write_pipe(int fd, const uint8_t *data, size_t size)
+/* write() without the signal that a broken pipe, or a file that has become too big, would send. */
+static ssize_t write_quietly(const struct chardev_fd *f, const uint8_t *data, size_t size)
 {
-    const struct timespec now = {0};
-    sigset_t pipe_set, old, pending;
+    int sig = f->fifo ? SIGPIPE : SIGXFSZ, raises = f->fifo ? EPIPE : EFBIG;
+    struct quiet_signal q;
     ssize_t n;
-    int sys;
 
-    sigemptyset(&pipe_set);
-    sigaddset(&pipe_set, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
-    n = write(fd, data, size);
-    sys = errno;
-    if (n < 0 && sys == EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    errno = sys;
+    quiet_signal_begin(&q, sig);
+    n = write(f->fd, data, size);
+    quiet_signal_end(&q, n < 0 && errno == raises);
     return n;
 }
 
@@ -84,7 +76,7 @@ ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t
         }
         size = size < chunk ? size : chunk;
     }
-    return f->fifo ? write_pipe(f->fd, data, size) : write(f->fd, data, size);
+    return write_quietly(f, data, size);
 }
 
 ssize_t chardev_fd_read(const struct chardev_fd *f, uint8_t *data, size_t size)
@@ -113,7 +105,7 @@ int chardev_reopen(int fd, int mode)
     }
     if (S_ISFIFO(st.st_mode) || isatty(fd)) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        copy = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        copy = TEMP_FAILURE_RETRY(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     }
     return copy >= 0 ? copy : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }

@@ -2,6 +2,7 @@
  * chardev_file.c: output into a file. What can't be written, e.g. because the disk is full, is
  * dropped, counted and reported once; later output is tried again.
  */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -33,9 +34,10 @@ static int file_realize(lunik_object *o, lunik_error *err)
 {
     struct file_chardev *f = lunik_state(o);
     int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    int fd = open(f->path, flags | (f->append ? O_APPEND : O_TRUNC), 0644);
-    int code;
+    int fd, code;
 
+    flags |= f->append ? O_APPEND : O_TRUNC;
+    fd = TEMP_FAILURE_RETRY(open(f->path, flags, 0644));
     if (fd < 0)
         return lunik_fail_errno(err, errno, "chardev-file: path: can't open '%s'", f->path);
     code = chardev_output_open(&f->output, &f->base, fd, chardev_failed, err);

@@ -102,7 +102,7 @@ static int open_master(struct pty_chardev *p, lunik_error *err)
     if (fcntl(p->master, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || grantpt(p->master) < 0 ||
         unlockpt(p->master) < 0 || ptsname_r(p->master, p->path, sizeof(p->path)) != 0)
         return fail(err, "can't prepare a pseudo-terminal");
-    slave = open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    slave = TEMP_FAILURE_RETRY(open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (slave < 0)
         return fail(err, p->path);
     if (tcgetattr(slave, &raw) == 0) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "memory_backend.h"
+#include "quiet_signal.h"
 #include "types.h"
 
 struct file_backend {
@@ -67,9 +68,9 @@ static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
 
     if (!stat(b->mem_path, &st) && S_ISDIR(st.st_mode))
         return open_in_directory(o, f, err);
-    f->fd = open(b->mem_path, flags);
+    f->fd = TEMP_FAILURE_RETRY(open(b->mem_path, flags));
     if (f->fd < 0 && errno == ENOENT && !b->readonly) {
-        f->fd = open(b->mem_path, flags | O_CREAT | O_EXCL, 0644);
+        f->fd = TEMP_FAILURE_RETRY(open(b->mem_path, flags | O_CREAT | O_EXCL, 0644));
         f->created = f->fd >= 0;
     }
     return f->fd < 0 ? fail_path(o, errno, err) : 0;
@@ -100,7 +101,7 @@ static int fit_file(lunik_object *o, struct opened *f, lunik_error *err)
             "%s: mem-path: '%s' has %" PRIu64 " bytes, size and offset need %" PRIu64 "%s", type,
             b->mem_path, has, needed,
             b->readonly ? " and it is readonly" : " (only an empty file is extended)");
-    if (ftruncate(f->fd, (off_t)needed))
+    if (quiet_truncate(f->fd, (off_t)needed))
         return lunik_fail_errno(err, errno, "%s: size: can't extend '%s' to %" PRIu64 " bytes",
                                 type, b->mem_path, needed);
     f->extended = true;

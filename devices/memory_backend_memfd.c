@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "memory_backend.h"
+#include "quiet_signal.h"
 #include "types.h"
 
 struct memfd_backend {
@@ -53,7 +54,7 @@ static int prepare(lunik_object *o, int fd, uint64_t *page_size, lunik_error *er
         return lunik_fail(err, LUNIK_E_NO_MEMORY,
                           "%s: size: %" PRIu64 " bytes are more than the host can map", type,
                           b->common.size);
-    if (ftruncate(fd, (off_t)b->common.size))
+    if (quiet_truncate(fd, (off_t)b->common.size))
         return lunik_fail_errno(err, errno, "%s: size: can't make a memfd of %" PRIu64 " bytes",
                                 type, b->common.size);
     if (b->seal && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))

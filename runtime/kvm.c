@@ -1,4 +1,5 @@
 /* kvm.c: the VM and its in-kernel interrupt controllers. */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "kvm.h"
 
 #include <errno.h>
@@ -228,7 +229,7 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     if (!vm)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     vm->vm_fd = -1;
-    vm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    vm->dev_fd = TEMP_FAILURE_RETRY(open("/dev/kvm", O_RDWR | O_CLOEXEC));
     if (vm->dev_fd < 0) {
         rc = fail_open(errno, err);
         goto fail;
@@ -237,9 +238,7 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     if (rc)
         goto fail;
     read_limits(vm);
-    do {
-        vm->vm_fd = ioctl(vm->dev_fd, KVM_CREATE_VM, 0);
-    } while (vm->vm_fd < 0 && errno == EINTR);
+    vm->vm_fd = TEMP_FAILURE_RETRY(ioctl(vm->dev_fd, KVM_CREATE_VM, 0));
     if (vm->vm_fd < 0) {
         rc = lunik_fail_errno(err, errno, "KVM: can't create a VM");
         goto fail;

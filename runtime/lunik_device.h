@@ -307,11 +307,13 @@ typedef struct lunik_region_config {
     lunik_object *owner;     /* kept alive while the region is visible; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
-    lunik_ram *ram;          /* RAM, ROM, ROM_DEVICE; the region takes a reference */
-    uint64_t ram_offset;     /* where in ram the region starts */
-    lunik_region *target;    /* ALIAS */
-    uint64_t offset;         /* ALIAS: where in target the window starts */
-    bool readonly;           /* ALIAS: show the target's RAM as ROM */
+    void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
+                                      the lock; may be NULL; not called if the making fails */
+    lunik_ram *ram;                /* RAM, ROM, ROM_DEVICE; the region takes a reference */
+    uint64_t ram_offset;           /* where in ram the region starts */
+    lunik_region *target;          /* ALIAS */
+    uint64_t offset;               /* ALIAS: where in target the window starts */
+    bool readonly;                 /* ALIAS: show the target's RAM as ROM */
     bool nonvolatile;
 } lunik_region_config;
 

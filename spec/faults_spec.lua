@@ -347,6 +347,24 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert(steps_on(m, region_steps(m)))
     end)
 
+    it("signals interrupt calls, which go on", function()
+      local m = running(accel)
+      local path = os.tmpname()
+      local list = backend_steps(m)
+      list[#list + 1] = adding(m, "chardev-file", { id = "c", path = path })
+      list[#list + 1] = adding(m, "chardev-pty", { id = "c" })
+      if accel == "none" then -- a guest's console would be in the way
+        list[#list + 1] = { name = "output", run = function()
+          m:outb(0x3f8, 65)
+          lunik.sleep(0)
+        end }
+      end
+      walks.assert(steps_on(m, list), { interrupt = true })
+      walks.assert({ construction("pc", { accel = accel, memory = "16M",
+        kernel = small.image "small.elf" }) }, { interrupt = true })
+      os.remove(path)
+    end)
+
     it("looking", function()
       local m = running(accel)
       walks.assert(steps_on(m, watching_steps(m)))

@@ -11,7 +11,7 @@ local small = require "spec.support.small_guest"
 local FULL = os.getenv "FULL"
 local TRACKED = 1 << 40 -- beyond every point: memory is tracked, no call fails
 
--- Runs step() with each request refused in turn and undo() after each; both have to work in the end.
+-- Runs step() with each request refused in turn and undo() after each; both have to work at last.
 local function walk(step, undo, stride)
   step()
   undo()
@@ -128,22 +128,23 @@ describe("without memory for Lua", function()
       local handler = m:on("spec", function(ev) seen = seen + ev.n end)
       m:emit("spec", { n = 1, text = "text" })
       local timer = m:timer(function() end)
-      timer:set(m:clock() + 10)
+      timer:set(10)
       m:advance(20)
       local task = lunik.spawn(function() lunik.sleep(0) end)
       task:wait { timeout = 0.1 }
       handler:off()
-    end, function() lunik.sleep(0) end)
+    end, function()
+      lunik.sleep(0)
+      m:advance(20) -- a timer that was set has fired
+    end)
   end)
 
   it("a device in Lua", function()
     local m = machines.none()
-    local count = 0
+    lunik.device { name = "spec-memory", ports = { base = 0x500, size = 4,
+      read = function() return 1 end } }
     walk(function()
-      count = count + 1
-      lunik.device { name = "spec-device-" .. count, ports = { base = 0x500, size = 4,
-        read = function() return 1 end } }
-      m:device_add("spec-device-" .. count, { id = "d" })
+      m:device_add("spec-memory", { id = "d" })
       m:inb(0x500)
       m:device_del "d"
     end, function()

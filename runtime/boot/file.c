@@ -1,4 +1,5 @@
 /* file.c: reads boot images. */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -46,7 +47,8 @@ static int read_all(int fd, const char *path, uint8_t *data, uint64_t size, luni
 int boot_file_read(struct boot_file *f, const char *path, uint64_t limit, lunik_error *err)
 {
     struct stat st;
-    int rc, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    int rc, fd = TEMP_FAILURE_RETRY(open(path, flags));
 
     *f = (struct boot_file){0};
     if (fd < 0)

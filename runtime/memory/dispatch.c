@@ -234,10 +234,11 @@ static bool access_ram(const struct flat_range *range, uint64_t offset, const st
         return false;
     if (!(a->flags & ACCESS_WRITE)) {
         copy_memory(a->data, range->region->host + offset, size);
-        return true;
+    } else {
+        copy_memory(range->region->host + offset, a->data, size);
+        region_written(range->region, offset, size);
     }
-    copy_memory(range->region->host + offset, a->data, size);
-    region_written(range->region, offset, size);
+    region_check_damage(range->region);
     return true;
 }
 

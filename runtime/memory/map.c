@@ -93,6 +93,7 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
         if (write)
             region_written(map->region, (uint64_t)((uint8_t *)host - map->region->host),
                            accessed < size ? accessed : size);
+        region_check_damage(map->region);
         region_unuse(map->region);
     } else {
         if (write)

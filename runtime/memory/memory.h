@@ -85,6 +85,7 @@ struct lunik_region {
     struct access_rules rules;
     const lunik_io_ops *ops;
     void *opaque;
+    void (*release)(void *opaque);
     uint8_t *host; /* the RAM at offset 0, NULL without RAM */
     _Atomic uint64_t reads, writes, rejected;
     struct io_set *_Atomic live_io; /* as of the last commit; a reference */
@@ -418,6 +419,9 @@ static inline unsigned region_log_mask(const lunik_region *r)
            atomic_load_explicit(&r->ram->log.mask, memory_order_relaxed) |
            atomic_load_explicit(&r->core->log.mask, memory_order_relaxed);
 }
+
+/* After an access to a region's RAM: says so if it turned out that a part of it is lost. */
+void region_check_damage(lunik_region *r);
 
 /* To be called after a write to a region's RAM. The fence is for who starts to log at the moment:
  * either it sees the write, or we see the mask. */

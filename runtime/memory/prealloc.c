@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +16,7 @@
 
 #include "machine.h"
 #include "memory/ram.h"
+#include "memory/sigbus.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
@@ -38,50 +38,6 @@ struct prealloc {
     int sys; /* errno value of the first failure */
     uint64_t failed_at;
 };
-
-/* ---- SIGBUS --------------------------------------------------------------------------------- */
-
-/* Signal dispositions belong to the process, so does this: users share one handler and the last
- * one puts the old one back. */
-static struct {
-    pthread_mutex_t mutex;
-    unsigned users;
-    struct sigaction before;
-} sigbus = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-/* Where the thread goes when it gets a SIGBUS; NULL: it is not one of ours. */
-static __thread sigjmp_buf *volatile sigbus_escape __attribute__((tls_model("initial-exec")));
-
-static void on_sigbus(int sig, siginfo_t *info, void *context)
-{
-    if (sigbus_escape)
-        siglongjmp(*sigbus_escape, 1);
-    if (sigbus.before.sa_flags & SA_SIGINFO)
-        sigbus.before.sa_sigaction(sig, info, context);
-    else if (sigbus.before.sa_handler != SIG_DFL && sigbus.before.sa_handler != SIG_IGN)
-        sigbus.before.sa_handler(sig);
-    else
-        signal(sig, SIG_DFL); /* the access is repeated and ends the process as it would have */
-}
-
-static void sigbus_take(void)
-{
-    pthread_mutex_lock(&sigbus.mutex);
-    if (!sigbus.users++) {
-        struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGBUS, &action, &sigbus.before);
-    }
-    pthread_mutex_unlock(&sigbus.mutex);
-}
-
-static void sigbus_release(void)
-{
-    pthread_mutex_lock(&sigbus.mutex);
-    if (!--sigbus.users)
-        sigaction(SIGBUS, &sigbus.before, NULL);
-    pthread_mutex_unlock(&sigbus.mutex);
-}
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 

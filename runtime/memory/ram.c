@@ -5,6 +5,7 @@
  * that found it through a flat view can finish its access.
  */
 #include "memory/ram.h"
+#include "memory/sigbus.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,7 @@ static void advise(const lunik_ram *ram)
 
 static void ram_free(lunik_ram *ram)
 {
+    sigbus_guard_free(ram->guard);
     if (ram->host && !ram->borrowed)
         munmap(ram->host, ram->size);
     ram_dirty_fini(ram);
@@ -169,7 +171,10 @@ static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err
     if (!ram->host)
         return map_failed(c, ram->page_size, errno, err);
     advise(ram);
-    return 0;
+    if (ram->fd < 0)
+        return 0;
+    ram->guard = sigbus_guard_new(ram->host, ram->size, ram->page_size, ram->readonly);
+    return ram->guard ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", c->name);
 }
 
 int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err)
@@ -203,6 +208,11 @@ int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *
     }
     *out = ram;
     return 0;
+}
+
+bool ram_damaged(const lunik_ram *ram)
+{
+    return sigbus_damaged(ram->guard);
 }
 
 void lunik_ram_ref(lunik_ram *ram)

@@ -24,11 +24,16 @@ struct lunik_ram {
     int fd; /* our duplicate, or -1 */
     uint64_t fd_offset;
     bool share, readonly;
-    bool borrowed; /* the mapping is somebody else's */
+    bool borrowed;              /* the mapping is somebody else's */
+    struct sigbus_guard *guard; /* of a file's mapping; NULL: none */
+    _Atomic bool damage_told;
     struct log_users log;
     unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged as such */
     _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
 };
+
+/* Part of its content is lost: zeros are in the place of pages that can't be had. */
+bool ram_damaged(const lunik_ram *ram);
 
 /* dirty.c: the bitmaps. mask: LUNIK_DIRTY_*. Ranges include the pages that they touch. */
 int ram_dirty_init(lunik_ram *ram, lunik_error *err);

@@ -14,6 +14,8 @@ static void region_free(struct rcu_head *head)
     lunik_region *r = lunik_container_of(head, lunik_region, rcu);
 
     rcu_note_reclaim();
+    if (r->release)
+        r->release(r->opaque);
     free(r->name);
     free(r);
 }
@@ -242,9 +244,32 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
         region_free(&r->rcu);
         return rc;
     }
+    r->release = config->release;
     r->core->refs++;
     *out = r;
     return 0;
+}
+
+/* ---- damage --------------------------------------------------------------------------------- */
+
+/* Once for each block: whoever runs the machine has to know that its memory is not what it was. */
+static void tell_damage(lunik_machine *m, lunik_ram *ram)
+{
+    lunik_error why;
+
+    if (atomic_exchange(&ram->damage_told, true))
+        return;
+    lunik_fail(&why, LUNIK_E_IO,
+               "%s: a part of this memory is lost and reads as zeros: its file was truncated, or "
+               "the host has no page for it",
+               ram->name);
+    machine_map_broken(m, &why);
+}
+
+void region_check_damage(lunik_region *r)
+{
+    if (ram_damaged(r->ram) && r->core->machine)
+        tell_damage(r->core->machine, r->ram);
 }
 
 /* ---- what can be asked ---------------------------------------------------------------------- */

@@ -20,8 +20,9 @@ end
 -- Not how much a chardev has written, which changes while a guest runs.
 local function properties(lines, object)
   for _, p in ipairs(inspect.properties(object)) do
-    local counts = object:is "chardev" and p.readonly
-    if not counts then lines[#lines + 1] = ("  %s = %s"):format(p.name, show(object:get(p.name))) end
+    if not (object:is "chardev" and p.readonly) then
+      lines[#lines + 1] = ("  %s = %s"):format(p.name, show(object:get(p.name)))
+    end
   end
 end
 
@@ -189,11 +190,11 @@ function Walk:step_through(step, seen)
   faults.forget()
 end
 
---- Walks through steps, each {name=, run=, undo=, state=, names=, all=, failed=, never=, go_on=}: run has
--- its calls fail in turn, undo takes back a run that went well. names: of which an
--- error's message has to contain one; all: calls of all threads count; never: run must not
--- fail. Returns problems as a text, or nil, and
--- how many points there were.
+--- Walks through steps, each {name=, run=, undo=, state=, ...}: run has its calls fail in turn, undo
+-- takes back a run that went well, state() tells as a text what must not change. More fields: names,
+-- of which an error's message has to contain one; all: calls of all threads count; never: run must
+-- not fail; failed(): comes after a failure; go_on(): what the next steps need. options: interrupt:
+-- calls are interrupted instead. Returns problems as a text, or nil, and how many points there were.
 function walks.walk(steps, options)
   local seen = {}
   local self = setmetatable({ report = {}, problems = 0, points = 0, interrupt = options

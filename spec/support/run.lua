@@ -1,14 +1,17 @@
 -- Runs the C unit tests and the specs, each file in a process of its own, and sums up.
---   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [FILES]
+--   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [--limit=SECONDS]
+--       [--wrapper=COMMAND] [FILES]
 -- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them.
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
-local TIME_LIMIT = 1200 -- seconds for one file
 
-local options = { interpreter = "lua5.4", files = {} }
+-- limit: seconds for a file; wrapper: what to run the tests with.
+local options = { interpreter = "lua5.4", limit = 1200, wrapper = "", files = {} }
 for _, word in ipairs(arg) do
   local name, value = word:match("^%-%-(%w+)=(.*)$")
-  if name == "interpreter" or name == "report" then
+  if name == "interpreter" or name == "report" or name == "wrapper" then
     options[name] = value
+  elseif name == "limit" and tonumber(value) then
+    options.limit = tonumber(value)
   elseif word:sub(1, 1) == "-" then
     io.stderr:write("unrecognized option '", word, "'\n")
     os.exit(2)
@@ -29,7 +32,7 @@ end
 
 -- Runs a command; its output's lines, and what was wrong with its end, or nil.
 local function capture(command)
-  local pipe = assert(io.popen(("timeout -k 5 %d %s 2>&1"):format(TIME_LIMIT, command)))
+  local pipe = assert(io.popen(("timeout -k 5 %d %s 2>&1"):format(options.limit, command)))
   local lines = {}
   for line in pipe:lines() do
     table.insert(lines, line)
@@ -38,7 +41,7 @@ local function capture(command)
   if ok then
     return lines
   elseif code == 124 then
-    return lines, ("still ran after %d s"):format(TIME_LIMIT)
+    return lines, ("still ran after %d s"):format(options.limit)
   elseif how == "signal" or code > 128 then
     return lines, ("was killed by signal %d"):format(how == "signal" and code or code - 128)
   end
@@ -87,10 +90,10 @@ end
 local function command_for(file)
   local c_test = file:match("^spec/c/(.*)%.c$")
   if c_test then
-    return BUILD .. "/spec/" .. c_test
+    return options.wrapper .. " " .. BUILD .. "/spec/" .. c_test
   end
-  return ("%s /usr/bin/busted --ignore-lua --keep-going -o TAP %s"):format(options.interpreter,
-    file)
+  return ("%s %s /usr/bin/busted --ignore-lua --keep-going -o TAP %s"):format(options.wrapper,
+    options.interpreter, file)
 end
 
 local function show(file, results, other, seconds)

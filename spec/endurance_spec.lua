@@ -1,0 +1,100 @@
+-- The same again and again: what a process holds must not grow. Full numbers: make endurance.
+--   PLUGS=n     DIMMs that come and go in a running guest
+--   MACHINES=n  machines made and closed one after the other
+--   AT_ONCE=n   machines that run at the same time
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+local process = require "spec.support.process"
+local small = require "spec.support.small_guest"
+
+local function knob(name, usual, quick)
+  return tonumber(os.getenv(name)) or os.getenv "LUNIK_QUICK" and quick or usual
+end
+
+local PLUGS = knob("PLUGS", 100, 20)
+local MACHINES = knob("MACHINES", 40, 8)
+local AT_ONCE = knob("AT_ONCE", 10, 4)
+local TIMEOUT = small.TIMEOUT
+
+local GROWTH = 8 -- MiB that the allocators of C and Lua may keep more
+local MAPS = 24  -- and as many mappings
+
+-- Calls step(i) for i = 1..n and compares what the process holds a quarter through and at the end.
+local function repeated(n, step)
+  local before, rss
+  for i = 1, n do
+    step(i)
+    if i == math.max(n // 4, 1) then before, rss = process.holds(), process.rss() end
+  end
+  assert.is_nil(process.left_behind(before, MAPS))
+  local grown = process.rss() - rss
+  assert.is_true(grown <= (process.sanitized() and 200 or GROWTH), grown .. " MiB more")
+end
+
+local backends = {
+  { "memory-backend-ram", {} },
+  { "memory-backend-memfd", { share = true } },
+  { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
+}
+
+describe("endurance:", function()
+  after_each(machines.close_all)
+
+  it(("%d plugs without a guest"):format(PLUGS), function()
+    local m = machines.pc {}
+    repeated(PLUGS, function()
+      m:object_add("memory-backend-ram", { id = "mem", size = "2M" })
+      m:device_add("pc-dimm", { id = "dimm", memdev = "mem" })
+      m:wait("acpi-ost", { source = 1, status = 0, timeout = TIMEOUT })
+      m:device_del("dimm"):wait { timeout = TIMEOUT }
+      m:object_del "mem"
+    end)
+  end)
+
+  if small.unavailable() then
+    return it("needs KVM", function() pending(small.unavailable()) end)
+  end
+
+  it(("%d DIMMs come and go in a running guest"):format(PLUGS), function()
+    local m = small.machine { cpus = 2 }
+    small.start(m)
+    local objects = #m:objects()
+    local view = m:mtree { flat = true }
+    repeated(PLUGS, function(i)
+      local backend = backends[i % #backends + 1]
+      local props = { id = "mem", size = "2M" }
+      for name, value in pairs(backend[2]) do props[name] = value end
+      m:object_add(backend[1], props)
+      m:device_add("pc-dimm", { id = "dimm", memdev = "mem" })
+      m:wait("acpi-ost", { source = 1, status = 0, timeout = TIMEOUT })
+      m:device_del("dimm"):wait { timeout = TIMEOUT }
+      m:object_del "mem"
+      m:console():read()
+    end)
+    assert.equal(objects, #m:objects())
+    assert.equal(view, m:mtree { flat = true })
+    small.run(m, "time") -- after which it has said everything about the last one
+    assert.equal("", (small.run(m, "slots")))
+  end)
+
+  it(("%d machines one after the other"):format(MACHINES), function()
+    repeated(MACHINES, function()
+      local m <close> = small.machine { cpus = 2, memory = "32M" }
+      m:start()
+    end)
+    assert.same({}, lunik.machines())
+  end)
+
+  it(("%d machines at once"):format(AT_ONCE), function()
+    repeated(4, function()
+      local list = {}
+      for i = 1, AT_ONCE do
+        list[i] = small.machine { name = "m" .. i, memory = "16M", maxmem = "1G" }
+        list[i]:start()
+      end
+      for _, m in ipairs(list) do small.ready(m) end
+      for _, m in ipairs(list) do assert.matches("^ok ", "ok " .. select(2, small.run(m, "time"))) end
+      for _, m in ipairs(list) do m:close() end
+    end)
+  end)
+end)

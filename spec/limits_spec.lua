@@ -1,0 +1,164 @@
+-- The host runs short: descriptors, disk, huge pages, standard streams, memory files that shrink.
+local lunik = require "lunik"
+local command = require "spec.support.command"
+local machines = require "spec.support.machines"
+local process = require "spec.support.process"
+local small = require "spec.support.small_guest"
+
+-- Runs a script with the lunik command in a shell that has set its limits before; returns what it
+-- wrote and its exit code.
+local function limited(limits, script, redirections)
+  local file <close> = command.file('local lunik = require "lunik"\n' .. script, ".lua")
+  local out, err, code = command.run(("%s; exec %s %s %s"):format(limits, command.lunik, file,
+    redirections or ""))
+  return out, err, code
+end
+
+-- As many machines as there can be, then none, then one that runs.
+local UNTIL_FULL = [[
+  local process = require "spec.support.process"
+  lunik.machine(%s):close()
+  local before = process.holds()
+  local list, ok, err = {}, true, nil
+  while ok do
+    ok, err = pcall(lunik.machine, %s)
+    list[#list + 1] = ok and err or nil
+  end
+  print(#list, err.code, err.message)
+  for _, m in ipairs(list) do m:close() end
+  lunik.sleep(0.1) -- descriptors of memory are closed a little later
+  assert(process.left_behind(before) == nil, process.left_behind(before))
+  local m <close> = lunik.machine(%s)
+  m:start()
+  print(m.state)
+]]
+
+local function until_full(fds, options)
+  local out, err, code = limited("ulimit -n " .. fds, UNTIL_FULL:format(options, options, options))
+  assert.equal(0, code, out .. err)
+  local count, kind, message = out:match "^(%d+)\t(%S+)\t([^\n]*)\nrunning\n"
+  assert.is_truthy(count, out .. err)
+  assert.equal("no-space", kind)
+  assert.matches("too many open files", message, 1, true)
+  return tonumber(count)
+end
+
+describe("a host without", function()
+  after_each(machines.close_all)
+
+  it("descriptors: machines until there are none left", function()
+    local options = '{ accel = "none", board = "micro", memory = "16M", objects = '
+      .. '{ { "memory-backend-memfd", { id = "ram", size = "16M" } } }, memdev = "ram" }'
+    assert.is_true(until_full(64, options) > 8)
+    if process.sanitized() then return end -- whose shadow of it all takes its time
+    assert.is_true(until_full(1024, options) > 300)
+  end)
+
+  it("descriptors: the same with KVM", function()
+    if small.unavailable() then return pending(small.unavailable()) end
+    assert.is_true(until_full(64, '{ memory = "16M", serial = "buffer", cpus = 2 }') > 3)
+  end)
+
+  it("standard streams", function()
+    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
+      local _, _, code = limited("true", [[
+        local m = lunik.machine { accel = "none", memory = "16M", serial = "stdio" }
+        m:start()
+        m:outb(0x3f8, 65)
+        lunik.sleep(0)
+        m:close()
+        os.exit(7)
+      ]], closed)
+      assert.equal(7, code, closed)
+    end
+  end)
+
+  it("a disk that takes more: output files", function()
+    local m = machines.none { serial = "file:/dev/full" }
+    local seen = m:watch "*"
+    m:start()
+    for _ = 1, 100 do m:outb(0x3f8, 65) end
+    lunik.sleep(0.05)
+    local told
+    for ev in function() return seen:poll() end do
+      told = told or ev.name:find "chardev" and ev
+    end
+    assert.is_truthy(told, "nobody is told")
+    assert.equal("running", m.state)
+  end)
+
+  it("room for larger files", function()
+    local path <close> = command.file ""
+    local out, err, code = limited("ulimit -f 8", ([[
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+        serial = "file:%s" }
+      m:start()
+      for i = 1, 10000 do m:outb(0x3f8, 65) end
+      lunik.sleep(0.05)
+      print(select(2, pcall(m.object_add, m, "memory-backend-file", { id = "f", size = "16M",
+        mem_path = "/dev/shm" })).code)
+      print(select(2, pcall(m.object_add, m, "memory-backend-memfd", { id = "f", size = "16M" }))
+        .message)
+      print(m.state)
+      m:close()
+    ]]):format(path))
+    assert.equal(0, code, err)
+    assert.matches("^io\n[^\n]*f[^\n]*file too large\nrunning\n$", out)
+  end)
+
+  it("huge pages", function()
+    local m = machines.none()
+    local held = process.holds()
+    for _, prealloc in ipairs { false, true } do
+      local err = machines.raised(m.object_add, m, "memory-backend-memfd",
+        { id = "huge", size = "8T", hugetlb = true, prealloc = prealloc })
+      assert.equal("no-memory", err.code)
+      assert.matches("huge: the host has too few free huge pages", err.message, 1, true)
+    end
+    assert.is_nil(process.left_behind(held))
+  end)
+end)
+
+describe("a memory file that is truncated", function()
+  after_each(machines.close_all)
+
+  local function truncated(m, size)
+    local path = command.file(("x"):rep(size))
+    m:object_add("memory-backend-file", { id = "file", mem_path = tostring(path), size = size,
+      share = true })
+    m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
+    assert(io.open(tostring(path), "w")):close()
+    return path
+  end
+
+  it("reads as zeros, and pauses the machine", function()
+    local m = machines.none()
+    local errors = m:watch "error"
+    m:start()
+    local path <close> = truncated(m, 8192)
+    assert.equal(("\0"):rep(16), m:read(0x80000000, 16))
+    m:write(0x80001000, "abc")
+    assert.equal("abc", m:read(0x80001000, 3))
+    local ev = errors:wait { timeout = 5 }
+    assert.matches("file: a part of this memory is lost and reads as zeros", ev.message, 1, true)
+    assert.equal("paused", m.state)
+    m:resume()
+    assert.equal("running", m.state)
+    assert.equal(m:hash(0x80000010, 16, "xxh64"), m:hash(0x80000000, 16, "xxh64"))
+    assert.is_truthy(path)
+  end)
+
+  it("crashes the guest that uses it, nobody else", function()
+    if small.unavailable() then return pending(small.unavailable()) end
+    local m, other = small.machine { name = "one" }, small.machine { name = "two" }
+    small.start(m)
+    small.start(other)
+    local path <close> = truncated(m, 8192)
+    local crashed = m:watch "crashed"
+    m:console():write "hash 0x80000000 64\n"
+    assert.equal("run-error", crashed:wait({ timeout = small.TIMEOUT }).reason)
+    assert.matches("time", select(2, small.run(other, "time")))
+    small.start(m)
+    assert.is_truthy(path)
+  end)
+end)
