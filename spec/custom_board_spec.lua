@@ -81,6 +81,33 @@ local function exercise(m, p)
   end
 end
 
+describe("a custom board's mistakes", function()
+  local function refused(change)
+    local p = {}
+    for key, value in pairs(layouts["everything is moved"]) do p[key] = value end
+    for key, value in pairs(change) do p[key] = value end
+    local before = #lunik.machines()
+    local ok, err = pcall(new, p, { accel = "none" })
+    assert.is_false(ok)
+    assert.equal(before, #lunik.machines())
+    return err.message
+  end
+
+  it("are named: an event that the power management does not have", function()
+    assert.matches("acpi-memory-hotplug: gpe: '16' is no event of '/machine/.*' %(want 0 to 15%)",
+      refused { gpe = 16 })
+  end)
+
+  it("are named: an SCI that the tables can't name", function()
+    assert.matches("piix4-pm: sci: 16 is out of range (want 1 to 15)", refused { sci = 16 }, 1, true)
+  end)
+
+  it("are named: ports that are taken", function()
+    assert.matches("serial16550: .* '0x9100' is taken .* 'acpi%-mem%-hotplug' is at 0x9100%-0x9117",
+      refused { hotplug = 0x9100 })
+  end)
+end)
+
 for name, p in pairs(layouts) do
   describe("a custom board, where " .. name, function()
     it("has tables that say where things are", function()
