@@ -111,6 +111,8 @@ void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m
 void bind_push_parts(lua_State *L, lunik_machine *m);
 int bind_part_gc(lua_State *L); /* their __gc */
 struct box *bind_check_box(lua_State *L, int index, const char *class);
+/* Raises that the value at index, 1 for a method's own object, is none of the class. */
+void bind_wrong_class(lua_State *L, int index, const char *class);
 /* Raises {code="gone"} if the machine of a box is closed. */
 struct box *bind_check_open(lua_State *L, int index, const char *class);
 

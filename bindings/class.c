@@ -227,6 +227,15 @@ int bind_part_gc(lua_State *L)
     return 0;
 }
 
+void bind_wrong_class(lua_State *L, int index, const char *class)
+{
+    const char *value = lua_isnoneornil(L, index) ? "nil" : luaL_tolstring(L, index, NULL);
+
+    if (index == 1)
+        bind_fail(L, LUNIK_E_INVALID, "'%.100s' is not a %s (call it with ':')", value, class);
+    bind_fail(L, LUNIK_E_INVALID, "argument %d: '%.100s' is not a %s", index - 1, value, class);
+}
+
 struct box *bind_check_box(lua_State *L, int index, const char *class)
 {
     struct box *box = luaL_testudata(L, index, class);
@@ -235,8 +244,7 @@ struct box *bind_check_box(lua_State *L, int index, const char *class)
         bind_fail(L, LUNIK_E_INVALID, "bad argument #%d: is missing (want a %s; call it with ':')",
                   index, class);
     if (!box)
-        bind_fail(L, LUNIK_E_INVALID, "bad argument #%d: '%s' is not a %s (call it with ':')",
-                  index, luaL_tolstring(L, index, NULL), class);
+        bind_wrong_class(L, index, class);
     if (!box->ptr)
         bind_fail(L, LUNIK_E_GONE, "this %s is gone", class);
     return box;

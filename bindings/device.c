@@ -159,11 +159,12 @@ static void choices_field(lua_State *L, int table, lunik_prop *p)
     char **choices;
 
     if (lua_getfield(L, table, "choices") != LUA_TNIL) {
-        count = (size_t)luaL_len(L, -1);
+        bind_table(L, -1, "choices");
+        count = lua_rawlen(L, -1);
         choices = calloc(count + 1, sizeof(*choices));
         p->choices = (const char *const *)choices;
         for (size_t i = 0; choices && i < count; i++) {
-            lua_geti(L, -1, (lua_Integer)i + 1);
+            lua_rawgeti(L, -1, (lua_Integer)i + 1);
             choices[i] = strdup(bind_string(L, -1, "choices"));
             lua_pop(L, 1);
         }
@@ -215,11 +216,12 @@ static void type_from(lua_State *L, struct lua_type *t)
     t->type.size = 8;
     lua_getfield(L, 1, "props");
     list = lua_gettop(L);
-    t->props = calloc((size_t)luaL_len(L, list) + 1, sizeof(*t->props));
+    bind_table(L, list, "device: props");
+    t->props = calloc(lua_rawlen(L, list) + 1, sizeof(*t->props));
     if (!t->props)
         bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
-    while (t->prop_count < (size_t)luaL_len(L, list)) {
-        lua_geti(L, list, (lua_Integer)t->prop_count + 1);
+    while (t->prop_count < lua_rawlen(L, list)) {
+        lua_rawgeti(L, list, (lua_Integer)t->prop_count + 1);
         prop_from(L, lua_gettop(L), t, &t->props[t->prop_count++]);
         lua_pop(L, 1);
     }

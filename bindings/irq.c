@@ -27,8 +27,7 @@ static struct irq_box *check_box(lua_State *L)
     struct irq_box *box = luaL_testudata(L, 1, irq_class);
 
     if (!box)
-        bind_fail(L, LUNIK_E_INVALID, "bad argument #1: '%s' is not an interrupt source",
-                  luaL_tolstring(L, 1, NULL));
+        bind_wrong_class(L, 1, irq_class);
     return box;
 }
 

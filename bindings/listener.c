@@ -376,8 +376,7 @@ static struct listener_box *check_box(lua_State *L)
     struct listener_box *box = luaL_testudata(L, 1, listener_class);
 
     if (!box)
-        bind_fail(L, LUNIK_E_INVALID, "bad argument #1: '%s' is not a listener",
-                  luaL_tolstring(L, 1, NULL));
+        bind_wrong_class(L, 1, listener_class);
     if (box->listener && lunik_machine_state(box->m) == LUNIK_STATE_CLOSED)
         box->listener = NULL;
     return box;

@@ -18,10 +18,10 @@ static void node_from(lua_State *L, int index, size_t nodes, lunik_numa_node *ou
     bind_table(L, index, "machine: nodes");
     list = bind_field(L, index, "cpus");
     bind_table(L, list, "machine: nodes: cpus");
-    out->cpu_count = (size_t)luaL_len(L, list);
+    out->cpu_count = lua_rawlen(L, list);
     cpus = lua_newuserdatauv(L, sizeof(*cpus) * (out->cpu_count + 1), 0);
     for (size_t i = 0; i < out->cpu_count; i++) {
-        lua_geti(L, list, (lua_Integer)i + 1);
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
         cpus[i] = (unsigned)bind_int(L, -1, "machine: nodes: cpus", 0, 4095);
         lua_pop(L, 1);
     }
@@ -30,12 +30,12 @@ static void node_from(lua_State *L, int index, size_t nodes, lunik_numa_node *ou
     if (lua_isnil(L, list))
         return;
     bind_table(L, list, "machine: nodes: distances");
-    if ((size_t)luaL_len(L, list) != nodes)
+    if (lua_rawlen(L, list) != nodes)
         bind_fail(L, LUNIK_E_INVALID, "machine: nodes: distances: has %d entries (want %d)",
-                  (int)luaL_len(L, list), (int)nodes);
+                  (int)lua_rawlen(L, list), (int)nodes);
     distances = lua_newuserdatauv(L, nodes, 0);
     for (size_t i = 0; i < nodes; i++) {
-        lua_geti(L, list, (lua_Integer)i + 1);
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
         distances[i] = (uint8_t)bind_int(L, -1, "machine: nodes: distances", 10, 254);
         lua_pop(L, 1);
     }
@@ -51,12 +51,12 @@ static void nodes_from(lua_State *L, lunik_machine_config *config)
     if (lua_isnil(L, list))
         return;
     bind_table(L, list, "machine: nodes");
-    count = (size_t)luaL_len(L, list);
+    count = lua_rawlen(L, list);
     nodes = lua_newuserdatauv(L, sizeof(*nodes) * (count + 1), 0);
     for (size_t i = 0; i < count; i++) {
         nodes[i] = (lunik_numa_node){0};
         luaL_checkstack(L, 8, NULL);
-        lua_geti(L, list, (lua_Integer)i + 1);
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
         node_from(L, lua_gettop(L), count, &nodes[i]);
     }
     config->nodes = nodes;

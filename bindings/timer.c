@@ -26,8 +26,7 @@ static struct clock_timer *check_timer(lua_State *L)
     struct timer_box *box = luaL_testudata(L, 1, timer_class);
 
     if (!box)
-        bind_fail(L, LUNIK_E_INVALID, "bad argument #1: '%s' is not a timer",
-                  luaL_tolstring(L, 1, NULL));
+        bind_wrong_class(L, 1, timer_class);
     if (lunik_machine_state(box->m) == LUNIK_STATE_CLOSED)
         bind_fail(L, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(box->m));
     return box->timer;

@@ -207,16 +207,17 @@ const char *bind_data(lua_State *L, int index, const char *what, size_t *size)
     return lua_tolstring(L, index, size);
 }
 
+/* Lists are read past their metatables: what they hold lives as long as they do. */
 const char *const *bind_strings(lua_State *L, int index, const char *what)
 {
     lua_Integer count;
     const char **strings;
 
     bind_table(L, index, what);
-    count = luaL_len(L, index);
+    count = (lua_Integer)lua_rawlen(L, index);
     strings = lua_newuserdatauv(L, sizeof(*strings) * ((size_t)count + 1), 0);
     for (lua_Integer i = 0; i < count; i++) {
-        lua_geti(L, index, i + 1);
+        lua_rawgeti(L, index, i + 1);
         strings[i] = bind_string(L, -1, what);
         lua_pop(L, 1); /* the list keeps it */
     }
@@ -304,7 +305,7 @@ static void value(lua_State *L, int index, const char *what, int keep, lunik_val
         }
         return;
     }
-    count = luaL_len(L, index);
+    count = (lua_Integer)lua_rawlen(L, index);
     lua_pushnil(L);
     while (lua_next(L, index)) {
         if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1 || lua_tointeger(L, -2) > count)
@@ -315,7 +316,7 @@ static void value(lua_State *L, int index, const char *what, int keep, lunik_val
     items = lua_newuserdatauv(L, sizeof(*items) * ((size_t)count + 1), 0);
     keep_alive(L, keep);
     for (lua_Integer i = 0; i < count; i++) {
-        lua_geti(L, index, i + 1);
+        lua_rawgeti(L, index, i + 1);
         scalar(L, lua_gettop(L), what, &items[i]);
         keep_alive(L, keep);
     }

@@ -132,20 +132,21 @@ static int vcpu_debug(lua_State *L)
     unsigned flags = 0;
     lunik_error err;
 
-    if (!lua_isnoneornil(L, 2)) {
+    lua_settop(L, 2);
+    if (!lua_isnil(L, 2)) {
         bind_options(L, 2, "debug", options);
         lua_getfield(L, 2, "step");
         flags = bind_bool(L, -1, "debug: step") ? LUNIK_DEBUG_STEP : 0;
         lua_getfield(L, 2, "breakpoints");
         if (!lua_isnil(L, -1)) {
             bind_table(L, -1, "debug: breakpoints");
-            count = (size_t)luaL_len(L, -1);
+            count = lua_rawlen(L, -1);
         }
         if (count > 4)
             bind_fail(L, LUNIK_E_INVALID, "debug: breakpoints: %d are too many (want at most 4)",
                       (int)count);
         for (size_t i = 0; i < count; i++) {
-            lua_geti(L, 4, (lua_Integer)i + 1);
+            lua_rawgeti(L, 4, (lua_Integer)i + 1);
             addresses[i] = bind_bits(L, -1, "debug: breakpoints", 8);
             lua_pop(L, 1);
         }

@@ -82,7 +82,7 @@ void acpi_pm_set_status(acpi_pm *pm, uint16_t bits)
 
 void acpi_pm_raise_gpe(acpi_pm *pm, unsigned gpe)
 {
-    if (gpe >= 16)
+    if (gpe >= ACPI_PM_GPES)
         return;
     pm->gpe_status |= (uint16_t)(1u << gpe);
     acpi_pm_update(pm);

@@ -12,7 +12,8 @@
 
 #define PM1_CNT_SCI_EN 0x0001
 
-#define PM_TIMER_HZ 3579545
+#define PM_TIMER_HZ  3579545
+#define ACPI_PM_GPES 16 /* events of GPE block 0 */
 
 typedef struct acpi_pm acpi_pm;
 

@@ -7,6 +7,8 @@
  *
  * _OST codes: ACPI 6.4, section 6.3.5; _STA bits: 6.3.7.
  */
+#include <inttypes.h>
+
 #include "memory_slots.h"
 #include "region.h"
 #include "types.h"
@@ -214,12 +216,25 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
+static int check_gpe(const struct memory_hotplug *d, lunik_error *err)
+{
+    const lunik_gpe_ops *gpe = d->pm ? lunik_object_iface(d->pm, "gpe") : NULL;
+
+    if (gpe && d->gpe >= gpe->count)
+        return lunik_fail(
+            err, LUNIK_E_INVALID, "%s: gpe: '%" PRIu64 "' is no event of '%s' (want 0 to %u)",
+            memory_hotplug_type.name, d->gpe, lunik_object_path(d->pm), gpe->count - 1);
+    return 0;
+}
+
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct memory_hotplug *d = lunik_state(o);
     uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
-    int rc;
+    int rc = check_gpe(d, err);
 
+    if (rc < 0)
+        return rc;
     d->news.commit = show_news;
     d->news.undo = drop_news;
     memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
@@ -231,7 +246,7 @@ static int realize(lunik_object *o, lunik_error *err)
     if (rc == 0)
         return 0;
     device_region_drop(&d->ports);
-    return lunik_fail_prefix(err, rc, "%s: iobase", lunik_object_type_name(o));
+    return rc;
 }
 
 static void unrealize(lunik_object *o)

@@ -391,7 +391,7 @@ static void piix4_pm_describe(lunik_object *o, lunik_acpi_node *out)
         .part = "piix4_pm", .count = 1, .values = {{"_ADR", devfn >> 3 << 16 | (devfn & 7)}}};
 }
 
-static const lunik_gpe_ops gpe_iface = {.raise = piix4_pm_raise};
+static const lunik_gpe_ops gpe_iface = {.count = ACPI_PM_GPES, .raise = piix4_pm_raise};
 static const lunik_power_button_ops power_button_iface = {.press = piix4_pm_press};
 static const lunik_acpi_pm_ops acpi_pm_iface = {.get = piix4_pm_get};
 static const lunik_acpi_ops acpi_iface = {.describe = piix4_pm_describe};
@@ -408,10 +408,11 @@ static const lunik_prop piix4_pm_props[] = {
     PCI_DEVICE_PROPS(piix4_pm, "1.3"),
     {.name = "sci",
      .kind = LUNIK_PROP_UINT,
-     .doc = "Interrupt line of the SCI.",
+     .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",
      .offset = offsetof(piix4_pm, sci_irq),
      .def = 9,
-     .max = LUNIK_GSI_COUNT - 1},
+     .min = 1,
+     .max = 15},
     {.name = "pm-base",
      .kind = LUNIK_PROP_UINT,
      .doc = "First of the 64 PM ports after reset, 0 = left to firmware.",

@@ -17,8 +17,10 @@ int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t
     if (rc < 0)
         return rc;
     rc = lunik_region_add(lunik_space_root(lunik_machine_io(m)), port, *out, 0, false, err);
-    if (rc < 0)
+    if (rc < 0) {
         device_region_drop(out);
+        lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o));
+    }
     return rc;
 }
 

@@ -686,8 +686,9 @@ typedef struct lunik_acpi_slots_ops {
     void (*unplug)(lunik_object *o, lunik_object *device); /* the slot becomes empty */
 } lunik_acpi_slots_ops;
 
-/* "gpe": latches a general-purpose event (0..31) and raises SCI if it is enabled. */
+/* "gpe": latches a general-purpose event and raises SCI if it is enabled. */
 typedef struct lunik_gpe_ops {
+    unsigned count; /* there are events 0..count-1 */
     void (*raise)(lunik_object *o, unsigned gpe);
 } lunik_gpe_ops;
 

@@ -351,6 +351,31 @@ local cases = {
   { function(m) m:rom_add("x", 0, 5) end, "invalid", "rom_add: data: '5' is not" },
   { function(m) m:acpi_table() end, "invalid", "acpi_table: signature: is missing" },
 
+  -- methods called with '.', on the wrong thing or with something else for an object
+  { function(m) m.wait "acpi-ost" end, "invalid", "wait: 'acpi-ost' is not a lunik.Machine",
+    "call it with ':'" },
+  { function(m) m.reset() end, "invalid", "nil' is not a lunik.Machine", "call it with ':'" },
+  { function(m) m.memory.string(5) end, "invalid", "string: '5' is not a lunik.Space" },
+  { function(m) m:watch("acpi-ost").poll() end, "invalid", "poll: nil is not a lunik.Watch" },
+  { function(m) m:on("reset", print).off {} end, "invalid", "off: a table is not" },
+  { function() lunik.spawn(lunik.sleep, 0).cancel(1) end, "invalid", "cancel: '1' is not" },
+  { function(m) m.memory:view("u8", 0, 1).values(1) end, "invalid", "not a lunik.View" },
+  { function(m) m:timer(print).set(1) end, "invalid", "'1' is not a lunik.Timer" },
+  { function(m) m:irq(5).pulse "x" end, "invalid", "'x' is not a lunik.Irq" },
+  { function(m) m.memory.root:add "x" end, "invalid", "argument 1: 'x' is not a lunik.Region" },
+  { function(m) m.memory.root:del() end, "invalid", "argument 1: 'nil' is not a lunik.Region" },
+  { function(m) m.memory:string() end, "invalid", "string: address" },
+  { function(m) m.memory:string(0, -1) end, "invalid", "string: max: '-1' is negative" },
+  { function(m) m:map(0, 16):read(0) end, "invalid", "read: length: nil is not an integer" },
+  { function(m) m:map(0, 16):write(0) end, "invalid", "write: data: nil is not a string" },
+  { function(m) m:map(0, 16):hash {} end, "invalid", "hash: offset: a table is not an integer" },
+
+  -- lists are what they hold, not what their metatable says
+  { function()
+      lunik.suggest("x", setmetatable({ 1 }, { __len = function() return 1 << 60 end }))
+    end,
+    "invalid", "suggest: names" },
+
   -- life cycle
   { function(m) m:start() end, "state", "running" },
   { function(m) m:resume() end, "state", "running" },

@@ -125,6 +125,16 @@ describe("guest memory", function()
       m:hash(0, 39, "sha256"))
     assert.are.equal("access", machines.raised(m.hash, m, BASE + SIZE, 1).code)
     assert.are.equal("access", machines.raised(m.fill, m, BASE + SIZE - 1, 2).code)
+    -- A hole is left out at once, however large; what is behind it is filled.
+    assert.are.equal("access", machines.raised(m.fill, m, BASE + SIZE, lunik.SIZE_MAX >> 1).code)
+    local far = m:region {
+      kind = "ram", name = "far", memdev = "mem", ram_offset = 0x30000, size = 0x1000,
+    }
+    m.memory.root:add(far, 1 << 40)
+    assert.are.equal("access",
+      machines.raised(m.fill, m, BASE + SIZE - 1, (1 << 40) - BASE - SIZE + 2, 7).code)
+    assert.are.equal(7, m:load(BASE + SIZE - 1, 1))
+    assert.are.equal(7, m:load(1 << 40, 1))
   end)
 
   it("finds patterns", function()

@@ -260,9 +260,13 @@ int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t s
             memset(host, value, n);
             lunik_space_unmap(s, host, n, true, n);
         } else {
-            n = n < sizeof(buffer) ? n : sizeof(buffer);
-            if (lunik_space_write(s, address, buffer, n))
+            uint64_t part = n < sizeof(buffer) ? n : sizeof(buffer);
+
+            /* A hole may be nearly the whole address space: the rest of it is not tried. */
+            if (lunik_space_write(s, address, buffer, part))
                 rc = LUNIK_E_ACCESS;
+            else
+                n = part;
         }
         address += n;
         size -= n;

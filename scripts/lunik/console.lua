@@ -135,4 +135,6 @@ function Console:expect(pattern, opts)
   end
 end
 
+options.guard(Console.__name, Console, Console)
+
 return console

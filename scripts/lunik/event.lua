@@ -101,6 +101,7 @@ function Subscription:off()
   if emptied and #list == 0 then emptied() end
 end
 
+options.guard(Subscription.__name, Subscription, Subscription)
 Subscription.__close = Subscription.off
 
 --- Appends fn to a list of subscriptions; emptied (optional) is called when none is left.

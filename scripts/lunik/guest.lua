@@ -59,16 +59,29 @@ local function find_hardware(m)
     }
 end
 
+--- Where the register block is, how many slots it has and which event it raises. The DSDT says so;
+-- the scripted kernel asks the device instead of interpreting AML.
+local function find_registers(m)
+    for _, object in ipairs(m:objects()) do
+        if object.type == "acpi-memory-hotplug" then
+            return object
+        end
+    end
+    return { iobase = 0xa00, gpe = 3, slots = 0 }
+end
+
 --- Starts the guest on machine m and returns it.
 -- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot) that
 -- says whether to; pages = how many pages of each DIMM to test (default 64, spread over it);
--- base, slots, gpe = the register block, where the board differs from the pc board.
+-- base, slots, gpe = the register block, if it is not to be where the board has it.
 function Guest.attach(m, options)
     options = options or {}
     check_options(options)
+    local registers = find_registers(m)
     local self = setmetatable({
         machine = m, hardware = find_hardware(m), options = options, log = options.log,
-        base = options.base or 0xa00, gpe = options.gpe or 3, slots = options.slots,
+        base = options.base or registers.iobase, gpe = options.gpe or registers.gpe,
+        slots = options.slots or registers.slots,
         online = {}, busy = false, again = false, booted = false,
     }, Guest)
     local function run()
@@ -121,23 +134,11 @@ function Guest:boot()
     if hardware.smi_command ~= 0 and m:inw(hardware.pm1_control) & ACPI_MODE == 0 then
         m:outb(hardware.smi_command, hardware.enable)
     end
-    self.slots = self.options.slots or self:count_slots()
     self.online = {}
     self.booted, self.fresh = true, true
     local enable = hardware.gpe0 + hardware.gpe0_half + self.gpe // 8
     m:outb(enable, m:inb(enable) | 1 << self.gpe % 8)
     self:say("hotplug: %d slots", self.slots)
-end
-
---- How many slots there are: the selector reads as an address, so only ACPI knows. The scripted
--- kernel asks the device instead of interpreting AML.
-function Guest:count_slots()
-    for _, object in ipairs(self.machine:objects()) do
-        if object.type == "acpi-memory-hotplug" then
-            return object:get("slots")
-        end
-    end
-    return 0
 end
 
 --- The SCI: handled soon, not inside the access that raised it, as a CPU would.

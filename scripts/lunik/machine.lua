@@ -180,7 +180,7 @@ machine.list = core.machines
 
 -- ---- methods -----------------------------------------------------------------------------------
 
-local Machine = core.classes.Machine.methods
+local Machine = {}
 
 Machine.on = event.on
 Machine.once = event.once
@@ -250,5 +250,7 @@ function Machine.memory_devices(m)
   table.sort(list, function(a, b) return math.ult(a.data.addr, b.data.addr) end)
   return list
 end
+
+options.guard("lunik.Machine", Machine, core.classes.Machine.methods)
 
 return machine

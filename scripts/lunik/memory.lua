@@ -75,7 +75,7 @@ end
 
 -- ---- arrays ------------------------------------------------------------------------------------
 
-local View = {}
+local View = { __name = "lunik.View" }
 memory.View = View
 
 local function element(self, index)
@@ -117,6 +117,8 @@ function View.values(view)
   return list
 end
 
+options.guard(View.__name, View, View)
+
 local function new_view(at, name, base, count)
   local kind = type_of("view", name)
   base = options.value("view: address", base, "address")
@@ -128,7 +130,7 @@ end
 
 -- ---- spaces ------------------------------------------------------------------------------------
 
-local Space = core.classes.Space.methods
+local Space = {}
 
 function Space.get(space, name, address)
   return load(space, address, type_of("get", name))
@@ -149,7 +151,8 @@ function Space.view(space, name, address, count)
 end
 
 function Space.string(space, address, max)
-  return text(space, address, max or 4096)
+  return text(space, options.value("string: address", address, "size"),
+    options.value("string: max", max or 4096, "count"))
 end
 
 -- "48 8b ?? 05" as bytes and mask.
@@ -198,7 +201,8 @@ end
 
 -- The address of size bytes at offset; raises beyond the bounds and when the section is gone.
 local function within(self, what, offset, size)
-  if math.type(offset) ~= "integer" or offset < 0 or size < 0 or size > self.size
+  size = options.value(what .. ": length", size, "count")
+  if math.type(offset) ~= "integer" or offset < 0 or size > self.size
     or offset > self.size - size then
     fail("invalid", "%s: %s bytes at offset %s are beyond the mapping (want less than %d)", what,
       tostring(size), tostring(offset), self.size)
@@ -215,6 +219,9 @@ function Mapping:read(offset, length)
 end
 
 function Mapping:write(offset, data)
+  if type(data) ~= "string" then
+    fail("invalid", "write: data: %s is not a string", options.show(data))
+  end
   self.space:write(within(self, "write", offset, #data), data)
 end
 
@@ -223,7 +230,7 @@ function Mapping:fill(offset, length, byte)
 end
 
 function Mapping:hash(offset, length, kind)
-  offset = offset or 0
+  offset = options.value("hash: offset", offset or 0, "count")
   length = length or self.size - offset
   return self.space:hash(within(self, "hash", offset, length), length, kind)
 end
@@ -240,7 +247,7 @@ end
 
 function Mapping:string(offset, max)
   return text(self.space, within(self, "string", offset, 0),
-    math.min(max or self.size, self.size - offset))
+    math.min(options.value("string: max", max or self.size, "count"), self.size - offset))
 end
 
 function Mapping:view(name, offset, count)
@@ -250,6 +257,7 @@ function Mapping:view(name, offset, count)
 end
 
 function Mapping:close() self.closed = true end
+options.guard(Mapping.__name, Mapping, Mapping)
 Mapping.__close = Mapping.close
 
 function Mapping:__tostring()
@@ -278,5 +286,7 @@ function Space.map(space, address, length)
     machine_open = function() return (pcall(space.find, space, address)) end,
   }, Mapping)
 end
+
+options.guard("lunik.Space", Space, core.classes.Space.methods)
 
 return memory

@@ -126,4 +126,20 @@ end
 
 options.show = show
 
+--- Has each method see to it that it is called on an object of its class: m.wait() for m:wait() is
+-- an easy mistake. Puts the methods into `to`, which may be the same table.
+function options.guard(class, methods, to)
+  for name, fn in pairs(methods) do
+    if type(fn) == "function" and not name:find "^__" then
+      to[name] = function(self, ...)
+        local meta = getmetatable(self)
+        if meta ~= class and (type(meta) ~= "table" or rawget(meta, "__name") ~= class) then
+          fail("invalid", "%s: %s is not a %s (call it with ':')", name, show(self), class)
+        end
+        return fn(self, ...)
+      end
+    end
+  end
+end
+
 return options

@@ -98,4 +98,6 @@ function Unplug:wait(opts)
   return self.state
 end
 
+options.guard(Unplug.__name, Unplug, Unplug)
+
 return unplug

@@ -102,6 +102,8 @@ function Task:cancel()
   finish(self, false, ok and core.error("state", "the coroutine was cancelled") or err)
 end
 
+options.guard(Task.__name, Task, Task)
+
 -- ---- blocking ----------------------------------------------------------------------------------
 
 --- Runs the loop until lunik.stop() or there is nothing more to wait for; replaced when another

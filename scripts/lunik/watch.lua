@@ -107,6 +107,7 @@ function Watch:off()
   for _, subscription in ipairs(self.subscriptions) do subscription:off() end
 end
 
+options.guard(Watch.__name, Watch, Watch)
 Watch.__close = Watch.off
 
 --- The event that ended the machine, if it is one of those and matches.

@@ -174,6 +174,18 @@ void acpi_enable_gpe(unsigned gpe)
     outb(enable, inb(enable) | bit);
 }
 
+bool acpi_dsdt_number(const char *name, uint32_t *value)
+{
+    uint64_t end = acpi.dsdt ? acpi.dsdt + get32(acpi.dsdt + 4) - 10 : 0;
+
+    for (uint64_t at = acpi.dsdt + 36; at < end; at++)
+        if (get8(at) == 0x08 && same(at + 1, name, 4) && get8(at + 5) == 0x0c) {
+            *value = get32(at + 6);
+            return true;
+        }
+    return false;
+}
+
 /* The sleep type for S5: the first element of the package \_S5. */
 static unsigned s5_type(void)
 {

@@ -2,9 +2,9 @@
  * guest.h: Lunik's small guest: the operating system of the demo, the specs and the benchmarks.
  *
  * One 64-bit program in ring 0 on one-to-one page tables, without a library. It prints to the
- * first UART, follows the ACPI tables to the hotplug hardware and takes memory in and out as a
- * kernel would. What it does beyond that is up to commands, from the kernel command line and from
- * the UART (see commands.c).
+ * first UART, or the one that its command line names, follows the ACPI tables to the hotplug
+ * hardware and takes memory in and out as a kernel would. What it does beyond that is up to
+ * commands, from the kernel command line and from the UART (see commands.c).
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -127,6 +127,7 @@ extern struct acpi acpi;
 void acpi_find(void);
 void acpi_enable(void);
 void acpi_enable_gpe(unsigned gpe);
+bool acpi_dsdt_number(const char *name, uint32_t *value); /* Name (NAME, 32 bits) in the DSDT */
 void acpi_poweroff(void);
 extern volatile uint32_t acpi_gpe_pending;
 extern volatile bool acpi_button_pending;
@@ -144,7 +145,7 @@ struct frame {
 };
 void irq_init(void);
 void irq_init_cpu(void); /* the calling processor's interrupt table and local APIC */
-void irq_enable(unsigned isa_irq, void (*fn)(void));
+void irq_enable(unsigned irq, void (*fn)(void));
 void irq_send(uint8_t apic_id, uint32_t command);
 unsigned irq_own_apic_id(void);
 #define IRQ_WAKE 0xf0 /* vector that only wakes a processor */
@@ -202,7 +203,8 @@ extern unsigned smp_online;
 struct options {
     const char *cmd; /* commands, separated by ';'; "" for none */
     bool refuse_eject, refuse_insert, no_hotplug, full_test, ignore_button;
-    uint64_t slots; /* to look at */
+    uint64_t slots; /* to look at, at most */
+    uint64_t uart, uart_irq;
 };
 extern struct options options;
 void options_parse(const char *cmdline, bool skip_first);

@@ -1,16 +1,16 @@
 /*
  * hotplug.c: memory hotplug by the register block of QEMU's acpi_mem_hotplug specification, as the
- * ACPI methods would use it.
+ * ACPI methods would use it. Where the block is, how many slots it has and which event it raises is
+ * read from the DSDT: the names that acpi/memory_hotplug.asl gives these numbers.
  */
 #include "guest.h"
 
-#define PORT     0x0a00
-#define ADDR_LO  (PORT + 0x00) /* write: slot selector */
-#define ADDR_HI  (PORT + 0x04) /* write: _OST event */
-#define SIZE_LO  (PORT + 0x08) /* write: _OST status */
-#define SIZE_HI  (PORT + 0x0c)
-#define NODE     (PORT + 0x10)
-#define FLAGS    (PORT + 0x14)
+#define ADDR_LO  (port + 0x00) /* write: slot selector */
+#define ADDR_HI  (port + 0x04) /* write: _OST event */
+#define SIZE_LO  (port + 0x08) /* write: _OST status */
+#define SIZE_HI  (port + 0x0c)
+#define NODE     (port + 0x10)
+#define FLAGS    (port + 0x14)
 #define SELECTOR ADDR_LO
 #define OST_EV   ADDR_HI
 #define OST_ST   SIZE_LO
@@ -20,7 +20,6 @@
 #define REMOVING  0x04
 #define EJECT     0x08
 
-#define GPE       3
 #define MAX_SLOTS 256
 
 #define EVENT_CHECK        1
@@ -29,6 +28,8 @@
 #define STATUS_FAILED      1
 #define STATUS_BUSY        0x82
 #define STATUS_IN_PROGRESS 0x84
+
+static uint16_t port;
 
 static struct {
     bool mapped;
@@ -146,15 +147,30 @@ void hotplug_scan(void)
     }
 }
 
+/* Finds the register block; false if there is none. */
+static bool find_registers(uint32_t *gpe)
+{
+    uint32_t base, count;
+
+    if (!acpi_dsdt_number("MHIO", &base) || !acpi_dsdt_number("MHSL", &count) ||
+        !acpi_dsdt_number("MHGP", gpe) || base > 0xffff)
+        return false;
+    port = (uint16_t)base;
+    if (count > MAX_SLOTS)
+        count = MAX_SLOTS;
+    if (options.slots > count)
+        options.slots = count;
+    outl(SELECTOR, 0);
+    return !(inl(FLAGS) & ~0xfu);
+}
+
 /* Takes memory that was there before the guest: it has no event. */
 void hotplug_init(void)
 {
     unsigned present = 0;
+    uint32_t gpe;
 
-    if (options.slots > MAX_SLOTS)
-        options.slots = MAX_SLOTS;
-    outl(SELECTOR, 0);
-    if (inl(FLAGS) & ~0xfu) {
+    if (!find_registers(&gpe)) {
         print("hotplug: no register block\n");
         options.slots = 0;
         return;
@@ -168,7 +184,7 @@ void hotplug_init(void)
             drop(slot);
         present++;
     }
-    acpi_enable_gpe(GPE);
+    acpi_enable_gpe(gpe);
     print("hotplug: ready, %u slots in use\n", present);
     hotplug_scan(); /* what came before the GPE was enabled */
 }

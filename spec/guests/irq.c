@@ -12,7 +12,9 @@
 #define LAPIC_ICR_HI  0x310
 
 #define SPURIOUS   0xff
-#define IRQ_VECTOR 0x20 /* ISA interrupts 0..15 */
+#define IRQ_VECTOR 0x20 /* ISA interrupts 0..15, then the I/O APIC's other lines */
+#define ISA_IRQS   16
+#define IRQS       24
 
 #define IOAPIC_REDIRECT 0x10
 #define IOAPIC_LOW      (1u << 13)
@@ -33,7 +35,7 @@ struct pointer {
 extern uint8_t vectors[];
 
 static struct gate idt[256] __attribute__((aligned(16)));
-static void (*handlers[16])(void);
+static void (*handlers[IRQS][2])(void); /* a line may be shared */
 
 static volatile uint32_t *lapic(unsigned offset)
 {
@@ -94,12 +96,18 @@ void irq_init(void)
 
 void irq_enable(unsigned irq, void (*fn)(void))
 {
-    unsigned gsi = acpi.isa[irq].present ? acpi.isa[irq].gsi : irq;
-    uint16_t flags = acpi.isa[irq].flags; /* bits 1:0 polarity, 3:2 trigger mode; 3 = low, level */
+    bool isa = irq < ISA_IRQS, moved = isa && acpi.isa[irq].present;
+    unsigned gsi = moved ? acpi.isa[irq].gsi : irq;
+    /* bits 1:0 polarity, 3:2 trigger mode; 3 = low, level */
+    uint16_t flags = moved ? acpi.isa[irq].flags : 0;
     uint32_t low = IRQ_VECTOR + irq;
     unsigned port = irq < 8 ? PIC1 + 1 : PIC2 + 1;
 
-    handlers[irq] = fn;
+    if (irq >= IRQS || (!isa && !acpi.ioapic)) {
+        print("irq: no line %u\n", irq);
+        return;
+    }
+    handlers[irq][handlers[irq][0] != NULL] = fn;
     if (!acpi.ioapic) {
         outb((uint16_t)port, inb((uint16_t)port) & (uint8_t) ~(1u << (irq & 7)));
         return;
@@ -126,7 +134,7 @@ void irq_send(uint8_t apic_id, uint32_t command)
 
 static void end_of_interrupt(uint64_t vector)
 {
-    if (acpi.ioapic || vector >= IRQ_VECTOR + 16) {
+    if (acpi.ioapic || vector >= IRQ_VECTOR + ISA_IRQS) {
         *lapic(LAPIC_EOI) = 0;
         return;
     }
@@ -158,7 +166,7 @@ void interrupt(struct frame *f)
     }
     if (f->vector == SPURIOUS)
         return;
-    if (irq < 16 && handlers[irq])
-        handlers[irq]();
+    for (unsigned i = 0; irq < IRQS && i < 2 && handlers[irq][i]; i++)
+        handlers[irq][i]();
     end_of_interrupt(f->vector);
 }

@@ -47,12 +47,12 @@ static void serve(void)
 void main(unsigned protocol, uint64_t info);
 void main(unsigned protocol, uint64_t info)
 {
-    uart_init();
     cpu_init(0);
     irq_init();
     boot_read(protocol, info);
-    print("guest: started by %s, %lu MiB of RAM\n", protocols[boot.protocol], boot.ram / MIB);
     options_parse(boot.cmdline, boot.protocol == BOOT_MULTIBOOT);
+    uart_init();
+    print("guest: started by %s, %lu MiB of RAM\n", protocols[boot.protocol], boot.ram / MIB);
     acpi_find();
     if (acpi.found)
         acpi_enable();

@@ -1,7 +1,7 @@
 /* options.c: the kernel command line. */
 #include "guest.h"
 
-struct options options = {.cmd = "", .slots = 256};
+struct options options = {.cmd = "", .slots = 256, .uart = 0x3f8, .uart_irq = 4};
 
 static char text[2048];
 
@@ -47,6 +47,22 @@ bool parse_number(const char *s, uint64_t *out)
     return true;
 }
 
+/* "NAME=number"; false if s is not that. */
+static bool parse_numeric(const char *s)
+{
+    static const struct {
+        const char *prefix;
+        uint64_t *to;
+    } numbers[] = {
+        {"slots=", &options.slots}, {"uart=", &options.uart}, {"uart-irq=", &options.uart_irq}};
+    const char *value;
+
+    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        if ((value = after(s, numbers[i].prefix)))
+            return parse_number(value, numbers[i].to);
+    return false;
+}
+
 static void parse_option(const char *s)
 {
     const char *value;
@@ -63,7 +79,7 @@ static void parse_option(const char *s)
         options.ignore_button = true;
     else if ((value = after(s, "cmd=")))
         options.cmd = value;
-    else if (!(value = after(s, "slots=")) || !parse_number(value, &options.slots))
+    else if (!parse_numeric(s))
         print("options: '%s' is unknown\n", s);
 }
 

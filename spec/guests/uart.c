@@ -1,22 +1,21 @@
-/* uart.c: the first 16550 UART: polled output, interrupt-driven lines of input. */
+/* uart.c: a 16550 UART: polled output, interrupt-driven lines of input. */
 #include "guest.h"
 
-#define COM1 0x3f8
-#define RBR  (COM1 + 0)
-#define THR  (COM1 + 0)
-#define DLL  (COM1 + 0)
-#define IER  (COM1 + 1)
-#define DLM  (COM1 + 1)
-#define FCR  (COM1 + 2)
-#define LCR  (COM1 + 3)
-#define MCR  (COM1 + 4)
-#define LSR  (COM1 + 5)
+#define BASE ((uint16_t)options.uart)
+#define RBR  (BASE + 0)
+#define THR  (BASE + 0)
+#define DLL  (BASE + 0)
+#define IER  (BASE + 1)
+#define DLM  (BASE + 1)
+#define FCR  (BASE + 2)
+#define LCR  (BASE + 3)
+#define MCR  (BASE + 4)
+#define LSR  (BASE + 5)
 
 #define LSR_DATA 0x01
 #define LSR_THRE 0x20
 
-#define UART_IRQ 4
-#define FIFO     16
+#define FIFO 16
 
 static volatile char input[256];
 static volatile uint8_t input_in, input_out; /* wrap by themselves */
@@ -59,7 +58,7 @@ static void receive(void)
 
 void uart_enable_input(void)
 {
-    irq_enable(UART_IRQ, receive);
+    irq_enable((unsigned)options.uart_irq, receive);
     outb(IER, 0x01);
 }
 
