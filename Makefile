@@ -127,8 +127,12 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 # ---- the build ----------------------------------------------------------------------------------
 
+# The Lua half, compiled for the lunik command.
+MODULES  = $(wildcard scripts/lunik/*.lua)
+COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
+
 PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts \
-           $(BUILD)/guests/init
+           $(COMPILED) $(BUILD)/guests/init
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -180,6 +184,10 @@ $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 $(BUILD)/scripts:
 	@mkdir -p $(@D)
 	@ln -sfn $(CURDIR)/scripts $@
+
+$(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
+	@mkdir -p $(@D)
+	$(Q)lua5.4 bindings/compile.lua $< $@ $(CURDIR)/$<
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
@@ -248,6 +256,9 @@ install: all ## install below PREFIX (DESTDIR is put in front)
 	install -m 644 runtime/lunik.h runtime/lunik_device.h $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(BUILD)/lua/lunik/core.so $(LUA_LIB)/lunik/core.so
 	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
+	install -d $(DESTDIR)$(PREFIX)/lib/lunik/lunik
+	for f in $(MODULES:scripts/lunik/%=%); do lua5.4 bindings/compile.lua scripts/lunik/$$f \
+	    $(DESTDIR)$(PREFIX)/lib/lunik/lunik/$$f $(PREFIX)/share/lua/5.4/lunik/$$f || exit 1; done
 	install -m 644 scripts/boards/*.lua $(LUA_SHARE)/lunik/boards
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' runtime/lunik.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
@@ -256,7 +267,7 @@ uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/lunik $(DESTDIR)$(PREFIX)/lib/liblunik.so \
 	    $(DESTDIR)$(PREFIX)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/include/lunik.h \
 	    $(DESTDIR)$(PREFIX)/include/lunik_device.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
-	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik
+	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik $(DESTDIR)$(PREFIX)/lib/lunik
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 
