@@ -310,7 +310,7 @@ lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
 
 lint-lua:
-	$(call lint-with,luacheck,luacheck -q scripts spec bench library)
+	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library)
 
 lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES))
