@@ -132,8 +132,12 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 # ---- the build ----------------------------------------------------------------------------------
 
+# The Lua half, compiled for the lunik command.
+MODULES  = $(wildcard scripts/lunik/*.lua)
+COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
+
 PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts \
-           $(BUILD)/guests/init
+           $(COMPILED) $(BUILD)/guests/init
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -186,6 +190,10 @@ $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 $(BUILD)/scripts:
 	@mkdir -p $(@D)
 	@ln -sfn $(CURDIR)/scripts $@
+
+$(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
+	@mkdir -p $(@D)
+	$(Q)lua5.4 bindings/compile.lua $< $@ $(CURDIR)/$<
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
@@ -283,6 +291,9 @@ install: all ## install below PREFIX (DESTDIR is put in front)
 	install -m 644 runtime/lunik.h runtime/lunik_device.h $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(BUILD)/lua/lunik/core.so $(LUA_LIB)/lunik/core.so
 	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
+	install -d $(DESTDIR)$(PREFIX)/lib/lunik/lunik
+	for f in $(MODULES:scripts/lunik/%=%); do lua5.4 bindings/compile.lua scripts/lunik/$$f \
+	    $(DESTDIR)$(PREFIX)/lib/lunik/lunik/$$f $(PREFIX)/share/lua/5.4/lunik/$$f || exit 1; done
 	install -m 644 scripts/boards/*.lua $(LUA_SHARE)/lunik/boards
 	install -m 644 library/lunik.lua $(DESTDIR)$(PREFIX)/share/lunik/library
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' runtime/lunik.pc.in \
@@ -292,7 +303,8 @@ uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/lunik $(DESTDIR)$(PREFIX)/lib/liblunik.so \
 	    $(DESTDIR)$(PREFIX)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/include/lunik.h \
 	    $(DESTDIR)$(PREFIX)/include/lunik_device.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
-	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik $(DESTDIR)$(PREFIX)/share/lunik
+	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik $(DESTDIR)$(PREFIX)/lib/lunik \
+	    $(DESTDIR)$(PREFIX)/share/lunik
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 
@@ -335,7 +347,7 @@ lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
 
 lint-lua:
-	$(call lint-with,luacheck,luacheck -q scripts spec bench library)
+	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library)
 
 lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES))

@@ -6,12 +6,13 @@
 #include "bare.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { REPORT = 0xe9, END = 0xf4, UART = 0x3f8, UART_STATUS = 0x3fd, UART_EMPTY = 0x60 };
+enum { REPORT = 0xe9, END = 0xf4, UART_STATUS = 0x3fd, UART_EMPTY = 0x60 };
 
 static void add_eventfd(struct bare *b, uint64_t address, unsigned size, unsigned flags)
 {
@@ -53,8 +54,8 @@ static bool port_access(struct kvm_run *run)
     return false;
 }
 
-/* The UART's output is written as it comes. */
-static void print_uart(struct kvm_run *run)
+/* Written as it comes. */
+static void print_byte(struct kvm_run *run)
 {
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
@@ -64,7 +65,7 @@ static void print_uart(struct kvm_run *run)
 
 int main(int argc, char **argv)
 {
-    bool uart = argc > 2 && strcmp(argv[2], "uart") == 0;
+    int port = argc > 2 ? atoi(argv[2]) : -1;
     struct bare b;
 
     bare_open(&b);
@@ -73,7 +74,7 @@ int main(int argc, char **argv)
     add_eventfd(&b, 0xe2000000, 4, 0);
     add_coalesced(&b, 0x5800, 1);
     add_coalesced(&b, 0xe3000000, 0);
-    if (!uart)
+    if (port < 0)
         printf("tsc-khz %x\n",
                ioctl(b.vcpu, KVM_GET_TSC_KHZ)); /* hexadecimal, as the guest's figures */
     for (;;) {
@@ -82,10 +83,10 @@ int main(int argc, char **argv)
         drain(&b);
         switch (b.run->exit_reason) {
         case KVM_EXIT_IO:
-            if (port_access(b.run))
+            if (b.run->io.port == port && b.run->io.direction == KVM_EXIT_IO_OUT)
+                print_byte(b.run);
+            else if (port_access(b.run))
                 return fflush(stdout) != 0;
-            if (uart && b.run->io.port == UART && b.run->io.direction == KVM_EXIT_IO_OUT)
-                print_uart(b.run);
             break;
         case KVM_EXIT_MMIO:
             if (!b.run->mmio.is_write)

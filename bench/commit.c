@@ -9,7 +9,7 @@
 #include "lunik.h"
 #include "lunik_device.h"
 
-enum { TURNS = 200, DIMM = 128 << 20, BAR = 4096 };
+enum { TURNS = 200, DIMM = 128 << 20, BAR = 4096, BOARD = 10 /* regions that a board has */ };
 
 static const unsigned sizes[] = {1, 10, 100, 250, 1000};
 
@@ -50,6 +50,30 @@ static void print(const char *name, unsigned n, uint64_t ns)
     printf("%s-%u %.6g\n", name, n, (double)ns / 1000);
 }
 
+static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops ops = {.write = ignore};
+
+/* Register blocks from base on, with holes between them. Returns the one in the middle. */
+static lunik_region *add_bars(uint64_t base, unsigned count)
+{
+    const lunik_region_config config = {
+        .kind = LUNIK_REGION_IO, .name = "bar", .size = BAR, .ops = &ops};
+    lunik_region *middle = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        lunik_region *r = make(&config);
+
+        must(lunik_region_add(root(), base + (uint64_t)i * 2 * BAR, r, 0, false, &err));
+        if (i == count / 2)
+            middle = r;
+    }
+    return middle;
+}
+
 /* Adds DIMMs up to the n-th, which comes and goes. All show the same memory: what is mapped is not
  * of interest. */
 static void plug(unsigned n, unsigned *present, lunik_ram *ram)
@@ -78,6 +102,7 @@ static void measure_dimms(void)
     lunik_ram *ram;
 
     open_machine();
+    add_bars(0xe0000000, BOARD);
     must(lunik_ram_new(&ram, &config, &err));
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         plug(sizes[i], &present, ram);
@@ -85,26 +110,12 @@ static void measure_dimms(void)
     lunik_ram_unref(ram);
 }
 
-static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    return LUNIK_ACCESS_OK;
-}
-
 static void measure_bars(unsigned n)
 {
-    static const lunik_io_ops ops = {.write = ignore};
-    const lunik_region_config config = {
-        .kind = LUNIK_REGION_IO, .name = "bar", .size = BAR, .ops = &ops};
-    lunik_region *bar = NULL;
+    lunik_region *bar;
 
     open_machine();
-    for (unsigned i = 0; i < n; i++) {
-        lunik_region *r = make(&config);
-
-        must(lunik_region_add(root(), 0xe0000000 + (uint64_t)i * 2 * BAR, r, 0, false, &err));
-        if (i == n / 2)
-            bar = r;
-    }
+    bar = add_bars(0xe0000000, n);
     for (unsigned i = 0; i < TURNS; i++) {
         uint64_t start = now_ns();
 

@@ -144,26 +144,27 @@ static void preload(lua_State *L, const char *name, lua_CFunction open)
     lua_pop(L, 1);
 }
 
-/* Puts the scripts beside the executable (a build folder's, or an installation's) in front of
- * package.path. */
+/* Puts the Lua half beside the executable (a build folder's, or an installation's) in front of
+ * package.path: compiled, then as text. */
 static void find_scripts(lua_State *L)
 {
     char folder[4096];
     ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
-    char *slash;
+    const char *compiled = "compiled", *text = "scripts";
 
     if (n < 0)
         luaL_error(L, "can't read /proc/self/exe");
     folder[n] = '\0';
-    slash = strrchr(folder, '/');
-    *slash = '\0';
-    lua_pushfstring(L, "%s/scripts", folder);
-    if (access(lua_tostring(L, -1), F_OK) != 0)
-        lua_pushfstring(L, "%s/../share/lua/5.4", folder);
+    *strrchr(folder, '/') = '\0';
+    lua_pushfstring(L, "%s/%s", folder, text);
+    if (access(lua_tostring(L, -1), F_OK) != 0) {
+        compiled = "../lib/lunik";
+        text = "../share/lua/5.4";
+    }
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
-    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_tostring(L, -3), lua_tostring(L, -3),
-                    lua_tostring(L, -1));
+    lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua;%s/%s/?.lua;%s/%s/?/init.lua;%s", folder,
+                    compiled, folder, compiled, folder, text, folder, text, lua_tostring(L, -1));
     lua_setfield(L, -3, "path");
     lua_settop(L, 2);
 }

@@ -118,9 +118,13 @@ int memory_backend_page_size(lunik_object *o, int fd, uint64_t *out, lunik_error
 }
 
 /* Both are hints: a kernel without them behaves as if they were not given. */
-static void advise(const struct memory_backend *b)
+static void advise_merge(const struct memory_backend *b)
 {
     madvise(lunik_ram_host(b->ram), b->size, b->merge ? MADV_MERGEABLE : MADV_UNMERGEABLE);
+}
+
+static void advise_dump(const struct memory_backend *b)
+{
     madvise(lunik_ram_host(b->ram), b->size, b->dump ? MADV_DODUMP : MADV_DONTDUMP);
 }
 
@@ -142,7 +146,10 @@ int memory_backend_map(lunik_object *o, lunik_ram_config *config, lunik_error *e
     rc = lunik_ram_new(&b->ram, config, err);
     if (rc)
         return lunik_fail_prefix(err, rc, "%s", type);
-    advise(b);
+    if (b->merge) /* a new mapping is not merged, and is dumped */
+        advise_merge(b);
+    if (!b->dump)
+        advise_dump(b);
     rc = bind_memory(o, err);
     if (!rc && b->prealloc) {
         rc = preallocate(o, err);
@@ -169,7 +176,7 @@ static int set_merge(lunik_object *o, const lunik_value *value, lunik_error *err
     struct memory_backend *b = lunik_state(o);
 
     b->merge = value->boolean;
-    advise(b);
+    advise_merge(b);
     return 0;
 }
 
@@ -178,7 +185,7 @@ static int set_dump(lunik_object *o, const lunik_value *value, lunik_error *err)
     struct memory_backend *b = lunik_state(o);
 
     b->dump = value->boolean;
-    advise(b);
+    advise_dump(b);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include "guest.h"
 
 #define ACCESSES 200
-#define BATCHES  30
+#define BATCHES  10
 #define TICKS    0x10000 /* where they are kept meanwhile */
 
     .macro LOOP name, body:vararg

@@ -81,7 +81,7 @@ return {
   title = "Exits: microseconds per access as the guest sees it, its loop included; limit: KVM_RUN "
     .. "in a loop that does nothing else",
   run = function(b)
-    local all = measure(b:rounds(8))
+    local all = measure(b:rounds(24))
     local khz = all.bare["tsc-khz"][1][1]
     local function us(system, test)
       local rounds = {}

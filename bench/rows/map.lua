@@ -18,7 +18,8 @@ local function commit_rows(b)
     b:row {
       name = ("commit, DIMM %d"):format(n), unit = "us", lunik = all["plug-" .. n],
       limit = n > 1 and all["plug-1"] or nil,
-      what = ("a RAM region is added to a map with %d; no KVM; limit: DIMM 1"):format(n - 1),
+      what = ("a RAM region is added to a board's map and %d DIMMs; no KVM; limit: DIMM 1")
+        :format(n - 1),
       target = n > 1 and { vs = "limit", at_most = 2 } or nil,
     }
   end

@@ -4,6 +4,7 @@ local process = require "bench.process"
 local qemu = require "bench.qemu"
 
 local BYTES = 32 * 1024 -- of bench/guests/uart.S
+local UART = "1016" -- its port
 local EVENTS = 10000
 
 -- KiB/s from the first byte to the end.
@@ -35,7 +36,7 @@ return {
     local exits = "isa-debug-exit,iobase=0xf4,iosize=4"
     for i = 1, b:rounds(5) do
       ours[i] = measure_uart(process.script "uart")
-      bare[i] = measure_uart { process.built "bare_guest", image, "uart" }
+      bare[i] = measure_uart { process.built "bare_guest", image, UART }
       if qemu.installed then
         theirs[i] = measure_uart(qemu.argv("pc", "128M", "-bios", image, "-serial", "stdio",
           "-device", exits))

@@ -209,7 +209,9 @@ static void paint(struct cause_map *map, struct span span, struct cause_ref *ref
             put[i].ref->refs++;
     for (size_t i = first; i < end; i++)
         cause_unref(map->items[i].ref);
-    memmove(&map->items[first + count], &map->items[end], (map->count - end) * sizeof(*map->items));
+    if (first + count != end)
+        memmove(&map->items[first + count], &map->items[end],
+                (map->count - end) * sizeof(*map->items));
     memcpy(&map->items[first], put, count * sizeof(*put));
     map->count += count - (end - first);
 }

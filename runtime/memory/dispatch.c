@@ -278,9 +278,11 @@ static lunik_access access_nothing(const struct access *a, uint64_t size)
 
 static lunik_access space_access(struct access *a);
 
-/* A device that needs the lock: while we waited for it the topology may have changed, so the
- * piece is looked up again. */
-static lunik_access access_with_lock(const struct access *a, uint64_t size)
+/* A device that needs the lock. If the topology has changed while we waited for it the piece is
+ * looked up again; the view that it was found in can't be mistaken for another, as none is freed
+ * before this thread is done. ioeventfds change without it. */
+static lunik_access access_with_lock(lunik_region *r, uint64_t offset, const struct access *a,
+                                     unsigned size, const struct flat_view *view)
 {
     struct access piece = *a;
     lunik_access result;
@@ -290,7 +292,12 @@ static lunik_access access_with_lock(const struct access *a, uint64_t size)
     piece.size = size;
     piece.flags |= ACCESS_LOCKED;
     lunik_lock(a->space->core->rt);
-    result = space_access(&piece);
+    if (view_root_current(a->space->vr) != view)
+        result = space_access(&piece);
+    else if (a->flags & ACCESS_WRITE && io_signal(r, offset, a->data, size))
+        result = LUNIK_ACCESS_OK;
+    else
+        result = access_io_locked(r, offset, &piece, size);
     lunik_unlock(a->space->core->rt);
     return result;
 }
@@ -325,7 +332,7 @@ static lunik_access access_piece(const struct access *a, uint64_t *done)
         return access_io(r, offset, a, (unsigned)size);
     if (a->flags & ACCESS_LOCKED)
         return access_io_locked(r, offset, a, (unsigned)size);
-    return access_with_lock(a, size);
+    return access_with_lock(r, offset, a, (unsigned)size, c.view);
 }
 
 static lunik_access space_access(struct access *a)

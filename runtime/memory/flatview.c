@@ -1,9 +1,12 @@
 /*
  * flatview.c: flat views as chunks of ranges.
  *
- * A view owns a reference to each of its chunks; a chunk uses the regions of its ranges as long as
- * a published view shows it. Chunk memory goes with the last view that had it, after a grace
- * period.
+ * The next view shares the chunks that stay as they are, so a chunk goes when one of two views that
+ * follow each other goes and the other does not have it: both have the chunks they share in the
+ * same order, so that these are found without a look at them. A chunk uses the regions of its
+ * ranges; its memory goes after a grace period.
+ *
+ * All chunks but the last hold CHUNK_MIN ranges or more.
  */
 #include <stdlib.h>
 
@@ -12,7 +15,6 @@
 enum { CHUNK_MAX = 32, CHUNK_MIN = 8 };
 
 struct view_chunk {
-    unsigned refs;
     unsigned count;
     struct view_chunk *next_dead;
     struct flat_range ranges[];
@@ -85,7 +87,6 @@ static struct view_chunk *chunk_new(const struct flat_range *ranges, size_t coun
 
     if (!chunk)
         return NULL;
-    chunk->refs = 1;
     chunk->count = (unsigned)count;
     chunk->next_dead = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -95,14 +96,10 @@ static struct view_chunk *chunk_new(const struct flat_range *ranges, size_t coun
     return chunk;
 }
 
-/* Drops a reference; true if it was the last and the memory can be freed. */
-static bool chunk_unref(struct view_chunk *chunk)
+static void chunk_unuse(struct view_chunk *chunk)
 {
-    if (--chunk->refs)
-        return false;
     for (unsigned i = 0; i < chunk->count; i++)
         region_unuse(chunk->ranges[i].region);
-    return true;
 }
 
 struct flat_view *view_new_empty(void)
@@ -124,16 +121,26 @@ static void view_free(struct rcu_head *head)
     free(view);
 }
 
-void view_retire(struct flat_view *view)
+/* Takes note of the chunks that the other view (NULL: none) does not have. */
+static void find_dead(struct flat_view *view, const struct flat_view *other)
 {
-    for (size_t i = 0; i < view->count; i++) {
+    for (size_t i = 0, at = 0; i < view->count; i++) {
         struct view_chunk *chunk = view->top[i].chunk;
 
-        if (!chunk_unref(chunk))
+        while (other && at < other->count && other->top[at].first < view->top[i].first)
+            at++;
+        if (other && at < other->count && other->top[at].chunk == chunk)
             continue;
         chunk->next_dead = view->dead;
         view->dead = chunk;
     }
+}
+
+void view_retire(struct flat_view *view, const struct flat_view *other)
+{
+    find_dead(view, other);
+    for (struct view_chunk *chunk = view->dead; chunk; chunk = chunk->next_dead)
+        chunk_unuse(chunk);
     rcu_defer(&view->rcu, view_free);
 }
 
@@ -142,27 +149,37 @@ void view_retire(struct flat_view *view)
 struct assembler {
     struct view_cursor old;
     struct range_list pending; /* for chunks yet to be made */
-    struct view_chunk **chunks;
-    size_t count, capacity;
+    struct flat_view *view;
+    size_t capacity; /* of its chunks */
     lunik_error *err;
 };
 
-/* Drops a reference to a chunk; if it was made for this assembly, it goes. */
-static void chunk_drop(struct view_chunk *chunk)
+static int make_room(struct assembler *a)
 {
-    if (chunk_unref(chunk))
-        free(chunk);
+    size_t capacity = a->capacity ? 2 * a->capacity : a->old.view->count + 4;
+    struct flat_view *view;
+
+    if (a->view && a->view->count < a->capacity)
+        return 0;
+    view = realloc(a->view, sizeof(*view) + capacity * sizeof(view->top[0]));
+    if (!view)
+        return fail_no_memory(a->err);
+    if (!a->view)
+        *view = (struct flat_view){0};
+    a->view = view;
+    a->capacity = capacity;
+    return 0;
 }
 
-static int put_chunk(struct assembler *a, struct view_chunk *chunk)
+static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, size_t count)
 {
+    int rc = make_room(a);
+    struct view_chunk *chunk = rc ? NULL : chunk_new(ranges, count);
+
     if (!chunk)
-        return fail_no_memory(a->err);
-    if (!grow((void **)&a->chunks, &a->capacity, a->count + 1, sizeof(*a->chunks))) {
-        chunk_drop(chunk);
-        return fail_no_memory(a->err);
-    }
-    a->chunks[a->count++] = chunk;
+        return rc ? rc : fail_no_memory(a->err);
+    a->view->top[a->view->count].first = ranges->span.first;
+    a->view->top[a->view->count++].chunk = chunk;
     return 0;
 }
 
@@ -176,7 +193,7 @@ static int flush(struct assembler *a)
     for (; chunks && !rc; chunks--) {
         size_t count = left / chunks;
 
-        rc = put_chunk(a, chunk_new(from, count));
+        rc = put_new_chunk(a, from, count);
         from += count;
         left -= count;
     }
@@ -184,25 +201,41 @@ static int flush(struct assembler *a)
     return rc;
 }
 
-/* Takes the old ranges that begin before limit (all: every one) over. Whole chunks are shared,
- * unless one is so small that it had better be joined with its neighbours. */
+/* Whether the next view can have the old chunk at the cursor: all of its ranges begin before limit
+ * (all: wherever), and it is not so small that it had better be joined with its neighbours. Most
+ * chunks need not be looked at for that. */
+static bool can_share(const struct assembler *a, uint64_t limit, bool all)
+{
+    const struct flat_view *old = a->old.view;
+    bool is_last = a->old.chunk + 1 == old->count;
+    const struct view_chunk *chunk = old->top[a->old.chunk].chunk;
+
+    if (a->old.index || (is_last && chunk->count < CHUNK_MIN))
+        return false;
+    return all || (!is_last && old->top[a->old.chunk + 1].first <= limit) ||
+           chunk->ranges[chunk->count - 1].span.first < limit;
+}
+
+/* Takes the old ranges that begin before limit (all: every one) over. */
 static int take_old(struct assembler *a, uint64_t limit, bool all)
 {
-    const struct flat_range *r;
+    const struct flat_view *old = a->old.view;
     int rc = 0;
 
-    while (!rc && (r = cursor_range(&a->old)) && (all || r->span.first < limit)) {
-        struct view_chunk *chunk = a->old.view->top[a->old.chunk].chunk;
-        bool share = !a->old.index && chunk->count >= CHUNK_MIN &&
-                     (all || chunk->ranges[chunk->count - 1].span.first < limit);
+    while (!rc && a->old.chunk < old->count) {
+        bool share = can_share(a, limit, all);
 
         if (share && !a->pending.count) {
-            chunk->refs++;
-            rc = put_chunk(a, chunk);
-            a->old.chunk++;
+            rc = make_room(a);
+            if (!rc)
+                a->view->top[a->view->count++] = old->top[a->old.chunk++];
         } else if (share && a->pending.count >= CHUNK_MIN) {
             rc = flush(a);
         } else {
+            const struct flat_range *r = cursor_range(&a->old);
+
+            if (!all && r->span.first >= limit)
+                break;
             rc = ranges_put(&a->pending, r, a->err);
             cursor_next(&a->old);
         }
@@ -223,19 +256,13 @@ static int apply_patch(struct assembler *a, const struct range_list *ranges,
     return rc;
 }
 
-static struct flat_view *view_of_chunks(struct view_chunk **chunks, size_t count)
+/* Frees a view that nobody has seen. */
+static void view_drop(struct flat_view *view, const struct flat_view *old)
 {
-    struct flat_view *view = malloc(sizeof(*view) + count * sizeof(view->top[0]));
-
-    if (!view)
-        return NULL;
-    view->dead = NULL;
-    view->count = count;
-    for (size_t i = 0; i < count; i++) {
-        view->top[i].first = chunks[i]->ranges[0].span.first;
-        view->top[i].chunk = chunks[i];
-    }
-    return view;
+    find_dead(view, old);
+    for (struct view_chunk *chunk = view->dead; chunk; chunk = chunk->next_dead)
+        chunk_unuse(chunk);
+    view_free(&view->rcu);
 }
 
 int view_patch(const struct flat_view *old, const struct range_list *ranges,
@@ -250,11 +277,12 @@ int view_patch(const struct flat_view *old, const struct range_list *ranges,
         rc = take_old(&a, 0, true);
     if (!rc)
         rc = flush(&a);
-    if (!rc && !(*out = view_of_chunks(a.chunks, a.count)))
-        rc = fail_no_memory(err);
-    for (size_t i = 0; rc && i < a.count; i++)
-        chunk_drop(a.chunks[i]);
+    if (!rc)
+        rc = make_room(&a); /* for the view, if it is empty */
+    if (rc && a.view)
+        view_drop(a.view, old);
+    if (!rc)
+        *out = a.view;
     free(a.pending.items);
-    free(a.chunks);
     return rc;
 }

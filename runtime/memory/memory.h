@@ -10,7 +10,7 @@
  * - A change marks a window: the addresses of every flat view that may look different, found by
  *   walking from the region up to the roots. The outermost commit renders these windows only.
  *   Children are found by address in a treap, so rendering a window costs what is in it.
- * - Flat views are immutable: reference-counted chunks of ranges below one sorted array of keys.
+ * - Flat views are immutable: chunks of ranges below one sorted array of keys.
  *   The next view shares all chunks that no window touches. Spaces with the same root share it.
  * - A vCPU finds its range without a lock: views are published with an atomic store and freed,
  *   like regions, after a grace period (rcu.h). Everything else, reference counts too, is under
@@ -267,8 +267,9 @@ struct view_cursor view_seek(const struct flat_view *view, uint64_t address);
 const struct flat_range *view_find(const struct flat_view *view, uint64_t address);
 
 struct flat_view *view_new_empty(void);
-/* Frees a view once no reader can be in it; what it alone showed is let go at once. */
-void view_retire(struct flat_view *view);
+/* Frees a view once no reader can be in it; what it showed and other (the one before it or after
+ * it, or NULL) does not show is let go at once. */
+void view_retire(struct flat_view *view, const struct flat_view *other);
 
 /* New content for a span whose borders no old or new range crosses. */
 struct patch {

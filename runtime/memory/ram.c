@@ -85,12 +85,21 @@ static int check_config(const lunik_ram_config *c, uint64_t page_size, lunik_err
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
-/* Maps at an aligned address: reserves enough addresses, maps over them, returns the rest. */
-static void *map_aligned(const lunik_ram_config *c, uint64_t align)
+/* Maps where the kernel likes, at an aligned address with luck; over a reservation at a given one.
+ */
+static void *map_at(const lunik_ram_config *c, void *address)
 {
     int prot = c->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-    int flags = MAP_FIXED | (c->share ? MAP_SHARED : MAP_PRIVATE) |
+    int flags = (address ? MAP_FIXED : 0) | (c->share ? MAP_SHARED : MAP_PRIVATE) |
                 (c->fd < 0 ? MAP_ANONYMOUS : 0) | (c->noreserve ? MAP_NORESERVE : 0);
+    void *host = mmap(address, c->size, prot, flags, c->fd, (off_t)c->fd_offset);
+
+    return host == MAP_FAILED ? NULL : host;
+}
+
+/* Reserves enough addresses, maps over them, returns the rest. */
+static void *map_reserved(const lunik_ram_config *c, uint64_t align)
+{
     size_t total = c->size + align;
     char *area, *host;
 
@@ -98,7 +107,7 @@ static void *map_aligned(const lunik_ram_config *c, uint64_t align)
     if (area == MAP_FAILED)
         return NULL;
     host = (char *)align_up((uintptr_t)area, align);
-    if (mmap(host, c->size, prot, flags, c->fd, (off_t)c->fd_offset) == MAP_FAILED) {
+    if (!map_at(c, host)) {
         int sys = errno;
         munmap(area, total);
         errno = sys;
@@ -108,6 +117,18 @@ static void *map_aligned(const lunik_ram_config *c, uint64_t align)
         munmap(area, (size_t)(host - area));
     munmap(host + c->size, (size_t)(area + total - (host + c->size)));
     return host;
+}
+
+/* A kernel that aligns large mappings needs one call; blocks below an aligned one are often aligned
+ * anyway. */
+static void *map_aligned(const lunik_ram_config *c, uint64_t align)
+{
+    void *host = map_at(c, NULL);
+
+    if (!host || !((uintptr_t)host % align))
+        return host;
+    munmap(host, c->size);
+    return map_reserved(c, align);
 }
 
 static int map_failed(const lunik_ram_config *c, uint64_t page_size, int sys, lunik_error *err)

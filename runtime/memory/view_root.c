@@ -214,7 +214,7 @@ void view_root_discard(struct view_root *vr)
 {
     io_view_discard(&vr->io);
     if (vr->update)
-        view_retire(vr->update);
+        view_retire(vr->update, view_root_current(vr));
     free(vr->changed);
     vr->update = NULL;
     vr->changed = NULL;

@@ -13,7 +13,14 @@ local boards = require "lunik.boards"
 local machine = require "lunik.machine"
 local device = require "lunik.device"
 
-boards.directories = { directory .. "/../boards", directory .. "/boards" }
+-- The compiled form of this file names the place of the text; where both have been moved together,
+-- the boards are found from the place of what was loaded.
+local loaded = (select(2, ...) or ""):match "^(.*)/" or "."
+
+boards.directories = {
+  directory .. "/../boards", directory .. "/boards",
+  loaded .. "/../../../share/lua/5.4/lunik/boards",
+}
 
 local lunik = {
   version = core.version,
