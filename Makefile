@@ -255,7 +255,7 @@ bench: check-deps ## run the benchmarks (ROWS="exits hotplug" for some, QUICK=1 
 	@$(RUN_ENV) QUICK="$(QUICK)" $(BUILD)/lunik bench/run.lua $(ROWS)
 
 # Each of the many cycles is as in the tests; only there are more of them.
-endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once; a quarter of an hour
+endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 	@+$(MAKE) --no-print-directory test-products
 	@$(RUN_ENV) $(SAN_ENV) PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 \
 	    LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \

@@ -1,5 +1,5 @@
 -- Each call into libc and libuv that can fail does so in turn, below everything that a script can
--- do to a machine: the error is clear, the machine as it was, nothing leaks, and the same call works
+-- do to a machine: the error is clear, the machine as it was, nothing leaks, the same call works
 -- afterwards. spec/faults/ makes calls fail, spec/support/faults.lua walks through them.
 local lunik = require "lunik"
 local faults = require "faults"

@@ -42,8 +42,8 @@ local function add_region(dev, space, what, spec)
     write = write and function(offset, size, value) return write(dev, offset, size, value) end,
     valid = spec.valid, impl = spec.impl, endian = spec.endian,
   }
+  table.insert(dev.regions, region) -- before it is mapped, for cleanup() to find it
   space.root:add(region, number "base", { priority = spec.priority or 0, overlap = true })
-  table.insert(dev.regions, region)
   return region
 end
 
@@ -106,6 +106,7 @@ local function as_list(specs)
 end
 
 local function build(dev, def)
+  shared.devices[dev.object] = dev
   for _, spec in ipairs(as_list(def.ports)) do dev:ports(spec) end
   for _, spec in ipairs(as_list(def.mmio)) do dev:mmio(spec) end
   if def.realize then def.realize(dev) end
@@ -116,7 +117,6 @@ local function realize(def, object)
     object = object, machine = object.machine, id = object.id, props = properties(object),
     regions = {}, irqs = {}, timers = {},
   }, Dev)
-  shared.devices[object] = dev
   local ok, err = pcall(build, dev, def)
   if not ok then
     cleanup(dev)

@@ -190,11 +190,12 @@ function Walk:step_through(step, seen)
   faults.forget()
 end
 
---- Walks through steps, each {name=, run=, undo=, state=, ...}: run has its calls fail in turn, undo
--- takes back a run that went well, state() tells as a text what must not change. More fields: names,
--- of which an error's message has to contain one; all: calls of all threads count; never: run must
--- not fail; failed(): comes after a failure; go_on(): what the next steps need. options: interrupt:
--- calls are interrupted instead. Returns problems as a text, or nil, and how many points there were.
+--- Walks through steps, each {name=, run=, undo=, state=, ...}: run has its calls fail in turn,
+-- undo takes back a run that went well, state() tells as a text what must not change. More fields:
+-- names, of which an error's message has to contain one; all: calls of all threads count; never:
+-- run must not fail; failed() comes after a failure; go_on() does what the next steps need.
+-- options: interrupt: calls are interrupted instead. Returns problems as a text, or nil, and how
+-- many points there were.
 function walks.walk(steps, options)
   local seen = {}
   local self = setmetatable({ report = {}, problems = 0, points = 0, interrupt = options
