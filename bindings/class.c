@@ -240,9 +240,6 @@ struct box *bind_check_box(lua_State *L, int index, const char *class)
 {
     struct box *box = luaL_testudata(L, index, class);
 
-    if (!box && lua_isnoneornil(L, index))
-        bind_fail(L, LUNIK_E_INVALID, "bad argument #%d: is missing (want a %s; call it with ':')",
-                  index, class);
     if (!box)
         bind_wrong_class(L, index, class);
     if (!box->ptr)
