@@ -13,10 +13,16 @@ started still run, the command goes on until they have stopped.
   -i           enter the prompt after the script
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
   -W           turn warnings on
+  --sandbox=LIST  what the process may still do once a machine starts, beyond running it: files,
+               sockets, network, exec, or none; "on" for the default, files,sockets; "off"
+  --no-sandbox the same as --sandbox=off
   -v --version show the version
   -h --help    show this text
   --           stop handling options
   -            execute standard input as a script
+
+The sandbox is on by default, but not at the prompt and not for programs that it can't cover
+(-W says why). A script widens it with lunik.sandbox{...}.
 
 Without a script the prompt starts; when standard input is no terminal, it is the script.
 
@@ -85,7 +91,7 @@ end
 local WITH_VALUE = { ["-e"] = true, ["-l"] = true }
 local FLAGS = {
   ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
-  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings",
+  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings", ["--no-sandbox"] = "no_sandbox",
 }
 
 -- Sorts argv into {steps = {{"-e"|"-l", value}...}, script = index or nil, ...flags}.
@@ -102,6 +108,8 @@ local function parse(argv)
       break
     elseif FLAGS[word] then
       options[FLAGS[word]] = true
+    elseif word:find "^%-%-sandbox%f[=\0]" then
+      options.sandbox = word:match "=(.*)" or "on"
     elseif WITH_VALUE[short] then
       local value = word:sub(3)
       if value == "" then
@@ -192,6 +200,36 @@ local function set_signals(interactive)
   end)
 end
 
+-- The policy that the command line asks for; nil: it does not.
+local function parse_sandbox(options)
+  local wanted = options.no_sandbox and "off" or options.sandbox
+  if not wanted then
+    return nil
+  elseif wanted == "off" then
+    return { off = true }
+  end
+  local list = ({ on = "files,sockets", none = "" })[wanted] or wanted
+  local allow = {}
+  for group in list:gmatch "[^,]+" do
+    table.insert(allow, group)
+  end
+  local ok, policy = pcall(require("lunik.sandbox").parse, "--sandbox", { allow = allow })
+  if not ok then
+    bad_usage("%s", policy.message)
+  end
+  return policy
+end
+
+-- What happens when the first machine starts.
+local function set_sandbox(policy, prompt)
+  local sandbox = require "lunik.sandbox"
+  if policy and not policy.off then
+    sandbox.at_start(function() return policy end, false)
+  elseif not policy and not prompt then
+    sandbox.at_start(sandbox.for_script, true)
+  end
+end
+
 local function run_steps(steps)
   for _, step in ipairs(steps) do
     if not protected(run_step, step) then
@@ -214,6 +252,7 @@ local function run(argv, options, lunik)
   if prompt then
     repl.take_terminal()
   end
+  set_sandbox(options.policy, prompt)
   local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
   if prompt then
     return repl.run { on_signals = set_signals, handler = with_traceback }
@@ -223,15 +262,23 @@ local function run(argv, options, lunik)
   return ok and code or 1
 end
 
+-- Calls fn(...); a wrong command line is reported: false.
+local function usage(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then
+    return result
+  elseif getmetatable(result) ~= Usage then
+    error(result, 0)
+  end
+  complain(result.message)
+  io.stderr:write("'lunik --help' shows the options\n")
+  return false
+end
+
 -- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)
-  local ok, options = pcall(parse, argv)
-  if not ok then
-    if getmetatable(options) ~= Usage then
-      error(options, 0)
-    end
-    complain(options.message)
-    io.stderr:write("'lunik --help' shows the options\n")
+  local options = usage(parse, argv)
+  if not options then
     return 2
   end
   if options.help then
@@ -245,6 +292,10 @@ function cli.main(argv)
     warn("@on")
   end
   local lunik = require "lunik"
+  options.policy = usage(parse_sandbox, options)
+  if options.policy == false then
+    return 2
+  end
   host.attach()
   set_exit(lunik)
   set_signals(false)
