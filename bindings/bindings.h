@@ -116,6 +116,13 @@ void bind_wrong_class(lua_State *L, int index, const char *class);
 /* Raises {code="gone"} if the machine of a box is closed. */
 struct box *bind_check_open(lua_State *L, int index, const char *class);
 
+/* ---- the sandbox (sandbox.c) ---------------------------------------------------------------- */
+
+int bind_lua_sandbox(lua_State *L);
+int bind_lua_sandboxed(lua_State *L);
+int bind_lua_sandbox_denial(lua_State *L);
+int bind_lua_sanitized(lua_State *L);
+
 /* ---- errors (error.c) ----------------------------------------------------------------------- */
 
 /* Pushes an error object {code=, message=, where=}. */

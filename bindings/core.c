@@ -137,6 +137,10 @@ static const luaL_Reg functions[] = {
     {"dirty_compare", bind_lua_dirty_compare},
     {"set_library_dir", set_library_dir},
     {"is_a", is_a},
+    {"sandbox", bind_lua_sandbox},
+    {"sandboxed", bind_lua_sandboxed},
+    {"sandbox_denial", bind_lua_sandbox_denial},
+    {"sanitized", bind_lua_sanitized},
     {NULL, NULL},
 };
 

@@ -58,6 +58,7 @@ local lunik = {}
 ---@field numa? lunik.NumaNode[] The guest's NUMA nodes.
 ---@field cpu? table CPUID features: "+name", "-name", name = value (family, model, stepping, ...).
 ---@field clock? "manual" The machine's clock moves by m:advance() alone.
+---@field sandbox? boolean|lunik.SandboxPolicy What the process gives up before the machine starts, as by lunik.sandbox(); true: as {}. false: the lunik command's option is not for this machine. A process has one sandbox: only the first start enters it.
 ---@field dirty_ring? integer KVM reports dirty pages in rings of so many entries, one for each vCPU. A power of two; default none.
 ---@field dirty_log? "auto"|"bitmap"|"manual" How KVM reports dirty pages without rings: pages are write-protected again when they are synced ("bitmap") or cleared ("manual"). Default: "manual" where KVM has it.
 
@@ -72,6 +73,34 @@ local lunik = {}
 ---@param options lunik.MachineOptions
 ---@return lunik.Machine
 function lunik.machine(options) end
+
+---What a sandboxed process may still do beyond running its machines.
+---@class lunik.SandboxPolicy
+---@field allow? string[] Of "files" (open, make and remove any file, load libraries), "sockets" (Unix domain sockets), "network" (Internet sockets), "exec" (start programs, which are in the sandbox too; needs "files"). Default: none.
+---@field read? string[] Instead of "files": files and directories that may be read, with all below them. The library adds its own scripts and boards. Needs Landlock (Linux 5.13).
+---@field write? string[] The same for reading, writing, making and removing.
+---@field user? string|integer Whom to become, by name or number. /dev/kvm is kept open.
+---@field group? string|integer Default: the user's own.
+
+---Takes from the process, for good, what it does not need to run machines: no_new_privs, no
+---capabilities beyond those that what is allowed needs, a seccomp filter. To be called before a
+---machine is started and before the process has threads of its own (luv's workers, say). What is
+---not allowed fails with code "denied" or, in io and os, as they do, and says what to allow; calls
+---that only an attacker makes (ptrace, mount, bpf, ...) end the process. Handlers that run on a
+---vCPU's thread can never start programs or make sockets: lunik.defer() does it on the loop.
+---
+---Needed later, and how: "ram" and "memfd" backends, their preallocation, timers, further machines:
+---nothing. A "file" backend, chardev-file: "files", or its directory in write. chardev-pty:
+---"files". chardev-socket: "sockets", and the socket's directory in write. os.execute, io.popen:
+---"exec". luv, LuaSocket: "network".
+---
+---The lunik command's option --sandbox enters one when the first machine starts: with "files" and
+---"sockets", "network" and "exec" where luv or posix, "network" where socket has been required;
+-----sandbox=LIST with what LIST says. lunik.sandbox(false) before that: no sandbox. Without
+---arguments: what is allowed, or nil if the process is in none.
+---@param policy? lunik.SandboxPolicy|boolean
+---@return {allow: string[], paths: boolean}?
+function lunik.sandbox(policy) end
 
 ---The machines that are not closed, oldest first.
 ---@return lunik.Machine[]

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lunik.h"
+#include "sandbox.h"
 
 static void set_message(lunik_error *err, int code, int sys, const char *format, va_list args)
 {
@@ -64,9 +64,11 @@ int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
     set_message(err, code, sys, format, args);
     va_end(args);
     if (err) {
+        const char *denial = code == LUNIK_E_DENIED ? lunik_sandbox_denial() : NULL;
         size_t used = strlen(err->message);
 
-        snprintf(err->message + used, sizeof(err->message) - used, ": %s", uv_strerror(-sys));
+        snprintf(err->message + used, sizeof(err->message) - used, ": %s",
+                 denial ? denial : uv_strerror(-sys));
     }
     return code;
 }

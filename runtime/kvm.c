@@ -3,11 +3,12 @@
 #include "kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "sandbox.h"
 
 /* Where the kernel may put the pages it needs to run real mode on hosts without unrestricted
  * guests: below the firmware image, above the IOAPIC. */
@@ -229,7 +230,7 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     if (!vm)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     vm->vm_fd = -1;
-    vm->dev_fd = TEMP_FAILURE_RETRY(open("/dev/kvm", O_RDWR | O_CLOEXEC));
+    vm->dev_fd = sandbox_open_kvm();
     if (vm->dev_fd < 0) {
         rc = fail_open(errno, err);
         goto fail;

@@ -194,6 +194,64 @@ bool lunik_pump(lunik_runtime *rt);
 /* True while lunik_run() or lunik_pump() is on the stack: the loop can't be run again then. */
 bool lunik_running(const lunik_runtime *rt);
 
+/* ---- sandbox -------------------------------------------------------------------------------- */
+
+/* What a sandboxed process may do beyond running its machines. Each is a group of system calls. */
+enum lunik_sandbox_allow {
+    LUNIK_SANDBOX_FILES = 1,   /* open, make and remove files, load libraries */
+    LUNIK_SANDBOX_SOCKETS = 2, /* make Unix domain sockets and connect to them */
+    LUNIK_SANDBOX_NETWORK = 4, /* make Internet sockets */
+    LUNIK_SANDBOX_EXEC = 8,    /* start programs, which are in the sandbox too; needs FILES */
+    LUNIK_SANDBOX_PATHS = 16,  /* not to be asked for: read or write of the policy name paths */
+};
+
+typedef struct lunik_sandbox_policy {
+    unsigned allow; /* LUNIK_SANDBOX_FILES, _SOCKETS, _NETWORK, _EXEC */
+    /* Files and directories (with all below them) that may be opened for reading, and for reading,
+     * writing, making and removing; NULL-terminated or NULL. They take the place of
+     * LUNIK_SANDBOX_FILES and need Landlock (Linux 5.13). */
+    const char *const *read;
+    const char *const *write;
+    /* Whom to become, by name or number; NULL: stay. A user without a group: the user's own. */
+    const char *user, *group;
+} lunik_sandbox_policy;
+
+/* Takes from this process, for good, what it does not need to run the machines it has and will
+ * have. All threads are covered. Afterwards
+ * - no program it starts can gain privileges (no_new_privs), and capabilities are gone, but for
+ *   those that make the files, the network or the programs allowed reachable;
+ * - a system call of a group that is not allowed fails with EPERM, and the message of a lunik_error
+ *   names the group; it works by SIGSYS, whose handler must stay. Those that start programs fail
+ *   without the signal, and where programs may be started all do: the message is less exact there;
+ * - one that only an attacker would make (ptrace, mount, bpf, loading modules, changing users, ...)
+ *   ends the process with SIGSYS;
+ * - threads of vCPUs, their callbacks included, can neither start programs nor make sockets,
+ *   whatever is allowed;
+ * - memory that is not of a file can't be made executable, unless files are allowed.
+ * Allowed throughout: memory backends "ram" and "memfd", files and sockets open before, timers,
+ * threads, further machines (/dev/kvm is kept open), and looking at names, modes and sizes of
+ * files.
+ *
+ * To be called before a machine has been started and before the process has threads of its own:
+ * LUNIK_E_STATE otherwise, and when the process is in a sandbox. LUNIK_E_INVALID: an unknown user
+ * or group, files and paths at once, exec without files; LUNIK_E_UNSUPPORTED: the kernel lacks
+ * seccomp, or Landlock for the paths; what the host refuses. Only if the host refuses at the very
+ * last, which the message says, is a part of it in force. Core dumps go on to follow RLIMIT_CORE
+ * and the backends' "dump". Any thread. */
+int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err);
+
+/* True once lunik_sandbox() has succeeded; *allow (may be NULL) then tells what is allowed, with
+ * LUNIK_SANDBOX_PATHS where paths have been given. Any thread. */
+bool lunik_sandboxed(unsigned *allow);
+
+/* What the sandbox has last refused the calling thread, as a sentence for people, or NULL; it is
+ * told once. Any thread. */
+const char *lunik_sandbox_denial(void);
+
+/* True if the library was built with a sanitizer, which does what a sandbox refuses (LeakSanitizer
+ * starts a tracer at exit): programs that enter one by default should not. Any thread. */
+bool lunik_sanitized(void);
+
 /* ---- events --------------------------------------------------------------------------------- */
 
 #define LUNIK_EVENT_FIELDS 12

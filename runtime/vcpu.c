@@ -19,6 +19,7 @@
 #include "cpuid.h"
 #include "kvm.h"
 #include "rcu.h"
+#include "sandbox.h"
 #include "vcpu_internal.h"
 
 /* Makes KVM_RUN return; its handler does nothing. */
@@ -426,6 +427,7 @@ static void *vcpu_thread(void *arg)
     int rc, error;
 
     current = v;
+    sandbox_enter_vcpu();
     for (;;) {
         if (!may_enter(v)) {
             if (!wait_at_gate(v))
@@ -447,7 +449,7 @@ static void *vcpu_thread(void *arg)
 /* The thread inherits a mask in which only the kick and faults get through. */
 static int start_thread(lunik_vcpu *v)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t mask, old;
     char name[16] = "lunik-vcpu";
     int rc;

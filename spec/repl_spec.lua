@@ -66,8 +66,8 @@ describe("the prompt", function()
     local begin <close> = command.file(MACHINE .. ("m:start() lunik.spawn(function() "
       .. "for i = 1, 4 do ticks = i lunik.sleep(0.05) end io.open('%s', 'w'):close() end)\n")
       :format(path))
-    local out = run(("{ cat %s; until [ -e %s ]; do sleep 0.05; done; echo ticks; } | %s/lunik -i")
-      :format(begin, path, build))
+    local out = run(("{ cat %s; for _ in $(seq 400); do [ -e %s ] && break; sleep 0.05; done; "
+      .. "echo ticks; } | %s/lunik -i"):format(begin, path, build))
     assert.equal("4\n", out)
   end)
 

@@ -114,7 +114,8 @@ static void *worker(void *arg)
     return NULL;
 }
 
-/* Starts up to count workers that take no signal but SIGBUS; returns how many there are. */
+/* Starts up to count workers that take no signal but SIGBUS and the sandbox's; returns how many
+ * there are. */
 static unsigned start_workers(struct prealloc *p, pthread_t *threads, unsigned count)
 {
     sigset_t blocked, before;
@@ -122,6 +123,7 @@ static unsigned start_workers(struct prealloc *p, pthread_t *threads, unsigned c
 
     sigfillset(&blocked);
     sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGSYS);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     pthread_mutex_lock(&p->mutex);
     while (started < count && !pthread_create(&threads[started], NULL, worker, p))

@@ -13,6 +13,10 @@ started still run, the command goes on until they have stopped.
   -i           enter the prompt after the script
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
   -W           turn warnings on
+  --sandbox    give up what the script is not likely to need once a machine starts
+  --sandbox=LIST  keep only these: files, sockets, network, exec, or none ("on": files,sockets and
+               what the modules it has loaded need; "off": everything, the default)
+  --no-sandbox the same as --sandbox=off
   -v --version show the version
   -h --help    show this text
   --           stop handling options
@@ -86,7 +90,7 @@ end
 local WITH_VALUE = { ["-e"] = true, ["-l"] = true }
 local FLAGS = {
   ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
-  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings",
+  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings", ["--no-sandbox"] = "no_sandbox",
 }
 
 -- Sorts argv into {steps = {{"-e"|"-l", value}...}, script = index or nil, ...flags}.
@@ -103,6 +107,8 @@ local function parse(argv)
       break
     elseif FLAGS[word] then
       options[FLAGS[word]] = true
+    elseif word:find "^%-%-sandbox%f[=\0]" then
+      options.sandbox = word:match "=(.*)" or "on"
     elseif WITH_VALUE[short] then
       local value = word:sub(3)
       if value == "" then
@@ -195,6 +201,27 @@ local function set_signals(may_interrupt)
   end)
 end
 
+-- What gives the policy that the command line asks for; nil: it asks for none.
+local function parse_sandbox(options)
+  local wanted = options.no_sandbox and "off" or options.sandbox
+  if not wanted or wanted == "off" then
+    return nil
+  end
+  local sandbox = require "lunik.sandbox"
+  if wanted == "on" then
+    return sandbox.for_script
+  end
+  local allow = {}
+  for group in (wanted == "none" and "" or wanted):gmatch "[^,]+" do
+    table.insert(allow, group)
+  end
+  local ok, policy = pcall(sandbox.parse, "--sandbox", { allow = allow })
+  if not ok then
+    bad_usage("%s", policy.message)
+  end
+  return function() return policy end
+end
+
 local function run_steps(steps)
   for _, step in ipairs(steps) do
     if not protected(run_step, step) then
@@ -217,6 +244,9 @@ local function run(argv, options, lunik)
   if prompt then
     repl.take_terminal()
   end
+  if options.policy then
+    require("lunik.sandbox").at_start(options.policy)
+  end
   local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
   if prompt then
     return repl.run { on_signals = set_signals, handler = with_traceback }
@@ -226,15 +256,23 @@ local function run(argv, options, lunik)
   return ok and code or 1
 end
 
+-- Calls fn(...); a wrong command line is reported: false.
+local function usage(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then
+    return result
+  elseif getmetatable(result) ~= Usage then
+    error(result, 0)
+  end
+  complain(result.message)
+  io.stderr:write("'lunik --help' shows the options\n")
+  return false
+end
+
 -- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)
-  local ok, options = pcall(parse, argv)
-  if not ok then
-    if getmetatable(options) ~= Usage then
-      error(options, 0)
-    end
-    complain(options.message)
-    io.stderr:write("'lunik --help' shows the options\n")
+  local options = usage(parse, argv)
+  if not options then
     return 2
   end
   if options.help then
@@ -248,6 +286,10 @@ function cli.main(argv)
     warn("@on")
   end
   local lunik = require "lunik"
+  options.policy = usage(parse_sandbox, options)
+  if options.policy == false then
+    return 2
+  end
   host.attach()
   set_exit(lunik)
   set_signals()

@@ -6,12 +6,14 @@ local core = require "lunik.core"
 
 local directory = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
 core.set_library_dir(directory .. "/")
+core.shared.directory = directory
 
 local event = require "lunik.event"
 local wait = require "lunik.wait"
 local boards = require "lunik.boards"
 local machine = require "lunik.machine"
 local device = require "lunik.device"
+local sandbox = require "lunik.sandbox"
 
 -- The compiled form of this file names the place of the text; where both have been moved together,
 -- the boards are found from the place of what was loaded.
@@ -39,6 +41,7 @@ local lunik = {
   types = core.types,
   suggest = core.suggest,
   boards = boards.list,
+  sandbox = sandbox.sandbox,
 }
 
 --- The description of a type; an unknown name is an error.

@@ -8,6 +8,7 @@ local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local options = require "lunik.options"
 require "lunik.memory"
+local sandbox = require "lunik.sandbox"
 local unplug = require "lunik.unplug"
 local watch = require "lunik.watch"
 
@@ -24,6 +25,7 @@ local common = {
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
   numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
+  sandbox = "any",
 }
 
 local DEFAULT_MEMORY = "128M"
@@ -130,6 +132,7 @@ local function finish_options(opt, board)
     options.choice("machine: dirty_log", opt.dirty_log, { "auto", "bitmap", "manual" })
   end
   if opt.dirty_ring == 0 then opt.dirty_ring = nil end
+  if opt.sandbox ~= nil then opt.sandbox = sandbox.parse("machine: sandbox", opt.sandbox) end
   check_things("objects", opt.objects)
   check_things("devices", opt.devices)
   local sized = false
@@ -164,6 +167,7 @@ function machine.new(given)
     dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log,
   }
   event.state(m).dirty_ring = opt.dirty_ring
+  event.state(m).sandbox = opt.sandbox
   local ok, err = xpcall(build, function(err)
     -- A script's mistake in a board needs its traceback; a refused option does not.
     return type(err) == "string" and debug.traceback(err, 2) or err
@@ -181,6 +185,13 @@ machine.list = core.machines
 -- ---- methods -----------------------------------------------------------------------------------
 
 local Machine = {}
+
+core.shared.start = core.shared.start or core.classes.Machine.methods.start
+
+function Machine.start(m, ...)
+  sandbox.before_start(event.state(m).sandbox)
+  return core.shared.start(m, ...)
+end
 
 Machine.on = event.on
 Machine.once = event.once

@@ -1,0 +1,49 @@
+/* sandbox.h: what the rest of the runtime and the sandbox's own files share. */
+#ifndef RUNTIME_SANDBOX_H
+#define RUNTIME_SANDBOX_H
+
+#include "lunik.h"
+
+/* ---- for the runtime ------------------------------------------------------------------------ */
+
+/* A new descriptor of /dev/kvm, or -1 and errno: a sandboxed process has kept one open. */
+int sandbox_open_kvm(void);
+
+/* In a sandboxed process: takes from the calling thread, which is a vCPU's, what no vCPU needs. */
+void sandbox_enter_vcpu(void);
+
+/* ---- sandbox_calls.c: which system calls there are, and what they are for ------------------- */
+
+/* Classes beyond the values of enum lunik_sandbox_allow, which are classes too. */
+enum {
+    SANDBOX_ENGINE = 0x100,   /* what runs a machine needs: allowed */
+    SANDBOX_METADATA = 0x200, /* changes files without opening them */
+    SANDBOX_EXPLOIT = 0x400,  /* what no program that uses the library calls: ends the process */
+    SANDBOX_PRETEND = 0x800,  /* answered as by a kernel that lacks it; there are other ways */
+};
+
+struct sandbox_call {
+    const char *name;
+    unsigned classes; /* allowed if the policy allows any of them */
+};
+
+extern const struct sandbox_call sandbox_calls[]; /* ends with a NULL name */
+
+/* ---- sandbox_filter.c: seccomp -------------------------------------------------------------- */
+
+/* Builds the filters for what is allowed, LUNIK_SANDBOX_* and SANDBOX_*; nothing is in force yet.
+ */
+int sandbox_filter_prepare(unsigned allow, lunik_error *err);
+/* Puts the process's filter into force, for all threads. */
+int sandbox_filter_enter(lunik_error *err);
+/* Forgets what was prepared. */
+void sandbox_filter_drop(void);
+
+/* ---- sandbox_paths.c: Landlock -------------------------------------------------------------- */
+
+/* Makes the rules for files that may be opened: a descriptor, or an error. */
+int sandbox_paths_prepare(const lunik_sandbox_policy *policy, lunik_error *err);
+/* Puts them into force for the calling thread and those that it starts; returns errno or 0. */
+int sandbox_paths_enter(int rules);
+
+#endif

@@ -1,0 +1,417 @@
+/* test_sandbox.c: what a sandboxed process is stopped from doing, each in a process of its own. */
+#define _GNU_SOURCE /* memfd_create, unshare, ... */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../runtime/lunik_device.h"
+#include "check.h"
+
+/* Exit codes of the children; others are errno values. */
+enum { WORKED = 0, NO_SANDBOX = 200, WRONG = 201 };
+
+static lunik_error err;
+
+/* ---- children ------------------------------------------------------------------------------- */
+
+static int result(long rc)
+{
+    return rc < 0 ? errno : WORKED;
+}
+
+/* Enters the sandbox in a child, which does something there: its exit code, or 1000 + signal. */
+static int within(const lunik_sandbox_policy *policy, int (*fn)(void))
+{
+    int status;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        if (lunik_sandbox(policy, &err)) {
+            fprintf(stderr, "%s\n", err.message);
+            _exit(NO_SANDBOX);
+        }
+        _exit(fn());
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static const lunik_sandbox_policy closed = {0};
+static const lunik_sandbox_policy with_files = {.allow = LUNIK_SANDBOX_FILES};
+static const lunik_sandbox_policy with_sockets = {.allow = LUNIK_SANDBOX_SOCKETS};
+static const lunik_sandbox_policy with_network = {.allow = LUNIK_SANDBOX_NETWORK};
+static const lunik_sandbox_policy with_exec = {.allow = LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_EXEC};
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+static int try_open(void)
+{
+    return result(open("/etc/passwd", O_RDONLY));
+}
+
+static int try_execve(void)
+{
+    char *argv[] = {"/bin/true", NULL};
+
+    return result(execve(argv[0], argv, NULL));
+}
+
+static int try_fork(void)
+{
+    return result(syscall(SYS_fork));
+}
+
+static int try_clone3(void)
+{
+    return result(syscall(SYS_clone3, NULL, 0));
+}
+
+static int try_unix_socket(void)
+{
+    return result(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int try_internet_socket(void)
+{
+    return result(socket(AF_INET, SOCK_STREAM, 0));
+}
+
+static int try_packet_socket(void)
+{
+    return result(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int try_executable_memory(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? errno : WORKED;
+}
+
+static int try_make_executable(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return result(mprotect(p, 4096, PROT_READ | PROT_EXEC));
+}
+
+static int try_tiocsti(void)
+{
+    return result(ioctl(0, TIOCSTI, "x"));
+}
+
+static int try_kill_other(void)
+{
+    return result(kill(getppid(), 0));
+}
+
+static int try_limit_other(void)
+{
+    return result(prlimit(getppid(), RLIMIT_CORE, NULL, NULL));
+}
+
+static int try_io_uring(void)
+{
+    return result(syscall(SYS_io_uring_setup, 1, NULL));
+}
+
+static int try_unknown(void)
+{
+    return result(syscall(1000));
+}
+
+static int try_namespace(void)
+{
+    return result(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL));
+}
+
+static int try_gain(void)
+{
+    return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? WORKED : WRONG;
+}
+
+static int try_again(void)
+{
+    return lunik_sandbox(&closed, &err) == LUNIK_E_STATE ? WORKED : WRONG;
+}
+
+static int try_message(void)
+{
+    int fd = open("/etc/passwd", O_RDONLY), sys = errno;
+
+    if (fd >= 0)
+        return WRONG;
+    lunik_fail_errno(&err, sys, "x");
+    return strstr(err.message, "allow 'files'") && !lunik_sandbox_denial() ? WORKED : WRONG;
+}
+
+static int try_ptrace(void)
+{
+    return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static int try_read_other(void)
+{
+    return result(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+}
+
+static int try_bpf(void)
+{
+    return result(syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0));
+}
+
+static int try_mount(void)
+{
+    return result(mount("none", "/mnt", "tmpfs", 0, NULL));
+}
+
+static int try_unshare(void)
+{
+    return result(unshare(CLONE_NEWUSER));
+}
+
+static int try_module(void)
+{
+    return result(syscall(SYS_init_module, NULL, 0, ""));
+}
+
+static int try_keyctl(void)
+{
+    return result(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+}
+
+static int try_setuid(void)
+{
+    return result(syscall(SYS_setuid, 0));
+}
+
+static const struct {
+    const char *name;
+    int (*fn)(void);
+    const lunik_sandbox_policy *policy;
+    int want;
+} cases[] = {
+    {"opening a file", try_open, &closed, EPERM},
+    {"opening a file, allowed", try_open, &with_files, WORKED},
+    {"opening a file with sockets allowed", try_open, &with_sockets, EPERM},
+    {"execve", try_execve, &closed, EPERM},
+    {"execve with files allowed", try_execve, &with_files, EPERM},
+    {"execve, allowed", try_execve, &with_exec, WORKED},
+    {"fork", try_fork, &closed, EPERM},
+    {"clone3 hides its flags: not there", try_clone3, &with_exec, ENOSYS},
+    {"a Unix domain socket", try_unix_socket, &closed, EPERM},
+    {"a Unix domain socket, allowed", try_unix_socket, &with_sockets, WORKED},
+    {"an Internet socket with sockets allowed", try_internet_socket, &with_sockets, EPERM},
+    {"an Internet socket, allowed", try_internet_socket, &with_network, WORKED},
+    {"a packet socket with the network allowed", try_packet_socket, &with_network, EPERM},
+    {"executable memory", try_executable_memory, &closed, EPERM},
+    {"executable memory, for libraries", try_executable_memory, &with_files, WORKED},
+    {"making memory executable", try_make_executable, &closed, EPERM},
+    {"typing at the terminal", try_tiocsti, &with_files, EPERM},
+    {"a signal for another process", try_kill_other, &closed, EPERM},
+    {"limits of another process", try_limit_other, &closed, EPERM},
+    {"io_uring leads around filters: not there", try_io_uring, &with_files, ENOSYS},
+    {"a system call of the future: not there", try_unknown, &closed, ENOSYS},
+    {"a new name space with programs allowed", try_namespace, &with_exec, EPERM},
+    {"no_new_privs", try_gain, &with_files, WORKED},
+    {"a second sandbox is refused", try_again, &closed, WORKED},
+    {"an error's message names the group, once", try_message, &closed, WORKED},
+    {"ptrace kills", try_ptrace, &with_exec, 1000 + SIGSYS},
+    {"process_vm_readv kills", try_read_other, &with_files, 1000 + SIGSYS},
+    {"bpf kills", try_bpf, &with_files, 1000 + SIGSYS},
+    {"mount kills", try_mount, &with_files, 1000 + SIGSYS},
+    {"unshare kills", try_unshare, &with_files, 1000 + SIGSYS},
+    {"init_module kills", try_module, &with_files, 1000 + SIGSYS},
+    {"keyctl kills", try_keyctl, &with_files, 1000 + SIGSYS},
+    {"setuid kills", try_setuid, &with_files, 1000 + SIGSYS},
+};
+
+static void test_calls(void)
+{
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_int(cases[i].name, within(cases[i].policy, cases[i].fn), cases[i].want);
+}
+
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/lunik-sandbox.XXXXXX";
+static char inside[64];
+
+static int try_paths(void)
+{
+    int fd = open(inside, O_RDWR | O_CREAT, 0600);
+
+    if (fd < 0 || write(fd, "x", 1) != 1 || unlink(inside))
+        return WRONG;
+    if (open("/etc/passwd", O_RDONLY) < 0)
+        return WRONG;
+    return open("/etc/passwd", O_WRONLY) < 0 && errno == EACCES &&
+                   open("/etc/group", O_RDONLY) < 0 && errno == EACCES &&
+                   open("/tmp/lunik-elsewhere", O_RDWR | O_CREAT, 0600) < 0 && errno == EACCES &&
+                   chmod(folder, 0777) < 0 && errno == EPERM
+               ? WORKED
+               : WRONG;
+}
+
+static void *open_in_thread(void *arg)
+{
+    *(int *)arg = open("/etc/group", O_RDONLY) < 0 ? errno : WORKED;
+    return NULL;
+}
+
+static int try_thread(void)
+{
+    pthread_t thread;
+    int rc = WRONG;
+
+    if (pthread_create(&thread, NULL, open_in_thread, &rc))
+        return WRONG;
+    pthread_join(thread, NULL);
+    return rc;
+}
+
+static void test_paths(void)
+{
+    const char *read[] = {"/etc/passwd", NULL}, *write[] = {folder, NULL};
+    const char *missing[] = {"/does/not/exist", NULL};
+    const lunik_sandbox_policy policy = {.read = read, .write = write};
+    const lunik_sandbox_policy both = {.allow = LUNIK_SANDBOX_FILES, .read = read};
+    const lunik_sandbox_policy nowhere = {.read = missing};
+
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1) {
+        printf("ok - # SKIP paths: this kernel has no Landlock\n");
+        return;
+    }
+    if (!mkdtemp(folder))
+        return (void)check_true("a folder", false);
+    snprintf(inside, sizeof(inside), "%s/file", folder);
+    check_int("files below the paths, and no others", within(&policy, try_paths), WORKED);
+    check_int("threads are held to the paths", within(&policy, try_thread), EACCES);
+    check_int("all files and some", lunik_sandbox(&both, &err), LUNIK_E_INVALID);
+    check_int("a path that is not there", lunik_sandbox(&nowhere, &err), LUNIK_E_NOT_FOUND);
+    check_contains("is named", err.message, "'/does/not/exist'");
+    check_true("nothing is in force", !lunik_sandboxed(NULL));
+    rmdir(folder);
+}
+
+/* ---- users ---------------------------------------------------------------------------------- */
+
+static int try_identity(void)
+{
+    uid_t r, e, s;
+
+    if (getresuid(&r, &e, &s) || r != 65534 || e != r || s != r || getgid() != 12345)
+        return WRONG;
+    if (getgroups(0, NULL) != 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
+        return WRONG;
+    return WORKED;
+}
+
+static int try_second_vm(void)
+{
+    lunik_runtime *rt;
+    lunik_machine *m;
+    const lunik_machine_config config = {.cpus = 1};
+
+    if (getuid() == 0)
+        return WRONG;
+    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+        lunik_machine_new(rt, &config, &m, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return WRONG;
+    }
+    lunik_runtime_free(rt);
+    return WORKED;
+}
+
+static int try_capabilities(void)
+{
+    char status[4096];
+    int fd = open("/proc/self/status", O_RDONLY);
+    ssize_t n = read(fd, status, sizeof(status) - 1);
+    unsigned long long effective = ~0ull, permitted = ~0ull;
+    const char *line;
+
+    status[n > 0 ? n : 0] = '\0';
+    line = strstr(status, "CapPrm:");
+    if (line)
+        permitted = strtoull(line + 7, NULL, 16);
+    line = strstr(status, "CapEff:");
+    if (line)
+        effective = strtoull(line + 7, NULL, 16);
+    return (effective | permitted) & (1u << 21 | 1u << 12) ? WRONG
+                                                           : WORKED; /* SYS_ADMIN, NET_ADMIN */
+}
+
+static void test_users(void)
+{
+    const lunik_sandbox_policy nobody = {.user = "nobody", .group = "12345"};
+    const lunik_sandbox_policy unknown = {.user = "no such user"};
+    const lunik_sandbox_policy no_group = {.group = "no such group"};
+
+    check_int("an unknown user", lunik_sandbox(&unknown, &err), LUNIK_E_INVALID);
+    check_int("an unknown group", lunik_sandbox(&no_group, &err), LUNIK_E_INVALID);
+    check_int("capabilities go", within(&with_files, try_capabilities), WORKED);
+    if (getuid() != 0) {
+        printf("ok - # SKIP changing users: not root\n");
+        return;
+    }
+    check_int("another user, dumps as before", within(&nobody, try_identity), WORKED);
+    if (access("/dev/kvm", R_OK | W_OK) == 0)
+        check_int("/dev/kvm goes along", within(&nobody, try_second_vm), WORKED);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+static void *sleeper(void *arg)
+{
+    pthread_mutex_lock(arg);
+    pthread_mutex_unlock(arg);
+    return NULL;
+}
+
+/* Threads that it can't cover. */
+static void test_other_threads(void)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t thread;
+
+    pthread_mutex_lock(&mutex);
+    if (pthread_create(&thread, NULL, sleeper, &mutex))
+        return (void)check_true("a thread", false);
+    check_int("with other threads it is refused", lunik_sandbox(&closed, &err), LUNIK_E_STATE);
+    check_contains("and says so", err.message, "threads already");
+    pthread_mutex_unlock(&mutex);
+    pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+    const lunik_sandbox_policy wrong = {.allow = LUNIK_SANDBOX_PATHS};
+    const lunik_sandbox_policy only_exec = {.allow = LUNIK_SANDBOX_EXEC};
+
+    check_int("groups that are none", lunik_sandbox(&wrong, &err), LUNIK_E_INVALID);
+    check_int("programs without files", lunik_sandbox(&only_exec, &err), LUNIK_E_INVALID);
+    test_calls();
+    test_paths();
+    test_users();
+    test_other_threads();
+    return check_result();
+}

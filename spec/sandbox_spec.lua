@@ -1,0 +1,232 @@
+-- The sandbox: what it stops, and that machines do all they do inside it. Each process has one, so
+-- scripts run in processes of their own.
+local command = require "spec.support.command"
+
+-- LeakSanitizer's tracer is just what a sandbox refuses.
+local ENVIRONMENT = 'ASAN_OPTIONS="detect_leaks=0" '
+local sanitized = require "lunik.core".sanitized()
+
+local CLOSE = "\nfor _, m in ipairs(require 'lunik'.machines()) do m:close() end\n"
+
+-- Runs a script with the command; standard output, standard error, exit code.
+local function script(text, arguments)
+  local path <close> = command.file(text .. CLOSE)
+  return command.run(("%stimeout 120 %s %s %s"):format(ENVIRONMENT, command.lunik, arguments or "",
+    path))
+end
+
+local NONE = [[
+local lunik = require "lunik"
+local m = lunik.machine { board = "pc", accel = "none", memory = "16M", maxmem = "4G", slots = 4 }
+]]
+
+-- A script that must do all of it.
+local function works(text, arguments)
+  local out, err, code = script(text, arguments)
+  assert.same({ "", 0 }, { err, code })
+  return out
+end
+
+describe("lunik.sandbox", function()
+  it("stops programs, files, sockets, and says what to allow", function()
+    local out = works(NONE .. [[
+lunik.sandbox {}
+m:start()
+print(os.execute "true")
+print(io.popen "true")
+print(io.open "/etc/passwd")
+for _, thing in ipairs {
+  { "memory-backend-file", { id = "f", size = "2M", mem_path = "/dev/shm" } },
+  { "chardev-socket", { id = "s", path = "/tmp/lunik-sandbox-socket" } },
+} do
+  local ok, err = pcall(m.object_add, m, table.unpack(thing))
+  print(ok, err.code, err.message)
+end
+]])
+    local lines = {}
+    for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    assert.matches("^nil\t.*does not allow programs.*allow 'exec'", lines[1])
+    assert.matches("^nil\t.*does not allow programs.*allow 'exec'", lines[2])
+    assert.matches("^nil\t/etc/passwd: .*sandbox.*lunik.sandbox: ", lines[3])
+    assert.matches("^false\tdenied\tmemory%-backend%-file: mem%-path: '/dev/shm': .*sandbox",
+      lines[4])
+    assert.matches("^false\tdenied\tchardev%-socket: .*does not allow sockets", lines[5])
+  end)
+
+  it("allows what the policy lists", function()
+    works(NONE .. [[
+lunik.sandbox { allow = { "files", "sockets", "exec" } }
+m:start()
+assert(os.execute "true")
+m:object_add("memory-backend-file", { id = "f", size = "2M", mem_path = "/dev/shm" })
+local path = os.tmpname()
+os.remove(path)
+m:object_add("chardev-socket", { id = "s", path = path })
+m:close()
+assert(not io.open(path))
+]])
+  end)
+
+  it("keeps to paths", function()
+    local folder <close> = command.file("", ".d")
+    os.remove(tostring(folder))
+    assert(os.execute("mkdir " .. folder))
+    works(NONE .. ([[
+local folder = %q
+lunik.sandbox { read = { "/etc/passwd" }, write = { folder } }
+m:start()
+assert(io.open "/etc/passwd")
+assert(not io.open "/etc/group")
+m:object_add("memory-backend-file", { id = "f", size = "2M", mem_path = folder })
+m:object_add("memory-backend-file", { id = "g", size = "2M", mem_path = folder .. "/mem" })
+os.remove(folder .. "/mem")
+local ok, err = pcall(m.object_add, m, "memory-backend-file",
+  { id = "h", size = "2M", mem_path = "/dev/shm" })
+assert(not ok and err.code == "denied", tostring(err))
+m:memory_map() -- a module that is loaded now
+lunik.machine { board = "micro", accel = "none", memory = "1M" } -- a board, too
+]]):format(tostring(folder)))
+  end)
+
+  for text, message in pairs {
+    ['{ allow = { "file" } }'] = "'file' is not a valid choice (did you mean 'files'?)",
+    ['{ alow = {} }'] = "'alow' is not an option (did you mean 'allow'?)",
+    ['{ allow = { "exec" } }'] = "'exec' is of no use without 'files'",
+    ['{ allow = { "files" }, read = { "/" } }'] = "'files' are all files",
+    ['{ read = { "/does/not/exist" } }'] = "path '/does/not/exist'",
+    ['{ user = "no such user" }'] = "user: 'no such user' is not a user",
+    ['{ user = 1.5 }'] = "user: '1.5' is not a string",
+  } do
+    it("refuses " .. text, function()
+      local out = works(([[
+local lunik = require "lunik"
+print(select(2, pcall(lunik.sandbox, %s)))
+assert(lunik.sandbox() == nil)
+]]):format(text))
+      assert.is_truthy(out:find(message, 1, true), out)
+    end)
+  end
+
+  it("is entered once, and before machines run", function()
+    local out = works(NONE .. [[
+lunik.sandbox {}
+print(pcall(lunik.sandbox, {}))
+print(pcall(lunik.sandbox, false))
+]])
+    assert.matches("entered one already.*no way out", out)
+  end)
+end)
+
+describe("the lunik command's sandbox", function()
+  local SHOW = NONE .. [[
+assert(lunik.sandbox() == nil)
+m:start()
+local s = lunik.sandbox()
+print(s and table.concat(s.allow, ",") or "off")
+]]
+
+  it("is off by default", function()
+    assert.equal("off\n", works(SHOW))
+  end)
+
+  it("can't be had under sanitizers without saying what for", function()
+    if not sanitized then
+      return pending("no sanitizer")
+    end
+    local _, err, code = script(SHOW, "--sandbox")
+    assert.equal(1, code)
+    assert.matches("this build's sanitizer does what a sandbox refuses", err, 1, true)
+  end)
+
+  it("follows its options", function()
+    assert.equal("off\n", works(SHOW, "--no-sandbox"))
+    assert.equal("off\n", works(SHOW, "--sandbox=off"))
+    assert.equal("\n", works(SHOW, "--sandbox=none"))
+    if not sanitized then
+      assert.equal("files,sockets\n", works(SHOW, "--sandbox"))
+    end
+    assert.equal("files,network,exec\n", works(SHOW, "--sandbox=network,files,exec"))
+    local _, err, code = script(SHOW, "--sandbox=file")
+    assert.matches("^lunik: %-%-sandbox: allow: 'file' is not a valid choice", err)
+    assert.equal(2, code)
+  end)
+
+  it("can be widened and refused by the script", function()
+    assert.equal("exec\n", works(NONE .. [[
+lunik.sandbox { allow = { "files", "exec" } }
+m:start()
+print(os.execute "true" and lunik.sandbox().allow[2])
+]]))
+    assert.equal("off\n", works("require 'lunik'.sandbox(false) " .. SHOW, "--sandbox"))
+    assert.equal("off\n", works((SHOW:gsub("slots = 4", "%0, sandbox = false")), "--sandbox"))
+    assert.equal("\n", works((SHOW:gsub("slots = 4", "%0, sandbox = true"))))
+  end)
+end)
+
+describe("a machine in the sandbox", function()
+  if not command.kvm() then
+    return it("runs", function() pending("no /dev/kvm") end)
+  end
+
+  local GUEST = [[
+local lunik = require "lunik"
+local small = require "spec.support.small_guest"
+local function plug(m, id, type, props)
+  props.id, props.size = id .. "-mem", "128M"
+  m:object_add(type, props)
+  m:device_add("pc-dimm", { id = id, memdev = id .. "-mem" })
+  assert(m:wait("acpi-ost", { device = id, timeout = small.TIMEOUT }).status == 0)
+end
+local function unplug(m, id)
+  m:device_del(id):wait { timeout = small.TIMEOUT }
+  m:object_del(id .. "-mem")
+end
+]]
+
+  it("boots, takes memory, logs writes, pauses, resets; so does a second one", function()
+    works(GUEST .. [[
+local logs = { { dirty_log = "manual" }, { dirty_log = "bitmap" }, { dirty_ring = 65536 } }
+for i, options in ipairs(logs) do
+  options.cpus = 2
+  options.sandbox = i == 1 and { read = { small.image "" } } or nil -- further kernels
+  local m = small.machine(options)
+  small.start(m)
+  assert(#lunik.sandbox().allow == 0)
+  plug(m, "ram", "memory-backend-ram", { prealloc = true, prealloc_threads = 2 })
+  plug(m, "memfd", "memory-backend-memfd", { share = true })
+  unplug(m, "ram")
+  local dirty = m:dirty()
+  dirty:start()
+  small.run(m, "help")
+  assert(dirty:sync() > 0)
+  dirty:clear()
+  dirty:stop()
+  m:pause()
+  m:resume()
+  m:reset()
+  small.ready(m)
+  m:close()
+end
+]])
+  end)
+
+  it("keeps vCPUs' handlers from programs and sockets", function()
+    works(GUEST .. [[
+local m = small.machine { sandbox = { allow = { "files", "sockets", "exec" } } }
+local said, err
+lunik.device { name = "asker", ports = { base = 0x510, size = 1, write = function(dev)
+  said = select(2, os.execute "true")
+  local ok
+  ok, err = pcall(m.object_add, m, "chardev-socket", { id = "s", path = os.tmpname() .. ".s" })
+  assert(not ok)
+  return true
+end } }
+m:device_add("asker", { id = "asker" })
+small.start(m)
+small.run(m, "out 0x510 8")
+assert(said:find "does not allow programs", said)
+assert(err.code == "denied", tostring(err))
+assert(os.execute "true")
+]])
+  end)
+end)
