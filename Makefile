@@ -95,14 +95,16 @@ export DEPS
 # ---- sources and flags --------------------------------------------------------------------------
 
 LIB_SRC  = $(wildcard runtime/*.c runtime/*/*.c devices/*.c acpi/*.c)
-# The lunik command alone knows about terminals; the Lua module does not link libedit.
-MAIN_SRC = $(wildcard bindings/main.c bindings/lineedit.c)
-BIND_SRC = $(filter-out $(MAIN_SRC),$(wildcard bindings/*.c))
+# The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
+MAIN_SRC = bindings/main.c
+EDIT_SRC = bindings/lineedit.c
+BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC = $(wildcard spec/c/test_*.c)
 
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 BIND_OBJ = $(BIND_SRC:%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
+EDIT_OBJ = $(EDIT_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
 EMBED    = $(BUILD)/examples/embed
@@ -137,8 +139,8 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 MODULES  = $(wildcard scripts/lunik/*.lua)
 COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
 
-PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lunik $(BUILD)/scripts \
-           $(COMPILED) $(BUILD)/guests/init
+PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
+           $(BUILD)/lunik $(BUILD)/scripts $(COMPILED) $(BUILD)/guests/init
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -183,10 +185,16 @@ $(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
 	$(Q)$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) -lm
 
+# What it shares with the command it finds there.
+$(BUILD)/lua/lunik/lineedit.so: $(EDIT_OBJ) $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -shared -o $@ $(EDIT_OBJ) -ledit
+
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 	@echo '  LINK $@'
 	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
-	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS) -ledit
+	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
 
 $(BUILD)/scripts:
 	@mkdir -p $(@D)
@@ -216,8 +224,8 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
 	    -Wl,-rpath,$(abspath $(BUILD)) -luv
 
--include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(TEST_OBJ:.o=.d) \
-    $(FAULTS_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(EDIT_OBJ:.o=.d) \
+    $(TEST_OBJ:.o=.d) $(FAULTS_OBJ:.o=.d)
 
 # ---- packages to install ------------------------------------------------------------------------
 
@@ -290,7 +298,7 @@ install: all ## install below PREFIX (DESTDIR is put in front)
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/liblunik.so
 	install -m 644 runtime/lunik.h runtime/lunik_device.h $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(BUILD)/lua/lunik/core.so $(LUA_LIB)/lunik/core.so
+	install -m 755 $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so $(LUA_LIB)/lunik
 	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
 	install -d $(DESTDIR)$(PREFIX)/lib/lunik/lunik
 	for f in $(MODULES:scripts/lunik/%=%); do lua5.4 bindings/compile.lua scripts/lunik/$$f \
@@ -355,7 +363,7 @@ lint-sh:
 
 # clang-tidy takes its time: a file is looked at again when its object was built again.
 lint-c: $(if $(shell command -v $(CLANG_TIDY)),$(patsubst %.c,$(BUILD)/tidy/%.ok,\
-    $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC)))
+    $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC)))
 
 $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)

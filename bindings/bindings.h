@@ -21,6 +21,9 @@
 
 #include "lunik_device.h"
 
+/* For modules that are linked apart. */
+#define BIND_EXPORT __attribute__((visibility("default")))
+
 struct bindings;
 struct glue;
 struct loop_timer;
@@ -51,7 +54,7 @@ struct bindings {
 
 struct bindings *bind_state(lua_State *L);
 /* The runtime; made at the first call. Raises. */
-lunik_runtime *bind_runtime(lua_State *L);
+BIND_EXPORT lunik_runtime *bind_runtime(lua_State *L);
 /* Pushes the table core.hooks, where the Lua half puts the functions that C calls. */
 void bind_push_hook(lua_State *L, const char *name);
 
@@ -129,7 +132,7 @@ int bind_lua_sanitized(lua_State *L);
 void bind_push_error(lua_State *L, int code, const char *message);
 /* Raise it. */
 int bind_raise(lua_State *L, const lunik_error *err) __attribute__((noreturn));
-int bind_fail(lua_State *L, int code, const char *format, ...)
+BIND_EXPORT int bind_fail(lua_State *L, int code, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 /* Raises *err unless rc is 0. */
 void bind_check(lua_State *L, int rc, const lunik_error *err);

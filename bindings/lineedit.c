@@ -287,6 +287,7 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+BIND_EXPORT int luaopen_lunik_lineedit(lua_State *L);
 int luaopen_lunik_lineedit(lua_State *L)
 {
     luaL_newlib(L, functions);

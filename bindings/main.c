@@ -144,13 +144,23 @@ static void preload(lua_State *L, const char *name, lua_CFunction open)
     lua_pop(L, 1);
 }
 
-/* Puts the Lua half beside the executable (a build folder's, or an installation's) in front of
- * package.path: compiled, then as text. */
-static void find_scripts(lua_State *L)
+/* Puts templates in front of those in package[field]. The string on top of the stack is taken. */
+static void put_first(lua_State *L, const char *field)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, field);
+    lua_pushfstring(L, "%s;%s", lua_tostring(L, -3), lua_tostring(L, -1));
+    lua_setfield(L, -3, field);
+    lua_pop(L, 3);
+}
+
+/* Lets modules be found beside the executable (in a build folder, or an installation): the Lua half
+ * compiled, then as text, and what is written in C. */
+static void find_modules(lua_State *L)
 {
     char folder[4096];
     ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
-    const char *compiled = "compiled", *text = "scripts";
+    const char *compiled = "compiled", *text = "scripts", *binary = "lua";
 
     if (n < 0)
         luaL_error(L, "can't read /proc/self/exe");
@@ -160,12 +170,13 @@ static void find_scripts(lua_State *L)
     if (access(lua_tostring(L, -1), F_OK) != 0) {
         compiled = "../lib/lunik";
         text = "../share/lua/5.4";
+        binary = "../lib/lua/5.4";
     }
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "path");
-    lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua;%s/%s/?.lua;%s/%s/?/init.lua;%s", folder,
-                    compiled, folder, compiled, folder, text, folder, text, lua_tostring(L, -1));
-    lua_setfield(L, -3, "path");
+    lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua;%s/%s/?.lua;%s/%s/?/init.lua", folder,
+                    compiled, folder, compiled, folder, text, folder, text);
+    put_first(L, "path");
+    lua_pushfstring(L, "%s/%s/?.so", folder, binary);
+    put_first(L, "cpath");
     lua_settop(L, 2);
 }
 
@@ -178,8 +189,7 @@ static int run(lua_State *L)
     luaL_openlibs(L);
     preload(L, "lunik.core", luaopen_lunik_core);
     preload(L, "lunik.host", open_host);
-    preload(L, "lunik.lineedit", luaopen_lunik_lineedit);
-    find_scripts(L);
+    find_modules(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "lunik.cli");
     lua_call(L, 1, 1);
