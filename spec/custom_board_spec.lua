@@ -99,7 +99,8 @@ describe("a custom board's mistakes", function()
   end)
 
   it("are named: an SCI that the tables can't name", function()
-    assert.matches("piix4-pm: sci: 16 is out of range (want 1 to 15)", refused { sci = 16 }, 1, true)
+    assert.matches("piix4-pm: sci: 16 is out of range (want 1 to 15)", refused { sci = 16 }, 1,
+      true)
   end)
 
   it("are named: ports that are taken", function()
