@@ -9,6 +9,7 @@
  * All chunks but the last hold CHUNK_MIN ranges or more.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "memory.h"
 
@@ -35,13 +36,12 @@ void cursor_next(struct view_cursor *c)
     }
 }
 
-struct view_cursor view_seek(const struct flat_view *view, uint64_t address)
+/* How many chunks begin at address or before. */
+static size_t chunks_until(const struct flat_view *view, uint64_t address)
 {
-    struct view_cursor c = {.view = view};
-    const struct view_chunk *chunk;
     size_t low = 0, high = view->count;
 
-    while (low < high) { /* the first chunk that begins after address */
+    while (low < high) {
         size_t middle = low + (high - low) / 2;
 
         if (view->top[middle].first <= address)
@@ -49,11 +49,19 @@ struct view_cursor view_seek(const struct flat_view *view, uint64_t address)
         else
             high = middle;
     }
-    if (!low)
+    return low;
+}
+
+struct view_cursor view_seek(const struct flat_view *view, uint64_t address)
+{
+    struct view_cursor c = {.view = view};
+    const struct view_chunk *chunk;
+    size_t low = 0, high = chunks_until(view, address);
+
+    if (!high)
         return c;
-    c.chunk = low - 1;
+    c.chunk = high - 1;
     chunk = view->top[c.chunk].chunk;
-    low = 0;
     high = chunk->count;
     while (low < high) { /* the first range in it that does not end before address */
         size_t middle = low + (high - low) / 2;
@@ -121,15 +129,26 @@ static void view_free(struct rcu_head *head)
     free(view);
 }
 
-/* Takes note of the chunks that the other view (NULL: none) does not have. */
+/* Takes note of the chunks that the other view (NULL: none) does not have. Those at the beginning
+ * and at the end that both have, most of all, are passed over quickly. */
 static void find_dead(struct flat_view *view, const struct flat_view *other)
 {
-    for (size_t i = 0, at = 0; i < view->count; i++) {
+    size_t first = 0, end = view->count, other_end = other ? other->count : 0, at;
+
+    while (first < end && first < other_end && view->top[first].chunk == other->top[first].chunk)
+        first++;
+    while (end > first && other_end > first &&
+           view->top[end - 1].chunk == other->top[other_end - 1].chunk) {
+        end--;
+        other_end--;
+    }
+    at = first;
+    for (size_t i = first; i < end; i++) {
         struct view_chunk *chunk = view->top[i].chunk;
 
-        while (other && at < other->count && other->top[at].first < view->top[i].first)
+        while (at < other_end && other->top[at].first < view->top[i].first)
             at++;
-        if (other && at < other->count && other->top[at].chunk == chunk)
+        if (at < other_end && other->top[at].chunk == chunk)
             continue;
         chunk->next_dead = view->dead;
         view->dead = chunk;
@@ -154,12 +173,13 @@ struct assembler {
     lunik_error *err;
 };
 
-static int make_room(struct assembler *a)
+/* For so many chunks more. */
+static int make_room(struct assembler *a, size_t more)
 {
-    size_t capacity = a->capacity ? 2 * a->capacity : a->old.view->count + 4;
+    size_t capacity = 2 * a->capacity + a->old.view->count + 4;
     struct flat_view *view;
 
-    if (a->view && a->view->count < a->capacity)
+    if (a->view && a->view->count + more <= a->capacity)
         return 0;
     view = realloc(a->view, sizeof(*view) + capacity * sizeof(view->top[0]));
     if (!view)
@@ -173,7 +193,7 @@ static int make_room(struct assembler *a)
 
 static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, size_t count)
 {
-    int rc = make_room(a);
+    int rc = make_room(a, 1);
     struct view_chunk *chunk = rc ? NULL : chunk_new(ranges, count);
 
     if (!chunk)
@@ -183,15 +203,16 @@ static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, s
     return 0;
 }
 
-/* Makes chunks of even size out of the pending ranges. */
-static int flush(struct assembler *a)
+/* Makes chunks of even size out of the pending ranges; at the end of the view full ones and a rest,
+ * since ranges mostly come at the end. */
+static int flush(struct assembler *a, bool end)
 {
     size_t left = a->pending.count, chunks = (left + CHUNK_MAX - 1) / CHUNK_MAX;
     const struct flat_range *from = a->pending.items;
     int rc = 0;
 
     for (; chunks && !rc; chunks--) {
-        size_t count = left / chunks;
+        size_t count = !end ? left / chunks : left > CHUNK_MAX ? CHUNK_MAX : left;
 
         rc = put_new_chunk(a, from, count);
         from += count;
@@ -216,6 +237,24 @@ static bool can_share(const struct assembler *a, uint64_t limit, bool all)
            chunk->ranges[chunk->count - 1].span.first < limit;
 }
 
+/* Shares the chunk at the cursor, and those behind it that are sure to be shared, too. */
+static int share_run(struct assembler *a, uint64_t limit, bool all)
+{
+    const struct flat_view *old = a->old.view;
+    size_t from = a->old.chunk, end = all ? old->count : chunks_until(old, limit), count;
+    int rc;
+
+    /* What the last of them holds has yet to be looked at. */
+    count = end > from + 1 ? end - 1 - from : 1;
+    rc = make_room(a, count);
+    if (rc)
+        return rc;
+    memcpy(&a->view->top[a->view->count], &old->top[from], count * sizeof(old->top[0]));
+    a->view->count += count;
+    a->old.chunk += count;
+    return 0;
+}
+
 /* Takes the old ranges that begin before limit (all: every one) over. */
 static int take_old(struct assembler *a, uint64_t limit, bool all)
 {
@@ -226,11 +265,9 @@ static int take_old(struct assembler *a, uint64_t limit, bool all)
         bool share = can_share(a, limit, all);
 
         if (share && !a->pending.count) {
-            rc = make_room(a);
-            if (!rc)
-                a->view->top[a->view->count++] = old->top[a->old.chunk++];
+            rc = share_run(a, limit, all);
         } else if (share && a->pending.count >= CHUNK_MIN) {
-            rc = flush(a);
+            rc = flush(a, false);
         } else {
             const struct flat_range *r = cursor_range(&a->old);
 
@@ -276,9 +313,9 @@ int view_patch(const struct flat_view *old, const struct range_list *ranges,
     if (!rc)
         rc = take_old(&a, 0, true);
     if (!rc)
-        rc = flush(&a);
+        rc = flush(&a, true);
     if (!rc)
-        rc = make_room(&a); /* for the view, if it is empty */
+        rc = make_room(&a, 0); /* for the view, if it is empty */
     if (rc && a.view)
         view_drop(a.view, old);
     if (!rc)
