@@ -105,14 +105,37 @@ const void *lunik_object_iface(const lunik_object *o, const char *name)
     return type_iface(o->type, name);
 }
 
+/* Where objects with that id are: FNV-1a. */
+static lunik_object **bucket_of(struct object_table *t, const char *id)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *id; id++)
+        hash = (hash ^ (uint8_t)*id) * 16777619u;
+    return &t->by_id[(hash ^ hash >> 16) % OBJECT_BUCKETS];
+}
+
+static lunik_object *find_path(const struct object_table *t, const char *path)
+{
+    lunik_object *o = t->first;
+
+    while (o && strcmp(o->path, path) != 0)
+        o = o->next;
+    return o;
+}
+
 lunik_object *object_lookup(lunik_machine *m, const char *id)
 {
+    lunik_object *o;
+
     if (!m->objects || !*id)
         return NULL;
-    for (lunik_object *o = m->objects->first; o; o = o->next)
-        if (!strcmp(*id == '/' ? o->path : o->id, id))
-            return o;
-    return NULL;
+    if (*id == '/')
+        return find_path(m->objects, id);
+    o = *bucket_of(m->objects, id);
+    while (o && strcmp(o->id, id) != 0)
+        o = o->next_same;
+    return o;
 }
 
 lunik_object *lunik_object_find(lunik_machine *m, const char *id)
@@ -238,6 +261,22 @@ static void table_insert(struct object_table *t, lunik_object *o)
     else
         t->first = o;
     t->last = o;
+    if (*o->id) {
+        lunik_object **bucket = bucket_of(t, o->id);
+
+        o->next_same = *bucket;
+        *bucket = o;
+    }
+}
+
+static void forget_id(struct object_table *t, const lunik_object *o)
+{
+    lunik_object **link = bucket_of(t, o->id);
+
+    while (*link && *link != o)
+        link = &(*link)->next_same;
+    if (*link)
+        *link = o->next_same;
 }
 
 /* Takes o out of the table and drops the table's reference. */
@@ -247,6 +286,7 @@ static void table_remove(lunik_object *o)
 
     if (o->state == OBJECT_DEAD)
         return;
+    forget_id(t, o);
     *(o->prev ? &o->prev->next : &t->first) = o->next;
     *(o->next ? &o->next->prev : &t->last) = o->prev;
     o->prev = o->next = NULL;

@@ -81,6 +81,7 @@ struct lunik_object {
     char *path;
     uint64_t serial; /* counts creations */
     lunik_object *prev, *next;
+    lunik_object *next_same; /* among those whose id has the same hash */
     struct object_use *uses;
     lunik_object *claimed_by;
     bool announced;      /* others know of it: not of one that a transaction has just made */
@@ -99,8 +100,11 @@ struct hotplug_entry {
     struct hotplug_entry *next;
 };
 
+enum { OBJECT_BUCKETS = 256 };
+
 struct object_table {
     lunik_object *first, *last;
+    lunik_object *by_id[OBJECT_BUCKETS]; /* those that have one */
     uint64_t serial;
     unsigned unattached;  /* devices without an id so far */
     unsigned hotplugging; /* devices being added to a started machine */
