@@ -70,7 +70,7 @@ end
 
 --- The memory that was taken while armed and stays, after those who free it later have had time.
 function walks.blocks()
-  local deadline = lunik.now() + 1
+  local deadline = lunik.now() + 10
   repeat
     lunik.sleep(0.01)
     collectgarbage()
