@@ -90,6 +90,26 @@ describe("the lunik command", function()
     assert.equal(9, select(3, lunik_run [[-e 'require"lunik".exit(9)']]))
   end)
 
+  it("takes exit codes that a process can have", function()
+    for _, bad in ipairs { "300", "-1", "1.5", "{}" } do
+      local _, err, code = lunik_run(("-e 'require\"lunik\".exit(%s)'"):format(bad))
+      assert.equal(1, code)
+      assert.matches("^lunik: %(command line%):1: exit: code: ", err)
+    end
+  end)
+
+  it("shows its version before it does the rest", function()
+    local out, _, code = lunik_run [[-v -e 'print(1)']]
+    assert.equal(0, code)
+    assert.matches("^Lunik [%d.]+ %(Lua 5.4%)\n1\n$", out)
+  end)
+
+  it("names a module that it can't find", function()
+    local _, err, code = lunik_run "-l nosuch"
+    assert.equal(1, code)
+    assert.matches("^lunik: module 'nosuch' not found:", err)
+  end)
+
   it("stays until the machines have stopped, and ends with their code", function()
     local script = ("lunik = require 'lunik' m = %s m:start() "
       .. "lunik.spawn(function() lunik.sleep(0.05) print('out') m:outb(0xf4, 3) end) print('in')")

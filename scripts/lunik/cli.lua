@@ -147,7 +147,11 @@ local function run_step(step)
     compiled(load(value, "=(command line)"))()
   else
     local global, module = value:match("^([%w_]+)=(.+)$")
-    _G[global or value] = require(module or value)
+    local ok, result = pcall(require, module or value)
+    if not ok then
+      error(type(result) == "string" and plain(result) or result)
+    end
+    _G[global or value] = result
   end
 end
 
@@ -177,6 +181,19 @@ local function wait_for_machines(lunik)
   return code
 end
 
+-- The exit code that lunik.exit() is given; a process has no other ones.
+local function checked_code(code)
+  if type(code) == "boolean" or code == nil then
+    return code
+  end
+  local options = require "lunik.options"
+  local n = options.value("exit: code", code, "integer")
+  if n < 0 or n > 255 then
+    options.fail("invalid", "exit: code: '%d' is out of range (want an integer from 0 to 255)", n)
+  end
+  return n
+end
+
 -- os.exit and lunik.exit close the machines first. The Lua state can be closed only from the main
 -- thread: handlers run on threads of their own, in the middle of the loop.
 local function set_exit(lunik)
@@ -187,7 +204,13 @@ local function set_exit(lunik)
     exit(code, close and main)
   end
   os.exit = close_and_exit -- luacheck: ignore 122
-  lunik.exit = close_and_exit
+  lunik.exit = function(code)
+    local ok, result = pcall(checked_code, code)
+    if not ok then
+      error(lunik.error(result.code, result.message), 2)
+    end
+    close_and_exit(result)
+  end
 end
 
 -- may_interrupt(): whether SIGINT raises an error in what runs; without it, it ends the command.
@@ -280,7 +303,9 @@ function cli.main(argv)
     return 0
   elseif options.version then
     print(("Lunik %s (%s)"):format(host.version, _VERSION))
-    return 0
+    if #options.steps == 0 and not options.script and not options.interactive then
+      return 0
+    end
   end
   if options.warnings then
     warn("@on")
