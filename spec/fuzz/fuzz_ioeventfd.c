@@ -1,0 +1,39 @@
+/*
+ * fuzz_ioeventfd.c: changes to regions with ioeventfds and coalesced ranges, and writes to them,
+ * against the model of the ioeventfd tests. -max_len=512
+ */
+#include "../c/ioeventfd_oracle.h"
+#include "fuzz.h"
+
+enum { OPERATIONS_MAX = 100 };
+
+static unsigned chance(unsigned n)
+{
+    return fuzz_below(n);
+}
+
+static void setup(void)
+{
+    static const lunik_type *const no_types[] = {NULL};
+    static const lunik_machine_config config = {
+        .name = "fuzz", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+
+    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("machine", lunik_machine_new(rt, &config, &m, &err));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *bad = NULL, *left;
+
+    if (!rt)
+        setup();
+    fuzz_begin(data, size);
+    build_tree();
+    for (unsigned i = 0; i < OPERATIONS_MAX && fuzz_more() && !bad; i++)
+        bad = check_tree(operate());
+    fuzz_check(!bad, "%s", bad);
+    left = drop_tree();
+    fuzz_check(!left, "%s", left);
+    return 0;
+}
