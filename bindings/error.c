@@ -88,12 +88,14 @@ void bind_check(lua_State *L, int rc, const lunik_error *err)
 
 int bind_fail(lua_State *L, int code, const char *format, ...)
 {
-    lunik_error err = {.code = code};
+    char message[sizeof(((lunik_error *)NULL)->message)];
+    lunik_error err = {0};
     va_list args;
 
     va_start(args, format);
-    vsnprintf(err.message, sizeof(err.message), format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    lunik_fail(&err, code, "%s", message);
     bind_raise(L, &err);
 }
 

@@ -5,6 +5,14 @@
 
 #include "sandbox.h"
 
+/* Makes a message one line that a terminal shows as it is, whatever a name in it holds. */
+static void print_plainly(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 static void set_message(lunik_error *err, int code, int sys, const char *format, va_list args)
 {
     if (!err)
@@ -12,6 +20,7 @@ static void set_message(lunik_error *err, int code, int sys, const char *format,
     err->code = code;
     err->sys = sys;
     vsnprintf(err->message, sizeof(err->message), format, args);
+    print_plainly(err->message);
 }
 
 int lunik_fail(lunik_error *err, int code, const char *format, ...)
@@ -85,6 +94,7 @@ int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
     vsnprintf(prefix, sizeof(prefix) - 2, format, args);
     va_end(args);
     strcat(prefix, ": ");
+    print_plainly(prefix);
     used = strlen(prefix);
     kept = strlen(err->message);
     if (kept > sizeof(err->message) - used - 1)

@@ -55,6 +55,8 @@ describe("making a machine", function()
     { none { accel = "kmv" }, "invalid", "accel: 'kmv'", "did you mean 'kvm'", "want kvm, none" },
     { none { memory = "4Q" }, "invalid", "memory: '4Q' is not a size", "want e.g. 512M, 4G" },
     { none { memory = "" }, "invalid", "memory: '' is not a size" },
+    { none { memory = "4\nM" }, "invalid", "memory: '4?M' is not a size" },
+    { none { ["a\nb"] = 1 }, "invalid", "machine: 'a?b' is not an option" },
     { none { memory = 0 }, "invalid", "memory:" },
     { none { memory = -4096 }, "invalid", "memory: '-4096' is negative" },
     { none { memory = "-1G" }, "invalid", "memory: '-1G' is not a size" },

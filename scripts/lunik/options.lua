@@ -5,7 +5,7 @@ local core = require "lunik.core"
 local options = {}
 
 local function fail(code, format, ...)
-  error(core.error(code, format:format(...)), 0)
+  error(core.error(code, (format:format(...):gsub("%c", "?"))), 0)
 end
 options.fail = fail
 

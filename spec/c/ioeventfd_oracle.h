@@ -27,6 +27,7 @@ struct event {
     unsigned offset, size;
     bool match;
     unsigned data;
+    bool fresh; /* attached since the last commit */
 };
 
 struct model {
@@ -38,8 +39,8 @@ struct model {
 /* What shows: zone with its size, or event. */
 struct shown {
     unsigned address, size, offset, data;
-    int leaf;
-    bool zone, match;
+    int leaf, event; /* event: -1 for a zone */
+    bool match;
 };
 
 struct mirror {
@@ -131,8 +132,7 @@ static unsigned expect(struct shown *out)
             const struct event *e = &now.events[i];
 
             if (e->leaf >= 0 && shows(a, e->size ? e->size : 1, e->leaf, e->offset))
-                out[count++] =
-                    (struct shown){a, e->size, e->offset, e->data, e->leaf, false, e->match};
+                out[count++] = (struct shown){a, e->size, e->offset, e->data, e->leaf, i, e->match};
         }
     }
     for (unsigned a = 0, end; a < BYTES; a = end) {
@@ -144,7 +144,7 @@ static unsigned expect(struct shown *out)
         while (end < BYTES && shows(end, 1, leaf, offset_at[a] + (end - a)) &&
                in_zone(leaf, offset_at[end]))
             end++;
-        out[count++] = (struct shown){a, end - a, offset_at[a], 0, leaf, true, false};
+        out[count++] = (struct shown){a, end - a, offset_at[a], 0, leaf, -1, false};
     }
     return count;
 }
@@ -160,7 +160,7 @@ static int index_of(const lunik_region *r)
 static bool same(const struct shown *a, const struct shown *b)
 {
     return a->address == b->address && a->size == b->size && a->offset == b->offset &&
-           a->data == b->data && a->leaf == b->leaf && a->zone == b->zone && a->match == b->match;
+           a->data == b->data && a->leaf == b->leaf && a->event == b->event && a->match == b->match;
 }
 
 static int find_shown(const struct shown *list, unsigned count, const struct shown *item)
@@ -185,21 +185,35 @@ static void mirror_change(lunik_listener *l, const struct shown *item, bool add)
         x->items[at] = x->items[--x->count];
 }
 
-static struct shown shown_of(const lunik_section *s, bool match, uint64_t data, bool zone)
+static struct shown shown_of(const lunik_section *s, bool match, uint64_t data, int event)
 {
     return (struct shown){(unsigned)s->address,
                           (unsigned)s->size,
                           (unsigned)s->offset,
                           (unsigned)data,
                           index_of(s->region),
-                          zone,
+                          event,
                           match};
+}
+
+/* Whose duplicate it is. */
+static int event_of(int fd)
+{
+    const uint64_t one = 1;
+    int found = -1;
+
+    if (write(fd, &one, sizeof(one)) != sizeof(one))
+        return -1;
+    for (int i = 0; i < EVENTS; i++)
+        if (signals(event_fds[i]))
+            found = i;
+    return found;
 }
 
 static void mirror_eventfd_add(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
                                int fd)
 {
-    struct shown item = shown_of(s, match, data, false);
+    struct shown item = shown_of(s, match, data, event_of(fd));
 
     mirror_change(l, &item, true);
 }
@@ -207,7 +221,7 @@ static void mirror_eventfd_add(lunik_listener *l, const lunik_section *s, bool m
 static void mirror_eventfd_del(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
                                int fd)
 {
-    struct shown item = shown_of(s, match, data, false);
+    struct shown item = shown_of(s, match, data, event_of(fd));
 
     mirror_change(l, &item, false);
 }
@@ -215,7 +229,7 @@ static void mirror_eventfd_del(lunik_listener *l, const lunik_section *s, bool m
 static void mirror_zone_add(lunik_listener *l, const lunik_section *s, uint64_t address,
                             uint64_t size)
 {
-    struct shown item = shown_of(s, false, 0, true);
+    struct shown item = shown_of(s, false, 0, -1);
 
     mirror_change(l, &item, true);
 }
@@ -223,7 +237,7 @@ static void mirror_zone_add(lunik_listener *l, const lunik_section *s, uint64_t 
 static void mirror_zone_del(lunik_listener *l, const lunik_section *s, uint64_t address,
                             uint64_t size)
 {
-    struct shown item = shown_of(s, false, 0, true);
+    struct shown item = shown_of(s, false, 0, -1);
 
     mirror_change(l, &item, false);
 }
@@ -287,7 +301,8 @@ static void op_event(void)
     e = (struct event){.leaf = 1 + (int)chance(LEAVES),
                        .offset = chance(28),
                        .size = (1u << chance(5)) & 15,
-                       .match = chance(2)};
+                       .match = chance(2),
+                       .fresh = true};
     e.match = e.match && e.size;
     e.data = e.match ? chance(3) : 0;
     if (!lunik_region_add_eventfd(now.nodes[e.leaf].region, e.offset, e.size, e.match, e.data,
@@ -397,7 +412,10 @@ static const char *check_shown(const struct shown *before, unsigned before_count
 
     for (unsigned i = 0; i < count; i++) {
         ok = ok && find_shown(mirror.items, mirror.count, &want[i]) >= 0;
-        changes += find_shown(before, before_count, &want[i]) < 0;
+        if (find_shown(before, before_count, &want[i]) < 0)
+            changes++;
+        else if (want[i].event >= 0 && now.events[want[i].event].fresh)
+            changes += 2; /* taken away and attached again */
     }
     for (unsigned i = 0; i < before_count; i++)
         changes += find_shown(want, count, &before[i]) < 0;
@@ -437,6 +455,8 @@ static bool operate(void)
         before_count = mirror.count;
         memcpy(before, mirror.items, sizeof(before));
         mirror.calls = 0;
+        for (int i = 0; i < EVENTS; i++)
+            now.events[i].fresh = false;
     }
     mirror.picky = picky && (!depth || choice == 0);
     picky = mirror.picky;

@@ -190,6 +190,9 @@ static void test_refusals(void)
             "card: id: 'x/y' is not an id (want a letter, then letters, digits, '.', '_' or '-')");
     refuses("card", "", LUNIK_E_INVALID,
             "card: id: '' is not an id (want a letter, then letters, digits, '.', '_' or '-')");
+    refuses("card", "x\n\033[2J", LUNIK_E_INVALID,
+            "card: id: 'x??[2J' is not an id (want a letter, then letters, digits, '.', '_' or "
+            "'-')");
     check_int("a device is no object", lunik_object_add(m, "card", NULL, 0, NULL, &err),
               LUNIK_E_INVALID);
     check_string("  and says so", err.message, "'card' is a device (use device_add)");

@@ -30,7 +30,7 @@ static inline void board_run(int arguments, int results)
     }
 }
 
-/* The scripts lie beside the fuzzer. */
+/* The scripts lie beside the fuzzer, and what else is in Lua beside them. */
 static inline void board_find_scripts(lua_State *L)
 {
     char self[4096];
@@ -41,7 +41,8 @@ static inline void board_find_scripts(lua_State *L)
     self[n] = '\0';
     folder = dirname(self);
     lua_getglobal(L, "package");
-    lua_pushfstring(L, "%s/scripts/?.lua;%s/scripts/?/init.lua", folder, folder);
+    lua_pushfstring(L, "%s/scripts/?.lua;%s/scripts/?/init.lua;%s/scripts/../?.lua", folder, folder,
+                    folder);
     lua_setfield(L, -2, "path");
     lua_pop(L, 1);
 }

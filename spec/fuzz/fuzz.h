@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define fuzz_check(holds, ...)                                                                     \
     do {                                                                                           \
         if (!(holds)) {                                                                            \
+            fflush(stdout);                                                                        \
             fprintf(stderr, "%s:%d: %s\n  ", __FILE__, __LINE__, #holds);                          \
             fprintf(stderr, __VA_ARGS__);                                                          \
             fputc('\n', stderr);                                                                   \

@@ -1,0 +1,316 @@
+/*
+ * fuzz_props.c: objects and devices of every type with any properties, on a pc board: added, read,
+ * set, deleted. -max_len=512
+ *
+ * What is refused is explained, and changes nothing; what is accepted reads as what the type says.
+ */
+#define _GNU_SOURCE /* memfd_create */
+#include <sys/mman.h>
+
+#include "board.h"
+
+enum { TYPES_MAX = 64, FIELDS_MAX = 8, OBJECTS = 4, LIST_MAX = 4, PREALLOC_MAX = 1 << 20 };
+
+static const lunik_type *types[TYPES_MAX];
+static unsigned type_count;
+static char file[64]; /* a path that may be written to */
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+/* Strings of one input; they last until its end. */
+static char texts[256][64];
+static unsigned text_count;
+static lunik_value lists[16][LIST_MAX];
+static unsigned list_count;
+
+static const char *text_from_input(void)
+{
+    char *text = texts[text_count++ % 256];
+    size_t size;
+    const uint8_t *bytes = fuzz_bytes(sizeof(texts[0]) - 1, &size);
+
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    return text;
+}
+
+/* Files are never those of the user who runs this. */
+static const char *choose_path(void)
+{
+    const char *const paths[] = {file, "/nonexistent/file", "/dev/null", "", "/proc/self"};
+
+    return paths[fuzz_below(5)];
+}
+
+static const char *choose_text(void)
+{
+    static const char *const usual[] = {"m0",
+                                        "m1",
+                                        "m2",
+                                        "m3",
+                                        "pc.ram",
+                                        "i440fx",
+                                        "piix3",
+                                        "rtc",
+                                        "piix4-pm",
+                                        "dimm",
+                                        "serial",
+                                        "0",
+                                        "1M",
+                                        "-1",
+                                        "0x1G",
+                                        "on",
+                                        "off",
+                                        "true",
+                                        "1.0",
+                                        "1f.7",
+                                        "bind",
+                                        "auto",
+                                        "2",
+                                        "16E",
+                                        "1.3",
+                                        "serial0",
+                                        "device-memory",
+                                        "memory-hotplug"};
+    uint8_t how = fuzz_byte();
+
+    return how & 0x80 ? text_from_input() : usual[how % (sizeof(usual) / sizeof(usual[0]))];
+}
+
+static lunik_value choose_value(unsigned depth)
+{
+    uint8_t how = fuzz_byte();
+    lunik_value v = {.kind = (lunik_value_kind)(how % 6)};
+    lunik_value *items;
+
+    switch (v.kind) {
+    case LUNIK_NIL:
+        break;
+    case LUNIK_BOOL:
+        v.boolean = how & 0x80;
+        break;
+    case LUNIK_INT:
+        v.sint = (int64_t)fuzz_hostile();
+        break;
+    case LUNIK_UINT:
+        v.uint = how & 0x80 ? fuzz_below(4) * 0x200000ull : fuzz_hostile();
+        break;
+    case LUNIK_STRING:
+        v.string = choose_text();
+        break;
+    case LUNIK_LIST:
+        items = lists[list_count++ % 16];
+        v.list.count = depth ? 0 : (how >> 4) % (LIST_MAX + 1);
+        for (size_t i = 0; i < v.list.count; i++)
+            items[i] = choose_value(depth + 1);
+        v.list.items = items;
+        break;
+    }
+    return v;
+}
+
+/* One of the type's own properties, or of no one's. */
+static lunik_field choose_field(const lunik_prop *const *props, unsigned count)
+{
+    uint8_t how = fuzz_byte();
+    lunik_field field = {.name = count ? props[how % count]->name : "x"};
+
+    if (how == 0xff)
+        field.name = text_from_input();
+    if (strstr(field.name, "path"))
+        field.value = (lunik_value){.kind = LUNIK_STRING, .string = choose_path()};
+    else
+        field.value = choose_value(0);
+    return field;
+}
+
+/* Memory that is touched is kept small. */
+static void limit_prealloc(lunik_field *fields, unsigned count)
+{
+    bool prealloc = false;
+
+    for (unsigned i = 0; i < count; i++)
+        prealloc |= !strncmp(fields[i].name, "prealloc", 8);
+    for (unsigned i = 0; prealloc && i < count; i++)
+        if (!strcmp(fields[i].name, "size"))
+            fields[i].value = (lunik_value){.kind = LUNIK_UINT, .uint = PREALLOC_MAX};
+}
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
+static unsigned object_count(void)
+{
+    unsigned count = 0;
+
+    for (lunik_object *o = NULL; (o = lunik_object_next(board, o));)
+        count++;
+    return count;
+}
+
+static void check_error(int rc, const lunik_error *err)
+{
+    fuzz_check(rc < 0 && *err->message && !strchr(err->message, '\n'), "%d '%s'", rc, err->message);
+}
+
+static void check_number(const lunik_object *o, const lunik_prop *p, const lunik_value *v)
+{
+    if (p->kind == LUNIK_PROP_INT)
+        fuzz_check(!p->max || (v->sint >= (int64_t)p->min && v->sint <= (int64_t)p->max),
+                   "%s: %s is %" PRId64, lunik_object_type_name(o), p->name, v->sint);
+    else
+        fuzz_check(v->uint >= p->min && (!p->max || v->uint <= p->max), "%s: %s is %" PRIu64,
+                   lunik_object_type_name(o), p->name, v->uint);
+}
+
+/* Every property reads as its kind of value, within its limits if the user may give it. */
+static void check_object(lunik_object *o)
+{
+    static const lunik_value_kind kinds[] = {
+        [LUNIK_PROP_SIZE] = LUNIK_UINT,   [LUNIK_PROP_UINT] = LUNIK_UINT,
+        [LUNIK_PROP_INT] = LUNIK_INT,     [LUNIK_PROP_BOOL] = LUNIK_BOOL,
+        [LUNIK_PROP_ENUM] = LUNIK_STRING, [LUNIK_PROP_STRING] = LUNIK_STRING,
+        [LUNIK_PROP_LINK] = LUNIK_STRING, [LUNIK_PROP_UINT_LIST] = LUNIK_LIST};
+    const lunik_type *type = lunik_object_type(o);
+    lunik_runtime *rt = lunik_machine_runtime(board);
+    const lunik_prop *p;
+
+    for (size_t i = 0; (p = lunik_type_prop(rt, type, i)); i++) {
+        lunik_value v;
+        lunik_error err = {0};
+
+        fuzz_must(lunik_object_get(o, p->name, &v, &err), err);
+        fuzz_check(v.kind == kinds[p->kind] || v.kind == LUNIK_NIL, "%s: %s reads as kind %d",
+                   type->name, p->name, v.kind);
+        if (p->kind <= LUNIK_PROP_INT && v.kind != LUNIK_NIL && !(p->flags & LUNIK_PROP_READONLY))
+            check_number(o, p, &v);
+    }
+}
+
+static unsigned props_of(const lunik_type *type, const lunik_prop **props)
+{
+    lunik_runtime *rt = lunik_machine_runtime(board);
+    unsigned count = 0;
+
+    while (count < 64 && (props[count] = lunik_type_prop(rt, type, count)))
+        count++;
+    return count;
+}
+
+static void add(void)
+{
+    const lunik_type *type = types[fuzz_below(type_count)];
+    const lunik_prop *props[64];
+    lunik_field fields[FIELDS_MAX];
+    unsigned prop_count = props_of(type, props), count, before = object_count();
+    uint8_t how = fuzz_byte();
+    bool device = !!(type->flags & LUNIK_TYPE_DEVICE) != (how == 0xfe);
+    static const char *const ids[OBJECTS] = {"m0", "m1", "m2", "m3"};
+    lunik_object *o = NULL;
+    lunik_error err = {0};
+    char *map = NULL, *after;
+    int rc;
+
+    fields[0] = LUNIK_FIELD_STRING("id", ids[how % OBJECTS]);
+    count = how & 0x40 ? 0 : 1;
+    for (unsigned n = fuzz_below(FIELDS_MAX); count < n && fuzz_more();)
+        fields[count++] = choose_field(props, prop_count);
+    limit_prealloc(fields, count);
+    if (device)
+        map = board_map();
+    rc = device ? lunik_device_add(board, type->name, fields, count, &o, &err)
+                : lunik_object_add(board, type->name, fields, count, &o, &err);
+    if (rc == 0) {
+        fuzz_check(object_count() == before + 1, "%s is not in the list", type->name);
+        check_object(o);
+    } else {
+        check_error(rc, &err);
+        fuzz_check(object_count() == before, "%s stays although %s", type->name, err.message);
+    }
+    if (rc && map) {
+        after = board_map();
+        fuzz_check(!strcmp(map, after), "%s changes the map:\n%s\n%s", err.message, map, after);
+        free(after);
+    }
+    free(map);
+}
+
+static lunik_object *some_object(void)
+{
+    unsigned n = fuzz_below(object_count());
+    lunik_object *o = lunik_object_next(board, NULL);
+
+    while (n-- > 0)
+        o = lunik_object_next(board, o);
+    return o;
+}
+
+static void set(void)
+{
+    lunik_object *o = some_object();
+    const lunik_prop *props[64], *p = NULL;
+    unsigned count = props_of(lunik_object_type(o), props);
+    lunik_field field = choose_field(props, count);
+    lunik_error err = {0};
+    int rc = lunik_object_set(o, field.name, &field.value, &err);
+
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(props[i]->name, field.name))
+            p = props[i];
+    if (rc)
+        check_error(rc, &err);
+    else if (p)
+        fuzz_check(p->flags & LUNIK_PROP_LIVE, "%s: %s is set", lunik_object_type_name(o), p->name);
+    check_object(o);
+}
+
+static void del(void)
+{
+    lunik_object *o = some_object();
+    unsigned before = object_count();
+    lunik_error err = {0};
+    int rc = lunik_object_is_device(o) ? lunik_device_del(board, lunik_object_id(o), &err)
+                                       : lunik_object_del(board, lunik_object_id(o), &err);
+
+    if (rc)
+        check_error(rc, &err);
+    fuzz_check(object_count() == before - (rc == 0), "%u objects of %u, %d", object_count(), before,
+               rc);
+}
+
+static void find_types(void)
+{
+    lunik_runtime *rt = lunik_machine_runtime(board);
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+    /* The terminal is not the fuzzer's to change. */
+    for (const lunik_type *t = NULL; (t = lunik_type_next(rt, t));)
+        if (strcmp(t->name, "chardev-stdio") && type_count < TYPES_MAX)
+            types[type_count++] = t;
+    snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_begin(data, size);
+    board_open("memory = '2M', maxmem = '64M', slots = 2, acpi = false");
+    if (!type_count)
+        find_types();
+    text_count = list_count = 0;
+    while (fuzz_more() && object_count()) {
+        switch (fuzz_byte() % 8) {
+        case 0:
+            set();
+            break;
+        case 1:
+            del();
+            break;
+        case 2:
+            board_reset();
+            break;
+        default:
+            add();
+        }
+    }
+    board_close();
+    return 0;
+}
