@@ -185,11 +185,11 @@ $(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
 	$(Q)$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) -lm
 
-# What it shares with the command it finds there.
+# What it shares with the command it finds there. nodelete: libedit keeps its state to the end.
 $(BUILD)/lua/lunik/lineedit.so: $(EDIT_OBJ) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -shared -o $@ $(EDIT_OBJ) -ledit
+	$(Q)$(LINK) -shared -Wl,-z,nodelete -o $@ $(EDIT_OBJ) -ledit
 
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 	@echo '  LINK $@'
@@ -332,7 +332,7 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings bench bench/* spec/* \
+C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings bench spec/* \
            spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
 SH_FILES = .ci/run $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 

@@ -173,31 +173,30 @@ struct assembler {
     lunik_error *err;
 };
 
-/* For so many chunks more. */
-static int make_room(struct assembler *a, size_t more)
+/* For so many chunks more; false when out of memory. */
+static bool make_room(struct assembler *a, size_t more)
 {
     size_t capacity = 2 * a->capacity + a->old.view->count + 4;
     struct flat_view *view;
 
     if (a->view && a->view->count + more <= a->capacity)
-        return 0;
+        return true;
     view = realloc(a->view, sizeof(*view) + capacity * sizeof(view->top[0]));
     if (!view)
-        return fail_no_memory(a->err);
+        return false;
     if (!a->view)
         *view = (struct flat_view){0};
     a->view = view;
     a->capacity = capacity;
-    return 0;
+    return true;
 }
 
 static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, size_t count)
 {
-    int rc = make_room(a, 1);
-    struct view_chunk *chunk = rc ? NULL : chunk_new(ranges, count);
+    struct view_chunk *chunk = make_room(a, 1) ? chunk_new(ranges, count) : NULL;
 
     if (!chunk)
-        return rc ? rc : fail_no_memory(a->err);
+        return fail_no_memory(a->err);
     a->view->top[a->view->count].first = ranges->span.first;
     a->view->top[a->view->count++].chunk = chunk;
     return 0;
@@ -242,13 +241,11 @@ static int share_run(struct assembler *a, uint64_t limit, bool all)
 {
     const struct flat_view *old = a->old.view;
     size_t from = a->old.chunk, end = all ? old->count : chunks_until(old, limit), count;
-    int rc;
 
     /* What the last of them holds has yet to be looked at. */
     count = end > from + 1 ? end - 1 - from : 1;
-    rc = make_room(a, count);
-    if (rc)
-        return rc;
+    if (!make_room(a, count))
+        return fail_no_memory(a->err);
     memcpy(&a->view->top[a->view->count], &old->top[from], count * sizeof(old->top[0]));
     a->view->count += count;
     a->old.chunk += count;
@@ -314,8 +311,8 @@ int view_patch(const struct flat_view *old, const struct range_list *ranges,
         rc = take_old(&a, 0, true);
     if (!rc)
         rc = flush(&a, true);
-    if (!rc)
-        rc = make_room(&a, 0); /* for the view, if it is empty */
+    if (!rc && !make_room(&a, 0)) /* for the view, if it is empty */
+        rc = fail_no_memory(err);
     if (rc && a.view)
         view_drop(a.view, old);
     if (!rc)

@@ -9,7 +9,7 @@
 
 #include "faults.h"
 
-enum { MODULES_MAX = 4 };
+enum { MODULES_MAX = 8 };
 
 static struct module {
     char name[32];
@@ -105,8 +105,10 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *unused)
     struct module *m = &modules[module_count];
     struct dynamic d = {0};
 
+    if (module_count == MODULES_MAX)
+        return 1;
     name_of(info->dlpi_name, m->name, sizeof(m->name));
-    if (!*m->name || module_count == MODULES_MAX)
+    if (!*m->name)
         return 0;
     m->base = info->dlpi_addr;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
