@@ -115,7 +115,7 @@ void bind_push_parts(lua_State *L, lunik_machine *m);
 int bind_part_gc(lua_State *L); /* their __gc */
 struct box *bind_check_box(lua_State *L, int index, const char *class);
 /* Raises that the value at index, 1 for a method's own object, is none of the class. */
-void bind_wrong_class(lua_State *L, int index, const char *class);
+void bind_wrong_class(lua_State *L, int index, const char *class) __attribute__((noreturn));
 /* Raises {code="gone"} if the machine of a box is closed. */
 struct box *bind_check_open(lua_State *L, int index, const char *class);
 
