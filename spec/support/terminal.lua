@@ -5,7 +5,8 @@ local terminal = {}
 
 local TIMEOUT = 60000 -- ms, for a whole conversation
 
--- Runs a shell command on a terminal. Each step is {text to wait for, keys to type then}; what was
+-- Runs a command on a terminal, in the shell's place: one that waits for it would die of a Ctrl-C
+-- that the command takes. Each step is {text to wait for, keys to type then}; what was
 -- waited for is not looked at again. Raises an error that shows the screen if the command ends
 -- before the last step, or takes too long. env: "NAME=value" strings, on top of this process's.
 -- Returns the output without carriage returns and the exit code.
@@ -37,7 +38,8 @@ function terminal.run(command_line, steps, env)
     table.insert(environment, setting)
   end
   process = assert(uv.spawn("script", {
-    args = { "-qec", command_line, "/dev/null" }, stdio = { input, out, 2 }, env = environment,
+    args = { "-qec", "exec " .. command_line, "/dev/null" },
+    stdio = { input, out, 2 }, env = environment,
   }, function(exit_code)
     code = exit_code
     process:close()
