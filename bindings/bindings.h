@@ -150,7 +150,8 @@ void bind_script_begin(lua_State *L, struct bind_script *s);
 /* Raises *err unless rc is 0; returns 0. */
 int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_error *err);
 void bind_push_cause(lua_State *L, const lunik_cause *c); /* nil for NULL */
-int bind_lua_why(lua_State *L);                           /* space:why(address) */
+void bind_push_rejection(lua_State *L, const lunik_rejection *r, lunik_machine *m);
+int bind_lua_why(lua_State *L); /* space:why(address) */
 /* "file:line" of the innermost Lua function that is not the library's own, or "". */
 void bind_where(lua_State *L, char *buf, size_t size);
 
@@ -230,6 +231,9 @@ void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
 void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m); /* listener.c */
 void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 
+/* Raises what a lunik_space_*() call on size bytes at address came to, unless rc is 0. */
+void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
+                       uint64_t size);
 extern const luaL_Reg bind_space_bulk_methods[];     /* space_bulk.c */
 extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
 extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, booting, ACPI */

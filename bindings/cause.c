@@ -42,13 +42,14 @@ static int text_body(lua_State *L)
     return 1;
 }
 
-static void push_line(lua_State *L, const lunik_cause *c)
+/* Pushes the text, which is freed; NULL, for want of memory, is the action alone: a listener must
+ * not miss a change. */
+static void push_line(lua_State *L, char *text, const char *action)
 {
-    char *text;
     int rc;
 
-    if (!lunik_cause_text(c, &text)) {
-        lua_pushstring(L, c->action); /* a listener must not miss a change for want of a text */
+    if (!text) {
+        lua_pushstring(L, action);
         return;
     }
     lua_pushcfunction(L, text_body);
@@ -61,13 +62,16 @@ static void push_line(lua_State *L, const lunik_cause *c)
 
 static void push_chain(lua_State *L, const lunik_cause *c)
 {
+    char *text = NULL;
+
     luaL_checkstack(L, 6, NULL);
     if (!c) {
         lua_pushnil(L);
         return;
     }
-    lua_createtable(L, 0, 8);
-    push_line(L, c);
+    lua_createtable(L, 0, 12);
+    lunik_cause_text(c, &text);
+    push_line(L, text, c->action);
     lua_setfield(L, -2, "text");
     set_text(L, "action", c->action);
     set_text(L, "name", c->name);
@@ -76,7 +80,7 @@ static void push_chain(lua_State *L, const lunik_cause *c)
         set_number(L, "address", c->address);
         set_number(L, "size", c->size);
     }
-    if (!strcmp(c->action, "write"))
+    if (!strcmp(c->action, "write") && c->size <= sizeof(c->value))
         set_number(L, "value", c->value);
     if (c->vcpu >= 0)
         set_number(L, "vcpu", (uint64_t)c->vcpu);
@@ -107,6 +111,26 @@ void bind_push_cause(lua_State *L, const lunik_cause *c)
     free(copy);
     if (rc != LUA_OK)
         lua_error(L);
+}
+
+void bind_push_rejection(lua_State *L, const lunik_rejection *r, lunik_machine *m)
+{
+    char *text = NULL;
+
+    bind_push_cause(L, &r->access);
+    lunik_rejection_text(r, &text);
+    push_line(L, text, r->access.action);
+    lua_setfield(L, -2, "text");
+    bind_push_space(L, r->space, m);
+    lua_setfield(L, -2, "space");
+    if (r->region) {
+        bind_push_region(L, r->region, m);
+        lua_setfield(L, -2, "region");
+        set_number(L, "offset", r->offset);
+    }
+    set_text(L, "why", lunik_reject_name(r->why));
+    set_text(L, "code",
+             lunik_error_name(r->result == LUNIK_ACCESS_DEVICE ? LUNIK_E_DEVICE : LUNIK_E_ACCESS));
 }
 
 /* space:why(address) -> cause or nil */

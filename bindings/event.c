@@ -153,7 +153,8 @@ static lunik_exit_action on_exit_unhandled(void *opaque, lunik_vcpu *v, const lu
     return call.action;
 }
 
-/* ---- interrupt lines and resets ------------------------------------------------------------- */
+/* ---- interrupt lines, resets, rejected accesses
+ * ------------------------------------------------------------- */
 
 struct irq_call {
     struct glue *glue;
@@ -200,19 +201,46 @@ static void on_reset(void *opaque)
     bind_call(g->b, g, "a reset handler", reset_body, g);
 }
 
-/* core.observe(machine, "irq" | "reset", on): lines and resets are only watched if somebody
+struct reject_call {
+    struct glue *glue;
+    const lunik_rejection *rejection;
+};
+
+/* Lua, protected: hooks.rejected(machine, rejection). */
+static int reject_body(lua_State *L)
+{
+    struct reject_call *call = lua_touserdata(L, 1);
+
+    bind_push_hook(L, "rejected");
+    bind_push_machine(L, call->glue->m);
+    bind_push_rejection(L, call->rejection, call->glue->m);
+    lua_call(L, 2, 0);
+    return 0;
+}
+
+static void on_reject(void *opaque, const lunik_rejection *rejection)
+{
+    struct glue *g = opaque;
+    struct reject_call call = {g, rejection};
+
+    bind_call(g->b, g, "an observer of rejected accesses", reject_body, &call);
+}
+
+/* core.observe(machine, "irq" | "reset" | "rejected", on): these are only watched if somebody
  * listens. */
 int bind_lua_observe(lua_State *L)
 {
-    static const char *const kinds[] = {"irq", "reset", NULL};
+    static const char *const kinds[] = {"irq", "reset", "rejected", NULL};
     struct glue *g = bind_machine_glue(L, 1);
     int kind = bind_choice(L, 2, "observe: kind", kinds);
     bool on = bind_bool(L, 3, "observe: on");
 
     if (kind == 0)
         lunik_machine_set_gsi_cb(g->m, on ? on_gsi : NULL, g);
-    else
+    else if (kind == 1)
         lunik_machine_set_reset_cb(g->m, on ? on_reset : NULL, g);
+    else
+        lunik_machine_set_reject_cb(g->m, on ? on_reject : NULL, g);
     return 0;
 }
 

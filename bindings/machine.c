@@ -77,6 +77,7 @@ static void glue_release(void *data)
     lunik_machine_set_exit_cb(g->m, NULL, NULL);
     lunik_machine_set_gsi_cb(g->m, NULL, NULL);
     lunik_machine_set_reset_cb(g->m, NULL, NULL);
+    lunik_machine_set_reject_cb(g->m, NULL, NULL);
     bind_timer_release(g);
     bind_ioeventfd_release(g);
     bind_listener_release(g);

@@ -35,7 +35,17 @@ static void push_handler(lua_State *L, const struct region_io *io, int which)
         lua_getiuservalue(L, -1, which);
 }
 
-/* Lua, protected: fn(offset, size) -> value */
+/* The result of an access that a handler refuses, with the value at index as the reason. */
+static lunik_access refusal(lua_State *L, int index, const char *what)
+{
+    static const char *const codes[] = {"device", "access", NULL};
+
+    if (lua_isnil(L, index) || !bind_choice(L, index, what, codes))
+        return LUNIK_ACCESS_DEVICE;
+    return LUNIK_ACCESS_DECODE;
+}
+
+/* Lua, protected: fn(offset, size) -> value, or nil and why */
 static int read_body(lua_State *L)
 {
     struct access_call *call = lua_touserdata(L, 1);
@@ -45,15 +55,17 @@ static int read_body(lua_State *L)
         return 0;
     lua_pushinteger(L, (lua_Integer)call->offset);
     lua_pushinteger(L, (lua_Integer)call->size);
-    lua_call(L, 2, 1);
-    if (lua_isnil(L, -1))
-        return 0; /* refused */
-    call->value = bind_bits(L, -1, "what a read handler returned", 8);
+    lua_call(L, 2, 2);
+    if (lua_isnil(L, -2)) {
+        call->result = refusal(L, -1, "why a read handler refuses");
+        return 0;
+    }
+    call->value = bind_bits(L, -2, "what a read handler returned", 8);
     call->result = LUNIK_ACCESS_OK;
     return 0;
 }
 
-/* Lua, protected: fn(offset, size, value); false refuses. */
+/* Lua, protected: fn(offset, size, value) -> false and why, or what is not false */
 static int write_body(lua_State *L)
 {
     struct access_call *call = lua_touserdata(L, 1);
@@ -64,8 +76,10 @@ static int write_body(lua_State *L)
     lua_pushinteger(L, (lua_Integer)call->offset);
     lua_pushinteger(L, (lua_Integer)call->size);
     lua_pushinteger(L, (lua_Integer)call->value);
-    lua_call(L, 3, 1);
-    if (!lua_isboolean(L, -1) || lua_toboolean(L, -1))
+    lua_call(L, 3, 2);
+    if (lua_isboolean(L, -2) && !lua_toboolean(L, -2))
+        call->result = refusal(L, -1, "why a write handler refuses");
+    else
         call->result = LUNIK_ACCESS_OK;
     return 0;
 }
@@ -159,8 +173,8 @@ static void ops_from(lua_State *L, struct request *q)
     endian = bind_field(L, 2, "endian");
     if (!lua_isnil(L, endian) && bind_choice(L, endian, "region: endian", endians))
         q->ops.endian = LUNIK_BIG_ENDIAN;
-    q->ops.read = on_read;
-    q->ops.write = on_write;
+    q->ops.read = lua_isnil(L, q->read) ? NULL : on_read;
+    q->ops.write = lua_isnil(L, q->write) ? NULL : on_write;
 }
 
 /* The RAM block of a backend. */

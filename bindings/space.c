@@ -13,12 +13,16 @@ static lunik_space *space(lua_State *L)
     return bind_check_open(L, 1, space_class)->ptr;
 }
 
-static void check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
-                         uint64_t size)
+void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
+                       uint64_t size)
 {
+    const char *why = rc == LUNIK_E_ACCESS   ? "nothing there takes it"
+                      : rc == LUNIK_E_DEVICE ? "a device there refuses it"
+                                             : "out of memory";
+
     if (rc)
-        bind_fail(L, LUNIK_E_ACCESS, "%s: %s of %llu bytes at 0x%llx: nothing there takes it",
-                  lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
+        bind_fail(L, rc, "%s: %s of %llu bytes at 0x%llx: %s", lunik_space_name(s), verb,
+                  (unsigned long long)size, (unsigned long long)address, why);
 }
 
 /* Where all of a range is in one piece of RAM: NULL if it is not, or if it is that of a file, which
@@ -57,7 +61,7 @@ static int space_read(lua_State *L)
     }
     rc = lunik_space_read(s, address, luaL_buffinitsize(L, &buffer, size), size);
     luaL_pushresultsize(&buffer, size);
-    check_access(L, s, rc, "read", address, size);
+    bind_check_access(L, s, rc, "read", address, size);
     return 1;
 }
 
@@ -69,7 +73,7 @@ static int space_write(lua_State *L)
     size_t size;
     const char *data = bind_data(L, 3, "write: data", &size);
 
-    check_access(L, s, lunik_space_write(s, address, data, size), "write", address, size);
+    bind_check_access(L, s, lunik_space_write(s, address, data, size), "write", address, size);
     return 0;
 }
 
@@ -80,7 +84,7 @@ static int space_load(lua_State *L)
     uint64_t address = bind_address(L, 2, "load: address"), value = 0;
     unsigned size = bind_access_size(L, 3, "load: size");
 
-    check_access(L, s, lunik_space_load(s, address, size, &value), "load", address, size);
+    bind_check_access(L, s, lunik_space_load(s, address, size, &value), "load", address, size);
     lua_pushinteger(L, (lua_Integer)value);
     return 1;
 }
@@ -93,7 +97,7 @@ static int space_store(lua_State *L)
     unsigned size = bind_access_size(L, 3, "store: size");
     uint64_t value = bind_bits(L, 4, "store: value", size);
 
-    check_access(L, s, lunik_space_store(s, address, size, value), "store", address, size);
+    bind_check_access(L, s, lunik_space_store(s, address, size, value), "store", address, size);
     return 0;
 }
 
@@ -121,6 +125,21 @@ static int space_get_name(lua_State *L)
     return 1;
 }
 
+static int space_get_stats(lua_State *L)
+{
+    lunik_space *s = space(L);
+    lunik_space_stats stats;
+
+    lunik_coalesced_flush(bind_check_open(L, 1, space_class)->m);
+    lunik_space_get_stats(s, &stats);
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, (lua_Integer)stats.rejected);
+    lua_setfield(L, -2, "rejected");
+    lua_pushinteger(L, (lua_Integer)stats.unassigned);
+    lua_setfield(L, -2, "unassigned");
+    return 1;
+}
+
 static int space_tostring(lua_State *L)
 {
     lunik_machine *m = bind_check_box(L, 1, space_class)->m;
@@ -142,6 +161,7 @@ void bind_space_open(lua_State *L, int classes)
     static const luaL_Reg getters[] = {
         {"root", space_get_root},
         {"name", space_get_name},
+        {"stats", space_get_stats},
         {NULL, NULL},
     };
     static const luaL_Reg meta[] = {

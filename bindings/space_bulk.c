@@ -9,16 +9,6 @@ static lunik_space *space(lua_State *L)
     return bind_check_open(L, 1, "lunik.Space")->ptr;
 }
 
-static void check(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
-                  uint64_t size)
-{
-    if (rc == LUNIK_E_ACCESS)
-        bind_fail(L, rc, "%s: %s of %llu bytes at 0x%llx: nothing there takes it",
-                  lunik_space_name(s), verb, (unsigned long long)size, (unsigned long long)address);
-    if (rc)
-        bind_fail(L, rc, "%s: %s: out of memory", lunik_space_name(s), verb);
-}
-
 /* space:fill(address, length, [byte]) */
 static int space_fill(lua_State *L)
 {
@@ -27,7 +17,8 @@ static int space_fill(lua_State *L)
              size = bind_extent(L, 3, "fill: length");
     int value = lua_isnoneornil(L, 4) ? 0 : (int)bind_int(L, 4, "fill: byte", 0, 255);
 
-    check(L, s, lunik_space_fill(s, address, (uint8_t)value, size), "fill", address, size);
+    bind_check_access(L, s, lunik_space_fill(s, address, (uint8_t)value, size), "fill", address,
+                      size);
     return 0;
 }
 
@@ -43,11 +34,11 @@ static int space_hash(lua_State *L)
     uint64_t hash;
 
     if (lua_isnoneornil(L, 4) || !bind_choice(L, 4, "hash: kind", kinds)) {
-        check(L, s, lunik_space_hash(s, address, size, &hash), "hash", address, size);
+        bind_check_access(L, s, lunik_space_hash(s, address, size, &hash), "hash", address, size);
         lua_pushinteger(L, (lua_Integer)hash);
         return 1;
     }
-    check(L, s, lunik_space_sha256(s, address, size, digest), "hash", address, size);
+    bind_check_access(L, s, lunik_space_sha256(s, address, size, digest), "hash", address, size);
     for (size_t i = 0; i < sizeof(digest); i++)
         snprintf(text + 2 * i, 3, "%02x", digest[i]);
     lua_pushstring(L, text);
@@ -79,7 +70,7 @@ static int space_find_bytes(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
-    check(L, s, rc, "search", address, size);
+    bind_check_access(L, s, rc, "search", address, size);
     lua_pushinteger(L, (lua_Integer)found);
     return 1;
 }

@@ -6,7 +6,7 @@
 -- may be written with '_' for '-'. 64-bit values are Lua integers: those above 2^63-1 look negative
 -- (print them with %x). Failures raise error objects: tables with code ("invalid", "not-found",
 -- "exists", "busy", "no-space", "no-memory", "state", "unsupported", "denied", "io", "timeout",
--- "gone", "access", "script"), message and where ("file:line"); tostring() makes "where: message"
+-- "gone", "access", "device", "script"), message and where ("file:line"); tostring() makes "where: message"
 -- of them. A call that failed leaves the machine as it was.
 --
 -- Waiting. Everything that waits (m:wait, watch:wait, console:expect, task:wait, unplug:wait,
@@ -127,8 +127,8 @@ function lunik.boards() end
 ---@field base integer|string|fun(dev: lunik.Dev): integer An address, or the name of a property.
 ---@field size integer|string|fun(dev: lunik.Dev): integer
 ---@field name? string
----@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer? nil refuses: all ones are read.
----@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean? false refuses.
+---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string? As a region's: see lunik.RegionOptions.
+---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean?, string?
 ---@field valid? lunik.AccessRules
 ---@field impl? lunik.AccessRules
 ---@field endian? "little"|"big"
@@ -169,6 +169,19 @@ function lunik.exit(code) end
 ---Seconds of real time since the library was loaded.
 ---@return number
 function lunik.now() end
+
+---Calls fn(access) for every rejected access of every machine, also of those made later. See
+---Machine:on_rejected.
+---@param fn fun(access: lunik.Rejection)
+---@return lunik.Subscription
+function lunik.on_rejected(fn) end
+
+---Writes a line for every rejected access of every machine, also of those made later, but at most
+---limit (default 20) lines a second; what is left out is counted. write: default standard error. The
+---command's option "-d rejected" does this.
+---@param options? {limit?: integer, write?: fun(line: string)}
+---@return lunik.Subscription
+function lunik.log_rejected(options) end
 
 ---Calls fn for that event ("*": any) of every machine, also of those made later.
 ---@param event lunik.EventName
@@ -313,6 +326,15 @@ function Machine:on_irq(fn) end
 ---@return lunik.Subscription
 function Machine:on_reset(fn) end
 
+---Calls fn(access) for every access of a vCPU, a device or a script that is rejected: nothing is
+---there, or the region does not take it, or a device refuses it. It is called where the access is
+---made, for a vCPU on its thread while it waits, so that nothing piles up; tostring(access) is a line
+---of text. What fn's own accesses come to is only counted (stats of spaces and regions). In a
+---cut access (by borders, or to suit a device) each part that fails is told.
+---@param fn fun(access: lunik.Rejection)
+---@return lunik.Subscription
+function Machine:on_rejected(fn) end
+
 ---Makes an object that is no device: a memory backend, a character device.
 ---@param type string
 ---@param properties table id is mandatory.
@@ -369,9 +391,9 @@ function Machine:console(chardev) end
 ---@field readonly? boolean alias: show RAM as ROM.
 ---@field nonvolatile? boolean
 ---@field owner? string|lunik.Object
----@field read? fun(offset: integer, size: integer): integer? nil refuses: all ones are read.
----@field write? fun(offset: integer, size: integer, value: integer): boolean? false refuses.
----@field valid? lunik.AccessRules What the guest may use; other accesses are refused.
+---@field read? fun(offset: integer, size: integer): integer?, string? nil, or nil and "device": the device refuses; nil and "access": nothing is at that offset. All ones are read then. Without a function there is nothing to be read.
+---@field write? fun(offset: integer, size: integer, value: integer): boolean?, string? false refuses, with "device" or "access" as for read. Without a function there is nothing to be written.
+---@field valid? lunik.AccessRules What the guest may use; nothing is there for other accesses.
 ---@field impl? lunik.AccessRules What the functions take; accesses are split and widened to it.
 ---@field endian? "little"|"big"
 
@@ -505,7 +527,7 @@ function Machine:map(address, length) end
 function Machine:why(address) end
 
 ---Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
----is then "access".
+---is then "access", or "device" if a device refuses.
 ---@param port integer
 ---@return integer value
 ---@return string? refused
@@ -523,7 +545,8 @@ function Machine:inw(port) end
 ---@return string? refused
 function Machine:inl(port) end
 
----Writes a byte to a port. What nobody takes is dropped; the result is then "access".
+---Writes a byte to a port. What nobody takes is dropped; the result is then "access", or "device" if
+---a device refuses.
 ---@param port integer
 ---@param value integer
 ---@return string? refused
@@ -713,11 +736,13 @@ function Ioeventfd:close() end
 ---An address space. An address or offset is the bits of any integer, so that 0xffffffff00000000 (to
 ---Lua a negative number) is one; or a string such as "4G".
 ---@class lunik.Space
+---@field stats {rejected: integer, unassigned: integer} Rejected accesses, among them those to where nothing is.
 ---@field name string
 ---@field root lunik.Region
 local Space = {}
 
----Reads any length, RAM and devices alike. Raises {code="access"} where nobody answers.
+---Reads any length, RAM and devices alike. Raises {code="access"} if nothing takes some part of it,
+---else {code="device"} if a device refuses some part; writes have been made to all other parts.
 ---@param address integer
 ---@param length integer
 ---@return string
@@ -727,7 +752,8 @@ function Space:read(address, length) end
 ---@param data string
 function Space:write(address, data) end
 
----One access, as a vCPU makes it. Raises {code="access"} if nobody answers it.
+---One access, as a vCPU makes it. Raises as read() does: {code="access"} if nothing is there, or not
+---for this size, alignment or direction, {code="device"} if a device refuses it.
 ---@param address integer
 ---@param size 1|2|4|8
 ---@return integer
@@ -761,6 +787,17 @@ function Space:why(address) end
 ---@field value? integer
 ---@field by? lunik.Cause
 
+---An access that was rejected. As lunik.Cause: action "read" or "write", address, size, value (of a
+---write of at most 8 bytes), vcpu, by (what it was a part of, e.g. a write to a register of the device
+---that made it) and text.
+---@class lunik.Rejection: lunik.Cause
+---@field machine lunik.Machine
+---@field space lunik.Space
+---@field region? lunik.Region nil: nothing is there.
+---@field offset? integer In the region.
+---@field why "unassigned"|"size"|"alignment"|"readonly"|"writeonly"|"undecoded"|"device"|"nesting"
+---@field code "access"|"device" What a script that made it gets.
+
 ---Whether a section still shows all of it where it did.
 ---@param section {region: lunik.Region, address: integer, offset: integer, size: integer}
 ---@return boolean
@@ -771,7 +808,8 @@ function Space:shows(section) end
 ---@param byte? integer 0 to 255; default 0.
 function Space:fill(address, length, byte) end
 
----A hash of what read() would give: XXH64 (seed 0) as an integer, or SHA-256 in hexadecimal.
+---A hash of what read() would give: XXH64 (seed 0) as an integer, or SHA-256 in hexadecimal. The
+---first part that can't be read ends it.
 ---@param address lunik.Size
 ---@param length lunik.Size
 ---@param kind? "xxh64"|"sha256"

@@ -56,8 +56,9 @@ typedef struct lunik_vcpu lunik_vcpu;
     X(IO, -10, "io", "a host system call failed")                                                  \
     X(TIMEOUT, -11, "timeout", "the time given ran out")                                           \
     X(GONE, -12, "gone", "the thing no longer exists")                                             \
-    X(ACCESS, -13, "access", "a guest address does not decode or a device refused the access")     \
-    X(SCRIPT, -14, "script", "a script callback failed")
+    X(ACCESS, -13, "access", "nothing at a guest address takes such an access")                    \
+    X(SCRIPT, -14, "script", "a script callback failed")                                           \
+    X(DEVICE, -15, "device", "a device refused an access")
 
 enum {
     LUNIK_OK = 0,
@@ -551,12 +552,15 @@ const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *si
 
 /* ---- guest memory and ports ----------------------------------------------------------------- */
 
-/* Reads and writes any length through an address space, RAM and devices alike, in ascending
- * order. Return 0 or LUNIK_E_ACCESS: the failed part reads as all ones, or was dropped. */
+/* Reads and writes any length through an address space, RAM and devices alike, in ascending order.
+ * A part that fails reads as all ones, or is dropped; the others are carried out. LUNIK_E_ACCESS:
+ * nothing takes some part, because nothing is there, or not for this size, alignment or direction;
+ * else LUNIK_E_DEVICE: a device refused some part. The same for all that follow here. */
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size);
 int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size);
 int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t size);
-/* The XXH64 (seed 0) and SHA-256 of what lunik_space_read() would give. */
+/* The XXH64 (seed 0) and SHA-256 of what lunik_space_read() would give; the first part that fails
+ * ends them. */
 int lunik_space_hash(lunik_space *s, uint64_t address, uint64_t size, uint64_t *hash);
 int lunik_space_sha256(lunik_space *s, uint64_t address, uint64_t size, uint8_t digest[32]);
 

@@ -261,11 +261,12 @@ int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
 
 /* ---- memory regions ------------------------------------------------------------------------- */
 
-/* The result of an access. Combined by taking the larger. */
+/* The result of an access. Of the parts that one is cut into, by the borders of regions or to suit
+ * a device, all are carried out, and the larger result is that of the whole. */
 typedef enum lunik_access {
     LUNIK_ACCESS_OK = 0,
-    LUNIK_ACCESS_DEVICE = 1, /* the device refused it */
-    LUNIK_ACCESS_DECODE = 2, /* nothing there, or size or alignment not valid */
+    LUNIK_ACCESS_DEVICE = 1, /* the device refused it: LUNIK_E_DEVICE */
+    LUNIK_ACCESS_DECODE = 2, /* nothing there takes it: LUNIK_E_ACCESS */
 } lunik_access;
 
 typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian;
@@ -276,7 +277,9 @@ typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian
  * its bytes out of the unit, a write reads the unit (if there is a read function), replaces its
  * bytes and writes the unit back. Zeros mean 1..4 for valid and valid's for impl. A value is the
  * number that the register's bytes are in the device's endianness. Where read returns an error
- * the guest reads all ones. */
+ * the guest reads all ones. A device answers LUNIK_ACCESS_DECODE where it has nothing, and
+ * LUNIK_ACCESS_DEVICE if it can't do what is asked of it. Without read (write) it decodes no reads
+ * (writes). */
 typedef struct lunik_io_ops {
     lunik_access (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
     lunik_access (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
@@ -356,8 +359,7 @@ uint64_t lunik_region_ram_offset(const lunik_region *r);
 /* Children in order of decreasing priority: NULL starts, NULL ends. */
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);
 
-/* Accesses to the region's callbacks, and among all those that were not valid or failed (writes to
- * ROM too). A space's root also counts accesses to addresses where nothing is. */
+/* Accesses to the region's callbacks, and how many were rejected (writes to ROM too). */
 typedef struct lunik_region_stats {
     uint64_t reads, writes, rejected;
 } lunik_region_stats;
@@ -457,6 +459,12 @@ typedef struct lunik_section {
     unsigned log_mask; /* LUNIK_DIRTY_*: the clients that log writes to it */
 } lunik_section;
 
+/* Rejected accesses through the space, and among them those to addresses where nothing is. */
+typedef struct lunik_space_stats {
+    uint64_t rejected, unassigned;
+} lunik_space_stats;
+void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out); /* any thread */
+
 /* The section that contains address, as of the last commit; false if nothing is there. */
 bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
 
@@ -477,7 +485,8 @@ struct lunik_cause {
     const char *name;   /* of the object, or the region accessed; a script's position; or NULL */
     const char *detail; /* the object's type, the property, "port" or "address"; or NULL */
     int vcpu;           /* whose access it was, or -1 */
-    uint64_t address, value; /* of an access */
+    uint64_t address, value; /* of an access; the value of a write of at most 8 bytes,
+                                little-endian */
     unsigned size;
     const lunik_cause *by; /* of the runtime's, with serial; NULL: nothing is known */
     uint64_t serial;
@@ -497,6 +506,51 @@ const lunik_cause *lunik_transaction_cause(const lunik_machine *m);
 lunik_cause *lunik_cause_copy(const lunik_cause *cause);
 /* As one line of text, to be freed; NULL when out of memory. Returns its length. */
 size_t lunik_cause_text(const lunik_cause *cause, char **text);
+
+/* ---- rejected accesses ---------------------------------------------------------------------- */
+
+/* X(NAME, "lua-name", RESULT, "meaning"): why an access, or a part of one, was rejected. */
+#define LUNIK_REJECT_MAP(X)                                                                        \
+    X(UNASSIGNED, "unassigned", DECODE, "nothing is there")                                        \
+    X(SIZE, "size", DECODE, "not for accesses of this size")                                       \
+    X(ALIGNMENT, "alignment", DECODE, "not for unaligned accesses")                                \
+    X(READONLY, "readonly", DECODE, "not for writes")                                              \
+    X(WRITEONLY, "writeonly", DECODE, "not for reads")                                             \
+    X(UNDECODED, "undecoded", DECODE, "the device has nothing there")                              \
+    X(DEVICE, "device", DEVICE, "the device refuses it")                                           \
+    X(NESTING, "nesting", DEVICE, "devices access each other without end")
+
+typedef enum lunik_reject {
+    LUNIK_REJECT_NONE,
+#define LUNIK_REJECT_ENUM(name, lua, result, text) LUNIK_REJECT_##name,
+    LUNIK_REJECT_MAP(LUNIK_REJECT_ENUM)
+#undef LUNIK_REJECT_ENUM
+} lunik_reject;
+
+const char *lunik_reject_name(lunik_reject why);    /* the Lua name; any thread */
+const char *lunik_reject_meaning(lunik_reject why); /* for people; any thread */
+
+typedef struct lunik_rejection {
+    lunik_space *space;
+    lunik_region *region; /* NULL: nothing is there */
+    uint64_t offset;      /* in the region */
+    lunik_cause access;   /* what was tried ("read" or "write"), at which address of the space, by
+                             which vCPU; by: as which part of what, e.g. a device's access to memory
+                             for a write to its register, or NULL */
+    lunik_reject why;
+    lunik_access result;
+} lunik_rejection;
+/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
+size_t lunik_rejection_text(const lunik_rejection *r, char **text);
+
+typedef void lunik_reject_fn(void *opaque, const lunik_rejection *r);
+/* Sets the function that is told of each rejected access of vCPUs, devices and lunik_space_*(), or
+ * NULL. It is called where the access is made, on the vCPU's own thread for a vCPU, before the
+ * access ends: nothing is queued, so that a guest can't fill memory; it only waits. What is in *r
+ * lasts until fn returns, which must not close the machine. Rejections while it runs, and those by
+ * a region that is gone before the lock can be had, are only counted. Costs nothing but where an
+ * access is rejected. */
+void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *opaque);
 
 /* ---- listeners ------------------------------------------------------------------------------ */
 

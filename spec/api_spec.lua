@@ -227,8 +227,8 @@ describe("a region", function()
     m.io.root:add(m:region {
       kind = "io", size = 4, read = function() end, write = function() return false end,
     }, 0x500)
-    assert.are.same({ 0xff, "access" }, { m:inb(0x500) })
-    assert.are.same({ "access" }, { m:outb(0x500, 1) })
+    assert.are.same({ 0xff, "device" }, { m:inb(0x500) })
+    assert.are.same({ "device" }, { m:outb(0x500, 1) })
   end)
 
   it("stays mapped with its functions when nobody keeps it", function()

@@ -197,9 +197,9 @@ describe("a device in Lua", function()
     local messages = {}
     m:on("error", function(ev) messages[#messages + 1] = ev end)
     m:start()
-    assert.are.same({ 0xffff, "access" }, { m:inw(0x500) })
-    assert.are.equal("access", m:outb(0x500, 1))
-    assert.are.equal("access", machines.raised(m.load, m, 0xd0000000, 4).code)
+    assert.are.same({ 0xffff, "device" }, { m:inw(0x500) })
+    assert.are.equal("device", m:outb(0x500, 1))
+    assert.are.equal("device", machines.raised(m.load, m, 0xd0000000, 4).code)
     lunik.run "nowait"
     assert.are.equal("running", m.state)
     assert.are.equal(4, #messages)

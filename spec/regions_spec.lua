@@ -121,13 +121,18 @@ describe("a region", function()
     assert.are.equal(7, m:load(at, 2))
     m:store(at, 4, 1)
     assert.are.same({ reads = 1, writes = 1, rejected = 0 }, picky.stats)
-    for _, access in ipairs { { at, 1 }, { at, 8 }, { at + 1, 2 }, { at + 8, 4 } } do
+    for _, access in ipairs { { at, 1 }, { at, 8 }, { at + 1, 2 } } do
       assert.are.equal("access", machines.raised(m.load, m, table.unpack(access)).code)
     end
-    assert.are.equal("access", machines.raised(m.store, m, at + 8, 4, 1).code)
+    local err = machines.raised(m.load, m, at + 8, 4)
+    assert.are.equal("device", err.code)
+    assert.matches("load of 4 bytes at 0x10000000008: a device there refuses it", err.message)
+    assert.are.equal("device", machines.raised(m.store, m, at + 8, 4, 1).code)
     assert.are.equal(5, picky.stats.rejected)
-    local before = root.stats.rejected
+    local before = m.memory.stats
     assert.are.equal("access", machines.raised(m.load, m, 5 << 40, 4).code)
-    assert.are.equal(before + 1, root.stats.rejected)
+    assert.are.same({ rejected = before.rejected + 1, unassigned = before.unassigned + 1 },
+      m.memory.stats)
+    assert.are.equal(0, root.stats.rejected)
   end)
 end)

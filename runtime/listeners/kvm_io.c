@@ -36,7 +36,7 @@ struct entry_list {
 struct late_write {
     lunik_space *space;
     lunik_region *region; /* in use */
-    uint64_t offset;
+    uint64_t address, offset;
     uint8_t data[8];
     unsigned size;
 };
@@ -350,6 +350,7 @@ static void set_aside(struct kvm_io *k)
             *late = (struct late_write){
                 .space = section.space,
                 .region = section.region,
+                .address = write.phys_addr,
                 .offset = section.offset + (write.phys_addr - section.address),
                 .size = write.len,
             };
@@ -367,7 +368,7 @@ static void deliver_late(struct kvm_io *k)
 
     if (!--k->late_count)
         k->late_first = 0;
-    region_write_late(late.space, late.region, late.offset, late.data, late.size);
+    region_write_late(late.space, late.address, late.region, late.offset, late.data, late.size);
     region_unuse(late.region);
 }
 

@@ -28,43 +28,50 @@ static bool in_space(uint64_t address, uint64_t size)
     return !size || size - 1 <= UINT64_MAX - address;
 }
 
-/* The section at address, or, if nothing is there, an empty one up to the next; cut to size. */
-static uint64_t piece_at(lunik_space *s, uint64_t address, uint64_t size, bool *ram)
+enum piece { PIECE_NOTHING, PIECE_RAM, PIECE_DEVICE };
+
+/* What is at address; *size is cut to it. */
+static enum piece piece_at(lunik_space *s, uint64_t address, uint64_t *size)
 {
     struct view_cursor c = view_seek(view_root_current(s->vr), address);
     const struct flat_range *range = cursor_range(&c);
+    bool there = range && range->span.first <= address;
     uint64_t last = UINT64_MAX;
 
-    *ram = range && range->span.first <= address && range->flags & RANGE_DIRECT;
     if (range)
-        last = range->span.first <= address ? range->span.last : range->span.first - 1;
-    return size - 1 > last - address ? last - address + 1 : size;
+        last = there ? range->span.last : range->span.first - 1;
+    if (*size - 1 > last - address)
+        *size = last - address + 1;
+    if (!there)
+        return PIECE_NOTHING;
+    return range->flags & RANGE_DIRECT ? PIECE_RAM : PIECE_DEVICE;
 }
 
 static int read_buffered(struct reader *r, lunik_space *s, uint64_t address, uint64_t *size,
                          bool *more)
 {
     uint8_t buffer[BUFFER_SIZE];
+    int rc;
 
     if (*size > sizeof(buffer))
         *size = sizeof(buffer);
-    if (lunik_space_read(s, address, buffer, *size))
-        return LUNIK_E_ACCESS;
-    *more = r->take(r, address, buffer, *size);
-    return 0;
+    rc = lunik_space_read(s, address, buffer, *size);
+    if (!rc)
+        *more = r->take(r, address, buffer, *size);
+    return rc;
 }
 
 static int walk(struct reader *r, lunik_space *s, uint64_t address, uint64_t size)
 {
-    bool more = true, ram;
+    bool more = true;
     int rc = 0;
 
     if (!in_space(address, size))
         return LUNIK_E_ACCESS;
     while (size && more && !rc) {
-        uint64_t n = piece_at(s, address, size, &ram);
+        uint64_t n = size;
 
-        if (ram) {
+        if (piece_at(s, address, &n) == PIECE_RAM) {
             void *host = lunik_space_map(s, address, &n, false);
 
             if (!host)
@@ -247,26 +254,27 @@ int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t s
 {
     uint8_t buffer[BUFFER_SIZE];
     int rc = 0;
-    bool ram;
 
     if (!in_space(address, size))
         return LUNIK_E_ACCESS;
     memset(buffer, value, sizeof(buffer));
     while (size) {
-        uint64_t n = piece_at(s, address, size, &ram);
-        void *host = ram ? lunik_space_map(s, address, &n, true) : NULL;
+        uint64_t n = size;
+        enum piece piece = piece_at(s, address, &n);
+        void *host = piece == PIECE_RAM ? lunik_space_map(s, address, &n, true) : NULL;
 
         if (host) {
             memset(host, value, n);
             lunik_space_unmap(s, host, n, true, n);
         } else {
             uint64_t part = n < sizeof(buffer) ? n : sizeof(buffer);
+            int failed = lunik_space_write(s, address, buffer, part);
 
             /* A hole may be nearly the whole address space: the rest of it is not tried. */
-            if (lunik_space_write(s, address, buffer, part))
-                rc = LUNIK_E_ACCESS;
-            else
+            if (piece != PIECE_NOTHING)
                 n = part;
+            if (failed && rc != LUNIK_E_ACCESS)
+                rc = failed;
         }
         address += n;
         size -= n;

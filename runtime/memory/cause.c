@@ -38,6 +38,11 @@ void lunik_cause_pop(lunik_cause *c)
     top = (lunik_cause *)(uintptr_t)c->by;
 }
 
+const lunik_cause *cause_current(void)
+{
+    return top;
+}
+
 /* ---- copies --------------------------------------------------------------------------------- */
 
 void cause_unref(struct cause_ref *ref)
@@ -278,7 +283,7 @@ const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
     return m->memory && m->memory->depth ? first_of(m->memory->cause) : NULL;
 }
 
-static void print_cause(FILE *out, const lunik_cause *c)
+void cause_print(FILE *out, const lunik_cause *c)
 {
     bool access = !strcmp(c->action, "read") || !strcmp(c->action, "write");
 
@@ -292,25 +297,35 @@ static void print_cause(FILE *out, const lunik_cause *c)
     }
     if (c->vcpu >= 0)
         fprintf(out, "vCPU %d: ", c->vcpu);
-    if (*c->action == 'w')
+    if (*c->action == 'r')
+        fputs("read of", out);
+    else if (c->size <= sizeof(c->value))
         fprintf(out, "write of 0x%" PRIx64 " to", c->value);
     else
-        fputs("read of", out);
-    fprintf(out, " %s 0x%" PRIx64 " (%s, %u bytes)", c->detail, c->address, c->name, c->size);
+        fputs("write to", out);
+    fprintf(out, " %s 0x%" PRIx64 " (%s%s%u bytes)", c->detail, c->address, c->name ? c->name : "",
+            c->name ? ", " : "", c->size);
+}
+
+void cause_print_chain(FILE *out, const lunik_cause *c)
+{
+    for (; c; c = c->by) {
+        cause_print(out, c);
+        if (c->by)
+            fputs(", by ", out);
+    }
 }
 
 size_t lunik_cause_text(const lunik_cause *cause, char **text)
 {
     size_t size = 0;
-    FILE *out = open_memstream(text, &size);
+    FILE *out;
 
+    *text = NULL;
+    out = open_memstream(text, &size);
     if (!out)
         return 0;
-    for (const lunik_cause *c = cause; c; c = c->by) {
-        print_cause(out, c);
-        if (c->by)
-            fputs(", by ", out);
-    }
+    cause_print_chain(out, cause);
     if (!fclose(out))
         return size;
     free(*text);

@@ -6,8 +6,9 @@
  * crosses a border) is cut into accesses that do.
  *
  * Data is handled as bytes in ascending order of address; a device's endianness decides how the
- * bytes of one callback become a number.
+ * bytes of one callback become a number. What is rejected is all ones.
  */
+#include <limits.h>
 #include <string.h>
 
 #include "kvm.h"
@@ -35,15 +36,44 @@ static lunik_access worse(lunik_access a, lunik_access b)
     return a > b ? a : b;
 }
 
-static void count(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
-
 static void read_ones(const struct access *a, uint64_t size)
 {
     if (!(a->flags & ACCESS_WRITE))
         memset(a->data, 0xff, size);
+}
+
+/* The name is the region's: it outlives the access. */
+static void access_cause(lunik_cause *c, const lunik_region *r, const struct access *a,
+                         uint64_t size)
+{
+    const lunik_vcpu *vcpu = lunik_vcpu_current();
+    bool write = a->flags & ACCESS_WRITE;
+
+    *c = (lunik_cause){
+        .action = write ? "write" : "read",
+        .name = r ? r->name : NULL,
+        .detail = a->space == a->space->core->machine->io_space ? "port" : "address",
+        .vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1,
+        .address = a->address,
+        .size = size < UINT_MAX ? (unsigned)size : UINT_MAX,
+    };
+    if (write && size <= sizeof(c->value))
+        memcpy(&c->value, a->data, size);
+}
+
+/* The end of an access, or a part of one, that is not carried out. */
+static lunik_access reject(const struct access *a, lunik_region *r, uint64_t offset, uint64_t size,
+                           lunik_reject why)
+{
+    lunik_rejection what = {
+        .space = a->space, .region = r, .offset = offset, .why = why, .result = reject_result(why)};
+
+    if (reject_count(a->space, r)) {
+        access_cause(&what.access, r, a, size);
+        what.access.by = cause_current();
+        reject_tell(&what);
+    }
+    return what.result;
 }
 
 /* ---- devices -------------------------------------------------------------------------------- */
@@ -56,10 +86,8 @@ static uint64_t swap_if(bool big_endian, uint64_t value, unsigned size)
 static lunik_access call_read(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size)
 {
     uint64_t value = 0;
-    lunik_access result = LUNIK_ACCESS_DEVICE;
+    lunik_access result = r->ops->read(r->opaque, offset, size, &value);
 
-    if (r->ops->read)
-        result = r->ops->read(r->opaque, offset, size, &value);
     if (result)
         value = UINT64_MAX;
     value = swap_if(r->rules.big_endian, value, size);
@@ -71,8 +99,6 @@ static lunik_access call_write(lunik_region *r, uint64_t offset, const uint8_t *
 {
     uint64_t value = 0;
 
-    if (!r->ops->write)
-        return LUNIK_ACCESS_DEVICE;
     memcpy(&value, data, size);
     return r->ops->write(r->opaque, offset, size, swap_if(r->rules.big_endian, value, size));
 }
@@ -133,46 +159,34 @@ static lunik_access access_device(lunik_region *r, uint64_t offset, uint8_t *dat
     return result;
 }
 
-static bool access_valid(const struct access_rules *rules, uint64_t offset, unsigned size)
+static lunik_reject check_valid(const lunik_region *r, uint64_t offset, unsigned size, bool write)
 {
-    return size >= rules->valid_min && size <= rules->valid_max &&
-           (rules->valid_unaligned || !(offset & (size - 1)));
+    if (write ? !r->ops->write : !r->ops->read)
+        return write ? LUNIK_REJECT_READONLY : LUNIK_REJECT_WRITEONLY;
+    if (size < r->rules.valid_min || size > r->rules.valid_max)
+        return LUNIK_REJECT_SIZE;
+    if (!r->rules.valid_unaligned && offset & (size - 1))
+        return LUNIK_REJECT_ALIGNMENT;
+    return LUNIK_REJECT_NONE;
 }
 
-/* One access of 1, 2, 4 or 8 bytes to a region with ops. */
-static lunik_access access_io(lunik_region *r, uint64_t offset, const struct access *a,
+/* One access of 1, 2, 4 or 8 bytes to a region with ops. Returns why it failed. */
+static lunik_reject access_io(lunik_region *r, uint64_t offset, const struct access *a,
                               unsigned size)
 {
     bool write = a->flags & ACCESS_WRITE;
-    lunik_access result = LUNIK_ACCESS_DECODE;
+    lunik_reject why = check_valid(r, offset, size, write);
+    lunik_access result;
 
-    count(write ? &r->writes : &r->reads);
-    if (access_valid(&r->rules, offset, size))
-        result = access_device(r, offset, a->data, size, write);
-    else
+    count_up(write ? &r->writes : &r->reads);
+    if (why) {
         read_ones(a, size);
+        return why;
+    }
+    result = access_device(r, offset, a->data, size, write);
     if (result)
-        count(&r->rejected);
-    return result;
-}
-
-/* The name is the region's: it outlives the access. */
-static void access_cause(lunik_cause *c, const lunik_region *r, const struct access *a,
-                         unsigned size)
-{
-    const lunik_vcpu *vcpu = lunik_vcpu_current();
-    bool write = a->flags & ACCESS_WRITE;
-
-    *c = (lunik_cause){
-        .action = write ? "write" : "read",
-        .name = r->name,
-        .detail = a->space == r->core->machine->io_space ? "port" : "address",
-        .vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1,
-        .address = a->address,
-        .size = size,
-    };
-    if (write)
-        memcpy(&c->value, a->data, size);
+        return result == LUNIK_ACCESS_DEVICE ? LUNIK_REJECT_DEVICE : LUNIK_REJECT_UNDECODED;
+    return LUNIK_REJECT_NONE;
 }
 
 /* The same under the machine lock. The callback may take its own region away; region and owner
@@ -181,23 +195,25 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
                                      unsigned size)
 {
     struct memory_core *core = a->space->core;
-    lunik_access result;
+    lunik_access result = LUNIK_ACCESS_OK;
+    lunik_reject why;
     lunik_cause cause;
 
     if (core->nesting == MAX_NESTING) {
-        count(&r->rejected);
         read_ones(a, size);
-        return LUNIK_ACCESS_DEVICE;
+        return reject(a, r, offset, size, LUNIK_REJECT_NESTING);
     }
     access_cause(&cause, r, a, size);
     lunik_cause_push(&cause);
     core->refs++;
     core->nesting++;
     region_use(r);
-    result = access_io(r, offset, a, size);
-    region_unuse(r);
+    why = access_io(r, offset, a, size);
     core->nesting--;
     lunik_cause_pop(&cause);
+    if (why)
+        result = reject(a, r, offset, size, why);
+    region_unuse(r);
     core_unref(core);
     return result;
 }
@@ -259,21 +275,27 @@ static unsigned device_piece(const lunik_region *r, uint64_t offset, const struc
 }
 
 /* Writes to ROM, everything to reserved regions. */
-static lunik_access access_without_ops(lunik_region *r, const struct access *a, uint64_t size)
+static lunik_access access_without_ops(lunik_region *r, uint64_t offset, const struct access *a,
+                                       uint64_t size)
 {
-    if (r->kind == LUNIK_REGION_RESERVED) {
-        read_ones(a, size);
-        return LUNIK_ACCESS_OK;
-    }
-    count(&r->rejected);
-    return LUNIK_ACCESS_DEVICE;
+    if (r->kind != LUNIK_REGION_RESERVED)
+        return reject(a, r, offset, size, LUNIK_REJECT_READONLY);
+    read_ones(a, size);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access access_lockless(lunik_region *r, uint64_t offset, const struct access *a,
+                                    unsigned size)
+{
+    lunik_reject why = access_io(r, offset, a, size);
+
+    return why ? reject(a, r, offset, size, why) : LUNIK_ACCESS_OK;
 }
 
 static lunik_access access_nothing(const struct access *a, uint64_t size)
 {
-    count(&a->space->vr->root->rejected);
     read_ones(a, size);
-    return LUNIK_ACCESS_DECODE;
+    return reject(a, NULL, 0, size, LUNIK_REJECT_UNASSIGNED);
 }
 
 static lunik_access space_access(struct access *a);
@@ -324,12 +346,12 @@ static lunik_access access_piece(const struct access *a, uint64_t *done)
     if (access_ram(range, offset, a, size))
         return LUNIK_ACCESS_OK;
     if (!r->ops)
-        return access_without_ops(r, a, size);
+        return access_without_ops(r, offset, a, size);
     size = *done = device_piece(r, offset, a, size);
     if (a->flags & ACCESS_WRITE && io_signal(r, offset, a->data, (unsigned)size))
         return LUNIK_ACCESS_OK;
     if (r->ops->lockless)
-        return access_io(r, offset, a, (unsigned)size);
+        return access_lockless(r, offset, a, (unsigned)size);
     if (a->flags & ACCESS_LOCKED)
         return access_io_locked(r, offset, a, (unsigned)size);
     return access_with_lock(r, offset, a, (unsigned)size, c.view);
@@ -366,8 +388,8 @@ lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, uns
     return space_access(&a);
 }
 
-void region_write_late(lunik_space *s, lunik_region *r, uint64_t offset, const uint8_t *data,
-                       unsigned size)
+void region_write_late(lunik_space *s, uint64_t address, lunik_region *r, uint64_t offset,
+                       const uint8_t *data, unsigned size)
 {
     struct access a = {.space = s, .size = size, .flags = ACCESS_WRITE | ACCESS_BULK};
     uint8_t bytes[8];
@@ -375,10 +397,18 @@ void region_write_late(lunik_space *s, lunik_region *r, uint64_t offset, const u
     memcpy(bytes, data, size);
     for (unsigned n, done = 0; done < size; done += n) {
         a.data = bytes + done;
+        a.address = address + done;
         n = size == largest_power(size) ? size : device_piece(r, offset + done, &a, size - done);
         if (!io_signal(r, offset + done, a.data, n))
             access_io_locked(r, offset + done, &a, n);
     }
+}
+
+static int code_of(lunik_access result)
+{
+    if (!result)
+        return 0;
+    return result == LUNIK_ACCESS_DEVICE ? LUNIK_E_DEVICE : LUNIK_E_ACCESS;
 }
 
 static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size, unsigned flags)
@@ -387,7 +417,7 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
         .space = s, .address = address, .data = data, .size = size, .flags = flags | ACCESS_LOCKED};
 
     kvm_io_flush(s->core->machine);
-    return space_access(&a) ? LUNIK_E_ACCESS : 0;
+    return code_of(space_access(&a));
 }
 
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size)

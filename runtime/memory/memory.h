@@ -24,6 +24,7 @@
 #define RUNTIME_MEMORY_MEMORY_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "machine.h"
 #include "ram.h"
@@ -49,6 +50,11 @@ static inline uint64_t span_size(struct span s)
 static inline uint64_t size_to_last(uint64_t size)
 {
     return size == LUNIK_SIZE_MAX ? UINT64_MAX : size - 1;
+}
+
+static inline void count_up(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 /* Makes room for need items in a growing array; false when out of memory. */
@@ -291,6 +297,11 @@ void cause_unref(struct cause_ref *ref); /* takes NULL, too */
 void cause_of_transaction(struct memory_core *core);
 void cause_of_region(lunik_region *r);
 void cause_map_clear(struct cause_map *map);
+/* What the calling thread is doing, or NULL. */
+const lunik_cause *cause_current(void);
+/* One cause, and a cause with those it is by, as text. */
+void cause_print(FILE *out, const lunik_cause *c);
+void cause_print_chain(FILE *out, const lunik_cause *c);
 
 /* What spaces with the same root share. */
 struct view_root {
@@ -336,6 +347,7 @@ struct lunik_space {
     struct memory_core *core;
     char *name;
     struct view_root *vr;
+    _Atomic uint64_t rejected, unassigned;
     lunik_space *next_same; /* with the same root */
     lunik_space *next;      /* in order of creation */
 };
@@ -367,6 +379,9 @@ struct memory_core {
     size_t listener_count, listener_capacity;
 
     unsigned nesting; /* callbacks of locked devices under way */
+    lunik_reject_fn *_Atomic reject_fn;
+    void *reject_opaque;
+    bool telling; /* reject_fn is being called */
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
     size_t io_sets; /* that exist */
@@ -405,9 +420,16 @@ lunik_section section_of(lunik_space *s, const struct flat_range *r);
 /* True if l follows s. l may be NULL. */
 bool listens(const lunik_listener *l, const lunik_space *s);
 
-/* Carries out a write that a vCPU made when r was still where it wrote to. */
-void region_write_late(lunik_space *s, lunik_region *r, uint64_t offset, const uint8_t *data,
-                       unsigned size);
+/* Carries out a write that a vCPU made to address when r was still there. */
+void region_write_late(lunik_space *s, uint64_t address, lunik_region *r, uint64_t offset,
+                       const uint8_t *data, unsigned size);
+
+/* reject.c: the result of an access that is not carried out. */
+lunik_access reject_result(lunik_reject why);
+/* Counts it; r NULL: nothing is there. True if somebody wants to know more. */
+bool reject_count(lunik_space *s, lunik_region *r);
+/* Tells him. The caller holds a reference to the region, or is in an RCU read section. */
+void reject_tell(const lunik_rejection *r);
 
 /* ---- dirty logging (log.c) ------------------------------------------------------------------ */
 

@@ -11,6 +11,7 @@ started still run, the command goes on until they have stopped.
 
   -e STAT      execute the Lua statement STAT
   -i           enter the prompt after the script
+  -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
   -W           turn warnings on
   --sandbox    give up what the script is not likely to need once a machine starts
@@ -87,15 +88,26 @@ local function bad_usage(...)
   error(setmetatable({ message = string.format(...) }, Usage))
 end
 
-local WITH_VALUE = { ["-e"] = true, ["-l"] = true }
+local WITH_VALUE = { ["-d"] = true, ["-e"] = true, ["-l"] = true }
+local LOGS = { rejected = true }
 local FLAGS = {
   ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
   ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings", ["--no-sandbox"] = "no_sandbox",
 }
 
--- Sorts argv into {steps = {{"-e"|"-l", value}...}, script = index or nil, ...flags}.
+local function parse_logs(logs, list)
+  for name in list:gmatch "[^,]+" do
+    if not LOGS[name] then
+      bad_usage("-d: '%s' can't be logged (want rejected)", name)
+    end
+    logs[name] = true
+  end
+end
+
+-- Sorts argv into {steps = {{"-e"|"-l", value}...}, logs = {name = true}, script = index or nil,
+-- ...flags}.
 local function parse(argv)
-  local options = { steps = {} }
+  local options = { steps = {}, logs = {} }
   local i = 1
   while i <= #argv do
     local word = argv[i]
@@ -118,7 +130,11 @@ local function parse(argv)
       if not value then
         bad_usage("'%s' needs an argument", short)
       end
-      table.insert(options.steps, { short, value })
+      if short == "-d" then
+        parse_logs(options.logs, value)
+      else
+        table.insert(options.steps, { short, value })
+      end
     else
       bad_usage("unrecognized option '%s'", word)
     end
@@ -269,6 +285,10 @@ local function run(argv, options, lunik)
   end
   if options.policy then
     require("lunik.sandbox").at_start(options.policy)
+  end
+  if options.logs.rejected then
+    -- Above the prompt, if there is one.
+    lunik.log_rejected { write = prompt and function(line) print(line) end or nil }
   end
   local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
   if prompt then

@@ -20,14 +20,15 @@ local shared = core.shared
 shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
 
 --- What the library keeps for a machine:
--- handlers: event name -> list of subscriptions; irq, reset: lists; ends: functions to call when
--- the machine ends; ended: the event that ended it; dispatching: how many events are being handed
--- out; console: its serial console's chardev; consoles: chardev-buffer -> console.
+-- handlers: event name -> list of subscriptions; irq, reset, rejected: lists; ends: functions to
+-- call when the machine ends; ended: the event that ended it; dispatching: how many events are
+-- being handed out; console: its serial console's chardev; consoles: chardev-buffer -> console.
 function event.state(m)
   local state = shared.machines[m]
   if not state then
     state = {
-      handlers = {}, irq = {}, reset = {}, ends = {}, dispatching = 0, consoles = {},
+      handlers = {}, irq = {}, reset = {}, rejected = {}, ends = {}, dispatching = 0,
+      consoles = {},
     }
     shared.machines[m] = state
   end
@@ -173,14 +174,21 @@ function event.on_any(name, fn)
   return event.subscribe(shared.everywhere[name], fn)
 end
 
+--- Those who are told of every machine's rejected accesses.
+shared.rejected = shared.rejected or {}
+
+--- Has a machine's lines, resets or rejected accesses watched if anybody wants to know of them.
+local function watch(m, kind)
+  if m.state == "closed" then return end
+  core.observe(m, kind, #event.state(m)[kind] + #(shared[kind] or {}) > 0)
+end
+
 local function observe(m, kind, fn)
   check_open(m)
   options.value("on_" .. kind .. ": handler", fn, "function")
-  local list = event.state(m)[kind]
-  core.observe(m, kind, true)
-  return event.subscribe(list, fn, function()
-    if m.state ~= "closed" then core.observe(m, kind, false) end
-  end)
+  local subscription = event.subscribe(event.state(m)[kind], fn, function() watch(m, kind) end)
+  watch(m, kind)
+  return subscription
 end
 
 --- m:on_irq(fn)
@@ -191,6 +199,26 @@ end
 --- m:on_reset(fn)
 function event.on_reset(m, fn)
   return observe(m, "reset", fn)
+end
+
+--- m:on_rejected(fn)
+function event.on_rejected(m, fn)
+  return observe(m, "rejected", fn)
+end
+
+--- A machine has been made.
+function event.greet(m) watch(m, "rejected") end
+
+local function greet_all()
+  for _, m in ipairs(core.machines()) do event.greet(m) end
+end
+
+--- lunik.on_rejected(fn)
+function event.on_any_rejected(fn)
+  options.value("on_rejected: handler", fn, "function")
+  local subscription = event.subscribe(shared.rejected, fn, greet_all)
+  greet_all()
+  return subscription
 end
 
 --- m:emit(name, fields)
@@ -281,6 +309,16 @@ end
 
 core.hooks.reset = function(m)
   call_all(m, event.state(m).reset, "a reset handler")
+end
+
+local Rejection = { __name = "lunik.Rejection", __tostring = function(self) return self.text end }
+
+core.hooks.rejected = function(m, access)
+  setmetatable(access, Rejection)
+  access.machine = m
+  for _, list in ipairs { event.state(m).rejected, shared.rejected } do
+    call_all(m, list, "an observer of rejected accesses", access)
+  end
 end
 
 core.hooks.report = event.report

@@ -166,6 +166,7 @@ function machine.new(given)
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
     dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log,
   }
+  event.greet(m)
   event.state(m).dirty_ring = opt.dirty_ring
   event.state(m).sandbox = opt.sandbox
   local ok, err = xpcall(build, function(err)
@@ -197,6 +198,7 @@ Machine.on = event.on
 Machine.once = event.once
 Machine.on_irq = event.on_irq
 Machine.on_reset = event.on_reset
+Machine.on_rejected = event.on_rejected
 Machine.emit = event.emit
 Machine.watch = watch.new
 Machine.wait = watch.wait

@@ -334,7 +334,7 @@ struct access_case {
     bool write;
     uint64_t value; /* written, or expected */
     const char *calls;
-    bool rejected;
+    lunik_reject why;
 };
 
 #define V(lo, hi, ua) .valid = {lo, hi, ua}
@@ -344,11 +344,11 @@ struct access_case {
 /* The device's bytes are 0x10, 0x11, 0x12... before each case. */
 static const struct access_case access_cases[] = {
     {"default sizes", {0}, 4, 4, false, 0x17161514, "r4.4 ", false},
-    {"default rejects 8", {0}, 0, 8, false, UINT64_MAX, "", true},
+    {"default rejects 8", {0}, 0, 8, false, UINT64_MAX, "", LUNIK_REJECT_SIZE},
     {"8 where valid", {V(1, 8, false)}, 0, 8, false, 0x1716151413121110, "r0.8 ", false},
-    {"unaligned rejected", {0}, 2, 4, false, 0xffffffff, "", true},
-    {"too small rejected", {V(4, 4, false)}, 0, 1, false, 0xff, "", true},
-    {"too small write dropped", {V(4, 4, false)}, 0, 1, true, 0x55, "", true},
+    {"unaligned rejected", {0}, 2, 4, false, 0xffffffff, "", LUNIK_REJECT_ALIGNMENT},
+    {"too small rejected", {V(4, 4, false)}, 0, 1, false, 0xff, "", LUNIK_REJECT_SIZE},
+    {"too small write dropped", {V(4, 4, false)}, 0, 1, true, 0x55, "", LUNIK_REJECT_SIZE},
     {"split", {I(1, 1, false)}, 4, 4, false, 0x17161514, "r4.1 r5.1 r6.1 r7.1 ", false},
     {"split write", {I(1, 2, false)}, 4, 4, true, 0xddccbbaa, "w4.2=bbaa w6.2=ddcc ", false},
     {"split 8",
@@ -415,8 +415,37 @@ static const struct access_case access_cases[] = {
      false},
 };
 
+/* The last rejected access, with copies of what does not outlive it. */
+static struct {
+    unsigned count;
+    lunik_rejection what;
+    char text[200];
+} told;
+
+static void on_reject(void *opaque, const lunik_rejection *r)
+{
+    char *text = NULL;
+
+    told.count++;
+    told.what = *r;
+    lunik_rejection_text(r, &text);
+    snprintf(told.text, sizeof(told.text), "%s", text);
+    free(text);
+}
+
+static void check_told(const char *name, unsigned count, lunik_reject why, const lunik_region *r,
+                       uint64_t address)
+{
+    check_uint(name, told.count, count);
+    check_string(name, lunik_reject_name(told.what.why), lunik_reject_name(why));
+    check_true(name, told.what.region == r);
+    check_uint(name, told.what.access.address, address);
+    memset(&told, 0, sizeof(told));
+}
+
 static void test_dispatch(void)
 {
+    lunik_machine_set_reject_cb(m, on_reject, NULL);
     for (size_t i = 0; i < COUNT(access_cases); i++) {
         const struct access_case *c = &access_cases[i];
         lunik_io_ops ops = c->ops;
@@ -441,14 +470,17 @@ static void test_dispatch(void)
         if (!c->write)
             check_uint(name, value, c->value & (UINT64_MAX >> (64 - 8 * c->size)));
         snprintf(name, sizeof(name), "dispatch: %s: result", c->name);
-        check_int(name, rc, c->rejected ? LUNIK_E_ACCESS : 0);
+        check_int(name, rc, c->why ? LUNIK_E_ACCESS : 0);
+        check_told(name, c->why != LUNIK_REJECT_NONE, c->why, c->why ? r : NULL,
+                   c->why ? 0x1000 + c->offset : 0);
         lunik_region_get_stats(r, &stats);
-        check_uint(name, stats.rejected, c->rejected);
+        check_uint(name, stats.rejected, c->why != LUNIK_REJECT_NONE);
         check_uint(name, stats.reads + stats.writes, 1);
-        for (unsigned j = 0; c->write && !c->rejected && j < c->size; j++)
+        for (unsigned j = 0; c->write && !c->why && j < c->size; j++)
             check_uint(name, device_bytes[c->offset + j], (uint8_t)(c->value >> 8 * j));
         drop(r);
     }
+    lunik_machine_set_reject_cb(m, NULL, NULL);
 }
 
 static void test_borders(void)
@@ -460,8 +492,8 @@ static void test_borders(void)
     lunik_region *bad = new_region("bad", LUNIK_REGION_IO, 0x10, &refusing);
     lunik_region *rom = new_ram("rom", LUNIK_REGION_ROM, 0x1000, NULL);
     lunik_region *claimed = new_region("claimed", LUNIK_REGION_RESERVED, 0x10, NULL);
-    lunik_region_stats stats;
-    uint64_t value = 0, before;
+    lunik_space_stats stats, before;
+    uint64_t value = 0;
     uint8_t bytes[0x30];
 
     add(root, 0x0, ram, 0);
@@ -477,13 +509,13 @@ static void test_borders(void)
     check_uint("borders: RAM has its part", *(uint32_t *)(ram->host + 0xffc), 0x44332211);
     check_int("borders: load", lunik_space_load(m->memory_space, 0xffe, 4, &value), 0);
     check_uint("borders: load joins them", value, 0x66554433);
-    lunik_region_get_stats(root, &stats);
-    before = stats.rejected;
+    lunik_space_get_stats(m->memory_space, &before);
     check_int("borders: into nothing", lunik_space_load(m->memory_space, 0x100c, 8, &value),
               LUNIK_E_ACCESS);
     check_uint("borders: ones where nothing is", value, 0xffffffff77777777);
-    lunik_region_get_stats(root, &stats);
-    check_uint("borders: counted", stats.rejected, before + 1);
+    lunik_space_get_stats(m->memory_space, &stats);
+    check_uint("borders: counted", stats.unassigned, before.unassigned + 1);
+    check_uint("borders: counted, too", stats.rejected, before.rejected + 1);
     *calls = 0;
     memset(bytes, 0, sizeof(bytes));
     check_int("borders: bulk read", lunik_space_read(m->memory_space, 0xff9, bytes, 0x17), 0);
@@ -494,7 +526,7 @@ static void test_borders(void)
               LUNIK_E_ACCESS);
     check_uint("borders: ROM kept", rom->host[0], 0);
     check_int("borders: refused", lunik_space_load(m->memory_space, 0x3000, 2, &value),
-              LUNIK_E_ACCESS);
+              LUNIK_E_DEVICE);
     check_uint("borders: refused reads ones", value, 0xffff);
     check_int("borders: no write function", lunik_space_store(m->memory_space, 0x3000, 2, 1),
               LUNIK_E_ACCESS);
@@ -559,7 +591,7 @@ static void test_callbacks(void)
                new_region("loop", LUNIK_REGION_IO, 4, &recursing), 0);
     *calls = 0;
     check_int("callbacks: endless DMA to itself ends",
-              lunik_space_store(m->memory_space, 0x1000, 1, 1), LUNIK_E_ACCESS);
+              lunik_space_store(m->memory_space, 0x1000, 1, 1), LUNIK_E_DEVICE);
     check_true("callbacks: soon", strlen(calls) > 1 && strlen(calls) < 100);
     drop(loop);
 }

@@ -1,7 +1,7 @@
 /*
  * fuzz_access.c: guest memory through an address space: reads, writes, fills, hashes, searches and
- * mappings at any address and of any size, over RAM, ROM, a device and holes, against an array of
- * bytes. -max_len=256
+ * mappings at any address and of any size, over RAM, ROM, devices (one refuses everything) and
+ * holes, against an array of bytes. -max_len=256
  */
 #include "../../runtime/memory/memory.h"
 #include "fuzz.h"
@@ -9,8 +9,8 @@
 enum { PAGE = 4096, BYTES = 8 * PAGE, MAPPINGS = 4 };
 
 /* What is at the pages of the window that is tested, which ends where the address space does. */
-enum what { RAM, ROM, DEVICE, HOLE };
-static const enum what pages[8] = {RAM, RAM, HOLE, DEVICE, ROM, RAM, HOLE, RAM};
+enum what { RAM, ROM, DEVICE, SULKY, HOLE };
+static const enum what pages[8] = {RAM, RAM, HOLE, DEVICE, ROM, RAM, SULKY, RAM};
 #define WINDOW (UINT64_MAX - BYTES + 1)
 
 struct mapping {
@@ -42,12 +42,25 @@ static lunik_access device_write(void *opaque, uint64_t offset, unsigned size, u
     return LUNIK_ACCESS_OK;
 }
 
+static lunik_access refuse_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    return LUNIK_ACCESS_DEVICE;
+}
+
+static lunik_access refuse_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_DEVICE;
+}
+
 static const lunik_io_ops device_ops = {
     .read = device_read, .write = device_write, .valid = {1, 8, false}, .impl = {1, 8, false}};
+static const lunik_io_ops sulky_ops = {
+    .read = refuse_read, .write = refuse_write, .valid = {1, 8, false}};
 
 static void add_page(unsigned i)
 {
-    static const lunik_region_kind kinds[] = {LUNIK_REGION_RAM, LUNIK_REGION_ROM, LUNIK_REGION_IO};
+    static const lunik_region_kind kinds[] = {LUNIK_REGION_RAM, LUNIK_REGION_ROM, LUNIK_REGION_IO,
+                                              LUNIK_REGION_IO};
     const lunik_ram_config ram = {.name = "ram", .size = PAGE, .fd = -1};
     lunik_region_config config = {.name = "page", .size = PAGE};
     lunik_region *region;
@@ -56,8 +69,8 @@ static void add_page(unsigned i)
     if (pages[i] == HOLE)
         return;
     config.kind = kinds[pages[i]];
-    config.ops = pages[i] == DEVICE ? &device_ops : NULL;
-    if (pages[i] != DEVICE) {
+    config.ops = pages[i] == DEVICE ? &device_ops : pages[i] == SULKY ? &sulky_ops : NULL;
+    if (!config.ops) {
         fuzz_must(lunik_ram_new(&config.ram, &ram, &err), err);
         backing[i] = lunik_ram_host(config.ram);
     }
@@ -84,9 +97,9 @@ static void make_machine(void)
 static void fill_machine(void)
 {
     for (unsigned i = 0; i < BYTES; i++)
-        want[i] = pages[i / PAGE] == HOLE ? 0xff : (uint8_t)(i * 7 + i / 251);
+        want[i] = pages[i / PAGE] >= SULKY ? 0xff : (uint8_t)(i * 7 + i / 251);
     for (unsigned i = 0; i < 8; i++)
-        if (pages[i] != HOLE)
+        if (pages[i] < SULKY)
             memcpy(pages[i] == DEVICE ? device : backing[i], want + i * PAGE, PAGE);
 }
 
@@ -108,13 +121,27 @@ static void write_byte(uint64_t address, uint8_t value)
         want[address - WINDOW] = value;
 }
 
-/* Does a read (write) of all of it succeed? */
-static bool succeeds(uint64_t address, uint64_t size, bool write)
+/* What an access to a byte comes to. */
+static int outcome_at(uint64_t address, bool write)
 {
-    for (uint64_t i = 0; i < size; i++)
-        if (what_at(address + i) == HOLE || (write && what_at(address + i) == ROM))
-            return false;
-    return true;
+    enum what what = what_at(address);
+
+    if (what == SULKY)
+        return LUNIK_E_DEVICE;
+    return what == HOLE || (write && what == ROM) ? LUNIK_E_ACCESS : 0;
+}
+
+/* What a read (write) of all of it comes to; first: that of the first part that fails. */
+static int outcome(uint64_t address, uint64_t size, bool write, bool first)
+{
+    int rc = 0;
+
+    for (uint64_t i = 0; i < size && rc != LUNIK_E_ACCESS && !(first && rc); i++) {
+        int part = outcome_at(address + i, write);
+
+        rc = part ? part : rc;
+    }
+    return rc;
 }
 
 /* ---- operations ----------------------------------------------------------------------------- */
@@ -137,7 +164,7 @@ static void read_some(void)
     uint64_t size, address = choose(sizeof(got), &size);
     int rc = lunik_space_read(space, address, got, size);
 
-    fuzz_check(rc == (succeeds(address, size, false) ? 0 : LUNIK_E_ACCESS),
+    fuzz_check(rc == outcome(address, size, false, false),
                "read of 0x%" PRIx64 " at 0x%" PRIx64 ": %d", size, address, rc);
     for (uint64_t i = 0; i < size; i++)
         fuzz_check(got[i] == byte_at(address + i), "0x%" PRIx64 " reads 0x%x, want 0x%x",
@@ -157,7 +184,7 @@ static void write_some(void)
     }
     rc = fill ? lunik_space_fill(space, address, first, size)
               : lunik_space_write(space, address, bytes, size);
-    fuzz_check(rc == 0 || !succeeds(address, size, true),
+    fuzz_check(rc == outcome(address, size, true, false),
                "write of 0x%" PRIx64 " at 0x%" PRIx64 ": %d", size, address, rc);
 }
 
@@ -171,12 +198,14 @@ static void access_once(void)
         return; /* the device takes aligned accesses */
     if (fuzz_byte() & 1) {
         rc = lunik_space_store(space, address, size, value & fuzz_ones(size));
+        fuzz_check(rc == outcome(address, size, true, false), "store at 0x%" PRIx64 ": %d", address,
+                   rc);
         for (unsigned i = 0; i < size; i++)
             write_byte(address + i, (uint8_t)(value >> 8 * i));
         return;
     }
     rc = lunik_space_load(space, address, size, &got);
-    fuzz_check((rc == 0) == succeeds(address, size, false), "load at 0x%" PRIx64 ": %d", address,
+    fuzz_check(rc == outcome(address, size, false, false), "load at 0x%" PRIx64 ": %d", address,
                rc);
     for (unsigned i = 0; i < size; i++)
         fuzz_check((uint8_t)(got >> 8 * i) == byte_at(address + i),
@@ -189,7 +218,7 @@ static void map_some(void)
     uint64_t size, address = choose(BYTES, &size), got;
     bool write = fuzz_byte() & 1;
 
-    if (map->host || (what_at(address) == DEVICE && write))
+    if (map->host || (write && (what_at(address) == DEVICE || what_at(address) == SULKY)))
         return; /* what a buffer for the device holds is up to who maps it */
     got = fuzz_byte() & 31 ? size : fuzz_hostile();
     *map = (struct mapping){.address = address, .size = got, .write = write};
@@ -254,7 +283,7 @@ static void hash(void)
     uint8_t digest[32];
     int rc = lunik_space_hash(space, address, size, &hash);
 
-    fuzz_check(rc == (succeeds(address, size, false) ? 0 : LUNIK_E_ACCESS),
+    fuzz_check(rc == outcome(address, size, false, true),
                "hash of 0x%" PRIx64 " at 0x%" PRIx64 ": %d", size, address, rc);
     fuzz_check(lunik_space_sha256(space, address, size, digest) == rc,
                "SHA-256 differs from XXH64");
@@ -280,7 +309,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < MAPPINGS; i++)
         unmap(&maps[i]);
     for (unsigned i = 0; i < 8; i++)
-        if (pages[i] != HOLE)
+        if (pages[i] < SULKY)
             fuzz_check(!memcmp(pages[i] == DEVICE ? device : backing[i], want + i * PAGE, PAGE),
                        "page %u is not what was written", i);
     fuzz_check(!m->memory->bounce_bytes, "0x%" PRIx64 " bytes of buffers are left",
