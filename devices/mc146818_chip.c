@@ -80,12 +80,9 @@ static struct rtc_time time_now(const struct mc146818_chip *c)
 /* When the clock shows time t; UINT64_MAX if it ends before. */
 static uint64_t deadline_of(const struct mc146818_chip *c, struct rtc_time t)
 {
-    uint64_t at;
+    __int128 at = (__int128)(t.seconds - c->base_seconds) * NS + t.ns - c->base_ns;
 
-    if (__builtin_mul_overflow(t.seconds - c->base_seconds, (int64_t)NS, &at) ||
-        __builtin_add_overflow(at, (int64_t)t.ns - c->base_ns, &at))
-        return UINT64_MAX;
-    return at;
+    return at < UINT64_MAX ? (uint64_t)at : UINT64_MAX;
 }
 
 static int64_t tick_of(struct rtc_time t)

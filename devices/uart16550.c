@@ -108,16 +108,18 @@ static unsigned trigger_level(const struct uart16550 *u)
 }
 
 /* When characters below the trigger level are reported: four character times after the last one
- * came in or was read. UINT64_MAX if there are none. */
+ * came in or was read. UINT64_MAX if there are none, or the clock ends before. */
 static uint64_t timeout_deadline(const struct uart16550 *u)
 {
     unsigned bits =
         1 + 5 + (u->lcr & LCR_LENGTH) + !!(u->lcr & LCR_PARITY) + 1 + !!(u->lcr & LCR_STOP);
-    uint64_t divisor = u->divisor ? u->divisor : 1;
+    uint64_t divisor = u->divisor ? u->divisor : 1, at;
 
-    if (!u->rx.count || u->rx.count >= trigger_level(u))
+    if (!u->rx.count || u->rx.count >= trigger_level(u) ||
+        __builtin_add_overflow(u->rx_activity, 4 * bits * 16 * divisor * 1000000000 / INPUT_CLOCK,
+                               &at))
         return UINT64_MAX;
-    return u->rx_activity + 4 * bits * 16 * divisor * 1000000000 / INPUT_CLOCK;
+    return at;
 }
 
 static uint8_t interrupt_id(const struct uart16550 *u)

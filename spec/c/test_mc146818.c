@@ -306,6 +306,19 @@ static void test_far_deadline(void)
     check_uint("there is none when the clock is at its end", b.deadline, FOREVER);
 }
 
+/* The second that is shown may begin after the clock's end, and the deadline in it before. */
+static void test_last_second(void)
+{
+    struct bench b;
+    struct mc146818_chip *c = setup(&b);
+
+    b.now = FOREVER - 9000000;
+    mc146818_set_time(c, T0, 100000000);
+    mc146818_write(c, 0x0a, 0x23); /* every four ticks of 32768 a second: the next is 3280 */
+    mc146818_write(c, 0x0b, 0x42);
+    check_uint("a tick in the last second", b.deadline - b.now, 97657);
+}
+
 /* Whatever is written and whenever, nothing traps, and an alarm search ends. */
 static void test_random(void)
 {
@@ -342,6 +355,7 @@ int main(void)
     test_alarm();
     test_ram();
     test_far_deadline();
+    test_last_second();
     test_random();
     return check_result();
 }

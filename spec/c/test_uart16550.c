@@ -299,6 +299,20 @@ static void test_timeout(void)
     check_uint("and shows once that is read", uart16550_read(u, 2) & 0x0f, 0x0c);
 }
 
+/* The clock counts nanoseconds in 64 bits. */
+static void test_far_timeout(void)
+{
+    struct bench b;
+    struct uart16550 *u = setup(&b);
+
+    b.now = UINT64_MAX - 1000;
+    uart16550_write(u, 2, 0xc1);
+    uart16550_write(u, 1, 0x01);
+    receive(u, "ab");
+    check_uint("no timeout comes before its time", b.irq, false);
+    check_uint("nor when the clock ends before", b.deadline, UINT64_MAX);
+}
+
 static void test_priorities(void)
 {
     struct bench b;
@@ -407,6 +421,7 @@ int main(void)
     test_fifo();
     test_fifo_overrun();
     test_timeout();
+    test_far_timeout();
     test_priorities();
     test_break();
     test_loopback();
