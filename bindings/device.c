@@ -119,16 +119,23 @@ void bind_types_free(struct bindings *b)
     }
 }
 
+/* A copy of the string on top, which is the part what. */
+static char *copy_string(lua_State *L, const char *what)
+{
+    char *copy = strdup(bind_string(L, -1, what));
+
+    if (!copy)
+        bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
+    return copy;
+}
+
 /* A copy of the string field, NULL if it is nil. */
 static char *string_field(lua_State *L, int table, const char *name)
 {
     char *copy = NULL;
 
-    if (lua_getfield(L, table, name) != LUA_TNIL) {
-        copy = strdup(bind_string(L, -1, name));
-        if (!copy)
-            bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
-    }
+    if (lua_getfield(L, table, name) != LUA_TNIL)
+        copy = copy_string(L, name);
     lua_pop(L, 1);
     return copy;
 }
@@ -163,9 +170,11 @@ static void choices_field(lua_State *L, int table, lunik_prop *p)
         count = lua_rawlen(L, -1);
         choices = calloc(count + 1, sizeof(*choices));
         p->choices = (const char *const *)choices;
-        for (size_t i = 0; choices && i < count; i++) {
+        if (!choices)
+            bind_fail(L, LUNIK_E_NO_MEMORY, "device: out of memory");
+        for (size_t i = 0; i < count; i++) {
             lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            choices[i] = strdup(bind_string(L, -1, "choices"));
+            choices[i] = copy_string(L, "choices");
             lua_pop(L, 1);
         }
     }

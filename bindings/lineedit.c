@@ -41,13 +41,42 @@ static size_t common_length(char **matches, size_t count)
     return length;
 }
 
+static char **free_matches(char **matches)
+{
+    for (size_t i = 1; matches[i]; i++)
+        free(matches[i]);
+    free(matches);
+    return NULL;
+}
+
+/* The list on top as libedit wants it: what all have in common, the matches, NULL. NULL if there
+ * are none or memory is short. */
+static char **copy_matches(lua_State *L)
+{
+    size_t count = lua_rawlen(L, -1);
+    char **matches = count ? calloc(count + 2, sizeof(*matches)) : NULL;
+
+    for (size_t i = 1; matches && i <= count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i);
+        matches[i] = strdup(lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+        lua_pop(L, 1);
+        if (!matches[i])
+            return free_matches(matches);
+    }
+    if (matches) {
+        matches[0] = strndup(matches[1], common_length(matches, count));
+        if (!matches[0])
+            return free_matches(matches);
+    }
+    return matches;
+}
+
 /* Asks the Lua function at index 2 of read()'s stack: complete(line up to the cursor, word). */
 static char **complete(const char *word, int start, int end)
 {
     lua_State *L = reader.L;
     int top = lua_gettop(L);
     char **matches = NULL;
-    size_t count;
 
     rl_attempted_completion_over = 1; /* no file names */
     if (!lua_isfunction(L, 2) || !lua_checkstack(L, 8))
@@ -55,17 +84,8 @@ static char **complete(const char *word, int start, int end)
     lua_pushvalue(L, 2);
     lua_pushlstring(L, rl_line_buffer, (size_t)end);
     lua_pushstring(L, word);
-    if (lua_pcall(L, 2, 1, 0) == LUA_OK && lua_istable(L, -1)) {
-        count = lua_rawlen(L, -1);
-        matches = count ? calloc(count + 2, sizeof(*matches)) : NULL;
-        for (size_t i = 1; matches && i <= count; i++) {
-            lua_rawgeti(L, -1, (lua_Integer)i);
-            matches[i] = strdup(lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
-            lua_pop(L, 1);
-        }
-        if (matches)
-            matches[0] = strndup(matches[1], common_length(matches, count));
-    }
+    if (lua_pcall(L, 2, 1, 0) == LUA_OK && lua_istable(L, -1))
+        matches = copy_matches(L);
     lua_settop(L, top);
     return matches;
 }

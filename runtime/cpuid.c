@@ -327,19 +327,22 @@ static int apply_settings(struct kvm_cpuid2 *c, const lunik_machine_config *conf
 }
 
 /* Without entries, but with room for them. */
-static int new_table(struct kvm_cpuid2 **out, lunik_error *err)
+static struct kvm_cpuid2 *new_table(lunik_error *err)
 {
-    *out = calloc(1, sizeof(**out) + MAX_ENTRIES * sizeof((*out)->entries[0]));
-    return *out ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "cpu: out of memory");
+    struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX_ENTRIES * sizeof(c->entries[0]));
+
+    if (!c)
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "cpu: out of memory");
+    return c;
 }
 
 int cpuid_check(const lunik_machine_config *config, lunik_error *err)
 {
-    struct kvm_cpuid2 *c;
-    int rc = new_table(&c, err);
+    struct kvm_cpuid2 *c = new_table(err);
+    int rc;
 
-    if (rc)
-        return rc;
+    if (!c)
+        return LUNIK_E_NO_MEMORY;
     rc = apply_settings(c, config, err);
     free(c);
     return rc;
@@ -347,12 +350,12 @@ int cpuid_check(const lunik_machine_config *config, lunik_error *err)
 
 int cpuid_new(struct kvm_cpuid2 **out, lunik_machine *m, lunik_error *err)
 {
-    struct kvm_cpuid2 *c;
+    struct kvm_cpuid2 *c = new_table(err);
     struct kvm_cpuid_entry2 *e;
-    int rc = new_table(&c, err);
+    int rc;
 
-    if (rc)
-        return rc;
+    if (!c)
+        return LUNIK_E_NO_MEMORY;
     c->nent = MAX_ENTRIES;
     if (ioctl(m->kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, c) < 0) {
         rc = lunik_fail_errno(err, errno, "KVM: can't read the CPUID it supports");

@@ -463,7 +463,7 @@ int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field 
 
     if (!m->objects)
         return fail_closed(m, err);
-    err = err ? err : &local;
+    err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, type_name, false, err);
     return type ? object_create(m, type, props, count, out, err) : err->code;
 }
@@ -476,7 +476,7 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
 
     if (!m->objects)
         return fail_closed(m, err);
-    err = err ? err : &local;
+    err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, driver, true, err);
     if (!type)
         return err->code;

@@ -286,6 +286,24 @@ local function running(accel, more)
   return m
 end
 
+it("faults: a type that could not be made can be made then, with all it has", function()
+  local choices = { "slow", "fast" }
+  local definition = { name = "spec-faulty", doc = "A type.",
+    properties = { mode = { choices = choices, default = "fast" } } }
+  local n, ok, err = 0
+  machines.none():close() -- the runtime is there
+  repeat
+    n = n + 1
+    faults.arm { at = n, stay = false }
+    ok, err = pcall(lunik.device, definition)
+    local _, failed = faults.disarm()
+    if not ok then assert.equal("no-memory", err.code, tostring(err)) end
+    assert.is_true(not (ok and failed), "a call failed, and nobody noticed")
+  until ok
+  assert.is_true(n > 8)
+  assert.same(choices, lunik.type("spec-faulty").props[1].choices)
+end)
+
 for _, accel in ipairs { "none", "kvm" } do
   describe("faults, accel " .. accel .. ":", function()
     if accel == "kvm" and small.unavailable() then

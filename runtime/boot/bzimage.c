@@ -165,7 +165,7 @@ static int plan_initrd(struct boot_plan *p, const struct boot_images *images,
     uint64_t address;
     int rc;
 
-    if (images->module_count > images->has_initrd)
+    if (images->module_count > (images->has_initrd ? 1 : 0))
         return lunik_fail(err, LUNIK_E_UNSUPPORTED, "modules can't be given to a bzImage");
     if (!images->module_count)
         return 0;

@@ -84,6 +84,7 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
     struct memory_core *core = s->core;
     struct mapping **link = bucket(core, host), *map;
 
+    // cppcheck-suppress uninitvar ; the bucket's head is the core's
     while ((map = *link) && (map->host != host || map->size != size || map->write != write))
         link = &map->next;
     if (!map)

@@ -57,6 +57,8 @@ static unsigned count_fds(void)
     DIR *d = opendir("/proc/self/fd");
     unsigned n = 0;
 
+    if (!d)
+        abort();
     while (readdir(d))
         n++;
     closedir(d);

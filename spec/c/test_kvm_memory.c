@@ -146,7 +146,7 @@ static void test_swaps(void)
     must("pause", lunik_machine_pause(m, &err));
     a = counter(ram, LEFT);
     b = counter(ram, RIGHT);
-    printf("# %u swaps, %u increments\n", SWAPS, a);
+    printf("# %d swaps, %u increments\n", SWAPS, a);
     check_true("swaps: no increment was lost", a == b || a == b + 1);
     check_uint("swaps: no access left the guest", mmio_exits(), 0);
     check_int("swaps: it still runs", lunik_machine_state(m), LUNIK_STATE_PAUSED);

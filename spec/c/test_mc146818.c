@@ -67,9 +67,9 @@ static const char *show(struct mc146818_chip *c)
 {
     static char text[64];
     static const uint8_t regs[] = {0x32, 9, 8, 7, 4, 2, 0, 6};
-    uint8_t v[8];
+    uint8_t v[sizeof(regs)] = {0};
 
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < sizeof(regs); i++)
         v[i] = mc146818_read(c, regs[i]);
     snprintf(text, sizeof(text), "%02x %02x-%02x-%02x %02x:%02x:%02x %x", v[0], v[1], v[2], v[3],
              v[4], v[5], v[6], v[7]);

@@ -86,6 +86,16 @@ static lunik_region *make(unsigned kind, struct device *d)
     return r;
 }
 
+static struct device *new_device(void)
+{
+    struct device *d = malloc(sizeof(*d));
+
+    if (!d)
+        abort();
+    *d = (struct device){.magic = ALIVE};
+    return d;
+}
+
 int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
@@ -98,10 +108,8 @@ int main(void)
 
     if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
         return 1;
-    for (unsigned i = 0; i < SLOTS; i++) {
-        devices[i] = malloc(sizeof(**devices));
-        *devices[i] = (struct device){.magic = ALIVE};
-    }
+    for (unsigned i = 0; i < SLOTS; i++)
+        devices[i] = new_device();
     for (unsigned i = 0; i < READERS; i++)
         pthread_create(&threads[i], NULL, reader, NULL);
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -114,8 +122,7 @@ int main(void)
             /* nothing is in a locked device's callback while we hold the lock */
             devices[at]->magic = 0;
             free(devices[at]);
-            devices[at] = malloc(sizeof(**devices));
-            *devices[at] = (struct device){.magic = ALIVE};
+            devices[at] = new_device();
         }
         slots[at] = make((round / 7) % 3, devices[at]);
         if (lunik_region_add(lunik_space_root(m->memory_space), (uint64_t)at * SIZE, slots[at], 0,
