@@ -202,7 +202,10 @@ void bind_push_name(lua_State *L, const char *name, char from, char to);
  * reported as having happened in source, and false returned. g may be NULL. */
 bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunction body,
                void *arg);
-/* The same, but the error goes to *err; returns 0 or its code. */
+/* For a body: the next call of a function begins, even if Lua gets no more memory. Raises an error
+ * if that can't be. */
+void bind_prepare_call(lua_State *L);
+/* Like bind_call(), but the error goes to *err; returns 0 or its code. */
 int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
                   lunik_error *err);
 

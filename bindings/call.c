@@ -139,6 +139,19 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     return L;
 }
 
+/* Lua, protected: nothing. */
+static int no_op(lua_State *L)
+{
+    return 0;
+}
+
+void bind_prepare_call(lua_State *L)
+{
+    luaL_checkstack(L, UINT8_MAX + LUA_MINSTACK, NULL); /* a function of Lua takes UINT8_MAX */
+    lua_pushcfunction(L, no_op);
+    lua_call(L, 0, 0);
+}
+
 bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunction body,
                void *arg)
 {

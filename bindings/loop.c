@@ -6,11 +6,15 @@
 
 static const char timer_class[] = "lunik.LoopTimer";
 
+enum { RETRY_MS = 100 }; /* when Lua had no memory for a timer's function */
+
 /* A one-shot timer of real time. The userdata is anchored in the registry under its address while
  * it is armed; its uservalue is the function. */
 struct loop_timer {
     uv_timer_t handle;
     struct bindings *b;
+    bool again;                      /* the function may be called until it returns */
+    bool called;                     /* in the function, which may still fail */
     struct loop_timer *next, **link; /* in b->timers while armed */
 };
 
@@ -114,43 +118,59 @@ static void unlink_timer(struct loop_timer *t)
     uv_close((uv_handle_t *)&t->handle, on_closed);
 }
 
-/* Lua, protected: calls the function of the timer at 1 and forgets it. */
+static void disarm(lua_State *L, struct loop_timer **box)
+{
+    struct loop_timer *t = *box;
+
+    if (!t)
+        return;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, t);
+    *box = NULL;
+    unlink_timer(t);
+}
+
+/* Lua, protected: calls the function of the timer at 1. */
 static int fire_body(lua_State *L)
 {
-    struct loop_timer **box;
+    struct loop_timer *t = lua_touserdata(L, 1), **box;
 
-    lua_rawgetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
+    lua_rawgetp(L, LUA_REGISTRYINDEX, t);
     box = lua_touserdata(L, -1);
-    *box = NULL;
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
-    lua_getiuservalue(L, -1, 1);
+    bind_prepare_call(L);
+    if (!t->again)
+        disarm(L, box);
+    else
+        t->called = true;
+    lua_getiuservalue(L, 2, 1);
     lua_call(L, 0, 0);
+    disarm(L, box); /* one that is called again */
     return 0;
 }
 
+/* One that was not called, because Lua had no memory, is called later: somebody sleeps. */
 static void on_timer(uv_timer_t *handle)
 {
     struct loop_timer *t = lunik_container_of(handle, struct loop_timer, handle);
 
-    unlink_timer(t);
     bind_call(t->b, NULL, "a timer", fire_body, t);
+    if (uv_is_closing((uv_handle_t *)handle))
+        return;
+    t->called = false;
+    uv_timer_start(handle, on_timer, RETRY_MS, 0);
 }
 
 static int timer_cancel(lua_State *L)
 {
     struct loop_timer **box = luaL_checkudata(L, 1, timer_class);
 
-    if (!*box)
-        return 0;
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, *box);
-    unlink_timer(*box);
-    *box = NULL;
+    if (*box && !(*box)->called) /* else its function may have to be called again */
+        disarm(L, box);
     return 0;
 }
 
-/* core.timer(seconds, fn) -> timer */
+/* core.timer(seconds, fn, [again]) -> timer; again: if fn raises an error it is called again, until
+ * it does not */
 static int timer_new(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -163,6 +183,7 @@ static int timer_new(lua_State *L)
         bind_fail(L, LUNIK_E_INVALID, "'%s' is not a time (want seconds, from 0 to 1e9)",
                   luaL_tolstring(L, 1, NULL));
     bind_function(L, 2, "timer: function");
+    lua_settop(L, 3);
     box = lua_newuserdatauv(L, sizeof(struct loop_timer *), 1);
     *box = NULL;
     luaL_setmetatable(L, timer_class);
@@ -177,6 +198,7 @@ static int timer_new(lua_State *L)
         return lua_error(L);
     }
     t->b = b;
+    t->again = lua_toboolean(L, 3);
     uv_timer_init(lunik_loop(rt), &t->handle);
     uv_update_time(lunik_loop(rt));
     t->next = b->timers;

@@ -10,6 +10,8 @@
 
 static const char timer_class[] = "lunik.Timer";
 
+enum { RETRY_NS = 100000000 };
+
 struct clock_timer {
     lunik_timer timer;
     struct glue *glue;
@@ -42,24 +44,37 @@ static void anchor(lua_State *L, struct clock_timer *t, bool on)
     lua_rawsetp(L, LUA_REGISTRYINDEX, t);
 }
 
-/* Lua, protected: calls the function of the timer at 1. */
+struct fire {
+    struct clock_timer *timer;
+    bool called; /* the timer may be gone then */
+};
+
+/* Lua, protected: calls the function of the timer of a struct fire at 1. */
 static int fire_body(lua_State *L)
 {
-    struct clock_timer *t = lua_touserdata(L, 1);
+    struct fire *fire = lua_touserdata(L, 1);
+    struct clock_timer *t = fire->timer;
 
     lua_rawgetp(L, LUA_REGISTRYINDEX, t);
+    bind_prepare_call(L);
+    fire->called = true;
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, t);
-    lua_getiuservalue(L, -1, 1);
+    lua_getiuservalue(L, 2, 1);
     lua_call(L, 0, 0);
     return 0;
 }
 
+/* One that was not called, because Lua had no memory, is called later. */
 static void on_timer(lunik_timer *timer)
 {
     struct clock_timer *t = lunik_container_of(timer, struct clock_timer, timer);
 
-    bind_call(t->glue->b, t->glue, "a timer of a machine", fire_body, t);
+    struct fire fire = {.timer = t};
+
+    bind_call(t->glue->b, t->glue, "a timer of a machine", fire_body, &fire);
+    if (!fire.called)
+        lunik_timer_set(timer, lunik_clock_now(timer->machine) + RETRY_NS);
 }
 
 /* m:timer(fn) -> timer */

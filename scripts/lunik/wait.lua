@@ -23,9 +23,14 @@ wait.Task = Task
 shared.blocked = shared.blocked or {}
 local BLOCKED = shared.blocked -- what block() yields
 
+-- Results where there was no memory for a coroutine's own.
+local LOST = { n = 1,
+  core.error("no-memory", "what a coroutine returned is lost: not enough memory") }
+
 local function finish(task, ok, ...)
-  task.done, task.ok = true, ok
-  task.results = table.pack(...)
+  local packed, results = pcall(table.pack, ...)
+  task.results = packed and results or LOST
+  task.done, task.ok = true, ok and packed
   local awaited = #task.waiting > 0
   wait.wake_all(task.waiting)
   if not ok and not awaited and not task.cancelled then
@@ -35,6 +40,17 @@ end
 
 local step
 
+-- Whether a task still waits for what began in that turn, or for its end to be told.
+local function due(task, turn)
+  return task.turn == turn or coroutine.status(task.thread) == "dead"
+end
+
+-- Resumes a task from the loop, even where memory is short now.
+local function soon(task)
+  local turn = task.turn
+  core.timer(0, function() if due(task, turn) then step(task) end end, true)
+end
+
 local function after_resume(task, ok, ...)
   if coroutine.status(task.thread) == "dead" then
     if not ok then task.traceback = debug.traceback(task.thread) end
@@ -43,19 +59,24 @@ local function after_resume(task, ok, ...)
   elseif ... ~= BLOCKED then
     -- A plain coroutine.yield(): the others' turn.
     task.cancel_wait = nil
-    core.timer(0, function() step(task) end)
+    soon(task)
   end
 end
 
 function step(task, ...)
-  if task.done then return end
+  if task.done then
+    return wait.wake_all(task.waiting)
+  elseif coroutine.status(task.thread) == "dead" then
+    return finish(task, false, LOST[1])
+  end
+  task.turn = task.turn + 1
   after_resume(task, coroutine.resume(task.thread, ...))
 end
 
 --- Runs fn(...) in a coroutine of its own that may wait; returns its task.
 function wait.spawn(fn, ...)
   options.value("spawn: function", fn, "function")
-  local task = setmetatable({ thread = coroutine.create(fn), waiting = {} }, Task)
+  local task = setmetatable({ thread = coroutine.create(fn), waiting = {}, turn = 0 }, Task)
   shared.tasks[task.thread] = task
   step(task, ...)
   return task
@@ -75,7 +96,12 @@ end
 
 --- Calls everything in such a list; those who are woken take themselves out.
 function wait.wake_all(list)
-  for _, wake in ipairs(table.move(list, 1, #list, 1, {})) do wake(true) end
+  for _ = 1, #list do
+    local wake = list[1]
+    if not wake then break end
+    wake(true)
+    if list[1] == wake then table.insert(list, table.remove(list, 1)) end
+  end
 end
 
 --- Waits until the task has ended; returns what its function returned, or raises what it raised.
@@ -136,7 +162,7 @@ local function arm(request, wake)
     local timer = core.timer(request.timeout, function()
       local message = ("no %s within %g s"):format(request.what, request.timeout)
       wake(false, core.error("timeout", message))
-    end)
+    end, true)
     cancels[1] = function() timer:cancel() end
   end
   if request.machine then
@@ -156,16 +182,24 @@ function wait.ended_error(m, what)
     ("machine '%s' has stopped (%s) while waiting for %s"):format(m.name, event.why_ended(m), what))
 end
 
+local WOKEN = { true, n = 1 }
+
+-- What wake() was called with; takes no memory where that is only true.
+local function pack(...)
+  return select("#", ...) == 1 and ... == true and WOKEN or table.pack(...)
+end
+
+-- What wakes may do it again if it got an error: there was no memory to go on, and somebody sleeps.
 local function block_task(task, request)
-  local result, yielded
+  local turn, result, yielded = task.turn, nil, nil
   local disarm = arm(request, function(...)
-    if result then return end
-    result = table.pack(...)
+    if not due(task, turn) then return end
+    result = result or pack(...)
     if not yielded then return end
     if core.on_loop_thread() then
       step(task)
     else
-      core.timer(0, function() step(task) end)
+      soon(task)
     end
   end)
   if not result then
@@ -184,7 +218,7 @@ local function block_main(request)
   local result, driving
   local disarm = arm(request, function(...)
     if result then return end
-    result = table.pack(...)
+    result = pack(...)
     if driving then core.stop() end
   end)
   driving = true
@@ -221,7 +255,7 @@ function wait.sleep(seconds)
   wait.block {
     what = "the time to pass",
     start = function(wake)
-      local timer = core.timer(seconds, function() wake(true) end)
+      local timer = core.timer(seconds, function() wake(true) end, true)
       return function() timer:cancel() end
     end,
   }
