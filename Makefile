@@ -35,7 +35,7 @@ liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lu
 libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
 liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
-libmd-dev     header:sha2.h          build  runtime/memory/bulk.c: SHA-256
+libmd-dev     header:sha2.h          build  runtime/memory/sha256.c
 libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
 libseccomp-dev pkg:libseccomp        build  runtime/sandbox_filter.c: the sandbox
 libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing

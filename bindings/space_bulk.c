@@ -1,4 +1,5 @@
-/* space_bulk.c: large operations on guest memory: fill, hash, search; what mappings rest on. */
+/* space_bulk.c: large operations on guest memory: fill, hash, strings, search; what mappings rest
+ * on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +14,7 @@ static lunik_space *space(lua_State *L)
 static int space_fill(lua_State *L)
 {
     lunik_space *s = space(L);
-    uint64_t address = bind_address(L, 2, "fill: address"),
-             size = bind_extent(L, 3, "fill: length");
+    uint64_t address = bind_address(L, 2, "fill: address"), size = bind_size(L, 3, "fill: length");
     int value = lua_isnoneornil(L, 4) ? 0 : (int)bind_int(L, 4, "fill: byte", 0, 255);
 
     bind_check_access(L, s, lunik_space_fill(s, address, (uint8_t)value, size), "fill", address,
@@ -27,8 +27,7 @@ static int space_hash(lua_State *L)
 {
     static const char *const kinds[] = {"xxh64", "sha256", NULL};
     lunik_space *s = space(L);
-    uint64_t address = bind_address(L, 2, "hash: address"),
-             size = bind_extent(L, 3, "hash: length");
+    uint64_t address = bind_address(L, 2, "hash: address"), size = bind_size(L, 3, "hash: length");
     uint8_t digest[32];
     char text[65];
     uint64_t hash;
@@ -43,6 +42,36 @@ static int space_hash(lua_State *L)
         snprintf(text + 2 * i, 3, "%02x", digest[i]);
     lua_pushstring(L, text);
     return 1;
+}
+
+/* space:string(address, [max]) -> string; or nil and what there is, if it does not end within max
+ */
+static int space_string(lua_State *L)
+{
+    lunik_space *s = space(L);
+    uint64_t address = bind_address(L, 2, "string: address");
+    uint64_t left = lua_isnoneornil(L, 3) ? 4096 : bind_u64(L, 3, "string: max");
+    luaL_Buffer buffer;
+    int rc = LUNIK_E_NO_SPACE;
+
+    luaL_buffinit(L, &buffer);
+    while (left && rc == LUNIK_E_NO_SPACE) {
+        char part[512];
+        size_t length, most = left < sizeof(part) - 1 ? (size_t)left : sizeof(part) - 1;
+
+        rc = lunik_space_string(s, address, part, most + 1, &length);
+        luaL_addlstring(&buffer, part, length);
+        address += length;
+        left -= length;
+    }
+    luaL_pushresult(&buffer);
+    if (rc != LUNIK_E_NO_SPACE) {
+        bind_check_access(L, s, rc, "string", address, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
 }
 
 /* space:find_bytes(address, length, data, mask or nil, align) -> address or nil */
@@ -96,6 +125,11 @@ static int space_shows(lua_State *L)
 }
 
 const luaL_Reg bind_space_bulk_methods[] = {
-    {"fill", space_fill},   {"hash", space_hash},  {"find_bytes", space_find_bytes},
-    {"shows", space_shows}, {"why", bind_lua_why}, {NULL, NULL},
+    {"fill", space_fill},
+    {"hash", space_hash},
+    {"string", space_string},
+    {"find_bytes", space_find_bytes},
+    {"shows", space_shows},
+    {"why", bind_lua_why},
+    {NULL, NULL},
 };

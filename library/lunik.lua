@@ -853,7 +853,8 @@ function Space:set(type, address, value) end
 ---@return string?, string?
 function Space:string(address, max) end
 
----An array of values: view[1] to view[#view] read and write them.
+---An array of values: view[1] to view[#view] read and write them; other indexes raise. Use
+---ipairs(view:values()), which reads all at once, to go through them.
 ---@param type lunik.ValueType
 ---@param address lunik.Size
 ---@param count integer

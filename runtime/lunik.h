@@ -574,7 +574,12 @@ typedef struct lunik_pattern {
  * not read. LUNIK_E_NOT_FOUND when it is nowhere. */
 int lunik_space_search(lunik_space *s, uint64_t address, uint64_t size,
                        const lunik_pattern *pattern, uint64_t *found);
-/* One access of 1, 2, 4 or 8 bytes, as a vCPU would make it. */
+/* Copies the string at address, without its zero byte, to buf and ends it there; *length is its
+ * length. LUNIK_E_NO_SPACE: it does not end within size - 1 bytes, which are copied. Nothing behind
+ * its end is read. */
+int lunik_space_string(lunik_space *s, uint64_t address, char *buf, size_t size, size_t *length);
+/* One access of 1, 2, 4 or 8 bytes, as a vCPU would make it; value is the little-endian number
+ * there. */
 int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value);
 int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value);
 

@@ -357,7 +357,7 @@ local cases = {
   { function(m) m.wait "acpi-ost" end, "invalid", "wait: 'acpi-ost' is not a lunik.Machine",
     "call it with ':'" },
   { function(m) m.reset() end, "invalid", "nil' is not a lunik.Machine", "call it with ':'" },
-  { function(m) m.memory.string(5) end, "invalid", "string: '5' is not a lunik.Space" },
+  { function(m) m.memory.string(5) end, "invalid", "'5' is not a lunik.Space" },
   { function(m) m:watch("acpi-ost").poll() end, "invalid", "poll: nil is not a lunik.Watch" },
   { function(m) m:on("reset", print).off {} end, "invalid", "off: a table is not" },
   { function() lunik.spawn(lunik.sleep, 0).cancel(1) end, "invalid", "cancel: '1' is not" },

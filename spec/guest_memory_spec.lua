@@ -179,6 +179,68 @@ describe("guest memory", function()
     assert.are.equal("end", part)
   end)
 
+  it("finds what begins like all the memory around it", function()
+    m:fill(BASE, 0x2000, 7)
+    m:write(BASE + 0x1ffc, "\7\7\7\8")
+    assert.are.equal(BASE + 0x1ffc, m:search "\7\7\7\8")
+    assert.are.equal(BASE + 0x1ffb, m:search("\7\7\7\7\8", { from = BASE }))
+    assert.is_nil(m:search("\7\7\7\8", { from = BASE, align = 8 }))
+    assert.are.equal(BASE + 0x1ffc, m:search("\7\0\7\8", { mask = "\xff\0\xff\xff" }))
+    assert.are.equal(BASE, m:search("\7", { from = BASE, length = lunik.SIZE_MAX }))
+  end)
+
+  it("reads strings to their end, and nothing behind it", function()
+    local odd = m:region { kind = "ram", name = "odd", memdev = "mem", size = 0x105 }
+    local high = -4096 -- 0xfffffffffffff000
+    m.memory.root:add(odd, high)
+    m:write(high + 0x100, "text\0")
+    assert.are.equal("text", m.memory:string(high + 0x100))
+    assert.are.equal("text", m:map(high):string(0x100))
+    m:fill(high, 0x105, 0x61)
+    assert.are.equal("access", machines.raised(m.memory.string, m.memory, high + 0x100).code)
+    assert.are.same({ n = 2, nil, "aaaaa" }, table.pack(m:map(high):string(0x100)))
+    m:write(BASE + 0x2ffe, "re") -- goes on in the device
+    dev[0], dev[1] = 0x67, 0
+    assert.are.equal("reg", m.memory:string(BASE + 0x2ffe))
+    local long = ("x"):rep(5000)
+    m:write(BASE, long .. "\0")
+    assert.are.same({ n = 2, nil, long:sub(1, 4096) }, table.pack(m.memory:string(BASE)))
+    assert.are.equal(long, m.memory:string(BASE, 5001))
+    assert.are.same({ n = 2, nil, "" }, table.pack(m.memory:string(BASE, 0)))
+  end)
+
+  it("refuses wrong input, and then changes nothing", function()
+    local space, map = m.memory, m:map(BASE, 16)
+    m:write(BASE, "as it was before")
+    for text, use in pairs {
+      ["fill: length: '-1' is negative"] = function() m:fill(BASE, -1) end,
+      ["hash: length: '-1' is negative"] = function() m:hash(BASE, -1) end,
+      ["view: 2305843009213693952 u64 end beyond"] = function() space:view("u64", 0, 1 << 61) end,
+      ["view: 1152921504606846976 u64 end"] = function() map:view("u64", 0, 1 << 60) end,
+      ["'15' is not a u32"] = function() space:set("u32", BASE, "15") end,
+      ["'true' is not a u8"] = function() map:set("u8", 0, true) end,
+      ["search: mask: can't go with hex"] = function()
+        m:search("aa", { hex = true, mask = "\xff" })
+      end,
+      ["search: length: '-2' is negative"] = function() m:search("aa", { length = -2 }) end,
+      ["read: offset: nil is not an integer"] = function() map:read() end,
+      ["read: 17 bytes at offset 0 are beyond the mapping (it has 16)"] = function()
+        map:read(0, 17)
+      end,
+      ["string: max: '-1' is negative"] = function() space:string(BASE, -1) end,
+      ["string: offset: '-1' is negative"] = function() map:string(-1) end,
+      ["[nil] is out of bounds"] = function() map:view("u8", 0, 4)[nil] = 1 end,
+      ["[1.5] is out of bounds"] = function() return map:view("u8", 0, 4)[1.5] end,
+    } do
+      local err = machines.raised(use)
+      assert.are.equal("invalid", err.code)
+      assert.matches(text, err.message, 1, true)
+    end
+    assert.are.equal("as it was before", m:read(BASE, 16))
+    assert.are.equal(0x61, map:view("u8", 0, 4)[1.0])
+    assert.are.equal("as", map:read(0.0, 2.0))
+  end)
+
   it("maps with bounds, as long as the region is there", function()
     local map = m:map(BASE + 0x1000)
     assert.are.equal(0x1000, map.size)

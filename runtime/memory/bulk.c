@@ -1,27 +1,19 @@
 /*
- * bulk.c: large operations on guest memory: fill, hash, search.
+ * bulk.c: large operations on guest memory: fill, hash; strings.
  *
  * RAM is worked on where it is, section by section; what is not RAM goes through a buffer, in
  * accesses that the devices there take.
  */
-#define _GNU_SOURCE /* memmem */
-#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-#include "memory.h"
+#include "bulk.h"
+#include "sha256.h"
 
 enum { BUFFER_SIZE = 4096 };
 
 /* ---- reading -------------------------------------------------------------------------------- */
-
-struct reader {
-    /* Takes the next bytes; false ends the walk. */
-    bool (*take)(struct reader *r, uint64_t address, const uint8_t *data, uint64_t size);
-    /* What is not RAM is left out; NULL: it is read. */
-    void (*skip)(struct reader *r);
-};
 
 static bool in_space(uint64_t address, uint64_t size)
 {
@@ -51,17 +43,18 @@ static int read_buffered(struct reader *r, lunik_space *s, uint64_t address, uin
                          bool *more)
 {
     uint8_t buffer[BUFFER_SIZE];
+    uint64_t most = r->most ? r->most : sizeof(buffer);
     int rc;
 
-    if (*size > sizeof(buffer))
-        *size = sizeof(buffer);
+    if (*size > most)
+        *size = most;
     rc = lunik_space_read(s, address, buffer, *size);
     if (!rc)
         *more = r->take(r, address, buffer, *size);
     return rc;
 }
 
-static int walk(struct reader *r, lunik_space *s, uint64_t address, uint64_t size)
+int bulk_read(struct reader *r, lunik_space *s, uint64_t address, uint64_t size)
 {
     bool more = true;
     int rc = 0;
@@ -109,7 +102,7 @@ static bool take_sha256(struct reader *r, uint64_t address, const uint8_t *data,
 {
     struct hasher *h = lunik_container_of(r, struct hasher, reader);
 
-    SHA256Update(&h->sha, data, size);
+    sha256_update(&h->sha, data, size);
     return true;
 }
 
@@ -122,7 +115,7 @@ int lunik_space_hash(lunik_space *s, uint64_t address, uint64_t size, uint64_t *
     if (!h.xxh)
         return LUNIK_E_NO_MEMORY;
     XXH64_reset(h.xxh, 0);
-    rc = walk(&h.reader, s, address, size);
+    rc = bulk_read(&h.reader, s, address, size);
     *hash = XXH64_digest(h.xxh);
     XXH64_freeState(h.xxh);
     return rc;
@@ -134,118 +127,45 @@ int lunik_space_sha256(lunik_space *s, uint64_t address, uint64_t size, uint8_t 
     int rc;
 
     SHA256Init(&h.sha);
-    rc = walk(&h.reader, s, address, size);
+    rc = bulk_read(&h.reader, s, address, size);
     SHA256Final(digest, &h.sha);
     return rc;
 }
 
-/* ---- search --------------------------------------------------------------------------------- */
+/* ---- strings -------------------------------------------------------------------------------- */
 
-struct searcher {
+struct string {
     struct reader reader;
-    const lunik_pattern *pattern;
-    size_t anchor; /* the first byte that has to be equal; length: none has to be */
-    uint8_t *border;
-    size_t held; /* bytes before the next piece, as many as may begin a match that goes on there */
-    uint64_t found;
-    bool matched;
+    char *to;
+    size_t length;
+    bool ended;
 };
 
-static bool matches_at(const lunik_pattern *p, const uint8_t *data)
+static bool take_string(struct reader *r, uint64_t address, const uint8_t *data, uint64_t size)
 {
-    for (size_t i = 0; i < p->length; i++)
-        if ((data[i] ^ p->data[i]) & (p->mask ? p->mask[i] : 0xff))
-            return false;
-    return true;
+    struct string *string = lunik_container_of(r, struct string, reader);
+    const uint8_t *end = memchr(data, 0, size);
+
+    if (end)
+        size = (uint64_t)(end - data);
+    memcpy(string->to + string->length, data, size);
+    string->length += size;
+    string->ended = end;
+    return !end;
 }
 
-/* The first match that begins in data and ends in it; NULL: none. */
-static const uint8_t *find_in(const struct searcher *f, const uint8_t *data, uint64_t size)
+int lunik_space_string(lunik_space *s, uint64_t address, char *buf, size_t size, size_t *length)
 {
-    const lunik_pattern *p = f->pattern;
-    const uint8_t *end = data + size, *at = data;
-
-    if (size < p->length)
-        return NULL;
-    if (!p->mask)
-        return memmem(data, size, p->data, p->length);
-    while ((uint64_t)(end - at) >= p->length) {
-        if (f->anchor < p->length) {
-            at = memchr(at + f->anchor, p->data[f->anchor], (size_t)(end - at) - p->length + 1);
-            if (!at)
-                return NULL;
-            at -= f->anchor;
-        }
-        if (matches_at(p, at))
-            return at;
-        at++;
-    }
-    return NULL;
-}
-
-static bool search_piece(struct searcher *f, uint64_t address, const uint8_t *data, uint64_t size)
-{
-    uint64_t align = f->pattern->align ? f->pattern->align : 1;
-    const uint8_t *at = data, *end = data + size;
-
-    while ((at = find_in(f, at, (uint64_t)(end - at)))) {
-        f->found = address + (uint64_t)(at - data);
-        if (f->found % align == 0)
-            return f->matched = true;
-        at++;
-    }
-    return false;
-}
-
-static bool take_search(struct reader *r, uint64_t address, const uint8_t *data, uint64_t size)
-{
-    struct searcher *f = lunik_container_of(r, struct searcher, reader);
-    size_t keep = f->pattern->length - 1, head = size < keep ? (size_t)size : keep, drop;
-
-    if (f->held) {
-        memcpy(f->border + f->held, data, head);
-        if (search_piece(f, address - f->held, f->border, f->held + head))
-            return false;
-    }
-    if (search_piece(f, address, data, size))
-        return false;
-    if (size >= keep) {
-        memcpy(f->border, data + (size - keep), keep);
-        f->held = keep;
-        return true;
-    }
-    if (!f->held)
-        memcpy(f->border, data, head);
-    f->held += head;
-    drop = f->held > keep ? f->held - keep : 0;
-    memmove(f->border, f->border + drop, f->held - drop);
-    f->held -= drop;
-    return true;
-}
-
-static void skip_search(struct reader *r)
-{
-    lunik_container_of(r, struct searcher, reader)->held = 0;
-}
-
-int lunik_space_search(lunik_space *s, uint64_t address, uint64_t size,
-                       const lunik_pattern *pattern, uint64_t *found)
-{
-    struct searcher f = {.reader = {take_search, skip_search}, .pattern = pattern};
+    /* Registers behind the end of the string must not be read. */
+    struct string string = {.reader = {.take = take_string, .most = 1}, .to = buf};
     int rc;
 
-    if (!pattern->length)
+    if (!size)
         return LUNIK_E_INVALID;
-    if (pattern->length > SIZE_MAX / 2 || !(f.border = malloc(2 * pattern->length)))
-        return LUNIK_E_NO_MEMORY;
-    while (f.anchor < pattern->length && pattern->mask && pattern->mask[f.anchor] != 0xff)
-        f.anchor++;
-    rc = walk(&f.reader, s, address, size);
-    free(f.border);
-    if (!rc && !f.matched)
-        rc = LUNIK_E_NOT_FOUND;
-    *found = f.found;
-    return rc;
+    rc = bulk_read(&string.reader, s, address, size - 1);
+    buf[string.length] = 0;
+    *length = string.length;
+    return rc || string.ended ? rc : LUNIK_E_NO_SPACE;
 }
 
 /* ---- fill ----------------------------------------------------------------------------------- */

@@ -38,9 +38,9 @@ end
 
 local function bytes_of(what, kind, name, value)
   local ok, bytes = pcall(string.pack, kind.format, value)
-  if ok then return bytes end
+  if ok and type(value) == "number" then return bytes end
   -- u64 takes what an integer holds; smaller ones what fits.
-  fail("invalid", "%s: '%s' is not a %s", what, tostring(value), name)
+  fail("invalid", "%s: %s is not a %s", what, options.show(value), name)
 end
 
 -- One access of the type's size, as a vCPU makes it.
@@ -54,35 +54,17 @@ local function store(space, address, kind, name, value)
   space:store(address, kind.size, number)
 end
 
-local PIECE = 256
-
--- The zero-terminated string at address; nil, and what there is, if it does not end within max.
-local function text(space, address, max)
-  local parts, left = {}, max
-  while left > 0 do
-    -- Up to the next multiple of PIECE: it may end right before a hole.
-    local piece = space:read(address, math.min(left, PIECE - address % PIECE))
-    local stop = piece:find("\0", 1, true)
-    if stop then
-      parts[#parts + 1] = piece:sub(1, stop - 1)
-      return table.concat(parts)
-    end
-    parts[#parts + 1] = piece
-    address, left = address + #piece, left - #piece
-  end
-  return nil, table.concat(parts)
-end
-
 -- ---- arrays ------------------------------------------------------------------------------------
 
 local View = { __name = "lunik.View" }
 memory.View = View
 
 local function element(self, index)
-  if math.type(index) ~= "integer" or index < 1 or index > self.count then
+  local n = type(index) == "number" and math.tointeger(index)
+  if not n or n < 1 or n > self.count then
     fail("invalid", "view: [%s] is out of bounds (want 1 to %d)", tostring(index), self.count)
   end
-  return (index - 1) * self.kind.size
+  return (n - 1) * self.kind.size
 end
 
 local views = setmetatable({}, { __mode = "k" })
@@ -123,6 +105,9 @@ local function new_view(at, name, base, count)
   local kind = type_of("view", name)
   base = options.value("view: address", base, "address")
   count = options.value("view: count", count, "count")
+  if count > math.maxinteger // kind.size then
+    fail("invalid", "view: %d %s end beyond the address space", count, name)
+  end
   local view = setmetatable({}, View)
   views[view] = { at = at, name = name, kind = kind, base = base, count = count }
   return view
@@ -150,11 +135,6 @@ function Space.view(space, name, address, count)
   return view
 end
 
-function Space.string(space, address, max)
-  return text(space, options.value("string: address", address, "size"),
-    options.value("string: max", max or 4096, "count"))
-end
-
 -- "48 8b ?? 05" as bytes and mask.
 local function parse_hex(hex)
   local bytes, mask = {}, {}
@@ -169,16 +149,24 @@ local function parse_hex(hex)
 end
 
 local search_options = {
-  from = "address", length = "size", align = "count", mask = "any", hex = "boolean",
+  from = "address", length = "any", align = "count", mask = "any", hex = "boolean",
 }
 
 --- The address of the first match in RAM at or after from; nil if there is none.
 function Space.search(space, bytes, opts)
   local opt = options.parse("search", opts, search_options)
   local mask = opt.mask
+  if opt.hex and mask then
+    fail("invalid", "search: mask: can't go with hex (write ? for what may be anything)")
+  end
   if opt.hex then bytes, mask = parse_hex(options.value("search: hex", bytes, "string")) end
   local from = opt.from or 0
-  local length = opt.length or (from == 0 and core.SIZE_MAX or -from)
+  local length = opt.length
+  if length == nil or length == core.SIZE_MAX then
+    length = from == 0 and core.SIZE_MAX or -from -- to the end
+  else
+    length = options.value("search: length", length, "size")
+  end
   return space:find_bytes(from, length, bytes, mask, opt.align or 1)
 end
 
@@ -201,11 +189,11 @@ end
 
 -- The address of size bytes at offset; raises beyond the bounds and when the section is gone.
 local function within(self, what, offset, size)
+  offset = options.value(what .. ": offset", offset, "count")
   size = options.value(what .. ": length", size, "count")
-  if math.type(offset) ~= "integer" or offset < 0 or size > self.size
-    or offset > self.size - size then
-    fail("invalid", "%s: %s bytes at offset %s are beyond the mapping (want less than %d)", what,
-      tostring(size), tostring(offset), self.size)
+  if size > self.size or offset > self.size - size then
+    fail("invalid", "%s: %d bytes at offset %d are beyond the mapping (it has %d)", what, size,
+      offset, self.size)
   end
   if self.closed then fail("gone", "%s: the mapping is closed", what) end
   if not self.space:shows(self.section) then
@@ -246,8 +234,9 @@ function Mapping:set(name, offset, value)
 end
 
 function Mapping:string(offset, max)
-  return text(self.space, within(self, "string", offset, 0),
-    math.min(options.value("string: max", max or self.size, "count"), self.size - offset))
+  local address = within(self, "string", offset, 0)
+  max = options.value("string: max", max or self.size, "count")
+  return self.space:string(address, math.min(max, self.address + self.size - address))
 end
 
 function Mapping:view(name, offset, count)

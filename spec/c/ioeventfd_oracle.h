@@ -51,6 +51,7 @@ struct mirror {
 };
 
 static struct model now, saved;
+static struct event removed; /* the last one */
 static int event_fds[EVENTS];
 static unsigned depth;
 static struct mirror mirror;
@@ -284,6 +285,7 @@ static void build_regions(void)
     }
     for (int i = 0; i < EVENTS; i++)
         now.events[i].leaf = -1;
+    removed.leaf = -1;
     must("space", lunik_space_new(&space, m, "chance", now.nodes[0].region, &err));
 }
 
@@ -293,9 +295,11 @@ static void op_event(void)
     struct event e = now.events[i];
 
     if (e.leaf >= 0) {
-        if (!lunik_region_del_eventfd(now.nodes[e.leaf].region, e.offset, e.size, e.match, e.data,
-                                      NULL))
-            now.events[i].leaf = -1;
+        if (lunik_region_del_eventfd(now.nodes[e.leaf].region, e.offset, e.size, e.match, e.data,
+                                     NULL))
+            return;
+        now.events[i].leaf = -1;
+        removed = e;
         return;
     }
     e = (struct event){.leaf = 1 + (int)chance(LEAVES),
@@ -305,6 +309,10 @@ static void op_event(void)
                        .fresh = true};
     e.match = e.match && e.size;
     e.data = e.match ? chance(3) : 0;
+    if (removed.leaf >= 0 && chance(3) == 0) { /* another eventfd in its place */
+        e = removed;
+        e.fresh = true;
+    }
     if (!lunik_region_add_eventfd(now.nodes[e.leaf].region, e.offset, e.size, e.match, e.data,
                                   event_fds[i], NULL))
         now.events[i] = e;

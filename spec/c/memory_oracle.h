@@ -1,385 +1,19 @@
 /*
- * memory_oracle.h: region graphs and operations on them, compared with a model that resolves every
- * page by walking the graph as the documentation says.
+ * memory_oracle.h: operations on region graphs, after which everything is compared with the model.
  *
  * Who includes it takes the decisions: by chance, or from a fuzzer's input. Wants _GNU_SOURCE.
  */
 #ifndef SPEC_MEMORY_ORACLE_H
 #define SPEC_MEMORY_ORACLE_H
 
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "memory_oracle_access.h"
+#include "memory_oracle_listener.h"
 
-#include "check.h"
-#include "../../runtime/memory/memory.h"
-
-enum { NODES_MAX = 160, CELLS_MAX = 512, SPACES = 3, RAMS = 4 };
-
-/* The address space is a row of cells; everything begins and ends where a cell does. */
-struct shape {
-    const char *name;
-    unsigned cells, nodes, operations;
-    uint64_t cell; /* bytes */
-    bool ram;
-};
-
-static const struct shape shapes[] = {
-    {"pages", 64, 14, 40, 0x1000, true},
-    {"all of 2^64", 64, 12, 40, 1ull << 58, false},
-    {"bytes", 64, 12, 40, 1, false},
-    {"many regions", 512, 160, 120, 1ull << 55, false},
-};
-
-struct node {
-    lunik_region *region;
-    lunik_region_kind kind;
-    int parent, target;                   /* -1: none */
-    unsigned address, size, alias_offset; /* in cells */
-    int priority;
-    unsigned seq;
-    bool enabled, readonly, romd, may_overlap, nonvolatile;
-    uint8_t *host;
-};
-
-struct place {
-    int node; /* -1: nothing */
-    unsigned offset, flags;
-};
-
-struct mirror {
-    lunik_listener listener;
-    bool picky; /* refuses the next commit */
-    unsigned count;
-    lunik_section sections[SPACES * CELLS_MAX];
-    lunik_section collected[SPACES * CELLS_MAX]; /* at region_nop */
-};
-
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_ram *rams[RAMS];
-static const struct shape *shape;
-static struct node nodes[NODES_MAX], saved[NODES_MAX];
-static lunik_space *spaces[SPACES];
-static int space_roots[SPACES];
-static unsigned order[NODES_MAX]; /* nodes by descending priority, later additions first */
-static unsigned next_seq, depth;
-static bool aborted;
-static struct mirror first, picky, last;
-static struct place reached; /* by the last callback */
-static bool failed, wrong;
-static FILE *body; /* of the script; NULL: none is printed */
-static char definitions[NODES_MAX][256];
-static bool mentioned[NODES_MAX]; /* in the script */
-
-/* A number below n. */
-static unsigned chance(unsigned n);
-
-/* A line of the script, if one is printed. */
-static void script(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void script(const char *format, ...)
-{
-    va_list args;
-
-    if (!body)
-        return;
-    for (unsigned i = 0; i < depth; i++)
-        fputs("  ", body);
-    va_start(args, format);
-    vfprintf(body, format, args);
-    va_end(args);
-    fputc('\n', body);
-}
-
-/* A size or address as Lua takes it. */
-static const char *lua_number(uint64_t value)
-{
-    static char text[4][32];
-    static unsigned next;
-    char *out = text[next++ % 4];
-
-    snprintf(out, sizeof(text[0]), value > INT64_MAX ? "\"%" PRIu64 "\"" : "0x%" PRIx64, value);
-    return value == LUNIK_SIZE_MAX ? "lunik.SIZE_MAX" : out;
-}
-
-static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void complain(const char *format, ...)
-{
-    va_list args;
-
-    if (failed)
-        return;
-    failed = true;
-    va_start(args, format);
-    fputs(body ? "-- " : "not ok oracle: ", body ? body : stdout);
-    vfprintf(body ? body : stdout, format, args);
-    fputc('\n', body ? body : stdout);
-    va_end(args);
-}
-
-/* ---- the model ------------------------------------------------------------------------------ */
-
-static int compare_order(const void *a, const void *b)
-{
-    const struct node *x = &nodes[*(const unsigned *)a], *y = &nodes[*(const unsigned *)b];
-
-    if (x->priority != y->priority)
-        return x->priority > y->priority ? -1 : 1;
-    return x->seq > y->seq ? -1 : 1;
-}
-
-/* Who answers at an offset of a node. */
-static bool resolve(int at, unsigned offset, unsigned flags, struct place *out)
-{
-    const struct node *n = &nodes[at];
-
-    if (!n->enabled || offset >= n->size)
-        return false;
-    flags |= (n->readonly && !(wrong && n->target >= 0) ? RANGE_READONLY : 0) |
-             (n->nonvolatile ? RANGE_NONVOLATILE : 0);
-    if (n->kind == LUNIK_REGION_ALIAS)
-        return resolve(n->target, offset + n->alias_offset, flags, out);
-    for (unsigned i = 0; i < shape->nodes; i++) {
-        const struct node *child = &nodes[order[i]];
-
-        if (child->parent == at && offset >= child->address &&
-            resolve((int)order[i], offset - child->address, flags, out))
-            return true;
-    }
-    if (n->kind == LUNIK_REGION_CONTAINER)
-        return false;
-    if (n->host && (n->kind != LUNIK_REGION_ROM_DEVICE || n->romd))
-        flags |= RANGE_DIRECT;
-    *out = (struct place){at, offset, flags};
-    return true;
-}
-
-/* Can `to` be reached from `from` going down? */
-static bool leads_to(int from, int to)
-{
-    if (from == to)
-        return true;
-    if (nodes[from].target >= 0 && leads_to(nodes[from].target, to))
-        return true;
-    for (unsigned i = 0; i < shape->nodes; i++)
-        if (nodes[i].parent == from && leads_to((int)i, to))
-            return true;
-    return false;
-}
-
-static bool rival(int parent, const struct node *child, unsigned address)
-{
-    for (unsigned i = 0; i < shape->nodes; i++) {
-        const struct node *n = &nodes[i];
-
-        if (n->parent == parent && n->priority == child->priority && !n->may_overlap &&
-            n->address < address + child->size && address < n->address + n->size)
-            return true;
-    }
-    return false;
-}
-
-/* ---- regions -------------------------------------------------------------------------------- */
-
-static uint64_t bytes_of(unsigned cells)
-{
-    uint64_t size = shape->cell * cells;
-
-    return size ? size : LUNIK_SIZE_MAX; /* 2^64 */
-}
-
-static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    reached =
-        (struct place){(int)((struct node *)opaque - nodes), (unsigned)(offset / shape->cell), 0};
-    *value = 0;
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    reached = (struct place){(int)((struct node *)opaque - nodes), (unsigned)(offset / shape->cell),
-                             RANGE_READONLY};
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops io_ops = {.read = on_read, .write = on_write, .valid = {1, 8, true}};
-
-static lunik_region_kind random_kind(unsigned i, unsigned *ram)
-{
-    static const lunik_region_kind ram_kinds[] = {LUNIK_REGION_RAM, LUNIK_REGION_ROM,
-                                                  LUNIK_REGION_ROM_DEVICE};
-
-    if (i < SPACES)
-        return chance(4) ? LUNIK_REGION_CONTAINER : LUNIK_REGION_IO;
-    if (shape->ram && *ram < RAMS && chance(3) == 0) {
-        ++*ram;
-        return ram_kinds[chance(3)];
-    }
-    switch (chance(6)) {
-    case 0:
-    case 1:
-        return LUNIK_REGION_ALIAS;
-    case 2:
-    case 3:
-        return LUNIK_REGION_CONTAINER;
-    case 4:
-        return LUNIK_REGION_RESERVED;
-    default:
-        return LUNIK_REGION_IO;
-    }
-}
-
-static unsigned random_size(void)
-{
-    return chance(3) ? 1 + chance(shape->cells / 8) : 1 + chance(shape->cells);
-}
-
-static void define_node(unsigned i, unsigned ram)
-{
-    static const char *const kinds[] = {"container", "ram",   "rom",     "rom-device",
-                                        "io",        "alias", "reserved"};
-    const struct node *n = &nodes[i];
-
-    FILE *out = fmemopen(definitions[i], sizeof(definitions[i]), "w");
-
-    if (!out)
-        return;
-    fprintf(out, "n[%u] = m:region { kind = \"%s\", name = \"n%u\", size = %s", i, kinds[n->kind],
-            i, lua_number(bytes_of(n->size)));
-    if (n->kind == LUNIK_REGION_ALIAS)
-        fprintf(out, ", target = n[%d], offset = %s%s", n->target,
-                lua_number(shape->cell * n->alias_offset), n->readonly ? ", readonly = true" : "");
-    if (n->host)
-        fprintf(out, ", memdev = \"ram%u\"", ram);
-    if (n->kind == LUNIK_REGION_IO || n->kind == LUNIK_REGION_ROM_DEVICE)
-        fprintf(out, ", read = function() return %u end", i & 0xff);
-    fprintf(out, "%s }\n", n->nonvolatile ? ", nonvolatile = true" : "");
-    fclose(out);
-}
-
-static void make_node(unsigned i, unsigned *ram)
-{
-    struct node *n = &nodes[i];
-    lunik_region_config config = {.kind = random_kind(i, ram)};
-    char name[16];
-
-    snprintf(name, sizeof(name), "n%u", i);
-    *n = (struct node){
-        .kind = config.kind, .parent = -1, .target = -1, .enabled = true, .romd = true};
-    n->size = i < SPACES ? shape->cells : random_size();
-    n->nonvolatile = chance(8) == 0;
-    config.name = name;
-    config.size = bytes_of(n->size);
-    config.nonvolatile = n->nonvolatile;
-    config.opaque = n;
-    if (n->kind == LUNIK_REGION_ALIAS) {
-        n->target = (int)chance(i);
-        n->alias_offset = chance(shape->cells);
-        n->readonly = chance(4) == 0;
-        config.target = nodes[n->target].region;
-        config.offset = shape->cell * n->alias_offset;
-        config.readonly = n->readonly;
-    } else if (n->kind == LUNIK_REGION_RAM || n->kind == LUNIK_REGION_ROM ||
-               n->kind == LUNIK_REGION_ROM_DEVICE) {
-        config.ram = rams[*ram - 1];
-        n->host = lunik_ram_host(config.ram);
-        n->readonly = n->kind == LUNIK_REGION_ROM;
-    }
-    if (n->kind == LUNIK_REGION_IO || n->kind == LUNIK_REGION_ROM_DEVICE)
-        config.ops = &io_ops;
-    if (lunik_region_new(&n->region, m, &config, NULL))
-        complain("region_new failed");
-    if (body)
-        define_node(i, config.ram ? *ram - 1 : 0);
-}
-
-/* ---- listeners ------------------------------------------------------------------------------ */
-
-static int find_section(const struct mirror *mirror, const lunik_section *s)
-{
-    for (unsigned i = 0; i < mirror->count; i++)
-        if (!memcmp(&mirror->sections[i], s, sizeof(*s)))
-            return (int)i;
-    return -1;
-}
-
-/* With padding cleared, for memcmp. */
-static lunik_section clean(const lunik_section *s)
-{
-    lunik_section c;
-
-    memset(&c, 0, sizeof(c));
-    c.space = s->space;
-    c.region = s->region;
-    c.offset = s->offset;
-    c.address = s->address;
-    c.size = s->size;
-    c.readonly = s->readonly;
-    c.romd = s->romd;
-    c.nonvolatile = s->nonvolatile;
-    return c;
-}
-
-static void on_add(lunik_listener *l, const lunik_section *s)
-{
-    struct mirror *mirror = lunik_container_of(l, struct mirror, listener);
-    lunik_section c = clean(s);
-
-    if (find_section(mirror, &c) >= 0)
-        complain("%s: region_add twice", l->name);
-    else
-        memcpy(&mirror->sections[mirror->count++], &c, sizeof(c));
-}
-
-static void on_del(lunik_listener *l, const lunik_section *s)
-{
-    struct mirror *mirror = lunik_container_of(l, struct mirror, listener);
-    lunik_section c = clean(s);
-    int at = find_section(mirror, &c);
-
-    if (at < 0)
-        complain("%s: region_del of what was never added", l->name);
-    else
-        memcpy(&mirror->sections[at], &mirror->sections[--mirror->count], sizeof(c));
-}
-
-static void on_nop(lunik_listener *l, const lunik_section *s)
-{
-    struct mirror *mirror = lunik_container_of(l, struct mirror, listener);
-    lunik_section c = clean(s);
-
-    if (find_section(mirror, &c) < 0)
-        complain("%s: region_nop of what was never added", l->name);
-}
-
-static int on_commit(lunik_listener *l, lunik_error *e)
-{
-    struct mirror *mirror = lunik_container_of(l, struct mirror, listener);
-
-    if (!mirror->picky)
-        return 0;
-    mirror->picky = false;
-    return lunik_fail(e, LUNIK_E_NO_SPACE, "refused");
-}
-
-static void watch(struct mirror *mirror, const char *name, int priority)
-{
-    mirror->count = 0;
-    mirror->picky = false;
-    mirror->listener = (lunik_listener){.name = name,
-                                        .priority = priority,
-                                        .region_add = on_add,
-                                        .region_del = on_del,
-                                        .region_nop = on_nop,
-                                        .commit = on_commit};
-    if (lunik_listener_add(m, &mirror->listener, NULL))
-        complain("listener_add failed");
-}
+static struct place shown_before[SPACES][CELLS_MAX]; /* at the last comparison; node -2: unknown */
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
-/* Sorted, disjoint, as few as possible. */
+/* Sorted, disjoint, as few as possible, of whole cells. */
 static void check_view(const struct flat_view *view)
 {
     struct view_cursor c = view_seek(view, 0);
@@ -388,6 +22,8 @@ static void check_view(const struct flat_view *view)
     for (const struct flat_range *r; (r = cursor_range(&c)); before = r, cursor_next(&c)) {
         if (r->span.first > r->span.last || (before && r->span.first <= before->span.last))
             complain("ranges out of order at 0x%" PRIx64, r->span.first);
+        if (r->span.first % shape->cell || (r->span.last + 1) % shape->cell)
+            complain("a range is cut at 0x%" PRIx64 "-0x%" PRIx64, r->span.first, r->span.last);
         if (before && before->region == r->region && before->flags == r->flags &&
             before->span.last + 1 == r->span.first &&
             before->offset + (r->span.first - before->span.first) == r->offset)
@@ -409,40 +45,6 @@ static struct place shown_at(const struct flat_view *view, uint64_t address)
     return (struct place){.node = -2};
 }
 
-/* A read and a write must end up where the model says. */
-static void check_access(lunik_space *s, uint64_t address, const struct place *want)
-{
-    const struct node *n = want->node < 0 ? NULL : &nodes[want->node];
-    bool device = n && (n->kind == LUNIK_REGION_IO || n->kind == LUNIK_REGION_ROM_DEVICE);
-    uint8_t *host =
-        n && n->host ? n->host + want->offset * shape->cell + address % shape->cell : NULL;
-    bool direct = want->flags & RANGE_DIRECT;
-    bool writable =
-        direct && n && n->kind != LUNIK_REGION_ROM_DEVICE && !(want->flags & RANGE_READONLY);
-    uint64_t value;
-
-    reached = (struct place){.node = -1};
-    if (lunik_space_load(s, address, 1, &value) != (n ? 0 : LUNIK_E_ACCESS))
-        complain("load at 0x%" PRIx64 ": wrong result", address);
-    if (direct ? value != *host : !device && value != 0xff)
-        complain("load at 0x%" PRIx64 ": value 0x%" PRIx64, address, value);
-    if (device && !direct && (reached.node != want->node || reached.offset != want->offset))
-        complain("load at 0x%" PRIx64 " reached n%d", address, reached.node);
-    reached = (struct place){.node = -1};
-    if (host)
-        *host ^= 0x55;
-    lunik_space_store(s, address, 1, host ? *host ^ 0x55 : 0);
-    if (writable || !host) {
-        if (!writable && device &&
-            (reached.node != want->node || reached.offset != want->offset || !reached.flags))
-            complain("store at 0x%" PRIx64 " reached n%d", address, reached.node);
-    } else {
-        *host ^= 0x55;
-    }
-    if (host && *host != (uint8_t)((host - n->host) / shape->cell + (uintptr_t)n->host / 4096))
-        complain("store at 0x%" PRIx64 ": RAM changed", address);
-}
-
 static void complain_place(unsigned which, uint64_t address, const struct place *got,
                            const struct place *want)
 {
@@ -462,8 +64,40 @@ static void complain_place(unsigned which, uint64_t address, const struct place 
                 want->flags & RANGE_DIRECT ? "true" : "false");
 }
 
+/* True if the section at a cell, if any, was told since the last comparison. */
+static bool was_told(lunik_space *s, unsigned cell)
+{
+    const struct flat_range *r = view_find(view_root_current(s->vr), cell * shape->cell);
+    lunik_section section, cleaned;
+
+    if (!r)
+        return true;
+    section = section_of(s, r);
+    cleaned = clean(&section);
+    return find_section(&told, &cleaned) >= 0;
+}
+
+static bool same_place(const struct place *a, const struct place *b)
+{
+    return a->node == b->node && a->offset == b->offset && a->flags == b->flags;
+}
+
+/* Listeners hear of what changes and of its neighbours, which come, or stay. */
+static void check_told(unsigned which, const struct place *now)
+{
+    for (unsigned cell = 0; cell < shape->cells && shown_before[which][0].node != -2; cell++) {
+        if (same_place(&now[cell], &shown_before[which][cell]))
+            continue;
+        if (!was_told(spaces[which], cell) || (cell && !was_told(spaces[which], cell - 1)) ||
+            (cell + 1 < shape->cells && !was_told(spaces[which], cell + 1)))
+            complain("nobody was told of a neighbour of 0x%" PRIx64, cell * shape->cell);
+    }
+    memcpy(shown_before[which], now, shape->cells * sizeof(*now));
+}
+
 static void check_space(unsigned which)
 {
+    static struct place now[CELLS_MAX];
     lunik_space *s = spaces[which];
     const struct flat_view *view = view_root_current(s->vr);
 
@@ -472,17 +106,22 @@ static void check_space(unsigned which)
         uint64_t address = cell * shape->cell;
         struct place want = {.node = -1}, got = shown_at(view, address);
 
-        resolve(space_roots[which], cell, 0, &want);
-        if (got.node != want.node ||
-            (got.node >= 0 && (got.offset != want.offset || got.flags != want.flags)))
+        if (!resolve(space_roots[which], cell, 0, &want))
+            want = (struct place){.node = -1};
+        now[cell] = want;
+        if (got.node != want.node || (got.node >= 0 && !same_place(&got, &want)))
             complain_place(which, address, &got, &want);
         else if (chance(8) == 0)
             check_access(s, address + chance(shape->cell > 256 ? 256 : (unsigned)shape->cell),
                          &want);
     }
+    if (!failed)
+        check_told(which, now);
+    if (!failed && chance(2))
+        check_transfer(which);
 }
 
-/* A listener's sections are those of the views. */
+/* A listener's sections are those of the views that it follows. */
 static void check_mirror(const struct mirror *mirror)
 {
     unsigned count = 0;
@@ -490,18 +129,29 @@ static void check_mirror(const struct mirror *mirror)
     for (unsigned i = 0; i < SPACES; i++) {
         struct view_cursor c;
 
-        if (!spaces[i])
+        if (!spaces[i] || (mirror->listener.space && mirror->listener.space != spaces[i]))
             continue;
         c = view_seek(view_root_current(spaces[i]->vr), 0);
         for (const struct flat_range *r; (r = cursor_range(&c)); cursor_next(&c), count++) {
             lunik_section s = section_of(spaces[i], r), cleaned = clean(&s);
 
-            if (find_section(mirror, &cleaned) < 0)
+            if (find_section(&mirror->known, &cleaned) < 0)
                 complain("%s was not told about 0x%" PRIx64, mirror->listener.name, r->span.first);
         }
     }
-    if (count != mirror->count)
-        complain("%s knows %u sections, want %u", mirror->listener.name, mirror->count, count);
+    if (count != mirror->known.count)
+        complain("%s knows %u sections, want %u", mirror->listener.name, mirror->known.count,
+                 count);
+}
+
+/* One that comes late is told everything, and loses it when it goes. */
+static void check_late(void)
+{
+    watch(&late, "late", (int)chance(10), 0, chance(2) ? spaces[chance(SPACES)] : NULL);
+    check_mirror(&late);
+    lunik_listener_del(&late.listener);
+    if (late.known.count)
+        complain("a listener that is gone keeps %u sections", late.known.count);
 }
 
 static void check_everything(void)
@@ -515,6 +165,9 @@ static void check_everything(void)
     check_mirror(&first);
     check_mirror(&picky);
     check_mirror(&last);
+    if (!failed && chance(8) == 0)
+        check_late();
+    told.count = 0;
 }
 
 /* ---- operations ----------------------------------------------------------------------------- */
@@ -550,10 +203,21 @@ static void end(bool abort)
     aborted = false;
 }
 
+/* Anywhere; an alias often right where it shows what is there anyhow, as to make it read-only. */
+static unsigned random_address(const struct node *c, int parent)
+{
+    const struct node *target = &nodes[c->target < 0 ? 0 : c->target];
+    unsigned address = chance(shape->cells);
+
+    if (c->target >= 0 && target->parent == parent && chance(2))
+        address = (target->address + c->alias_offset) % shape->cells;
+    return address;
+}
+
 static int try_add(int parent, int child)
 {
     struct node *c = &nodes[child];
-    unsigned address = chance(shape->cells);
+    unsigned address = random_address(c, parent);
     bool may_overlap = chance(6) != 0;
     int priority = (int)chance(4) - 1, want = 0, rc, before = c->priority;
 
@@ -666,14 +330,18 @@ static int try_space(void)
     unsigned i = chance(SPACES);
     int rc;
 
+    ordered = false; /* a whole space is told to one after the other */
+    shown_before[i][0].node = -2;
     if (spaces[i]) {
         script("-- space %u goes", i);
         lunik_space_free(spaces[i]);
         spaces[i] = NULL;
+        ordered = true;
         return 0;
     }
     space_roots[i] = (int)chance(chance(2) ? SPACES : shape->nodes);
     rc = lunik_space_new(&spaces[i], m, "s", nodes[space_roots[i]].region, NULL);
+    ordered = true;
     mentioned[space_roots[i]] = true;
     script("-- space %u of n%d: %d", i, space_roots[i], rc);
     return rc;
@@ -734,14 +402,19 @@ static void build_tree(void)
     memset(nodes, 0, sizeof(nodes));
     for (unsigned i = 0; i < shape->nodes; i++)
         make_node(i, &ram);
-    watch(&last, "last", 9);
-    watch(&first, "first", 1);
+    ordered = false;
+    for (unsigned i = 0; i < SPACES; i++)
+        shown_before[i][0].node = -2;
+    watch(&last, "last", 9, 3, NULL);
+    watch(&first, "first", 1, 1, NULL);
     if (lunik_space_new(&spaces[0], m, "s", nodes[0].region, NULL))
         complain("space_new failed");
     space_roots[0] = 0;
     mentioned[0] = true;
     print_spaces();
-    watch(&picky, "picky", 5);
+    watch(&picky, "picky", 5, 2, NULL);
+    told.count = 0;
+    ordered = true;
 }
 
 static void place_node(unsigned i)
@@ -765,6 +438,7 @@ static void end_tree(void)
 /* Removes everything, in an order that varies. */
 static void clean_up(void)
 {
+    ordered = false;
     lunik_listener_del(&picky.listener);
     if (chance(2))
         lunik_transaction_begin(m), depth = 1;
@@ -776,8 +450,9 @@ static void clean_up(void)
         lunik_transaction_commit(m, NULL);
     for (unsigned i = 0; i < SPACES; i++)
         lunik_space_free(spaces[i]), spaces[i] = NULL;
-    if (first.count || last.count || picky.count)
-        complain("listeners keep %u, %u, %u sections", first.count, picky.count, last.count);
+    if (first.known.count || last.known.count || picky.known.count)
+        complain("listeners keep %u, %u, %u sections", first.known.count, picky.known.count,
+                 last.known.count);
     lunik_listener_del(&first.listener);
     lunik_listener_del(&last.listener);
     lunik_unlock(rt); /* lets the reclaimer work */
@@ -794,6 +469,7 @@ static bool setup(void)
 
     if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
         return false;
+    lunik_machine_set_reject_cb(m, on_reject, NULL);
     for (unsigned i = 0; i < RAMS; i++) {
         uint8_t *host;
 

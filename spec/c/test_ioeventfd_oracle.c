@@ -51,7 +51,10 @@ int main(int argc, char **argv)
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned trees = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 2000;
+    unsigned trees = getenv("LUNIK_QUICK") ? 2000 : 10000;
+
+    if (argc > 2)
+        trees = (unsigned)strtoul(argv[2], NULL, 0);
 
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));

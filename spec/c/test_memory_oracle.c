@@ -2,16 +2,17 @@
  * test_memory_oracle.c: random region graphs and random operations, compared with a model that
  * resolves every page by walking the graph as the documentation says.
  *
- * usage: test_memory_oracle [--wrong] [FIRST-SEED [TREES]]
- *        test_memory_oracle [--wrong] --steps SEED 01101...
+ * usage: test_memory_oracle [--wrong-view | --wrong-result] [FIRST-SEED [TREES]]
+ *        test_memory_oracle [--wrong-...] --steps SEED 01101...
  *
- * After each operation outside a transaction: what each space shows, what an access reaches and
- * what the listeners' calls add up to must be what the model says. After a failure the test runs
- * itself with fewer and fewer of the steps, as long as it still fails, and prints those that are
- * left as a Lua script.
+ * After each operation outside a transaction: what each space shows, what accesses reach, what they
+ * come to and who is told of those rejected, and what the listeners' calls add up to must be what
+ * the model says. After a failure the test runs itself with fewer and fewer of the steps, as long
+ * as it still fails, and prints those that are left as a Lua script.
  *
- * Each step has random numbers of its own, so that leaving one out changes no other. --wrong has
- * the model forget that an alias may be read-only: a failure to try the above on.
+ * Each step has random numbers of its own, so that leaving one out changes no other. --wrong-view
+ * has the model forget that an alias may be read-only, --wrong-result that a device may refuse:
+ * failures to try the above on.
  */
 #define _GNU_SOURCE /* environ, open_memstream */
 #include <spawn.h>
@@ -21,7 +22,9 @@
 
 #include "memory_oracle.h"
 
-enum { STEPS_MAX = 320 };
+enum { STEPS_MAX = 320, WRONG_MAX = 16 };
+
+static const char *const models[] = {"", "--wrong-view", "--wrong-result"};
 
 static char steps[STEPS_MAX + 1]; /* '1': taken */
 
@@ -101,13 +104,14 @@ static const struct shape *shape_of(uint64_t seed)
 static bool still_fails(uint64_t seed)
 {
     char number[32], self[] = "/proc/self/exe", name[] = "oracle", some[] = "--steps",
-                     broken[] = "--wrong";
-    char *with[] = {name, some, number, steps, wrong ? broken : NULL, NULL};
+                     wrong[WRONG_MAX];
+    char *with[] = {name, some, number, steps, model ? wrong : NULL, NULL};
     posix_spawn_file_actions_t quiet;
     int status = 0;
     pid_t child;
 
     snprintf(number, sizeof(number), "%" PRIu64, seed);
+    snprintf(wrong, sizeof(wrong), "%s", models[model]);
     posix_spawn_file_actions_init(&quiet);
     posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", 1, 0);
     posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", 1, 0);
@@ -174,8 +178,8 @@ static void report(uint64_t seed, char *self)
     shrink(seed);
     printf("# seed %" PRIu64 " (%s), as a script:\n", seed, shape->name);
     fflush(stdout);
-    snprintf(command, sizeof(command), "'%s' --print %" PRIu64 " %s%s", self, seed, steps,
-             wrong ? " --wrong" : "");
+    snprintf(command, sizeof(command), "'%s' --print %" PRIu64 " %s %s", self, seed, steps,
+             models[model]);
     if (system(command) < 0)
         printf("# %s\n", command);
 }
@@ -205,8 +209,10 @@ int main(int argc, char **argv)
     int count = 0;
 
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--wrong"))
-            wrong = true;
+        if (!strcmp(argv[i], models[WRONG_VIEW]))
+            model = WRONG_VIEW;
+        else if (!strcmp(argv[i], models[WRONG_RESULT]))
+            model = WRONG_RESULT;
         else if (count < 3)
             arguments[count++] = argv[i];
     }

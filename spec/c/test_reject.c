@@ -246,6 +246,21 @@ static void test_causes(void)
     check_string("cause: the outermost last", lunik_reject_name(told.last.why), "device");
 }
 
+/* A vCPU's write that is delivered when the region may be elsewhere. */
+static void test_late(void)
+{
+    static const uint8_t data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+    memset(&told, 0, sizeof(told));
+    region_write_late(space, 0x1004, found(0x1000), 4, data, 4);
+    check_string("late: where it was written", told.text,
+                 "write of 0x4030201 to address 0x1004 (some, 4 bytes): the device refuses it");
+    memset(&told, 0, sizeof(told));
+    region_write_late(space, 0x1004, found(0x1000), 4, data, 6); /* part of a larger access */
+    check_uint("late: its parts, too", told.last.access.address, 0x1008);
+    check_uint("late: each with its value", told.last.access.value, 0x605);
+}
+
 static lunik_region *victim;
 
 /* A function that does all that it may. */
@@ -358,6 +373,7 @@ int main(void)
     test_parts();
     test_bulk();
     test_causes();
+    test_late();
     test_hook();
     test_threads();
     lunik_runtime_free(rt);
