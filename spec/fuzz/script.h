@@ -1,0 +1,27 @@
+/* script.h: fuzzing targets whose operations are written in Lua. */
+#ifndef SPEC_FUZZ_SCRIPT_H
+#define SPEC_FUZZ_SCRIPT_H
+
+#include "board.h"
+
+/* Calls the function that the module returns with the input. Nothing goes on afterwards. */
+static inline void script_run(const char *module, const uint8_t *data, size_t size)
+{
+    lunik_runtime *rt;
+
+    board_lua_open();
+    lua_getglobal(board_lua, "require");
+    lua_pushstring(board_lua, module);
+    board_run(1, 1);
+    lua_pushlstring(board_lua, (const char *)data, size);
+    board_run(1, 0);
+    lua_settop(board_lua, 0);
+    lua_gc(board_lua, LUA_GCCOLLECT);
+    rt = bind_runtime(board_lua);
+    for (unsigned i = 0; lunik_run(rt, LUNIK_RUN_NOWAIT); i++)
+        fuzz_check(i < 100, "the loop goes on");
+    lunik_unlock(rt); /* lets what was deferred be done */
+    lunik_lock(rt);
+}
+
+#endif
