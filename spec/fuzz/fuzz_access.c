@@ -1,7 +1,7 @@
 /*
  * fuzz_access.c: guest memory through an address space: reads, writes, fills, hashes, searches and
  * mappings at any address and of any size, over RAM, ROM, a device and holes, against an array of
- * bytes. -max_len=256
+ * bytes. -max_len=256 -runs=6000
  */
 #include "../../runtime/memory/memory.h"
 #include "fuzz.h"
