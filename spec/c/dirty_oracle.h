@@ -46,6 +46,7 @@ static void must(const char *what, int rc)
 {
     if (rc) {
         printf("not ok %s: %s\n", what, err.message);
+        fflush(stdout);
         exit(1);
     }
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "../../bindings/bindings.h"
-#include "../../runtime/rcu.h"
 #include "fuzz.h"
 
 int luaopen_lunik_core(lua_State *L);
@@ -84,8 +83,7 @@ static inline void board_close(void)
     lunik_machine_close(board);
     lua_settop(board_lua, 0);
     lua_gc(board_lua, LUA_GCCOLLECT);
-    lunik_unlock(rt); /* lets what was deferred be done */
-    lunik_lock(rt);
+    fuzz_settle(rt);
 }
 
 /* ---- access --------------------------------------------------------------------------------- */

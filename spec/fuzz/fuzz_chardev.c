@@ -255,6 +255,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         leave();
     }
     board_close();
-    run_loop(); /* handles are closed */
     return 0;
 }

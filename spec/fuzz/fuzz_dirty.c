@@ -23,7 +23,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < STEPS_MAX && fuzz_more(); i++)
         fuzz_check(take_step() && !check_failures, "step %u", i);
     tear_down();
-    lunik_unlock(rt); /* lets what was deferred be done */
-    lunik_lock(rt);
+    fuzz_settle(rt);
     return 0;
 }

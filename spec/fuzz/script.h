@@ -7,8 +7,6 @@
 /* Calls the function that the module returns with the input. Nothing goes on afterwards. */
 static inline void script_run(const char *module, const uint8_t *data, size_t size)
 {
-    lunik_runtime *rt;
-
     board_lua_open();
     lua_getglobal(board_lua, "require");
     lua_pushstring(board_lua, module);
@@ -17,11 +15,7 @@ static inline void script_run(const char *module, const uint8_t *data, size_t si
     board_run(1, 0);
     lua_settop(board_lua, 0);
     lua_gc(board_lua, LUA_GCCOLLECT);
-    rt = bind_runtime(board_lua);
-    for (unsigned i = 0; lunik_run(rt, LUNIK_RUN_NOWAIT); i++)
-        fuzz_check(i < 100, "the loop goes on");
-    lunik_unlock(rt); /* lets what was deferred be done */
-    lunik_lock(rt);
+    fuzz_settle(bind_runtime(board_lua));
 }
 
 #endif
