@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "../../runtime/memory/memory.h"
+#include "../../runtime/memory/ram.h"
 #include "check.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, BLOCKS = 3, REGIONS = 5, PAGES = 150, CLIENTS = 3, PLACES = 8 };
@@ -62,9 +63,22 @@ static unsigned index_of(const lunik_section *s)
     return i;
 }
 
+/* As KVM does: a bitmap of the slot, for the clients that were told of. */
+static void report_bitmap(unsigned r)
+{
+    uint64_t bits[(PAGES + 63) / 64] = {0};
+
+    for (unsigned page = 0; page < layout[r].pages; page++)
+        bits[page / 64] |= (uint64_t)slot_dirty[r][page] << page % 64;
+    ram_dirty_merge(rams[layout[r].block], (uint64_t)layout[r].first * PAGE, bits, layout[r].pages,
+                    slot_mask[r]);
+}
+
 static void report(unsigned r)
 {
-    for (unsigned page = 0; page < layout[r].pages; page++)
+    if (r % 2)
+        report_bitmap(r);
+    for (unsigned page = 0; r % 2 == 0 && page < layout[r].pages; page++)
         if (slot_dirty[r][page])
             lunik_dirty_mark(regions[r], (uint64_t)page * PAGE, PAGE);
     memset(slot_dirty[r], 0, sizeof(slot_dirty[r]));
@@ -87,10 +101,11 @@ static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, un
     slot_mask[index_of(s)] = now;
 }
 
+/* Who stops is told nothing more. */
 static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
 {
-    report(index_of(s));
     slot_mask[index_of(s)] = now;
+    report(index_of(s));
 }
 
 static void on_sync(lunik_listener *l, const lunik_section *s)
