@@ -394,7 +394,8 @@ $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 
 help: ## this text
 	@echo 'Targets:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' \
+	    $(filter Makefile %.mk,$(MAKEFILE_LIST))
 	@echo 'Variables:'
 	@echo '  V=1: show the commands'
 	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  DESTDIR=folder'

@@ -137,7 +137,7 @@ int elf_load(struct boot_plan *p, const struct elf_image *elf, lunik_error *err)
         int rc;
 
         elf_segment_get(elf, i, &s);
-        if (s.type != PT_LOAD || !s.size)
+        if (s.type != PT_LOAD || (!s.size && !s.file_size))
             continue;
         if (++loads > MAX_LOADS)
             return lunik_fail(err, LUNIK_E_INVALID, "ELF image has more than %d loadable segments",

@@ -95,6 +95,18 @@ static void test_multiboot_header(void)
     expect_error("Multiboot data beyond the file", &im, im.size, "load_end_addr");
 }
 
+/* A segment that takes no memory is not loaded, so nothing can be entered in it. */
+static void test_entry_in_no_memory(void)
+{
+    struct image im = make_pvh();
+
+    put16(&im, 56, 3);
+    put_phdr(&im, 2, PT_LOAD, CODE_AT, 0x300000, CODE_SIZE, 0);
+    put32(&im, NOTE_AT + 16, 0x300010);
+    expect_error("entry in a segment without memory", &im, im.size,
+                 "segment 2 has more bytes in the file (2048) than in memory (0)");
+}
+
 static void test_truncation(void)
 {
     struct image (*const makes[])(void) = {make_pvh, make_multiboot, make_multiboot_elf,
@@ -416,6 +428,7 @@ int main(void)
     make_machine(rt);
     test_changes();
     test_multiboot_header();
+    test_entry_in_no_memory();
     test_truncation();
     test_other_files();
     test_pvh();

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "../../bindings/bindings.h"
-#include "../../runtime/rcu.h"
 #include "fuzz.h"
 
 int luaopen_lunik_core(lua_State *L);
@@ -79,17 +78,12 @@ static inline void board_open(const char *options)
 
 static inline void board_close(void)
 {
-    static unsigned closed;
     lunik_runtime *rt = lunik_machine_runtime(board);
 
     lunik_machine_close(board);
     lua_settop(board_lua, 0);
-    if (++closed % 32 == 0)
-        lua_gc(board_lua, LUA_GCCOLLECT);
-    lunik_unlock(rt); /* lets the reclaimer work */
-    if (closed % 32 == 0)
-        rcu_drain();
-    lunik_lock(rt);
+    lua_gc(board_lua, LUA_GCCOLLECT);
+    fuzz_settle(rt);
 }
 
 /* ---- access --------------------------------------------------------------------------------- */

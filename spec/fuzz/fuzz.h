@@ -113,4 +113,13 @@ static inline uint64_t fuzz_ones(unsigned size)
     return UINT64_MAX >> (64 - 8 * size);
 }
 
+/* After an input: whatever the loop and RCU have put off is done, and no more comes of it. */
+static inline void fuzz_settle(lunik_runtime *runtime)
+{
+    for (unsigned i = 0; lunik_run(runtime, LUNIK_RUN_NOWAIT); i++)
+        fuzz_check(i < 100, "the loop goes on");
+    lunik_unlock(runtime);
+    lunik_lock(runtime);
+}
+
 #endif

@@ -1,7 +1,7 @@
 /*
  * fuzz_access.c: guest memory through an address space: reads, writes, fills, hashes, searches and
  * mappings at any address and of any size, over RAM, ROM, devices (one refuses everything) and
- * holes, against an array of bytes. -max_len=256
+ * holes, against an array of bytes. -max_len=256 -runs=6000
  */
 #include "../../runtime/memory/memory.h"
 #include "fuzz.h"
@@ -252,20 +252,26 @@ static void unmap(struct mapping *map)
 /* The first place where the pattern is; devices are not searched. */
 static void search(void)
 {
-    uint8_t data[8];
+    uint8_t data[8], mask[8];
     uint64_t size, at, address = choose(BYTES, &size), found = 0, align = 1ull << fuzz_below(5);
     uint64_t length = 1 + fuzz_below(4);
-    lunik_pattern pattern = {.data = data, .length = length, .align = align};
+    bool masked = fuzz_byte() & 1;
+    lunik_pattern pattern = {
+        .data = data, .mask = masked ? mask : NULL, .length = length, .align = align};
     int rc;
 
     at = address + fuzz_byte();
-    for (uint64_t i = 0; i < length; i++)
+    for (uint64_t i = 0; i < length; i++) {
         data[i] = at + i < address ? fuzz_byte() : byte_at(at + i);
+        mask[i] = masked ? fuzz_byte() : 0xff;
+        data[i] ^= ~mask[i] & 0x5a;
+    }
     rc = lunik_space_search(space, address, size, &pattern, &found);
     for (uint64_t i = 0; i + length <= size; i++) {
         uint64_t k = 0;
 
-        while (k < length && (address + i) % align == 0 && byte_at(address + i + k) == data[k] &&
+        while (k < length && (address + i) % align == 0 &&
+               !((byte_at(address + i + k) ^ data[k]) & mask[k]) &&
                (what_at(address + i + k) == RAM || what_at(address + i + k) == ROM))
             k++;
         if (k < length)

@@ -1,5 +1,6 @@
 /*
- * fuzz_boot.c: files as kernels, with an initrd, modules and a command line. -max_len=4096
+ * fuzz_boot.c: files as kernels, with an initrd, modules and a command line.
+ * -max_len=4096 -runs=20000
  *
  * Whatever the file is, everything goes into free RAM; what was placed is what the file and the
  * user gave, where the kernel is told that it is.

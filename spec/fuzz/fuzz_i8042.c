@@ -1,5 +1,5 @@
 /*
- * fuzz_i8042.c: any sequence of accesses to the keyboard controller's two ports.
+ * fuzz_i8042.c: any sequence of accesses to the keyboard controller's two ports. -runs=30000
  *
  * The interrupt lines follow status and command byte, the controller's RAM is RAM, and what the
  * devices have to say comes to an end.

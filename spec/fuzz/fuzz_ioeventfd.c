@@ -1,6 +1,6 @@
 /*
  * fuzz_ioeventfd.c: changes to regions with ioeventfds and coalesced ranges, and writes to them,
- * against the model of the ioeventfd tests. -max_len=512
+ * against the model of the ioeventfd tests. -max_len=512 -runs=5000
  */
 #include "../c/ioeventfd_oracle.h"
 #include "fuzz.h"

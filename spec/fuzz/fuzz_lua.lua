@@ -4,26 +4,12 @@
 -- the objects as they were; a closed machine leaves nothing that works.
 
 local lunik = require "lunik"
+local input = require "spec.fuzz.input"
+
+local byte, number, pick = input.byte, input.number, input.pick
 
 local MiB = 1 << 20
 local OPERATIONS_MAX = 60
-
--- ---- the input ---------------------------------------------------------------------------------
-
-local input, at
-
-local function byte()
-  at = at + 1
-  return input:byte(at) or 0
-end
-
-local function number(bytes)
-  local value = 0
-  for i = 0, bytes - 1 do value = value | byte() << 8 * i end
-  return value
-end
-
-local function pick(list) return list[byte() % #list + 1] end
 
 -- ---- values ------------------------------------------------------------------------------------
 
@@ -39,7 +25,7 @@ local hostile = {
   function() return byte() / 3 end,
   function() return math.huge end,
   function() return 0 / 0 end,
-  function() return input:sub(at + 1, at + byte() % 16) end,
+  function() return input.text(16) end,
   function() return ("x"):rep(number(2) % 3000) end,
   function() return {} end,
   function() return { byte(), byte() } end,
@@ -188,11 +174,11 @@ local regions = {
 
 local memory = {
   function() method(m, "read", address(), length()) end,
-  function() method(m, "write", address(), sound(input:sub(1, byte()))) end,
+  function() method(m, "write", address(), sound(input.prefix(byte()))) end,
   function() method(m, "load", address(), sound(1 << byte() % 4)) end,
   function() method(m, "store", address(), sound(1 << byte() % 4), any()) end,
   function() method(m, "fill", address(), length(), sound(byte())) end,
-  function() method(m, "search", sound(input:sub(1, 4)), options { from = address() }) end,
+  function() method(m, "search", sound(input.prefix(4)), options { from = address() }) end,
   function() method(m, "hash", address(), length(), sound(pick { "xxh64", "sha256" })) end,
   function() method(m, "map", address(), length()) end,
   function() method(m.memory, pick { "find", "why" }, address()) end,
@@ -226,7 +212,7 @@ local machine = {
   function()
     method(m, "fwmap_add", options { base = address(), size = size(), type = sound "ram" })
   end,
-  function() method(m, "rom_add", sound "rom", address(), sound(input:sub(1, byte()))) end,
+  function() method(m, "rom_add", sound "rom", address(), sound(input.prefix(byte()))) end,
   function()
     local thing = some()
     if class(thing) and not is(thing, "lunik.Machine") then
@@ -264,14 +250,15 @@ end
 -- ---- one input ---------------------------------------------------------------------------------
 
 return function(bytes)
-  input, at, kept = bytes, 0, {}
+  input.start(bytes)
+  kept = {}
   m = lunik.machine {
     accel = "none", clock = "manual", memory = "2M", maxmem = "64M", slots = 2, acpi = false,
   }
   lunik.on_error(function() end)
   depth = 0
   for _ = 1, OPERATIONS_MAX do
-    if at >= #input then break end
+    if not input.more() then break end
     operate()
   end
   m:close()

@@ -1,6 +1,6 @@
 /*
  * fuzz_memory.c: operations on region graphs, with listeners that refuse some, against the model of
- * the memory tests. -max_len=512
+ * the memory tests. -max_len=512 -runs=5000
  */
 #define _GNU_SOURCE /* memory_oracle.h */
 #include "../c/memory_oracle.h"

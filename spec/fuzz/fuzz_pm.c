@@ -1,6 +1,6 @@
 /*
  * fuzz_pm.c: the pc board's ACPI fixed hardware: PM1, timer, GPE block 0, SMI command port, SCI,
- * against a model written from ACPI 6.4, section 4.8. -max_len=512
+ * against a model written from ACPI 6.4, section 4.8. -max_len=512 -runs=900
  */
 #include "board.h"
 

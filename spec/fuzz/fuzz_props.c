@@ -1,6 +1,6 @@
 /*
  * fuzz_props.c: objects and devices of every type with any properties, on a pc board: added, read,
- * set, deleted. -max_len=512
+ * set, deleted. -max_len=512 -runs=800
  *
  * What is refused is explained, and changes nothing; what is accepted reads as what the type says.
  */
@@ -13,7 +13,8 @@ enum { TYPES_MAX = 64, FIELDS_MAX = 8, OBJECTS = 4, LIST_MAX = 4, PREALLOC_MAX =
 
 static const lunik_type *types[TYPES_MAX];
 static unsigned type_count;
-static char file[64]; /* a path that may be written to */
+static int file_fd;
+static char file[64]; /* a path that may be written to: that file */
 
 /* ---- values --------------------------------------------------------------------------------- */
 
@@ -37,9 +38,11 @@ static const char *text_from_input(void)
 /* Files are never those of the user who runs this. */
 static const char *choose_path(void)
 {
-    const char *const paths[] = {file, "/nonexistent/file", "/dev/null", "", "/proc/self"};
+    const char *const paths[] = {file,        "/dev/shm", "/nonexistent/file",
+                                 "/dev/null", "",         "/proc/self"};
+    uint8_t how = fuzz_byte();
 
-    return paths[fuzz_below(5)];
+    return how & 0x80 ? file : paths[how % 6];
 }
 
 static const char *choose_text(void)
@@ -109,19 +112,71 @@ static lunik_value choose_value(unsigned depth)
     return v;
 }
 
+/* A value of the kind that the property has. */
+static lunik_value value_of_kind(const lunik_prop *p)
+{
+    lunik_value v = {.kind = LUNIK_UINT};
+    uint64_t range = p->max ? p->max - p->min + 1 : 0;
+
+    switch (p->kind) {
+    case LUNIK_PROP_SIZE:
+        v.uint = fuzz_below(8) * 0x200000ull;
+        break;
+    case LUNIK_PROP_UINT:
+    case LUNIK_PROP_INT:
+        v.kind = p->kind == LUNIK_PROP_INT ? LUNIK_INT : LUNIK_UINT;
+        v.uint = p->min + (range ? fuzz_number(4) % range : fuzz_number(2));
+        break;
+    case LUNIK_PROP_BOOL:
+        v = (lunik_value){.kind = LUNIK_BOOL, .boolean = fuzz_byte() & 1};
+        break;
+    case LUNIK_PROP_ENUM: {
+        unsigned choices = 0;
+
+        while (p->choices[choices])
+            choices++;
+        v = (lunik_value){.kind = LUNIK_STRING, .string = p->choices[fuzz_below(choices)]};
+        break;
+    }
+    case LUNIK_PROP_STRING:
+    case LUNIK_PROP_LINK:
+        v = (lunik_value){.kind = LUNIK_STRING, .string = choose_text()};
+        break;
+    case LUNIK_PROP_UINT_LIST:
+        v = choose_value(0);
+    }
+    return v;
+}
+
+static lunik_field field_of(const lunik_prop *p, bool sound)
+{
+    lunik_field field = {.name = p->name};
+
+    if (strstr(p->name, "path"))
+        field.value = (lunik_value){.kind = LUNIK_STRING, .string = choose_path()};
+    else
+        field.value = sound ? value_of_kind(p) : choose_value(0);
+    return field;
+}
+
 /* One of the type's own properties, or of no one's. */
 static lunik_field choose_field(const lunik_prop *const *props, unsigned count)
 {
     uint8_t how = fuzz_byte();
-    lunik_field field = {.name = count ? props[how % count]->name : "x"};
 
-    if (how == 0xff)
-        field.name = text_from_input();
-    if (strstr(field.name, "path"))
-        field.value = (lunik_value){.kind = LUNIK_STRING, .string = choose_path()};
-    else
-        field.value = choose_value(0);
-    return field;
+    if (!count || how == 0xff)
+        return (lunik_field){.name = count ? text_from_input() : "x", .value = choose_value(0)};
+    return field_of(props[how % count], fuzz_byte() & 3);
+}
+
+/* What a type can't do without; returns how many fields there are then. */
+static unsigned add_required(lunik_field *fields, unsigned filled, const lunik_prop *const *props,
+                             unsigned count)
+{
+    for (unsigned i = 0; i < count && filled < FIELDS_MAX; i++)
+        if (props[i]->flags & LUNIK_PROP_REQUIRED && strcmp(props[i]->name, "id"))
+            fields[filled++] = field_of(props[i], true);
+    return filled;
 }
 
 /* Memory that is touched is kept small. */
@@ -212,6 +267,8 @@ static void add(void)
 
     fields[0] = LUNIK_FIELD_STRING("id", ids[how % OBJECTS]);
     count = how & 0x40 ? 0 : 1;
+    if (how & 0x30)
+        count = add_required(fields, count, props, prop_count);
     for (unsigned n = fuzz_below(FIELDS_MAX); count < n && fuzz_more();)
         fields[count++] = choose_field(props, prop_count);
     limit_prealloc(fields, count);
@@ -280,13 +337,13 @@ static void del(void)
 static void find_types(void)
 {
     lunik_runtime *rt = lunik_machine_runtime(board);
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
 
+    file_fd = memfd_create("fuzz", MFD_CLOEXEC);
     /* The terminal is not the fuzzer's to change. */
     for (const lunik_type *t = NULL; (t = lunik_type_next(rt, t));)
         if (strcmp(t->name, "chardev-stdio") && type_count < TYPES_MAX)
             types[type_count++] = t;
-    snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+    snprintf(file, sizeof(file), "/proc/self/fd/%d", file_fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -296,6 +353,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!type_count)
         find_types();
     text_count = list_count = 0;
+    fuzz_check(ftruncate(file_fd, 0) == 0, "the file stays as it was");
     while (fuzz_more() && object_count()) {
         switch (fuzz_byte() % 8) {
         case 0:

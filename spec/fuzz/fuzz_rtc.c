@@ -1,5 +1,5 @@
 /*
- * fuzz_rtc.c: the MC146818A register model, with a clock that the input moves.
+ * fuzz_rtc.c: the MC146818A register model, with a clock that the input moves. -runs=25000
  *
  * No interrupt is missed or early, RAM is RAM, and a date that was set is the right one however
  * much later.

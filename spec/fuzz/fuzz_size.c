@@ -1,4 +1,7 @@
-/* fuzz_size.c: sizes as people write them, against a reading of the same text digit by digit. */
+/*
+ * fuzz_size.c: sizes as people write them, against a reading of the same text digit by digit.
+ * -runs=60000
+ */
 #include "fuzz.h"
 
 /* What a digit is worth, 99 if it is none. */

@@ -3,7 +3,7 @@
  * likes, against a model of the two FIFOs.
  *
  * Nothing is lost, doubled or reordered but what the data sheet says; line and interrupt
- * identification agree; deadlines are in the future.
+ * identification agree; deadlines are in the future. -runs=25000
  */
 #include "../../devices/uart16550.h"
 #include "fuzz.h"
@@ -162,6 +162,8 @@ static void advance(uint64_t ns)
 {
     uint64_t end = b.now + ns;
 
+    if (ns >= UINT64_MAX - b.now)
+        return;
     for (unsigned ticks = 0; b.deadline <= end; ticks++) {
         fuzz_check(ticks < 4, "one deadline leads to the next");
         b.now = b.deadline;
@@ -193,7 +195,7 @@ static void operate(void)
         uart16550_set_modem(&b.uart, fuzz_byte());
         break;
     case 4:
-        advance(fuzz_number(5));
+        advance(fuzz_number(how & 0x80 ? 8 : 5));
         break;
     case 5:
         if (how >> 4 == 0)

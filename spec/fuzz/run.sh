@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs one fuzzing target, and prints a line when it is done.
-#   run.sh BUILD TARGET SECONDS | replay | merge
+# Runs one fuzzing target, and prints a line when it is done; inputs that fail are printed too.
+#   run.sh BUILD TARGET SECONDS | fixed | replay | merge
+# fixed: as many runs as the target's source says, the same ones each time.
 set -u
 build=$1 target=$2 mode=$3
 fuzzer=$build/fuzz_$target
@@ -10,17 +11,40 @@ crashes=$build/crashes
 log=$build/$target.log
 mkdir -p "$stored" "$found" "$crashes"
 
+# A number that the target's source gives for an option of libFuzzer, or else another.
+option() {
+    value=$(sed -n "s/^.*-$1=\([0-9]*\).*$/\1/p" "spec/fuzz/fuzz_$target.c")
+    echo "${value:-$2}"
+}
+
+# A machine that is short of time does not make an input fail.
+patience=20
+[ "$mode" = fixed ] && patience=600
 # A leak is looked for at the end: after each input it would take most of the time.
-options="-artifact_prefix=$crashes/$target- -detect_leaks=0 -timeout=20 -rss_limit_mb=2048"
-options="$options -max_len=$(sed -n 's/^.*-max_len=\([0-9]*\).*$/\1/p' "spec/fuzz/fuzz_$target.c")"
-options="$options -len_control=0 -print_final_stats=1"
+options="-artifact_prefix=$crashes/$target- -detect_leaks=0 -timeout=$patience -rss_limit_mb=2048"
+options="$options -max_len=$(option max_len 4096) -len_control=0 -print_final_stats=1"
 
 number() {
     sed -n "s/^stat::$1: *//p" "$log" | tail -n 1
 }
 export UBSAN_OPTIONS=print_stacktrace=1
 
+# What would differ from run to run is left out: where things are in memory, and with it numbers
+# that comparisons see; the order of files in a folder; a thread that looks at memory use; the
+# environment.
+run_fixed() {
+    same_place=$(setarch -R true 2>/dev/null && echo "setarch -R")
+    LC_ALL=C find "$stored" -type f | LC_ALL=C sort | paste -sd, >"$build/$target.inputs"
+    [ -s "$build/$target.inputs" ] && options="$options -seed_inputs=@$build/$target.inputs"
+    # shellcheck disable=SC2086 # options are words
+    env -i PATH="$PATH" UBSAN_OPTIONS="$UBSAN_OPTIONS" $same_place "$fuzzer" $options -seed=1 \
+        -use_cmp=0 -rss_limit_mb=0 -malloc_limit_mb=2048 -runs="$(option runs 1000)" >"$log" 2>&1
+}
+
 case $mode in
+fixed)
+    run_fixed
+    ;;
 replay)
     # shellcheck disable=SC2086 # options are words
     "$fuzzer" $options -runs=0 "$stored" >"$log" 2>&1
@@ -50,5 +74,10 @@ fi
 echo "  FAILED"
 sed -n '/ERROR:\|runtime error:\|^spec\/fuzz\//,+3p' "$log" | head -n 12
 input=$(sed -n 's/^.*Test unit written to //p' "$log" | tail -n 1)
-echo "  see $log${input:+; again: $fuzzer $input}"
+if [ -e "$input" ]; then
+    echo "  The input, to be run again where 'make fuzz-replay TARGETS=$target' has built the fuzzer:"
+    echo "    echo $(base64 -w 0 "$input") |"
+    echo "    base64 -d >input && $fuzzer input"
+fi
+echo "  The whole report is in $log."
 exit 1

@@ -1,0 +1,118 @@
+/*
+ * repeat.c: takes the place of what would make a run differ from the last one with the same seed
+ * and inputs: clocks, and a thread that reclaims memory when it gets to it.
+ *
+ * What RCU defers is done as soon as the only thread holds no reference, which is also where use of
+ * freed memory shows first.
+ */
+#define _GNU_SOURCE /* syscall */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../runtime/rcu.h"
+
+/* ---- clocks --------------------------------------------------------------------------------- */
+
+enum { STARTED = 1709210096, STEP_NS = 100000, NS = 1000000000 };
+
+extern const char __executable_start[], etext[];
+
+/* libFuzzer looks at the time whenever it likes: that is nothing an input does. */
+#define NO_COVERAGE __attribute__((no_sanitize("coverage")))
+/* For libraries too. */
+#define EXPORT __attribute__((visibility("default")))
+
+/* libFuzzer measures its own time, through libraries. */
+NO_COVERAGE static bool is_ours(const void *caller)
+{
+    return (uintptr_t)caller >= (uintptr_t)__executable_start &&
+           (uintptr_t)caller < (uintptr_t)etext;
+}
+
+/* Time goes on with each look at it. */
+EXPORT NO_COVERAGE int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    static uint64_t now = (uint64_t)STARTED * NS;
+
+    if (clock == CLOCK_REALTIME && !is_ours(__builtin_return_address(0)))
+        return (int)syscall(SYS_clock_gettime, clock, t);
+    now += STEP_NS;
+    t->tv_sec = (time_t)(now / NS);
+    t->tv_nsec = (long)(now % NS);
+    return 0;
+}
+
+/* Lua takes the order of its tables from it. */
+EXPORT NO_COVERAGE time_t time(time_t *t)
+{
+    if (t)
+        *t = STARTED;
+    return STARTED;
+}
+
+/* ---- RCU ------------------------------------------------------------------------------------ */
+
+static struct deferred {
+    struct rcu_head *head;
+    void (*fn)(struct rcu_head *head);
+} * deferred;
+static size_t count, capacity;
+static unsigned readers;
+static bool reclaiming;
+
+static void reclaim(void)
+{
+    if (reclaiming)
+        return;
+    reclaiming = true;
+    for (size_t i = 0; i < count; i++) /* which may defer more */
+        deferred[i].fn(deferred[i].head);
+    count = 0;
+    reclaiming = false;
+}
+
+void urcu_qsbr_call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+    if (count == capacity) {
+        capacity = capacity ? 2 * capacity : 64;
+        deferred = realloc(deferred, capacity * sizeof(*deferred));
+        if (!deferred)
+            abort();
+    }
+    deferred[count++] = (struct deferred){head, fn};
+}
+
+void urcu_qsbr_quiescent_state(void)
+{
+    reclaim();
+}
+
+void urcu_qsbr_thread_offline(void)
+{
+    reclaim();
+}
+
+void urcu_qsbr_barrier(void)
+{
+    reclaim();
+}
+
+void urcu_qsbr_thread_online(void)
+{
+}
+
+void urcu_qsbr_register_thread(void)
+{
+    if (readers++)
+        abort(); /* another one might hold references */
+}
+
+void urcu_qsbr_unregister_thread(void)
+{
+    readers--;
+}
