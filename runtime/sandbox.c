@@ -204,26 +204,18 @@ static int count_threads(void)
     return count - 2; /* "." and ".." */
 }
 
-static void do_nothing(struct rcu_head *head)
-{
-}
-
-/* Once it has been made, the reclaimer is there for good. */
 static int check_threads(lunik_error *err)
 {
-    struct rcu_head head;
-    int count;
+    const int ours = FOREIGN_THREADS + rcu_has_reclaimer();
+    int count = count_threads();
 
-    rcu_defer(&head, do_nothing);
-    rcu_drain();
-    count = count_threads();
     if (count < 0)
         return lunik_fail_errno(err, errno, "sandbox: can't count the threads: /proc/self/task");
-    if (count > 2 + FOREIGN_THREADS)
+    if (count > 1 + ours)
         return lunik_fail(err, LUNIK_E_STATE,
                           "sandbox: the process has %d threads already (want it entered before a "
                           "machine has been started and before others start threads)",
-                          count - 1 - FOREIGN_THREADS);
+                          count - ours);
     return 0;
 }
 
@@ -284,8 +276,10 @@ static int enter(const struct sandbox *s, lunik_error *err)
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: can't change to user %u and group %u",
                                 (unsigned)s->uid, (unsigned)s->gid);
-    rcu_defer(&errand.rcu, restrict_reclaimer);
-    rcu_drain();
+    if (rcu_has_reclaimer()) {
+        rcu_defer(&errand.rcu, restrict_reclaimer);
+        rcu_drain();
+    }
     sys = errand.sys ? errand.sys : restrict_thread(s);
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: half entered: the host refuses the rest");

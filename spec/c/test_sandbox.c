@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../../runtime/lunik_device.h"
+#include "../../runtime/rcu.h"
 #include "check.h"
 
 /* Exit codes of the children; others are errno values. */
@@ -249,6 +250,55 @@ static void test_calls(void)
         check_int(cases[i].name, within(cases[i].policy, cases[i].fn), cases[i].want);
 }
 
+/* ---- forks ---------------------------------------------------------------------------------- */
+
+static void reclaimed(struct rcu_head *head)
+{
+}
+
+static void *reader(void *arg)
+{
+    pthread_barrier_t *barrier = arg;
+
+    rcu_online();
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    rcu_offline();
+    return NULL;
+}
+
+/* What the child does first: the grace period that it waits for may be of threads it lacks. */
+static int try_reclaim(void)
+{
+    static struct rcu_head head;
+
+    rcu_defer(&head, reclaimed);
+    rcu_drain();
+    return try_open();
+}
+
+/* A child has one thread, whatever those of its parent were doing. */
+static void test_fork(void)
+{
+    struct rcu_head head;
+    pthread_barrier_t barrier;
+    pthread_t thread;
+
+    rcu_defer(&head, reclaimed);
+    rcu_drain();
+    check_true("there is a reclaimer", rcu_has_reclaimer());
+    check_int("a child has none", within(&closed, try_open), EPERM);
+    check_int("but makes its own", within(&with_files, try_reclaim), WORKED);
+    pthread_barrier_init(&barrier, NULL, 2);
+    if (pthread_create(&thread, NULL, reader, &barrier))
+        return (void)check_true("a thread", false);
+    pthread_barrier_wait(&barrier);
+    check_int("nor its parent's readers", within(&with_files, try_reclaim), WORKED);
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&barrier);
+}
+
 /* ---- paths ---------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/lunik-sandbox.XXXXXX";
@@ -412,6 +462,7 @@ int main(void)
     test_calls();
     test_paths();
     test_users();
+    test_fork();
     test_other_threads();
     return check_result();
 }
