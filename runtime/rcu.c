@@ -152,8 +152,7 @@ static void gather(void)
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    while (!reclaimer.urgent &&
-           !pthread_cond_timedwait(&reclaimer.work, &reclaimer.mutex, &until))
+    while (!reclaimer.urgent && !pthread_cond_timedwait(&reclaimer.work, &reclaimer.mutex, &until))
         ;
 }
 

@@ -65,7 +65,7 @@ bool lunik_sandboxed(unsigned *allow)
     unsigned now = atomic_load_explicit(&entered, memory_order_acquire);
 
     if (allow)
-        *allow = now & ~(unsigned)(SANDBOX_ENGINE | SANDBOX_METADATA);
+        *allow = now & ~(unsigned)SANDBOX_ENGINE;
     return now != 0;
 }
 
@@ -136,11 +136,13 @@ static uint64_t capability(unsigned number)
  */
 static uint64_t capabilities_for(unsigned allow)
 {
-    uint64_t kept = 0;
+    uint64_t kept = capability(CAP_IPC_LOCK);
 
     if (allow & (LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS))
         kept |= capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) |
-                capability(CAP_FOWNER) | capability(CAP_CHOWN) | capability(CAP_IPC_LOCK);
+                capability(CAP_FOWNER) | capability(CAP_CHOWN);
+    if (allow & LUNIK_SANDBOX_FILES)
+        kept |= capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
     if (allow & LUNIK_SANDBOX_NETWORK)
         kept |= capability(CAP_NET_BIND_SERVICE);
     if (allow & LUNIK_SANDBOX_EXEC)
@@ -169,11 +171,9 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
         return lunik_fail(err, LUNIK_E_INVALID,
                           "sandbox: allow: 'exec' is of no use without 'files': programs and their "
                           "libraries have to be opened");
-    s->allow = p->allow | SANDBOX_ENGINE;
+    s->allow = p->allow;
     if (has_paths(p))
         s->allow |= LUNIK_SANDBOX_PATHS;
-    if (p->allow & LUNIK_SANDBOX_FILES)
-        s->allow |= SANDBOX_METADATA;
     s->capabilities = capabilities_for(s->allow);
     if (p->user)
         rc = find_user(s, p->user, err);
@@ -316,8 +316,6 @@ static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *poli
         read_ahead();
         rc = enter(s, err);
     }
-    if (rc)
-        sandbox_filter_drop();
     if (s->rules >= 0)
         close(s->rules);
     return rc;
@@ -336,7 +334,7 @@ int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err)
     else
         rc = prepare_and_enter(&s, policy, err);
     if (rc == 0)
-        atomic_store_explicit(&entered, s.allow, memory_order_release);
+        atomic_store_explicit(&entered, s.allow | SANDBOX_ENGINE, memory_order_release);
     pthread_mutex_unlock(&entering);
     return rc;
 }

@@ -1,7 +1,7 @@
 /*
  * sandbox_calls.c: system calls by what they are for. Those that are not here are refused.
  *
- * Calls whose arguments decide are in sandbox_filter.c: clone, ioctl, kill, mmap, mprotect,
+ * Calls whose arguments decide are in sandbox_generate.c: clone, ioctl, kill, mmap, mprotect,
  * prlimit64, socket, socketpair, tgkill.
  */
 #include "sandbox.h"
@@ -151,6 +151,8 @@ const struct sandbox_call sandbox_calls[] = {
     {"sched_get_priority_min", E},
     {"getpriority", E},
     {"setpriority", E},
+    {"wait4", E}, /* for programs started before */
+    {"waitid", E},
     /* who and when */
     {"getpid", E},
     {"getppid", E},
@@ -247,8 +249,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"execveat", X},
     {"fork", X},
     {"vfork", X},
-    {"wait4", X},
-    {"waitid", X},
     {"setpgid", X},
     {"setsid", X},
     {"tkill", X},
