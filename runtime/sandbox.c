@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "lunik_device.h"
 #include "rcu.h"
@@ -210,7 +211,9 @@ static int check_threads(lunik_error *err)
     int count = count_threads();
 
     if (count < 0)
-        return lunik_fail_errno(err, errno, "sandbox: can't count the threads: /proc/self/task");
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "sandbox: can't count the process's threads: /proc/self/task: %s",
+                          uv_strerror(-errno));
     if (count > 1 + ours)
         return lunik_fail(err, LUNIK_E_STATE,
                           "sandbox: the process has %d threads already (want it entered before a "

@@ -122,7 +122,11 @@ const struct sandbox_call sandbox_calls[] = {
     {"rseq", E},
     {"arch_prctl", E},
     {"prctl", E},
-    {"seccomp", E}, /* a further filter only takes away */
+    {"seccomp", E}, /* these only take away; a program within may have a sandbox of its own */
+    {"capset", E},
+    {"landlock_create_ruleset", E},
+    {"landlock_add_rule", E},
+    {"landlock_restrict_self", E},
     {"exit", E},
     {"exit_group", E},
     {"rt_sigaction", E},
@@ -329,7 +333,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"setfsuid", KILL},
     {"setfsgid", KILL},
     {"setgroups", KILL},
-    {"capset", KILL},
     {"personality", KILL},
     {NULL, 0},
 };

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "sandbox.h"
 
@@ -100,7 +101,7 @@ int sandbox_filter_prepare(unsigned allow, lunik_error *err)
     if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) < 0)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
                           "sandbox: this host does not let the process have a seccomp filter (%s)",
-                          strerrordesc_np(errno));
+                          uv_strerror(-errno));
     while (code->allow != allow)
         code++;
     filter.code = code;

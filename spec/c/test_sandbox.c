@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -250,6 +252,40 @@ static void test_calls(void)
         check_int(cases[i].name, within(cases[i].policy, cases[i].fn), cases[i].want);
 }
 
+/* ---- hosts that forbid it ------------------------------------------------------------------- */
+
+/* As some containers do. */
+static int try_forbidden(void)
+{
+    const struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {4, (struct sock_filter *)code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        return WRONG;
+    if (lunik_sandbox(&closed, &err) != LUNIK_E_UNSUPPORTED || lunik_sandboxed(NULL))
+        return WRONG;
+    return try_open();
+}
+
+static void test_forbidden(void)
+{
+    int status;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(try_forbidden());
+    waitpid(child, &status, 0);
+    check_int("without seccomp nothing is taken", status, 0);
+}
+
 /* ---- forks ---------------------------------------------------------------------------------- */
 
 static void reclaimed(struct rcu_head *head)
@@ -462,6 +498,7 @@ int main(void)
     test_calls();
     test_paths();
     test_users();
+    test_forbidden();
     test_fork();
     test_other_threads();
     return check_result();
