@@ -3,6 +3,7 @@
  * policy as C (sandbox.h: sandbox_filters), since to make it takes longer than to start a machine.
  */
 #define _GNU_SOURCE /* memfd_create */
+#include <err.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -13,7 +14,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -160,8 +160,8 @@ static void check(int rc, const char *what)
 {
     if (rc == 0)
         return;
-    fprintf(stderr, "sandbox_generate: %s: %s\n", what, strerror(-rc));
-    exit(1);
+    errno = -rc;
+    err(EXIT_FAILURE, "%s", what);
 }
 
 /* As a tree the kernel is done with it sooner when it is put into force, too. */
