@@ -267,6 +267,10 @@ print(os.execute "true" and lunik.sandbox().allow[2])
 end)
 
 describe("in the sandbox", function()
+  if sanitized then
+    return it("specs pass", function() pending("sanitizers make calls of their own") end)
+  end
+
   -- A policy that opens no more than what the specs and their library read.
   local TIGHT = '{ read = { ".", "/usr/share/lua" }, write = { "/dev/kvm" } }'
   local ORDINARY = '{ allow = { "files", "sockets" } }'
