@@ -37,7 +37,7 @@ liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read witho
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
 libmd-dev     header:sha2.h          build  runtime/memory/sha256.c
 libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
-libseccomp-dev pkg:libseccomp        build  runtime/sandbox_filter.c: the sandbox
+libseccomp-dev pkg:libseccomp        build  runtime/sandbox_generate.c: the sandbox
 libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
@@ -95,14 +95,17 @@ export DEPS
 
 # ---- sources and flags --------------------------------------------------------------------------
 
-LIB_SRC  = $(wildcard runtime/*.c runtime/*/*.c devices/*.c acpi/*.c)
+LIB_SRC  = $(filter-out $(GEN_SRC),$(wildcard runtime/*.c runtime/*/*.c devices/*.c acpi/*.c))
+# What writes the code of the sandbox's filters.
+GEN_SRC  = runtime/sandbox_generate.c runtime/sandbox_calls.c
 # The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
 MAIN_SRC = bindings/main.c
 EDIT_SRC = bindings/lineedit.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC = $(wildcard spec/c/test_*.c)
 
-LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sandbox/filters.o
+GEN_OBJ  = $(GEN_SRC:%.c=$(BUILD)/obj/%.o)
 BIND_OBJ = $(BIND_SRC:%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
 EDIT_OBJ = $(EDIT_SRC:%.c=$(BUILD)/obj/%.o)
@@ -118,7 +121,7 @@ FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
 LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd \
-             -lnuma -lseccomp -pthread)
+             -lnuma -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -165,6 +168,20 @@ $(BUILD)/.flags: FORCE
 	    echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' > $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  CC   $<'
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(BUILD)/sandbox/generate: $(GEN_OBJ)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -o $@ $^ -lseccomp
+
+$(BUILD)/sandbox/filters.c: $(BUILD)/sandbox/generate
+	@echo '  GEN  $@'
+	$(Q)$< > $@
+
+$(BUILD)/obj/sandbox/filters.o: $(BUILD)/sandbox/filters.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  CC   $<'
 	$(Q)$(COMPILE) -c -o $@ $<
@@ -225,7 +242,7 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
 	    -Wl,-rpath,$(abspath $(BUILD)) -luv
 
--include $(LIB_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(EDIT_OBJ:.o=.d) \
+-include $(LIB_OBJ:.o=.d) $(GEN_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(EDIT_OBJ:.o=.d) \
     $(TEST_OBJ:.o=.d) $(FAULTS_OBJ:.o=.d)
 
 # ---- packages to install ------------------------------------------------------------------------
@@ -374,7 +391,7 @@ lint-cppcheck:
 ANALYZER = gcc -std=gnu11 $(INC) -Iacpi -pthread -O0 -fanalyzer -Wno-analyzer-malloc-leak -Werror
 
 lint-analyzer: $(if $(shell command -v gcc),$(patsubst %.c,$(BUILD)/analyzer/%.ok,\
-    $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SRC)))
+    $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SRC)))
 
 $(BUILD)/analyzer/%.ok: %.c $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
@@ -384,7 +401,7 @@ $(BUILD)/analyzer/%.ok: %.c $(BUILD)/obj/%.o
 
 # clang-tidy takes its time: a file is looked at again when its object was built again.
 lint-tidy: $(if $(shell command -v $(CLANG_TIDY)),$(patsubst %.c,$(BUILD)/tidy/%.ok,\
-    $(LIB_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC)))
+    $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC)))
 
 $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)

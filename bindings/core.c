@@ -97,6 +97,31 @@ static int is_a(lua_State *L)
     return 1;
 }
 
+/* core.lstat(path) -> "file", "dir", "link" or "other", its mode, a link's target; or nil */
+static int lstat_path(lua_State *L)
+{
+    const char *path = bind_string(L, 1, "lstat: path");
+    uv_fs_t request;
+    uint64_t mode;
+
+    if (uv_fs_lstat(NULL, &request, path, NULL) < 0)
+        return 0;
+    mode = request.statbuf.st_mode;
+    uv_fs_req_cleanup(&request);
+    lua_pushstring(L, S_ISREG(mode)   ? "file"
+                      : S_ISDIR(mode) ? "dir"
+                      : S_ISLNK(mode) ? "link"
+                                      : "other");
+    lua_pushinteger(L, (lua_Integer)(mode & 07777));
+    if (!S_ISLNK(mode))
+        return 2;
+    if (uv_fs_readlink(NULL, &request, path, NULL) < 0)
+        return 0;
+    lua_pushstring(L, request.ptr);
+    uv_fs_req_cleanup(&request);
+    return 3;
+}
+
 /* core.scandir(path) -> {name, ...}, or nil if it is not a directory that can be read */
 static int scandir_names(lua_State *L)
 {
@@ -119,6 +144,7 @@ static int scandir_names(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
+    {"lstat", lstat_path},
     {"scandir", scandir_names},
     {"machine", bind_lua_machine_new},
     {"machines", bind_lua_machines},

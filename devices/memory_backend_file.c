@@ -2,8 +2,9 @@
  * memory_backend_file.c: memory of a file.
  *
  * mem-path names a file, which is created if it is missing and extended if it is empty, or a
- * directory (of a hugetlbfs, say), in which an unnamed file is made. A file that has contents is
- * never resized: too short a file is an error. Not modelled: pmem.
+ * directory (of a hugetlbfs, say), in which an unnamed file is made. fd gives a file that is open
+ * already instead. A file that has contents is never resized: too short a file is an error. Not
+ * modelled: pmem.
  */
 #define _GNU_SOURCE /* asprintf, mkostemp */
 #include <errno.h>
@@ -22,6 +23,8 @@
 struct file_backend {
     struct memory_backend common;
     char *mem_path;
+    int64_t fd;
+    char fd_name[32];
     uint64_t align, offset;
     bool discard_data, readonly;
 };
@@ -32,10 +35,23 @@ struct opened {
     bool created, extended;
 };
 
-static int fail_path(lunik_object *o, int sys, lunik_error *err)
+/* The file, for messages: which property gives it, and its name. */
+static const char *given_by(const struct file_backend *b)
+{
+    return b->mem_path ? "mem-path" : "fd";
+}
+
+static const char *name_of(const struct file_backend *b)
+{
+    return b->mem_path ? b->mem_path : b->fd_name;
+}
+
+static int fail_file(lunik_object *o, int sys, lunik_error *err)
 {
     const struct file_backend *b = lunik_state(o);
-    return lunik_fail_errno(err, sys, "%s: mem-path: '%s'", lunik_object_type_name(o), b->mem_path);
+
+    return lunik_fail_errno(err, sys, "%s: %s: '%s'", lunik_object_type_name(o), given_by(b),
+                            name_of(b));
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -56,7 +72,7 @@ static int open_in_directory(lunik_object *o, struct opened *f, lunik_error *err
     if (f->fd >= 0)
         unlink(name);
     free(name);
-    return f->fd < 0 ? fail_path(o, sys, err) : 0;
+    return f->fd < 0 ? fail_file(o, sys, err) : 0;
 }
 
 static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
@@ -73,7 +89,31 @@ static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
         f->fd = TEMP_FAILURE_RETRY(open(b->mem_path, flags | O_CREAT | O_EXCL, 0644));
         f->created = f->fd >= 0;
     }
-    return f->fd < 0 ? fail_path(o, errno, err) : 0;
+    return f->fd < 0 ? fail_file(o, errno, err) : 0;
+}
+
+static int take_descriptor(lunik_object *o, struct opened *f, lunik_error *err)
+{
+    struct file_backend *b = lunik_state(o);
+
+    snprintf(b->fd_name, sizeof(b->fd_name), "descriptor %" PRId64, b->fd);
+    f->fd = fcntl((int)b->fd, F_DUPFD_CLOEXEC, 0);
+    return f->fd < 0 ? fail_file(o, errno, err) : 0;
+}
+
+static int open_given(lunik_object *o, struct opened *f, lunik_error *err)
+{
+    const struct file_backend *b = lunik_state(o);
+
+    if (b->mem_path && b->fd >= 0)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: fd: can't go with mem-path",
+                          lunik_object_type_name(o));
+    if (b->fd >= 0)
+        return take_descriptor(o, f, err);
+    if (!b->mem_path)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: mem-path: is missing (want a string, or fd)",
+                          lunik_object_type_name(o));
+    return open_file(o, f, err);
 }
 
 /* ---- size ----------------------------------------------------------------------------------- */
@@ -91,19 +131,19 @@ static int fit_file(lunik_object *o, struct opened *f, lunik_error *err)
                           " are more than a file can have",
                           type, b->common.size, b->offset);
     if (fstat(f->fd, &st))
-        return fail_path(o, errno, err);
+        return fail_file(o, errno, err);
     has = (uint64_t)st.st_size;
     if (!S_ISREG(st.st_mode) || has >= needed)
         return 0;
     if (b->readonly || has)
-        return lunik_fail(
-            err, LUNIK_E_INVALID,
-            "%s: mem-path: '%s' has %" PRIu64 " bytes, size and offset need %" PRIu64 "%s", type,
-            b->mem_path, has, needed,
-            b->readonly ? " and it is readonly" : " (only an empty file is extended)");
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "%s: %s: '%s' has %" PRIu64 " bytes, size and offset need %" PRIu64 "%s",
+                          type, given_by(b), name_of(b), has, needed,
+                          b->readonly ? " and it is readonly"
+                                      : " (only an empty file is extended)");
     if (quiet_truncate(f->fd, (off_t)needed))
         return lunik_fail_errno(err, errno, "%s: size: can't extend '%s' to %" PRIu64 " bytes",
-                                type, b->mem_path, needed);
+                                type, name_of(b), needed);
     f->extended = true;
     return 0;
 }
@@ -120,12 +160,12 @@ static int check_units(lunik_object *o, uint64_t page_size, lunik_error *err)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "%s: size: %" PRIu64 " is not a multiple of the page size %" PRIu64
                           " of '%s'",
-                          type, b->common.size, page_size, b->mem_path);
+                          type, b->common.size, page_size, name_of(b));
     if (b->offset % page_size)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "%s: offset: %" PRIu64 " is not a multiple of the page size %" PRIu64
                           " of '%s'",
-                          type, b->offset, page_size, b->mem_path);
+                          type, b->offset, page_size, name_of(b));
     return 0;
 }
 
@@ -144,7 +184,7 @@ static int realize(lunik_object *o, lunik_error *err)
     const struct file_backend *b = lunik_state(o);
     lunik_ram_config config = {.align = b->align, .fd_offset = b->offset, .readonly = b->readonly};
     struct opened f = {.fd = -1};
-    int rc = open_file(o, &f, err);
+    int rc = open_given(o, &f, err);
 
     if (rc)
         return rc;
@@ -176,8 +216,14 @@ static const lunik_prop props[] = {
     {.name = "mem-path",
      .kind = LUNIK_PROP_STRING,
      .doc = "A file, or a directory to make an unnamed file in.",
-     .offset = offsetof(struct file_backend, mem_path),
-     .flags = LUNIK_PROP_REQUIRED},
+     .offset = offsetof(struct file_backend, mem_path)},
+    {.name = "fd",
+     .kind = LUNIK_PROP_INT,
+     .doc = "Instead of mem-path: the descriptor of an open file, which is duplicated; -1: none.",
+     .offset = offsetof(struct file_backend, fd),
+     .def = (uint64_t)-1,
+     .min = (uint64_t)-1,
+     .max = INT32_MAX},
     {.name = "align",
      .kind = LUNIK_PROP_SIZE,
      .doc = "Alignment of the mapping and its guest address, 0 for the page size.",

@@ -220,18 +220,20 @@ typedef struct lunik_sandbox_policy {
 /* Takes from this process, for good, what it does not need to run the machines it has and will
  * have. All threads are covered. Afterwards
  * - no program it starts can gain privileges (no_new_privs), and capabilities are gone, but for
- *   those that make the files, the network or the programs allowed reachable;
+ *   CAP_IPC_LOCK and those that make the files, the network or the programs allowed reachable;
  * - a system call of a group that is not allowed fails with EPERM, and the message of a lunik_error
  *   names the group; it works by SIGSYS, whose handler must stay. Those that start programs fail
  *   without the signal, and where programs may be started all do: the message is less exact there;
  * - one that only an attacker would make (ptrace, mount, bpf, loading modules, changing users, ...)
  *   ends the process with SIGSYS;
- * - threads of vCPUs, their callbacks included, can neither start programs nor make sockets,
- *   whatever is allowed;
+ * - threads of vCPUs, their callbacks included, can't start programs, and where programs or the
+ *   network are allowed they can't make sockets either;
  * - memory that is not of a file can't be made executable, unless files are allowed.
  * Allowed throughout: memory backends "ram" and "memfd", files and sockets open before, timers,
- * threads, further machines (/dev/kvm is kept open), and looking at names, modes and sizes of
- * files.
+ * threads, further machines (/dev/kvm is kept open), waiting for children, a further sandbox of
+ * programs that are allowed, and looking at names, modes and sizes of files.
+ *
+ * It is entered in 0.3 ms, and the filter takes 0.07 us of each exit of a vCPU.
  *
  * To be called before a machine has been started and before the process has threads of its own:
  * LUNIK_E_STATE otherwise, and when the process is in a sandbox. LUNIK_E_INVALID: an unknown user

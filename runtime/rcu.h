@@ -9,6 +9,7 @@
 #ifndef RUNTIME_RCU_H
 #define RUNTIME_RCU_H
 
+#include <stdbool.h>
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include <urcu-qsbr.h>
 
@@ -41,9 +42,12 @@ void rcu_checkpoint(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 
-/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. */
+/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. In the child of a fork
+ * beside other readers it is never called. */
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
 void rcu_drain(void);
+/* True if the reclaimer thread exists: the first rcu_defer() makes it, for good. Any thread. */
+bool rcu_has_reclaimer(void);
 
 #endif

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "lunik_device.h"
 #include "rcu.h"
@@ -65,7 +66,7 @@ bool lunik_sandboxed(unsigned *allow)
     unsigned now = atomic_load_explicit(&entered, memory_order_acquire);
 
     if (allow)
-        *allow = now & ~(unsigned)(SANDBOX_ENGINE | SANDBOX_METADATA);
+        *allow = now & ~(unsigned)SANDBOX_ENGINE;
     return now != 0;
 }
 
@@ -136,11 +137,13 @@ static uint64_t capability(unsigned number)
  */
 static uint64_t capabilities_for(unsigned allow)
 {
-    uint64_t kept = 0;
+    uint64_t kept = capability(CAP_IPC_LOCK);
 
     if (allow & (LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS))
         kept |= capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) |
-                capability(CAP_FOWNER) | capability(CAP_CHOWN) | capability(CAP_IPC_LOCK);
+                capability(CAP_FOWNER) | capability(CAP_CHOWN);
+    if (allow & LUNIK_SANDBOX_FILES)
+        kept |= capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
     if (allow & LUNIK_SANDBOX_NETWORK)
         kept |= capability(CAP_NET_BIND_SERVICE);
     if (allow & LUNIK_SANDBOX_EXEC)
@@ -169,11 +172,9 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
         return lunik_fail(err, LUNIK_E_INVALID,
                           "sandbox: allow: 'exec' is of no use without 'files': programs and their "
                           "libraries have to be opened");
-    s->allow = p->allow | SANDBOX_ENGINE;
+    s->allow = p->allow;
     if (has_paths(p))
         s->allow |= LUNIK_SANDBOX_PATHS;
-    if (p->allow & LUNIK_SANDBOX_FILES)
-        s->allow |= SANDBOX_METADATA;
     s->capabilities = capabilities_for(s->allow);
     if (p->user)
         rc = find_user(s, p->user, err);
@@ -204,26 +205,20 @@ static int count_threads(void)
     return count - 2; /* "." and ".." */
 }
 
-static void do_nothing(struct rcu_head *head)
-{
-}
-
-/* Once it has been made, the reclaimer is there for good. */
 static int check_threads(lunik_error *err)
 {
-    struct rcu_head head;
-    int count;
+    const int ours = FOREIGN_THREADS + rcu_has_reclaimer();
+    int count = count_threads();
 
-    rcu_defer(&head, do_nothing);
-    rcu_drain();
-    count = count_threads();
     if (count < 0)
-        return lunik_fail_errno(err, errno, "sandbox: can't count the threads: /proc/self/task");
-    if (count > 2 + FOREIGN_THREADS)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "sandbox: can't count the process's threads: /proc/self/task: %s",
+                          uv_strerror(-errno));
+    if (count > 1 + ours)
         return lunik_fail(err, LUNIK_E_STATE,
                           "sandbox: the process has %d threads already (want it entered before a "
                           "machine has been started and before others start threads)",
-                          count - 1 - FOREIGN_THREADS);
+                          count - ours);
     return 0;
 }
 
@@ -284,8 +279,10 @@ static int enter(const struct sandbox *s, lunik_error *err)
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: can't change to user %u and group %u",
                                 (unsigned)s->uid, (unsigned)s->gid);
-    rcu_defer(&errand.rcu, restrict_reclaimer);
-    rcu_drain();
+    if (rcu_has_reclaimer()) {
+        rcu_defer(&errand.rcu, restrict_reclaimer);
+        rcu_drain();
+    }
     sys = errand.sys ? errand.sys : restrict_thread(s);
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: half entered: the host refuses the rest");
@@ -322,8 +319,6 @@ static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *poli
         read_ahead();
         rc = enter(s, err);
     }
-    if (rc)
-        sandbox_filter_drop();
     if (s->rules >= 0)
         close(s->rules);
     return rc;
@@ -342,7 +337,7 @@ int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err)
     else
         rc = prepare_and_enter(&s, policy, err);
     if (rc == 0)
-        atomic_store_explicit(&entered, s.allow, memory_order_release);
+        atomic_store_explicit(&entered, s.allow | SANDBOX_ENGINE, memory_order_release);
     pthread_mutex_unlock(&entering);
     return rc;
 }

@@ -2,6 +2,8 @@
 #ifndef RUNTIME_SANDBOX_H
 #define RUNTIME_SANDBOX_H
 
+#include <linux/filter.h>
+
 #include "lunik.h"
 
 /* ---- for the runtime ------------------------------------------------------------------------ */
@@ -29,15 +31,33 @@ struct sandbox_call {
 
 extern const struct sandbox_call sandbox_calls[]; /* ends with a NULL name */
 
+/* ---- sandbox_generate.c: the filters, made when the library is built ------------------------ */
+
+/* Calls with higher numbers are newer than this table: they fail as on an older kernel. */
+enum { SANDBOX_CALLS = 451 };
+
+/* Stands for the process's own number in a filter's code; no process has it. */
+#define SANDBOX_SELF 0x5e1f5e1fu
+
+struct sandbox_code {
+    unsigned short len;
+    const struct sock_filter *code;
+};
+
+struct sandbox_filters {
+    unsigned allow; /* LUNIK_SANDBOX_* */
+    struct sandbox_code process, vcpu;
+};
+
+extern const struct sandbox_filters sandbox_filters[];      /* for each policy that there is */
+extern const unsigned short sandbox_classes[SANDBOX_CALLS]; /* of the call with that number */
+
 /* ---- sandbox_filter.c: seccomp -------------------------------------------------------------- */
 
-/* Builds the filters for what is allowed, LUNIK_SANDBOX_* and SANDBOX_*; nothing is in force yet.
- */
+/* Finds the filters for what is allowed, LUNIK_SANDBOX_*; nothing is in force yet. */
 int sandbox_filter_prepare(unsigned allow, lunik_error *err);
 /* Puts the process's filter into force, for all threads. */
 int sandbox_filter_enter(lunik_error *err);
-/* Forgets what was prepared. */
-void sandbox_filter_drop(void);
 
 /* ---- sandbox_paths.c: Landlock -------------------------------------------------------------- */
 

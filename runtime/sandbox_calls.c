@@ -1,7 +1,7 @@
 /*
  * sandbox_calls.c: system calls by what they are for. Those that are not here are refused.
  *
- * Calls whose arguments decide are in sandbox_filter.c: clone, ioctl, kill, mmap, mprotect,
+ * Calls whose arguments decide are in sandbox_generate.c: clone, ioctl, kill, mmap, mprotect,
  * prlimit64, socket, socketpair, tgkill.
  */
 #include "sandbox.h"
@@ -122,7 +122,11 @@ const struct sandbox_call sandbox_calls[] = {
     {"rseq", E},
     {"arch_prctl", E},
     {"prctl", E},
-    {"seccomp", E}, /* a further filter only takes away */
+    {"seccomp", E}, /* these only take away; a program within may have a sandbox of its own */
+    {"capset", E},
+    {"landlock_create_ruleset", E},
+    {"landlock_add_rule", E},
+    {"landlock_restrict_self", E},
     {"exit", E},
     {"exit_group", E},
     {"rt_sigaction", E},
@@ -151,6 +155,8 @@ const struct sandbox_call sandbox_calls[] = {
     {"sched_get_priority_min", E},
     {"getpriority", E},
     {"setpriority", E},
+    {"wait4", E}, /* for programs started before */
+    {"waitid", E},
     /* who and when */
     {"getpid", E},
     {"getppid", E},
@@ -247,8 +253,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"execveat", X},
     {"fork", X},
     {"vfork", X},
-    {"wait4", X},
-    {"waitid", X},
     {"setpgid", X},
     {"setsid", X},
     {"tkill", X},
@@ -329,7 +333,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"setfsuid", KILL},
     {"setfsgid", KILL},
     {"setgroups", KILL},
-    {"capset", KILL},
     {"personality", KILL},
     {NULL, 0},
 };

@@ -57,6 +57,13 @@ describe("initramfs", function()
     assert.equal("x", found["sub/f"].data)
     assert.equal(0x81e8, found["sub/f"].mode)
     assert.equal("f", found["sub/l"].data)
+    assert.equal(0xa1ff, found["sub/l"].mode)
+    run("mkfifo " .. folder .. "/sub/p")
+    local ok, err = pcall(initramfs.from_folder, folder)
+    assert.same({ false, "initramfs: " .. folder
+      .. "/sub/p: is neither file, folder nor symbolic link" }, { ok, err })
+    ok, err = pcall(initramfs.from_folder, folder .. "/none")
+    assert.same({ false, "initramfs: " .. folder .. "/none: can't be read" }, { ok, err })
   end)
 
   it("finds modules with what they need, in loading order", function()

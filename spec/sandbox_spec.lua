@@ -5,14 +5,16 @@ local command = require "spec.support.command"
 -- LeakSanitizer's tracer is just what a sandbox refuses.
 local ENVIRONMENT = 'ASAN_OPTIONS="detect_leaks=0" '
 local sanitized = require "lunik.core".sanitized()
+local terminal = require "spec.support.terminal"
 
 local CLOSE = "\nfor _, m in ipairs(require 'lunik'.machines()) do m:close() end\n"
 
--- Runs a script with the command; standard output, standard error, exit code.
-local function script(text, arguments)
+-- Runs a script with the command; shell: what comes after it. Standard output, standard error, exit
+-- code.
+local function script(text, arguments, shell)
   local path <close> = command.file(text .. CLOSE)
-  return command.run(("%stimeout 120 %s %s %s"):format(ENVIRONMENT, command.lunik, arguments or "",
-    path))
+  return command.run(("%stimeout 120 %s %s %s %s"):format(ENVIRONMENT, command.lunik,
+    arguments or "", path, shell or ""))
 end
 
 local NONE = [[
@@ -21,8 +23,8 @@ local m = lunik.machine { board = "pc", accel = "none", memory = "16M", maxmem =
 ]]
 
 -- A script that must do all of it.
-local function works(text, arguments)
-  local out, err, code = script(text, arguments)
+local function works(text, arguments, shell)
+  local out, err, code = script(text, arguments, shell)
   assert.same({ "", 0 }, { err, code })
   return out
 end
@@ -45,8 +47,10 @@ end
 ]])
     local lines = {}
     for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
-    assert.matches("^nil\t.*does not allow programs.*allow 'exec'", lines[1])
-    assert.matches("^nil\t.*does not allow programs.*allow 'exec'", lines[2])
+    for i = 1, 2 do
+      assert.matches('^nil\t.*does not allow programs.*allow = { "exec", .*lunik %-%-no%-sandbox',
+        lines[i])
+    end
     assert.matches("^nil\t/etc/passwd: .*sandbox.*lunik.sandbox: ", lines[3])
     assert.matches("^false\tdenied\tmemory%-backend%-file: mem%-path: '/dev/shm': .*sandbox",
       lines[4])
@@ -125,8 +129,107 @@ local s = lunik.sandbox()
 print(s and table.concat(s.allow, ",") or "off")
 ]]
 
-  it("is off by default", function()
-    assert.equal("off\n", works(SHOW))
+  -- What is on by default, where sanitizers let it be.
+  local function by_default(name, fn)
+    it(name, function()
+      if sanitized then
+        return pending("a sanitizer does what a sandbox refuses")
+      end
+      fn()
+    end)
+  end
+
+  it("is off by default under sanitizers, which -W tells of", function()
+    if not sanitized then
+      return pending("no sanitizer")
+    end
+    local out, err, code = script(SHOW, "-W")
+    assert.same({ "off\n", 0 }, { out, code })
+    assert.matches("^Lua warning: lunik: not entered: sandbox: this build's sanitizer", err)
+  end)
+
+  by_default("is on by default: a script opens files and takes memory, and starts no programs",
+    function()
+      assert.equal("files,sockets\nnil\ntrue\n", works(SHOW .. [[
+local ok, message = os.execute "true"
+print(ok)
+assert(message:find("run lunik --no-sandbox", 1, true), message)
+local path = os.tmpname()
+local file = assert(io.open(path, "w"))
+file:close()
+m:object_add("memory-backend-file", { id = "f", size = "2M", mem_path = path })
+m:object_add("chardev-socket", { id = "s", path = path .. ".s" })
+assert(next(require "lunik.initramfs".from_folder "scripts"))
+print(os.remove(path))
+]]))
+    end)
+
+  by_default("grants what the modules need that were loaded before", function()
+    local CONNECT = [[
+local uv = require "luv"
+local socket = uv.new_tcp("inet")
+print(socket and "a socket")
+]]
+    assert.equal("a socket\n", works("require 'luv' " .. NONE .. "m:start()" .. CONNECT))
+    assert.equal("nil\n", works(NONE .. "m:start()" .. CONNECT))
+  end)
+
+  by_default("leaves root what it could open", function()
+    if not command.root() then
+      return pending("not root")
+    end
+    local path <close> = command.file("text")
+    assert(os.execute(("chown nobody %s && chmod 0600 %s"):format(path, path)))
+    assert.equal("text\n", works(NONE .. ("m:start() print(io.open(%q):read 'a')"):format(
+      tostring(path))))
+  end)
+
+  by_default("waits for programs that a script started before", function()
+    assert.equal("hello\ttrue\n", works(NONE .. [[
+local pipe = io.popen "echo hello"
+m:start()
+print(pipe:read(), (pipe:close()))
+]]))
+  end)
+
+  by_default("is not entered beside threads, which -W tells of", function()
+    local SECOND = NONE .. [[
+local n = lunik.machine { board = "pc", accel = "none", memory = "16M", sandbox = false }
+local uv = require "luv"
+local thread = uv.new_thread(function() require "luv".sleep(5000) end)
+m:start()
+print(lunik.sandbox())
+os.exit(0, false)
+]]
+    local out, err, code = script(SECOND, "-W")
+    assert.same({ "nil\n", 0 }, { out, code })
+    assert.matches("^Lua warning: lunik: not entered: sandbox: the process has %d threads", err)
+    assert.equal("nil\n", works(SECOND))
+    out, err, code = script(SECOND, "--sandbox=files")
+    assert.same({ "", 1 }, { out, code })
+    assert.matches("sandbox: the process has %d threads already", err)
+  end)
+
+  by_default("can be had within another", function()
+    local inner <close> = command.file(SHOW .. CLOSE)
+    assert.equal("files,sockets\n", works(NONE .. ([[
+lunik.sandbox { allow = { "files", "sockets", "exec" } }
+assert(os.execute(%q))
+]]):format(ENVIRONMENT .. command.lunik .. " " .. inner)))
+  end)
+
+  by_default("is that of the prompt", function()
+    local screen, code = terminal.run(command.lunik, {
+      { "lunik> ", "m = lunik.machine { board = 'pc', accel = 'none', memory = '16M' }\r" },
+      { "lunik> ", "m:start()\r" },
+      { "lunik> ", "#lunik.sandbox().allow\r" },
+      { "2\n", "io.popen 'true'\r" },
+      { "run lunik --no-sandbox", "m:reset() m:close()\r" },
+      { "lunik> ", "lunik.machine { board = 'micro', accel = 'none' }:start()\r" },
+      { "lunik> ", "io.open '/etc/passwd' ~= nil\r" },
+      { "true", "\4" },
+    })
+    assert.equal(0, code, screen)
   end)
 
   it("can't be had under sanitizers without saying what for", function()
@@ -160,6 +263,57 @@ print(os.execute "true" and lunik.sandbox().allow[2])
     assert.equal("off\n", works("require 'lunik'.sandbox(false) " .. SHOW, "--sandbox"))
     assert.equal("off\n", works((SHOW:gsub("slots = 4", "%0, sandbox = false")), "--sandbox"))
     assert.equal("\n", works((SHOW:gsub("slots = 4", "%0, sandbox = true"))))
+  end)
+end)
+
+describe("in the sandbox", function()
+  if sanitized then
+    return it("specs pass", function() pending("sanitizers make calls of their own") end)
+  end
+
+  -- A policy that opens no more than what the specs and their library read.
+  local TIGHT = '{ read = { ".", "/usr/share/lua" }, write = { "/dev/kvm" } }'
+  local ORDINARY = '{ allow = { "files", "sockets" } }'
+
+  for name, policies in pairs {
+    events = { ORDINARY, TIGHT }, hotplug = { ORDINARY, TIGHT }, dirty = { ORDINARY, TIGHT },
+    ioeventfd = { ORDINARY, TIGHT }, lua_device = { ORDINARY, TIGHT }, serial = { TIGHT },
+    objects = { TIGHT }, memory_map = { ORDINARY }, regions = { ORDINARY },
+  } do
+    for _, policy in ipairs(policies) do
+      it(("spec/%s_spec.lua passes with %s"):format(name, policy), function()
+        local path <close> = command.file(([[
+package.path = "./?.lua;" .. package.path
+for _, name in ipairs { "busted", "luv", "system", "term", "lfs" } do require(name) end
+require "lunik".sandbox %s
+arg = { [0] = "busted", table.unpack(arg) }
+require "busted.runner" { standalone = false }
+]]):format(policy))
+        local out, err, code = command.run(("%sCYCLES=2 timeout 600 %s %s --ignore-lua "
+          .. "-o plainTerminal spec/%s_spec.lua"):format(ENVIRONMENT, command.lunik, path, name))
+        assert.equal(0, code, out .. err)
+        assert.matches("%d+ successes / 0 failures / 0 errors", out)
+      end)
+    end
+  end
+
+  it("memory is plugged from descriptors that were open before", function()
+    local file <close> = command.file("")
+    assert(os.execute("truncate -s 256M " .. file))
+    works(NONE .. [[
+lunik.sandbox {}
+m:start()
+local ok, err = pcall(m.object_add, m, "memory-backend-file",
+  { id = "a", size = "16M", mem_path = "/proc/self/fd/3" })
+assert(not ok and err.code == "denied", err)
+for i = 0, 1 do
+  local id = "m" .. i
+  m:object_add("memory-backend-file", { id = id, size = "128M", fd = 3, share = true,
+    offset = i * (128 << 20) })
+  m:device_add("pc-dimm", { id = "d" .. i, memdev = id, addr = (4 << 30) + i * (128 << 20) })
+end
+m:write((4 << 30) + (128 << 20), "unik")
+]], "", "3<>" .. file .. " && test $(tail -c $((128 << 20)) " .. file .. " | head -c 4) = unik")
   end)
 end)
 
@@ -205,6 +359,24 @@ for i, options in ipairs(logs) do
   m:resume()
   m:reset()
   small.ready(m)
+  m:close()
+end
+]])
+  end)
+
+  it("of another user, too, boots and takes memory; so does a second one", function()
+    if not command.root() then
+      return pending("not root")
+    end
+    works(GUEST .. [[
+local images = small.image "" .. "."
+for i = 1, 2 do
+  local m = small.machine { sandbox = { user = "nobody", group = 12345, read = { images } } }
+  small.start(m)
+  assert(lunik.sandbox())
+  plug(m, "ram", "memory-backend-ram", {})
+  plug(m, "memfd", "memory-backend-memfd", {})
+  unplug(m, "ram")
   m:close()
 end
 ]])

@@ -80,6 +80,15 @@ describe("an exit that nobody handles", function()
     m:console():expect("guest: ready", { timeout = TIMEOUT })
   end)
 
+  it("is no other machine's business", function()
+    local m, other = boot(), boot()
+    m:console():write "triple\n"
+    m:wait("crashed", { timeout = TIMEOUT })
+    assert.are.same({ "crashed", "running" }, { m.state, other.state })
+    run(other, "help")
+    other:close()
+  end)
+
   it("prints the dump when nobody listens", function()
     local m = boot()
     local text = machines.stderr(function()

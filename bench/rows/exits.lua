@@ -12,6 +12,8 @@ local UART = { vs = "limit", at_most = 1.2 }
 local rows = {
   { "no exit", "loop", "the loop alone, which is in all rows" },
   { "PIO write, C device", "pio-write", "out to a device (QEMU: port 0x80)", DEVICE },
+  { "PIO write, sandbox", "pio-write", "the same in the sandbox of the lunik command",
+    by = "lua", only = true },
   { "PIO read, C device", "pio-read", "in from a device", DEVICE },
   { "MMIO write, C device", "mmio-write", "store to a device (QEMU: HPET)", DEVICE },
   { "MMIO read, C device", "mmio-read", "load from a device", DEVICE },

@@ -13,11 +13,12 @@ started still run, the command goes on until they have stopped.
   -i           enter the prompt after the script
   -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
-  -W           turn warnings on
-  --sandbox    give up what the script is not likely to need once a machine starts
-  --sandbox=LIST  keep only these: files, sockets, network, exec, or none ("on": files,sockets and
-               what the modules it has loaded need; "off": everything, the default)
-  --no-sandbox the same as --sandbox=off
+  -W           turn warnings on; among others, of a host that does not let the sandbox be entered
+  --no-sandbox keep what the sandbox takes away when the first machine starts: to start programs and
+               use the network, among others. Without it os.execute and io.popen fail from then on,
+               unless the script asks for them with lunik.sandbox()
+  --sandbox=LIST  keep only these: files, sockets, network, exec, or none. "on", the default: files,
+               sockets and what the modules it has loaded need. "off": everything
   -v --version show the version
   -h --help    show this text
   --           stop handling options
@@ -240,15 +241,15 @@ local function set_signals(may_interrupt)
   end)
 end
 
--- What gives the policy that the command line asks for; nil: it asks for none.
+-- {get = what gives the sandbox's policy, or false, by_default = nobody asked for it}.
 local function parse_sandbox(options)
   local wanted = options.no_sandbox and "off" or options.sandbox
-  if not wanted or wanted == "off" then
-    return nil
+  if wanted == "off" then
+    return { get = false }
   end
   local sandbox = require "lunik.sandbox"
-  if wanted == "on" then
-    return sandbox.for_script
+  if not wanted or wanted == "on" then
+    return { get = sandbox.for_script, by_default = not wanted }
   end
   local allow = {}
   for group in (wanted == "none" and "" or wanted):gmatch "[^,]+" do
@@ -258,7 +259,7 @@ local function parse_sandbox(options)
   if not ok then
     bad_usage("%s", policy.message)
   end
-  return function() return policy end
+  return { get = function() return policy end }
 end
 
 local function run_steps(steps)
@@ -283,8 +284,8 @@ local function run(argv, options, lunik)
   if prompt then
     repl.take_terminal()
   end
-  if options.policy then
-    require("lunik.sandbox").at_start(options.policy)
+  if options.policy.get then
+    require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)
   end
   if options.logs.rejected then
     -- Above the prompt, if there is one.
@@ -332,7 +333,7 @@ function cli.main(argv)
   end
   local lunik = require "lunik"
   options.policy = usage(parse_sandbox, options)
-  if options.policy == false then
+  if not options.policy then
     return 2
   end
   host.attach()

@@ -10,6 +10,8 @@
 --       ["/proc"] = { dir = true },
 --   })
 -- Folders that an entry needs are made for it. from_folder() and modules() give such tables.
+local core = require "lunik.core"
+
 local initramfs = {}
 
 local TYPES = { dir = 0x4000, char = 0x2000, block = 0x6000, data = 0x8000, file = 0x8000,
@@ -135,32 +137,29 @@ end
 
 -- ---- entries -----------------------------------------------------------------------------------
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
+local function add_folder(entries, folder, below)
+  for _, name in ipairs(core.scandir(folder) or fail("%s: can't be read", folder)) do
+    local path, inside = folder .. "/" .. name, below .. "/" .. name
+    local kind, mode, target = core.lstat(path)
+    local entry = { mode = mode and ("%o"):format(mode) }
+    if kind == "dir" then
+      entry.dir = true
+      add_folder(entries, path, inside)
+    elseif kind == "file" then
+      entry.file = path
+    elseif kind == "link" then
+      entry.link = target
+    else
+      fail("%s: is neither file, folder nor symbolic link", path)
+    end
+    entries[inside] = entry
+  end
 end
 
 -- What is in a folder of the host: files, folders and symbolic links, with their modes.
 function initramfs.from_folder(folder)
   local entries = {}
-  local pipe = assert(io.popen("find " .. quote(folder) .. " -mindepth 1 "
-    .. "-printf '%y %m %P\\0%l\\0'"))
-  local listing = pipe:read("a")
-  if not pipe:close() then
-    fail("%s: can't be read", folder)
-  end
-  for kind, mode, name, target in listing:gmatch("(%a) (%d+) ([^\0]*)\0([^\0]*)\0") do
-    local entry = { mode = mode }
-    if kind == "d" then
-      entry.dir = true
-    elseif kind == "f" then
-      entry.file = folder .. "/" .. name
-    elseif kind == "l" then
-      entry.link = target
-    else
-      fail("%s/%s: is neither file, folder nor symbolic link", folder, name)
-    end
-    entries["/" .. name] = entry
-  end
+  add_folder(entries, folder, "")
   return entries
 end
 

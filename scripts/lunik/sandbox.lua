@@ -11,7 +11,8 @@ local NAMES = { "files", "sockets", "network", "exec" }
 
 local FIELDS = { allow = "table", read = "table", write = "table", user = "any", group = "any" }
 
--- Kept when the library is loaded again: at_start, what to enter when the first machine starts.
+-- Kept when the library is loaded again: at_start, what to enter when the first machine starts;
+-- by_default: nobody asked for it.
 local shared = core.shared
 
 -- ---- policies ----------------------------------------------------------------------------------
@@ -57,8 +58,9 @@ end
 
 -- ---- named errors ------------------------------------------------------------------------------
 
-local NO_PROGRAMS = "the sandbox does not allow programs to be started "
-  .. "(lunik.sandbox: allow 'exec'; never on a vCPU's thread)"
+local NO_PROGRAMS = "the sandbox does not allow programs to be started: call lunik.sandbox { "
+  .. 'allow = { "exec", "files" } } before a machine starts, or run lunik --no-sandbox; never on a '
+  .. "vCPU's thread"
 local REFUSED = { [1] = true, [13] = true } -- EPERM, EACCES
 
 -- Standard functions that return nil, message, errno, and what is wrong when they fail at all.
@@ -124,16 +126,28 @@ function sandbox.sandbox(...)
   end
 end
 
---- Has the first start of a machine enter get()'s policy.
-function sandbox.at_start(get)
-  shared.at_start = get
+--- Has the first start of a machine enter get()'s policy. by_default: where that can't be, the
+-- machine starts without.
+function sandbox.at_start(get, by_default)
+  shared.at_start, shared.by_default = get, by_default
+end
+
+-- What keeps a process from entering that has not been asked to: the host, threads that are there.
+local BEYOND_IT = { unsupported = true, state = true }
+
+local function enter_at_start()
+  local ok, err = pcall(function() enter(shared.at_start()) end)
+  if ok then return end
+  if not shared.by_default or not BEYOND_IT[err.code] then error(err, 0) end
+  shared.at_start = nil
+  warn("lunik: not entered: ", err.message)
 end
 
 --- A machine is about to start; own: its option "sandbox", parsed, or nil.
 function sandbox.before_start(own)
   if own == false or core.sandboxed() then return end
   if own then return enter(own) end
-  if shared.at_start then enter(shared.at_start()) end
+  if shared.at_start then enter_at_start() end
 end
 
 -- Modules that do what the sandbox would forbid, and what they need.
@@ -142,7 +156,7 @@ local NEEDS = {
   posix = { "network", "exec" }, cqueues = { "network" },
 }
 
---- The lunik command's --sandbox: what a script can be expected to do once its machines run.
+--- The lunik command's policy: what a script can be expected to do once its machines run.
 function sandbox.for_script()
   if core.sanitized() then
     options.fail("unsupported", "sandbox: this build's sanitizer does what a sandbox refuses")

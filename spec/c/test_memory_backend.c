@@ -216,7 +216,7 @@ static void test_bad_files(void)
 {
     char message[256];
 
-    refuses("memory-backend-file: mem-path: is missing (want a string)",
+    refuses("memory-backend-file: mem-path: is missing (want a string, or fd)",
             MAKE("memory-backend-file", TEXT("size", "4M")));
     MAKE("memory-backend-file", TEXT("size", "4M"), TEXT("mem-path", "/nosuch/file"));
     check_string("no such folder", err.message,
@@ -252,6 +252,40 @@ static void test_bad_files(void)
                    file_size() == MIB);
     drop();
     unlink(path);
+}
+
+static void test_descriptor(void)
+{
+    char message[256];
+    int fd = memfd_create("given", MFD_CLOEXEC), reader;
+    lunik_ram *ram =
+        MAKE("memory-backend-file", TEXT("size", "1M"), NUM("fd", fd), TEXT("share", "on"));
+
+    check_true("of an open file, which is extended", ram && lseek(fd, 0, SEEK_END) == MIB);
+    strcpy(lunik_ram_host(ram), "kept");
+    check_true("is of a duplicate", lunik_ram_fd(ram) >= 0 && lunik_ram_fd(ram) != fd);
+    drop();
+    check_true("it stays open, with its contents",
+               pread(fd, message, 5, 0) == 5 && !strcmp(message, "kept"));
+    MAKE("memory-backend-file", TEXT("size", "2M"), NUM("fd", fd));
+    snprintf(message, sizeof(message),
+             "memory-backend-file: fd: 'descriptor %d' has 1048576 bytes, size and offset need "
+             "2097152 (only an empty file is extended)",
+             fd);
+    check_string("too short a file", err.message, message);
+    snprintf(message, sizeof(message), "/proc/self/fd/%d", fd);
+    reader = open(message, O_RDONLY | O_CLOEXEC);
+    MAKE("memory-backend-file", TEXT("size", "1M"), NUM("fd", reader), TEXT("share", "on"));
+    check_int("one that may only be read", err.code, LUNIK_E_DENIED);
+    check_true("  can be ROM", MAKE("memory-backend-file", TEXT("size", "1M"), NUM("fd", reader),
+                                    TEXT("share", "on"), TEXT("readonly", "on")));
+    drop();
+    close(reader);
+    MAKE("memory-backend-file", TEXT("size", "1M"), NUM("fd", reader));
+    check_contains("a closed one", err.message, "bad file descriptor");
+    refuses("memory-backend-file: fd: can't go with mem-path",
+            MAKE("memory-backend-file", TEXT("size", "1M"), NUM("fd", fd), TEXT("mem-path", path)));
+    close(fd);
 }
 
 static void test_directory(void)
@@ -339,6 +373,7 @@ int main(void)
     test_memfd();
     test_file();
     test_bad_files();
+    test_descriptor();
     test_directory();
     test_prealloc();
     test_closed_meanwhile();

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "../../runtime/lunik_device.h"
+#include "../../runtime/rcu.h"
 #include "check.h"
 
 /* Exit codes of the children; others are errno values. */
@@ -249,6 +252,97 @@ static void test_calls(void)
         check_int(cases[i].name, within(cases[i].policy, cases[i].fn), cases[i].want);
 }
 
+/* ---- hosts that forbid it ------------------------------------------------------------------- */
+
+/* As some containers do. */
+static int try_forbidden(void)
+{
+    const struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {4, (struct sock_filter *)code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        return WRONG;
+    if (lunik_sandbox(&closed, &err) != LUNIK_E_UNSUPPORTED || lunik_sandboxed(NULL))
+        return WRONG;
+    return try_open();
+}
+
+static void test_forbidden(void)
+{
+    int status;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(try_forbidden());
+    waitpid(child, &status, 0);
+    check_int("without seccomp nothing is taken", status, 0);
+}
+
+/* ---- forks ---------------------------------------------------------------------------------- */
+
+static void reclaimed(struct rcu_head *head)
+{
+}
+
+static void *reader(void *arg)
+{
+    pthread_barrier_t *barrier = arg;
+
+    rcu_online();
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    rcu_offline();
+    return NULL;
+}
+
+#ifdef RUNTIME_TSAN
+/* ThreadSanitizer lets no thread be made in the child of a process with threads. */
+static int try_reclaim(void)
+{
+    return try_open();
+}
+#else
+/* What the child does first: the grace period that it waits for may be of threads it lacks. */
+static int try_reclaim(void)
+{
+    static struct rcu_head head;
+
+    rcu_defer(&head, reclaimed);
+    rcu_drain();
+    return try_open();
+}
+#endif
+
+/* A child has one thread, whatever those of its parent were doing. */
+static void test_fork(void)
+{
+    struct rcu_head head;
+    pthread_barrier_t barrier;
+    pthread_t thread;
+
+    rcu_defer(&head, reclaimed);
+    rcu_drain();
+    check_true("there is a reclaimer", rcu_has_reclaimer());
+    check_int("a child has none", within(&closed, try_open), EPERM);
+    check_int("but makes its own", within(&with_files, try_reclaim), WORKED);
+    pthread_barrier_init(&barrier, NULL, 2);
+    if (pthread_create(&thread, NULL, reader, &barrier))
+        return (void)check_true("a thread", false);
+    pthread_barrier_wait(&barrier);
+    check_int("nor its parent's readers", within(&with_files, try_reclaim), WORKED);
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&barrier);
+}
+
 /* ---- paths ---------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/lunik-sandbox.XXXXXX";
@@ -412,6 +506,8 @@ int main(void)
     test_calls();
     test_paths();
     test_users();
+    test_forbidden();
+    test_fork();
     test_other_threads();
     return check_result();
 }

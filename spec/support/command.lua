@@ -55,4 +55,9 @@ function command.kvm()
   return file ~= nil
 end
 
+-- Whether this is root.
+function command.root()
+  return os.execute("test $(id -u) = 0") == true
+end
+
 return command
