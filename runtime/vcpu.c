@@ -492,34 +492,61 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int create_vcpu(lunik_vcpu *v, struct kvm_cpuid2 *cpuid, lunik_error *err)
+/* Does what an earlier call that failed has not done. */
+static int create_vcpu(lunik_vcpu *v, lunik_error *err)
 {
-    lunik_machine *m = v->machine;
+    struct kvm_vm *vm = v->machine->kvm;
+    struct kvm_cpuid2 *cpuid = v->machine->vcpus->cpuid;
     int rc;
 
-    v->fd = ioctl(m->kvm->vm_fd, KVM_CREATE_VCPU, v->index);
+    if (v->fd < 0)
+        v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, v->index);
     if (v->fd < 0)
         return lunik_fail_errno(err, errno, "KVM: can't create vCPU %u", v->index);
-    v->run =
-        mmap(NULL, (size_t)m->kvm->vcpu_map_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
-    if (v->run == MAP_FAILED) {
-        v->run = NULL;
-        return lunik_fail_errno(err, errno, "KVM: can't map vCPU %u", v->index);
+    if (!v->run) {
+        void *run =
+            mmap(NULL, (size_t)vm->vcpu_map_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+
+        if (run == MAP_FAILED)
+            return lunik_fail_errno(err, errno, "KVM: can't map vCPU %u", v->index);
+        v->run = run;
     }
     rc = vcpu_ring_init(v, err);
     if (rc)
         return rc;
-    cpuid_set_topology(cpuid, &m->config, v->index);
+    cpuid_set_topology(cpuid, &v->machine->config, v->index);
     if (ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: the CPUID is refused", v->index);
     return vcpu_save_power_on(v, err);
 }
 
+int vcpus_create(lunik_machine *m, lunik_error *err)
+{
+    struct vcpu_group *g = m->vcpus;
+    int rc = 0;
+
+    if (!g || !g->cpuid)
+        return 0;
+    if (!m->kvm->power_on) {
+        rc = kvm_vm_add_irqchip(m->kvm, err);
+        if (rc)
+            return rc;
+        gsi_irqchip_added(m);
+    }
+    for (unsigned i = 0; i < g->count && rc == 0; i++)
+        if (!g->vcpu[i].power_on)
+            rc = create_vcpu(&g->vcpu[i], err);
+    if (rc)
+        return rc;
+    kvm_io_set_vcpu_map(m, g->vcpu[0].run);
+    free(g->cpuid);
+    g->cpuid = NULL;
+    return 0;
+}
+
 int vcpus_init(lunik_machine *m, lunik_error *err)
 {
-    struct kvm_cpuid2 *cpuid = NULL;
     struct vcpu_group *g;
-    int rc;
 
     if (!m->kvm)
         return cpuid_check(&m->config, err);
@@ -536,22 +563,11 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     g->machine = m;
     g->paused = true;
     update_gate(g);
+    g->count = m->config.cpus;
+    for (unsigned i = 0; i < g->count; i++)
+        g->vcpu[i] = (lunik_vcpu){.machine = m, .index = i, .fd = -1};
     m->vcpus = g;
-    rc = cpuid_new(&cpuid, m, err);
-    while (rc == 0 && g->count < m->config.cpus) {
-        lunik_vcpu *v = &g->vcpu[g->count];
-
-        v->machine = m;
-        v->index = g->count++;
-        v->fd = -1;
-        rc = create_vcpu(v, cpuid, err);
-    }
-    free(cpuid);
-    if (rc)
-        vcpus_fini(m);
-    else
-        kvm_io_set_vcpu_map(m, g->vcpu[0].run);
-    return rc;
+    return cpuid_new(&g->cpuid, m, err);
 }
 
 static void join_all(struct vcpu_group *g)
@@ -590,5 +606,6 @@ void vcpus_fini(lunik_machine *m)
     }
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->mutex);
+    free(g->cpuid);
     free(g);
 }
