@@ -36,7 +36,6 @@ libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
 liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
 libmd-dev     header:sha2.h          build  runtime/memory/bulk.c: SHA-256
-libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
 libseccomp-dev pkg:libseccomp        build  runtime/sandbox_filter.c: the sandbox
 libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
@@ -117,7 +116,7 @@ FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
 LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd \
-             -lnuma -lseccomp -pthread)
+             -lseccomp -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
