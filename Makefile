@@ -33,7 +33,7 @@ pkg-config    command:pkg-config     build  the Makefile: compiler and linker fl
 lua5.4        command:lua5.4         build  the build of boards and tables, every script
 liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lunik command
 libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
-liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
+liburcu-dev   pkg:liburcu-memb       build  runtime/rcu.c: flat views read without a lock
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
 libmd-dev     header:sha2.h          build  runtime/memory/bulk.c: SHA-256
 libseccomp-dev pkg:libseccomp        build  runtime/sandbox_filter.c: the sandbox
@@ -114,8 +114,8 @@ FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 # pkg-config may be one of the things that are missing, so it is asked when the first recipe needs
 # it, and only once.
 once = $(eval $(1) := $(2))$($(1))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
-LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd \
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-memb))
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb) -lxxhash -lmd \
              -lseccomp -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 

@@ -28,14 +28,19 @@ static void make_exit_key(void)
 
 static void become_reader(void)
 {
-    if (registered) {
-        urcu_qsbr_thread_online();
-        return;
+    if (!registered) {
+        pthread_once(&exit_key_once, make_exit_key);
+        pthread_setspecific(exit_key, &registered);
+        urcu_memb_register_thread();
+        registered = true;
     }
-    pthread_once(&exit_key_once, make_exit_key);
-    pthread_setspecific(exit_key, &registered);
-    urcu_qsbr_register_thread();
-    registered = true;
+    urcu_memb_read_lock();
+}
+
+static void stop_reading(void)
+{
+    rcu_note_reader_done();
+    urcu_memb_read_unlock();
 }
 
 void rcu_online(void)
@@ -46,27 +51,25 @@ void rcu_online(void)
 
 void rcu_offline(void)
 {
-    if (--online_depth)
-        return;
-    rcu_note_reader_done();
-    urcu_qsbr_thread_offline();
+    if (!--online_depth)
+        stop_reading();
 }
 
 void rcu_checkpoint(void)
 {
-    if (online_depth > 1)
+    if (online_depth != 1)
         return;
-    rcu_note_reader_done();
-    if (online_depth)
-        urcu_qsbr_quiescent_state();
+    stop_reading();
+    urcu_memb_read_lock();
 }
 
 void rcu_thread_done(void)
 {
     if (!registered)
         return;
-    rcu_note_reader_done();
-    urcu_qsbr_unregister_thread();
+    if (online_depth)
+        stop_reading();
+    urcu_memb_unregister_thread();
     registered = false;
     online_depth = 0;
 }
@@ -76,18 +79,15 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
     /* call_rcu wants a registered caller. */
     rcu_online();
     rcu_note_reader_done();
-    urcu_qsbr_call_rcu(head, fn);
+    urcu_memb_call_rcu(head, fn);
     rcu_offline();
 }
 
 void rcu_drain(void)
 {
-    unsigned depth = online_depth;
-
-    if (!depth)
-        become_reader();
-    rcu_note_reader_done();
-    urcu_qsbr_barrier();
-    if (!depth)
-        urcu_qsbr_thread_offline();
+    if (online_depth)
+        stop_reading();
+    urcu_memb_barrier();
+    if (online_depth)
+        urcu_memb_read_lock();
 }

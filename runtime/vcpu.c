@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cpuid.h"
+#include "fence.h"
 #include "kvm.h"
 #include "rcu.h"
 #include "sandbox.h"
@@ -84,9 +85,26 @@ static void install_kick_handler(void)
     sigaction(KICK_SIGNAL, &action, NULL);
 }
 
+/* Who closes the gate goes on to look who is inside, and who enters or leaves, whether it is
+ * closed: a pair of fences, of which the one at every exit is light. */
 static void update_gate(struct vcpu_group *g)
 {
-    atomic_store(&g->closed, g->holds || g->paused || g->quit);
+    bool closed = g->holds || g->paused || g->quit;
+
+    atomic_store(&g->closed, closed);
+    if (closed)
+        fence_heavy();
+}
+
+static bool gate_closed(const struct vcpu_group *g)
+{
+    return atomic_load_explicit(&g->closed, FENCED_LOAD);
+}
+
+static void set_inside(lunik_vcpu *v, bool inside)
+{
+    atomic_store_explicit(&v->in_guest, inside, FENCED_STORE);
+    fence_light();
 }
 
 /* With the group's mutex. */
@@ -109,8 +127,8 @@ static void left_guest(lunik_vcpu *v)
 {
     struct vcpu_group *g = v->machine->vcpus;
 
-    atomic_store(&v->in_guest, false);
-    if (!atomic_load(&g->closed))
+    set_inside(v, false);
+    if (!gate_closed(g))
         return;
     pthread_mutex_lock(&g->mutex);
     pthread_cond_broadcast(&g->changed);
@@ -120,8 +138,8 @@ static void left_guest(lunik_vcpu *v)
 /* Announces the entry; false if the gate is closed. */
 static bool may_enter(lunik_vcpu *v)
 {
-    atomic_store(&v->in_guest, true);
-    if (!atomic_load(&v->machine->vcpus->closed))
+    set_inside(v, true);
+    if (!gate_closed(v->machine->vcpus))
         return true;
     left_guest(v);
     return false;
@@ -141,7 +159,7 @@ static void complete_access(lunik_vcpu *v)
         pthread_mutex_lock(&g->mutex);
         while (g->holds)
             pthread_cond_wait(&g->changed, &g->mutex);
-        atomic_store(&v->in_guest, true);
+        set_inside(v, true);
         pthread_mutex_unlock(&g->mutex);
         __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELAXED);
         rc = ioctl(v->fd, KVM_RUN, 0);
@@ -161,7 +179,7 @@ static bool wait_at_gate(lunik_vcpu *v)
     bool quit;
 
     pthread_mutex_lock(&g->mutex);
-    while (atomic_load(&g->closed) && !g->quit) {
+    while (gate_closed(g) && !g->quit) {
         if (g->paused && !g->holds && v->io_pending) {
             pthread_mutex_unlock(&g->mutex);
             complete_access(v);
@@ -558,6 +576,7 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     if (!g)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
     pthread_once(&kick_once, install_kick_handler);
+    fence_init();
     pthread_mutex_init(&g->mutex, NULL);
     pthread_cond_init(&g->changed, NULL);
     g->machine = m;
