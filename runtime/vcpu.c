@@ -453,7 +453,7 @@ static void *vcpu_thread(void *arg)
             continue;
         }
         rc = ioctl(v->fd, KVM_RUN, 0);
-        error = errno;
+        error = rc < 0 ? errno : 0;
         v->io_pending = false;
         left_guest(v);
         __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
