@@ -33,10 +33,9 @@ pkg-config    command:pkg-config     build  the Makefile: compiler and linker fl
 lua5.4        command:lua5.4         build  the build of boards and tables, every script
 liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lunik command
 libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
-liburcu-dev   pkg:liburcu-qsbr       build  runtime/rcu.c: flat views read without a lock
+liburcu-dev   pkg:liburcu-memb       build  runtime/rcu.c: flat views read without a lock
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
 libmd-dev     header:sha2.h          build  runtime/memory/sha256.c
-libnuma-dev   header:numa.h          build  devices/memory_backend.c: host-nodes and policy
 libseccomp-dev pkg:libseccomp        build  runtime/sandbox_generate.c: the sandbox
 libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
@@ -119,9 +118,9 @@ FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 # pkg-config may be one of the things that are missing, so it is asked when the first recipe needs
 # it, and only once.
 once = $(eval $(1) := $(2))$($(1))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-qsbr))
-LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-qsbr) -lxxhash -lmd \
-             -lnuma -pthread)
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-memb))
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb) -lxxhash -lmd \
+             -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

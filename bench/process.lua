@@ -5,7 +5,7 @@ local process = {}
 local Process = {}
 Process.__index = Process
 
-local TIMEOUT = 120 -- seconds; a program that says nothing for so long hangs
+local TIMEOUT = 60 -- seconds; a program that says nothing for so long hangs
 local STDOUT, STDERR = 2, 3 -- their places in a list of pipes, which starts with standard input
 
 process.build = os.getenv "LUNIK_BUILD" or "build"

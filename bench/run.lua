@@ -43,12 +43,18 @@ local about = {
 print(("Lunik, QEMU %s, bare KVM on Linux %s, %s, load %s")
   :format(version or "(not installed: no figures)", about.kernel, about.processor, about.load))
 local b, start = report.new(quick), process.now()
+local failed = false
 for _, name in ipairs(groups) do
   local group = require("bench.rows." .. name)
   b:group(group)
-  group.run(b)
+  local ok, err = xpcall(group.run, debug.traceback, b)
+  if not ok then
+    failed = true
+    io.stderr:write(("%s: the rest of its rows is missing: %s\n"):format(name, err))
+  end
 end
 local targets, met = b:count()
 about.seconds = process.now() - start
 b:save(OUTPUT, about)
 print(("\n%d of %d targets met, %.0f s; %s"):format(met, targets, about.seconds, OUTPUT))
+os.exit(not failed, true)

@@ -5,8 +5,10 @@
  * lines are cut from what can be read. Either way read() runs the private loop until a line is
  * complete, so machines and timers go on while the prompt waits.
  */
+#define _GNU_SOURCE /* newlocale */
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -307,9 +309,27 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+/* The prompt edits UTF-8: the calling thread does, where the environment does not say otherwise. */
+static void choose_characters(void)
+{
+    locale_t locale = newlocale(LC_CTYPE_MASK, "", NULL);
+
+    if (locale)
+        uselocale(locale);
+    if (MB_CUR_MAX > 1)
+        return;
+    uselocale(LC_GLOBAL_LOCALE);
+    if (locale)
+        freelocale(locale);
+    locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
+    if (locale)
+        uselocale(locale);
+}
+
 BIND_EXPORT int luaopen_lunik_lineedit(lua_State *L);
 int luaopen_lunik_lineedit(lua_State *L)
 {
+    choose_characters();
     luaL_newlib(L, functions);
     return 1;
 }

@@ -8,7 +8,6 @@
  * thread, which calls the function that cli.lua has left in the registry. A second signal before
  * the first has been dealt with ends the process at once, with the terminal restored.
  */
-#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -212,9 +211,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "lunik: out of memory\n");
         return EXIT_FAILURE;
     }
-    /* The prompt edits UTF-8. There is no other thread yet. */
-    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) /* NOLINT(concurrency-mt-unsafe) */
-        setlocale(LC_CTYPE, "C.UTF-8");              /* NOLINT(concurrency-mt-unsafe) */
     catch_signals(L);
     lua_pushcfunction(L, run);
     lua_pushinteger(L, argc);

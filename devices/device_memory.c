@@ -10,12 +10,18 @@
 
 enum { SLOTS_MAX = 256 }; /* the guest names them MP00 to MPFF */
 
+/* Where a device is, in one place for all: looking for a gap reads them all. */
+struct plugged {
+    uint64_t address, size;
+    lunik_object *device;
+};
+
 struct device_memory {
     uint64_t base, size, slots, limit;
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
     lunik_region *window;
-    lunik_object *slot[SLOTS_MAX];   /* who is in it */
-    lunik_object *sorted[SLOTS_MAX]; /* the same devices by address */
+    lunik_object *slot[SLOTS_MAX];    /* who is in it */
+    struct plugged sorted[SLOTS_MAX]; /* the same devices by address */
     size_t count;
     uint64_t used; /* bytes */
 };
@@ -97,12 +103,12 @@ static int check_address(const struct device_memory *d, const lunik_memory_devic
                           "] is not in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
                           md->address, md->size, d->base, d->size);
     for (size_t i = 0; i < d->count; i++) {
-        const lunik_memory_device *other = memory_device(d->sorted[i]);
+        const struct plugged *other = &d->sorted[i];
         if (md->address < other->address + other->size && other->address < md->address + md->size)
             return lunik_fail(err, LUNIK_E_EXISTS,
                               "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
                               "] conflicts with memory device '%s' [0x%" PRIx64 ":0x%" PRIx64 "]",
-                              md->address, md->size, name_of(d->sorted[i]), other->address,
+                              md->address, md->size, name_of(other->device), other->address,
                               other->size);
     }
     return 0;
@@ -122,7 +128,7 @@ static int choose_address(const struct device_memory *d, lunik_memory_device *md
     uint64_t offset = aligned_offset(d, 0, md->align);
 
     for (size_t i = 0; i < d->count && offset != UINT64_MAX; i++) {
-        const lunik_memory_device *other = memory_device(d->sorted[i]);
+        const struct plugged *other = &d->sorted[i];
         uint64_t start = other->address - d->base;
         if (offset <= start && md->size <= start - offset)
             break;
@@ -155,19 +161,19 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
 
 static void sorted_insert(struct device_memory *d, lunik_object *device)
 {
-    uint64_t address = memory_device(device)->address;
+    const lunik_memory_device *md = memory_device(device);
     size_t i = d->count++;
 
-    for (; i > 0 && memory_device(d->sorted[i - 1])->address > address; i--)
+    for (; i > 0 && d->sorted[i - 1].address > md->address; i--)
         d->sorted[i] = d->sorted[i - 1];
-    d->sorted[i] = device;
+    d->sorted[i] = (struct plugged){md->address, md->size, device};
 }
 
 static void sorted_remove(struct device_memory *d, const lunik_object *device)
 {
     size_t i = 0;
 
-    while (d->sorted[i] != device)
+    while (d->sorted[i].device != device)
         i++;
     for (d->count--; i < d->count; i++)
         d->sorted[i] = d->sorted[i + 1];

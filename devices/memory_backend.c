@@ -7,24 +7,50 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <numa.h>
-#include <numaif.h>
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "types.h"
 
-#ifndef MPOL_PREFERRED_MANY
-#define MPOL_PREFERRED_MANY 5
-#endif
-
-enum { HOST_NODE_MAX = 1023, WORD_BITS = 8 * sizeof(unsigned long) };
+enum {
+    HOST_NODE_MAX = 1023,
+    WORD_BITS = 8 * sizeof(unsigned long),
+    MASK_BITS = HOST_NODE_MAX + 2, /* the kernel takes one less */
+};
 
 static const char *const policy_names[] = {"default", "preferred", "bind", "interleave", NULL};
 
 /* ---- placement on host NUMA nodes ----------------------------------------------------------- */
+
+/* The system calls themselves: libnuma examines the host whenever a process loads it. */
+typedef unsigned long node_mask[MASK_BITS / WORD_BITS + 1];
+
+static bool in_mask(const unsigned long *mask, uint64_t node)
+{
+    return node <= HOST_NODE_MAX && mask[node / WORD_BITS] >> node % WORD_BITS & 1;
+}
+
+static int check_host_nodes(lunik_object *o, lunik_error *err)
+{
+    const struct memory_backend *b = lunik_state(o);
+    node_mask allowed = {0};
+
+    if (syscall(SYS_get_mempolicy, NULL, allowed, (unsigned long)MASK_BITS, NULL,
+                (unsigned long)MPOL_F_MEMS_ALLOWED))
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "%s: policy: this host can't bind memory to NUMA nodes",
+                          lunik_object_type_name(o));
+    for (size_t i = 0; i < b->host_nodes.count; i++)
+        if (!in_mask(allowed, b->host_nodes.items[i]))
+            return lunik_fail(err, LUNIK_E_NOT_FOUND,
+                              "%s: host-nodes: %" PRIu64 " is not a memory node of this host",
+                              lunik_object_type_name(o), b->host_nodes.items[i]);
+    return 0;
+}
 
 static int check_policy(lunik_object *o, lunik_error *err)
 {
@@ -40,21 +66,13 @@ static int check_policy(lunik_object *o, lunik_error *err)
     if (b->policy != POLICY_DEFAULT && !b->host_nodes.count)
         return lunik_fail(err, LUNIK_E_INVALID, "%s: host-nodes: must be set for policy %s", type,
                           policy_names[b->policy]);
-    if (b->policy != POLICY_DEFAULT && numa_available() < 0)
-        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
-                          "%s: policy: this host can't bind memory to NUMA nodes", type);
-    for (size_t i = 0; i < b->host_nodes.count; i++)
-        if (numa_node_size64((int)b->host_nodes.items[i], NULL) < 0)
-            return lunik_fail(err, LUNIK_E_NOT_FOUND,
-                              "%s: host-nodes: %" PRIu64 " is not a memory node of this host", type,
-                              b->host_nodes.items[i]);
-    return 0;
+    return b->policy == POLICY_DEFAULT ? 0 : check_host_nodes(o, err);
 }
 
 static int bind_memory(lunik_object *o, lunik_error *err)
 {
     const struct memory_backend *b = lunik_state(o);
-    unsigned long mask[HOST_NODE_MAX / WORD_BITS + 1] = {0};
+    node_mask mask = {0};
     int mode;
 
     switch (b->policy) {
@@ -72,8 +90,8 @@ static int bind_memory(lunik_object *o, lunik_error *err)
     }
     for (size_t i = 0; i < b->host_nodes.count; i++)
         mask[b->host_nodes.items[i] / WORD_BITS] |= 1ul << b->host_nodes.items[i] % WORD_BITS;
-    if (mbind(lunik_ram_host(b->ram), b->size, mode, mask, HOST_NODE_MAX + 2,
-              MPOL_MF_STRICT | MPOL_MF_MOVE))
+    if (syscall(SYS_mbind, lunik_ram_host(b->ram), b->size, (long)mode, mask,
+                (unsigned long)MASK_BITS, (unsigned long)(MPOL_MF_STRICT | MPOL_MF_MOVE)))
         return lunik_fail_errno(err, errno, "%s: policy: can't bind memory to host NUMA nodes",
                                 lunik_object_type_name(o));
     return 0;

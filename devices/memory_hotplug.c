@@ -137,10 +137,11 @@ static void show_news(lunik_change *c)
     struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
 
     for (unsigned i = 0; i < d->slots.count; i++) {
-        const lunik_memory_device *md = d->device[i] ? memory_device(d->device[i]) : NULL;
+        const lunik_memory_device *md;
 
-        if (!md || d->slots.slot[i].enabled)
+        if (!d->device[i] || d->slots.slot[i].enabled)
             continue;
+        md = memory_device(d->device[i]);
         d->slots.slot[i] = (struct memory_slot){
             .address = md->address,
             .size = md->size,

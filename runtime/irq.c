@@ -23,18 +23,29 @@ struct gsi_lines {
     void *opaque;
 };
 
+/* Fails only for lines the irqchip does not have; those were refused at connect. */
+static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
+{
+    struct kvm_irq_level arg = {.irq = gsi, .level = level};
+
+    ioctl(m->kvm->vm_fd, KVM_IRQ_LINE, &arg);
+}
+
+void gsi_irqchip_added(lunik_machine *m)
+{
+    for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
+        if (lunik_gsi_level(m, gsi))
+            tell_irqchip(m, gsi, true);
+}
+
 static void line_changed(lunik_machine *m, unsigned gsi, bool level)
 {
     struct gsi_lines *g = m->gsi;
 
     if (level)
         g->line[gsi].edges++;
-    if (m->kvm) {
-        struct kvm_irq_level arg = {.irq = gsi, .level = level};
-
-        /* Fails only for lines the irqchip does not have; those were refused at connect. */
-        ioctl(m->kvm->vm_fd, KVM_IRQ_LINE, &arg);
-    }
+    if (m->kvm && m->kvm->power_on)
+        tell_irqchip(m, gsi, level);
     if (g->fn)
         g->fn(g->opaque, gsi, level);
 }

@@ -1,4 +1,10 @@
-/* kvm.c: the VM and its in-kernel interrupt controllers. */
+/*
+ * kvm.c: the VM and its in-kernel interrupt controllers.
+ *
+ * The controllers come late. KVM registers them on its I/O buses, and lets go of the buses' former
+ * tables after a grace period that it does not hurry, while setting a memslot waits for one: for up
+ * to two ticks of the host's clock after the controllers, not at all before them.
+ */
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "kvm.h"
 
@@ -128,29 +134,31 @@ static int route_lines(struct kvm_vm *vm, lunik_error *err)
     return 0;
 }
 
-static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
+static int reserve_pages(struct kvm_vm *vm, lunik_error *err)
 {
-    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
     uint64_t identity = IDENTITY_MAP_ADDRESS;
 
     if (ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
         ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't reserve its pages");
-    if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+    return 0;
+}
+
+/* What an earlier call has created before it failed stays. */
+static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
+{
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+
+    if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0 && errno != EEXIST)
         return lunik_fail_errno(err, errno, "KVM: can't create the interrupt controllers");
-    if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
+    if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0 && errno != EEXIST)
         return lunik_fail_errno(err, errno, "KVM: can't create the timer");
     return route_lines(vm, err);
 }
 
-/* Keeps the controllers' power-on state, for resets. */
-static int save_irqchip(struct kvm_vm *vm, lunik_error *err)
+/* Reads the controllers' power-on state, for resets. */
+static int save_irqchip(struct kvm_vm *vm, struct irqchip_state *s, lunik_error *err)
 {
-    struct irqchip_state *s = calloc(1, sizeof(*s));
-
-    if (!s)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
-    vm->power_on = s;
     for (unsigned i = 0; i < CHIP_COUNT; i++) {
         s->chip[i].chip_id = i;
         if (ioctl(vm->vm_fd, KVM_GET_IRQCHIP, &s->chip[i]) < 0)
@@ -159,6 +167,22 @@ static int save_irqchip(struct kvm_vm *vm, lunik_error *err)
     if (ioctl(vm->vm_fd, KVM_GET_PIT2, &s->pit) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't read the timer");
     return 0;
+}
+
+int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
+{
+    struct irqchip_state *s = calloc(1, sizeof(*s));
+    int rc = s ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+
+    if (rc == 0)
+        rc = create_irqchip(vm, err);
+    if (rc == 0)
+        rc = save_irqchip(vm, s, err);
+    if (rc)
+        free(s);
+    else
+        vm->power_on = s;
+    return rc;
 }
 
 void kvm_vm_reset(struct kvm_vm *vm)
@@ -246,9 +270,7 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     }
     rc = setup_dirty_log(vm, config, err);
     if (!rc)
-        rc = create_irqchip(vm, err);
-    if (!rc)
-        rc = save_irqchip(vm, err);
+        rc = reserve_pages(vm, err);
     if (rc)
         goto fail;
     *out = vm;

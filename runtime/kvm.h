@@ -14,17 +14,21 @@ struct kvm_vm {
     int vcpu_map_size;  /* bytes of a vCPU's kvm_run mapping */
     unsigned max_slots; /* memslots the kernel offers */
     unsigned max_vcpus;
-    unsigned phys_bits;             /* guest physical address bits */
-    bool readonly_mem;              /* KVM_CAP_READONLY_MEM */
-    bool dirty_manual;              /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is on */
-    unsigned dirty_ring;            /* entries of each vCPU's dirty ring; 0: bitmaps */
-    struct irqchip_state *power_on; /* of the interrupt controllers and the PIT */
-    struct kvm_memory *memory;      /* listeners/kvm_memory.c */
-    struct kvm_io *io;              /* listeners/kvm_io.c */
+    unsigned phys_bits;  /* guest physical address bits */
+    bool readonly_mem;   /* KVM_CAP_READONLY_MEM */
+    bool dirty_manual;   /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is on */
+    unsigned dirty_ring; /* entries of each vCPU's dirty ring; 0: bitmaps */
+    struct irqchip_state
+        *power_on;             /* of the interrupt controllers and the PIT; NULL: no such yet */
+    struct kvm_memory *memory; /* listeners/kvm_memory.c */
+    struct kvm_io *io;         /* listeners/kvm_io.c */
 };
 
 int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err);
 void kvm_vm_free(struct kvm_vm *vm);
+/* Creates the interrupt controllers and the PIT: once, before any vCPU. May be called again after
+ * it failed. */
+int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err);
 /* Puts the interrupt controllers and the PIT back into their power-on state. vCPUs held. */
 void kvm_vm_reset(struct kvm_vm *vm);
 

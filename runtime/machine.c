@@ -217,8 +217,10 @@ static int go_on(lunik_machine *m, lunik_error *err)
 /* Power-on state for everything. Stopped. */
 static int reset_all(lunik_machine *m, lunik_error *err)
 {
-    int rc;
+    int rc = vcpus_create(m, err);
 
+    if (rc)
+        return rc;
     objects_reset(m);
     rc = boot_reset(m, err);
     if (rc == 0)

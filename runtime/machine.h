@@ -101,6 +101,8 @@ void clock_fini(lunik_machine *m);
 void clock_run_state(lunik_machine *m, bool running);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
+/* Tells the new in-kernel irqchip which lines are high. */
+void gsi_irqchip_added(lunik_machine *m);
 
 /* A registered type with its ancestors resolved is found through the runtime. */
 struct type_table;

@@ -34,15 +34,20 @@ static void make_exit_key(void)
 
 static void become_reader(void)
 {
-    if (registered) {
-        urcu_qsbr_thread_online();
-        return;
+    if (!registered) {
+        pthread_once(&exit_key_once, make_exit_key);
+        pthread_setspecific(exit_key, &registered);
+        urcu_memb_register_thread();
+        registered = true;
+        readers++;
     }
-    pthread_once(&exit_key_once, make_exit_key);
-    pthread_setspecific(exit_key, &registered);
-    urcu_qsbr_register_thread();
-    registered = true;
-    readers++;
+    urcu_memb_read_lock();
+}
+
+static void stop_reading(void)
+{
+    rcu_note_reader_done();
+    urcu_memb_read_unlock();
 }
 
 void rcu_online(void)
@@ -53,27 +58,25 @@ void rcu_online(void)
 
 void rcu_offline(void)
 {
-    if (--online_depth)
-        return;
-    rcu_note_reader_done();
-    urcu_qsbr_thread_offline();
+    if (!--online_depth)
+        stop_reading();
 }
 
 void rcu_checkpoint(void)
 {
-    if (online_depth > 1)
+    if (online_depth != 1)
         return;
-    rcu_note_reader_done();
-    if (online_depth)
-        urcu_qsbr_quiescent_state();
+    stop_reading();
+    urcu_memb_read_lock();
 }
 
 void rcu_thread_done(void)
 {
     if (!registered)
         return;
-    rcu_note_reader_done();
-    urcu_qsbr_unregister_thread();
+    if (online_depth)
+        stop_reading();
+    urcu_memb_unregister_thread();
     registered = false;
     readers--;
     online_depth = 0;
@@ -167,7 +170,7 @@ static void reclaim(void)
     reclaimer.urgent = false;
     reclaimer.busy = true;
     pthread_mutex_unlock(&reclaimer.mutex);
-    urcu_qsbr_synchronize_rcu();
+    urcu_memb_synchronize_rcu();
     for (; node; node = next, count++) {
         struct rcu_head *head = lunik_container_of(node, struct rcu_head, next);
 
@@ -256,10 +259,9 @@ bool rcu_has_reclaimer(void)
 
 void rcu_drain(void)
 {
-    rcu_note_reader_done();
     if (online_depth)
-        urcu_qsbr_thread_offline();
+        stop_reading();
     wait_for_reclaimer();
     if (online_depth)
-        urcu_qsbr_thread_online();
+        urcu_memb_read_lock();
 }

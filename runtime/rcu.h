@@ -1,5 +1,6 @@
 /*
- * rcu.h: deferred reclamation (liburcu, QSBR flavour).
+ * rcu.h: deferred reclamation (liburcu, membarrier flavour: readers need no fence where the kernel
+ * has that call).
  *
  * A vCPU thread is a reader whenever it is outside KVM_RUN and not blocked; a thread that takes
  * the machine lock is a reader while it holds it. Flat views and what they point to are published
@@ -11,7 +12,7 @@
 
 #include <stdbool.h>
 #define URCU_INLINE_SMALL_FUNCTIONS
-#include <urcu-qsbr.h>
+#include <urcu/urcu-memb.h>
 
 #ifdef __SANITIZE_THREAD__
 #define RUNTIME_TSAN 1

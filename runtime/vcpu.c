@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cpuid.h"
+#include "fence.h"
 #include "kvm.h"
 #include "rcu.h"
 #include "sandbox.h"
@@ -84,9 +85,26 @@ static void install_kick_handler(void)
     sigaction(KICK_SIGNAL, &action, NULL);
 }
 
+/* Who closes the gate goes on to look who is inside, and who enters or leaves, whether it is
+ * closed: a pair of fences, of which the one at every exit is light. */
 static void update_gate(struct vcpu_group *g)
 {
-    atomic_store(&g->closed, g->holds || g->paused || g->quit);
+    bool closed = g->holds || g->paused || g->quit;
+
+    atomic_store(&g->closed, closed);
+    if (closed)
+        fence_heavy();
+}
+
+static bool gate_closed(const struct vcpu_group *g)
+{
+    return atomic_load_explicit(&g->closed, FENCED_LOAD);
+}
+
+static void set_inside(lunik_vcpu *v, bool inside)
+{
+    atomic_store_explicit(&v->in_guest, inside, FENCED_STORE);
+    fence_light();
 }
 
 /* With the group's mutex. */
@@ -109,8 +127,8 @@ static void left_guest(lunik_vcpu *v)
 {
     struct vcpu_group *g = v->machine->vcpus;
 
-    atomic_store(&v->in_guest, false);
-    if (!atomic_load(&g->closed))
+    set_inside(v, false);
+    if (!gate_closed(g))
         return;
     pthread_mutex_lock(&g->mutex);
     pthread_cond_broadcast(&g->changed);
@@ -120,8 +138,8 @@ static void left_guest(lunik_vcpu *v)
 /* Announces the entry; false if the gate is closed. */
 static bool may_enter(lunik_vcpu *v)
 {
-    atomic_store(&v->in_guest, true);
-    if (!atomic_load(&v->machine->vcpus->closed))
+    set_inside(v, true);
+    if (!gate_closed(v->machine->vcpus))
         return true;
     left_guest(v);
     return false;
@@ -141,7 +159,7 @@ static void complete_access(lunik_vcpu *v)
         pthread_mutex_lock(&g->mutex);
         while (g->holds)
             pthread_cond_wait(&g->changed, &g->mutex);
-        atomic_store(&v->in_guest, true);
+        set_inside(v, true);
         pthread_mutex_unlock(&g->mutex);
         __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELAXED);
         rc = ioctl(v->fd, KVM_RUN, 0);
@@ -161,7 +179,7 @@ static bool wait_at_gate(lunik_vcpu *v)
     bool quit;
 
     pthread_mutex_lock(&g->mutex);
-    while (atomic_load(&g->closed) && !g->quit) {
+    while (gate_closed(g) && !g->quit) {
         if (g->paused && !g->holds && v->io_pending) {
             pthread_mutex_unlock(&g->mutex);
             complete_access(v);
@@ -435,7 +453,7 @@ static void *vcpu_thread(void *arg)
             continue;
         }
         rc = ioctl(v->fd, KVM_RUN, 0);
-        error = errno;
+        error = rc < 0 ? errno : 0;
         v->io_pending = false;
         left_guest(v);
         __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
@@ -492,34 +510,61 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int create_vcpu(lunik_vcpu *v, struct kvm_cpuid2 *cpuid, lunik_error *err)
+/* Does what an earlier call that failed has not done. */
+static int create_vcpu(lunik_vcpu *v, lunik_error *err)
 {
-    lunik_machine *m = v->machine;
+    struct kvm_vm *vm = v->machine->kvm;
+    struct kvm_cpuid2 *cpuid = v->machine->vcpus->cpuid;
     int rc;
 
-    v->fd = ioctl(m->kvm->vm_fd, KVM_CREATE_VCPU, v->index);
+    if (v->fd < 0)
+        v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, v->index);
     if (v->fd < 0)
         return lunik_fail_errno(err, errno, "KVM: can't create vCPU %u", v->index);
-    v->run =
-        mmap(NULL, (size_t)m->kvm->vcpu_map_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
-    if (v->run == MAP_FAILED) {
-        v->run = NULL;
-        return lunik_fail_errno(err, errno, "KVM: can't map vCPU %u", v->index);
+    if (!v->run) {
+        void *run =
+            mmap(NULL, (size_t)vm->vcpu_map_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+
+        if (run == MAP_FAILED)
+            return lunik_fail_errno(err, errno, "KVM: can't map vCPU %u", v->index);
+        v->run = run;
     }
     rc = vcpu_ring_init(v, err);
     if (rc)
         return rc;
-    cpuid_set_topology(cpuid, &m->config, v->index);
+    cpuid_set_topology(cpuid, &v->machine->config, v->index);
     if (ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: the CPUID is refused", v->index);
     return vcpu_save_power_on(v, err);
 }
 
+int vcpus_create(lunik_machine *m, lunik_error *err)
+{
+    struct vcpu_group *g = m->vcpus;
+    int rc = 0;
+
+    if (!g || !g->cpuid)
+        return 0;
+    if (!m->kvm->power_on) {
+        rc = kvm_vm_add_irqchip(m->kvm, err);
+        if (rc)
+            return rc;
+        gsi_irqchip_added(m);
+    }
+    for (unsigned i = 0; i < g->count && rc == 0; i++)
+        if (!g->vcpu[i].power_on)
+            rc = create_vcpu(&g->vcpu[i], err);
+    if (rc)
+        return rc;
+    kvm_io_set_vcpu_map(m, g->vcpu[0].run);
+    free(g->cpuid);
+    g->cpuid = NULL;
+    return 0;
+}
+
 int vcpus_init(lunik_machine *m, lunik_error *err)
 {
-    struct kvm_cpuid2 *cpuid = NULL;
     struct vcpu_group *g;
-    int rc;
 
     if (!m->kvm)
         return cpuid_check(&m->config, err);
@@ -531,27 +576,17 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     if (!g)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
     pthread_once(&kick_once, install_kick_handler);
+    fence_init();
     pthread_mutex_init(&g->mutex, NULL);
     pthread_cond_init(&g->changed, NULL);
     g->machine = m;
     g->paused = true;
     update_gate(g);
+    g->count = m->config.cpus;
+    for (unsigned i = 0; i < g->count; i++)
+        g->vcpu[i] = (lunik_vcpu){.machine = m, .index = i, .fd = -1};
     m->vcpus = g;
-    rc = cpuid_new(&cpuid, m, err);
-    while (rc == 0 && g->count < m->config.cpus) {
-        lunik_vcpu *v = &g->vcpu[g->count];
-
-        v->machine = m;
-        v->index = g->count++;
-        v->fd = -1;
-        rc = create_vcpu(v, cpuid, err);
-    }
-    free(cpuid);
-    if (rc)
-        vcpus_fini(m);
-    else
-        kvm_io_set_vcpu_map(m, g->vcpu[0].run);
-    return rc;
+    return cpuid_new(&g->cpuid, m, err);
 }
 
 static void join_all(struct vcpu_group *g)
@@ -590,5 +625,6 @@ void vcpus_fini(lunik_machine *m)
     }
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->mutex);
+    free(g->cpuid);
     free(g);
 }

@@ -4,8 +4,12 @@
 
 #include "machine.h"
 
-/* Creates the vCPUs of m (config.cpus of them); their threads start with vcpus_resume(). */
+/* Makes the vCPUs of m (config.cpus of them), without creating them in KVM. */
 int vcpus_init(lunik_machine *m, lunik_error *err);
+/* Creates them in KVM, and the interrupt controllers before them, unless that has been done: when
+ * they are needed, which is after the board's memory is mapped (see kvm.c). May be called again
+ * after it failed. Their threads start with vcpus_resume(). */
+int vcpus_create(lunik_machine *m, lunik_error *err);
 /* Ends the threads, releasing the machine lock while it waits for them, and frees the vCPUs. */
 void vcpus_fini(lunik_machine *m);
 

@@ -37,6 +37,7 @@ struct vcpu_group {
     bool has_boot_state;
     struct kvm_regs boot_regs;
     struct kvm_sregs boot_sregs;
+    struct kvm_cpuid2 *cpuid; /* until the vCPUs have been created */
     unsigned count;
     lunik_vcpu vcpu[];
 };

@@ -98,11 +98,15 @@ static const struct reg *find_reg(const char *name, lunik_error *err)
     return NULL;
 }
 
-/* Takes v out of the guest unless the caller is v itself (which is outside already). */
-static void begin_access(lunik_vcpu *v)
+/* Takes v out of the guest unless the caller is v itself (which is outside already). A failed call
+ * needs no end_access(). */
+static int begin_access(lunik_vcpu *v, lunik_error *err)
 {
-    if (lunik_vcpu_current() != v)
+    int rc = vcpus_create(v->machine, err);
+
+    if (rc == 0 && lunik_vcpu_current() != v)
         vcpus_hold(v->machine);
+    return rc;
 }
 
 static void end_access(lunik_vcpu *v)
@@ -136,7 +140,9 @@ int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_err
 
     if (!r)
         return LUNIK_E_NOT_FOUND;
-    begin_access(v);
+    rc = begin_access(v, err);
+    if (rc)
+        return rc;
     rc = read_set(v, r->set, &state);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't read %s", v->index, name);
@@ -159,7 +165,9 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
     if (r->size < 8 && value >> (8 * r->size))
         return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: %s: 0x%llx does not fit in %u bits",
                           v->index, name, (unsigned long long)value, 8u * r->size);
-    begin_access(v);
+    rc = begin_access(v, err);
+    if (rc)
+        return rc;
     rc = read_set(v, r->set, &state);
     if (rc == 0) {
         memcpy((char *)&state + r->offset, &value, r->size);
@@ -182,9 +190,10 @@ struct one_msr {
 int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error *err)
 {
     struct one_msr msr = {.head.nmsrs = 1, .entry.index = index};
-    int rc;
+    int rc = begin_access(v, err);
 
-    begin_access(v);
+    if (rc)
+        return rc;
     rc = ioctl(v->fd, KVM_GET_MSRS, &msr);
     end_access(v);
     if (rc != 1)
@@ -197,9 +206,10 @@ int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error
 int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_error *err)
 {
     struct one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
-    int rc;
+    int rc = begin_access(v, err);
 
-    begin_access(v);
+    if (rc)
+        return rc;
     rc = ioctl(v->fd, KVM_SET_MSRS, &msr);
     end_access(v);
     if (rc != 1)
@@ -215,9 +225,10 @@ static int change_events(lunik_vcpu *v,
                          unsigned vector, int has_error, uint32_t code, lunik_error *err)
 {
     struct kvm_vcpu_events events;
-    int rc;
+    int rc = begin_access(v, err);
 
-    begin_access(v);
+    if (rc)
+        return rc;
     rc = ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events);
     if (rc == 0) {
         change(&events, vector, has_error, code);
@@ -264,9 +275,10 @@ int lunik_vcpu_inject_interrupt(lunik_vcpu *v, unsigned vector, lunik_error *err
 
 int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err)
 {
-    int rc;
+    int rc = begin_access(v, err);
 
-    begin_access(v);
+    if (rc)
+        return rc;
     rc = ioctl(v->fd, KVM_NMI, 0);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't inject an NMI", v->index);
@@ -295,7 +307,9 @@ int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresse
             debug.arch.debugreg[7] |= 2ull << (2 * i); /* execution, global */
         }
     }
-    begin_access(v);
+    rc = begin_access(v, err);
+    if (rc)
+        return rc;
     rc = ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: debugging is refused", v->index);
@@ -392,9 +406,12 @@ size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size)
     struct kvm_sregs s;
     bool ok;
 
-    begin_access(v);
-    ok = ioctl(v->fd, KVM_GET_REGS, &r) == 0 && ioctl(v->fd, KVM_GET_SREGS, &s) == 0;
     put(&t, "cpu %u\n", v->index);
+    if (begin_access(v, NULL) != 0) {
+        put(&t, "it can't be created\n");
+        return t.used;
+    }
+    ok = ioctl(v->fd, KVM_GET_REGS, &r) == 0 && ioctl(v->fd, KVM_GET_SREGS, &s) == 0;
     if (ok) {
         put_general(&t, &r);
         put_special(&t, &s);

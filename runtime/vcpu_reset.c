@@ -1,6 +1,7 @@
 /* vcpu_reset.c: the state of vCPUs after power-on and how it is brought back. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "kvm.h"
@@ -25,45 +26,63 @@ struct vcpu_power_on {
     struct kvm_msrs *msrs;
 };
 
-/* Reads the MSRs that the kernel lists; those it lists but can't read are left out. */
-static int save_msrs(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
+/* The MSRs that the kernel lists, without values. */
+static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 {
     struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
-    struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + MAX_MSRS * sizeof(msrs->entries[0]));
+    int rc = 0;
+
+    if (!list)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
+    list->nmsrs = MAX_MSRS;
+    if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
+        rc = lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
+    for (uint32_t i = 0; rc == 0 && i < list->nmsrs; i++)
+        msrs->entries[msrs->nmsrs++].index = list->indices[i];
+    free(list);
+    return rc;
+}
+
+/* Reads them. KVM_GET_MSRS stops at the first that can't be read: it is left out. */
+static void read_msrs(lunik_vcpu *v, struct kvm_msrs *msrs)
+{
     struct {
         struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head = {.nmsrs = 1}};
+        struct kvm_msr_entry entries[MAX_MSRS];
+    } batch;
+    uint32_t listed = msrs->nmsrs, next = 0;
 
-    p->msrs = msrs;
-    if (!list || !msrs) {
-        free(list);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
+    msrs->nmsrs = 0;
+    while (next < listed) {
+        int count;
+
+        batch.head = (struct kvm_msrs){.nmsrs = listed - next};
+        memcpy(batch.entries, &msrs->entries[next], batch.head.nmsrs * sizeof(batch.entries[0]));
+        count = ioctl(v->fd, KVM_GET_MSRS, &batch);
+        count = count > 0 ? count : 0;
+        memcpy(&msrs->entries[msrs->nmsrs], batch.entries,
+               (size_t)count * sizeof(batch.entries[0]));
+        msrs->nmsrs += (uint32_t)count;
+        next += (uint32_t)count + 1;
     }
-    list->nmsrs = MAX_MSRS;
-    if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0) {
-        free(list);
-        return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
-    }
-    for (uint32_t i = 0; i < list->nmsrs; i++) {
-        one.entry.index = list->indices[i];
-        if (ioctl(v->fd, KVM_GET_MSRS, &one) != 1)
-            continue;
-        if (one.entry.index == MSR_HWCR_INDEX)
-            one.entry.data |= HWCR_TSC_FREQ_SEL; /* kernels that know no such bit refuse it */
-        msrs->entries[msrs->nmsrs++] = one.entry;
-    }
-    free(list);
+}
+
+static int save_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
+{
+    int rc = list_msrs(v, msrs, err);
+
+    if (rc)
+        return rc;
+    read_msrs(v, msrs);
+    for (uint32_t i = 0; i < msrs->nmsrs; i++)
+        if (msrs->entries[i].index == MSR_HWCR_INDEX)
+            msrs->entries[i].data |=
+                HWCR_TSC_FREQ_SEL; /* kernels that know no such bit refuse it */
     return 0;
 }
 
-int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err)
+static int save_state(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
 {
-    struct vcpu_power_on *p = calloc(1, sizeof(*p));
-
-    if (!p)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
-    v->power_on = p;
     if (ioctl(v->fd, KVM_GET_REGS, &p->regs) < 0 || ioctl(v->fd, KVM_GET_SREGS, &p->sregs) < 0 ||
         ioctl(v->fd, KVM_GET_XSAVE, &p->xsave) < 0 ||
         ioctl(v->fd, KVM_GET_DEBUGREGS, &p->debugregs) < 0 ||
@@ -72,7 +91,24 @@ int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err)
         ioctl(v->fd, KVM_GET_MP_STATE, &p->mp_state) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't read its state", v->index);
     p->has_xcrs = ioctl(v->fd, KVM_GET_XCRS, &p->xcrs) == 0;
-    return save_msrs(v, p, err);
+    return save_msrs(v, p->msrs, err);
+}
+
+int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err)
+{
+    struct vcpu_power_on *p = calloc(1, sizeof(*p));
+    int rc;
+
+    if (p)
+        p->msrs = calloc(1, sizeof(*p->msrs) + MAX_MSRS * sizeof(p->msrs->entries[0]));
+    if (!p || !p->msrs)
+        rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
+    else
+        rc = save_state(v, p, err);
+    v->power_on = p;
+    if (rc)
+        vcpu_free_power_on(v);
+    return rc;
 }
 
 void vcpu_free_power_on(lunik_vcpu *v)

@@ -16,7 +16,7 @@ int vcpu_ring_init(lunik_vcpu *v, lunik_error *err)
     off_t offset = KVM_DIRTY_LOG_PAGE_OFFSET * sysconf(_SC_PAGESIZE);
     void *ring;
 
-    if (!v->machine->kvm->dirty_ring)
+    if (!v->machine->kvm->dirty_ring || v->ring)
         return 0;
     ring = mmap(NULL, ring_bytes(v), PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, offset);
     if (ring == MAP_FAILED)

@@ -130,12 +130,11 @@ CALL(void *, mmap, ENOMEM, MAP_FAILED,
 SLOW_CALL(int, madvise, ENOMEM, -1, (void *address, size_t size, int advice),
           (address, size, advice))
 
-/* libnuma's; called directly, so that the layer needs no library more. */
-static long at_mbind(void *address, unsigned long size, int mode, const unsigned long *mask,
-                     unsigned long bits, unsigned flags)
+static long at_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    FAILS("mbind", ENOMEM, -1);
-    return syscall(SYS_mbind, address, size, mode, mask, bits, flags);
+    if (number == SYS_mbind)
+        FAILS("mbind", ENOMEM, -1);
+    return syscall(number, a, b, c, d, e, f);
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
@@ -230,7 +229,7 @@ UV_CALL(uv_poll_start, UV_ENOMEM, (uv_poll_t * handle, int events, uv_poll_cb fn
 const struct faults_call faults_calls[] = {
     ENTRY(malloc),         ENTRY(calloc),       ENTRY(realloc),       ENTRY(free),
     ENTRY(aligned_alloc),  ENTRY(strdup),       ENTRY(strndup),       ENTRY(asprintf),
-    ENTRY(open_memstream), ENTRY(mmap),         ENTRY(madvise),       ENTRY(mbind),
+    ENTRY(open_memstream), ENTRY(mmap),         ENTRY(madvise),       ENTRY(syscall),
     ENTRY(open),           ENTRY(fcntl),        ENTRY(memfd_create),  ENTRY(eventfd),
     ENTRY(timerfd_create), ENTRY(dup),          ENTRY(mkostemp),      ENTRY(posix_openpt),
     ENTRY(grantpt),        ENTRY(unlockpt),     ENTRY(inotify_init1), ENTRY(inotify_add_watch),

@@ -15,6 +15,8 @@ FUZZ_ALL    = $(FUZZ_SRC:spec/fuzz/fuzz_%.c=%)
 TARGETS    ?= $(FUZZ_ALL)
 FUZZ_OBJ    = $(FUZZ_SRC:%.c=$(BUILD)/obj/%.o)
 FUZZ_OWN    = $(BUILD)/obj/spec/fuzz/repeat.o
+# repeat.c has RCU of its own.
+FUZZ_LIB    = $(filter-out $(BUILD)/obj/runtime/rcu.o,$(LIB_OBJ))
 
 FUZZ_MAKE = $(MAKE) --no-print-directory CC="$(FUZZ_CC)" BUILD=$(FUZZ_BUILD) \
     SANITIZE=fuzzer-no-link,address,undefined CFLAGS="-O1 -gline-tables-only"
@@ -43,7 +45,7 @@ fuzz-merge: ## take inputs that fuzzing found into the tree, as few as reach the
 
 fuzz-products: $(TARGETS:%=$(BUILD)/fuzz_%) $(BUILD)/scripts
 
-$(BUILD)/fuzz_%: $(BUILD)/obj/spec/fuzz/fuzz_%.o $(FUZZ_OWN) $(LIB_OBJ) $(BIND_OBJ)
+$(BUILD)/fuzz_%: $(BUILD)/obj/spec/fuzz/fuzz_%.o $(FUZZ_OWN) $(FUZZ_LIB) $(BIND_OBJ)
 	@echo '  LINK $@'
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS) $(LUA_LIBS)
 

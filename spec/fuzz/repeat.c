@@ -5,7 +5,7 @@
  * What RCU defers is done as soon as the only thread holds no reference, which is also where use of
  * freed memory shows first.
  */
-#define _GNU_SOURCE /* syscall */
+#define _GNU_SOURCE /* syscall, gettid */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -55,14 +55,15 @@ EXPORT NO_COVERAGE time_t time(time_t *t)
     return STARTED;
 }
 
-/* ---- RCU ------------------------------------------------------------------------------------ */
+/* ---- RCU, in the place of
+ * runtime/rcu.c------------------------------------------------------------------ */
 
 static struct deferred {
     struct rcu_head *head;
     void (*fn)(struct rcu_head *head);
 } * deferred;
 static size_t count, capacity;
-static unsigned readers;
+static unsigned online_depth;
 static bool reclaiming;
 
 static void reclaim(void)
@@ -76,7 +77,7 @@ static void reclaim(void)
     reclaiming = false;
 }
 
-void urcu_qsbr_call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
     if (count == capacity) {
         capacity = capacity ? 2 * capacity : 64;
@@ -85,34 +86,41 @@ void urcu_qsbr_call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head)
             abort();
     }
     deferred[count++] = (struct deferred){head, fn};
+    if (!online_depth)
+        reclaim();
 }
 
-void urcu_qsbr_quiescent_state(void)
+void rcu_online(void)
+{
+    if (gettid() != getpid())
+        abort(); /* another thread might hold references */
+    online_depth++;
+}
+
+void rcu_offline(void)
+{
+    if (!--online_depth)
+        reclaim();
+}
+
+void rcu_checkpoint(void)
+{
+    if (online_depth == 1)
+        reclaim();
+}
+
+void rcu_thread_done(void)
+{
+    online_depth = 0;
+    reclaim();
+}
+
+void rcu_drain(void)
 {
     reclaim();
 }
 
-void urcu_qsbr_thread_offline(void)
+bool rcu_has_reclaimer(void)
 {
-    reclaim();
-}
-
-void urcu_qsbr_barrier(void)
-{
-    reclaim();
-}
-
-void urcu_qsbr_thread_online(void)
-{
-}
-
-void urcu_qsbr_register_thread(void)
-{
-    if (readers++)
-        abort(); /* another one might hold references */
-}
-
-void urcu_qsbr_unregister_thread(void)
-{
-    readers--;
+    return false;
 }
