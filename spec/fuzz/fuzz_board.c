@@ -1,6 +1,6 @@
 /*
  * fuzz_board.c: whatever a guest may do at the ports and addresses of a pc board, while its user
- * plugs DIMMs, types, presses buttons and lets time pass. -max_len=1024 -runs=600
+ * plugs DIMMs, types, presses buttons and lets time pass. -max_len=1024 -runs=500
  *
  * What does not decode reads as all ones; after a reset the memory map is as after power-on.
  */

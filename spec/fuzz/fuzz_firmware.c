@@ -1,6 +1,6 @@
 /*
  * fuzz_firmware.c: files as firmware and as kernels on a pc board, through the functions that open
- * them. -max_len=64 -runs=700
+ * them. -max_len=64 -runs=450
  *
  * A firmware shows below 4 GiB and below 1 MiB as it is in its file, for good; files that can't be
  * one are refused, and change nothing.

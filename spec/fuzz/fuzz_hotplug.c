@@ -1,6 +1,6 @@
 /*
  * fuzz_hotplug.c: the memory hotplug registers with DIMMs that come and go, against a model of the
- * protocol (QEMU's docs/specs/acpi_mem_hotplug.rst). -max_len=512 -runs=700
+ * protocol (QEMU's docs/specs/acpi_mem_hotplug.rst). -max_len=512 -runs=550
  */
 #include "board.h"
 

@@ -1,6 +1,6 @@
 /*
  * fuzz_lua.c: sequences of calls on the Lua API with any values: spec/fuzz/fuzz_lua.lua.
- * -max_len=1024 -runs=700
+ * -max_len=1024 -runs=600
  *
  * Calls raise what they are documented to raise, and leave nothing behind: after the machine is
  * closed, handles say so, and nothing on the loop keeps it going.

@@ -1,5 +1,5 @@
 /*
- * fuzz_options.c: machines from any options: spec/fuzz/fuzz_options.lua. -max_len=256 -runs=300
+ * fuzz_options.c: machines from any options: spec/fuzz/fuzz_options.lua. -max_len=256 -runs=220
  *
  * A machine is built, or an error says why not and nothing is left.
  */

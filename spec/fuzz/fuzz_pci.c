@@ -1,6 +1,6 @@
 /*
  * fuzz_pci.c: PCI configuration cycles on the pc board, and on a function with BARs beside its own.
- * -max_len=512 -runs=600
+ * -max_len=512 -runs=450
  *
  * What a function's registers hold is what was written to their writable bits, for any size of
  * access; no other function changes; memory and ports show what the registers say.

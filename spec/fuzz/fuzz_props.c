@@ -1,6 +1,6 @@
 /*
  * fuzz_props.c: objects and devices of every type with any properties, on a pc board: added, read,
- * set, deleted. -max_len=512 -runs=800
+ * set, deleted. -max_len=512 -runs=700
  *
  * What is refused is explained, and changes nothing; what is accepted reads as what the type says.
  */
