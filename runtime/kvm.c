@@ -172,10 +172,11 @@ static int save_irqchip(struct kvm_vm *vm, struct irqchip_state *s, lunik_error 
 int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
 {
     struct irqchip_state *s = calloc(1, sizeof(*s));
-    int rc = s ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    int rc;
 
-    if (rc == 0)
-        rc = create_irqchip(vm, err);
+    if (!s)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    rc = create_irqchip(vm, err);
     if (rc == 0)
         rc = save_irqchip(vm, s, err);
     if (rc)

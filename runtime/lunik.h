@@ -435,6 +435,8 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
+/* KVM creates them, and the interrupt controllers, when the machine is first started or reset or a
+ * call below reads or changes one; that is what then may fail. */
 unsigned lunik_vcpu_count(const lunik_machine *m);
 /* NULL if out of range. vCPUs live as long as their machine is not closed. */
 lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);

@@ -59,11 +59,20 @@ local kinds = {
   { "file", "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
 }
 
+local function mapped()
+  return process.status("self", "VmSize")
+end
+
+-- The memory goes after a grace period, on another thread, and must not do so while the next block
+-- is populated.
 local function prealloc(m, kind, size, threads)
   local props = { id = "mem", size = size, prealloc = true, prealloc_threads = threads }
   for name, value in pairs(kind[3]) do props[name] = value end
   local rate = gib_per_s(size, m.object_add, m, kind[2], props)
+  local before = mapped()
   m:object_del "mem"
+  local patience = process.now() + 2 -- in case something else has been mapped meanwhile
+  while before - mapped() < size >> 10 and process.now() < patience do lunik.sleep(0.001) end
   return rate
 end
 

@@ -203,7 +203,8 @@ extern unsigned smp_online;
 struct options {
     const char *cmd; /* commands, separated by ';'; "" for none */
     bool refuse_eject, refuse_insert, no_hotplug, full_test, ignore_button;
-    uint64_t slots; /* to look at, at most */
+    uint64_t slots;                 /* to look at, at most */
+    uint64_t slots_port, slots_gpe; /* where the DSDT does not say it; port 0: nowhere */
     uint64_t uart, uart_irq;
 };
 extern struct options options;

@@ -1,7 +1,8 @@
 /*
  * hotplug.c: memory hotplug by the register block of QEMU's acpi_mem_hotplug specification, as the
  * ACPI methods would use it. Where the block is, how many slots it has and which event it raises is
- * read from the DSDT: the names that acpi/memory_hotplug.asl gives these numbers.
+ * read from the DSDT: the names that acpi/memory_hotplug.asl gives these numbers; or options say
+ * so.
  */
 #include "guest.h"
 
@@ -153,7 +154,12 @@ static bool find_registers(uint32_t *gpe)
     uint32_t base, count;
 
     if (!acpi_dsdt_number("MHIO", &base) || !acpi_dsdt_number("MHSL", &count) ||
-        !acpi_dsdt_number("MHGP", gpe) || base > 0xffff)
+        !acpi_dsdt_number("MHGP", gpe)) {
+        base = (uint32_t)options.slots_port;
+        count = MAX_SLOTS;
+        *gpe = (uint32_t)options.slots_gpe;
+    }
+    if (!base || base > 0xffff)
         return false;
     port = (uint16_t)base;
     if (count > MAX_SLOTS)

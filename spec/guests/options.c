@@ -1,7 +1,7 @@
 /* options.c: the kernel command line. */
 #include "guest.h"
 
-struct options options = {.cmd = "", .slots = 256, .uart = 0x3f8, .uart_irq = 4};
+struct options options = {.cmd = "", .slots = 256, .uart = 0x3f8, .uart_irq = 4, .slots_gpe = 3};
 
 static char text[2048];
 
@@ -53,8 +53,11 @@ static bool parse_numeric(const char *s)
     static const struct {
         const char *prefix;
         uint64_t *to;
-    } numbers[] = {
-        {"slots=", &options.slots}, {"uart=", &options.uart}, {"uart-irq=", &options.uart_irq}};
+    } numbers[] = {{"slots=", &options.slots},
+                   {"slots-port=", &options.slots_port},
+                   {"slots-gpe=", &options.slots_gpe},
+                   {"uart=", &options.uart},
+                   {"uart-irq=", &options.uart_irq}};
     const char *value;
 
     for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
