@@ -172,6 +172,15 @@ static void complete_access(lunik_vcpu *v)
     }
 }
 
+/* With the group's mutex. Only a change is told: others that are parked wake up by it, too. */
+static void park(lunik_vcpu *v, bool parked)
+{
+    if (v->parked == parked)
+        return;
+    v->parked = parked;
+    pthread_cond_broadcast(&v->machine->vcpus->changed);
+}
+
 /* Waits until the gate opens; false when the thread is to end. */
 static bool wait_at_gate(lunik_vcpu *v)
 {
@@ -186,8 +195,7 @@ static bool wait_at_gate(lunik_vcpu *v)
             pthread_mutex_lock(&g->mutex);
             continue;
         }
-        v->parked = !v->io_pending;
-        pthread_cond_broadcast(&g->changed);
+        park(v, !v->io_pending);
         pthread_cond_wait(&g->changed, &g->mutex);
     }
     v->parked = false;

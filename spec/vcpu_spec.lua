@@ -2,6 +2,7 @@
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local command = require "spec.support.command"
+local process = require "spec.support.process"
 
 if not command.kvm() then
   return describe("vCPUs", function()
@@ -172,6 +173,20 @@ describe("a vcpu-exit handler", function()
     m:cpu(0):debug { breakpoints = { 0x1003 } }
     m:start()
     assert.are.equal(15, m:wait("shutdown", { timeout = TIMEOUT }).code)
+  end)
+end)
+
+describe("a paused machine's vCPUs", function()
+  it("sleep until it goes on", function()
+    boot { cpus = 4 }:pause()
+    local before, sleeps
+    for _ = 1, 50 do -- the last ones to stop may be on their way
+      before, sleeps = sleeps, process.sleeps "lunik-vcpu"
+      if sleeps == before then break end
+      lunik.sleep(0.05)
+    end
+    assert.is_true(sleeps > 0)
+    assert.equal(before, sleeps)
   end)
 end)
 

@@ -38,6 +38,20 @@ function process.holds()
   }
 end
 
+--- How often threads of that name have gone to sleep since they began.
+function process.sleeps(name)
+  local count = 0
+  for _, task in ipairs(core.scandir "/proc/self/task") do
+    local file = io.open(("/proc/self/task/%s/status"):format(task))
+    local text = file and file:read "a" or ""
+    if file then file:close() end
+    if text:match "Name:%s*([^\n]*)" == name then
+      count = count + tonumber(text:match "\nvoluntary_ctxt_switches:%s*(%d+)")
+    end
+  end
+  return count
+end
+
 local function excess(before, maps)
   local extra = {}
   for what, count in pairs(process.holds()) do
