@@ -214,6 +214,7 @@ end
 
 --- The console of the machine's serial port, or of another chardev-buffer.
 function Machine.console(m, id)
+  if m.state == "closed" then fail("gone", "machine '%s' is closed", m.name) end
   local object = event.state(m).console
   if id ~= nil then
     object = core.is_a(id, "lunik.Object") and id or m:object(id)
