@@ -90,10 +90,10 @@ local lunik = {}
 ---@field node integer
 
 ---@class lunik.NumaNode
----@field cpus? integer[] The vCPUs of the node, from 0.
+---@field cpus? integer[] The vCPUs of the node, from 0. Those in no node are in node 0.
 ---@field memory? lunik.Size
 ---@field memdev? string The backend that is the node's memory.
----@field distances? integer[] To every node, 10 to 254.
+---@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way.
 
 ---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
 ---further options. An unknown option is an error.
