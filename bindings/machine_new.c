@@ -1,4 +1,6 @@
 /* machine_new.c: from the options that the Lua half has checked to a machine without devices. */
+#include <stdio.h>
+
 #include "bindings.h"
 
 static unsigned count_field(lua_State *L, const char *name, const char *what, lua_Integer max)
@@ -8,35 +10,38 @@ static unsigned count_field(lua_State *L, const char *name, const char *what, lu
     return lua_isnil(L, index) ? 0 : (unsigned)bind_int(L, index, what, 1, max);
 }
 
-/* Fills one node from the table at index; the arrays stay on the stack. */
-static void node_from(lua_State *L, int index, size_t nodes, lunik_numa_node *out)
+/* Fills node `number` of `nodes` from the table at index; the arrays stay on the stack. */
+static void node_from(lua_State *L, int index, size_t number, size_t nodes, lunik_numa_node *out)
 {
+    char what[64];
     unsigned *cpus;
     uint8_t *distances;
     int list;
 
-    bind_table(L, index, "machine: nodes");
+    bind_table(L, index, "machine: numa");
     list = bind_field(L, index, "cpus");
-    bind_table(L, list, "machine: nodes: cpus");
+    snprintf(what, sizeof(what), "machine: numa: node %zu: cpus", number);
+    bind_table(L, list, what);
     out->cpu_count = lua_rawlen(L, list);
     cpus = lua_newuserdatauv(L, sizeof(*cpus) * (out->cpu_count + 1), 0);
     for (size_t i = 0; i < out->cpu_count; i++) {
         lua_rawgeti(L, list, (lua_Integer)i + 1);
-        cpus[i] = (unsigned)bind_int(L, -1, "machine: nodes: cpus", 0, 4095);
+        cpus[i] = (unsigned)bind_int(L, -1, what, 0, 4095);
         lua_pop(L, 1);
     }
     out->cpus = cpus;
     list = bind_field(L, index, "distances");
     if (lua_isnil(L, list))
         return;
-    bind_table(L, list, "machine: nodes: distances");
+    snprintf(what, sizeof(what), "machine: numa: node %zu: distances", number);
+    bind_table(L, list, what);
     if (lua_rawlen(L, list) != nodes)
-        bind_fail(L, LUNIK_E_INVALID, "machine: nodes: distances: has %d entries (want %d)",
+        bind_fail(L, LUNIK_E_INVALID, "%s: has %d entries (want %d, one for each node)", what,
                   (int)lua_rawlen(L, list), (int)nodes);
     distances = lua_newuserdatauv(L, nodes, 0);
     for (size_t i = 0; i < nodes; i++) {
         lua_rawgeti(L, list, (lua_Integer)i + 1);
-        distances[i] = (uint8_t)bind_int(L, -1, "machine: nodes: distances", 10, 254);
+        distances[i] = (uint8_t)bind_int(L, -1, what, 10, 255);
         lua_pop(L, 1);
     }
     out->distances = distances;
@@ -57,7 +62,7 @@ static void nodes_from(lua_State *L, lunik_machine_config *config)
         nodes[i] = (lunik_numa_node){0};
         luaL_checkstack(L, 8, NULL);
         lua_rawgeti(L, list, (lua_Integer)i + 1);
-        node_from(L, lua_gettop(L), count, &nodes[i]);
+        node_from(L, lua_gettop(L), i, count, &nodes[i]);
     }
     config->nodes = nodes;
     config->node_count = count;

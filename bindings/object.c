@@ -1,4 +1,5 @@
 /* object.c: objects and devices as seen from Lua. */
+#include <stdio.h>
 #include <string.h>
 
 #include "bindings.h"
@@ -100,10 +101,12 @@ static int object_set(lua_State *L)
     lunik_object *o = bind_object(L, 1);
     const char *name = bind_string(L, 2, "set: property");
     lunik_value value = {.kind = LUNIK_NIL};
+    char what[128];
     lunik_error err;
 
+    snprintf(what, sizeof(what), "%s: %s", lunik_object_type_name(o), name);
     if (!lua_isnoneornil(L, 3))
-        bind_value(L, 3, name, &value);
+        bind_value(L, 3, what, &value);
     bind_check(L, lunik_object_set(o, name, &value, &err), &err);
     return 0;
 }

@@ -97,11 +97,13 @@ static void push_prop(lua_State *L, const lunik_prop *p)
         push_default(L, p);
         lua_setfield(L, -2, "default");
     }
-    if (number) {
+    bool limited = p->max || (p->kind == LUNIK_PROP_INT && p->min);
+
+    if (number && (limited || p->kind != LUNIK_PROP_INT)) {
         lua_pushinteger(L, (lua_Integer)p->min);
         lua_setfield(L, -2, "min");
     }
-    if (number && p->max) {
+    if (number && limited) {
         lua_pushinteger(L, (lua_Integer)p->max);
         lua_setfield(L, -2, "max");
     }

@@ -36,7 +36,7 @@ local lunik = {}
 ---@field where? string The script's line that called.
 
 ---@class lunik.MachineOptions
----@field board? string|table A board's name ("pc", "micro"), a file's path, or a board's table. Default "pc".
+---@field board? string|lunik.Board A board's name ("pc", "micro"), a file's path, or a board. Default "pc".
 ---@field accel? "kvm"|"none" "none": no vCPUs; everything else is real. Default "kvm".
 ---@field name? string For messages and lists. Default: the board's.
 ---@field cpus? integer Number of vCPUs. Default 1.
@@ -62,11 +62,38 @@ local lunik = {}
 ---@field dirty_ring? integer KVM reports dirty pages in rings of so many entries, one for each vCPU. A power of two; default none.
 ---@field dirty_log? "auto"|"bitmap"|"manual" How KVM reports dirty pages without rings: pages are write-protected again when they are synced ("bitmap") or cleared ("manual"). Default: "manual" where KVM has it.
 
+---A board puts a machine together. It is a Lua file that returns this table (scripts/boards/micro.lua
+---is a short one to copy), or the table itself. A name without "/" and ".lua" is one of
+---lunik.boards(), everything else a file.
+---@class lunik.Board
+---@field name? string Names the machine, too.
+---@field description? string
+---@field options? table<string, any> Further options of lunik.machine(): name = default, which tells the kind ("64M" is a size); or name = {kind=, default=, choices=, doc=}; kinds are "size", "address", "integer", "count", "string", "boolean", "function", "table", "seconds", "any".
+---@field build fun(m: lunik.Machine, opt: table) Makes the parts. opt: the options, checked: sizes in bytes, defaults filled in, serial the chardev's id or nil. An error closes the machine and comes out of lunik.machine().
+---@field finish? fun(m: lunik.Machine, opt: table) Called when the devices that the options name are there: loads the kernel, assembles the tables.
+
+---What boards share: require "lunik.board".
+---@class lunik.BoardModule
+---@field KiB integer
+---@field MiB integer
+---@field GiB integer
+---@field memory fun(m: lunik.Machine, opt: table): lunik.Bank[], integer Checks memory, memdev, numa, maxmem and slots; makes the backends that opt does not name. Returns the banks in the guest's order, and bytes in all.
+---@field map_ram fun(m: lunik.Machine, banks: lunik.Bank[], name: string, offset: integer, base: integer, size: integer) Shows size bytes of the banks, from offset in them all, at guest address base; size 0: nothing.
+---@field report_ram fun(m: lunik.Machine, banks: lunik.Bank[], offset: integer, base: integer, size: integer) Reports the same range to the guest as RAM, as m:fwmap_add() does.
+---@field check_slots fun(opt: table, memory: integer) Checks maxmem and slots; memory() has done so.
+---@field align_up fun(value: integer, to: integer): integer
+---@field show fun(size: integer): string "512M"
+
+---@class lunik.Bank
+---@field memdev lunik.Object
+---@field size integer
+---@field node integer
+
 ---@class lunik.NumaNode
----@field cpus? integer[] The vCPUs of the node, from 0.
+---@field cpus? integer[] The vCPUs of the node, from 0. Those in no node are in node 0.
 ---@field memory? lunik.Size
 ---@field memdev? string The backend that is the node's memory.
----@field distances? integer[] To every node, 10 to 254.
+---@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way.
 
 ---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
 ---further options. An unknown option is an error.
@@ -121,7 +148,7 @@ function lunik.boards() end
 ---@class lunik.DeviceDefinition
 ---@field name string The type's name, for m:device_add().
 ---@field doc? string
----@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list.
+---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. Not given, it is that of the default: an integer is a uint, or an int if it is negative. live: may be set later.
 ---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports, there while the device is.
 ---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
 ---@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses.
@@ -251,7 +278,9 @@ function lunik.suggest(name, names) end
 ---@return lunik.Error
 function lunik.error(code, message) end
 
----Lets luv's loop drive Lunik's, so that uv.run() serves both and waits serve luv.
+---Lets luv's loop drive Lunik's, so that uv.run() serves both and waits serve luv. To be called once,
+---before either runs: without it lunik.run(), waits and the end of a script leave luv's timers and
+---sockets alone.
 ---@param uv? table The luv module; without it, it is required.
 function lunik.use_luv(uv) end
 

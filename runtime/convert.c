@@ -56,13 +56,18 @@ static const char *kind_text(lunik_prop_kind kind)
     return "";
 }
 
+bool prop_limited(const lunik_prop *p)
+{
+    return p->max || (p->kind == LUNIK_PROP_INT && p->min);
+}
+
 static void range_text(const lunik_prop *p, char *buf, size_t size)
 {
     bool is_signed = p->kind == LUNIK_PROP_INT;
 
-    if (!p->max && is_signed)
-        snprintf(buf, size, "at least %" PRId64, (int64_t)p->min);
-    else if (!p->max)
+    if (is_signed && !prop_limited(p))
+        snprintf(buf, size, "%" PRId64 " to %" PRId64, INT64_MIN, INT64_MAX);
+    else if (!is_signed && !p->max)
         snprintf(buf, size, "at least %" PRIu64, p->min);
     else if (is_signed)
         snprintf(buf, size, "%" PRId64 " to %" PRId64, (int64_t)p->min, (int64_t)p->max);
@@ -205,8 +210,9 @@ static int convert_signed(const lunik_object *o, const lunik_prop *p, const luni
 
     if (!value_number(v, &number, &negative))
         return fail_kind(o, p, v, err);
-    if ((!negative && number > INT64_MAX) || (int64_t)number < (int64_t)p->min ||
-        (p->max && (int64_t)number > (int64_t)p->max))
+    if ((!negative && number > INT64_MAX) ||
+        (prop_limited(p) &&
+         ((int64_t)number < (int64_t)p->min || (int64_t)number > (int64_t)p->max)))
         return fail_range(o, p, v, err);
     *out = number;
     return 0;

@@ -57,7 +57,8 @@ struct lunik_prop {
     unsigned flags;
     uint64_t def; /* default: number, bool or enum index; INT as two's complement */
     const char *def_string;
-    uint64_t min, max; /* SIZE, UINT, INT; max 0 = no limit but the field's; INT as signed */
+    /* SIZE, UINT: max 0 = no limit but the field's. INT: as signed, both 0 = no limits. */
+    uint64_t min, max;
     const char *const *choices; /* ENUM: NULL-terminated */
     const char *link;           /* LINK: type or interface the target must have */
     /* Optional: computes the value instead of reading the field. */

@@ -154,6 +154,8 @@ union converted {
 /* Changes nothing but *out. */
 int prop_convert(const lunik_object *o, const lunik_prop *p, const lunik_value *v,
                  union converted *out, lunik_error *err);
+/* Whether a UINT, SIZE or INT has limits of its own (for SIZE and UINT: an upper one). */
+bool prop_limited(const lunik_prop *p);
 /* What the property takes, for "(want ...)". */
 void prop_want_text(const lunik_prop *p, char *buf, size_t size);
 int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *err);

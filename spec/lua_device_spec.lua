@@ -103,6 +103,32 @@ describe("a device in Lua", function()
     assert.is_truthy(message({ needed = "x", nneded = 1 }):find("did you mean", 1, true))
   end)
 
+  it("has integers of any sign, within the limits that are given", function()
+    local name = define {
+      properties = {
+        any = { kind = "int", live = true }, below = { kind = "int", max = 0, live = true },
+        above = { kind = "int", min = -5, live = true }, negative = -3,
+      },
+    }
+    local limits = {}
+    for _, p in ipairs(lunik.type(name).props) do
+      limits[p.name] = { p.kind, p.min, p.max }
+    end
+    assert.are.same({
+      any = { "int" }, below = { "int", math.mininteger, 0 },
+      above = { "int", -5, math.maxinteger }, negative = { "int" },
+    }, limits)
+    local d = machines.none():device_add(name, { negative = -100 })
+    d.any, d.below, d.above = math.mininteger, -7, math.maxinteger
+    assert.are.same({ math.mininteger, -7, math.maxinteger, -100 },
+      { d.any, d.below, d.above, d.negative })
+    assert.matches("below: 1 is out of range %(want %-9223372036854775808 to 0%)",
+      machines.raised(d.set, d, "below", 1).message)
+    assert.matches("above: %-6 is out of range", machines.raised(d.set, d, "above", -6).message)
+    assert.matches(name .. ": any: '1.5' has a fraction",
+      machines.raised(d.set, d, "any", 1.5).message, 1, true)
+  end)
+
   it("leaves nothing behind when its realize fails", function()
     local name = define {
       ports = { base = 0x500, size = 4, read = function() return 1 end },
@@ -252,6 +278,10 @@ describe("a wrong definition", function()
     { { name = "x", properties = { a = { kind = "enum" } } }, "choices: is missing" },
     { { name = "x", properties = { a = { choices = { "a" }, default = "b" } } }, "is not one of" },
     { { name = "x", properties = { a = { kind = "uint", default = -1 } } }, "'-1' is negative" },
+    { { name = "x", properties = { a = { kind = "int", default = 5, max = 4 } } },
+      "a: default: 5 is out of range (want -9223372036854775808 to 4)" },
+    { { name = "x", properties = { a = { default = 2, min = 3 } } },
+      "a: default: 2 is out of range (want at least 3)" },
     { { name = "x", properties = { a = 1.5 } }, "'1.5' is not an integer" },
     { { name = "x", properties = { 5 } }, "has no name" },
   }

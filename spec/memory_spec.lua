@@ -76,6 +76,12 @@ describe("the memory map", function()
     assert.matches("'second'.*'first' is at 0x40%-0x13f", err.message)
   end)
 
+  it("prints what several aliases show of the same memory once", function()
+    local pc <close> = lunik.machine { accel = "none", memory = "64M" }
+    local _, count = pc:mtree():gsub("\nmemory%-region: pc.ram\n", "")
+    assert.are.equal(1, count)
+  end)
+
   it("prints owners and disabled regions on request", function()
     window:add(io("quiet", 0x100), 0)
     window.enabled = false

@@ -51,10 +51,18 @@ describe("the prompt", function()
     assert.matches("size = 2M", out, 1, true)
   end)
 
+  it("shows what the library hands out by its name, not by its insides", function()
+    assert.equal("coroutine (waiting)\n", (ask "lunik.spawn(lunik.sleep, 1)\n"))
+    assert.equal("coroutine (failed)\n", (ask "lunik.spawn(error, 1)\n"))
+    assert.matches("^lunik%.Subscription: 0x%x+\n$", (ask(MACHINE .. "m:on('x', print)\n")))
+  end)
+
   it("helps", function()
     assert.matches("Ctrl%-D leaves", (ask "help()\n"))
     assert.matches("memdev +link", (ask "help('pc-dimm')\n"))
     assert.matches("methods: .*device_add", (ask(MACHINE .. "help(m)\n")))
+    assert.matches("functions: .*machine .*spawn .*\n *fields: .*SIZE_MAX", (ask "help(lunik)\n"))
+    assert.matches("methods: +cancel wait\n", (ask "help(lunik.spawn(lunik.sleep, 1))\n"))
     local _, err = ask "help('pc-dim')\n"
     assert.matches("did you mean 'pc-dimm'?", err, 1, true)
   end)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "memory.h"
 
@@ -42,10 +43,21 @@ static void print_owner(struct printer *p, const lunik_region *r)
         fprintf(p->out, " owner:{obj path=%s}", lunik_object_path(o));
 }
 
+/* Devices that show parts of one backend have a region each for all of it: one section tells. */
+static bool same_section(const struct printer *p, const lunik_region *a, const lunik_region *b)
+{
+    if (a == b)
+        return true;
+    return a->ram && a->ram == b->ram && a->ram_offset == b->ram_offset && a->kind == b->kind &&
+           !strcmp(a->name, b->name) && a->s.last == b->s.last && a->s.readonly == b->s.readonly &&
+           a->s.enabled == b->s.enabled && !a->children && !b->children &&
+           (a->owner == b->owner || !(p->flags & LUNIK_MTREE_OWNER));
+}
+
 static void note_target(struct printer *p, lunik_region *target)
 {
     for (size_t i = 0; i < p->count; i++)
-        if (p->targets[i] == target)
+        if (same_section(p, p->targets[i], target))
             return;
     if (grow((void **)&p->targets, &p->capacity, p->count + 1, sizeof(*p->targets)))
         p->targets[p->count++] = target;

@@ -76,8 +76,9 @@ local size_pattern = "^%d+[KMGTPE]$"
 --- What an option's default says about it.
 local function describe(name, default)
   if type(default) == "table" then
-    options.known(("board: options: %s"):format(name), default,
-      { kind = true, default = true, doc = true, choices = true })
+    local what = ("board: options: %s"):format(name)
+    options.known(what, default, { kind = true, default = true, doc = true, choices = true })
+    if default.kind then options.choice(what .. ": kind", default.kind, options.kinds) end
     return { kind = default.kind or (default.choices and "string" or "any"),
       default = default.default, choices = default.choices }
   elseif math.type(default) == "integer" then

@@ -9,7 +9,7 @@ usage: lunik [options] [script [args]]
 Runs a Lua script with the module "lunik" at hand. When the script has ended and machines it
 started still run, the command goes on until they have stopped.
 
-  -e STAT      execute the Lua statement STAT
+  -e STAT      execute the Lua statement STAT (-l lunik before it: with the module as a global)
   -i           enter the prompt after the script
   -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)

@@ -186,16 +186,36 @@ local function set_default(what, p)
   end
 end
 
+--- Fills in the limit of an integer that is not given; the default has to lie within them.
+local function set_limits(what, p)
+  if p.kind == "int" and (p.min or p.max) then
+    p.min, p.max = p.min or math.mininteger, p.max or math.maxinteger
+  end
+  local n = p.default_number
+  if not n or not (p.min or p.max) then return end
+  local signed = p.kind == "int"
+  local function below(a, b)
+    if signed then return a < b end
+    return math.ult(a, b)
+  end
+  if below(n, p.min or 0) or p.max and below(p.max, n) then
+    fail("invalid", "%s: default: %d is out of range (want %s)", what, n,
+      p.max and ("%d to %d"):format(p.min or 0, p.max) or ("at least %d"):format(p.min))
+  end
+end
+
 local function property(type_name, name, spec)
   local what = ("device: %s: %s"):format(type_name, name)
   if type(spec) ~= "table" then spec = { default = spec } end
   local p = options.parse(what, spec, property_fields)
   p.name = name:gsub("_", "-")
   p.kind = p.kind or (p.choices and "enum") or (p.link and "link")
-    or kind_of_default[type(p.default)] or "uint"
+    or kind_of_default[type(p.default)]
+    or (math.type(p.default) == "integer" and p.default < 0 and "int") or "uint"
   options.choice(what .. ": kind", p.kind, kinds)
   p.doc = p.doc or ""
   set_default(what, p)
+  if p.kind == "int" or p.kind == "uint" or p.kind == "size" then set_limits(what, p) end
   return p
 end
 

@@ -7,8 +7,25 @@ local inspect = {}
 
 local WIDTH, DEPTH, ITEMS = 100, 3, 64
 
--- The methods, getters and setters of one of the library's userdata, or nil.
+-- The class of one of the library's tables (a task, a console, ...), or nil.
+local function table_class(v)
+  local meta = type(v) == "table" and getmetatable(v)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  return type(name) == "string" and name:find("^lunik%.") and meta or nil
+end
+
+-- The methods, getters and setters of one of the library's things, or nil.
 function inspect.class(v)
+  local meta = table_class(v)
+  if meta then
+    local methods = {}
+    for name, method in pairs(meta) do
+      if not name:find "^__" then
+        methods[name] = method
+      end
+    end
+    return { methods = methods, getters = {}, setters = {} }
+  end
   local name = type(v) == "userdata" and getmetatable(v)
   name = type(name) == "string" and name:match("^lunik%.(.+)$")
   return name and core.classes[name]
@@ -112,7 +129,7 @@ function show(v, depth, indent, seen)
     return (("%q"):format(v):gsub("\\\n", "\\n"):gsub("\r", "\\r"))
   elseif type(v) == "table" then
     local meta = getmetatable(v)
-    if type(meta) == "table" and meta.__tostring then
+    if type(meta) == "table" and meta.__tostring or table_class(v) then
       return tostring(v)
     end
     return show_table(v, depth, indent, seen)

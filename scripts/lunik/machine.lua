@@ -109,6 +109,12 @@ end
 
 --- Checks a list of {type, properties}.
 local function check_things(what, list)
+  for key in pairs(list or {}) do
+    if math.type(key) ~= "integer" or key < 1 or key > #list then
+      fail("invalid", "machine: %s: %s is no place in a list (want {{type, properties}, ...})",
+        what, options.show(key))
+    end
+  end
   for i, thing in ipairs(list or {}) do
     local where = ("machine: %s: [%d]"):format(what, i)
     options.table(where, thing)
@@ -177,6 +183,7 @@ function machine.new(given)
     m:close()
     error(err, 0)
   end
+  event.check_open(m) -- a board may have closed it
   return m
 end
 
@@ -214,6 +221,7 @@ end
 
 --- The console of the machine's serial port, or of another chardev-buffer.
 function Machine.console(m, id)
+  event.check_open(m)
   local object = event.state(m).console
   if id ~= nil then
     object = core.is_a(id, "lunik.Object") and id or m:object(id)

@@ -83,8 +83,11 @@ function check.any(_, value)
   return value
 end
 
---- The value if it is of the kind ("size", "address", "integer", "count", "string", "boolean",
--- "function", "table", "seconds", "any"), converted.
+--- The kinds that options.value() knows.
+options.kinds = { "size", "address", "integer", "count", "string", "boolean", "function", "table",
+  "seconds", "any" }
+
+--- The value if it is of the kind, converted.
 function options.value(what, value, kind)
   if check[kind] then return check[kind](what, value) end
   if type(value) ~= kind then

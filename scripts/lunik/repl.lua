@@ -164,6 +164,7 @@ Lua expressions and statements; the value of an expression is shown.
   m:objects()  m:object("dimm1")  objects and their properties
   m:on("acpi-ost", print)         events
   help(m)  help("pc-dimm")        methods of a thing, properties of a type
+  help(lunik)  lunik.types()      the module's functions, all types
   Tab completes names; Ctrl-C interrupts; Ctrl-D leaves.]]
 
 local function help_type(name)
@@ -179,8 +180,8 @@ local function help_type(name)
   return table.concat(lines, "\n")
 end
 
-local function help_class(v)
-  local lines = { tostring(v) }
+-- The names in each of the tables: {title, table}...
+local function help_names(lines, ...)
   local function section(title, t)
     local names = {}
     for name in pairs(t) do
@@ -188,13 +189,27 @@ local function help_class(v)
     end
     table.sort(names)
     if #names > 0 then
-      table.insert(lines, ("  %-9s %s"):format(title, table.concat(names, " ")))
+      table.insert(lines, ("  %-10s %s"):format(title, table.concat(names, " ")))
     end
   end
-  local class = inspect.class(v)
-  section("methods:", class.methods)
-  section("fields:", class.getters)
+  for _, part in ipairs { ... } do
+    section(part[1], part[2])
+  end
   return table.concat(lines, "\n")
+end
+
+local function help_class(v)
+  local class = inspect.class(v)
+  return help_names({ tostring(v) }, { "methods:", class.methods }, { "fields:", class.getters })
+end
+
+local function help_module()
+  local functions, fields = {}, {}
+  for name, value in pairs(lunik) do
+    (type(value) == "function" and functions or fields)[name] = value
+  end
+  return help_names({ "lunik " .. lunik.version }, { "functions:", functions },
+    { "fields:", fields })
 end
 
 local function help(...)
@@ -203,6 +218,8 @@ local function help(...)
     print(HELP)
   elseif type(v) == "string" then
     print(help_type(v))
+  elseif v == lunik then
+    print(help_module())
   elseif inspect.properties(v) then
     print(help_type(v.type))
   elseif inspect.class(v) then

@@ -18,6 +18,9 @@ shared.tasks = shared.tasks or setmetatable({}, { __mode = "k" }) -- coroutine -
 local Task = {}
 Task.__index = Task
 Task.__name = "lunik.Task"
+function Task.__tostring(task)
+  return ("coroutine (%s)"):format(not task.done and "waiting" or task.ok and "done" or "failed")
+end
 wait.Task = Task
 
 shared.blocked = shared.blocked or {}
