@@ -337,6 +337,8 @@ local cases = {
     "timeout: '-1' is not a time" },
   { function(m) m:wait("acpi-ost", { timeout = "5" }) end, "invalid",
     "timeout: '5' is not a time" },
+  { function(m) m:wait("acpi-ost", { timout = 5 }) end, "invalid",
+    "wait: 'timout' is no field (did you mean 'timeout'?)" },
   { function(m) m:wait("acpi-ost", 5) end, "invalid", "wait: '5' is not a table" },
   { function(m) m:emit("x", { list = { 1 } }) end, "invalid", "a list can't be sent" },
   { function(m) m:on_irq() end, "invalid", "on_irq: handler:" },

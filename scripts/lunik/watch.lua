@@ -38,6 +38,9 @@ local function split_filter(what, filter)
     elseif getmetatable(value) == "lunik.Object" then
       fields[key] = value.id ~= "" and value.id or value.path
     else
+      -- An event that has no such field never comes: a wait without an end.
+      local meant = options.hint(key, { "timeout" })
+      if meant ~= "" then options.fail("invalid", "%s: '%s' is no field%s", what, key, meant) end
       fields[key] = value
     end
   end
