@@ -26,7 +26,9 @@ static lunik_runtime *rt;
 static lunik_machine *m;
 static lunik_ram *block;
 static lunik_error err;
-static unsigned changes, random_state;
+static unsigned operations; /* on regions, in transactions that were committed */
+static unsigned changes;    /* sections that listeners saw go */
+static unsigned random_state;
 
 /* By increasing priority; all but the strip show the block. */
 static lunik_region *whole, *left, *right, *across, *mirror, *strip;
@@ -214,12 +216,14 @@ static void transaction(void)
     unsigned count = 1 + choose(3);
 
     lunik_transaction_begin(m);
-    while (count--)
+    for (unsigned i = 0; i < count; i++)
         change_something();
-    if (choose(16))
+    if (choose(16)) {
         must("commit", lunik_transaction_commit(m, &err));
-    else
+        operations += count;
+    } else {
         lunik_transaction_abort(m);
+    }
 }
 
 static void on_del(lunik_listener *l, const lunik_section *s)
@@ -259,12 +263,13 @@ static void check_counters(unsigned cpus)
         same = same && (a == b || a == b + 1);
         good = good && !counter(i, BAD);
     }
-    printf("# %u vCPUs: %u swaps, %" PRIu64 " rounds\n", cpus, changes, rounds);
+    printf("# %u vCPUs: %u operations, %u sections replaced, %" PRIu64 " rounds\n", cpus,
+           operations, changes, rounds);
     named(name, cpus, "no write was lost", same && good);
     named(name, cpus, "no access left the guest", mmio == 0);
 }
 
-static void test(unsigned cpus, unsigned swaps)
+static void test(unsigned cpus, unsigned wanted)
 {
     lunik_machine_config config = {.name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = cpus};
     lunik_listener counting = {.name = "counting", .priority = 20, .region_del = on_del};
@@ -276,10 +281,10 @@ static void test(unsigned cpus, unsigned swaps)
     must("listener", lunik_listener_add(m, &counting, &err));
     lunik_machine_set_reset_cb(m, on_reset, NULL);
     lunik_machine_set_event_cb(m, on_event, NULL);
-    changes = 0;
+    operations = changes = 0;
     must("start", lunik_machine_start(m, &err));
     runs = let_all_run();
-    for (unsigned i = 0; runs && changes < swaps; i++) {
+    for (unsigned i = 0; runs && operations < wanted; i++) {
         transaction();
         if (i % 256 == 0)
             runs = let_all_run();
@@ -300,7 +305,7 @@ int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
     const char *seed = getenv("SEED");
-    unsigned swaps = getenv("LUNIK_QUICK") ? 1000 : 12000;
+    unsigned wanted = getenv("LUNIK_QUICK") ? 1000 : 30000;
 
     if (access("/dev/kvm", R_OK | W_OK)) {
         printf("ok memory-stress: skipped, no /dev/kvm\n");
@@ -309,8 +314,8 @@ int main(void)
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     random_state = seed ? (unsigned)atoi(seed) : 1;
     printf("# SEED=%u\n", random_state);
-    test(2, swaps);
-    test(4, swaps);
+    test(2, wanted);
+    test(4, wanted);
     lunik_runtime_free(rt);
     return check_result();
 }
