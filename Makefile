@@ -62,7 +62,8 @@ xz-utils      command:xz             kernel make guest-linux: unpacks the source
 endef
 export PACKAGES
 
-# Looks for each package of $$GROUPS, then installs what is missing ($$ACTION install) or lists it.
+# Looks for each package of the groups $$WANTED, then installs what is missing ($$ACTION install) or
+# lists it.
 define DEPS
 have() { case $$1 in
     command:*) command -v "$${1#*:}" ;;
@@ -71,15 +72,15 @@ have() { case $$1 in
     lua:*) lua5.4 -e "require '$${1#*:}'" ;;
     file:*) test -e "$${1#*:}" ;;
     esac; } >/dev/null 2>&1
-missing= list=
+missing='' list=''
 while read -r package probe group use; do
-    case " $$GROUPS " in *" $$group "*) have "$$probe" </dev/null && continue ;; *) continue ;; esac
+    case " $$WANTED " in *" $$group "*) have "$$probe" </dev/null && continue ;; *) continue ;; esac
     missing="$$missing $$package" list="$$list$$(printf '\n  %-18s %s' "$$package" "$$use")"
 done <<END
 $$PACKAGES
 END
 [ "$$missing" ] || exit 0
-sudo= ; [ "$$(id -u)" = 0 ] || sudo=$$(command -v sudo || echo none)
+sudo='' ; [ "$$(id -u)" = 0 ] || sudo=$$(command -v sudo || echo none)
 if [ "$$ACTION" != install ] || [ "$$sudo" = none ] || ! command -v apt-get >/dev/null; then
     echo "Missing packages (Debian names) and where they are used:$$list" >&2
     echo "'make deps' installs them where there is apt and root or sudo." >&2
@@ -87,6 +88,7 @@ if [ "$$ACTION" != install ] || [ "$$sudo" = none ] || ! command -v apt-get >/de
 fi
 apt() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -y -q "$$@"; }
 echo "Installing:$$missing"
+# shellcheck disable=SC2086 # packages are words
 apt install --no-install-recommends $$missing >/dev/null 2>&1 ||
     { apt update >/dev/null && apt install --no-install-recommends $$missing >/dev/null; }
 endef
@@ -246,7 +248,7 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 
 # ---- packages to install ------------------------------------------------------------------------
 
-run-deps = @GROUPS="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
+run-deps = @WANTED="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
 deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel")
 	$(call run-deps,$(or $(GROUPS),build test),install)
@@ -376,7 +378,7 @@ lint-lua:
 	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library)
 
 lint-sh:
-	$(call lint-with,shellcheck,shellcheck $(SH_FILES))
+	$(call lint-with,shellcheck,shellcheck $(SH_FILES) && printf '%s\n' "$$DEPS" | shellcheck -s sh -)
 
 lint-cppcheck:
 	$(call lint-with,cppcheck,cppcheck -q -j2 \
