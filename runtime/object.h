@@ -32,6 +32,7 @@ struct type_entry {
     void (*reset)(lunik_object *o);
     void (*run_state)(lunik_object *o, bool running);
     int (*unplug_request)(lunik_object *o, lunik_error *err);
+    int (*prepare_removal)(lunik_object *o, lunik_error *err);
 };
 
 /* Fails with a suggestion when there is no such type. */

@@ -46,18 +46,30 @@ static void device_remove(lunik_object *o)
     lunik_object_unref(o);
 }
 
+/* Removes a device that has agreed, unless somebody uses it or that can't be done now. */
+static int device_leave(lunik_object *o, lunik_error *err)
+{
+    int rc = object_check_unused(o, err);
+
+    if (!rc && o->announced && o->type->prepare_removal)
+        rc = o->type->prepare_removal(o, err);
+    if (!rc)
+        object_leave(o, device_remove);
+    return rc;
+}
+
+static void refuse(lunik_object *o, const char *reason)
+{
+    o->plug = LUNIK_PLUG_REFUSED;
+    device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", reason), 1);
+}
+
 void lunik_device_ejected(lunik_object *o)
 {
     lunik_error err;
 
-    if (o->state != OBJECT_ALIVE)
-        return;
-    if (object_check_unused(o, &err)) {
-        o->plug = LUNIK_PLUG_REFUSED;
-        device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", err.message), 1);
-        return;
-    }
-    object_leave(o, device_remove);
+    if (o->state == OBJECT_ALIVE && device_leave(o, &err))
+        refuse(o, err.message);
 }
 
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)
@@ -93,10 +105,8 @@ static void request_commit(lunik_change *c)
     lunik_object *o = object_noted(c);
     lunik_error err;
 
-    if (o->state == OBJECT_ALIVE && device_request(o, &err)) {
-        o->plug = LUNIK_PLUG_REFUSED;
-        device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", err.message), 1);
-    }
+    if (o->state == OBJECT_ALIVE && device_request(o, &err))
+        refuse(o, err.message);
     lunik_object_unref(o);
 }
 
@@ -120,15 +130,14 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
             err, LUNIK_E_STATE,
             "device '%s' (%s) can not be removed from a machine that has been started",
             object_name(o), o->type_name);
+    if (!started || !o->type->unplug_request || !o->announced)
+        return device_leave(o, err);
     rc = object_check_unused(o, err);
     if (rc)
         return rc;
-    if (!started || !o->type->unplug_request || !o->announced)
-        object_leave(o, device_remove);
-    else if (lunik_in_transaction(m))
-        object_note(o, request_commit, request_undo);
-    else
+    if (!lunik_in_transaction(m))
         return device_request(o, err);
+    object_note(o, request_commit, request_undo);
     return 0;
 }
 

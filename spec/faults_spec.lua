@@ -359,6 +359,35 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert(steps_on(m, hotplug_steps(m)))
     end)
 
+    -- what a guest writes is the same with KVM, where a real one would be in the way
+    if accel == "none" then
+      it("the guest ejects", function()
+        local m, told = running(accel), false
+        add_memory(m)
+        m:on("device-unplug-guest-error", function() told = true end)
+        m:on("error", function() told = true end)
+        local function request()
+          plug(m, 1)
+          m:device_del "dimm1"
+        end
+        local function eject()
+          m:outl(0xa00, 0)
+          m:outb(0xa14, 8)
+        end
+        request()
+        walks.assert(steps_on(m, { { name = "eject", run = eject, undo = function()
+          if m:object "dimm1" then
+            lunik.sleep(0)
+            assert(told, "an ejection has failed, and nobody was told")
+            eject()
+          end
+          assert(not m:object "dimm1")
+          told = false
+          request()
+        end } }))
+      end)
+    end
+
     it("regions", function()
       local m = running(accel)
       add_memory(m)

@@ -98,7 +98,7 @@ struct lunik_region {
 
     struct memory_core *core;
     unsigned refs;
-    unsigned uses; /* ranges of views and callbacks under way: these keep the owner alive */
+    unsigned uses; /* ranges of views and callbacks under way */
     char *name;
     lunik_object *owner;
     lunik_ram *ram;

@@ -47,6 +47,8 @@ static void region_destroy(lunik_region *r)
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
     cause_unref(r->cause);
+    if (r->owner)
+        lunik_object_unref(r->owner);
     rcu_defer(&r->rcu, region_free);
     core_unref(core);
 }
@@ -67,17 +69,12 @@ void region_use(lunik_region *r)
     if (r->uses++)
         return;
     r->refs++;
-    if (r->owner)
-        lunik_object_ref(r->owner);
 }
 
 void region_unuse(lunik_region *r)
 {
-    if (--r->uses)
-        return;
-    if (r->owner)
-        lunik_object_unref(r->owner);
-    lunik_region_unref(r);
+    if (!--r->uses)
+        lunik_region_unref(r);
 }
 
 /* ---- making regions ------------------------------------------------------------------------- */
@@ -245,6 +242,8 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
         return rc;
     }
     r->release = config->release;
+    if (r->owner)
+        lunik_object_ref(r->owner);
     r->core->refs++;
     *out = r;
     return 0;

@@ -290,6 +290,7 @@ static void test(unsigned cpus, unsigned wanted)
             runs = let_all_run();
     }
     named(name, cpus, "all of them get on", runs && let_all_run());
+    named(name, cpus, "its memory was replaced again and again", changes >= wanted / 2);
     named(name, cpus, "none crashed", lunik_machine_state(m) == LUNIK_STATE_RUNNING);
     must("pause", lunik_machine_pause(m, &err));
     check_counters(cpus);
