@@ -488,14 +488,19 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
 
 /* ---- deletion ------------------------------------------------------------------------------- */
 
-void object_remove(lunik_object *o)
+lunik_cause object_removal_cause(const lunik_object *o)
 {
-    lunik_cause cause = {
+    return (lunik_cause){
         .action = o->is_device ? "device_del" : "object_del",
         .name = object_name(o),
         .detail = o->type_name,
         .vcpu = -1,
     };
+}
+
+void object_remove(lunik_object *o)
+{
+    lunik_cause cause = object_removal_cause(o);
 
     o->state = OBJECT_REMOVING;
     lunik_object_ref(o);

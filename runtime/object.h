@@ -116,6 +116,8 @@ struct object_table {
 const char *object_name(const lunik_object *o);
 /* Unrealizes and deletes; the caller made sure that nobody uses o. */
 void object_remove(lunik_object *o);
+/* What the changes that a removal makes are put down to. */
+lunik_cause object_removal_cause(const lunik_object *o);
 /* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
  * caller made sure that nobody uses o. */
 void object_leave(lunik_object *o, void (*remove)(lunik_object *o));
