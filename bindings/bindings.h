@@ -139,7 +139,8 @@ void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
 int bind_error_from(lua_State *L, int index, lunik_error *err);
 void bind_error_open(lua_State *L);
-int bind_lua_error_new(lua_State *L); /* core.error(code, message, [level]) */
+int bind_lua_error_new(lua_State *L);     /* core.error(code, message) */
+int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 
 /* cause.c: says in which line a script makes a change. Nothing may raise in between. */
 struct bind_script {

@@ -131,6 +131,16 @@ int bind_error_from(lua_State *L, int index, lunik_error *err)
     return lunik_fail(err, code, "%s", luaL_tolstring(L, index, NULL));
 }
 
+/* core.sys_error(errno, what failed) -> error object of the errno's code and text */
+int bind_lua_sys_error_new(lua_State *L)
+{
+    lunik_error err = {0};
+
+    lunik_fail_errno(&err, (int)luaL_checkinteger(L, 1), "%s", luaL_checkstring(L, 2));
+    bind_push_error(L, err.code, err.message);
+    return 1;
+}
+
 /* core.error(code, message) -> error object */
 int bind_lua_error_new(lua_State *L)
 {

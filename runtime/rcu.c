@@ -1,4 +1,5 @@
 /* rcu.c: reader state of threads, and the reclaimer. */
+#define _GNU_SOURCE /* pthread_setname_np */
 #include "rcu.h"
 
 #include <pthread.h>
@@ -185,6 +186,7 @@ static void reclaim(void)
 
 static void *run_reclaimer(void *unused)
 {
+    pthread_setname_np(pthread_self(), "lunik-rcu");
     pthread_mutex_lock(&reclaimer.mutex);
     for (;;) {
         gather();

@@ -27,17 +27,11 @@ function boards.list()
   return names
 end
 
-local function readable(path)
-  local file = io.open(path)
-  if file then file:close() end
-  return file ~= nil
-end
-
 local function find(name)
   if name:find "/" or name:find "%.lua$" then return name end
   for _, directory in ipairs(boards.directories) do
     local path = directory .. "/" .. name .. ".lua"
-    if readable(path) then return path end
+    if core.lstat(path) then return path end
   end
   local known = boards.list()
   fail("not-found", "machine: board: '%s' is not a known board%s (want %s or a file's path)", name,
@@ -64,10 +58,9 @@ function boards.load(spec)
   if type(spec) == "table" then return check("machine: board", spec) end
   options.value("machine: board", spec, "string")
   local path = find(spec)
+  options.open("machine: board", path):close()
   local chunk, err = loadfile(path)
-  if not chunk then
-    fail(readable(path) and "script" or "not-found", "machine: board: %s", err)
-  end
+  if not chunk then fail("script", "machine: board: %s", err) end
   return check("board " .. path, chunk())
 end
 

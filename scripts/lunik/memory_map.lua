@@ -223,10 +223,11 @@ function map.draw(m, opts)
     (opt.file and opt.file:match "%.svg$" and "svg") or "text", { "text", "svg" })
   local picture = draw[format](m)
   if opt.file then
-    local file, why = io.open(opt.file, "w")
-    if not file then options.fail("invalid", "memory_map: file: %s", why) end
-    file:write(picture)
-    file:close()
+    local file = options.open("memory_map: file", opt.file, "w")
+    local _, _, refused = file:write(picture)
+    local _, _, lost = file:close()
+    local errno = refused or lost
+    if errno then error(core.sys_error(errno, "memory_map: file: " .. opt.file), 0) end
   end
   return picture
 end

@@ -9,6 +9,13 @@ local function fail(code, format, ...)
 end
 options.fail = fail
 
+--- Opens a file, or fails.
+function options.open(what, path, mode)
+  local file, _, errno = io.open(path, mode)
+  if file then return file end
+  error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0)
+end
+
 local function show(value)
   if type(value) == "string" then return "'" .. value .. "'" end
   if type(value) == "number" or type(value) == "boolean" then return ("'%s'"):format(value) end

@@ -28,13 +28,25 @@ function process.sanitized()
   return text:find "lib[at]san" ~= nil
 end
 
+-- Names of this process's threads, except the one that KVM adds of its own when a vCPU runs for the
+-- first time.
+local function threads()
+  local names = {}
+  for _, task in ipairs(core.scandir "/proc/self/task") do
+    local file = io.open(("/proc/self/task/%s/comm"):format(task))
+    local name = file and file:read "l"
+    if file then file:close() end
+    if name and not name:find "^kvm%-" then names[#names + 1] = name end
+  end
+  return names
+end
+
 --- File descriptors, threads, mappings.
 function process.holds()
   collectgarbage()
   collectgarbage()
   return {
-    fds = #core.scandir "/proc/self/fd", threads = #core.scandir "/proc/self/task",
-    maps = lines "/proc/self/maps",
+    fds = #core.scandir "/proc/self/fd", threads = #threads(), maps = lines "/proc/self/maps",
   }
 end
 
