@@ -42,6 +42,7 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+xz-utils      command:xz             test   .ci/run: unpacks a Linux guest built before
 qemu-system-x86 command:qemu-system-x86_64 bench  make bench: to compare with
 lua-luv       lua:luv                bench  make bench: runs other programs
 clang         command:clang          fuzz   CC=clang, make fuzz
