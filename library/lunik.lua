@@ -107,7 +107,7 @@ function lunik.machine(options) end
 ---@field allow? string[] Of "files" (open, make and remove any file, load libraries), "sockets" (Unix domain sockets), "network" (Internet sockets), "exec" (start programs, which are in the sandbox too; needs "files"). Default: none.
 ---@field read? string[] Instead of "files": files and directories that may be read, with all below them. The library adds its own scripts and boards. Needs Landlock (Linux 5.13).
 ---@field write? string[] The same for reading, writing, making and removing.
----@field user? string|integer Whom to become, by name or number. /dev/kvm is kept open.
+---@field user? string|integer Whom to become, by name or number. /dev/kvm is kept open; the library's files must be readable for it.
 ---@field group? string|integer Default: the user's own.
 
 ---Takes from the process, for good, what it does not need to run machines: no_new_privs, no
