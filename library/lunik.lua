@@ -294,6 +294,7 @@ function lunik.use_luv(uv) end
 ---@field exit_code integer What the run ended with; 0 before.
 ---@field memory lunik.Space The guest's physical memory.
 ---@field io lunik.Space The guest's I/O ports.
+---@field stats {memslots: integer, max_memslots: integer, holds: integer} KVM's memslots, 0 without KVM. holds: commits that kept the vCPUs out of the guest for a moment, since they replaced a memslot at addresses that stayed mapped, or one whose log was open.
 local Machine = {}
 
 ---Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew (not from

@@ -346,6 +346,15 @@ lunik_run_state lunik_machine_state(const lunik_machine *m);
 /* The configuration it was made with; node and cpu counts are final. */
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);
 
+/* How its memory is mapped in KVM; all 0 with accel "none". */
+typedef struct lunik_machine_stats {
+    unsigned memslots;     /* in use */
+    unsigned max_memslots; /* that KVM has */
+    uint64_t holds; /* commits so far that kept the vCPUs out of the guest, since they replaced
+                       memslots at addresses that stayed mapped, or ones whose log was open */
+} lunik_machine_stats;
+void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
+
 /* Starts a machine (resetting it first) or resumes a paused one. One that has been shut down or has
  * crashed can't be started again from a vCPU's callback or inside a transaction. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);

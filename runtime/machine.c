@@ -52,6 +52,12 @@ const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
     return &m->config;
 }
 
+void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
+{
+    *out = (lunik_machine_stats){0};
+    kvm_memory_get_stats(m, out);
+}
+
 int lunik_machine_exit_code(const lunik_machine *m)
 {
     return m->exit_code;

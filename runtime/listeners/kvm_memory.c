@@ -448,8 +448,10 @@ static int on_commit(lunik_listener *l, lunik_error *err)
         return rc;
     logged = loses_log(k);
     hold = logged || swaps(k);
-    if (hold)
+    if (hold) {
+        k->holds++;
         vcpus_hold(l->machine);
+    }
     if (logged)
         kvm_log_pull_dels(k);
     rc = apply(k, err);
@@ -522,6 +524,17 @@ void kvm_memory_fini(lunik_machine *m)
     lunik_listener_del(&k->listener);
     m->kvm->memory = NULL;
     free_all(k);
+}
+
+void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out)
+{
+    const struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+
+    if (!k)
+        return;
+    out->memslots = (unsigned)k->slots.count;
+    out->max_memslots = k->vm->max_slots;
+    out->holds = k->holds;
 }
 
 int kvm_memory_repair(lunik_machine *m, lunik_error *err)

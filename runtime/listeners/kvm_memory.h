@@ -33,6 +33,7 @@ struct kvm_memory {
     uint32_t *by_id;   /* with a dirty ring: index in slots, while it is emptied */
     int log_error;     /* errno of a start of logging since begin */
     bool rings_pulled; /* since begin */
+    uint64_t holds;    /* commits that kept vCPUs out of the guest */
 };
 
 /* The slot in KVM that a section has, or NULL. */
