@@ -351,14 +351,10 @@ void bind_machine_open(lua_State *L, int classes)
         {"clock", machine_clock},       {NULL, NULL},
     };
     static const luaL_Reg getters[] = {
-        {"state", machine_get_state},
-        {"name", machine_get_name},
-        {"accel", machine_get_accel},
-        {"exit_code", machine_get_exit_code},
-        {"memory", machine_get_memory},
-        {"io", machine_get_io},
-        {"stats", machine_get_stats},
-        {NULL, NULL},
+        {"state", machine_get_state},   {"name", machine_get_name},
+        {"accel", machine_get_accel},   {"exit_code", machine_get_exit_code},
+        {"memory", machine_get_memory}, {"io", machine_get_io},
+        {"stats", machine_get_stats},   {NULL, NULL},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},

@@ -252,12 +252,13 @@ static int share_run(struct assembler *a, uint64_t limit, bool all)
     return 0;
 }
 
-/* Takes those of the old chunk's ranges over that begin before limit, from the cursor on. Sets *done
- * if not all of them do. */
+/* Takes those of the old chunk's ranges over that begin before limit, from the cursor on. Sets
+ * *done if not all of them do. */
 static int take_ranges(struct assembler *a, uint64_t limit, bool all, bool *done)
 {
     const struct view_chunk *chunk = a->old.view->top[a->old.chunk].chunk;
-    const struct flat_range *from = &chunk->ranges[a->old.index], *end = &chunk->ranges[chunk->count];
+    const struct flat_range *from = &chunk->ranges[a->old.index],
+                            *end = &chunk->ranges[chunk->count];
 
     if (!all)
         while (end > from && end[-1].span.first >= limit)

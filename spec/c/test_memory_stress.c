@@ -312,8 +312,8 @@ static void check_counters(unsigned cpus)
         same = same && (a == b || a == b + 1);
         good = good && !counter(i, BAD);
     }
-    printf("# %u vCPUs: %" PRIu64 " commits held them, %u operations, %u sections replaced, %" PRIu64
-           " rounds\n",
+    printf("# %u vCPUs: %" PRIu64
+           " commits held them, %u operations, %u sections replaced, %" PRIu64 " rounds\n",
            cpus, holds(), operations, changes, rounds);
     named(name, cpus, "no write was lost", same && good);
     named(name, cpus, "no access left the guest", mmio == 0);
