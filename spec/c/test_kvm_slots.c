@@ -14,7 +14,7 @@
 #include "../../runtime/memory/memory.h"
 #include "check.h"
 
-enum { PAGE = 0x1000, PAGES = 64, RAM_PAGES = 32, REGIONS = 9, IDS = 64, COMMITS = 3000 };
+enum { PAGE = 0x1000, PAGES = 64, RAM_PAGES = 32, REGIONS = 9, IDS = 64, COMMITS = 20000 };
 
 static lunik_runtime *rt;
 static lunik_machine *m;
@@ -316,7 +316,7 @@ static void one_change(struct tally *t)
     struct kvm_userspace_memory_region before[IDS];
     static bool broken;
     uint64_t held = holds();
-    bool log_changes = !choose(8), failed;
+    bool log_changes = !choose(broken ? 2 : 8), failed;
     int rc;
 
     memcpy(before, kvm, sizeof(before));
