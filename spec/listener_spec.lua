@@ -322,6 +322,22 @@ describe("m:listen", function()
     assert.are.same({ "add " .. range, "eventfd 40000004 4 7 integer", "del " .. range }, log)
   end)
 
+  it("hears late of the ioeventfds and coalesced ranges there are, and of their end", function()
+    local log, a = {}, io "a"
+    local function note(mark)
+      return function(s) log[#log + 1] = mark .. s.name end
+    end
+    window:add(a, 0)
+    a:coalesce(16, 16)
+    a:ioeventfd { offset = 4, size = 4, on = function() end }
+    local late = m:listen { space = m.memory,
+      eventfd_add = note "e+", eventfd_del = note "e-",
+      coalesced_add = note "c+", coalesced_del = note "c-" }
+    assert.are.equal("e+a c+a", take(log))
+    late:remove()
+    assert.are.equal("e-a c-a", take(log))
+  end)
+
   it("says what is wrong with its options", function()
     for options, text in pairs {
       [{ region_ad = print }] = "region_add",
