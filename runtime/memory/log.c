@@ -114,13 +114,9 @@ static int on_commit(lunik_listener *l, lunik_error *err)
 
 static bool any_dirty(const lunik_ram *ram)
 {
-    uint64_t offset, size;
-
-    for (unsigned i = 0; i < LUNIK_DIRTY_CLIENTS; i++) {
-        offset = 0;
-        if (lunik_dirty_next(ram, 1u << i, &offset, ram->size, &size))
+    for (unsigned i = 0; i < LUNIK_DIRTY_CLIENTS; i++)
+        if (lunik_dirty_count(ram, 1u << i, 0, ram->size))
             return true;
-    }
     return false;
 }
 
