@@ -173,20 +173,17 @@ static uint64_t merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
     return added;
 }
 
+/* Dirty words come in runs. The bits of the last word beyond the pages don't count. */
 static uint64_t merge_bits(_Atomic uint64_t *to, uint64_t first, const uint64_t *bits,
                            uint64_t pages)
 {
-    size_t words = (pages + 63) / 64;
-    uint64_t added = 0;
+    size_t whole = pages / 64, i = skip_clean(bits, 0, whole);
+    uint64_t rest = pages % 64 ? bits[whole] & UINT64_MAX >> (64 - pages % 64) : 0, added = 0;
 
-    for (size_t i = skip_clean(bits, 0, words); i < words; i = skip_clean(bits, i + 1, words)) {
-        uint64_t left = pages - i * 64, word = bits[i];
-
-        if (left < 64)
-            word &= UINT64_MAX >> (64 - left);
-        added += merge_word(to, first + i * 64, word);
-    }
-    return added;
+    for (; i < whole; i = skip_clean(bits, i, whole))
+        for (; i < whole && bits[i]; i++)
+            added += merge_word(to, first + i * 64, bits[i]);
+    return rest ? added + merge_word(to, first + whole * 64, rest) : added;
 }
 
 void ram_dirty_merge(lunik_ram *ram, uint64_t offset, const uint64_t *bits, uint64_t pages,
