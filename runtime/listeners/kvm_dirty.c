@@ -81,12 +81,14 @@ static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint6
         memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
 }
 
-static void on_sync(lunik_listener *l, const lunik_section *s)
+/* The slots know who logs them: no section has to be looked at. */
+static void pull_all(lunik_listener *l)
 {
-    struct slot *slot = kvm_slot_of(of(l), s);
+    struct kvm_memory *k = of(l);
 
-    if (slot && slot->clients)
-        pull(of(l), slot);
+    for (size_t i = 0; i < k->slots.count; i++)
+        if (k->slots.items[i].clients)
+            pull(k, &k->slots.items[i]);
 }
 
 static void on_clear(lunik_listener *l, const lunik_section *s)
@@ -129,7 +131,7 @@ bool kvm_rings_empty(lunik_machine *m)
 }
 
 /* A vCPU may hold back entries while it is in the guest. */
-static void on_sync_global(lunik_listener *l)
+static void empty_rings(lunik_listener *l)
 {
     vcpus_hold(l->machine);
     kvm_rings_empty(l->machine);
@@ -157,7 +159,7 @@ static void settle(struct kvm_memory *k, struct slot *slot)
 {
     if (k->vm->dirty_ring) {
         if (!k->rings_pulled)
-            on_sync_global(&k->listener);
+            empty_rings(&k->listener);
         k->rings_pulled = true;
     } else if (slot->clients) {
         pull(k, slot);
@@ -219,7 +221,7 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->listener.log_start = on_start;
     k->listener.log_stop = on_stop;
     if (!k->vm->dirty_ring) {
-        k->listener.log_sync = on_sync;
+        k->listener.log_sync_global = pull_all;
         if (k->vm->dirty_manual)
             k->listener.log_clear = on_clear;
         return 0;
@@ -227,6 +229,6 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->by_id = calloc(k->vm->max_slots, sizeof(*k->by_id));
     if (!k->by_id)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
-    k->listener.log_sync_global = on_sync_global;
+    k->listener.log_sync_global = empty_rings;
     return 0;
 }
