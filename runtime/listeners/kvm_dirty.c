@@ -61,7 +61,9 @@ static void pull(struct kvm_memory *k, struct slot *slot)
         ram_dirty_merge(slot->ram, ram_offset(slot), slot->log, slot_pages(k, slot), slot->clients);
 }
 
-/* Write-protects the pages first..last that are in the log. */
+/* Write-protects the pages first..last that are in the log. If KVM refuses it reports them again,
+ * and they must not be cleared later on the strength of this log: they may be written until then.
+ */
 static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint64_t last)
 {
     size_t word = first / 64, end = last / 64 + 1;
@@ -77,8 +79,8 @@ static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint6
     log.first_page = word * 64;
     log.num_pages = (uint32_t)((end * 64 < pages ? end * 64 : pages) - word * 64);
     log.dirty_bitmap = slot->log + word;
-    if (ioctl(k->vm->vm_fd, KVM_CLEAR_DIRTY_LOG, &log) == 0)
-        memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
+    ioctl(k->vm->vm_fd, KVM_CLEAR_DIRTY_LOG, &log);
+    memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
 }
 
 /* The slots know who logs them: no section has to be looked at. */
