@@ -111,6 +111,8 @@ describe("m:mtree", function()
       mapped = mapped + (range.slot and 1 or 0)
     end
     assert.are.equal(m.stats.memslots, mapped)
+    assert.matches(("memory slots: 1 of 2 in use; KVM memslots: %d of "):format(mapped),
+      m:memory_map(), 1, true)
     assert.is_false(find(views[1], "kept").slot)
   end)
 end)
