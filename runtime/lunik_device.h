@@ -582,8 +582,8 @@ typedef struct lunik_listener lunik_listener;
  * may refuse a start: log_stop follows. Once log_start or region_add has named clients, every write
  * to the section that does not go through the address spaces has to end up in lunik_dirty_mark(),
  * no later than the next log_sync, log_stop, or commit that takes the section away. log_sync asks
- * for that, section by section; log_sync_global takes its place in a listener that can only do all
- * at once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
+ * for that, section by section; log_sync_global takes its place in a listener that does all at
+ * once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
  * of (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
  * enclose the time in which any client logs the whole machine. */
 struct lunik_listener {

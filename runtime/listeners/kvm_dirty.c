@@ -81,12 +81,14 @@ static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint6
         memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
 }
 
-static void on_sync(lunik_listener *l, const lunik_section *s)
+/* The slots know who logs them: no section has to be looked at. */
+static void pull_all(lunik_listener *l)
 {
-    struct slot *slot = kvm_slot_of(of(l), s);
+    struct kvm_memory *k = of(l);
 
-    if (slot && slot->clients)
-        pull(of(l), slot);
+    for (size_t i = 0; i < k->slots.count; i++)
+        if (k->slots.items[i].clients)
+            pull(k, &k->slots.items[i]);
 }
 
 static void on_clear(lunik_listener *l, const lunik_section *s)
@@ -129,7 +131,7 @@ bool kvm_rings_empty(lunik_machine *m)
 }
 
 /* A vCPU may hold back entries while it is in the guest. */
-static void on_sync_global(lunik_listener *l)
+static void empty_rings(lunik_listener *l)
 {
     vcpus_hold(l->machine);
     kvm_rings_empty(l->machine);
@@ -157,13 +159,22 @@ static void settle(struct kvm_memory *k, struct slot *slot)
 {
     if (k->vm->dirty_ring) {
         if (!k->rings_pulled)
-            on_sync_global(&k->listener);
+            empty_rings(&k->listener);
         k->rings_pulled = true;
     } else if (slot->clients) {
         pull(k, slot);
         if (k->vm->dirty_manual)
             clear(k, slot, 0, slot_pages(k, slot) - 1);
     }
+}
+
+/* A slot that KVM lacks is logged from the time it is put back. */
+static void set_missing(struct kvm_memory *k, const lunik_section *s, unsigned now)
+{
+    struct slot *slot = kvm_missing_slot_of(k, s);
+
+    if (slot && !(slot->flags & KVM_MEM_READONLY))
+        slot->clients = now;
 }
 
 static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
@@ -173,6 +184,7 @@ static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, un
     bool logged = slot && slot->clients;
     int sys;
 
+    set_missing(k, s, now);
     if (!slot || slot->flags & KVM_MEM_READONLY)
         return;
     settle(k, slot);
@@ -194,6 +206,7 @@ static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, uns
     struct kvm_memory *k = of(l);
     struct slot *slot = kvm_slot_of(k, s);
 
+    set_missing(k, s, now);
     if (!slot || !slot->clients)
         return;
     slot->clients = now;
@@ -208,7 +221,7 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->listener.log_start = on_start;
     k->listener.log_stop = on_stop;
     if (!k->vm->dirty_ring) {
-        k->listener.log_sync = on_sync;
+        k->listener.log_sync_global = pull_all;
         if (k->vm->dirty_manual)
             k->listener.log_clear = on_clear;
         return 0;
@@ -216,6 +229,6 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->by_id = calloc(k->vm->max_slots, sizeof(*k->by_id));
     if (!k->by_id)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
-    k->listener.log_sync_global = on_sync_global;
+    k->listener.log_sync_global = empty_rings;
     return 0;
 }

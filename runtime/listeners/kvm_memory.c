@@ -369,6 +369,18 @@ struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s)
                : NULL;
 }
 
+struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s)
+{
+    struct slot slot;
+
+    if (!k->missing.count || !slot_of(k, s, &slot))
+        return NULL;
+    for (size_t i = 0; i < k->missing.count; i++)
+        if (!compare_slots(&k->missing.items[i], &slot))
+            return &k->missing.items[i];
+    return NULL;
+}
+
 /* True if writes to a slot that goes are logged. */
 static bool loses_log(const struct kvm_memory *k)
 {

@@ -30,6 +30,7 @@ struct lunik_ram {
     struct log_users log;
     unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged as such */
     _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
+    _Atomic uint64_t dirty_count[LUNIK_DIRTY_CLIENTS]; /* of the bits that are set in each */
 };
 
 /* Part of its content is lost: zeros are in the place of pages that can't be had. */

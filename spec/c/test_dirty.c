@@ -1,6 +1,7 @@
 /*
  * test_dirty.c: dirty bitmaps, and what listeners are told about logging, without a guest.
  */
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -92,6 +93,56 @@ static void test_bitmaps(void)
     ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
     ram_dirty_merge(ram, 170 * PAGE + 1, words, 66, LUNIK_DIRTY_USER);
     check_string("pages between two pages touch both", runs(ram, LUNIK_DIRTY_USER), "170+2 233+4");
+    lunik_ram_unref(ram);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+static _Atomic unsigned writers;
+
+static void *mark_random_pages(void *opaque)
+{
+    uint64_t random = (uintptr_t)&random | 1;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        ram_dirty_mark(opaque, (random >> 32) % 300 * PAGE, (1 + (random >> 60)) * PAGE,
+                       LUNIK_DIRTY_USER | LUNIK_DIRTY_MIGRATION);
+    }
+    writers--;
+    return NULL;
+}
+
+/* Some mark while others clear: afterwards the counts are those of the bits. */
+static void test_threads(void)
+{
+    static const lunik_dirty_client clients[] = {LUNIK_DIRTY_USER, LUNIK_DIRTY_MIGRATION};
+    lunik_ram *ram = new_ram("shared", 300 * PAGE);
+    uint64_t at, size, set, most = 0;
+    pthread_t threads[2];
+
+    writers = 2;
+    for (unsigned i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, mark_random_pages, ram);
+    while (writers) {
+        ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, 200 * PAGE, NULL);
+        set = lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX);
+        most = set > most ? set : most;
+    }
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    check_true("threads: no count of pages that are not there", most <= 300);
+    ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
+    ram->dirty_count[2] -= 1; /* as if a writer were about to count what is cleared already */
+    check_uint("threads: nor of fewer than none",
+               lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX), 0);
+    ram->dirty_count[2] += 1;
+    for (unsigned i = 0; i < 2; i++) {
+        for (at = set = 0; lunik_dirty_next(ram, clients[i], &at, UINT64_MAX, &size); at += size)
+            set += size / PAGE;
+        check_uint("threads: the count is that of the bits",
+                   lunik_dirty_count(ram, clients[i], 0, UINT64_MAX), set);
+    }
     lunik_ram_unref(ram);
 }
 
@@ -348,6 +399,7 @@ int main(void)
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     root = lunik_space_root(lunik_machine_memory(m));
     test_bitmaps();
+    test_threads();
     test_writes();
     test_blocks();
     test_listeners();
