@@ -582,8 +582,9 @@ function Machine:memory_map(options) end
 ---@return lunik.Listener
 function Machine:listen(options) end
 
----The memory map as text, as QEMU's "info mtree" shows it.
----@param options? {flat?: boolean, owner?: boolean, disabled?: boolean}
+---The memory map as text, as QEMU's "info mtree" shows it: the tree of regions below each address
+---space, or what the spaces show.
+---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: disabled regions, too.
 ---@return string
 function Machine:mtree(options) end
 

@@ -63,6 +63,9 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
+/* error.c: a name must not break the lines of the texts that show it. */
+int name_check(const char *what, const char *name, lunik_error *err);
+
 /* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);

@@ -538,6 +538,14 @@ void kvm_memory_fini(lunik_machine *m)
     free_all(k);
 }
 
+bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last)
+{
+    struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+    const struct slot *slot = k ? kvm_slot_at(k, first, last) : NULL;
+
+    return slot && slot->first == first && slot->last == last;
+}
+
 void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 {
     const struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;

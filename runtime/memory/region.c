@@ -210,15 +210,19 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
 int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
                      lunik_error *err)
 {
+    const char *name = config->name ? config->name : "region";
     lunik_region *r;
     int rc;
 
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    rc = name_check("memory region", name, err);
+    if (rc)
+        return rc;
     rcu_checkpoint();
     r = calloc(1, sizeof(*r));
     if (r)
-        r->name = strdup(config->name ? config->name : "region");
+        r->name = strdup(name);
     if (!r || !r->name) {
         free(r);
         return fail_no_memory(err);
