@@ -157,7 +157,7 @@ function lunik.boards() end
 ---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. Not given, it is that of the default: an integer is a uint, or an int if it is negative. live: may be set later.
 ---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports, there while the device is.
 ---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
----@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses.
+---@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses. What it maps shows when it has returned: all of it in one transaction.
 ---@field unrealize? fun(dev: lunik.Dev) It goes. When its machine is closed only its table is left.
 ---@field reset? fun(dev: lunik.Dev) Power-on state.
 ---@field run_state? fun(dev: lunik.Dev, running: boolean) vCPUs are about to run, or have stopped.
@@ -488,7 +488,7 @@ function Machine:console(chardev) end
 ---@field offset? lunik.Size alias: where in the target the window starts.
 ---@field readonly? boolean alias: show RAM as ROM.
 ---@field nonvolatile? boolean
----@field owner? string|lunik.Object
+---@field owner? string|lunik.Object Before that is removed the region is disabled.
 ---@field read? fun(offset: integer, size: integer): integer?, string? nil, or nil and "device": the device refuses; nil and "access": nothing is at that offset. All ones are read then. Without a function there is nothing to be read.
 ---@field write? fun(offset: integer, size: integer, value: integer): boolean?, string? false refuses, with "device" or "access" as for read. Without a function there is nothing to be written.
 ---@field valid? lunik.AccessRules What the guest may use; nothing is there for other accesses.

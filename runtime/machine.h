@@ -77,6 +77,8 @@ void machine_map_broken(lunik_machine *m, const lunik_error *why);
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
 int memory_init(lunik_machine *m, lunik_error *err);
 void memory_fini(lunik_machine *m);
+/* Disables first and all that have the same owner, in one transaction. */
+int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err);
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is

@@ -266,6 +266,25 @@ local function life_steps(m)
   }
 end
 
+-- A device in several places, of which none must be gone where it could not leave.
+lunik.device {
+  name = "spec-places",
+  ports = {
+    { base = 0x500, size = 4, read = function() return 1 end },
+    { base = 0x600, size = 4, read = function() return 2 end },
+  },
+  mmio = { base = 0xd0000000, size = 0x1000, read = function() return 3 end },
+  realize = function(dev)
+    dev.own = dev.machine:region { kind = "reserved", name = "own", size = "1M",
+      owner = dev.object }
+    dev.regions[1]:coalesce(0, 2)
+    dev.machine.memory.root:add(dev.own, 0xd1000000)
+  end,
+  unrealize = function(dev)
+    if dev.machine.state ~= "closed" then dev.machine.memory.root:del(dev.own) end
+  end,
+}
+
 -- ---- machines ----------------------------------------------------------------------------------
 
 local accels = { none = {}, kvm = { cpus = 2, kernel = small.image "small.elf" } }
@@ -387,6 +406,16 @@ for _, accel in ipairs { "none", "kvm" } do
         end } }))
       end)
     end
+
+    it("a device in Lua comes and goes", function()
+      local m = running(accel)
+      local function add() m:device_add("spec-places", { id = "places1" }) end
+      local function del() m:device_del "places1" end
+      walks.assert(steps_on(m, {
+        { name = "device_add", names = { "places" }, run = add, undo = del, go_on = add },
+        { name = "device_del", names = { "places1" }, run = del, undo = add },
+      }))
+    end)
 
     it("regions", function()
       local m = running(accel)
