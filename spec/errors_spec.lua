@@ -296,7 +296,7 @@ local cases = {
   { function(m) m:region { kind = "ram", memdev = "mem0", fd = 0, size = 4096 } end, "invalid",
     "more than one of memdev, fd and host" },
   { function(m) m:region { kind = "alias", size = 4 } end, "invalid", "" },
-  { function(m) m:region { kind = "alias", size = 4, target = 5 } end, "invalid", "lunik.Region" },
+  { function(m) m:region { kind = "alias", size = 4, target = 5 } end, "invalid", "region: target: '5' is not a region" },
   { function(m) m:region { kind = "io", size = 4, valid = { max = 3 } } end, "invalid",
     "max: '3' is not an access size" },
   { function(m) m:region { kind = "io", size = 4, valid = { mx = 4 } } end, "invalid",
