@@ -14,7 +14,15 @@
 #include "../../runtime/kvm.h"
 #include "../../runtime/memory/memory.h"
 
-enum { CODE = 0x9000, DONE = 0x7000, RESULT = 0x7004, DEVICE = 0xe000, PORT = 0x500, SWAPS = 200 };
+enum {
+    CODE = 0x9000,
+    DONE = 0x7000,
+    RESULT = 0x7004,
+    GO = 0x7008,
+    DEVICE = 0xe000,
+    PORT = 0x500,
+    SWAPS = 200
+};
 
 static lunik_runtime *rt;
 static lunik_machine *m;
@@ -292,7 +300,11 @@ static void test_looks(void)
 
     new_machine();
     dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 2, &err)); /* less than a write */
+    lunik_transaction_begin(m);
+    must("uncoalesce", lunik_region_uncoalesce(dev, &err));
     must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    must("commit", lunik_transaction_commit(m, &err));
     start(hundred_only, sizeof(hundred_only));
     wait_word(DONE, 1);
     check_uint("coalesced: no exit", exits_for_io(), 0);
@@ -347,6 +359,54 @@ static void test_open_transaction(void)
     end_machine();
 }
 
+/* Waits until GO is set, then goes on with what follows. */
+static const uint8_t wait_go[] = {
+    0x80, 0x3e, GO & 0xff, GO >> 8, 0, /* cmp byte [GO], 0 */
+    0x74, 0xf9,                        /* je -7 */
+};
+
+/* Lets the guest write when the commit has begun, and waits until it has. */
+static void let_it_write(lunik_listener *l)
+{
+    ram->host[GO] = 1;
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+}
+
+static void test_open_commit(void)
+{
+    lunik_listener listener = {.name = "early", .begin = let_it_write};
+    uint8_t code[sizeof(wait_go) + sizeof(hundred_only)];
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    must("listener", lunik_listener_add(m, &listener, &err));
+    ram->host[GO] = 0;
+    memset(ram->host + DONE, 0, sizeof(uint32_t));
+    memcpy(code, wait_go, sizeof(wait_go));
+    memcpy(code + sizeof(wait_go), hundred_only, sizeof(hundred_only));
+    start(code, sizeof(code));
+    must("disable", lunik_region_set_enabled(dev, false, &err));
+    check_uint("coalesced: made while it is committed, delivered with it", written, 100);
+    lunik_listener_del(&listener);
+    drop(dev);
+    end_machine();
+}
+
+static bool was_there;
+
+static lunik_access on_careful_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    lunik_section s;
+
+    was_there = lunik_space_find(m->memory_space, DEVICE, &s) && s.region->opaque == opaque;
+    return on_write(opaque, offset, size, value);
+}
+
+static const lunik_io_ops careful_ops = {.write = on_careful_write};
+
 static int disable(lunik_region *r)
 {
     return lunik_region_set_enabled(r, false, &err);
@@ -367,7 +427,7 @@ static void test_end(const char *name, int (*change)(lunik_region *r))
     lunik_region *dev;
 
     new_machine();
-    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &careful_ops), 1);
     must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
     start(hundred_only, sizeof(hundred_only));
     for (int i = 0; i < 20000 && !word(DONE); i++)
@@ -375,6 +435,7 @@ static void test_end(const char *name, int (*change)(lunik_region *r))
     check_uint("coalesced: still in the ring", written, 0);
     must(name, change(dev));
     check_uint(name, written, 100);
+    check_true("coalesced: while the device was there", was_there);
     drop(dev);
     end_machine();
 }
@@ -578,6 +639,7 @@ int main(void)
     test_looks();
     test_move();
     test_open_transaction();
+    test_open_commit();
     test_end("coalesced: delivered before the region is disabled", disable);
     test_end("coalesced: before it is taken out", take_out);
     test_end("coalesced: before it is coalesced no more", uncoalesce);
