@@ -899,7 +899,8 @@ function Region:uncoalesce() end
 ---@field fd integer Non-blocking; closed with the handle.
 local Ioeventfd = {}
 
----Gives the register back to write(). In m:transaction() it waits for the commit.
+---Gives the register back to write(). In m:transaction() it waits for the commit, but another
+---ioeventfd may take its place there.
 function Ioeventfd:close() end
 
 ---An address space. An address or offset is the bits of any integer, so that 0xffffffff00000000 (to

@@ -96,10 +96,15 @@ int lunik_ioeventfd_fd(const lunik_ioeventfd *e)
     return e->fd;
 }
 
+int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err)
+{
+    return io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
+                        e->config.data, e->fd, err);
+}
+
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err)
 {
-    int rc = io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
-                          e->config.data, e->fd, err);
+    int rc = lunik_ioeventfd_detach(e, err);
 
     if (rc == LUNIK_E_STATE)
         return rc;

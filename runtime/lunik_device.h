@@ -402,6 +402,9 @@ int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
                         const lunik_ioeventfd_config *config, lunik_error *err);
 /* The eventfd: non-blocking, owned by e. */
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
+/* Takes it away from its region, as part of a transaction: another one may take its place in the
+ * same one, and when that is undone it is back. It is to be closed afterwards. */
+int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
 /* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
  * error, or a transaction around it is undone, writes go to an eventfd that nobody reads. In a
  * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
