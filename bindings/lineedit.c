@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ static struct {
     bool done, ended;
     char *pending; /* input that has not become a line yet */
     size_t pending_size;
+    volatile sig_atomic_t resized; /* the terminal, since it was looked at */
 } reader;
 
 /* ---- completion ----------------------------------------------------------------------------- */
@@ -122,10 +124,27 @@ static void on_key(uv_poll_t *poll, int status, int events)
         lunik_stop(reader.rt);
 }
 
+static void on_resize(int sig)
+{
+    reader.resized = true;
+}
+
+/* Lays the line out anew for a terminal that has another width now. */
+static void follow_size(void)
+{
+    static const char erase[] = "\r\033[J";
+
+    if (!reader.resized)
+        return;
+    reader.resized = false;
+    rl_resize_terminal();
+    if (write(STDOUT_FILENO, erase, sizeof(erase) - 1) > 0)
+        rl_forced_update_display();
+}
+
 static void start_editing(const char *prompt)
 {
     rl_readline_name = "lunik";
-    rl_catch_signals = 0;
     rl_basic_word_break_characters = " \t\n\"'`$><=;|&{(})[],+-*/%^#~";
     rl_attempted_completion_function = complete;
     rl_completion_append_character = '\0';
@@ -219,8 +238,11 @@ static void wait_line(lua_State *L, bool editing)
         return;
     }
     uv_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
-    while (!reader.done && !command_signal())
+    while (!reader.done && !command_signal()) {
         lunik_run(reader.rt, LUNIK_RUN_ONCE);
+        if (editing && !reader.done)
+            follow_size();
+    }
     uv_close((uv_handle_t *)&p->handle, on_closed);
     lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
 }
@@ -330,6 +352,8 @@ BIND_EXPORT int luaopen_lunik_lineedit(lua_State *L);
 int luaopen_lunik_lineedit(lua_State *L)
 {
     choose_characters();
+    rl_catch_signals = 0; /* before the first call: libedit's handlers send signals to others */
+    signal(SIGWINCH, on_resize);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -125,6 +125,25 @@ describe("the prompt on a terminal", function()
     assert.equal(0, code)
   end)
 
+  it("follows the terminal's size", function()
+    local long = ("x"):rep(100)
+    type_in {
+      { PROMPT, "os.execute 'stty cols 200 rows 24'\n" }, { PROMPT, "#'" .. long .. "'" },
+      { long .. "'", "\n" }, { "\n100\n" }, { PROMPT, "\4" },
+    }
+  end)
+
+  it("is interrupted by Ctrl-C in the sandbox, too", function()
+    local steps = { { PROMPT, MACHINE }, { PROMPT, "m:start()\n" }, { "(running)" } }
+    for i = 1, 3 do
+      table.insert(steps, { PROMPT, "word" .. i })
+      table.insert(steps, { "word" .. i, "\3" })
+    end
+    table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
+    table.insert(steps, { '"still"\n', "\4" })
+    assert.equal(0, (select(2, type_in(steps))))
+  end)
+
   it("is not ended by one Ctrl-C after the other", function()
     local steps = {}
     for i = 1, 50 do
