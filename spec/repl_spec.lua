@@ -128,8 +128,10 @@ describe("the prompt on a terminal", function()
   it("follows the terminal's size", function()
     local long = ("x"):rep(100)
     type_in {
-      { PROMPT, "os.execute 'stty cols 200 rows 24'\n" }, { PROMPT, "#'" .. long .. "'" },
-      { long .. "'", "\n" }, { "\n100\n" }, { PROMPT, "\4" },
+      { PROMPT, "lunik.spawn(function() lunik.sleep(0.01) os.execute 'stty cols 200 rows 24' "
+        .. "print 'wi\\x64e' end)\n" },
+      { "wide\n" }, { PROMPT, "#'" .. long .. "'" }, { long .. "'", "\n" }, { "\n100\n" },
+      { PROMPT, "\4" },
     }
   end)
 
