@@ -10,7 +10,7 @@ local mistake = require "lunik.mistake"
 
 local repl = {}
 
-local PROMPT, MORE = "lunik> ", "    >> "
+local PROMPT, MORE, WIDTH = "lunik> ", "    >> ", 79
 
 -- ---- evaluation --------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ local function help_type(name)
   return table.concat(lines, "\n")
 end
 
--- The names in each of the tables: {title, table}...
+-- The names in each of the tables, no line longer than WIDTH: {title, table}...
 local function help_names(lines, ...)
   local function section(title, t)
     local names = {}
@@ -122,8 +122,16 @@ local function help_names(lines, ...)
       table.insert(names, name)
     end
     table.sort(names)
+    local line = ("  %-10s"):format(title)
+    for _, name in ipairs(names) do
+      if #line + 1 + #name > WIDTH then
+        table.insert(lines, line)
+        line = ("  %-10s"):format ""
+      end
+      line = line .. " " .. name
+    end
     if #names > 0 then
-      table.insert(lines, ("  %-10s %s"):format(title, table.concat(names, " ")))
+      table.insert(lines, line)
     end
   end
   for _, part in ipairs { ... } do
