@@ -183,6 +183,15 @@ describe("the prompt on a terminal", function()
     }
   end)
 
+  it("goes on where it was after Ctrl-Z", function()
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", build .. "/lunik\n" }, { PROMPT, "x = 'abc" }, { "x = 'abc", "\26" },
+      { "Stopped" }, { "bash-", "fg\n" }, { PROMPT .. "x = 'abc", "'\n" }, { PROMPT, "x\n" },
+      { '\n"abc"\n' }, { PROMPT, "\4" }, { "bash-", "exit 7\n" },
+    }, { "LUNIK_HISTORY=/dev/null" })
+    assert.equal(7, code)
+  end)
+
   it("is interrupted by Ctrl-C in the sandbox, too", function()
     local steps = { { PROMPT, MACHINE }, { PROMPT, "m:start()\n" }, { "(running)" } }
     for i = 1, 3 do
