@@ -12,6 +12,10 @@
 #include "chardev.h"
 #include "types.h"
 
+/* Ctrl-]: interrupts where Ctrl-C is the guest's. The terminal sees to it, so that it works whether
+ * or not the guest reads. */
+#define ESCAPE 0x1d
+
 struct stdio_chardev {
     struct chardev base;
     bool signal;
@@ -68,8 +72,10 @@ static void make_raw(struct stdio_chardev *s)
     raw = s->saved;
     raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
-    if (!s->signal)
-        raw.c_lflag &= ~(tcflag_t)ISIG;
+    if (!s->signal) {
+        raw.c_cc[VINTR] = ESCAPE;
+        raw.c_cc[VQUIT] = raw.c_cc[VSUSP] = _POSIX_VDISABLE;
+    }
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     s->raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
@@ -147,7 +153,8 @@ static const lunik_prop stdio_props[] = {
     {
         .name = "signal",
         .kind = LUNIK_PROP_BOOL,
-        .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters.",
+        .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters, "
+               "and Ctrl-] is the one that interrupts.",
         .offset = offsetof(struct stdio_chardev, signal),
         .def = 1,
     },

@@ -27,8 +27,10 @@ local lunik = {}
 
 ---A character device in short: "stdio", "pty", "buffer" (kept in memory, see m:console), "null",
 ---"none" (no device), "file:PATH", "unix:PATH" (a listening socket), a function that is given the
----bytes, {type, properties}, or the id of one that exists. The prompt reads standard input itself, so
----"stdio" is refused there unless the script has set lunik.share_terminal = true.
+---bytes, {type, properties}, or the id of one that exists. With "stdio", Ctrl-C ends the command; with
+---{"chardev-stdio", {signal = false}} the guest gets it, and Ctrl-] ends the command. The prompt reads
+---standard input itself, so "stdio" is refused there unless the script has set
+---lunik.share_terminal = true.
 ---@alias lunik.Chardev string|table|function|lunik.Object
 
 ---@class lunik.Error

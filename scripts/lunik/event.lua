@@ -37,8 +37,13 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
+--- Tells people something, in whole lines. The prompt has its own way.
+function event.tell(text)
+  io.stderr:write(text)
+end
+
 local function to_stderr(where, source, message, traceback)
-  io.stderr:write(("lunik: %s%s: %s\n%s"):format(where, source, message,
+  event.tell(("lunik: %s%s: %s\n%s"):format(where, source, message,
     traceback and traceback .. "\n" or ""))
 end
 
@@ -254,7 +259,7 @@ end
 --- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
 local function tell_nobody(m, ev)
   if ev.name == "crashed" then
-    io.stderr:write(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.reason, ev.dump))
+    event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.reason, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
     to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
   end
