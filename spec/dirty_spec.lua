@@ -234,7 +234,7 @@ describe("dirty pages without a guest", function()
     assert.near(1 / result.seconds, result.rate, 1e-9)
     for page = 0, 255 do m:store((1 << 32) + page * PAGE, 8, 0) end
     result, block = rate("page-sampling", 64)
-    assert.is_true(block.changed >= 20 and block.changed <= 63) -- of 64 random ones: 48, give or take
+    assert.is_true(block.changed >= 20 and block.changed <= 63) -- 48, give or take
     assert.near(block.changed / 64 / result.seconds, block.rate, 1e-9)
     assert.equal("unsupported", error_of(m.dirty_rate, m, { mode = "dirty-ring" }).code)
     assert.equal("invalid", error_of(m.dirty_rate, m, { seconds = 0 }).code)
@@ -351,9 +351,9 @@ describe("dirty pages of a guest", function()
       small.run(m, "ap-stop")
     end
     assert.is_true(m:cpu(1).stats.dirtied >= 100)
-    local function check(pages, rate, seconds)
-      assert.is_true(pages >= COUNT, pages)
-      assert.near(pages * PAGE / MiB / seconds, rate, 1e-6)
+    local function check(count, rate, seconds)
+      assert.is_true(count >= COUNT, count)
+      assert.near(count * PAGE / MiB / seconds, rate, 1e-6)
     end
     for _, mode in ipairs { "dirty-bitmap", "dirty-ring", "page-sampling" } do
       local result, total = rate_of(m, mode, COUNT), 0
@@ -369,7 +369,7 @@ describe("dirty pages of a guest", function()
       if result.vcpus then
         -- A host that emulates the guest's kernel reports its pages again and again.
         check(result.vcpus[1].pages, result.vcpus[1].rate, result.seconds)
-        assert.same({ index = 1, pages = 0, rate = 0 }, result.vcpus[2]) -- what it has written earlier is past
+        assert.same({ index = 1, pages = 0, rate = 0 }, result.vcpus[2]) -- earlier ones are past
       end
     end
   end)

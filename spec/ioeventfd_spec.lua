@@ -437,6 +437,34 @@ describe("with KVM", function()
     assert.are.equal(100, exits("mmio", ("mmiowrite 0x%x 7 100"):format(BASE)))
   end)
 
+  it("what coalesced writes have a device do to RAM is seen by who reads it", function()
+    local code = "\xb8\0\xd0\x8e\xd8"           -- mov ax, 0xd000; mov ds, ax
+      .. "\xb9\100\0" .. "\xa3\0\0" .. "\xe2\xfb" -- mov cx, 100; again: mov [0], ax; loop again
+      .. "\x31\xc0\x8e\xd8" .. "\xff\6\0\x70"   -- xor ax, ax; mov ds, ax; inc word [0x7000]
+      .. "\xeb\xfe"                              -- jmp $
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    local file = assert(io.open(path, "wb"))
+    file:write(code, ("\0"):rep(0xfff0 - #code), "\xe9\x0d\0", ("\0"):rep(13)) -- jmp to the start
+    file:close()
+    local pc <close> = lunik.machine { board = "pc", memory = "16M", firmware = path }
+    local dev = pc:region {
+      kind = "io", name = "dev", size = 4, write = function()
+        writes = writes + 1
+        pc:store(0x7100, 4, writes)
+      end,
+    }
+    pc.memory.root:add(dev, 0xd0000, { overlap = true, priority = 10 })
+    dev:coalesce()
+    pc:start()
+    for _ = 1, 2000 do
+      if pc:read(0x7000, 2) ~= "\0\0" then break end
+      lunik.sleep(0.005)
+    end
+    assert.are.equal("\100\0\0\0", pc:read(0x7100, 4))
+    assert.are.equal(0, pc:cpu(0).stats.mmio)
+  end)
+
   it("coalesced port writes take fewer exits", function()
     device(m.io, 0x500, 8)
     region:coalesce()

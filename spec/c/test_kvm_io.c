@@ -314,6 +314,79 @@ static void test_looks(void)
     end_machine();
 }
 
+/* A device that keeps its count of writes in the guest's memory. */
+static lunik_access on_counted_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    lunik_space_store(m->memory_space, RESULT, 4, ++written);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops counting_ops = {.write = on_counted_write};
+
+static uint64_t look_by_map(void)
+{
+    uint64_t size = 4;
+    uint32_t *host = lunik_space_map(m->memory_space, RESULT, &size, false), value = *host;
+
+    lunik_space_unmap(m->memory_space, host, 4, false, 0);
+    return value;
+}
+
+static uint64_t look_by_search(void)
+{
+    const uint8_t hundred_le[] = {100, 0, 0, 0};
+    const lunik_pattern pattern = {.data = hundred_le, .length = sizeof(hundred_le)};
+    uint64_t found;
+
+    return lunik_space_search(m->memory_space, RESULT, 4, &pattern, &found) ? 0 : 100;
+}
+
+static lunik_region *removable;
+
+static lunik_access on_removing_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    must("disable", lunik_region_set_enabled(removable, false, &err));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops removing_ops = {.write = on_removing_write};
+
+/* What is delivered may take away what is looked at. */
+static void test_looks_at_nothing(void)
+{
+    lunik_region *dev;
+    uint64_t hash;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &removing_ops), 1);
+    removable = add(m->memory_space, 0x20000, make("extra", LUNIK_REGION_RAM, 0x1000, NULL), 0);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    check_int("coalesced: delivered before it is found out what there is",
+              lunik_space_hash(m->memory_space, 0x20000, 0x1000, &hash), LUNIK_E_ACCESS);
+    drop(dev);
+    drop(removable);
+    end_machine();
+}
+
+/* What a device does to RAM is done before anybody looks there. */
+static void test_looks_at_ram(const char *name, uint64_t (*look)(void))
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &counting_ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    check_uint(name, look(), 100);
+    drop(dev);
+    end_machine();
+}
+
 static void test_move(void)
 {
     lunik_region *dev, *other;
@@ -637,6 +710,9 @@ int main(void)
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     test_read();
     test_looks();
+    test_looks_at_ram("coalesced: delivered before RAM is mapped", look_by_map);
+    test_looks_at_nothing();
+    test_looks_at_ram("coalesced: and before it is searched", look_by_search);
     test_move();
     test_open_transaction();
     test_open_commit();
