@@ -54,6 +54,16 @@ describe("the lunik command", function()
     end)
   end
 
+  it("goes on with a guest's terminal after Ctrl-Z", function()
+    local path <close> = command.file(ECHO:format "true")
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", lunik .. " " .. path .. "\n" }, { "ready", "a" }, { "guest: 97\n", "\26" },
+      { "Stopped" }, { "bash-", "fg\n" }, { path .. "\n", "b" }, { "guest: 98\n", "\3" },
+      { "bash-", "exit $?\n" },
+    })
+    assert.equal(130, code)
+  end)
+
   it("shows how far a preallocation is, on a terminal only", function()
     local script = "local m = " .. BOARD
       .. "; m:object_add('memory-backend-ram', { id = 'big', size = '64M', prealloc = true })"
