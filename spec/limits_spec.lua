@@ -14,6 +14,13 @@ local function limited(limits, script, redirections)
   return out, err, code
 end
 
+-- More than the host can have, in bytes.
+local function too_much()
+  local file <close> = assert(io.open "/proc/meminfo")
+  local memory, swap = file:read "a":match "MemTotal:%s*(%d+).*SwapTotal:%s*(%d+)"
+  return 4096 * (tonumber(memory) + tonumber(swap))
+end
+
 -- As many machines as there can be, then none, then one that runs.
 local UNTIL_FULL = [[
   local process = require "spec.support.process"
@@ -106,6 +113,28 @@ describe("a host without", function()
     ]]):format(path))
     assert.equal(0, code, err)
     assert.matches("^io\n[^\n]*f[^\n]*file too large\nrunning\n$", out)
+  end)
+
+  it("memory to preallocate", function()
+    local function try(before)
+      -- should it be tried after all, this process is the one to end
+      local out, err, code = limited("echo 1000 >/proc/self/oom_score_adj; ulimit -t 20", ([[
+        %s
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+        for _, type in ipairs { "ram", "memfd" } do
+          m:object_add("memory-backend-" .. type, { id = type, size = "16M", prealloc = true })
+        end
+        print(pcall(m.object_add, m, "memory-backend-memfd", { id = "m", size = %d,
+          prealloc = true }))
+        print(#m:objects())
+        m:object_add("memory-backend-memfd", { id = "m", size = %d })
+      ]]):format(before, too_much(), too_much()))
+      assert.equal(0, code, err)
+      assert.matches("memory%-backend%-memfd: m: prealloc: needs %d+ bytes of memory, the host has "
+        .. "%d+ left, with swap\n%d+\n$", out)
+    end
+    try ""
+    if not process.sanitized() then try "lunik.sandbox {}" end
   end)
 
   it("huge pages", function()
