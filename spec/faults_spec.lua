@@ -323,6 +323,37 @@ it("faults: a type that could not be made can be made then, with all it has", fu
   assert.same(choices, lunik.type("spec-faulty").props[1].choices)
 end)
 
+-- libuv would end the process where the host does not let it watch a descriptor.
+it("faults: output that can't be waited for is lost, the machine goes on", function()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkfifo " .. path))
+  local reader <close> = assert(io.open(path, "r+"))
+  local m <close> = machines.none { serial = "file:" .. path }
+  os.remove(path)
+  local errors, chardev = m:watch "chardev-error", m:object "serial-chardev"
+  m:start()
+  local function write(text, count)
+    for _ = 1, count do m:outb(0x3f8, text:byte()) end
+    lunik.sleep(0)
+  end
+  local failed
+  for _ = 1, 100 do
+    faults.arm { at = 1, only = "epoll_ctl" }
+    write("a", 10000)
+    failed = select(2, faults.disarm())
+    if failed then break end
+  end
+  local taken = chardev.written - chardev.dropped
+  assert.matches("^a+$", reader:read(taken)) -- or closing would wait for a reader
+  assert.equal("epoll_ctl", failed)
+  assert.equal("running", m.state)
+  assert.equal("no space left on device", errors:wait({ timeout = 5 }).message)
+  write("b", 1000)
+  m:close()
+  assert.equal(("b"):rep(1000), reader:read(1000))
+end)
+
 for _, accel in ipairs { "none", "kvm" } do
   describe("faults, accel " .. accel .. ":", function()
     if accel == "kvm" and small.unavailable() then

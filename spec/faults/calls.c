@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -155,6 +156,8 @@ static int at_fcntl(int fd, int command, void *argument)
 CALL(int, memfd_create, EMFILE, -1, (const char *name, unsigned flags), (name, flags))
 CALL(int, eventfd, EMFILE, -1, (unsigned value, int flags), (value, flags))
 CALL(int, timerfd_create, EMFILE, -1, (int clock, int flags), (clock, flags))
+CALL(int, epoll_ctl, ENOSPC, -1, (int epfd, int op, int fd, struct epoll_event *event),
+     (epfd, op, fd, event))
 CALL(int, dup, EMFILE, -1, (int fd), (fd))
 CALL(int, mkostemp, EMFILE, -1, (char *path, int flags), (path, flags))
 CALL(int, posix_openpt, EMFILE, -1, (int flags), (flags))
@@ -218,8 +221,6 @@ UV_CALL(uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
 UV_CALL(uv_async_init, UV_EMFILE, (uv_loop_t * loop, uv_async_t *handle, uv_async_cb fn),
         (loop, handle, fn))
 UV_CALL(uv_poll_init, UV_ENOMEM, (uv_loop_t * loop, uv_poll_t *handle, int fd), (loop, handle, fd))
-UV_CALL(uv_poll_start, UV_ENOMEM, (uv_poll_t * handle, int events, uv_poll_cb fn),
-        (handle, events, fn))
 
 #define ENTRY(name)                                                                                \
     {                                                                                              \
@@ -238,5 +239,5 @@ const struct faults_call faults_calls[] = {
     ENTRY(ioctl),          ENTRY(socket),       ENTRY(bind),          ENTRY(listen),
     ENTRY(connect),        ENTRY(accept4),      ENTRY(send),          ENTRY(recv),
     ENTRY(pthread_create), ENTRY(uv_loop_init), ENTRY(uv_async_init), ENTRY(uv_poll_init),
-    ENTRY(uv_poll_start),  {NULL, NULL},
+    ENTRY(epoll_ctl),      {NULL, NULL},
 };
