@@ -323,6 +323,59 @@ it("faults: a type that could not be made can be made then, with all it has", fu
   assert.same(choices, lunik.type("spec-faulty").props[1].choices)
 end)
 
+describe("faults: a vCPU whose KVM_RUN", function()
+  if small.unavailable() then
+    return it("needs KVM", function() pending(small.unavailable()) end)
+  end
+
+  after_each(function()
+    faults.exits { count = 0 }
+    machines.close_all()
+  end)
+
+  local cases = {
+    { { error = 14 }, "run-error: bad address in system call argument", 14 },
+    { { error = 12 }, "run-error: not enough memory", 12 },
+    { { reason = 17, detail = 3 }, "internal-error: suberror 3", 3 },
+    { { reason = 9, detail = 0x80000021 }, "fail-entry: hardware reason 0x80000021", 0x80000021 },
+    { { reason = 4711 }, "unknown: KVM exit reason 4711", 0 },
+  }
+
+  it("fails takes its machine down, no other one", function()
+    local m, other = small.machine { name = "one" }, small.machine { name = "two" }
+    local crashed = m:watch "crashed"
+    small.start(other)
+    small.start(m)
+    for _, case in ipairs(cases) do
+      faults.exits(case[1])
+      m:console():write "time\n"
+      local ev = crashed:wait { timeout = small.TIMEOUT }
+      assert.same({ case[2], case[3] }, { ev.message, ev.detail })
+      assert.equal("crashed", m.state)
+      assert.matches("rip", ev.dump)
+      m:console():read()
+      small.start(m) -- from power-on
+    end
+    faults.exits(cases[1][1])
+    m:console():write "time\n"
+    crashed:wait { timeout = small.TIMEOUT }
+    m:close()
+    assert.matches("%d", select(2, small.run(other, "time")))
+  end)
+
+  it("is interrupted again and again", function()
+    local m = small.machine { cpus = 2 }
+    small.start(m)
+    local before = m:cpu(0).stats.interrupted
+    for _, error in ipairs { 4, 11 } do
+      faults.exits { error = error, count = 5000 }
+      assert.matches("%d", select(2, small.run(m, "time")))
+    end
+    assert.is_true(m:cpu(0).stats.interrupted > before)
+    assert.equal("running", m.state)
+  end)
+end)
+
 -- libuv would end the process where the host does not let it watch a descriptor.
 it("faults: output that can't be waited for is lost, the machine goes on", function()
   local path = os.tmpname()

@@ -125,9 +125,17 @@ static int at_asprintf(char **out, const char *format, ...)
 }
 
 CALL(FILE *, open_memstream, ENOMEM, NULL, (char **buffer, size_t *size), (buffer, size))
-CALL(void *, mmap, ENOMEM, MAP_FAILED,
-     (void *address, size_t size, int prot, int flags, int fd, off_t offset),
-     (address, size, prot, flags, fd, offset))
+static void *at_mmap(void *address, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    void *mapping;
+
+    FAILS("mmap", ENOMEM, MAP_FAILED);
+    mapping = mmap(address, size, prot, flags, fd, offset);
+    if (mapping != MAP_FAILED)
+        faults_run_mapped(fd, size, mapping);
+    return mapping;
+}
+
 SLOW_CALL(int, madvise, ENOMEM, -1, (void *address, size_t size, int advice),
           (address, size, advice))
 
@@ -178,7 +186,9 @@ SLOW_CALL(ssize_t, write, ENOSPC, -1, (int fd, const void *data, size_t size), (
 /* What can't fail, or is asked because it may, is left alone. */
 static int at_ioctl(int fd, unsigned long request, void *argument)
 {
-    if (request == KVM_RUN || request == KVM_CHECK_EXTENSION || request == KVM_GET_API_VERSION ||
+    if (request == KVM_RUN)
+        return faults_run(fd);
+    if (request == KVM_CHECK_EXTENSION || request == KVM_GET_API_VERSION ||
         request == KVM_GET_VCPU_MMAP_SIZE)
         return ioctl(fd, request, argument);
     if (request == KVM_CREATE_VM)

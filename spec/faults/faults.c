@@ -171,6 +171,7 @@ int luaopen_faults(lua_State *L)
         {"point", point},
         {"blocks", blocks},
         {"forget", forget},
+        {"exits", faults_lua_exits},
         {"lua_arm", faults_lua_arm},
         {"lua_disarm", faults_lua_disarm},
         {NULL, NULL},
