@@ -376,6 +376,34 @@ describe("faults: a vCPU whose KVM_RUN", function()
   end)
 end)
 
+for _, accel in ipairs { "none", "kvm" } do
+  it("faults: signals without end are in nobody's way, accel " .. accel, function()
+    if accel == "kvm" and small.unavailable() then return pending(small.unavailable()) end
+    machines.none():close()
+    faults.storm(true)
+    local ok, err = pcall(function()
+      local m <close> = running(accel)
+      for n = 1, 3 do
+        m:object_add(n == 1 and "memory-backend-ram" or n == 2 and "memory-backend-memfd"
+          or "memory-backend-file", { id = "mem" .. n, size = "128M", prealloc = n == 1,
+          mem_path = n == 3 and "/dev/shm" or nil })
+        plug(m, n)
+      end
+      m:object_add("chardev-pty", { id = "pty" })
+      if accel == "kvm" then
+        for _ = 1, 20 do assert(small.run(m, "time")) end
+      end
+      m:pause()
+      m:resume()
+      unplug(m, 1)
+      lunik.sleep(0.01)
+    end)
+    local count = faults.storm(false)
+    assert(ok, tostring(err))
+    assert.is_true(count > 0)
+  end)
+end
+
 -- libuv would end the process where the host does not let it watch a descriptor.
 it("faults: output that can't be waited for is lost, the machine goes on", function()
   local path = os.tmpname()

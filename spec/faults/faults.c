@@ -172,6 +172,7 @@ int luaopen_faults(lua_State *L)
         {"blocks", blocks},
         {"forget", forget},
         {"exits", faults_lua_exits},
+        {"storm", faults_lua_storm},
         {"lua_arm", faults_lua_arm},
         {"lua_disarm", faults_lua_disarm},
         {NULL, NULL},
