@@ -68,17 +68,41 @@ describe("a host without", function()
     end
   end)
 
-  it("standard streams", function()
-    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
-      local _, _, code = limited("true", [[
-        local m = lunik.machine { accel = "none", memory = "16M", serial = "stdio" }
+  -- A file that came to lie on one of their descriptors would get what was meant for them.
+  it("standard streams: nothing else takes their place", function()
+    for closed = 0, 7 do
+      local log <close> = command.file ""
+      local ram <close> = command.file(("\0"):rep(65536))
+      local redirections = (closed & 1 ~= 0 and "<&- " or "") .. (closed & 2 ~= 0 and ">&- " or "")
+        .. (closed & 4 ~= 0 and "2>&- " or "")
+      local out, err, code = limited("true", ([[
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+          serial = "stdio" }
+        m:object_add("chardev-file", { id = "log", path = "%s" })
+        m:device_add("serial16550", { id = "second", iobase = 0x2f8, irq = 3, chardev = "log" })
+        m:object_add("memory-backend-file", { id = "file", mem_path = "%s", size = 65536,
+          share = true })
+        m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
         m:start()
-        m:outb(0x3f8, 65)
-        lunik.sleep(0)
+        m:write(0x80000000, "guest")
+        for _ = 1, 3 do
+          m:outb(0x3f8, 65)
+          m:outb(0x2f8, 66)
+        end
+        print "out"
+        io.stderr:write "err"
         m:close()
         os.exit(7)
-      ]], closed)
-      assert.equal(7, code, closed)
+      ]]):format(log, ram), redirections)
+      assert.equal(7, code, redirections .. err)
+      assert.equal("BBB", command.read(log))
+      assert.equal("guest" .. ("\0"):rep(65536 - 5), command.read(ram))
+      if closed & 2 == 0 then
+        assert.equal("AAA", (out:gsub("out\n", "", 1)))
+      else
+        assert.equal("", out)
+      end
+      assert.equal(closed & 4 == 0 and "err" or "", err)
     end
   end)
 
