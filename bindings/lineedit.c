@@ -228,6 +228,7 @@ static void on_closed(uv_handle_t *handle)
 static void wait_line(lua_State *L, bool editing)
 {
     struct input_poll *p = malloc(sizeof(*p));
+    int code;
 
     if (!p)
         bind_fail(L, LUNIK_E_NO_MEMORY, "read: out of memory");
@@ -241,7 +242,13 @@ static void wait_line(lua_State *L, bool editing)
             read_input();
         return;
     }
-    uv_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    code = lunik_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    if (code) {
+        if (editing)
+            rl_callback_handler_remove();
+        uv_close((uv_handle_t *)&p->handle, on_closed);
+        bind_fail(L, LUNIK_E_IO, "read: can't watch the input: %s", uv_strerror(code));
+    }
     while (!reader.done && !command_signal()) {
         if (editing)
             follow_terminal();

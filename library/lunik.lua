@@ -1449,6 +1449,7 @@ function Console:feed(fn) end
 ---@field reason string As of "vcpu-exit".
 ---@field rip integer
 ---@field detail integer
+---@field message string The reason and what the detail means.
 ---@field dump string Registers and code bytes.
 
 ---The power button was pressed.
@@ -1518,8 +1519,8 @@ function Console:feed(fn) end
 ---answer the machine stops as crashed. It can't be waited for.
 ---@class lunik.event.vcpu-exit: lunik.Event
 ---@field vcpu lunik.Vcpu
----@field reason "shutdown"|"emulation-failure"|"internal-error"|"fail-entry"|"debug"|"halt"|"run-error"|"unknown"
----@field kvm_reason integer KVM_EXIT_*
+---@field reason "shutdown"|"emulation-failure"|"internal-error"|"fail-entry"|"debug"|"halt"|"run-error"|"dirty-ring-full"|"unknown"
+---@field kvm_reason integer KVM_EXIT_*; 0 of a run-error.
 ---@field detail integer Suberror, hardware reason, DR6 or errno.
 ---@field rip integer
 ---@field insn string The instruction's bytes, of an emulation failure.

@@ -255,7 +255,9 @@ const char *lunik_ram_name(const lunik_ram *ram);
 /* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
  * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
  * no transaction is open.
- * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
+ * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
+ * touched, a block that can't fit into the host's free memory and swap, or its file into the file
+ * system: to go on would have the host end some process. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
                        lunik_error *err);

@@ -259,7 +259,7 @@ end
 --- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
 local function tell_nobody(m, ev)
   if ev.name == "crashed" then
-    event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.reason, ev.dump))
+    event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
     to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
   end
