@@ -48,6 +48,19 @@ describe("dirty pages without a guest", function()
     m:store((1 << 32) + 9 * PAGE, 8, 1)
     assert.equal(3, d:sync())
     assert.same(set("extra", 2, 3, 9), pages(d))
+    d:clear()
+    local map = m:map((1 << 32) + 0x20000)
+    m:fill((1 << 32) + 30 * PAGE - 1, PAGE + 2, 1)
+    map:write(8 * PAGE, "x")
+    map:set("u64", 12 * PAGE - 4, 1)
+    map:fill(16 * PAGE, 1, 1)
+    map:view("u8", 20 * PAGE, 1)[1] = 1
+    map:read(60 * PAGE, PAGE)
+    m.memory:set("u32be", (1 << 32) + 50 * PAGE, 1)
+    assert.same(set("extra", 29, 30, 31, 40, 43, 44, 48, 50, 52), pages(d))
+    d:clear()
+    m:write((1 << 32) + 2 * PAGE, ("x"):rep(2 * PAGE))
+    m:write((1 << 32) + 9 * PAGE, "x")
     local ranges = {}
     for block, offset, size in d:ranges() do
       ranges[#ranges + 1] = { block, offset // PAGE, size // PAGE }

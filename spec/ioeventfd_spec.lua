@@ -44,6 +44,24 @@ describe("an ioeventfd", function()
     assert.are.equal("gone", machines.raised(function() return event.fd end).code)
   end)
 
+  it("can be polled by luv", function()
+    local found, uv = pcall(require, "luv")
+    if not found then return pending("luv is not installed") end
+    local event = region:ioeventfd { offset = 0, size = 4 }
+    local poll, count = uv.new_poll(event.fd), 0
+    poll:start("r", function(err)
+      assert(not err, err)
+      count = count + string.unpack("=I8", uv.fs_read(event.fd, 8, -1))
+    end)
+    m:store(BASE, 4, 1)
+    m:store(BASE, 4, 2)
+    uv.run "nowait"
+    poll:close()
+    uv.run "nowait"
+    assert.are.equal(2, count)
+    assert.are.same({}, writes)
+  end)
+
   it("looks at sizes and values", function()
     local count = { any = 0, five = 0, six = 0 }
     local function counter(name) return function(n) count[name] = count[name] + n end end

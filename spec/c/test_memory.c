@@ -601,8 +601,10 @@ static void test_map(void)
     lunik_region *root = lunik_space_root(m->memory_space);
     lunik_region *ram = add(root, 0x10000, new_ram("ram", LUNIK_REGION_RAM, 0x2000, NULL), 0);
     lunik_region *io = add(root, 0x12000, new_region("io", LUNIK_REGION_IO, 0x10, &plain_ops), 0);
+    lunik_region *large =
+        add(root, 0x30000, new_region("large", LUNIK_REGION_IO, 0x1000, &plain_ops), 0);
     lunik_region *rom = add(root, 0x20000, new_ram("rom", LUNIK_REGION_ROM, 0x1000, NULL), 0);
-    uint64_t size = 0x5000;
+    uint64_t size = 0x5000, page = 0x1000;
     uint8_t *p = lunik_space_map(m->memory_space, 0x11000, &size, true), *bounce;
 
     check_true("map: RAM itself", p == ram->host + 0x1000);
@@ -624,9 +626,15 @@ static void test_map(void)
     check_true("map: read when mapped", bounce && !memcmp(bounce, "\1\2\3\4", 4));
     lunik_space_unmap(m->memory_space, bounce, size, false, size);
     size = 1;
+    for (unsigned i = 0; i < 300; i++) { /* more than all buffers together may hold */
+        bounce = lunik_space_map(m->memory_space, 0x30000, &page, true);
+        lunik_space_unmap(m->memory_space, bounce, page, true, 0);
+    }
+    check_true("map: buffers are given back", bounce != NULL);
     check_true("map: no writing to ROM", !lunik_space_map(m->memory_space, 0x20000, &size, true));
     check_true("map: nothing", !lunik_space_map(m->memory_space, 0x90000, &size, true));
     drop(io);
+    drop(large);
     drop(rom);
 }
 
