@@ -362,10 +362,13 @@ static void choose_characters(void)
 BIND_EXPORT int luaopen_lunik_lineedit(lua_State *L);
 int luaopen_lunik_lineedit(lua_State *L)
 {
+    struct sigaction action = {.sa_handler = on_disturbance};
+
     choose_characters();
     rl_catch_signals = 0; /* before the first call: libedit's handlers send signals to others */
-    signal(SIGWINCH, on_disturbance);
-    signal(SIGCONT, on_disturbance);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGWINCH, &action, NULL);
+    sigaction(SIGCONT, &action, NULL);
     luaL_newlib(L, functions);
     return 1;
 }

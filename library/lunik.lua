@@ -1419,6 +1419,7 @@ function Console:feed(fn) end
 ---| "vcpu-exit"
 
 ---What every event has.
+---As a text (tostring, print) it says what it is and what is in it.
 ---@class lunik.Event
 ---@field name lunik.EventName|string
 ---@field machine lunik.Machine

@@ -234,6 +234,16 @@ describe("the prompt on a terminal", function()
     }
   end)
 
+  it("puts what a guest says above the line, in whole lines", function()
+    local out = type_in {
+      { PROMPT, "function f(print, write) for _, s in ipairs { 'o', 'ne\\ntw', 'o\\nthree' } do "
+        .. "lunik.sleep(0.01) write(s) end print('do' .. 'ne') end\n" },
+      { PROMPT, "lunik.spawn(f, print, io.write)\n" },
+      { "done\n" }, { PROMPT, "6 * 7\n" }, { "\nthree42\n" }, { PROMPT, "\4" },
+    }
+    assert.matches("lunik> .?.?.?one\n.?.?.?lunik> .?.?.?two\n", out)
+  end)
+
   it("offers nothing for an indentation, which may be pasted", function()
     local out = type_in {
       { PROMPT, "if true then\n\t\tprint(7 * 6)\nend\n" }, { "\n42\n" }, { PROMPT, "\4" },

@@ -286,7 +286,20 @@ local function call_lists(m, lists, source, ev)
   for _, list in ipairs(lists) do call_all(m, list, source, ev) end
 end
 
+local Event = { __name = "lunik.Event" }
+local of_every_event = { name = true, machine = true, time = true }
+
+function Event:__tostring()
+  local fields = {}
+  for key, value in pairs(self) do
+    if not of_every_event[key] then fields[key] = value end
+  end
+  return ("machine '%s': %s %s"):format(self.machine.name, self.name,
+    next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")
+end
+
 core.hooks.event = function(m, ev)
+  setmetatable(ev, Event)
   local state = event.state(m)
   local lists = lists_for(state, ev.name)
   if none_listens(lists) then tell_nobody(m, ev) end

@@ -3,8 +3,8 @@ local core = require "lunik.core"
 local lineedit = require "lunik.lineedit"
 local host = require "lunik.host"
 local lunik = require "lunik"
+local above = require "lunik.above"
 local complete = require "lunik.complete"
-local event = require "lunik.event"
 local inspect = require "lunik.inspect"
 local mistake = require "lunik.mistake"
 
@@ -173,9 +173,16 @@ end
 
 -- ---- the terminal ------------------------------------------------------------------------------
 
+local function on_terminal()
+  return host.isatty(0) and host.isatty(1)
+end
+
 -- From now on a machine can't have standard input for its console: the prompt reads it. A script
 -- that knows better sets lunik.share_terminal.
 function repl.take_terminal()
+  if on_terminal() then
+    above.begin()
+  end
   local methods = core.classes.Machine.methods
   local object_add = methods.object_add
   function methods.object_add(m, type_name, properties)
@@ -240,29 +247,19 @@ local function read_chunk(newline)
   end
 end
 
--- What is printed while the prompt waits goes above it.
-local function above(write)
-  return function(...)
-    io.stdout:write("\r\27[K")
-    io.stdout:flush()
-    write(...)
-    io.stdout:flush()
-    lineedit.redisplay()
-  end
+local function end_line()
+  io.stdout:write("\n")
 end
 
 -- Reads a chunk from a terminal, as read_chunk() does, while handlers may print.
 local function read_beside_handlers()
-  local original_print, original_tell = print, event.tell
-  _G.print, event.tell = above(print), above(event.tell)
-  local ok, chunk = end_interruptible(pcall(interruptibly(function()
-    return read_chunk(original_print)
+  local ok, chunk = end_interruptible(above.call(interruptibly(function()
+    return read_chunk(end_line)
   end)))
-  _G.print, event.tell = original_print, original_tell
   if ok then
     return chunk
   end
-  print()
+  end_line()
   if tostring(chunk) ~= "interrupted!" then
     report(chunk)
   end
@@ -299,11 +296,10 @@ end
 -- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise
 -- an error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
-  local on_terminal = host.isatty(0) and host.isatty(1)
   local read, save_history = read_from_pipe, function() end
   _G.lunik, _G.help = lunik, help
   options.on_signals(may_interrupt)
-  if on_terminal then
+  if on_terminal() then
     print(("Lunik %s (%s). help helps, quit or Ctrl-D leaves."):format(host.version, _VERSION))
     read, save_history = read_beside_handlers, open_history()
   end
