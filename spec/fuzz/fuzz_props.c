@@ -403,10 +403,28 @@ static void transact(void)
     free(before);
 }
 
+/* A device of the user's, whose properties of each kind may be set at any time. */
+static void define_device(void)
+{
+    static const char *const definition =
+        "local kinds = { 'size', 'uint', 'int', 'bool', 'string', 'link', 'list', 'enum' }\n"
+        "local properties = { limited = { kind = 'int', min = -5, max = 9, live = true } }\n"
+        "for _, kind in ipairs(kinds) do\n"
+        "  properties['the-' .. kind] = { kind = kind, live = true,\n"
+        "    link = kind == 'link' and 'memory-backend' or nil,\n"
+        "    choices = kind == 'enum' and { 'one', 'two', 'three' } or nil }\n"
+        "end\n"
+        "lunik.device { name = 'all-kinds', hotplug = true, properties = properties }";
+
+    fuzz_check(luaL_loadstring(board_lua, definition) == LUA_OK, "%s", lua_tostring(board_lua, -1));
+    board_run(0, 0);
+}
+
 static void find_types(void)
 {
     lunik_runtime *rt = lunik_machine_runtime(board);
 
+    define_device();
     file_fd = memfd_create("fuzz", MFD_CLOEXEC);
     /* The terminal is not the fuzzer's to change. */
     for (const lunik_type *t = NULL; (t = lunik_type_next(rt, t));)
