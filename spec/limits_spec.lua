@@ -9,8 +9,8 @@ local small = require "spec.support.small_guest"
 -- wrote and its exit code. through: a command that starts it.
 local function limited(limits, script, redirections, through)
   local file <close> = command.file('local lunik = require "lunik"\n' .. script, ".lua")
-  local out, err, code = command.run(("%s; exec %s %s %s %s"):format(limits, through or "", command.lunik,
-    file, redirections or ""))
+  local out, err, code = command.run(("%s; exec %s %s %s %s"):format(limits, through or "",
+    command.lunik, file, redirections or ""))
   return out, err, code
 end
 
@@ -209,8 +209,8 @@ describe("a file system of a megabyte", function()
       print(m.state)
       m:close()
     ]]
-    assert.matches("^[^\n]*a: prealloc: needs 4194304 bytes of its file system, which has %d+ left\n"
-      .. "[^\n]*b: prealloc: needs 4194304 bytes of its file system, which has %d+ left\n"
+    local refused = "prealloc: needs 4194304 bytes of its file system, which has %d+ left\n"
+    assert.matches("^[^\n]*a: " .. refused .. "[^\n]*b: " .. refused
       .. "c: a part of this memory is lost and reads as zeros[^\n]*\n"
       .. "paused\tabc\tabc\nrunning\n$", out)
   end)
@@ -220,7 +220,8 @@ describe("a file system of a megabyte", function()
     if unavailable() then return pending(unavailable()) end
     local out = on_full_disk [[
       local small = require "spec.support.small_guest"
-      local m, other = small.machine { name = "one" }, small.machine { name = "two" }
+      local m <close> = small.machine { name = "one" }
+      local other <close> = small.machine { name = "two" }
       small.start(m)
       small.start(other)
       m:object_add("memory-backend-file", { id = "file", mem_path = "/mnt", size = "4M",
