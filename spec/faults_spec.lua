@@ -105,6 +105,7 @@ local backends = {
   { "memory-backend-memfd", { seal = false } },
   { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
   { "memory-backend-file", { share = false, prealloc = true, mem_path = "/dev/shm" }, true },
+  { "memory-backend-file", { share = true, prealloc = true, mem_path = command.build }, true },
 }
 
 local function backend_steps(m)
@@ -472,7 +473,7 @@ for _, accel in ipairs { "none", "kvm" } do
       local path = os.tmpname()
       walks.assert(steps_on(m, {
         adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
-        adding(m, "chardev-pty", { id = "c" }),
+        adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
         adding(m, "chardev-file", { id = "c", path = path }),
         adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
       }))
@@ -490,8 +491,50 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert(steps_on(m, hotplug_steps(m)))
     end)
 
-    -- what a guest writes is the same with KVM, where a real one would be in the way
+    -- the same with KVM, where a real guest would be in the way of what is written
     if accel == "none" then
+      -- Where the memory map can't follow, it is told, and the machine paused.
+      it("the guest moves what is in the memory map", function()
+        local m, told = running(accel), false
+        m:on("error", function() told = true end)
+        local function config(devfn, offset, value)
+          m:outl(0xcf8, 0x80000000 | devfn << 8 | offset & 0xfc)
+          m["out" .. (value > 0xff and "w" or "b")](m, 0xcfc + (offset & 3), value)
+        end
+        local function step(name, write, back)
+          local want
+          back()
+          write()
+          want = m:mtree {}
+          back()
+          return { name = name, run = write, undo = function()
+            lunik.sleep(0)
+            if m:mtree {} ~= want then
+              assert(told, name .. " has failed, and nobody was told")
+              assert(m.state == "paused", m.state)
+            end
+            if m.state == "paused" then m:resume() end
+            told = false
+            back()
+          end }
+        end
+        for register = 0x5a, 0x5b do config(0, register, 0) end
+        walks.assert(steps_on(m, {
+          step("PAM", function() config(0, 0x5a, 0x31) end, function() config(0, 0x5a, 0) end),
+          step("PAM, write only", function() config(0, 0x5b, 0x20) end,
+            function() config(0, 0x5b, 0) end),
+          step("PM base", function() config(0x0b, 0x40, 0xb001) end,
+            function() config(0x0b, 0x40, 0x601) end),
+        }))
+      end)
+
+      it("making and closing a machine beside another", function()
+        local m = running(accel)
+        local step = construction("second", { board = "micro", accel = accel, memory = "16M" })
+        step.state = function() return open_machines() .. state_of(m) end
+        walks.assert { step }
+      end)
+
       it("the guest ejects", function()
         local m, told = running(accel), false
         add_memory(m)
