@@ -196,7 +196,13 @@ print(pipe:read(), (pipe:close()))
     local SECOND = NONE .. [[
 local n = lunik.machine { board = "pc", accel = "none", memory = "16M", sandbox = false }
 local uv = require "luv"
-local thread = uv.new_thread(function() require "luv".sleep(5000) end)
+local up = uv.new_async(function() end)
+local thread = uv.new_thread(function(up) -- the process must not end while it loads modules
+  local uv = require "luv"
+  up:send()
+  uv.sleep(5000)
+end, up)
+uv.run "once"
 m:start()
 print(lunik.sandbox())
 os.exit(0, false)
