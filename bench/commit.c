@@ -8,6 +8,7 @@
 
 #include "lunik.h"
 #include "lunik_device.h"
+#include "must.h"
 
 enum { TURNS = 200, DIMM = 128 << 20, BAR = 4096, BOARD = 10 /* regions that a board has */ };
 
@@ -15,15 +16,6 @@ static const unsigned sizes[] = {1, 10, 100, 250, 1000};
 
 static lunik_runtime *rt;
 static lunik_machine *m;
-static lunik_error err;
-
-static void must(int rc)
-{
-    if (rc == 0)
-        return;
-    fprintf(stderr, "%s\n", err.message);
-    exit(1);
-}
 
 static void open_machine(void)
 {

@@ -9,18 +9,9 @@
 #include "lunik.h"
 #include "lunik_device.h"
 #include "memory/memory.h"
+#include "must.h"
 
 enum { ACCESSES = 1000, BATCHES = 100, BAR = 4096 };
-
-static lunik_error err;
-
-static void must(int rc)
-{
-    if (rc == 0)
-        return;
-    fprintf(stderr, "%s\n", err.message);
-    exit(1);
-}
 
 static lunik_access count(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {

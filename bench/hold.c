@@ -12,17 +12,9 @@
 #include "../runtime/vcpu_internal.h"
 #include "lunik.h"
 #include "lunik_device.h"
+#include "must.h"
 
 static lunik_machine *m;
-static lunik_error err;
-
-static void must(int rc)
-{
-    if (rc == 0)
-        return;
-    fprintf(stderr, "%s\n", err.message);
-    exit(1);
-}
 
 /* Nobody starts the others. */
 static void on_reset(void *opaque)

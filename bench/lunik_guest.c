@@ -11,6 +11,7 @@
 
 #include "lunik.h"
 #include "lunik_device.h"
+#include "must.h"
 
 enum { SAMPLES = 4000 };
 
@@ -89,16 +90,6 @@ static const struct device devices[] = {
     {"report", 0xe9, 1, true, &report_ops, false, false},
     {"end", 0xf4, 1, true, &end_ops, false, false},
 };
-
-static lunik_error err;
-
-static void must(int rc)
-{
-    if (rc == 0)
-        return;
-    fprintf(stderr, "%s\n", err.message);
-    exit(1);
-}
 
 static void add_device(const struct device *d)
 {

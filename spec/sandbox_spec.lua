@@ -196,7 +196,13 @@ print(pipe:read(), (pipe:close()))
     local SECOND = NONE .. [[
 local n = lunik.machine { board = "pc", accel = "none", memory = "16M", sandbox = false }
 local uv = require "luv"
-local thread = uv.new_thread(function() require "luv".sleep(5000) end)
+local up = uv.new_async(function() end)
+local thread = uv.new_thread(function(up) -- the process must not end while it loads modules
+  local uv = require "luv"
+  up:send()
+  uv.sleep(5000)
+end, up)
+uv.run "once"
 m:start()
 print(lunik.sandbox())
 os.exit(0, false)
@@ -332,6 +338,28 @@ print(before:find "placed" and "placed" or before)
 ]]
     local out = works(backend)
     assert(out == "placed\n" or out:find "can't bind memory to NUMA nodes", out)
+  end)
+
+  -- A refused call is remembered until somebody asks why.
+  it("no device opens a file or a socket for a guest", function()
+    assert.equal("nil\n", works(NONE .. [[
+local core = require "lunik.core"
+local devices = { 0x20, 0x40, 0x60, 0x64, 0x70, 0x80, 0x92, 0x3f8, 0x402, 0x510, 0xa00, 0xaf00,
+  0xb000, 0xcd8, 0xcf8, 0xcfc }
+core.sandbox { allow = 0 } -- not even the library's own scripts
+m:start()
+math.randomseed(1)
+for i = 1, 20000 do
+  local port = i % 4 == 0 and math.random(0, 0xffff)
+    or devices[i % #devices + 1] + math.random(0, 7)
+  pcall(i % 3 == 0 and m.outl or m.outb, m, port, math.random(0, 255))
+  pcall(m.store, m, math.random(0, 3) << 30 | math.random(0, 1 << 24), 1 << math.random(0, 3), i)
+  if i % 500 == 0 then m:reset() end
+end
+lunik.run "nowait"
+print(core.sandbox_denial())
+assert(not io.open "/etc/passwd" and core.sandbox_denial())
+]]))
   end)
 
   it("memory is plugged from descriptors that were open before", function()

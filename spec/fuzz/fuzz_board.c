@@ -92,6 +92,19 @@ static void access_block(void)
         lunik_space_read(space, address, buf, size);
 }
 
+/* ---- who is told of rejected accesses ------------------------------------------------------- */
+
+static void on_rejected(void *opaque, const lunik_rejection *r)
+{
+    char *text = NULL;
+    size_t size = lunik_rejection_text(r, &text);
+    const char *name = lunik_reject_name(r->why);
+
+    fuzz_check(r->result != LUNIK_ACCESS_OK && *name, "rejected: %d, %s", r->result, name);
+    fuzz_check(size && size == strlen(text) && !strchr(text, '\n'), "'%s' is no line", text);
+    free(text);
+}
+
 /* ---- the user ------------------------------------------------------------------------------- */
 
 static void change_dimms(void)
@@ -199,6 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_begin(data, size);
     board_open("memory = '3M', lowmem = '2M', maxmem = '64M', slots = 2, serial = 'buffer', "
                "debugcon = 'null', acpi = false");
+    lunik_machine_set_reject_cb(board, size & 1 ? on_rejected : NULL, NULL);
     board_reset();
     before = board_map();
     while (fuzz_more())

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../../devices/mc146818_chip.h"
+#include "chip_clock.h"
 #include "fuzz.h"
 
 enum { REG_A = 0x0a, REG_B = 0x0b, REG_C = 0x0c, CENTURY = 0x32 };
@@ -14,37 +15,18 @@ enum { A_RUNS = 0x26, B_24H = 0x02, B_BINARY = 0x04, B_SET = 0x80, C_IRQ = 0x80 
 #define NS 1000000000ull
 
 static struct {
-    lunik_clock clock;
-    uint64_t now, deadline;
     struct mc146818_chip chip;
     uint8_t ram[MC146818_SIZE];
 } b;
 
-static uint64_t clock_now(lunik_clock *clock)
+static void tick(void)
 {
-    return b.now;
+    mc146818_tick(&b.chip);
 }
 
-static void schedule(void *opaque, uint64_t deadline)
-{
-    fuzz_check(deadline > b.now, "deadline %" PRIu64 " is over at %" PRIu64, deadline, b.now);
-    b.deadline = deadline;
-}
-
-/* As a machine lets time pass: deadlines are kept. */
 static void advance(uint64_t ns)
 {
-    uint64_t end = b.now + ns;
-
-    if (ns >= UINT64_MAX - b.now)
-        return;
-    for (unsigned ticks = 0; b.deadline <= end; ticks++) {
-        fuzz_check(ticks < 4, "one deadline leads to the next");
-        b.now = b.deadline;
-        b.deadline = UINT64_MAX;
-        mc146818_tick(&b.chip);
-    }
-    b.now = end;
+    chip_clock_advance(ns, tick);
 }
 
 static bool is_ram(unsigned index)
@@ -115,7 +97,7 @@ static void check_date(void)
     /* From 1970 to 2106; later to 2242. */
     uint32_t at = (uint32_t)fuzz_number(4), later = (uint32_t)fuzz_number(4);
 
-    if (later * NS >= UINT64_MAX - b.now)
+    if (later * NS >= UINT64_MAX - chip.now)
         return;
     guest_write(REG_A, A_RUNS);
     guest_write(REG_B, B_SET | mode);
@@ -178,9 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_begin(data, size);
     memset(&b, 0, sizeof(b));
-    b.clock.now = clock_now;
-    b.deadline = UINT64_MAX;
-    mc146818_init(&b.chip, &b.clock, schedule, NULL, 1709210096, 0);
+    chip_clock_start();
+    mc146818_init(&b.chip, &chip.clock, chip_clock_schedule, NULL, 1709210096, 0);
     while (fuzz_more())
         operate();
     return 0;

@@ -6,6 +6,7 @@
  * identification agree; deadlines are in the future. -runs=25000
  */
 #include "../../devices/uart16550.h"
+#include "chip_clock.h"
 #include "fuzz.h"
 
 enum { RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR };
@@ -19,18 +20,11 @@ struct queue {
 };
 
 static struct {
-    lunik_clock clock;
-    uint64_t now, deadline;
     struct uart16550 uart;
     struct queue rx, tx;
     uint8_t lcr, mcr, fcr, scr;
     unsigned takes; /* bytes that the far end still takes */
 } b;
-
-static uint64_t clock_now(lunik_clock *clock)
-{
-    return b.now;
-}
 
 /* ---- the model ------------------------------------------------------------------------------ */
 
@@ -84,13 +78,7 @@ static void input_ready(void *opaque)
 {
 }
 
-static void schedule(void *opaque, uint64_t deadline)
-{
-    fuzz_check(deadline > b.now, "deadline %" PRIu64 " is over at %" PRIu64, deadline, b.now);
-    b.deadline = deadline;
-}
-
-static const struct uart16550_port port = {output, input_ready, schedule};
+static const struct uart16550_port port = {output, input_ready, chip_clock_schedule};
 
 /* ---- the guest ------------------------------------------------------------------------------ */
 
@@ -158,19 +146,14 @@ static void receive(void)
     uart16550_receive(&b.uart, bytes, size);
 }
 
+static void tick(void)
+{
+    uart16550_tick(&b.uart);
+}
+
 static void advance(uint64_t ns)
 {
-    uint64_t end = b.now + ns;
-
-    if (ns >= UINT64_MAX - b.now)
-        return;
-    for (unsigned ticks = 0; b.deadline <= end; ticks++) {
-        fuzz_check(ticks < 4, "one deadline leads to the next");
-        b.now = b.deadline;
-        b.deadline = UINT64_MAX;
-        uart16550_tick(&b.uart);
-    }
-    b.now = end;
+    chip_clock_advance(ns, tick);
 }
 
 static void operate(void)
@@ -217,9 +200,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_begin(data, size);
     memset(&b, 0, sizeof(b));
-    b.clock.now = clock_now;
-    b.deadline = UINT64_MAX;
-    uart16550_init(&b.uart, &b.clock, &port, NULL);
+    chip_clock_start();
+    uart16550_init(&b.uart, &chip.clock, &port, NULL);
     while (fuzz_more())
         operate();
     b.takes = UART_FIFO_SIZE;
