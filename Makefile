@@ -42,6 +42,7 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+xz-utils      command:xz             test   .ci/run: unpacks a Linux guest built before
 qemu-system-x86 command:qemu-system-x86_64 bench  make bench: to compare with
 lua-luv       lua:luv                bench  make bench: runs other programs
 clang         command:clang          fuzz   CC=clang, make fuzz
@@ -227,7 +228,10 @@ $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+# Sees what is asked of KVM.
+$(BUILD)/spec/test_kvm_slots: TEST_LDFLAGS = -Wl,--wrap=ioctl
 
 .SECONDARY: $(TEST_OBJ)
 
@@ -285,9 +289,9 @@ bench: check-deps ## run the benchmarks (ROWS="exits hotplug" for some, QUICK=1 
 # Each of the many cycles is as in the tests; only there are more of them.
 endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 	@+$(MAKE) --no-print-directory test-products
-	@$(RUN_ENV) $(SAN_ENV) PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 \
+	@$(RUN_ENV) $(SAN_ENV) PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 FIGURES=1 \
 	    LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
-	    --interpreter="$(INTERPRETER)" --limit=7200 spec/endurance_spec.lua spec/stress_spec.lua
+	    --interpreter="$(INTERPRETER)" --limit=7200 --output spec/endurance_spec.lua spec/stress_spec.lua
 
 # valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
 # own way (test_memory_backend), and gives test_chardev's children another end: these do without.

@@ -56,49 +56,62 @@ static void *populate(void *arg)
     return NULL;
 }
 
-static void measure_populate(const char *name, int fd, uint64_t size, unsigned threads)
+/* Maps and populates a file, or fd -1: anonymous memory in huge pages; returns the rate. */
+static double map_and_populate(int fd, uint64_t size, unsigned threads)
 {
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
     pthread_t thread[2];
     struct share share[2];
-    uint64_t start = now_ns();
+    uint64_t start = now_ns(), end;
     uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
 
     if (host == MAP_FAILED)
         die("mmap");
+    madvise(host, size, MADV_HUGEPAGE);
     for (unsigned i = 0; i < threads; i++) {
         share[i] = (struct share){host + size / threads * i, size / threads};
         pthread_create(&thread[i], NULL, populate, &share[i]);
     }
     for (unsigned i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
-    printf("%s-%u %.6g\n", name, threads, gib_per_s(size, now_ns() - start));
+    end = now_ns();
     munmap(host, size);
     if (fd >= 0)
         close(fd);
+    return gib_per_s(size, end - start);
 }
 
-static int open_file(int fd, uint64_t size)
+static int sized(int fd, uint64_t size)
 {
     if (fd < 0 || ftruncate(fd, (off_t)size))
         die("memory file");
     return fd;
 }
 
+static int open_memfd(uint64_t size)
+{
+    return sized(memfd_create("bench", MFD_CLOEXEC), size);
+}
+
+static int open_file(uint64_t size)
+{
+    return sized(open("/dev/shm", O_TMPFILE | O_RDWR, 0600), size);
+}
+
+static void measure_populate(const char *kind, uint64_t size, unsigned threads)
+{
+    int fd = strcmp(kind, "memfd") == 0  ? open_memfd(size)
+             : strcmp(kind, "file") == 0 ? open_file(size)
+                                         : -1;
+
+    printf("rate %.6g\n", map_and_populate(fd, size, threads));
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t size = (uint64_t)atoi(argv[2]) << 20;
-
-    if (strcmp(argv[1], "bulk") == 0) {
+    if (strcmp(argv[1], "bulk") == 0)
         measure_bulk(atoi(argv[2]));
-        return 0;
-    }
-    for (unsigned threads = 1; threads <= 2; threads++) {
-        measure_populate("ram", -1, size, threads);
-        measure_populate("memfd", open_file(memfd_create("bench", MFD_CLOEXEC), size), size,
-                         threads);
-        measure_populate("file", open_file(open("/dev/shm", O_TMPFILE | O_RDWR, 0600), size), size,
-                         threads);
-    }
+    else /* populate KIND MIB THREADS */
+        measure_populate(argv[2], (uint64_t)atoi(argv[3]) << 20, (unsigned)atoi(argv[4]));
     return 0;
 }

@@ -324,6 +324,21 @@ static int machine_get_io(lua_State *L)
     return 1;
 }
 
+static int machine_get_stats(lua_State *L)
+{
+    lunik_machine_stats stats;
+
+    lunik_machine_get_stats(bind_machine(L, 1), &stats);
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, (lua_Integer)stats.memslots);
+    lua_setfield(L, -2, "memslots");
+    lua_pushinteger(L, (lua_Integer)stats.max_memslots);
+    lua_setfield(L, -2, "max_memslots");
+    lua_pushinteger(L, (lua_Integer)stats.holds);
+    lua_setfield(L, -2, "holds");
+    return 1;
+}
+
 /* ---- registration --------------------------------------------------------------------------- */
 
 void bind_machine_open(lua_State *L, int classes)
@@ -336,13 +351,10 @@ void bind_machine_open(lua_State *L, int classes)
         {"clock", machine_clock},       {NULL, NULL},
     };
     static const luaL_Reg getters[] = {
-        {"state", machine_get_state},
-        {"name", machine_get_name},
-        {"accel", machine_get_accel},
-        {"exit_code", machine_get_exit_code},
-        {"memory", machine_get_memory},
-        {"io", machine_get_io},
-        {NULL, NULL},
+        {"state", machine_get_state},   {"name", machine_get_name},
+        {"accel", machine_get_accel},   {"exit_code", machine_get_exit_code},
+        {"memory", machine_get_memory}, {"io", machine_get_io},
+        {"stats", machine_get_stats},   {NULL, NULL},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},

@@ -58,8 +58,10 @@ static int watch(lunik_ioeventfd *e, lunik_error *err)
                                 e->region->name);
     }
     uv_unref((uv_handle_t *)&e->poll);
-    uv_poll_start(&e->poll, UV_READABLE, on_readable);
-    return 0;
+    code = lunik_poll_start(&e->poll, UV_READABLE, on_readable);
+    return code ? lunik_fail_errno(err, -code, "memory region '%s': can't watch an ioeventfd",
+                                   e->region->name)
+                : 0;
 }
 
 int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,

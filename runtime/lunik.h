@@ -167,6 +167,10 @@ bool lunik_on_loop_thread(const lunik_runtime *rt);
  * thread it also arranges that the loop is woken when that thread releases the lock. */
 uv_loop_t *lunik_loop(lunik_runtime *rt);
 
+/* uv_poll_start(), but where the host can't watch the descriptor (no memory, or the user's epoll
+ * watches are used up) it fails with a libuv error; libuv alone would end the process later. */
+int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn);
+
 typedef enum lunik_run_mode {
     LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine is running and no handle that
                           is not the runtime's own is active */
@@ -226,14 +230,15 @@ typedef struct lunik_sandbox_policy {
  *   without the signal, and where programs may be started all do: the message is less exact there;
  * - one that only an attacker would make (ptrace, mount, bpf, loading modules, changing users, ...)
  *   ends the process with SIGSYS;
- * - threads of vCPUs, their callbacks included, can't start programs, and where programs or the
- *   network are allowed they can't make sockets either;
+ * - threads of vCPUs, their callbacks included, can't start programs or make sockets, whatever is
+ *   allowed;
  * - memory that is not of a file can't be made executable, unless files are allowed.
  * Allowed throughout: memory backends "ram" and "memfd", files and sockets open before, timers,
  * threads, further machines (/dev/kvm is kept open), waiting for children, a further sandbox of
  * programs that are allowed, and looking at names, modes and sizes of files.
  *
- * It is entered in 0.3 ms, and the filter takes 0.07 us of each exit of a vCPU.
+ * It is entered in 0.3 ms, and the filter takes 0.07 us of each exit of a vCPU, 0.1 us where
+ * sockets, the network or programs are allowed.
  *
  * To be called before a machine has been started and before the process has threads of its own:
  * LUNIK_E_STATE otherwise, and when the process is in a sandbox. LUNIK_E_INVALID: an unknown user
@@ -345,6 +350,15 @@ lunik_accel lunik_machine_accel(const lunik_machine *m);
 lunik_run_state lunik_machine_state(const lunik_machine *m);
 /* The configuration it was made with; node and cpu counts are final. */
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);
+
+/* How its memory is mapped in KVM; all 0 with accel "none". */
+typedef struct lunik_machine_stats {
+    unsigned memslots;     /* in use */
+    unsigned max_memslots; /* that KVM has */
+    uint64_t holds; /* commits so far that kept the vCPUs out of the guest, since they replaced
+                       memslots at addresses that stayed mapped, or ones whose log was open */
+} lunik_machine_stats;
+void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 
 /* Starts a machine (resetting it first) or resumes a paused one. One that has been shut down or has
  * crashed can't be started again from a vCPU's callback or inside a transaction. */

@@ -100,10 +100,6 @@ struct lunik_type {
     /* Starts the removal of a device that others (the guest) must agree to; without it removal is
      * immediate. Completed with lunik_device_ejected() or lunik_device_refused(). */
     int (*unplug_request)(lunik_object *o, lunik_error *err);
-    /* Before a removal, which itself can't fail: gives up what may fail to be given up, such as the
-     * place in the memory map of a device that the machine has been started with. On failure the
-     * device stays as it is. Part of the transaction, if one is open. */
-    int (*prepare_removal)(lunik_object *o, lunik_error *err);
     void *data; /* free for whoever made the type */
 };
 
@@ -259,7 +255,9 @@ const char *lunik_ram_name(const lunik_ram *ram);
 /* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
  * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
  * no transaction is open.
- * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
+ * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
+ * touched, a block that can't fit into the host's free memory and swap, or its file into the file
+ * system: to go on would have the host end some process. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
                        lunik_error *err);
@@ -312,7 +310,8 @@ typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
     uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;     /* kept alive as long as the region; may be NULL */
+    lunik_object *owner;     /* kept alive as long as the region, which is disabled before its owner
+                              * is removed; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
     void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
@@ -732,8 +731,6 @@ typedef struct lunik_hotplug_ops {
     int (*pre_plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     int (*plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
-    /* Takes the device from the guest, if that can be done; unplug() comes after it. */
-    int (*pre_unplug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     void (*unplug)(lunik_object *handler, lunik_object *device);
 } lunik_hotplug_ops;
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,

@@ -154,6 +154,11 @@ describe("board pc", function()
     assert.equal(16 * MiB - 0x60400, size[0])
   end)
 
+  it("has the usual RAM if no NUMA node has any of its own", function()
+    m = pc { numa = { { cpus = { 0 }, memory = 0 }, { memory = 0 } } }
+    assert.equal(128 * MiB, m:object("pc.ram").size)
+  end)
+
   it("puts the DIMM window at the next GiB above RAM", function()
     m = pc { memory = "64M", maxmem = "1G", slots = 2 }
     local found

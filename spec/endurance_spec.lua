@@ -2,9 +2,9 @@
 --   PLUGS=n     DIMMs that come and go in a running guest
 --   MACHINES=n  machines made and closed one after the other
 --   AT_ONCE=n   machines that run at the same time
+local growth = require "spec.support.growth"
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
-local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
 
 local function knob(name, usual, quick)
@@ -15,32 +15,6 @@ local PLUGS = knob("PLUGS", 100, 20)
 local MACHINES = knob("MACHINES", 40, 8)
 local AT_ONCE = knob("AT_ONCE", 10, 4)
 local TIMEOUT = small.TIMEOUT
-
-local GROWTH = 8 -- MiB that the allocators of C and Lua may keep more
-local MAPS = 24  -- and as many mappings
-
--- MiB more than rss; memory that is freed goes a little later.
-local function growth(rss, limit)
-  local deadline = lunik.now() + 10
-  repeat
-    local grown = process.rss() - rss
-    if grown <= limit or lunik.now() > deadline then return grown end
-    lunik.sleep(0.05)
-  until false
-end
-
--- Calls step(i) for i = 1..n and compares what the process holds a quarter through and at the end.
-local function repeated(n, step)
-  local limit = process.sanitized() and 200 or GROWTH
-  local before, rss
-  for i = 1, n do
-    step(i)
-    if i == math.max(n // 4, 1) then before, rss = process.holds(), process.rss() end
-  end
-  assert.is_nil(process.left_behind(before, MAPS))
-  local grown = growth(rss, limit)
-  assert.is_true(grown <= limit, grown .. " MiB more")
-end
 
 local backends = {
   { "memory-backend-ram", {} },
@@ -53,7 +27,7 @@ describe("endurance:", function()
 
   it(("%d plugs without a guest"):format(PLUGS), function()
     local m = machines.pc {}
-    repeated(PLUGS, function()
+    growth.none(PLUGS, function()
       m:object_add("memory-backend-ram", { id = "mem", size = "2M" })
       m:device_add("pc-dimm", { id = "dimm", memdev = "mem" })
       m:wait("acpi-ost", { source = 1, status = 0, timeout = TIMEOUT })
@@ -71,7 +45,7 @@ describe("endurance:", function()
     small.start(m)
     local objects = #m:objects()
     local view = m:mtree { flat = true }
-    repeated(PLUGS, function(i)
+    growth.none(PLUGS, function(i)
       local backend = backends[i % #backends + 1]
       local props = { id = "mem", size = "2M" }
       for name, value in pairs(backend[2]) do props[name] = value end
@@ -89,7 +63,7 @@ describe("endurance:", function()
   end)
 
   it(("%d machines one after the other"):format(MACHINES), function()
-    repeated(MACHINES, function()
+    growth.none(MACHINES, function()
       local m <close> = small.machine { cpus = 2, memory = "32M" }
       m:start()
     end)
@@ -97,7 +71,7 @@ describe("endurance:", function()
   end)
 
   it(("%d machines at once"):format(AT_ONCE), function()
-    repeated(4, function()
+    growth.none(4, function()
       local list = {}
       for i = 1, AT_ONCE do
         list[i] = small.machine { name = "m" .. i, memory = "16M", maxmem = "1G" }

@@ -14,6 +14,13 @@ local function limited(limits, script, redirections)
   return out, err, code
 end
 
+-- More than the host can have, in bytes.
+local function too_much()
+  local file <close> = assert(io.open "/proc/meminfo")
+  local memory, swap = file:read "a":match "MemTotal:%s*(%d+).*SwapTotal:%s*(%d+)"
+  return 4096 * (tonumber(memory) + tonumber(swap))
+end
+
 -- As many machines as there can be, then none, then one that runs.
 local UNTIL_FULL = [[
   local process = require "spec.support.process"
@@ -61,17 +68,41 @@ describe("a host without", function()
     end
   end)
 
-  it("standard streams", function()
-    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
-      local _, _, code = limited("true", [[
-        local m = lunik.machine { accel = "none", memory = "16M", serial = "stdio" }
+  -- A file that came to lie on one of their descriptors would get what was meant for them.
+  it("standard streams: nothing else takes their place", function()
+    for closed = 0, 7 do
+      local log <close> = command.file ""
+      local ram <close> = command.file(("\0"):rep(65536))
+      local redirections = (closed & 1 ~= 0 and "<&- " or "") .. (closed & 2 ~= 0 and ">&- " or "")
+        .. (closed & 4 ~= 0 and "2>&- " or "")
+      local out, err, code = limited("true", ([[
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+          serial = "stdio" }
+        m:object_add("chardev-file", { id = "log", path = "%s" })
+        m:device_add("serial16550", { id = "second", iobase = 0x2f8, irq = 3, chardev = "log" })
+        m:object_add("memory-backend-file", { id = "file", mem_path = "%s", size = 65536,
+          share = true })
+        m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
         m:start()
-        m:outb(0x3f8, 65)
-        lunik.sleep(0)
+        m:write(0x80000000, "guest")
+        for _ = 1, 3 do
+          m:outb(0x3f8, 65)
+          m:outb(0x2f8, 66)
+        end
+        print "out"
+        io.stderr:write "err"
         m:close()
         os.exit(7)
-      ]], closed)
-      assert.equal(7, code, closed)
+      ]]):format(log, ram), redirections)
+      assert.equal(7, code, redirections .. err)
+      assert.equal("BBB", command.read(log))
+      assert.equal("guest" .. ("\0"):rep(65536 - 5), command.read(ram))
+      if closed & 2 == 0 then
+        assert.equal("AAA", (out:gsub("out\n", "", 1)))
+      else
+        assert.equal("", out)
+      end
+      assert.equal(closed & 4 == 0 and "err" or "", err)
     end
   end)
 
@@ -106,6 +137,28 @@ describe("a host without", function()
     ]]):format(path))
     assert.equal(0, code, err)
     assert.matches("^io\n[^\n]*f[^\n]*file too large\nrunning\n$", out)
+  end)
+
+  it("memory to preallocate", function()
+    local function try(before)
+      -- should it be tried after all, this process is the one to end
+      local out, err, code = limited("echo 1000 >/proc/self/oom_score_adj; ulimit -t 20", ([[
+        %s
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+        for _, type in ipairs { "ram", "memfd" } do
+          m:object_add("memory-backend-" .. type, { id = type, size = "16M", prealloc = true })
+        end
+        print(pcall(m.object_add, m, "memory-backend-memfd", { id = "m", size = %d,
+          prealloc = true }))
+        print(#m:objects())
+        m:object_add("memory-backend-memfd", { id = "m", size = %d })
+      ]]):format(before, too_much(), too_much()))
+      assert.equal(0, code, err)
+      assert.matches("memory%-backend%-memfd: m: prealloc: needs %d+ bytes of memory, the host has "
+        .. "%d+ left, with swap\n%d+\n$", out)
+    end
+    try ""
+    if not process.sanitized() then try "lunik.sandbox {}" end
   end)
 
   it("huge pages", function()

@@ -33,6 +33,23 @@ local function commit_rows(b)
   end
 end
 
+local function hold_rows(b)
+  for _, cpus in ipairs { 1, 2, 4 } do
+    local name = "hold-" .. cpus
+    local ours, bare = {}, {}
+    for _ = 1, b:rounds(5) do
+      table.insert(ours, process.results { process.built "hold", tostring(cpus) }[name])
+      table.insert(bare, process.results { process.built "bare_hold", tostring(cpus) }[name])
+    end
+    b:row {
+      name = ("replacing a memslot, vCPUs: %d"):format(cpus), unit = "us", lunik = ours,
+      limit = bare,
+      what = "RAM that vCPUs read all the time becomes read-only or writable, and they are kept "
+        .. "out of the guest meanwhile; limit: two ioctls, and vCPUs that meet the hole",
+    }
+  end
+end
+
 local function dispatch_rows(b)
   local all = gather("dispatch", b:rounds(3))
   for _, n in ipairs { 10, 100, 1000 } do
@@ -52,5 +69,6 @@ return {
   run = function(b)
     commit_rows(b)
     dispatch_rows(b)
+    hold_rows(b)
   end,
 }

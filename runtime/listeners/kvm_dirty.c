@@ -170,6 +170,15 @@ static void settle(struct kvm_memory *k, struct slot *slot)
     }
 }
 
+/* A slot that KVM lacks is logged from the time it is put back. */
+static void set_missing(struct kvm_memory *k, const lunik_section *s, unsigned now)
+{
+    struct slot *slot = kvm_missing_slot_of(k, s);
+
+    if (slot && !(slot->flags & KVM_MEM_READONLY))
+        slot->clients = now;
+}
+
 static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
 {
     struct kvm_memory *k = of(l);
@@ -177,6 +186,7 @@ static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, un
     bool logged = slot && slot->clients;
     int sys;
 
+    set_missing(k, s, now);
     if (!slot || slot->flags & KVM_MEM_READONLY)
         return;
     settle(k, slot);
@@ -198,6 +208,7 @@ static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, uns
     struct kvm_memory *k = of(l);
     struct slot *slot = kvm_slot_of(k, s);
 
+    set_missing(k, s, now);
     if (!slot || !slot->clients)
         return;
     slot->clients = now;

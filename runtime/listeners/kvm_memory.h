@@ -33,10 +33,13 @@ struct kvm_memory {
     uint32_t *by_id;   /* with a dirty ring: index in slots, while it is emptied */
     int log_error;     /* errno of a start of logging since begin */
     bool rings_pulled; /* since begin */
+    uint64_t holds;    /* commits that kept vCPUs out of the guest */
 };
 
 /* The slot in KVM that a section has, or NULL. */
 struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s);
+/* The slot that it lacks, for it could not be put back, or NULL. */
+struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s);
 /* The first slot in KVM that has an address in first..last, or NULL. */
 struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
 /* Creates a slot or changes its logging; deletes it if size is 0. Returns an errno. */

@@ -252,27 +252,42 @@ static int share_run(struct assembler *a, uint64_t limit, bool all)
     return 0;
 }
 
+/* Takes those of the old chunk's ranges over that begin before limit, from the cursor on. Sets
+ * *done if not all of them do. */
+static int take_ranges(struct assembler *a, uint64_t limit, bool all, bool *done)
+{
+    const struct view_chunk *chunk = a->old.view->top[a->old.chunk].chunk;
+    const struct flat_range *from = &chunk->ranges[a->old.index],
+                            *end = &chunk->ranges[chunk->count];
+
+    if (!all)
+        while (end > from && end[-1].span.first >= limit)
+            end--;
+    *done = end < &chunk->ranges[chunk->count];
+    a->old.index += (size_t)(end - from);
+    if (!*done) {
+        a->old.chunk++;
+        a->old.index = 0;
+    }
+    return ranges_append(&a->pending, from, (size_t)(end - from), a->err);
+}
+
 /* Takes the old ranges that begin before limit (all: every one) over. */
 static int take_old(struct assembler *a, uint64_t limit, bool all)
 {
     const struct flat_view *old = a->old.view;
+    bool done = false;
     int rc = 0;
 
-    while (!rc && a->old.chunk < old->count) {
+    while (!rc && !done && a->old.chunk < old->count) {
         bool share = can_share(a, limit, all);
 
-        if (share && !a->pending.count) {
+        if (share && !a->pending.count)
             rc = share_run(a, limit, all);
-        } else if (share && a->pending.count >= CHUNK_MIN) {
+        else if (share && a->pending.count >= CHUNK_MIN)
             rc = flush(a, false);
-        } else {
-            const struct flat_range *r = cursor_range(&a->old);
-
-            if (!all && r->span.first >= limit)
-                break;
-            rc = ranges_put(&a->pending, r, a->err);
-            cursor_next(&a->old);
-        }
+        else
+            rc = take_ranges(a, limit, all, &done);
     }
     return rc;
 }
@@ -285,8 +300,9 @@ static int apply_patch(struct assembler *a, const struct range_list *ranges,
 
     while ((r = cursor_range(&a->old)) && r->span.first <= patch->span.last)
         cursor_next(&a->old);
-    for (size_t i = patch->first; i < patch->end && !rc; i++)
-        rc = ranges_put(&a->pending, &ranges->items[i], a->err);
+    if (!rc && patch->end > patch->first)
+        rc = ranges_append(&a->pending, &ranges->items[patch->first], patch->end - patch->first,
+                           a->err);
     return rc;
 }
 

@@ -101,6 +101,7 @@ struct lunik_region {
     unsigned uses; /* ranges of views and callbacks under way */
     char *name;
     lunik_object *owner;
+    lunik_region *next_owned, **owned_link; /* in its list */
     lunik_ram *ram;
     uint64_t ram_offset;
     lunik_region *target;
@@ -172,7 +173,8 @@ struct range_list {
 
 /* Appends what root shows in the window, with neighbours merged from index `from` on. */
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
-int ranges_put(struct range_list *list, const struct flat_range *range, lunik_error *err);
+int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,
+                  lunik_error *err);
 /* Joins mergeable neighbours among the items from index `from` on. */
 void ranges_merge(struct range_list *list, size_t from);
 bool range_equal(const struct flat_range *a, const struct flat_range *b);

@@ -36,6 +36,9 @@ struct lunik_ram {
 /* Part of its content is lost: zeros are in the place of pages that can't be had. */
 bool ram_damaged(const lunik_ram *ram);
 
+/* ram_fit.c: fails if the host can't have room for all of its pages. */
+int ram_check_fit(const lunik_ram *ram, lunik_error *err);
+
 /* dirty.c: the bitmaps. mask: LUNIK_DIRTY_*. Ranges include the pages that they touch. */
 int ram_dirty_init(lunik_ram *ram, lunik_error *err);
 void ram_dirty_fini(lunik_ram *ram);

@@ -164,11 +164,15 @@ int render_window(lunik_region *root, struct span window, struct range_list *out
     return rd.rc;
 }
 
-int ranges_put(struct range_list *list, const struct flat_range *range, lunik_error *err)
+int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,
+                  lunik_error *err)
 {
-    if (!grow((void **)&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
+    if (!count)
+        return 0;
+    if (!grow((void **)&list->items, &list->capacity, list->count + count, sizeof(*list->items)))
         return fail_no_memory(err);
-    list->items[list->count++] = *range;
+    memcpy(&list->items[list->count], ranges, count * sizeof(*ranges));
+    list->count += count;
     return 0;
 }
 

@@ -100,7 +100,7 @@ static int copy_old(struct differ *d, uint64_t first, uint64_t last)
         }
         if (part.span.last > last)
             part.span.last = last;
-        rc = ranges_put(&d->ranges, &part, d->err);
+        rc = ranges_append(&d->ranges, &part, 1, d->err);
     }
     return rc;
 }

@@ -92,7 +92,7 @@ local function parse_nodes(numa)
   for i, node in ipairs(numa) do
     nodes[i] = options.parse(("machine: numa: node %d"):format(i - 1), node, node_fields)
     nodes[i].cpus = nodes[i].cpus or {}
-    sized = sized or nodes[i].memory or nodes[i].memdev
+    sized = sized or nodes[i].memdev or (nodes[i].memory or 0) ~= 0
     if nodes[i].memory and nodes[i].memdev then nodes[i].memory = nil end
   end
   if #nodes == 0 then fail("invalid", "machine: numa: is empty (want a list of nodes)") end

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "../../runtime/kvm.h"
+#include "../../runtime/listeners/kvm_memory.h"
 #include "../../runtime/memory/memory.h"
 
 enum { RAM_SIZE = 0x10000, LEFT = 0x7f00, RIGHT = 0x8100, CODE = 0x9000, SWAPS = 600 };
@@ -242,6 +243,27 @@ static void test_refusals(void)
     lunik_region_unref(hole);
 }
 
+/* ---- slots that come and go ------------------------------------------------------------------ */
+
+static void test_slots_again(void)
+{
+    lunik_region *ram, *kept;
+    const struct slot_list *slots;
+
+    new_machine();
+    slots = &m->kvm->memory->slots;
+    ram = add(0x1000, make("ram", LUNIK_REGION_RAM, 0x1000, NULL, NULL, 0), 0);
+    kept = add(0, make("kept", LUNIK_REGION_ALIAS, 0x1000, NULL, ram, 0), 0);
+    for (unsigned i = 0; i < 20; i++)
+        must("come and go", lunik_region_set_enabled(ram, i & 1, &err));
+    check_uint("slots again: as many as before", slots->count, 2);
+    for (size_t i = 0; i < slots->count; i++)
+        check_true("slots again: an id that was in use before", slots->items[i].id < 2);
+    lunik_machine_close(m);
+    lunik_region_unref(ram);
+    lunik_region_unref(kept);
+}
+
 int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
@@ -254,6 +276,7 @@ int main(void)
     test_swaps();
     test_edges();
     test_refusals();
+    test_slots_again();
     lunik_runtime_free(rt);
     return check_result();
 }

@@ -908,8 +908,12 @@ static void test_mtree(void)
     lunik_region *below = new_alias("ram-below-4g", ram, 0, 0x10000000);
     lunik_region *isa = new_alias("isa-bios", bios, 0x20000, 0x20000);
     lunik_region *pam = new_alias("pam-rom", ram, 0xc0000, 0x4000);
+    lunik_space *twin;
     char *text;
 
+    check_int("mtree: a name of two lines", lunik_space_new(&twin, m, "a\nb", root, &err),
+              LUNIK_E_INVALID);
+    must("twin", lunik_space_new(&twin, m, "cpu-memory-0", root, &err));
     add(root, 0, pci, -1);
     add(root, 0, below, 0);
     add(root, 0xc0000, pam, 1);
@@ -919,6 +923,7 @@ static void test_mtree(void)
     lunik_mtree(m, 0, &text);
     check_string("mtree: tree", text,
                  "address-space: memory\n"
+                 "address-space: cpu-memory-0\n"
                  "  0000000000000000-ffffffffffffffff (prio 0, i/o): system\n"
                  "    0000000000000000-000000000fffffff (prio 0, ram): alias ram-below-4g @pc.ram "
                  "0000000000000000-000000000fffffff\n"
@@ -947,6 +952,7 @@ static void test_mtree(void)
     check_string("mtree: flat", text,
                  "FlatView #0\n"
                  " AS \"memory\", root: system\n"
+                 " AS \"cpu-memory-0\", root: system\n"
                  " Root memory region: system\n"
                  "  0000000000000000-00000000000bffff (prio 0, ram): pc.ram\n"
                  "  00000000000c0000-00000000000c3fff (prio 0, rom): pc.ram @00000000000c0000\n"
@@ -955,10 +961,11 @@ static void test_mtree(void)
                  "\n"
                  "FlatView #1\n"
                  " AS \"I/O\", root: io\n"
-                 " Root memory region: io\n"
+                 " Root memory region: (none)\n"
                  "  No rendered FlatView\n"
                  "\n");
     free(text);
+    lunik_space_free(twin);
     drop(pam);
     drop(isa);
     drop(bios);

@@ -5,9 +5,10 @@
  * Every vCPU runs a loop in protected mode, ring 3, that increments a counter of its own on either
  * side of a page boundary, reads both back, one of them through a second mapping, and compares them
  * with a register. The loop itself lies across that boundary. Meanwhile regions that show the same
- * memory there are enabled and disabled, moved and resized, so that its memslots are split, merged
- * and replaced thousands of times. A vCPU that finds a hole, or memory that it has not written to,
- * exits, crashes, or stops counting.
+ * memory there are enabled and disabled, moved, resized, raised and lowered, and writes to them are
+ * logged and not, so that memslots in use are split, merged and replaced thousands of times. A vCPU
+ * that finds a hole, or memory that it has not written to, exits, crashes, or stops counting. Only
+ * commits that had to keep the vCPUs out of the guest count.
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -30,8 +31,9 @@ static unsigned operations; /* on regions, in transactions that were committed *
 static unsigned changes;    /* sections that listeners saw go */
 static unsigned random_state;
 
-/* By increasing priority; all but the strip show the block. */
-static lunik_region *whole, *left, *right, *across, *mirror, *strip;
+/* By increasing priority; all but the strip and the flash show the block. */
+static lunik_region *whole, *left, *right, *across, *mirror, *strip, *flash;
+static bool logging;
 
 static void must(const char *what, int rc)
 {
@@ -153,6 +155,27 @@ static lunik_region *add_mirror(void)
     return r;
 }
 
+static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_region *add_flash(lunik_ram *ram)
+{
+    static const lunik_io_ops ops = {.write = ignore};
+    lunik_region_config config = {.kind = LUNIK_REGION_ROM_DEVICE,
+                                  .name = "flash",
+                                  .ram = ram,
+                                  .ops = &ops,
+                                  .size = 2 * PAGE};
+    lunik_region *r;
+
+    must("flash", lunik_region_new(&r, m, &config, &err));
+    must("flash",
+         lunik_region_add(lunik_space_root(m->memory_space), STRIP + PAGE, r, 4, true, &err));
+    return r;
+}
+
 static void build(void)
 {
     lunik_ram_config config = {.name = "block", .size = BLOCK_SIZE, .fd = -1};
@@ -167,6 +190,7 @@ static void build(void)
     across = add("across", block, BORDER - PAGE, 2 * PAGE, BORDER - PAGE, 2);
     mirror = add_mirror();
     strip = add("strip", other, 0, 2 * PAGE, STRIP, 3);
+    flash = add_flash(other);
     lunik_ram_unref(other);
     memcpy((uint8_t *)lunik_ram_host(block) + CODE, code, sizeof(code));
 }
@@ -176,11 +200,20 @@ static void toggle(lunik_region *r)
     must(r->name, lunik_region_set_enabled(r, !lunik_region_enabled(r), &err));
 }
 
+static void toggle_logging(void)
+{
+    int (*change)(lunik_machine *, lunik_dirty_client, const lunik_dirty_scope *, lunik_error *) =
+        logging ? lunik_dirty_stop : lunik_dirty_start;
+
+    must("logging", change(m, LUNIK_DIRTY_USER, NULL, &err));
+    logging = !logging;
+}
+
 static void change_something(void)
 {
     unsigned n = choose(4);
 
-    switch (choose(8)) {
+    switch (choose(10)) {
     case 0:
         toggle(left);
         break;
@@ -204,6 +237,12 @@ static void change_something(void)
     case 6:
         must("strip", lunik_region_set_offset(strip, STRIP + n * PAGE, &err));
         break;
+    case 7:
+        must("across", lunik_region_set_priority(across, (int)n, &err));
+        break;
+    case 8:
+        must("flash", lunik_region_set_romd(flash, n & 1, &err));
+        break;
     default:
         toggle(strip);
         must("strip", lunik_region_set_readonly(strip, n & 1, &err));
@@ -215,6 +254,8 @@ static void transaction(void)
 {
     unsigned count = 1 + choose(3);
 
+    if (!choose(32))
+        toggle_logging();
     lunik_transaction_begin(m);
     for (unsigned i = 0; i < count; i++)
         change_something();
@@ -241,6 +282,14 @@ static void on_event(void *opaque, const lunik_event *e)
             printf("# %s: %s: %s\n", e->name, e->fields[i].name, e->fields[i].value.string);
 }
 
+static uint64_t holds(void)
+{
+    lunik_machine_stats stats;
+
+    lunik_machine_get_stats(m, &stats);
+    return stats.holds;
+}
+
 static bool named(char *name, unsigned cpus, const char *what, bool ok)
 {
     snprintf(name, 80, "%u vCPUs: %s", cpus, what);
@@ -263,14 +312,16 @@ static void check_counters(unsigned cpus)
         same = same && (a == b || a == b + 1);
         good = good && !counter(i, BAD);
     }
-    printf("# %u vCPUs: %u operations, %u sections replaced, %" PRIu64 " rounds\n", cpus,
-           operations, changes, rounds);
+    printf("# %u vCPUs: %" PRIu64
+           " commits held them, %u operations, %u sections replaced, %" PRIu64 " rounds\n",
+           cpus, holds(), operations, changes, rounds);
     named(name, cpus, "no write was lost", same && good);
     named(name, cpus, "no access left the guest", mmio == 0);
 }
 
 static void test(unsigned cpus, unsigned wanted)
 {
+    uint64_t before;
     lunik_machine_config config = {.name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = cpus};
     lunik_listener counting = {.name = "counting", .priority = 20, .region_del = on_del};
     char name[80];
@@ -282,22 +333,24 @@ static void test(unsigned cpus, unsigned wanted)
     lunik_machine_set_reset_cb(m, on_reset, NULL);
     lunik_machine_set_event_cb(m, on_event, NULL);
     operations = changes = 0;
+    logging = false;
     must("start", lunik_machine_start(m, &err));
     runs = let_all_run();
-    for (unsigned i = 0; runs && operations < wanted; i++) {
+    before = holds();
+    for (unsigned i = 0; runs && holds() - before < wanted; i++) {
         transaction();
         if (i % 256 == 0)
             runs = let_all_run();
     }
     named(name, cpus, "all of them get on", runs && let_all_run());
-    named(name, cpus, "its memory was replaced again and again", changes >= wanted / 2);
+    named(name, cpus, "its memory was replaced again and again", changes >= wanted);
     named(name, cpus, "none crashed", lunik_machine_state(m) == LUNIK_STATE_RUNNING);
     must("pause", lunik_machine_pause(m, &err));
     check_counters(cpus);
     lunik_listener_del(&counting);
     lunik_machine_close(m);
-    lunik_region *all[] = {mirror, whole, left, right, across, strip};
-    for (unsigned i = 0; i < 6; i++)
+    lunik_region *all[] = {mirror, whole, left, right, across, strip, flash};
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         lunik_region_unref(all[i]);
     lunik_ram_unref(block);
 }
@@ -306,7 +359,7 @@ int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
     const char *seed = getenv("SEED");
-    unsigned wanted = getenv("LUNIK_QUICK") ? 1000 : 30000;
+    unsigned wanted = getenv("LUNIK_QUICK") ? 1000 : 15000;
 
     if (access("/dev/kvm", R_OK | W_OK)) {
         printf("ok memory-stress: skipped, no /dev/kvm\n");

@@ -23,6 +23,7 @@
 
 #include "../../runtime/lunik_device.h"
 #include "../../runtime/rcu.h"
+#include "../../runtime/sandbox.h"
 #include "check.h"
 
 /* Exit codes of the children; others are errno values. */
@@ -481,6 +482,49 @@ static void *sleeper(void *arg)
     return NULL;
 }
 
+static void *vcpu(void *arg)
+{
+    int *results = arg;
+
+    sandbox_enter_vcpu();
+    results[0] = try_unix_socket();
+    results[1] = try_internet_socket();
+    results[2] = try_execve();
+    return NULL;
+}
+
+/* What no policy gives to a vCPU's thread, while the others have it. */
+static int try_vcpu(void)
+{
+    pthread_t thread;
+    int results[3] = {WRONG, WRONG, WRONG};
+
+    if (pthread_create(&thread, NULL, vcpu, results))
+        return WRONG;
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        if (results[i] != EPERM)
+            return WRONG;
+    return try_unix_socket();
+}
+
+static void test_vcpu(void)
+{
+    static const unsigned policies[] = {
+        LUNIK_SANDBOX_SOCKETS,
+        LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS,
+        LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK,
+        LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_EXEC,
+    };
+
+    for (unsigned i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        const lunik_sandbox_policy policy = {.allow = policies[i]};
+
+        check_int("a vCPU's thread has no sockets and no programs", within(&policy, try_vcpu),
+                  WORKED);
+    }
+}
+
 /* Threads that it can't cover. */
 static void test_other_threads(void)
 {
@@ -508,6 +552,7 @@ int main(void)
     test_users();
     test_forbidden();
     test_fork();
+    test_vcpu();
     test_other_threads();
     return check_result();
 }

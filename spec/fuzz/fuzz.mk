@@ -51,6 +51,9 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/spec/fuzz/fuzz_%.o $(FUZZ_OWN) $(FUZZ_LIB) $(BIND_
 
 # What several threads do at once, they do in another order each time: no input is kept for that.
 $(FUZZ_BUILD)/obj/runtime/memory/prealloc.o: override SANITIZE = address,undefined
+# Nor for what depends on where memory is.
+$(FUZZ_BUILD)/obj/runtime/memory/map.o: spec/fuzz/ignored.txt
+$(FUZZ_BUILD)/obj/runtime/memory/map.o: SAN += -fsanitize-coverage-ignorelist=spec/fuzz/ignored.txt
 
 .SECONDARY: $(FUZZ_OBJ) $(FUZZ_OWN)
 -include $(patsubst %.o,%.d,$(FUZZ_OBJ) $(FUZZ_OWN))

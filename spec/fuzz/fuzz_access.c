@@ -8,9 +8,10 @@
 
 enum { PAGE = 4096, BYTES = 8 * PAGE, MAPPINGS = 4 };
 
-/* What is at the pages of the window that is tested, which ends where the address space does. */
-enum what { RAM, ROM, DEVICE, SULKY, HOLE };
-static const enum what pages[8] = {RAM, RAM, HOLE, DEVICE, ROM, RAM, SULKY, RAM};
+/* What is at the pages of the window that is tested, which ends where the address space does. WIDE
+ * is a device whose registers are of four bytes. */
+enum what { RAM, ROM, DEVICE, WIDE, SULKY, HOLE };
+static const enum what pages[8] = {RAM, RAM, HOLE, DEVICE, ROM, WIDE, SULKY, RAM};
 #define WINDOW (UINT64_MAX - BYTES + 1)
 
 struct mapping {
@@ -22,9 +23,9 @@ struct mapping {
 static lunik_runtime *rt;
 static lunik_machine *m;
 static lunik_space *space;
-static uint8_t *backing[8];  /* of RAM and ROM */
-static uint8_t device[PAGE]; /* the device's registers */
-static uint8_t want[BYTES];  /* what a read should give */
+static uint8_t *backing[8]; /* of RAM and ROM; the devices' registers */
+static uint8_t registers[2][PAGE];
+static uint8_t want[BYTES]; /* what a read should give */
 static struct mapping maps[MAPPINGS];
 
 /* ---- the machine ---------------------------------------------------------------------------- */
@@ -32,13 +33,13 @@ static struct mapping maps[MAPPINGS];
 static lunik_access device_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     *value = 0;
-    memcpy(value, device + offset, size);
+    memcpy(value, (uint8_t *)opaque + offset, size);
     return LUNIK_ACCESS_OK;
 }
 
 static lunik_access device_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    memcpy(device + offset, &value, size);
+    memcpy((uint8_t *)opaque + offset, &value, size);
     return LUNIK_ACCESS_OK;
 }
 
@@ -54,13 +55,16 @@ static lunik_access refuse_write(void *opaque, uint64_t offset, unsigned size, u
 
 static const lunik_io_ops device_ops = {
     .read = device_read, .write = device_write, .valid = {1, 8, false}, .impl = {1, 8, false}};
+static const lunik_io_ops wide_ops = {
+    .read = device_read, .write = device_write, .valid = {1, 8, false}, .impl = {4, 4, false}};
 static const lunik_io_ops sulky_ops = {
     .read = refuse_read, .write = refuse_write, .valid = {1, 8, false}};
 
 static void add_page(unsigned i)
 {
     static const lunik_region_kind kinds[] = {LUNIK_REGION_RAM, LUNIK_REGION_ROM, LUNIK_REGION_IO,
-                                              LUNIK_REGION_IO};
+                                              LUNIK_REGION_IO, LUNIK_REGION_IO};
+    static const lunik_io_ops *const ops[] = {NULL, NULL, &device_ops, &wide_ops, &sulky_ops};
     const lunik_ram_config ram = {.name = "ram", .size = PAGE, .fd = -1};
     lunik_region_config config = {.name = "page", .size = PAGE};
     lunik_region *region;
@@ -69,8 +73,11 @@ static void add_page(unsigned i)
     if (pages[i] == HOLE)
         return;
     config.kind = kinds[pages[i]];
-    config.ops = pages[i] == DEVICE ? &device_ops : pages[i] == SULKY ? &sulky_ops : NULL;
-    if (!config.ops) {
+    config.ops = ops[pages[i]];
+    if (config.ops) {
+        backing[i] = registers[pages[i] == WIDE];
+        config.opaque = backing[i];
+    } else {
         fuzz_must(lunik_ram_new(&config.ram, &ram, &err), err);
         backing[i] = lunik_ram_host(config.ram);
     }
@@ -100,7 +107,7 @@ static void fill_machine(void)
         want[i] = pages[i / PAGE] >= SULKY ? 0xff : (uint8_t)(i * 7 + i / 251);
     for (unsigned i = 0; i < 8; i++)
         if (pages[i] < SULKY)
-            memcpy(pages[i] == DEVICE ? device : backing[i], want + i * PAGE, PAGE);
+            memcpy(backing[i], want + i * PAGE, PAGE);
 }
 
 /* ---- the model ------------------------------------------------------------------------------ */
@@ -117,7 +124,7 @@ static enum what what_at(uint64_t address)
 
 static void write_byte(uint64_t address, uint8_t value)
 {
-    if (what_at(address) == RAM || what_at(address) == DEVICE)
+    if (what_at(address) < SULKY && what_at(address) != ROM)
         want[address - WINDOW] = value;
 }
 
@@ -218,7 +225,7 @@ static void map_some(void)
     uint64_t size, address = choose(BYTES, &size), got;
     bool write = fuzz_byte() & 1;
 
-    if (map->host || (write && (what_at(address) == DEVICE || what_at(address) == SULKY)))
+    if (map->host || (write && what_at(address) >= DEVICE && what_at(address) <= SULKY))
         return; /* what a buffer for the device holds is up to who maps it */
     got = fuzz_byte() & 31 ? size : fuzz_hostile();
     *map = (struct mapping){.address = address, .size = got, .write = write};
@@ -316,7 +323,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unmap(&maps[i]);
     for (unsigned i = 0; i < 8; i++)
         if (pages[i] < SULKY)
-            fuzz_check(!memcmp(pages[i] == DEVICE ? device : backing[i], want + i * PAGE, PAGE),
+            fuzz_check(!memcmp(backing[i], want + i * PAGE, PAGE),
                        "page %u is not what was written", i);
     fuzz_check(!m->memory->bounce_bytes, "0x%" PRIx64 " bytes of buffers are left",
                (uint64_t)m->memory->bounce_bytes);

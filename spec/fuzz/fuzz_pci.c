@@ -142,6 +142,22 @@ static void check_all(void)
         }
 }
 
+static uint8_t pam_ram[13]; /* a byte of the RAM that each segment may show */
+
+/* Reads and writes go to RAM, each as its bit says; or else to PCI, where a BAR may be. */
+static void access_segment(unsigned i, uint64_t address, uint8_t bits)
+{
+    static uint8_t value;
+    uint8_t got;
+
+    board_store(board_memory, address, 1, ++value);
+    if (bits & 2)
+        pam_ram[i] = value;
+    got = (uint8_t)board_load(board_memory, address, 1);
+    fuzz_check(!(bits & 1) || got == pam_ram[i], "0x%" PRIx64 " reads 0x%x, want 0x%x", address,
+               got, pam_ram[i]);
+}
+
 /* Each segment of 0xc0000-0xfffff shows RAM as the two bits for it say. */
 static void check_pam(void)
 {
@@ -157,6 +173,7 @@ static void check_pam(void)
                    bits & 3);
         fuzz_check(!(bits & 1) || s.readonly == !(bits & 2), "0x%" PRIx64 ": attributes %u",
                    address, bits & 3);
+        access_segment(i, address, bits);
     }
 }
 
@@ -246,6 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         learn();
     board_reset();
     pci_function_reset(&extra);
+    memset(pam_ram, 0, sizeof(pam_ram));
     for (unsigned f = 0; f < FUNCTIONS; f++)
         read_all(f);
     while (fuzz_more()) {

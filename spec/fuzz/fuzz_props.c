@@ -1,6 +1,6 @@
 /*
  * fuzz_props.c: objects and devices of every type with any properties, on a pc board: added, read,
- * set, deleted. -max_len=512 -runs=700
+ * set, deleted, in transactions and by themselves. -max_len=512 -runs=700
  *
  * What is refused is explained, and changes nothing; what is accepted reads as what the type says.
  */
@@ -330,14 +330,101 @@ static void del(void)
 
     if (rc)
         check_error(rc, &err);
+    if (lunik_in_transaction(board)) /* with it, unless it was added in it */
+        return;
     fuzz_check(object_count() == before - (rc == 0), "%u objects of %u, %d", object_count(), before,
                rc);
+}
+
+/* ---- transactions --------------------------------------------------------------------------- */
+
+static void print_value(FILE *out, const lunik_value *v)
+{
+    if (v->kind == LUNIK_STRING)
+        fprintf(out, "'%s'", v->string);
+    else if (v->kind == LUNIK_BOOL)
+        fputs(v->boolean ? "true" : "false", out);
+    else if (v->kind == LUNIK_INT || v->kind == LUNIK_UINT)
+        fprintf(out, "%" PRIu64, v->uint);
+    else
+        for (size_t i = 0; v->kind == LUNIK_LIST && i < v->list.count; i++)
+            print_value(out, &v->list.items[i]);
+}
+
+/* Every object with its properties, and the memory map; to be freed. */
+static char *everything(void)
+{
+    lunik_runtime *rt = lunik_machine_runtime(board);
+    char *text = NULL, *map = board_map();
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    const lunik_prop *p;
+
+    fuzz_check(out, "no memory");
+    fputs(map, out);
+    free(map);
+    for (lunik_object *o = NULL; (o = lunik_object_next(board, o));) {
+        fprintf(out, "%s %s\n", lunik_object_type_name(o), lunik_object_path(o));
+        for (size_t i = 0; (p = lunik_type_prop(rt, lunik_object_type(o), i)); i++) {
+            lunik_value v;
+            lunik_error err = {0};
+
+            fuzz_must(lunik_object_get(o, p->name, &v, &err), err);
+            fprintf(out, "  %s = ", p->name);
+            print_value(out, &v);
+            fputc('\n', out);
+        }
+    }
+    fclose(out);
+    return text;
+}
+
+/* One that is given up, or can't be committed, leaves everything as it was. */
+static void transact(void)
+{
+    static void (*const steps[])(void) = {set, add, del, set};
+    uint8_t how = fuzz_byte();
+    char *before = everything(), *after;
+    lunik_error err = {0};
+    int rc = -1;
+
+    lunik_transaction_begin(board);
+    for (unsigned n = 1 + how % 4; n > 0; n--)
+        steps[fuzz_below(4)]();
+    if (how & 0x80)
+        rc = lunik_transaction_commit(board, &err);
+    else
+        lunik_transaction_abort(board);
+    if (rc) {
+        after = everything();
+        fuzz_check(!strcmp(before, after), "a transaction stays:\n%s\n%s", before, after);
+        free(after);
+    }
+    free(before);
+}
+
+/* A device of the user's, whose properties of each kind may be set at any time. */
+static void define_device(void)
+{
+    static const char *const definition =
+        "local kinds = { 'size', 'uint', 'int', 'bool', 'string', 'link', 'list', 'enum' }\n"
+        "local properties = { limited = { kind = 'int', min = -5, max = 9, live = true } }\n"
+        "for _, kind in ipairs(kinds) do\n"
+        "  properties['the-' .. kind] = { kind = kind, live = true,\n"
+        "    link = kind == 'link' and 'memory-backend' or nil,\n"
+        "    choices = kind == 'enum' and { 'one', 'two', 'three' } or nil }\n"
+        "end\n"
+        "lunik.device { name = 'all-kinds', hotplug = true, properties = properties }";
+
+    fuzz_check(luaL_loadstring(board_lua, definition) == LUA_OK, "%s", lua_tostring(board_lua, -1));
+    board_run(0, 0);
 }
 
 static void find_types(void)
 {
     lunik_runtime *rt = lunik_machine_runtime(board);
 
+    define_device();
     file_fd = memfd_create("fuzz", MFD_CLOEXEC);
     /* The terminal is not the fuzzer's to change. */
     for (const lunik_type *t = NULL; (t = lunik_type_next(rt, t));)
@@ -364,6 +451,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 2:
             board_reset();
+            break;
+        case 3:
+            transact();
             break;
         default:
             add();

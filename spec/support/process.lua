@@ -41,12 +41,20 @@ local function threads()
   return names
 end
 
---- File descriptors, threads, mappings.
+-- KVM's memory slots of all machines.
+local function slots()
+  local count = 0
+  for _, m in ipairs(lunik.machines()) do count = count + m.stats.memslots end
+  return count
+end
+
+--- File descriptors, threads, memory slots, mappings.
 function process.holds()
   collectgarbage()
   collectgarbage()
   return {
-    fds = #core.scandir "/proc/self/fd", threads = #threads(), maps = lines "/proc/self/maps",
+    fds = #core.scandir "/proc/self/fd", threads = #threads(), slots = slots(),
+    maps = lines "/proc/self/maps",
   }
 end
 

@@ -1,10 +1,11 @@
 -- Runs the C unit tests and the specs, each file in a process of its own, and sums up.
 --   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [--limit=SECONDS]
---       [--wrapper=COMMAND] [FILES]
+--       [--wrapper=COMMAND] [--output] [FILES]
 -- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them.
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
 
--- limit: seconds for a file; wrapper: what to run the tests with.
+-- limit: seconds for a file; wrapper: what to run the tests with; output: what tests print is shown
+-- even if they pass.
 local options = { interpreter = "lua5.4", limit = 1200, wrapper = "", files = {} }
 for _, word in ipairs(arg) do
   local name, value = word:match("^%-%-(%w+)=(.*)$")
@@ -12,6 +13,8 @@ for _, word in ipairs(arg) do
     options[name] = value
   elseif name == "limit" and tonumber(value) then
     options.limit = tonumber(value)
+  elseif word == "--output" then
+    options.output = true
   elseif word:sub(1, 1) == "-" then
     io.stderr:write("unrecognized option '", word, "'\n")
     os.exit(2)
@@ -111,7 +114,7 @@ local function show(file, results, other, seconds)
       print("  skipped " .. result.name)
     end
   end
-  if failed > 0 then
+  if failed > 0 or options.output then
     for _, line in ipairs(other) do
       print("  | " .. line)
     end

@@ -1,0 +1,93 @@
+-- For specs: the same again and again, which must not make the process hold more.
+-- FIGURES=1 prints what it held a quarter through and at the end.
+local heap = require "faults.heap"
+local lunik = require "lunik"
+local process = require "spec.support.process"
+
+local growth = {}
+
+local QUARTER = 4
+local DEADLINE = 10       -- seconds; what is freed goes a grace period later
+local SANITIZERS_MIB = 200 -- their own memory, which grows for a while
+
+-- What there is only so much of: none may be left of a cycle. The rest are a cycle's share in KiB
+-- and what an allocator or a table may take for itself, whatever the number of cycles.
+local COUNTED = { "fds", "threads", "slots" }
+local SIZED = {
+  { name = "maps", unit = "mappings", slack = 24 },
+  { name = "heap", unit = "KiB allocated", slack = 96 },
+  { name = "rss", unit = "KiB resident", slack = 8 << 10 },
+}
+
+local function held()
+  local now = process.holds()
+  now.heap = heap() >> 10
+  now.rss = process.rss() << 10
+  return now
+end
+
+-- Once what was closed before is gone.
+local function settled()
+  local last = held()
+  for _ = 1, 100 do
+    lunik.sleep(0.02)
+    local now = held()
+    if now.fds == last.fds and now.threads == last.threads and now.slots == last.slots then
+      return now
+    end
+    last = now
+  end
+  return last
+end
+
+local function figures(n, before, after, seconds)
+  local text = {}
+  for _, name in ipairs(COUNTED) do
+    text[#text + 1] = ("%s %d to %d"):format(name, before[name], after[name])
+  end
+  for _, kind in ipairs(SIZED) do
+    text[#text + 1] = ("%s %d to %d"):format(kind.unit, before[kind.name], after[kind.name])
+  end
+  return ("%d times: %s; %.0f s"):format(n, table.concat(text, ", "), seconds)
+end
+
+-- What after has more than before, or nil.
+local function excess(before, after)
+  local sanitized = process.sanitized()
+  local extra = {}
+  for _, name in ipairs(COUNTED) do
+    if after[name] > before[name] then
+      extra[#extra + 1] = ("%d %s more"):format(after[name] - before[name], name)
+    end
+  end
+  for _, kind in ipairs(SIZED) do
+    local slack = kind.slack
+    if sanitized then slack = kind.name == "rss" and SANITIZERS_MIB << 10 or math.huge end
+    if after[kind.name] > before[kind.name] + slack then
+      extra[#extra + 1] = ("%d %s more"):format(after[kind.name] - before[kind.name], kind.unit)
+    end
+  end
+  return extra[1] and table.concat(extra, ", ")
+end
+
+--- Calls step(i) for i = 1..n, and fails if the process holds more at the end than a quarter
+-- through.
+function growth.none(n, step)
+  local start, before = lunik.now(), nil
+  for i = 1, n do
+    step(i)
+    if i == math.max(n // QUARTER, 1) then before = settled() end
+  end
+  local seconds = lunik.now() - start
+  local deadline = lunik.now() + DEADLINE
+  local after = held()
+  while excess(before, after) and lunik.now() < deadline do
+    lunik.sleep(0.05)
+    after = held()
+  end
+  if os.getenv "FIGURES" then print("  " .. figures(n, before, after, seconds)) end
+  local extra = excess(before, after)
+  if extra then error(("after %d times: %s"):format(n, extra), 2) end
+end
+
+return growth
