@@ -6,11 +6,11 @@ local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
 
 -- Runs a script with the lunik command in a shell that has set its limits before; returns what it
--- wrote and its exit code.
-local function limited(limits, script, redirections)
+-- wrote and its exit code. through: a command that starts it.
+local function limited(limits, script, redirections, through)
   local file <close> = command.file('local lunik = require "lunik"\n' .. script, ".lua")
-  local out, err, code = command.run(("%s; exec %s %s %s"):format(limits, command.lunik, file,
-    redirections or ""))
+  local out, err, code = command.run(("%s; exec %s %s %s %s"):format(limits, through or "",
+    command.lunik, file, redirections or ""))
   return out, err, code
 end
 
@@ -171,6 +171,88 @@ describe("a host without", function()
       assert.matches("huge: the host has too few free huge pages", err.message, 1, true)
     end
     assert.is_nil(process.left_behind(held))
+  end)
+end)
+
+describe("a file system of a megabyte", function()
+  -- Runs a script with such a one mounted at /mnt, which is its own; returns what it wrote.
+  local function on_full_disk(script)
+    local out, err, code = limited("true", script, nil,
+      "unshare -rm sh -c 'mount -t tmpfs -o size=1M tmpfs /mnt && exec \"$0\" \"$@\"'")
+    assert.equal(0, code, out .. err)
+    return out
+  end
+
+  local function unavailable()
+    return os.execute "unshare -rm mount -t tmpfs tmpfs /mnt 2>/dev/null" == nil
+      and "this user can't mount a tmpfs"
+  end
+
+  it("memory files are refused, or end where it ends", function()
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+      local function add(id, props)
+        props.id, props.size, props.mem_path = id, "4M", "/mnt"
+        return pcall(m.object_add, m, "memory-backend-file", props)
+      end
+      print(select(2, add("a", { prealloc = true, share = true })))
+      print(select(2, add("b", { prealloc = true, prealloc_threads = 2 })))
+      assert(add("c", { share = true }))
+      m:on("error", function(ev) print(ev.message) end)
+      m.memory.root:add(m:region { kind = "ram", memdev = "c" }, 0x80000000)
+      m:start()
+      for at = 0, (4 << 20) - 1, 4096 do m:write(0x80000000 + at, "abc") end
+      lunik.sleep(0)
+      print(m.state, m:read(0x80000000, 3), m:read(0x80000000 + (4 << 20) - 4096, 3))
+      m:resume()
+      print(m.state)
+      m:close()
+    ]]
+    local refused = "prealloc: needs 4194304 bytes of its file system, which has %d+ left\n"
+    assert.matches("^[^\n]*a: " .. refused .. "[^\n]*b: " .. refused
+      .. "c: a part of this memory is lost and reads as zeros[^\n]*\n"
+      .. "paused\tabc\tabc\nrunning\n$", out)
+  end)
+
+  it("a guest that touches what is not there crashes, its neighbour goes on", function()
+    if small.unavailable() then return pending(small.unavailable()) end
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local small = require "spec.support.small_guest"
+      local m <close> = small.machine { name = "one" }
+      local other <close> = small.machine { name = "two" }
+      small.start(m)
+      small.start(other)
+      m:object_add("memory-backend-file", { id = "file", mem_path = "/mnt", size = "4M",
+        share = true })
+      m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
+      local crashed = m:watch "crashed"
+      m:console():write "fill 0x80000000 0x400000 7\n"
+      print(crashed:wait({ timeout = small.TIMEOUT }).message)
+      print(m.state, (select(2, small.run(other, "time"))))
+    ]]
+    assert.matches("^run%-error: bad address in system call argument\ncrashed\t", out)
+  end)
+
+  it("output is lost, and that is told", function()
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local other = assert(io.open("/mnt/other", "w"))
+      assert(other:write(("x"):rep(1000 << 10)))
+      assert(other:close())
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+        serial = "file:/mnt/log" }
+      m:start()
+      for _ = 1, 50000 do m:outb(0x3f8, 65) end
+      local ev = m:wait("chardev-error", { timeout = 10 })
+      print(ev.object, ev.message, m.state)
+      m:close()
+      local file <close> = io.open "/mnt/log"
+      local text = file:read "a"
+      print(text == ("A"):rep(#text), #text > 0)
+    ]]
+    assert.equal("serial-chardev\tno space left on device\trunning\ntrue\ttrue\n", out)
   end)
 end)
 
