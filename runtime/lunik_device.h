@@ -152,6 +152,10 @@ static inline uint64_t lunik_clock_read(lunik_clock *clock)
 }
 lunik_clock *lunik_machine_clock(lunik_machine *m);
 
+/* Memory is not what the guest should see, for example because there was no memory to follow its
+ * registers: pauses the machine and says so (event "error", source "memory"). */
+void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why);
+
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
 typedef struct lunik_timer lunik_timer;
 struct lunik_timer {

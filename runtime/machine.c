@@ -179,7 +179,7 @@ void machine_want(lunik_machine *m, unsigned what)
     lunik_defer(m->rt, &m->work);
 }
 
-void machine_map_broken(lunik_machine *m, const lunik_error *why)
+void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 {
     lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "memory"));

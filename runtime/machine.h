@@ -67,9 +67,6 @@ enum {
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);
 
-/* Memory is not what the guest should see: pauses the machine and says so. */
-void machine_map_broken(lunik_machine *m, const lunik_error *why);
-
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
 int memory_init(lunik_machine *m, lunik_error *err);

@@ -492,6 +492,41 @@ for _, accel in ipairs { "none", "kvm" } do
 
     -- what a guest writes is the same with KVM, where a real one would be in the way
     if accel == "none" then
+      -- Where the memory map can't follow, it is told, and the machine paused.
+      it("the guest moves what is in the memory map", function()
+        local m, told = running(accel), false
+        m:on("error", function() told = true end)
+        local function config(devfn, offset, value)
+          m:outl(0xcf8, 0x80000000 | devfn << 8 | offset & 0xfc)
+          m["out" .. (value > 0xff and "w" or "b")](m, 0xcfc + (offset & 3), value)
+        end
+        local function step(name, write, back)
+          local want
+          back()
+          write()
+          want = m:mtree {}
+          back()
+          return { name = name, run = write, undo = function()
+            lunik.sleep(0)
+            if m:mtree {} ~= want then
+              assert(told, name .. " has failed, and nobody was told")
+              assert(m.state == "paused", m.state)
+            end
+            if m.state == "paused" then m:resume() end
+            told = false
+            back()
+          end }
+        end
+        for register = 0x5a, 0x5b do config(0, register, 0) end
+        walks.assert(steps_on(m, {
+          step("PAM", function() config(0, 0x5a, 0x31) end, function() config(0, 0x5a, 0) end),
+          step("PAM, write only", function() config(0, 0x5b, 0x20) end,
+            function() config(0, 0x5b, 0) end),
+          step("PM base", function() config(0x0b, 0x40, 0xb001) end,
+            function() config(0x0b, 0x40, 0x601) end),
+        }))
+      end)
+
       it("the guest ejects", function()
         local m, told = running(accel), false
         add_memory(m)
