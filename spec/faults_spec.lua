@@ -105,6 +105,7 @@ local backends = {
   { "memory-backend-memfd", { seal = false } },
   { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
   { "memory-backend-file", { share = false, prealloc = true, mem_path = "/dev/shm" }, true },
+  { "memory-backend-file", { share = true, prealloc = true, mem_path = command.build }, true },
 }
 
 local function backend_steps(m)
@@ -472,7 +473,7 @@ for _, accel in ipairs { "none", "kvm" } do
       local path = os.tmpname()
       walks.assert(steps_on(m, {
         adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
-        adding(m, "chardev-pty", { id = "c" }),
+        adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
         adding(m, "chardev-file", { id = "c", path = path }),
         adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
       }))
@@ -490,7 +491,7 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert(steps_on(m, hotplug_steps(m)))
     end)
 
-    -- what a guest writes is the same with KVM, where a real one would be in the way
+    -- the same with KVM, where a real guest would be in the way of what is written
     if accel == "none" then
       -- Where the memory map can't follow, it is told, and the machine paused.
       it("the guest moves what is in the memory map", function()
@@ -525,6 +526,13 @@ for _, accel in ipairs { "none", "kvm" } do
           step("PM base", function() config(0x0b, 0x40, 0xb001) end,
             function() config(0x0b, 0x40, 0x601) end),
         }))
+      end)
+
+      it("making and closing a machine beside another", function()
+        local m = running(accel)
+        local step = construction("second", { board = "micro", accel = accel, memory = "16M" })
+        step.state = function() return open_machines() .. state_of(m) end
+        walks.assert { step }
       end)
 
       it("the guest ejects", function()
