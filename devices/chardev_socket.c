@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@ struct socket_chardev {
     char *path;
     bool server, connected;
     int listener; /* owned by watch */
+    int spare;    /* given up for a moment to refuse a client when there are no descriptors left */
     struct chardev_watch *watch;
     dev_t dev; /* the socket file that was made, */
     ino_t ino; /* to remove no other */
@@ -108,11 +110,37 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     return 0;
 }
 
+static void tell_refused(struct socket_chardev *s, const char *why)
+{
+    lunik_object *o = lunik_state_object(s);
+
+    lunik_emit(lunik_object_machine(o), "chardev-error",
+               LUNIK_FIELD_STRING("object", lunik_object_id(o)),
+               LUNIK_FIELD_STRING("message", why));
+}
+
+/* A client that is left waiting for want of a descriptor would wake the loop for ever. */
+static int take_client(struct socket_chardev *s)
+{
+    int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+        return fd;
+    close(s->spare);
+    fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
+    tell_refused(s, "chardev-socket: a client can't be taken: too many open files");
+    return -1;
+}
+
 /* A client waits. One that has gone, but whose input the guest has not taken, makes room. */
 static void client_waits(struct chardev *c)
 {
     struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
-    int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = take_client(s);
+    lunik_error err;
 
     if (fd < 0)
         return;
@@ -120,8 +148,8 @@ static void client_waits(struct chardev *c)
         disconnect(s);
     if (s->connected)
         close(fd);
-    else
-        connected(s, fd, NULL);
+    else if (connected(s, fd, &err))
+        tell_refused(s, err.message);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -195,6 +223,13 @@ static void remove_path(struct socket_chardev *s)
     s->ino = 0;
 }
 
+static void close_spare(struct socket_chardev *s)
+{
+    if (s->spare >= 0)
+        close(s->spare);
+    s->spare = -1;
+}
+
 static int start_server(struct socket_chardev *s, const struct sockaddr_un *address,
                         lunik_error *err)
 {
@@ -206,10 +241,13 @@ static int start_server(struct socket_chardev *s, const struct sockaddr_un *addr
     code = bind_path(s, fd, address, err);
     if (!code && listen(fd, 1) < 0)
         code = fail(s, err, "listen at");
+    if (!code && (s->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        code = fail(s, err, "listen at");
     if (!code)
         code = chardev_watch_open(&s->watch, &s->base, fd, client_waits, err);
     if (code) {
         remove_path(s);
+        close_spare(s);
         close(fd);
         return code;
     }
@@ -239,6 +277,7 @@ static int socket_realize(lunik_object *o, lunik_error *err)
     struct sockaddr_un address;
     int code = make_address(s, &address, err);
 
+    s->spare = -1;
     if (code)
         return code;
     return s->server ? start_server(s, &address, err) : start_client(s, &address, err);
@@ -250,6 +289,7 @@ static void socket_unrealize(lunik_object *o)
 
     chardev_watch_close(&s->watch);
     remove_path(s);
+    close_spare(s);
     disconnect(s);
 }
 

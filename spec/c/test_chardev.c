@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -442,6 +443,45 @@ static void test_socket_server(void)
     check_int("socket: the file is removed", access(path, F_OK), -1);
 }
 
+/* No descriptor can be made any more, or that again. */
+static void limit_descriptors(bool limit)
+{
+    static struct rlimit before;
+    struct rlimit now;
+
+    if (limit) {
+        int lowest = dup(0);
+
+        close(lowest);
+        getrlimit(RLIMIT_NOFILE, &before);
+        now = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+    } else {
+        now = before;
+    }
+    setrlimit(RLIMIT_NOFILE, &now);
+}
+
+static void test_socket_short_of_descriptors(void)
+{
+    const char *path = path_of("socket");
+    char byte;
+    int client;
+
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 10);
+    client = dial(path);
+    limit_descriptors(true);
+    check_true("socket: a client that can't be taken does not keep the loop busy", settle());
+    limit_descriptors(false);
+    check_uint("socket: is told of", errors, 1);
+    check_int("socket: and is refused", read(client, &byte, 1), 0);
+    close(client);
+    client = dial(path);
+    settle();
+    check_uint("socket: the next one is taken", get("connected"), true);
+    close(client);
+    delete ();
+}
+
 static void test_socket_errors(void)
 {
     const char *path = path_of("socket");
@@ -777,6 +817,7 @@ int main(int argc, char **argv)
     run("pty", test_pty);
     run("socket server", test_socket_server);
     run("socket errors", test_socket_errors);
+    run("socket without descriptors", test_socket_short_of_descriptors);
     run("socket client", test_socket_client);
     test_stdio_pipe();
     test_stdio_files();
