@@ -228,7 +228,10 @@ $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+# Sees what is asked of KVM.
+$(BUILD)/spec/test_kvm_slots: TEST_LDFLAGS = -Wl,--wrap=ioctl
 
 .SECONDARY: $(TEST_OBJ)
 

@@ -64,15 +64,13 @@ unsigned bare_add_slot(struct bare *b, uint64_t address, void *host, uint64_t si
     return b->slots++;
 }
 
-void *bare_load(struct bare *b, const char *image, uint64_t ram_size, unsigned flags)
+void bare_load(struct bare *b, const char *image)
 {
-    void *ram = bare_map(ram_size), *rom = bare_map(IMAGE_SIZE);
+    void *rom = bare_map(IMAGE_SIZE);
     int fd = open(image, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 || read(fd, rom, IMAGE_SIZE) != IMAGE_SIZE)
         die(image);
     close(fd);
-    bare_add_slot(b, 0, ram, ram_size, flags);
     bare_add_slot(b, 4 * GIB - IMAGE_SIZE, rom, IMAGE_SIZE, KVM_MEM_READONLY);
-    return ram;
 }

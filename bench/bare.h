@@ -26,8 +26,8 @@ void bare_open(struct bare *b);
 void *bare_map(uint64_t size);
 /* Adds a memslot; returns its number. */
 unsigned bare_add_slot(struct bare *b, uint64_t address, void *host, uint64_t size, unsigned flags);
-/* RAM from 0 on and the image (64 KiB) below 4 GiB. Returns the RAM. */
-void *bare_load(struct bare *b, const char *image, uint64_t ram_size, unsigned flags);
+/* The image (64 KiB) as ROM below 4 GiB. */
+void bare_load(struct bare *b, const char *image);
 
 static inline uint64_t now_ns(void)
 {

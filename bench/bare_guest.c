@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { REPORT = 0xe9, END = 0xf4, UART_STATUS = 0x3fd, UART_EMPTY = 0x60 };
+enum { RAM_SIZE = 16 << 20, REPORT = 0xe9, END = 0xf4, UART_STATUS = 0x3fd, UART_EMPTY = 0x60 };
 
 static void add_eventfd(struct bare *b, uint64_t address, unsigned size, unsigned flags)
 {
@@ -69,7 +69,8 @@ int main(int argc, char **argv)
     struct bare b;
 
     bare_open(&b);
-    bare_load(&b, argv[1], 16 << 20, 0);
+    bare_add_slot(&b, 0, bare_map(RAM_SIZE), RAM_SIZE, 0);
+    bare_load(&b, argv[1]);
     add_eventfd(&b, 0x5700, 1, KVM_IOEVENTFD_FLAG_PIO);
     add_eventfd(&b, 0xe2000000, 4, 0);
     add_coalesced(&b, 0x5800, 1);

@@ -260,6 +260,8 @@ int bind_lua_observe(lua_State *L);
 enum { BIND_REGION_READ = 1, BIND_REGION_WRITE, BIND_REGION_KEPT };
 extern const char *const bind_region_kinds[]; /* by lunik_region_kind */
 lunik_region *bind_region(lua_State *L, int index);
+/* The same for an option; what names it in errors. */
+lunik_region *bind_region_option(lua_State *L, int index, const char *what);
 /* A transaction has ended: keeps the boxes of what is mapped now. */
 void bind_region_settle(lua_State *L, lunik_machine *m);
 /* The box is collected: drops the second reference, unless the region is in a container. */

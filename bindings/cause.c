@@ -9,6 +9,8 @@ void bind_script_begin(lua_State *L, struct bind_script *s)
     bind_where(L, s->where, sizeof(s->where));
     s->cause = (lunik_cause){.action = "script", .name = *s->where ? s->where : NULL, .vcpu = -1};
     lunik_cause_push(&s->cause);
+    if (!*s->where && s->cause.by) /* what the library does for somebody is that one's doing */
+        lunik_cause_pop(&s->cause);
 }
 
 int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_error *err)

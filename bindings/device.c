@@ -47,9 +47,9 @@ static const struct lua_type *type_of(const lunik_object *o)
     return lunik_container_of(lunik_object_type(o), struct lua_type, type);
 }
 
-static int call_err(lunik_object *o, const char *name, lunik_error *err)
+static int call_err(lunik_object *o, const char *name, int argument, lunik_error *err)
 {
-    struct hook_call call = {type_of(o), o, name, -1};
+    struct hook_call call = {type_of(o), o, name, argument};
     int rc = bind_call_err(call.type->b, bind_glue(lunik_object_machine(o)), hook_body, &call, err);
 
     return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
@@ -65,7 +65,7 @@ static void call(lunik_object *o, const char *name, int argument)
 
 static int on_realize(lunik_object *o, lunik_error *err)
 {
-    return call_err(o, "realize", err);
+    return call_err(o, "realize", lunik_in_transaction(lunik_object_machine(o)), err);
 }
 
 static void on_unrealize(lunik_object *o)
@@ -85,7 +85,7 @@ static void on_run_state(lunik_object *o, bool running)
 
 static int on_unplug_request(lunik_object *o, lunik_error *err)
 {
-    return call_err(o, "unplug_request", err);
+    return call_err(o, "unplug_request", -1, err);
 }
 
 /* ---- definition ----------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ int bind_lua_dirty_new(lua_State *L)
             client = 1u << bind_choice(L, index, "dirty: client", client_names);
         index = bind_field(L, 2, "region");
         if (!lua_isnil(L, index))
-            region = bind_region(L, index);
+            region = bind_region_option(L, index, "dirty: region");
         if (region && !lunik_region_ram(region))
             bind_fail(L, LUNIK_E_INVALID, "dirty: region: '%s' has no RAM of its own",
                       lunik_region_name(region));

@@ -2,7 +2,8 @@
  * ioeventfd.c: ioeventfds and coalesced ranges of regions.
  *
  * An ioeventfd stays until it is closed or its machine is, whoever forgets its handle: the handle
- * is kept with the machine's box. Closed in a transaction it goes with the commit, as objects do.
+ * is kept with the machine's box. Closed in a transaction it goes with the commit, as objects do,
+ * but another one may take its place before.
  */
 #include <stdlib.h>
 
@@ -191,6 +192,9 @@ static int event_close(lua_State *L)
         return 0;
     }
     if (lunik_in_transaction(box->m)) {
+        rc = lunik_ioeventfd_detach(event->event, &err);
+        if (rc != LUNIK_E_NOT_FOUND) /* which it is when it has been closed before */
+            bind_check(L, rc, &err);
         lunik_transaction_note(box->m, &event->close);
         return 0;
     }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,11 +21,12 @@
 /* libedit's callbacks carry no context and its state is the process's: one reader for all. */
 static struct {
     lunik_runtime *rt;
-    lua_State *L; /* while read() is on the stack */
-    char *line;   /* from libedit, malloc()ed */
+    lua_State *volatile L; /* while read() is on the stack */
+    char *line;            /* from libedit, malloc()ed */
     bool done, ended;
     char *pending; /* input that has not become a line yet */
     size_t pending_size;
+    volatile sig_atomic_t disturbed; /* the terminal has another size, or was somebody else's */
 } reader;
 
 /* ---- completion ----------------------------------------------------------------------------- */
@@ -122,10 +124,31 @@ static void on_key(uv_poll_t *poll, int status, int events)
         lunik_stop(reader.rt);
 }
 
+static void on_disturbance(int sig)
+{
+    reader.disturbed = true;
+    if (reader.L)
+        lunik_stop(reader.rt); /* whether or not it waits already */
+}
+
+/* Takes the terminal over once more, and lays the line out for the width it has now. */
+static void follow_terminal(void)
+{
+    static const char erase[] = "\r\033[J";
+
+    if (!reader.disturbed)
+        return;
+    reader.disturbed = false;
+    rl_deprep_terminal();
+    rl_prep_terminal(1);
+    rl_resize_terminal();
+    if (write(STDOUT_FILENO, erase, sizeof(erase) - 1) > 0)
+        rl_forced_update_display();
+}
+
 static void start_editing(const char *prompt)
 {
     rl_readline_name = "lunik";
-    rl_catch_signals = 0;
     rl_basic_word_break_characters = " \t\n\"'`$><=;|&{(})[],+-*/%^#~";
     rl_attempted_completion_function = complete;
     rl_completion_append_character = '\0';
@@ -205,6 +228,7 @@ static void on_closed(uv_handle_t *handle)
 static void wait_line(lua_State *L, bool editing)
 {
     struct input_poll *p = malloc(sizeof(*p));
+    int code;
 
     if (!p)
         bind_fail(L, LUNIK_E_NO_MEMORY, "read: out of memory");
@@ -218,9 +242,18 @@ static void wait_line(lua_State *L, bool editing)
             read_input();
         return;
     }
-    uv_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
-    while (!reader.done && !command_signal())
+    code = lunik_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    if (code) {
+        if (editing)
+            rl_callback_handler_remove();
+        uv_close((uv_handle_t *)&p->handle, on_closed);
+        bind_fail(L, LUNIK_E_IO, "read: can't watch the input: %s", uv_strerror(code));
+    }
+    while (!reader.done && !command_signal()) {
+        if (editing)
+            follow_terminal();
         lunik_run(reader.rt, LUNIK_RUN_ONCE);
+    }
     uv_close((uv_handle_t *)&p->handle, on_closed);
     lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
 }
@@ -329,7 +362,13 @@ static void choose_characters(void)
 BIND_EXPORT int luaopen_lunik_lineedit(lua_State *L);
 int luaopen_lunik_lineedit(lua_State *L)
 {
+    struct sigaction action = {.sa_handler = on_disturbance};
+
     choose_characters();
+    rl_catch_signals = 0; /* before the first call: libedit's handlers send signals to others */
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGWINCH, &action, NULL);
+    sigaction(SIGCONT, &action, NULL);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -45,6 +45,14 @@ lunik_region *bind_region(lua_State *L, int index)
     return bind_check_open(L, index, region_class)->ptr;
 }
 
+lunik_region *bind_region_option(lua_State *L, int index, const char *what)
+{
+    if (!luaL_testudata(L, index, region_class))
+        bind_fail(L, LUNIK_E_INVALID, "%s: '%.100s' is not a region", what,
+                  luaL_tolstring(L, index, NULL));
+    return bind_region(L, index);
+}
+
 /* Pushes the table of boxes kept for what is in the region at index. */
 static void push_kept(lua_State *L, int index)
 {

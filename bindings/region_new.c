@@ -246,7 +246,7 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
         q->config.owner = bind_object_arg(L, index, m, "region: owner");
     q->target = bind_field(L, 2, "target");
     if (!lua_isnil(L, q->target))
-        q->config.target = bind_region(L, q->target);
+        q->config.target = bind_region_option(L, q->target, "region: target");
     ops_from(L, q);
     q->made = ram_new(L, q); /* the last that may raise before region_make() */
     if (q->made)

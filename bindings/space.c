@@ -27,12 +27,13 @@ void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, u
 
 /* Where all of a range is in one piece of RAM: NULL if it is not, or if it is that of a file, which
  * may lose it. */
-static const void *ram_at(lunik_space *s, uint64_t address, size_t size)
+static const void *ram_at(lunik_machine *m, lunik_space *s, uint64_t address, size_t size)
 {
     lunik_section found;
     uint64_t skip;
     lunik_ram *ram;
 
+    lunik_coalesced_flush(m);
     if (!size || !lunik_space_find(s, address, &found) || !found.romd)
         return NULL;
     skip = address - found.address;
@@ -51,7 +52,7 @@ static int space_read(lua_State *L)
     lunik_space *s = space(L);
     uint64_t address = bind_address(L, 2, "read: address");
     size_t size = (size_t)bind_int(L, 3, "read: length", 0, INT32_MAX);
-    const void *ram = ram_at(s, address, size);
+    const void *ram = ram_at(bind_check_open(L, 1, space_class)->m, s, address, size);
     luaL_Buffer buffer;
     int rc;
 

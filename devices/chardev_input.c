@@ -23,11 +23,11 @@ static void input_ready(uv_poll_t *poll, int status, int events);
 static void input_end(struct chardev_input *in, int sys)
 {
     in->at_end = true;
-    if (sys == 0 && in->fd.socket && !chardev_hung_up(in->fd.fd)) {
-        /* The peer only shut its sending side: a hang-up is reported whatever one waits for. */
-        uv_poll_start(&in->poll, UV_PRIORITIZED, input_ready);
+    /* If the peer only shut its sending side: a hang-up is reported whatever one waits for. One
+     * that can't be waited for has happened. */
+    if (sys == 0 && in->fd.socket && !chardev_hung_up(in->fd.fd) &&
+        lunik_poll_start(&in->poll, UV_PRIORITIZED, input_ready) == 0)
         return;
-    }
     if (in->fd.pollable)
         uv_poll_stop(&in->poll);
     in->ended(in->owner, sys);
@@ -55,12 +55,18 @@ static bool take_input(struct chardev_input *in)
 /* Waits for the descriptor if the front end can receive. */
 static void input_watch(struct chardev_input *in)
 {
+    int code = 0;
+
     if (!in->owner || in->at_end)
         return;
     if (!chardev_can_receive(in->owner))
         uv_poll_stop(&in->poll);
     else if (!uv_is_active((uv_handle_t *)&in->poll))
-        uv_poll_start(&in->poll, UV_READABLE, input_ready);
+        code = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
+    if (code) {
+        chardev_failed(in->owner, -code);
+        input_end(in, -code);
+    }
 }
 
 static void input_closed(uv_handle_t *handle)
@@ -179,6 +185,17 @@ static void watch_ready(uv_poll_t *poll, int status, int events)
     w->fn(w->owner);
 }
 
+static void watch_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_poll_t *)handle, struct chardev_watch, poll));
+}
+
+static int fail_watch(struct chardev *c, int code, lunik_error *err)
+{
+    return lunik_fail_errno(err, -code, "%s: can't watch a file descriptor",
+                            lunik_object_type_name(lunik_state_object(c)));
+}
+
 int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
                        void (*fn)(struct chardev *c), lunik_error *err)
 {
@@ -195,18 +212,16 @@ int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
     code = uv_poll_init(lunik_loop(w->rt), &w->poll, fd);
     if (code) {
         free(w);
-        return lunik_fail_errno(err, -code, "%s: can't watch a file descriptor",
-                                lunik_object_type_name(lunik_state_object(c)));
+        return fail_watch(c, code, err);
     }
     uv_unref((uv_handle_t *)&w->poll);
-    uv_poll_start(&w->poll, UV_READABLE, watch_ready);
+    code = lunik_poll_start(&w->poll, UV_READABLE, watch_ready);
+    if (code) {
+        uv_close((uv_handle_t *)&w->poll, watch_closed);
+        return fail_watch(c, code, err);
+    }
     *watch = w;
     return 0;
-}
-
-static void watch_closed(uv_handle_t *handle)
-{
-    free(lunik_container_of((uv_poll_t *)handle, struct chardev_watch, poll));
 }
 
 void chardev_watch_close(struct chardev_watch **watch)

@@ -67,15 +67,20 @@ static int drain(struct chardev_output *out)
 
 static void output_ready(uv_poll_t *poll, int status, int events);
 
-/* Waits for the descriptor if there is something left to write. */
-static void output_watch(struct chardev_output *out)
+/* Waits for the descriptor if there is something left to write. Returns 0, or an errno value. */
+static int output_watch(struct chardev_output *out)
 {
+    int code = 0;
+
     if (!out->fd.pollable)
-        return;
+        return 0;
     if (!out->used)
         uv_poll_stop(&out->poll);
     else if (!uv_is_active((uv_handle_t *)&out->poll))
-        uv_poll_start(&out->poll, UV_WRITABLE, output_ready);
+        code = lunik_poll_start(&out->poll, UV_WRITABLE, output_ready);
+    if (code)
+        chardev_failed(out->owner, -code);
+    return -code;
 }
 
 void chardev_output_discard(struct chardev_output *out)
@@ -92,12 +97,13 @@ static void flush(struct chardev_output *out)
     int sys = drain(out);
 
     out->busy = true;
+    if (!sys)
+        sys = output_watch(out);
     if (sys) {
         chardev_output_discard(out);
         if (out->owner)
             out->failed(out->owner, sys);
     } else {
-        output_watch(out);
         feed(out);
     }
     out->busy = false;

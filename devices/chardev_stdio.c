@@ -5,12 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "chardev.h"
 #include "types.h"
+
+/* Ctrl-]: interrupts where Ctrl-C is the guest's. The terminal sees to it, so that it works whether
+ * or not the guest reads. */
+#define ESCAPE 0x1d
+
+struct continue_watch;
 
 struct stdio_chardev {
     struct chardev base;
@@ -19,6 +27,7 @@ struct stdio_chardev {
     struct chardev_output *output; /* NULL if stdout is closed */
     bool raw;                      /* the terminal has to be restored to `saved` */
     struct termios saved;
+    struct continue_watch *watch; /* NULL: not raw */
 };
 
 /* A process has one standard input and output, however many machines run in it. */
@@ -59,20 +68,19 @@ static bool in_foreground(void)
 
 /* Characters reach the guest as they are typed, without echo. Output processing stays: others in
  * this process write plain lines. */
-static void make_raw(struct stdio_chardev *s)
+static bool make_raw(const struct stdio_chardev *s)
 {
-    struct termios raw;
+    struct termios raw = s->saved;
 
-    if (tcgetattr(STDIN_FILENO, &s->saved) < 0)
-        return;
-    raw = s->saved;
     raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
-    if (!s->signal)
-        raw.c_lflag &= ~(tcflag_t)ISIG;
+    if (!s->signal) {
+        raw.c_cc[VINTR] = ESCAPE;
+        raw.c_cc[VQUIT] = raw.c_cc[VSUSP] = _POSIX_VDISABLE;
+    }
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
-    s->raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+    return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
 }
 
 static void restore_terminal(struct stdio_chardev *s)
@@ -80,6 +88,56 @@ static void restore_terminal(struct stdio_chardev *s)
     if (s->raw && in_foreground())
         tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
     s->raw = false;
+}
+
+/* ---- stopped and continued ------------------------------------------------------------------ */
+
+/* When a job is stopped (Ctrl-Z) a shell puts the terminal back into its own mode, and there it
+ * stays. */
+struct continue_watch {
+    struct stdio_chardev *owner;
+    uv_signal_t signal;
+};
+
+static void on_continue(uv_signal_t *signal, int number)
+{
+    struct continue_watch *w = lunik_container_of(signal, struct continue_watch, signal);
+
+    if (in_foreground())
+        make_raw(w->owner);
+}
+
+static int watch_open(struct stdio_chardev *s, lunik_error *err)
+{
+    struct continue_watch *w = calloc(1, sizeof(*w));
+    int code;
+
+    if (!w)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "chardev-stdio: out of memory");
+    w->owner = s;
+    code = uv_signal_init(lunik_loop(chardev_runtime(&s->base)), &w->signal);
+    if (code) {
+        free(w);
+        return lunik_fail_errno(err, -code, "chardev-stdio: can't watch for signals");
+    }
+    uv_unref((uv_handle_t *)&w->signal);
+    uv_signal_start(&w->signal, on_continue, SIGCONT);
+    s->watch = w;
+    return 0;
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+    free(lunik_container_of((uv_signal_t *)handle, struct continue_watch, signal));
+}
+
+static void watch_close(struct stdio_chardev *s)
+{
+    if (!s->watch)
+        return;
+    lunik_loop(chardev_runtime(&s->base)); /* says that its handles change */
+    uv_close((uv_handle_t *)&s->watch->signal, watch_closed);
+    s->watch = NULL;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -112,6 +170,17 @@ static int open_output(struct stdio_chardev *s, lunik_error *err)
     return code;
 }
 
+static void stdio_unrealize(lunik_object *o)
+{
+    struct stdio_chardev *s = lunik_state(o);
+
+    watch_close(s);
+    restore_terminal(s);
+    chardev_input_close(&s->input);
+    chardev_output_close(&s->output, true);
+    atomic_flag_clear(&in_use);
+}
+
 static int stdio_realize(lunik_object *o, lunik_error *err)
 {
     struct stdio_chardev *s = lunik_state(o);
@@ -123,31 +192,21 @@ static int stdio_realize(lunik_object *o, lunik_error *err)
     code = open_output(s, err);
     if (!code)
         code = open_input(s, err);
-    if (code) {
-        chardev_output_close(&s->output, false);
-        atomic_flag_clear(&in_use);
-        return code;
-    }
-    if (s->input)
-        make_raw(s);
-    return 0;
-}
-
-static void stdio_unrealize(lunik_object *o)
-{
-    struct stdio_chardev *s = lunik_state(o);
-
-    restore_terminal(s);
-    chardev_input_close(&s->input);
-    chardev_output_close(&s->output, true);
-    atomic_flag_clear(&in_use);
+    if (!code && s->input && tcgetattr(STDIN_FILENO, &s->saved) == 0)
+        s->raw = make_raw(s);
+    if (s->raw)
+        code = watch_open(s, err);
+    if (code)
+        stdio_unrealize(o);
+    return code;
 }
 
 static const lunik_prop stdio_props[] = {
     {
         .name = "signal",
         .kind = LUNIK_PROP_BOOL,
-        .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters.",
+        .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters, "
+               "and Ctrl-] is the one that interrupts.",
         .offset = offsetof(struct stdio_chardev, signal),
         .def = 1,
     },

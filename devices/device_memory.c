@@ -196,14 +196,6 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
     return 0;
 }
 
-/* Without a region that shows, unplug() needs no memory. */
-static int pre_unplug(lunik_object *handler, lunik_object *device, lunik_error *err)
-{
-    int rc = lunik_region_set_enabled(memory_device(device)->region, false, err);
-
-    return rc ? lunik_fail_prefix(err, rc, "pc-dimm: '%s' can't be taken out", name_of(device)) : 0;
-}
-
 static void unplug(lunik_object *handler, lunik_object *device)
 {
     struct device_memory *d = lunik_state(handler);
@@ -234,7 +226,6 @@ static const lunik_hotplug_ops hotplug_ops = {
     .pre_plug = pre_plug,
     .plug = plug,
     .unplug_request = unplug_request,
-    .pre_unplug = pre_unplug,
     .unplug = unplug,
 };
 

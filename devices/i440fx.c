@@ -162,12 +162,10 @@ static unsigned pam_attribute(const i440fx *s, unsigned segment)
     return s->function.config[I440FX_PAM0 + nibble / 2] >> (nibble & 1 ? 4 : 0) & 3;
 }
 
-/* Shows each segment as its register says. If the topology can't follow, it stays as it was. */
-static void update_pam(i440fx *s)
+/* Shows each segment as its register says. */
+static int update_pam(i440fx *s, lunik_error *err)
 {
-    lunik_machine *m = s->bus.machine;
-
-    lunik_transaction_begin(m);
+    lunik_transaction_begin(s->bus.machine);
     for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
         unsigned attribute = pam_attribute(s, i);
 
@@ -175,7 +173,15 @@ static void update_pam(i440fx *s)
         lunik_region_set_enabled(s->pam[i].ram, attribute & PAM_READ, NULL);
         lunik_region_set_enabled(s->pam[i].shadow, attribute == PAM_WRITE, NULL);
     }
-    lunik_transaction_commit(m, NULL);
+    return lunik_transaction_commit(s->bus.machine, err);
+}
+
+static void follow_pam(i440fx *s)
+{
+    lunik_error err;
+
+    if (update_pam(s, &err))
+        pci_map_failed(&s->function, &err);
 }
 
 static void config_written(pci_function *f, unsigned offset, unsigned size)
@@ -183,7 +189,7 @@ static void config_written(pci_function *f, unsigned offset, unsigned size)
     i440fx *s = lunik_container_of(f, i440fx, function);
 
     if (offset <= I440FX_PAM_LAST && offset + size > I440FX_PAM0)
-        update_pam(s);
+        follow_pam(s);
 }
 
 /* ---- realize and reset ---------------------------------------------------------------------- */
@@ -389,12 +395,11 @@ static int i440fx_realize(lunik_object *o, lunik_error *err)
         rc = new_segment(s, i, err);
     if (rc == 0)
         rc = pci_bus_add(&s->bus, &s->function, PCI_DEVFN(0, 0), err);
-    if (rc < 0) {
+    if (rc == 0)
+        rc = update_pam(s, err);
+    if (rc < 0)
         i440fx_unrealize(o);
-        return rc;
-    }
-    update_pam(s);
-    return 0;
+    return rc;
 }
 
 static void i440fx_reset(lunik_object *o)
@@ -403,7 +408,7 @@ static void i440fx_reset(lunik_object *o)
 
     s->config_address = 0;
     pci_function_reset(&s->function);
-    update_pam(s);
+    follow_pam(s);
 }
 
 /* ---- interfaces and type -------------------------------------------------------------------- */

@@ -222,7 +222,8 @@ static const lunik_prop props[] = {
      .offset = FIELD(share)},
     {.name = "prealloc",
      .kind = LUNIK_PROP_BOOL,
-     .doc = "Have the host provide every page before the object exists.",
+     .doc = "Have the host provide every page before the object exists; refused if "
+            "they are more than its free memory and swap, or the file system, can take.",
      .offset = FIELD(prealloc)},
     {.name = "prealloc-threads",
      .kind = LUNIK_PROP_UINT,

@@ -108,14 +108,6 @@ static void unrealize(lunik_object *o)
     lunik_object_release(d->md.memdev, o);
 }
 
-static int prepare_removal(lunik_object *o, lunik_error *err)
-{
-    struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_object_iface(d->handler, "hotplug-handler");
-
-    return ops->pre_unplug(d->handler, o, err);
-}
-
 static int unplug_request(lunik_object *o, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
@@ -193,5 +185,4 @@ const lunik_type pc_dimm_type = {
     .realize = realize,
     .unrealize = unrealize,
     .unplug_request = unplug_request,
-    .prepare_removal = prepare_removal,
 };

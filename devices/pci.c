@@ -98,10 +98,18 @@ static bool bar_address(const pci_function *f, unsigned index, uint64_t *address
     return (pci_get_word(f->config, PCI_COMMAND) & enable) && *address && *address <= limit - size;
 }
 
-/* Makes the regions follow BARs and command register. Where the topology can't follow, a BAR stays
- * where it was: the guest has no way to be told. */
+void pci_map_failed(pci_function *f, lunik_error *why)
+{
+    lunik_fail_prefix(why, why->code, "%s: the memory map can't follow the guest's registers",
+                      lunik_object_type_name(f->owner));
+    lunik_machine_map_broken(f->bus->machine, why);
+}
+
+/* Makes the regions follow BARs and command register. */
 static void update_bars(pci_function *f)
 {
+    lunik_error err;
+
     if (!f->bus || !f->bus->machine)
         return;
     lunik_transaction_begin(f->bus->machine);
@@ -122,7 +130,8 @@ static void update_bars(pci_function *f)
         if (want && !mapped)
             lunik_region_add(parent, address, region, 0, true, NULL);
     }
-    lunik_transaction_commit(f->bus->machine, NULL);
+    if (lunik_transaction_commit(f->bus->machine, &err))
+        pci_map_failed(f, &err);
 }
 
 uint32_t pci_config_read(const pci_function *f, unsigned offset, unsigned size)

@@ -118,6 +118,10 @@ int pci_device_add(lunik_object *bus, const char *addr, pci_function *f, lunik_e
 /* Unmaps its BARs, lowers its interrupt and takes it off. Nothing happens if it is on no bus. */
 void pci_bus_remove(pci_function *f);
 
+/* The memory map can't follow what the guest wrote to f, and stays as it was: pauses the machine,
+ * and an event "error" says so. */
+void pci_map_failed(pci_function *f, lunik_error *why);
+
 /* Power-on state: `initial`, BARs unmapped, interrupt low. */
 void pci_function_reset(pci_function *f);
 

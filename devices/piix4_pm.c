@@ -177,18 +177,18 @@ static void move_ports(lunik_region *region, uint16_t address, bool on)
     lunik_region_set_enabled(region, on, NULL);
 }
 
-/* Makes the port ranges follow the configuration registers. If the topology can't follow, they
- * stay where they were. */
+/* Makes the port ranges follow the configuration registers. */
 static void update_ports(piix4_pm *s)
 {
-    lunik_machine *m = lunik_object_machine(lunik_state_object(s));
     const uint8_t *config = s->function.config;
+    lunik_error err;
 
-    lunik_transaction_begin(m);
+    lunik_transaction_begin(lunik_object_machine(lunik_state_object(s)));
     move_ports(s->pm_ports, pm_address(s), config[PIIX4_PMREGMISC] & PMREGMISC_PMIOSE);
     move_ports(s->smbus_port, pci_get_word(config, PIIX4_SMBBA) & SMBBA_ADDRESS,
                config[PIIX4_SMBHSTCFG] & SMBHSTCFG_EN);
-    lunik_transaction_commit(m, NULL);
+    if (lunik_transaction_commit(lunik_object_machine(lunik_state_object(s)), &err))
+        pci_map_failed(&s->function, &err);
 }
 
 static void config_written(pci_function *f, unsigned offset, unsigned size)

@@ -27,8 +27,10 @@ local lunik = {}
 
 ---A character device in short: "stdio", "pty", "buffer" (kept in memory, see m:console), "null",
 ---"none" (no device), "file:PATH", "unix:PATH" (a listening socket), a function that is given the
----bytes, {type, properties}, or the id of one that exists. The prompt reads standard input itself, so
----"stdio" is refused there unless the script has set lunik.share_terminal = true.
+---bytes, {type, properties}, or the id of one that exists. With "stdio", Ctrl-C ends the command; with
+---{"chardev-stdio", {signal = false}} the guest gets it, and Ctrl-] ends the command. The prompt reads
+---standard input itself, so "stdio" is refused there unless the script has set
+---lunik.share_terminal = true.
 ---@alias lunik.Chardev string|table|function|lunik.Object
 
 ---@class lunik.Error
@@ -98,6 +100,11 @@ local lunik = {}
 
 ---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
 ---further options. An unknown option is an error.
+---```lua
+---local small <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---small:write(0x1000, "hello")
+---assert(small:read(0x1000, 5) == "hello")
+---```
 ---@param options lunik.MachineOptions
 ---@return lunik.Machine
 function lunik.machine(options) end
@@ -153,7 +160,7 @@ function lunik.boards() end
 ---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. Not given, it is that of the default: an integer is a uint, or an int if it is negative. live: may be set later.
 ---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports, there while the device is.
 ---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
----@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses.
+---@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses. What it maps shows when it has returned: all of it in one transaction.
 ---@field unrealize? fun(dev: lunik.Dev) It goes. When its machine is closed only its table is left.
 ---@field reset? fun(dev: lunik.Dev) Power-on state.
 ---@field run_state? fun(dev: lunik.Dev, running: boolean) vCPUs are about to run, or have stopped.
@@ -173,11 +180,34 @@ function lunik.boards() end
 
 ---Defines a device type. Its functions run under the machine lock, on the thread of the vCPU whose
 ---access they handle.
+---```lua
+---lunik.device {
+---  name = "counter", properties = { base = { kind = "uint", default = 0x510 }, step = 1 },
+---  ports = {
+---    base = "base", size = 1,
+---    read = function(dev)
+---      dev.count = dev.count + dev.props.step
+---      return dev.count
+---    end,
+---  },
+---  realize = function(dev) dev.count = 0 end,
+---}
+---m:device_add("counter", { id = "slow" })
+---m:device_add("counter", { id = "fast", base = 0x520, step = 10 })
+---assert(m:inb(0x510) == 1 and m:inb(0x520) == 10 and m:inb(0x520) == 20)
+---```
 ---@param definition lunik.DeviceDefinition
 ---@return string name
 function lunik.device(definition) end
 
 ---Runs fn(...) in a coroutine that may wait. It starts at once, up to its first wait.
+---```lua
+---local task = lunik.spawn(function()
+---  return m:wait("hello", { timeout = 5 }).from
+---end)
+---m:emit("hello", { from = "a script" })
+---assert(task:wait() == "a script")
+---```
 ---@param fn function
 ---@return lunik.Task
 function lunik.spawn(fn, ...) end
@@ -340,12 +370,22 @@ function Machine:once(event, fn) end
 ---Waits for one of the events whose fields are as given; timeout is in seconds. Raises
 ---{code="timeout"}, and {code="state"} if the machine stops for good meanwhile. "shutdown" and
 ---"crashed" are found even if they came before.
+---```lua
+---m:start()
+---lunik.spawn(function() m:shutdown(3) end)
+---assert(m:wait("shutdown", { timeout = 5 }).reason == "host-quit" and m.exit_code == 3)
+---```
 ---@param events string|string[]
 ---@param filter? table {field = value, timeout = seconds}
 ---@return lunik.Event
 function Machine:wait(events, filter) end
 
 ---Collects matching events from now on, so that none is missed.
+---```lua
+---local watch <close> = m:watch("tick")
+---for i = 1, 3 do m:emit("tick", { number = i }) end
+---assert(watch:wait().number == 1 and watch:wait().number == 2)
+---```
 ---@param events string|string[]
 ---@param filter? table
 ---@return lunik.Watch
@@ -371,6 +411,12 @@ function Machine:on_reset(fn) end
 ---made, for a vCPU on its thread while it waits, so that nothing piles up; tostring(access) is a line
 ---of text. What fn's own accesses come to is only counted (stats of spaces and regions). In a
 ---cut access (by borders, or to suit a device) each part that fails is told.
+---```lua
+---local seen
+---m:on_rejected(function(access) seen = access end)
+---assert(m:inb(0x999) == 0xff) -- as on the bus
+---assert(seen.why == "unassigned" and seen.address == 0x999)
+---```
 ---@param fn fun(access: lunik.Rejection)
 ---@return lunik.Subscription
 function Machine:on_rejected(fn) end
@@ -386,12 +432,27 @@ function Machine:object_add(type, properties) end
 function Machine:object_del(object) end
 
 ---Makes and plugs a device.
+---```lua
+---m:object_add("memory-backend-memfd", { id = "mem1", size = "128M", share = true })
+---local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+---assert(dimm.slot == 0 and dimm.addr == 0x100000000)
+---```
 ---@param driver string
 ---@param properties? table
 ---@return lunik.Object
 function Machine:device_add(driver, properties) end
 
 ---Asks for the removal of a device: at once if nobody has to agree, else when the guest ejects it.
+---```lua
+---local guest = require("lunik.guest").attach(m) -- somebody who lets it go
+---m:start()
+---m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
+---m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+---assert(m:wait("acpi-ost", { device = "dimm1", timeout = 5 }).status == 0)
+---assert(m:device_del("dimm1"):wait { timeout = 5 } == "ejected")
+---m:object_del("mem1")
+---guest:detach()
+---```
 ---@param device string|lunik.Object
 ---@return lunik.Unplug
 function Machine:device_del(device) end
@@ -430,7 +491,7 @@ function Machine:console(chardev) end
 ---@field offset? lunik.Size alias: where in the target the window starts.
 ---@field readonly? boolean alias: show RAM as ROM.
 ---@field nonvolatile? boolean
----@field owner? string|lunik.Object
+---@field owner? string|lunik.Object Before that is removed the region is disabled.
 ---@field read? fun(offset: integer, size: integer): integer?, string? nil, or nil and "device": the device refuses; nil and "access": nothing is at that offset. All ones are read then. Without a function there is nothing to be read.
 ---@field write? fun(offset: integer, size: integer, value: integer): boolean?, string? false refuses, with "device" or "access" as for read. Without a function there is nothing to be written.
 ---@field valid? lunik.AccessRules What the guest may use; nothing is there for other accesses.
@@ -443,6 +504,14 @@ function Machine:console(chardev) end
 ---@field unaligned? boolean
 
 ---Makes a memory region; it shows once it is added to a container of an address space.
+---```lua
+---local id = m:region {
+---  kind = "io", name = "id", size = 4, read = function(offset) return 0xa0 + offset end,
+---  impl = { max = 1 }, -- wider reads are put together
+---}
+---m.memory.root:add(id, "3G")
+---assert(m.memory:get("u32", "3G") == 0xa3a2a1a0)
+---```
 ---@param options lunik.RegionOptions
 ---@return lunik.Region
 function Machine:region(options) end
@@ -452,6 +521,15 @@ function Machine:region(options) end
 ---memory map, values of properties, and what object_add and device_add made, newest first. Deletions
 ---and requests to the guest wait for the end, and so does m:pause() or m:reset(). Returns fn's
 ---results. fn can't wait.
+---```lua
+---local before = m:mtree()
+---local ok = pcall(m.transaction, m, function()
+---  m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
+---  m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+---  error "no, not today"
+---end)
+---assert(not ok and m:mtree() == before and not m:object("mem1"))
+---```
 ---@param fn function
 function Machine:transaction(fn, ...) end
 
@@ -490,16 +568,37 @@ function Machine:memory_map(options) end
 ---Follows the memory map. The new listener is told first of all that there is, as if it were just
 ---added. A change is told between begin and commit, before it takes effect: what goes, listeners in
 ---descending priority, then what comes, in ascending priority, each by ascending address.
+---```lua
+---local mapped = {}
+---m:listen {
+---  space = m.memory,
+---  region_add = function(s) mapped[s.address] = s.name end,
+---  region_del = function(s) mapped[s.address] = nil end,
+---}
+---assert(mapped[0] == "pc.ram")
+---local window = m.memory.root:add(m:region { kind = "reserved", name = "window", size = "1M" }, "2G")
+---assert(mapped[2 << 30] == "window")
+---window.enabled = false
+---assert(mapped[2 << 30] == nil)
+---```
 ---@param options lunik.ListenOptions
 ---@return lunik.Listener
 function Machine:listen(options) end
 
----The memory map as text, as QEMU's "info mtree" shows it.
----@param options? {flat?: boolean, owner?: boolean, disabled?: boolean}
+---The memory map as text, as QEMU's "info mtree" shows it: the tree of regions below each address
+---space, or what the spaces show.
+---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: disabled regions, too.
 ---@return string
 function Machine:mtree(options) end
 
 ---A handle on dirty pages of all memory, of a region, or of an object (a backend, or a DIMM).
+---```lua
+---local dirty <close> = m:dirty():start()
+---m:write(0x5000, "x")
+---assert(dirty:sync() == 1)
+---for block, offset in dirty:pages() do assert(block == "pc.ram" and offset == 0x5000) end
+---assert(dirty:clear() == 1 and dirty:sync() == 0)
+---```
 ---@param options? {client?: "migration"|"display"|"user"|"rate", region?: lunik.Region, object?: lunik.Object|string} client: default "user"; "rate" is what dirty_rate uses.
 ---@return lunik.Dirty
 function Machine:dirty(options) end
@@ -539,29 +638,37 @@ function Machine:load(address, size) end
 ---@param value integer
 function Machine:store(address, size, value) end
 
----fill, hash, search and map of m.memory.
+---Fills guest memory: m.memory:fill().
 ---@param address lunik.Size
 ---@param length lunik.Size
 ---@param byte? integer
 function Machine:fill(address, length, byte) end
 
+---Hashes guest memory: m.memory:hash().
 ---@param address lunik.Size
 ---@param length lunik.Size
 ---@param kind? "xxh64"|"sha256"
 ---@return integer|string
 function Machine:hash(address, length, kind) end
 
+---Searches guest memory: m.memory:search().
 ---@param bytes string
 ---@param options? table See Space:search.
 ---@return integer? address
 function Machine:search(bytes, options) end
 
+---Maps guest memory: m.memory:map().
 ---@param address lunik.Size
 ---@param length? lunik.Size
 ---@return lunik.Mapping
 function Machine:map(address, length) end
 
 ---What led to the last change of the memory map at an address.
+---```lua
+---m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
+---local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+---assert(m:why(dimm.addr).text:find("device_add dimm1 (pc-dimm)", 1, true))
+---```
 ---@param address integer
 ---@return lunik.Cause?
 function Machine:why(address) end
@@ -605,6 +712,13 @@ function Machine:outw(port, value) end
 function Machine:outl(port, value) end
 
 ---A new source of an interrupt line (0 to 23); the line is high while any of its sources is.
+---```lua
+---local a, b = m:irq(11), m:irq(11) -- two devices on one line
+---a:set(true)
+---b:set(true)
+---a:set(false)
+---assert(m:irq_level(11) and m:irq_count(11) == 1)
+---```
 ---@param gsi integer
 ---@return lunik.Irq
 function Machine:irq(gsi) end
@@ -629,6 +743,14 @@ function Machine:timer(fn) end
 function Machine:clock() end
 
 ---Moves a manual clock forward and runs the timers that become due.
+---```lua
+---local slow <close> = lunik.machine { accel = "none", memory = "16M", clock = "manual" }
+---local rung
+---slow:timer(function() rung = slow:clock() end):set(2000000000)
+---slow:start()
+---slow:advance(3000000000)
+---assert(rung == 2000000000)
+---```
 ---@param ns integer
 function Machine:advance(ns) end
 
@@ -752,6 +874,16 @@ function Region:del(child) end
 ---Has writes to a register signal an eventfd instead of calling write(): KVM does so without an
 ---exit. It follows the region through the memory map. fn runs from the loop, with how many writes
 ---there were since the last time; without one read the handle's fd.
+---```lua
+---local bell = m:region { kind = "io", name = "bell", size = 4, write = function() end }
+---m.memory.root:add(bell, "3G")
+---local rings = 0
+---bell:ioeventfd { offset = 0, size = 4, match = 1, on = function(count) rings = rings + count end }
+---m.memory:set("u32", "3G", 1)
+---m.memory:set("u32", "3G", 2) -- goes to write()
+---lunik.sleep(0.01)
+---assert(rings == 1)
+---```
 ---@param options {offset: lunik.Size, size?: 0|1|2|4|8, match?: integer, on?: fun(count: integer)} size 0, the default: writes of any size; match: only writes of this value
 ---@return lunik.Ioeventfd
 function Region:ioeventfd(options) end
@@ -770,7 +902,8 @@ function Region:uncoalesce() end
 ---@field fd integer Non-blocking; closed with the handle.
 local Ioeventfd = {}
 
----Gives the register back to write(). In m:transaction() it waits for the commit.
+---Gives the register back to write(). In m:transaction() it waits for the commit, but another
+---ioeventfd may take its place there.
 function Ioeventfd:close() end
 
 ---An address space. An address or offset is the bits of any integer, so that 0xffffffff00000000 (to
@@ -788,6 +921,7 @@ local Space = {}
 ---@return string
 function Space:read(address, length) end
 
+---Writes any length, RAM and devices alike; raises as read() does.
 ---@param address integer
 ---@param data string
 function Space:write(address, data) end
@@ -799,6 +933,7 @@ function Space:write(address, data) end
 ---@return integer
 function Space:load(address, size) end
 
+---One access, as a vCPU makes it. Raises as load() does.
 ---@param address integer
 ---@param size 1|2|4|8
 ---@param value integer
@@ -843,6 +978,7 @@ function Space:why(address) end
 ---@return boolean
 function Space:shows(section) end
 
+---Writes one byte everywhere.
 ---@param address lunik.Size
 ---@param length lunik.Size
 ---@param byte? integer 0 to 255; default 0.
@@ -858,6 +994,10 @@ function Space:hash(address, length, kind) end
 
 ---The first address at which bytes lie in RAM, across the borders of regions. Devices are not read.
 ---mask: bits that have to be equal; hex = true: bytes are digits like "48 8b ?? 05".
+---```lua
+---m:write(0x12345, "\x48\x8b\x77\x05")
+---assert(m.memory:search("48 8b ?? 05", { hex = true }) == 0x12345)
+---```
 ---@param bytes string
 ---@param options? {from?: lunik.Size, length?: lunik.Size, align?: integer, mask?: string, hex?: boolean}
 ---@return integer? address
@@ -882,6 +1022,7 @@ function Space:find_bytes(from, length, bytes, mask, align) end
 ---@return number
 function Space:get(type, address) end
 
+---Writes one value, by one access as a vCPU makes it.
 ---@param type lunik.ValueType
 ---@param address integer
 ---@param value number
@@ -895,6 +1036,12 @@ function Space:string(address, max) end
 
 ---An array of values: view[1] to view[#view] read and write them; other indexes raise. Use
 ---ipairs(view:values()), which reads all at once, to go through them.
+---```lua
+---local table <close> = m.memory:map(0x2000, 0x1000)
+---local entries = m.memory:view("u16be", 0x2000, 3)
+---entries[1], entries[2] = 0x1234, 0x5678
+---assert(table:read(0, 4) == "\x12\x34\x56\x78" and #entries == 3)
+---```
 ---@param type lunik.ValueType
 ---@param address lunik.Size
 ---@param count integer
@@ -926,47 +1073,56 @@ function View:values() end
 ---@field valid boolean
 local Mapping = {}
 
+---Reads bytes. As all methods of a mapping it raises {code="invalid"} beyond its bounds.
 ---@param offset integer
 ---@param length integer
 ---@return string
 function Mapping:read(offset, length) end
 
+---Writes bytes.
 ---@param offset integer
 ---@param data string
 function Mapping:write(offset, data) end
 
+---Writes one byte everywhere.
 ---@param offset integer
 ---@param length integer
 ---@param byte? integer
 function Mapping:fill(offset, length, byte) end
 
+---A hash of the bytes, by default of all: see Space:hash.
 ---@param offset? integer
 ---@param length? integer
 ---@param kind? "xxh64"|"sha256"
 ---@return integer|string
 function Mapping:hash(offset, length, kind) end
 
+---One value.
 ---@param type lunik.ValueType
 ---@param offset integer
 ---@return number
 function Mapping:get(type, offset) end
 
+---Writes one value.
 ---@param type lunik.ValueType
 ---@param offset integer
 ---@param value number
 function Mapping:set(type, offset, value) end
 
+---The zero-terminated string at an offset: see Space:string.
 ---@param offset integer
 ---@param max? integer Default: to the end.
 ---@return string?, string?
 function Mapping:string(offset, max) end
 
+---An array of values: see Space:view.
 ---@param type lunik.ValueType
 ---@param offset integer
 ---@param count integer
 ---@return lunik.View
 function Mapping:view(type, offset, count) end
 
+---Ends it; also at the end of a <close> variable's scope.
 function Mapping:close() end
 
 ---A contiguous part of a region as it shows in an address space.
@@ -1055,6 +1211,7 @@ local Vcpu = {}
 ---@return integer
 function Vcpu:reg(name) end
 
+---Sets a register.
 ---@param name string
 ---@param value integer
 function Vcpu:set_reg(name, value) end
@@ -1063,10 +1220,12 @@ function Vcpu:set_reg(name, value) end
 ---@return table<string, integer>
 function Vcpu:regs() end
 
+---A model-specific register.
 ---@param index integer
 ---@return integer
 function Vcpu:msr(index) end
 
+---Sets a model-specific register.
 ---@param index integer
 ---@param value integer
 function Vcpu:set_msr(index, value) end
@@ -1097,6 +1256,7 @@ function Vcpu:debug(options) end
 ---@field level boolean
 local Irq = {}
 
+---Raises or lowers it.
 ---@param level boolean
 function Irq:set(level) end
 
@@ -1222,6 +1382,11 @@ function Console:text() end
 
 ---Waits for text that matches a Lua pattern (plain = true: contains the text); takes everything up
 ---to its end. Returns the captures, or the match.
+---```lua
+---local console = m:console() -- serial = "buffer"
+---for byte in ("login: "):gmatch "." do m:outb(0x3f8, byte:byte()) end -- what a guest does
+---assert(console:expect("(%w+): ", { timeout = 5 }) == "login")
+---```
 ---@param pattern string
 ---@param options? {timeout?: number, plain?: boolean}
 ---@return string ...
@@ -1254,6 +1419,7 @@ function Console:feed(fn) end
 ---| "vcpu-exit"
 
 ---What every event has.
+---As a text (tostring, print) it says what it is and what is in it.
 ---@class lunik.Event
 ---@field name lunik.EventName|string
 ---@field machine lunik.Machine
@@ -1284,6 +1450,7 @@ function Console:feed(fn) end
 ---@field reason string As of "vcpu-exit".
 ---@field rip integer
 ---@field detail integer
+---@field message string The reason and what the detail means.
 ---@field dump string Registers and code bytes.
 
 ---The power button was pressed.
@@ -1353,8 +1520,8 @@ function Console:feed(fn) end
 ---answer the machine stops as crashed. It can't be waited for.
 ---@class lunik.event.vcpu-exit: lunik.Event
 ---@field vcpu lunik.Vcpu
----@field reason "shutdown"|"emulation-failure"|"internal-error"|"fail-entry"|"debug"|"halt"|"run-error"|"unknown"
----@field kvm_reason integer KVM_EXIT_*
+---@field reason "shutdown"|"emulation-failure"|"internal-error"|"fail-entry"|"debug"|"halt"|"run-error"|"dirty-ring-full"|"unknown"
+---@field kvm_reason integer KVM_EXIT_*; 0 of a run-error.
 ---@field detail integer Suberror, hardware reason, DR6 or errno.
 ---@field rip integer
 ---@field insn string The instruction's bytes, of an emulation failure.

@@ -247,15 +247,18 @@ static int make_wake(lunik_machine *m, struct clock_wake **out, lunik_error *err
     }
     rc = uv_poll_init(lunik_loop(m->rt), &wake->poll, wake->fd);
     if (rc) {
+        close(wake->fd);
         rc = lunik_fail_errno(err, -rc, "machine '%s': can't make a timer", m->name);
-        goto fail_poll;
+        goto fail_fd;
     }
-    uv_poll_start(&wake->poll, UV_READABLE, on_timerfd);
     uv_unref((uv_handle_t *)&wake->poll); /* a timer alone keeps nothing alive */
+    rc = lunik_poll_start(&wake->poll, UV_READABLE, on_timerfd);
+    if (rc) {
+        uv_close((uv_handle_t *)&wake->poll, free_wake);
+        return lunik_fail_errno(err, -rc, "machine '%s': can't wait for a timer", m->name);
+    }
     *out = wake;
     return 0;
-fail_poll:
-    close(wake->fd);
 fail_fd:
     free(wake);
     return rc;

@@ -153,7 +153,9 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
         config_free(to);
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", name);
     }
-    rc = check_topology(to, name, err);
+    rc = name_check("machine", name, err);
+    if (rc == 0)
+        rc = check_topology(to, name, err);
     if (rc == 0)
         rc = check_nodes(to, name, err);
     if (rc)

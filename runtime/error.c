@@ -3,13 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "machine.h"
 #include "sandbox.h"
+
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
 
 /* Makes a message one line that a terminal shows as it is, whatever a name in it holds. */
 static void print_plainly(char *text)
 {
     for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
+        if (is_control(*text))
             *text = '?';
 }
 
@@ -31,6 +37,15 @@ int lunik_fail(lunik_error *err, int code, const char *format, ...)
     set_message(err, code, 0, format, args);
     va_end(args);
     return code;
+}
+
+int name_check(const char *what, const char *name, lunik_error *err)
+{
+    for (const char *c = name; *c; c++)
+        if (is_control(*c))
+            return lunik_fail(err, LUNIK_E_INVALID, "%s: name: '%s' has a control character", what,
+                              name);
+    return 0;
 }
 
 static int code_of_errno(int sys)

@@ -58,8 +58,10 @@ static int watch(lunik_ioeventfd *e, lunik_error *err)
                                 e->region->name);
     }
     uv_unref((uv_handle_t *)&e->poll);
-    uv_poll_start(&e->poll, UV_READABLE, on_readable);
-    return 0;
+    code = lunik_poll_start(&e->poll, UV_READABLE, on_readable);
+    return code ? lunik_fail_errno(err, -code, "memory region '%s': can't watch an ioeventfd",
+                                   e->region->name)
+                : 0;
 }
 
 int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
@@ -96,10 +98,15 @@ int lunik_ioeventfd_fd(const lunik_ioeventfd *e)
     return e->fd;
 }
 
+int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err)
+{
+    return io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
+                        e->config.data, e->fd, err);
+}
+
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err)
 {
-    int rc = io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
-                          e->config.data, e->fd, err);
+    int rc = lunik_ioeventfd_detach(e, err);
 
     if (rc == LUNIK_E_STATE)
         return rc;

@@ -35,6 +35,8 @@ void kvm_vm_reset(struct kvm_vm *vm);
 /* listeners/kvm_memory.c: makes memslots follow the memory space of m. */
 int kvm_memory_init(lunik_machine *m, lunik_error *err);
 void kvm_memory_fini(lunik_machine *m);
+/* True if there is a memslot for exactly these addresses. */
+bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last);
 void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 /* Where KVM refused to take a change back that had failed, tries again. vCPUs must not run before
  * that succeeds. */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "rcu.h"
@@ -62,6 +63,31 @@ uv_loop_t *lunik_loop(lunik_runtime *rt)
     if (!lunik_on_loop_thread(rt))
         rt->touched = true;
     return &rt->loop;
+}
+
+/* libuv adds descriptors to its epoll set when the loop runs next, and aborts if that fails. Of one
+ * that is there by then it only changes the events, which can't fail. */
+static int epoll_reserve(uv_loop_t *loop, int fd)
+{
+    struct epoll_event event = {.data.fd = fd};
+
+    return epoll_ctl(uv_backend_fd(loop), EPOLL_CTL_ADD, fd, &event) && errno != EEXIST ? -errno
+                                                                                        : 0;
+}
+
+int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn)
+{
+    uv_os_fd_t fd = -1;
+    int code = uv_fileno((uv_handle_t *)poll, &fd);
+
+    if (!code)
+        code = uv_poll_start(poll, events, fn);
+    if (code)
+        return code;
+    code = epoll_reserve(poll->loop, fd);
+    if (code)
+        uv_poll_stop(poll);
+    return code;
 }
 
 void runtime_wake(lunik_runtime *rt)
@@ -257,6 +283,14 @@ static void occupy_standard_fds(void)
         close(fd);
 }
 
+/* What libuv waits for itself: signals, and what comes from other threads. */
+static int reserve_own(uv_loop_t *loop)
+{
+    int code = epoll_reserve(loop, loop->signal_io_watcher.fd);
+
+    return code ? code : epoll_reserve(loop, loop->async_io_watcher.fd);
+}
+
 int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
 {
     lunik_runtime *rt = calloc(1, sizeof(*rt));
@@ -277,7 +311,9 @@ int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik
         rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
         goto fail_loop;
     }
-    rc = uv_async_init(&rt->loop, &rt->wake, on_wake);
+    rc = reserve_own(&rt->loop);
+    if (!rc)
+        rc = uv_async_init(&rt->loop, &rt->wake, on_wake);
     if (rc) {
         rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
         goto fail_async;

@@ -167,6 +167,10 @@ bool lunik_on_loop_thread(const lunik_runtime *rt);
  * thread it also arranges that the loop is woken when that thread releases the lock. */
 uv_loop_t *lunik_loop(lunik_runtime *rt);
 
+/* uv_poll_start(), but where the host can't watch the descriptor (no memory, or the user's epoll
+ * watches are used up) it fails with a libuv error; libuv alone would end the process later. */
+int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn);
+
 typedef enum lunik_run_mode {
     LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine is running and no handle that
                           is not the runtime's own is active */

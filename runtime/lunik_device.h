@@ -100,10 +100,6 @@ struct lunik_type {
     /* Starts the removal of a device that others (the guest) must agree to; without it removal is
      * immediate. Completed with lunik_device_ejected() or lunik_device_refused(). */
     int (*unplug_request)(lunik_object *o, lunik_error *err);
-    /* Before a removal, which itself can't fail: gives up what may fail to be given up, such as the
-     * place in the memory map of a device that the machine has been started with. On failure the
-     * device stays as it is. Part of the transaction, if one is open. */
-    int (*prepare_removal)(lunik_object *o, lunik_error *err);
     void *data; /* free for whoever made the type */
 };
 
@@ -155,6 +151,10 @@ static inline uint64_t lunik_clock_read(lunik_clock *clock)
     return clock->now(clock);
 }
 lunik_clock *lunik_machine_clock(lunik_machine *m);
+
+/* Memory is not what the guest should see, for example because there was no memory to follow its
+ * registers: pauses the machine and says so (event "error", source "memory"). */
+void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why);
 
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
 typedef struct lunik_timer lunik_timer;
@@ -259,7 +259,9 @@ const char *lunik_ram_name(const lunik_ram *ram);
 /* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
  * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
  * no transaction is open.
- * Out of memory, hugepages or a truncated file (SIGBUS) are errors. */
+ * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
+ * touched, a block that can't fit into the host's free memory and swap, or its file into the file
+ * system: to go on would have the host end some process. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
                        lunik_error *err);
@@ -312,7 +314,8 @@ typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
     uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;     /* kept alive as long as the region; may be NULL */
+    lunik_object *owner;     /* kept alive as long as the region, which is disabled before its owner
+                              * is removed; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
     void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
@@ -405,6 +408,9 @@ int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
                         const lunik_ioeventfd_config *config, lunik_error *err);
 /* The eventfd: non-blocking, owned by e. */
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
+/* Takes it away from its region, as part of a transaction: another one may take its place in the
+ * same one, and when that is undone it is back. It is to be closed afterwards. */
+int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
 /* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
  * error, or a transaction around it is undone, writes go to an eventfd that nobody reads. In a
  * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
@@ -582,8 +588,8 @@ typedef struct lunik_listener lunik_listener;
  * may refuse a start: log_stop follows. Once log_start or region_add has named clients, every write
  * to the section that does not go through the address spaces has to end up in lunik_dirty_mark(),
  * no later than the next log_sync, log_stop, or commit that takes the section away. log_sync asks
- * for that, section by section; log_sync_global takes its place in a listener that can only do all
- * at once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
+ * for that, section by section; log_sync_global takes its place in a listener that does all at
+ * once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
  * of (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
  * enclose the time in which any client logs the whole machine. */
 struct lunik_listener {
@@ -729,8 +735,6 @@ typedef struct lunik_hotplug_ops {
     int (*pre_plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     int (*plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
-    /* Takes the device from the guest, if that can be done; unplug() comes after it. */
-    int (*pre_unplug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     void (*unplug)(lunik_object *handler, lunik_object *device);
 } lunik_hotplug_ops;
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,

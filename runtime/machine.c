@@ -179,7 +179,7 @@ void machine_want(lunik_machine *m, unsigned what)
     lunik_defer(m->rt, &m->work);
 }
 
-void machine_map_broken(lunik_machine *m, const lunik_error *why)
+void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 {
     lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "memory"));
@@ -340,17 +340,35 @@ void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
     end_run(m, LUNIK_STATE_SHUTDOWN);
 }
 
+/* What happened, for a reader. */
+static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
+{
+    if (!strcmp(info->reason, "run-error"))
+        snprintf(text, size, "run-error: %s", uv_strerror(-(int)info->detail));
+    else if (!strcmp(info->reason, "unknown"))
+        snprintf(text, size, "unknown: KVM exit reason %u", info->kvm_reason);
+    else if (!strcmp(info->reason, "fail-entry"))
+        snprintf(text, size, "fail-entry: hardware reason 0x%llx",
+                 (unsigned long long)info->detail);
+    else if (!strcmp(info->reason, "internal-error"))
+        snprintf(text, size, "internal-error: suberror %llu", (unsigned long long)info->detail);
+    else
+        snprintf(text, size, "%s", info->reason);
+}
+
 void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
 {
     lunik_machine *m = lunik_vcpu_machine(v);
-    char dump[4096] = "";
+    char dump[4096] = "", message[96];
 
     if (lunik_machine_state(m) != LUNIK_STATE_RUNNING)
         return;
+    describe_exit(info, message, sizeof(message));
     lunik_vcpu_dump(v, dump, sizeof(dump));
     lunik_emit(m, "crashed", LUNIK_FIELD_UINT("vcpu", lunik_vcpu_index(v)),
                LUNIK_FIELD_STRING("reason", info->reason), LUNIK_FIELD_UINT("rip", info->rip),
-               LUNIK_FIELD_UINT("detail", info->detail), LUNIK_FIELD_STRING("dump", dump));
+               LUNIK_FIELD_UINT("detail", info->detail), LUNIK_FIELD_STRING("message", message),
+               LUNIK_FIELD_STRING("dump", dump));
     end_run(m, LUNIK_STATE_CRASHED);
 }
 

@@ -63,17 +63,19 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
+/* error.c: a name must not break the lines of the texts that show it. */
+int name_check(const char *what, const char *name, lunik_error *err);
+
 /* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);
-
-/* Memory is not what the guest should see: pauses the machine and says so. */
-void machine_map_broken(lunik_machine *m, const lunik_error *why);
 
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
 int memory_init(lunik_machine *m, lunik_error *err);
 void memory_fini(lunik_machine *m);
+/* Disables first and all that have the same owner, in one transaction. */
+int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err);
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is

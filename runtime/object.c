@@ -488,7 +488,7 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
 
 /* ---- deletion ------------------------------------------------------------------------------- */
 
-lunik_cause object_removal_cause(const lunik_object *o)
+static lunik_cause removal_cause(const lunik_object *o)
 {
     return (lunik_cause){
         .action = o->is_device ? "device_del" : "object_del",
@@ -500,7 +500,7 @@ lunik_cause object_removal_cause(const lunik_object *o)
 
 void object_remove(lunik_object *o)
 {
-    lunik_cause cause = object_removal_cause(o);
+    lunik_cause cause = removal_cause(o);
 
     o->state = OBJECT_REMOVING;
     lunik_object_ref(o);
@@ -527,12 +527,31 @@ static void leave_undo(lunik_change *c)
     lunik_object_unref(o);
 }
 
-void object_leave(lunik_object *o, void (*remove)(lunik_object *o))
+/* What a removal does to the memory map may fail, the rest of it may not: so that comes first. */
+static int hide_regions(lunik_object *o, lunik_error *err)
 {
+    lunik_cause cause = removal_cause(o);
+    int rc;
+
+    lunik_cause_push(&cause);
+    rc = regions_disable(o->machine, o->regions, err);
+    lunik_cause_pop(&cause);
+    return rc ? lunik_fail_prefix(err, rc, "%s: '%s' can't be taken out", o->type_name,
+                                  object_name(o))
+              : 0;
+}
+
+int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *err)
+{
+    int rc;
+
     if (!o->announced) {
         object_remove(o); /* nobody will ever know */
-        return;
+        return 0;
     }
+    rc = hide_regions(o, err);
+    if (rc)
+        return rc;
     if (o->change.noted) { /* the guest was to be asked */
         lunik_transaction_forget(o->machine, &o->change);
         lunik_object_unref(o);
@@ -540,6 +559,7 @@ void object_leave(lunik_object *o, void (*remove)(lunik_object *o))
     o->state = OBJECT_LEAVING;
     o->remove = remove;
     object_note(o, leave_commit, leave_undo);
+    return 0;
 }
 
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
@@ -552,9 +572,7 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     if (o->is_device)
         return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
     rc = object_check_unused(o, err);
-    if (!rc)
-        object_leave(o, object_remove);
-    return rc;
+    return rc ? rc : object_leave(o, object_remove, err);
 }
 
 /* ---- life cycle of the machine -------------------------------------------------------------- */

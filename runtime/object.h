@@ -32,7 +32,6 @@ struct type_entry {
     void (*reset)(lunik_object *o);
     void (*run_state)(lunik_object *o, bool running);
     int (*unplug_request)(lunik_object *o, lunik_error *err);
-    int (*prepare_removal)(lunik_object *o, lunik_error *err);
 };
 
 /* Fails with a suggestion when there is no such type. */
@@ -85,8 +84,9 @@ struct lunik_object {
     lunik_object *next_same; /* among those whose id has the same hash */
     struct object_use *uses;
     lunik_object *claimed_by;
-    bool announced;      /* others know of it: not of one that a transaction has just made */
-    lunik_change change; /* noted: a reference */
+    lunik_region *regions; /* that it owns */
+    bool announced;        /* others know of it: not of one that a transaction has just made */
+    lunik_change change;   /* noted: a reference */
     void (*remove)(lunik_object *o); /* when it has left */
     lunik_value *list_items;         /* what lunik_object_get() lent out */
     size_t owned_count;
@@ -116,11 +116,9 @@ struct object_table {
 const char *object_name(const lunik_object *o);
 /* Unrealizes and deletes; the caller made sure that nobody uses o. */
 void object_remove(lunik_object *o);
-/* What the changes that a removal makes are put down to. */
-lunik_cause object_removal_cause(const lunik_object *o);
 /* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
- * caller made sure that nobody uses o. */
-void object_leave(lunik_object *o, void (*remove)(lunik_object *o));
+ * caller made sure that nobody uses o. On failure o stays as it is. */
+int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *err);
 /* Ties something to be done with o to the transaction that is open. */
 void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
 /* The object, and no longer noted: drop its reference. */

@@ -46,27 +46,12 @@ static void device_remove(lunik_object *o)
     lunik_object_unref(o);
 }
 
-static int prepare_removal(lunik_object *o, lunik_error *err)
-{
-    lunik_cause cause = object_removal_cause(o);
-    int rc;
-
-    lunik_cause_push(&cause);
-    rc = o->type->prepare_removal(o, err);
-    lunik_cause_pop(&cause);
-    return rc;
-}
-
 /* Removes a device that has agreed, unless somebody uses it or that can't be done now. */
 static int device_leave(lunik_object *o, lunik_error *err)
 {
     int rc = object_check_unused(o, err);
 
-    if (!rc && o->announced && o->type->prepare_removal)
-        rc = prepare_removal(o, err);
-    if (!rc)
-        object_leave(o, device_remove);
-    return rc;
+    return rc ? rc : object_leave(o, device_remove, err);
 }
 
 static void refuse(lunik_object *o, const char *reason)

@@ -49,7 +49,7 @@ enum { FOREIGN_THREADS = 0 };
 /* A process has one sandbox. */
 static pthread_mutex_t entering = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic unsigned entered; /* what is allowed, with SANDBOX_ENGINE; 0: not entered */
-static int kvm_fd = -1;
+static int kvm_fd = -1, meminfo_fd = -1;
 
 /* What is about to be put into force. */
 struct sandbox {
@@ -80,6 +80,13 @@ int sandbox_open_kvm(void)
     if (kvm_fd >= 0)
         return fcntl(kvm_fd, F_DUPFD_CLOEXEC, 0);
     return TEMP_FAILURE_RETRY(open("/dev/kvm", O_RDWR | O_CLOEXEC));
+}
+
+int sandbox_open_meminfo(void)
+{
+    if (lunik_sandboxed(NULL))
+        return meminfo_fd >= 0 ? fcntl(meminfo_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    return TEMP_FAILURE_RETRY(open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
 }
 
 /* ---- what is wanted ------------------------------------------------------------------------- */
@@ -295,6 +302,8 @@ static void read_ahead(void)
     tzset();
     if (kvm_fd < 0)
         kvm_fd = sandbox_open_kvm();
+    if (meminfo_fd < 0)
+        meminfo_fd = sandbox_open_meminfo();
 }
 
 static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_error *err)

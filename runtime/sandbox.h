@@ -10,6 +10,8 @@
 
 /* A new descriptor of /dev/kvm, or -1 and errno: a sandboxed process has kept one open. */
 int sandbox_open_kvm(void);
+/* The same for /proc/meminfo. */
+int sandbox_open_meminfo(void);
 
 /* In a sandboxed process: takes from the calling thread, which is a vCPU's, what no vCPU needs. */
 void sandbox_enter_vcpu(void);

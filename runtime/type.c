@@ -110,7 +110,6 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
     e->reset = type->reset;
     e->run_state = type->run_state;
     e->unplug_request = type->unplug_request;
-    e->prepare_removal = type->prepare_removal;
     if (!parent)
         return 0;
     if (type->size < parent->type->size)
@@ -131,8 +130,6 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
         e->run_state = parent->run_state;
     if (!e->unplug_request)
         e->unplug_request = parent->unplug_request;
-    if (!e->prepare_removal)
-        e->prepare_removal = parent->prepare_removal;
     return 0;
 }
 

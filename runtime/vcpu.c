@@ -382,10 +382,12 @@ static void run_failed(lunik_vcpu *v, int error)
 {
     lunik_vcpu_exit info = {.reason = "run-error", .detail = (uint64_t)error};
 
-    if (error == EINTR || error == EAGAIN)
+    if (error == EINTR || error == EAGAIN) {
         count(&v->interrupted);
-    else
-        report_exit(v, &info);
+        return;
+    }
+    v->run->exit_reason = KVM_EXIT_UNKNOWN; /* what is there is of the exit before */
+    report_exit(v, &info);
 }
 
 static void other_exit(lunik_vcpu *v)

@@ -353,17 +353,21 @@ static void put_general(struct text *t, const struct kvm_regs *r)
 
     for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++)
         put(t, "%-3s %016llx%s", name[i], (unsigned long long)*value[i],
-            i % 4 == 3 || i == 17 ? "\n" : "  ");
+            i % 3 == 2 ? "\n" : "  "); /* no wider than a terminal */
 }
 
 static void put_segment(struct text *t, const char *name, const struct kvm_segment *s)
 {
-    put(t, "%-3s %04x base %016llx limit %08x type %x dpl %u%s%s%s%s\n", name, s->selector,
-        (unsigned long long)s->base, s->limit, s->type, s->dpl, s->present ? " present" : "",
-        s->l    ? " 64-bit"
-        : s->db ? " 32-bit"
-                : " 16-bit",
-        s->s ? "" : " system", s->unusable ? " unusable" : "");
+    put(t, "%-3s %04x base %016llx limit %08x ", name, s->selector, (unsigned long long)s->base,
+        s->limit);
+    if (s->unusable)
+        put(t, "unusable\n");
+    else
+        put(t, "type %x dpl %u%s%s%s\n", s->type, s->dpl, s->present ? " present" : "",
+            s->l    ? " 64-bit"
+            : s->db ? " 32-bit"
+                    : " 16-bit",
+            s->s ? "" : " system");
 }
 
 static void put_special(struct text *t, const struct kvm_sregs *s)

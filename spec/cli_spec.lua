@@ -1,4 +1,5 @@
 local command = require "spec.support.command"
+local terminal = require "spec.support.terminal"
 
 local lunik, run = command.lunik, command.run
 
@@ -26,6 +27,41 @@ describe("the lunik command", function()
       local _, _, code = lunik_run(("-e \"%s\" %s"):format(script, closed))
       assert.equal(0, code, closed)
     end
+  end)
+
+  -- A guest, played by the script, that says which characters it gets.
+  local ECHO = [[
+    local lunik = require "lunik"
+    local m = lunik.machine { board = "micro", accel = "none", memory = "1M",
+      serial = { "chardev-stdio", { signal = %s } } }
+    m:start()
+    print "ready"
+    while true do
+      if m:inb(0x3fd) & 1 == 1 then print("guest: " .. m:inb(0x3f8)) end
+      lunik.sleep(0.01)
+    end
+  ]]
+
+  for signal, steps in pairs {
+    ["true"] = { { "ready", "a" }, { "guest: 97\n", "\3" } },
+    ["false"] = { { "ready", "\3" }, { "guest: 3\n", "\28" }, { "guest: 28\n", "\26" },
+      { "guest: 26\n", "\29" } },
+  } do
+    it("is interrupted on a guest's terminal, signal = " .. signal, function()
+      local path <close> = command.file(ECHO:format(signal))
+      local _, code = terminal.run(("%s %s"):format(lunik, path), steps)
+      assert.equal(130, code)
+    end)
+  end
+
+  it("goes on with a guest's terminal after Ctrl-Z", function()
+    local path <close> = command.file(ECHO:format "true")
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", lunik .. " " .. path .. "\n" }, { "ready", "a" }, { "guest: 97\n", "\26" },
+      { "Stopped" }, { "bash-", "fg\n" }, { path .. "\n", "b" }, { "guest: 98\n", "\3" },
+      { "bash-", "exit $?\n" },
+    })
+    assert.equal(130, code)
   end)
 
   it("shows how far a preallocation is, on a terminal only", function()

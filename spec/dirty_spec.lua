@@ -48,6 +48,19 @@ describe("dirty pages without a guest", function()
     m:store((1 << 32) + 9 * PAGE, 8, 1)
     assert.equal(3, d:sync())
     assert.same(set("extra", 2, 3, 9), pages(d))
+    d:clear()
+    local map = m:map((1 << 32) + 0x20000)
+    m:fill((1 << 32) + 30 * PAGE - 1, PAGE + 2, 1)
+    map:write(8 * PAGE, "x")
+    map:set("u64", 12 * PAGE - 4, 1)
+    map:fill(16 * PAGE, 1, 1)
+    map:view("u8", 20 * PAGE, 1)[1] = 1
+    map:read(60 * PAGE, PAGE)
+    m.memory:set("u32be", (1 << 32) + 50 * PAGE, 1)
+    assert.same(set("extra", 29, 30, 31, 40, 43, 44, 48, 50, 52), pages(d))
+    d:clear()
+    m:write((1 << 32) + 2 * PAGE, ("x"):rep(2 * PAGE))
+    m:write((1 << 32) + 9 * PAGE, "x")
     local ranges = {}
     for block, offset, size in d:ranges() do
       ranges[#ranges + 1] = { block, offset // PAGE, size // PAGE }
@@ -154,29 +167,88 @@ describe("dirty pages without a guest", function()
     assert.equal("gone", error_of(d.sync, d).code)
   end)
 
+  it("refuse arguments that make no sense, and stay as they are", function()
+    local d = m:dirty():start()
+    m:write(1 << 32, ("x"):rep(2 * PAGE))
+    for want, args in pairs {
+      ["clear: block: '5' is not a string"] = { d.clear, d, 5 },
+      ["clear: block: there is no 'nothing'"] = { d.clear, d, "nothing" },
+      ["clear: size: is missing"] = { d.clear, d, "extra", 0 },
+      ["clear: offset: '-1' is negative"] = { d.clear, d, "extra", -1, PAGE },
+      ["clear: size: '-4096' is negative"] = { d.clear, d, "extra", 0, -PAGE },
+      ["clear: offset: '0.5' has a fraction"] = { d.clear, d, "extra", 0.5, 1 },
+      ["is not a lunik.Dirty"] = { d.sync, {} },
+      ["dirty: '5' is not a table"] = { m.dirty, m, 5 },
+      ["region and object: want only one"] = { m.dirty, m, { region = r, object = "extra" } },
+      ["dirty: region: 'r' is not a region"] = { m.dirty, m, { region = "r" } },
+      ["dirty: object: there is no object 'no'"] = { m.dirty, m, { object = "no" } },
+      ["dirty_rate: '5' is not a table"] = { m.dirty_rate, m, 5 },
+      ["dirty_rate: mode: 'x' is not a valid"] = { m.dirty_rate, m, { mode = "x" } },
+      ["dirty_rate: seconds: 'x' is not a time"] = { m.dirty_rate, m, { seconds = "x" } },
+      ["nan' is not a time"] = { m.dirty_rate, m, { seconds = 0 / 0 } },
+      ["inf' is not a time"] = { m.dirty_rate, m, { seconds = math.huge } },
+      ["dirty_rate: sample_pages: '0' is out"] = { m.dirty_rate, m, { sample_pages = 0 } },
+      ["dirty_rate: sample_pages: '-1' is neg"] = { m.dirty_rate, m, { sample_pages = -1 } },
+      ["did you mean 'seconds'"] = { m.dirty_rate, m, { second = 1 } },
+    } do
+      local message = error_of(table.unpack(args)).message
+      assert.is_truthy(message:find(want, 1, true), message)
+    end
+    assert.equal(2, d:count())
+    assert.equal(0, d:clear("extra", 0, 0))
+    assert.equal(0, d:clear("extra", math.maxinteger, math.maxinteger))
+    assert.equal(0, d:clear("extra", "8E", "15E"))
+    assert.equal(1, d:clear("extra", PAGE + 1, 1)) -- the page it is in
+    assert.equal(1, d:clear(nil, 0, 1))
+    assert.is_true(m:dirty_rate { seconds = 0.001 }.seconds > 0)
+    local pages_of_it = d:pages()
+    m:write(1 << 32, "x")
+    d:stop()
+    assert.is_nil(pages_of_it())
+  end)
+
+  it("are not those of another machine's region", function()
+    local other <close> = lunik.machine {
+      board = "micro", accel = "none", memory = "16M", serial = "none",
+    }
+    local d = other:dirty { region = r }
+    assert.matches("'extra' belongs to another machine", error_of(d.start, d).message)
+    assert.is_false(d.active)
+  end)
+
   it("give a rate", function()
-    local function rate(mode)
+    m.memory.root:add(m:region { kind = "alias", size = MiB, target = r }, 2 << 32)
+    local function rate(mode, first)
       local result
       local task = lunik.spawn(function()
         result = m:dirty_rate { seconds = 0.05, mode = mode }
       end)
       lunik.run "nowait"
       assert.equal("busy", error_of(m.dirty_rate, m).code)
-      for page = 0, 255 do m:store((1 << 32) + page * PAGE, 8, page + 1 + os.time() * 1000) end
-      while not task.done do lunik.run "once" end
-      for _, block in ipairs(result.blocks) do
-        if block.name == "extra" then return result, block end
+      for page = first, 255 do
+        m:store((1 << 32) + page * PAGE, 8, page + 1 + os.time() * 1000)
       end
+      while not task.done do lunik.run "once" end
+      local found = {}
+      for _, block in ipairs(result.blocks) do
+        if block.name == "extra" then found[#found + 1] = block end
+      end
+      assert.equal(1, #found) -- seen at two places
+      return result, found[1]
     end
-    local result, block = rate "dirty-bitmap"
+    local result, block = rate("dirty-bitmap", 0)
     assert.equal(256, block.pages)
     assert.near(1 / result.seconds, block.rate, 1e-9)
     assert.near(1 / result.seconds, result.rate, 1e-9)
     for page = 0, 255 do m:store((1 << 32) + page * PAGE, 8, 0) end
-    result, block = rate "page-sampling"
+    result, block = rate("page-sampling", 0)
     assert.equal(64, block.sampled)
     assert.equal(64, block.changed)
     assert.near(1 / result.seconds, result.rate, 1e-9)
+    for page = 0, 255 do m:store((1 << 32) + page * PAGE, 8, 0) end
+    result, block = rate("page-sampling", 64)
+    assert.is_true(block.changed >= 20 and block.changed <= 63) -- 48, give or take
+    assert.near(block.changed / 64 / result.seconds, block.rate, 1e-9)
     assert.equal("unsupported", error_of(m.dirty_rate, m, { mode = "dirty-ring" }).code)
     assert.equal("invalid", error_of(m.dirty_rate, m, { seconds = 0 }).code)
   end)
@@ -255,13 +327,79 @@ describe("dirty pages of a guest", function()
         if expected[page] then list[#list + 1] = page end
       end
       assert.equal(table.concat(list, " "), (written(migration)))
-
-      local rate = m:dirty_rate { seconds = 0.1, mode = how.dirty_ring and "dirty-ring"
-        or "dirty-bitmap" }
-      assert.is_true(rate.rate >= 0 and rate.seconds >= 0.1)
-      assert.equal(how.dirty_ring and 2, rate.vcpus and #rate.vcpus)
     end)
   end
+
+  local value = 0 -- a new one each time
+
+  -- The rate while the guest writes to that many pages; measured again where it was too slow.
+  local function rate_of(m, mode, count)
+    for try = 1, 8 do
+      local result
+      local task = lunik.spawn(function()
+        result = m:dirty_rate { seconds = 0.05 * 2 ^ try, mode = mode, sample_pages = 1 << 18 }
+      end)
+      lunik.run "nowait"
+      value = value + 1
+      small.run(m, ("touch 0x%x %d %d"):format(BASE, count, value))
+      local in_time = not task.done
+      while not task.done do lunik.run "once" end
+      if in_time then return result end
+    end
+    error "the guest takes ages"
+  end
+
+  it("come at the rate at which it writes, by block, vCPU, and in total", function()
+    local COUNT, OWN = 700, 60 -- OWN: pages that the guest needs for itself, at most
+    local m = small.machine { name = "dirty-rate", cpus = 2, memory = "128M", dirty_ring = 65536 }
+    finally(function() m:close() end)
+    small.start(m)
+    do
+      local d <close> = m:dirty():start()
+      small.run(m, ("ap-touch 0x%x 100"):format(BASE))
+      for _ = 1, 2000 do
+        if d:sync() >= 100 then break end
+        lunik.sleep(0.005)
+      end
+      small.run(m, "ap-stop")
+    end
+    assert.is_true(m:cpu(1).stats.dirtied >= 100)
+    local function check(count, rate, seconds)
+      assert.is_true(count >= COUNT, count)
+      assert.near(count * PAGE / MiB / seconds, rate, 1e-6)
+    end
+    for _, mode in ipairs { "dirty-bitmap", "dirty-ring", "page-sampling" } do
+      local result, total = rate_of(m, mode, COUNT), 0
+      for _, part in ipairs(result.vcpus or result.blocks) do total = total + part.rate end
+      assert.near(total, result.rate, 1e-6)
+      for _, block in ipairs(result.blocks) do
+        if block.name == "pc.ram" then
+          check(block.pages or block.changed, block.rate, result.seconds)
+          assert.is_true((block.pages or block.changed) <= COUNT + OWN)
+        end
+      end
+      assert.equal(mode == "dirty-ring", result.vcpus ~= nil)
+      if result.vcpus then
+        -- A host that emulates the guest's kernel reports its pages again and again.
+        check(result.vcpus[1].pages, result.vcpus[1].rate, result.seconds)
+        assert.same({ index = 1, pages = 0, rate = 0 }, result.vcpus[2]) -- earlier ones are past
+      end
+    end
+  end)
+
+  it("are all there when they are more than a ring holds", function()
+    local m = small.machine { name = "dirty-ring-full", dirty_ring = 1024 }
+    finally(function() m:close() end)
+    small.start(m)
+    local d, migration = m:dirty():start(), m:dirty { client = "migration" }:start()
+    local before = m:cpu(0).stats
+    small.run(m, ("touch 0x%x 5000"):format(BASE))
+    assert.is_true(m:cpu(0).stats.other - before.other >= 4) -- exits because the ring was full
+    assert.is_true(m:cpu(0).stats.dirtied - before.dirtied >= 4000)
+    d:sync()
+    assert.equal(range(0, 5000), (written(d)))
+    assert.equal(range(0, 5000), (written(migration)))
+  end)
 
   it("survive the DIMM they are in", function()
     local m = small.machine { name = "dirty-dimm" }

@@ -24,6 +24,21 @@ describe("handlers", function()
     assert.is_truthy(list:find("started paused resumed reset shutdown", 1, true), list)
   end)
 
+  it("get an event that says what it is", function()
+    local m, texts = machines.none(), {}
+    m:on("started", function(ev) texts[1] = tostring(ev) end)
+    m:on("mine", function(ev) texts[2] = tostring(ev) end)
+    m:start()
+    m:emit("mine", { word = "a\nb", n = 1 })
+    lunik.sleep(0)
+    assert.are.same({ "machine 'spec': started",
+      "machine 'spec': mine { n = 1, word = \"a\\nb\" }" }, texts)
+    m:once("mine", function(ev) m:close() texts[3] = tostring(ev) end)
+    m:emit("mine", {})
+    lunik.sleep(0)
+    assert.are.equal("machine 'spec': mine", texts[3])
+  end)
+
   it("see the event's fields", function()
     local m = machines.none()
     local ev

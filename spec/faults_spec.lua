@@ -105,6 +105,7 @@ local backends = {
   { "memory-backend-memfd", { seal = false } },
   { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
   { "memory-backend-file", { share = false, prealloc = true, mem_path = "/dev/shm" }, true },
+  { "memory-backend-file", { share = true, prealloc = true, mem_path = command.build }, true },
 }
 
 local function backend_steps(m)
@@ -266,6 +267,25 @@ local function life_steps(m)
   }
 end
 
+-- A device in several places, of which none must be gone where it could not leave.
+lunik.device {
+  name = "spec-places",
+  ports = {
+    { base = 0x500, size = 4, read = function() return 1 end },
+    { base = 0x600, size = 4, read = function() return 2 end },
+  },
+  mmio = { base = 0xd0000000, size = 0x1000, read = function() return 3 end },
+  realize = function(dev)
+    dev.own = dev.machine:region { kind = "reserved", name = "own", size = "1M",
+      owner = dev.object }
+    dev.regions[1]:coalesce(0, 2)
+    dev.machine.memory.root:add(dev.own, 0xd1000000)
+  end,
+  unrealize = function(dev)
+    if dev.machine.state ~= "closed" then dev.machine.memory.root:del(dev.own) end
+  end,
+}
+
 -- ---- machines ----------------------------------------------------------------------------------
 
 local accels = { none = {}, kvm = { cpus = 2, kernel = small.image "small.elf" } }
@@ -302,6 +322,118 @@ it("faults: a type that could not be made can be made then, with all it has", fu
   until ok
   assert.is_true(n > 8)
   assert.same(choices, lunik.type("spec-faulty").props[1].choices)
+end)
+
+describe("faults: a vCPU whose KVM_RUN", function()
+  if small.unavailable() then
+    return it("needs KVM", function() pending(small.unavailable()) end)
+  end
+
+  after_each(function()
+    faults.exits { count = 0 }
+    machines.close_all()
+  end)
+
+  local cases = {
+    { { error = 14 }, "run-error: bad address in system call argument", 14 },
+    { { error = 12 }, "run-error: not enough memory", 12 },
+    { { reason = 17, detail = 3 }, "internal-error: suberror 3", 3 },
+    { { reason = 9, detail = 0x80000021 }, "fail-entry: hardware reason 0x80000021", 0x80000021 },
+    { { reason = 4711 }, "unknown: KVM exit reason 4711", 0 },
+  }
+
+  it("fails takes its machine down, no other one", function()
+    local m, other = small.machine { name = "one" }, small.machine { name = "two" }
+    local crashed = m:watch "crashed"
+    small.start(other)
+    small.start(m)
+    for _, case in ipairs(cases) do
+      faults.exits(case[1])
+      m:console():write "time\n"
+      local ev = crashed:wait { timeout = small.TIMEOUT }
+      assert.same({ case[2], case[3] }, { ev.message, ev.detail })
+      assert.equal("crashed", m.state)
+      assert.matches("rip", ev.dump)
+      m:console():read()
+      small.start(m) -- from power-on
+    end
+    faults.exits(cases[1][1])
+    m:console():write "time\n"
+    crashed:wait { timeout = small.TIMEOUT }
+    m:close()
+    assert.matches("%d", select(2, small.run(other, "time")))
+  end)
+
+  it("is interrupted again and again", function()
+    local m = small.machine { cpus = 2 }
+    small.start(m)
+    local before = m:cpu(0).stats.interrupted
+    for _, error in ipairs { 4, 11 } do
+      faults.exits { error = error, count = 5000 }
+      assert.matches("%d", select(2, small.run(m, "time")))
+    end
+    assert.is_true(m:cpu(0).stats.interrupted > before)
+    assert.equal("running", m.state)
+  end)
+end)
+
+for _, accel in ipairs { "none", "kvm" } do
+  it("faults: signals without end are in nobody's way, accel " .. accel, function()
+    if accel == "kvm" and small.unavailable() then return pending(small.unavailable()) end
+    machines.none():close()
+    faults.storm(true)
+    local ok, err = pcall(function()
+      local m <close> = running(accel)
+      for n = 1, 3 do
+        m:object_add(n == 1 and "memory-backend-ram" or n == 2 and "memory-backend-memfd"
+          or "memory-backend-file", { id = "mem" .. n, size = "128M", prealloc = n == 1,
+          mem_path = n == 3 and "/dev/shm" or nil })
+        plug(m, n)
+      end
+      m:object_add("chardev-pty", { id = "pty" })
+      if accel == "kvm" then
+        for _ = 1, 20 do assert(small.run(m, "time")) end
+      end
+      m:pause()
+      m:resume()
+      unplug(m, 1)
+      lunik.sleep(0.01)
+    end)
+    local count = faults.storm(false)
+    assert(ok, tostring(err))
+    assert.is_true(count > 0)
+  end)
+end
+
+-- libuv would end the process where the host does not let it watch a descriptor.
+it("faults: output that can't be waited for is lost, the machine goes on", function()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkfifo " .. path))
+  local reader <close> = assert(io.open(path, "r+"))
+  local m <close> = machines.none { serial = "file:" .. path }
+  os.remove(path)
+  local errors, chardev = m:watch "chardev-error", m:object "serial-chardev"
+  m:start()
+  local function write(text, count)
+    for _ = 1, count do m:outb(0x3f8, text:byte()) end
+    lunik.sleep(0)
+  end
+  local failed
+  for _ = 1, 100 do
+    faults.arm { at = 1, only = "epoll_ctl" }
+    write("a", 10000)
+    failed = select(2, faults.disarm())
+    if failed then break end
+  end
+  local taken = chardev.written - chardev.dropped
+  assert.matches("^a+$", reader:read(taken)) -- or closing would wait for a reader
+  assert.equal("epoll_ctl", failed)
+  assert.equal("running", m.state)
+  assert.equal("no space left on device", errors:wait({ timeout = 5 }).message)
+  write("b", 1000)
+  m:close()
+  assert.equal(("b"):rep(1000), reader:read(1000))
 end)
 
 for _, accel in ipairs { "none", "kvm" } do
@@ -341,7 +473,7 @@ for _, accel in ipairs { "none", "kvm" } do
       local path = os.tmpname()
       walks.assert(steps_on(m, {
         adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
-        adding(m, "chardev-pty", { id = "c" }),
+        adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
         adding(m, "chardev-file", { id = "c", path = path }),
         adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
       }))
@@ -359,8 +491,50 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert(steps_on(m, hotplug_steps(m)))
     end)
 
-    -- what a guest writes is the same with KVM, where a real one would be in the way
+    -- the same with KVM, where a real guest would be in the way of what is written
     if accel == "none" then
+      -- Where the memory map can't follow, it is told, and the machine paused.
+      it("the guest moves what is in the memory map", function()
+        local m, told = running(accel), false
+        m:on("error", function() told = true end)
+        local function config(devfn, offset, value)
+          m:outl(0xcf8, 0x80000000 | devfn << 8 | offset & 0xfc)
+          m["out" .. (value > 0xff and "w" or "b")](m, 0xcfc + (offset & 3), value)
+        end
+        local function step(name, write, back)
+          local want
+          back()
+          write()
+          want = m:mtree {}
+          back()
+          return { name = name, run = write, undo = function()
+            lunik.sleep(0)
+            if m:mtree {} ~= want then
+              assert(told, name .. " has failed, and nobody was told")
+              assert(m.state == "paused", m.state)
+            end
+            if m.state == "paused" then m:resume() end
+            told = false
+            back()
+          end }
+        end
+        for register = 0x5a, 0x5b do config(0, register, 0) end
+        walks.assert(steps_on(m, {
+          step("PAM", function() config(0, 0x5a, 0x31) end, function() config(0, 0x5a, 0) end),
+          step("PAM, write only", function() config(0, 0x5b, 0x20) end,
+            function() config(0, 0x5b, 0) end),
+          step("PM base", function() config(0x0b, 0x40, 0xb001) end,
+            function() config(0x0b, 0x40, 0x601) end),
+        }))
+      end)
+
+      it("making and closing a machine beside another", function()
+        local m = running(accel)
+        local step = construction("second", { board = "micro", accel = accel, memory = "16M" })
+        step.state = function() return open_machines() .. state_of(m) end
+        walks.assert { step }
+      end)
+
       it("the guest ejects", function()
         local m, told = running(accel), false
         add_memory(m)
@@ -387,6 +561,16 @@ for _, accel in ipairs { "none", "kvm" } do
         end } }))
       end)
     end
+
+    it("a device in Lua comes and goes", function()
+      local m = running(accel)
+      local function add() m:device_add("spec-places", { id = "places1" }) end
+      local function del() m:device_del "places1" end
+      walks.assert(steps_on(m, {
+        { name = "device_add", names = { "places" }, run = add, undo = del, go_on = add },
+        { name = "device_del", names = { "places1" }, run = del, undo = add },
+      }))
+    end)
 
     it("regions", function()
       local m = running(accel)

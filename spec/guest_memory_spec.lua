@@ -11,13 +11,14 @@ describe("guest memory", function()
   before_each(function()
     m = machines.none { memory = "16M" }
     m:object_add("memory-backend-memfd", { id = "mem", size = "2M" })
-    local function ram(name, offset, size)
+    m:object_add("memory-backend-ram", { id = "private", size = "2M" })
+    local function ram(name, offset, size, memdev)
       return m:region {
-        kind = "ram", name = name, memdev = "mem", ram_offset = offset, size = size,
+        kind = "ram", name = name, memdev = memdev or "mem", ram_offset = offset, size = size,
       }
     end
-    m.memory.root:add(ram("a", 0, 0x2000), BASE)
-    m.memory.root:add(ram("b", 0x10000, 0x1000), BASE + 0x2000)
+    m.memory.root:add(ram("a", 0x4000, 0x2000, "private"), BASE)
+    m.memory.root:add(ram("b", 0x10000, 0x1000, "private"), BASE + 0x2000)
     dev = {}
     m.memory.root:add(m:region {
       kind = "io", name = "dev", size = 0x1000, valid = { max = 4 },
@@ -135,6 +136,34 @@ describe("guest memory", function()
       machines.raised(m.fill, m, BASE + SIZE - 1, (1 << 40) - BASE - SIZE + 2, 7).code)
     assert.are.equal(7, m:load(BASE + SIZE - 1, 1))
     assert.are.equal(7, m:load(1 << 40, 1))
+  end)
+
+  it("ends where addresses do", function()
+    local top = -0x1000
+    m.memory.root:add(m:region {
+      kind = "ram", name = "top", memdev = "mem", ram_offset = 0x30000, size = 0x1000,
+    }, top)
+    assert.is_true(m:hash(top, 0x1000) ~= 0)
+    m:fill(top, 0x1000, 5)
+    assert.equal(("\5"):rep(0x1000), m:read(top, 0x1000))
+    -- What would go on at address 0 is refused as a whole.
+    for _, name in ipairs { "hash", "read", "fill" } do
+      assert.equal("access", machines.raised(m[name], m, top, 0x1001).code, name)
+    end
+    assert.equal(("\5"):rep(16), m:read(-16, 16))
+    assert.equal("\0", m:read(0, 1))
+  end)
+
+  it("says that nothing is there rather than that a device refuses", function()
+    m.memory.root:add(m:region {
+      kind = "io", name = "bad", size = 4, write = function() return false, "device" end,
+    }, BASE + SIZE)
+    assert.equal("device", machines.raised(m.fill, m, BASE + SIZE - 8, 12, 1).code)
+    assert.equal("access", machines.raised(m.fill, m, BASE + SIZE - 8, 16, 1).code)
+    m.memory.root:add(m:region {
+      kind = "io", name = "worse", size = 4, write = function() return false, "device" end,
+    }, BASE + SIZE + 8)
+    assert.equal("access", machines.raised(m.fill, m, BASE + SIZE + 4, 8, 1).code)
   end)
 
   it("finds patterns", function()

@@ -44,6 +44,24 @@ describe("an ioeventfd", function()
     assert.are.equal("gone", machines.raised(function() return event.fd end).code)
   end)
 
+  it("can be polled by luv", function()
+    local found, uv = pcall(require, "luv")
+    if not found then return pending("luv is not installed") end
+    local event = region:ioeventfd { offset = 0, size = 4 }
+    local poll, count = uv.new_poll(event.fd), 0
+    poll:start("r", function(err)
+      assert(not err, err)
+      count = count + string.unpack("=I8", uv.fs_read(event.fd, 8, -1))
+    end)
+    m:store(BASE, 4, 1)
+    m:store(BASE, 4, 2)
+    uv.run "nowait"
+    poll:close()
+    uv.run "nowait"
+    assert.are.equal(2, count)
+    assert.are.same({}, writes)
+  end)
+
   it("looks at sizes and values", function()
     local count = { any = 0, five = 0, six = 0 }
     local function counter(name) return function(n) count[name] = count[name] + n end end
@@ -195,7 +213,7 @@ describe("with KVM", function()
 
   local function device(space, base, size)
     region = m:region {
-      kind = "io", name = "dev", size = size,
+      kind = "io", name = "dev", size = size, valid = { max = 8 },
       read = function() return writes end, write = function() writes = writes + 1 end,
     }
     space.root:add(region, base, { overlap = true, priority = 10 })
@@ -244,6 +262,175 @@ describe("with KVM", function()
     assert.are.same({ 20000, 100 }, { count, writes })
   end)
 
+  -- What writes of the guest come to: signals, calls of the device, exits.
+  local function outcome(kind, line)
+    count, writes = 0, 0
+    local taken = exits(kind, line)
+    lunik.run "nowait"
+    return { count, writes, taken }
+  end
+
+  local function at(address, times)
+    return outcome("mmio", ("mmiowrite 0x%x 7 %d"):format(address, times or 3))
+  end
+
+  local SIGNALS, DEVICE, NOTHING = { 3, 0, 0 }, { 0, 3, 3 }, { 0, 0, 3 }
+
+  it("memory writes signal by their size and value", function()
+    device(m.memory, BASE, 0x1000)
+    local sizes, value = { 1, 2, 4, 8 }, { 0x81, 0x8182, 0x81828384, 0x8182838485868788 }
+    for i, size in ipairs(sizes) do
+      region:ioeventfd { offset = i * 0x100, size = size, on = on }
+      region:ioeventfd { offset = i * 0x100 + 0x80, size = size, match = value[i], on = on }
+    end
+    region:ioeventfd { offset = 0x800, on = on }
+    small.start(m)
+    local function write(offset, v, size)
+      return outcome("mmio", ("write 0x%x 0x%x %d"):format(BASE + offset, v, size))
+    end
+    for i, wanted in ipairs(sizes) do
+      assert.same({ 1, 0, 0 }, write(0x800, 5, wanted))
+      assert.same({ 1, 0, 0 }, write(i * 0x100 + 0x80, value[i], wanted))
+      assert.same({ 0, 1, 1 }, write(i * 0x100 + 0x80, value[i] ~ 0x80, wanted))
+      for _, size in ipairs(sizes) do
+        local result = write(i * 0x100, 5, size)
+        if size == wanted then
+          assert.same({ 1, 0, 0 }, result)
+        else
+          assert.same({ 0, result[3] }, { result[1], math.min(result[2], 1) }, size) -- may be split
+        end
+      end
+    end
+  end)
+
+  it("port writes signal by their size and value", function()
+    device(m.io, 0x500, 0x100)
+    for i, size in ipairs { 1, 2, 4 } do
+      region:ioeventfd { offset = i * 0x10, size = size, on = on }
+      region:ioeventfd { offset = i * 0x10 + 8, size = size, match = 0x81, on = on }
+    end
+    small.start(m)
+    -- The answer takes exits for its characters, too.
+    local function out(offset, v, size)
+      local result = outcome("io", ("out 0x%x 0x%x %d"):format(0x500 + offset, v, size))
+      return { result[1], math.min(result[2], 1) }
+    end
+    for i, wanted in ipairs { 1, 2, 4 } do
+      assert.same({ 1, 0 }, out(i * 0x10 + 8, 0x81, wanted))
+      assert.same({ 0, 1 }, out(i * 0x10 + 8, 0x82, wanted))
+      for _, size in ipairs { 1, 2, 4 } do
+        assert.same(size == wanted and { 1, 0 } or { 0, 1 }, out(i * 0x10, 5, size))
+      end
+    end
+  end)
+
+  it("signals follow through containers, aliases and what covers them", function()
+    device(m.memory, BASE, 0x1000)
+    region:ioeventfd { offset = 0x10, size = 4, on = on }
+    small.start(m)
+    assert.same(SIGNALS, at(BASE + 0x10))
+    local cover = m:region { kind = "io", name = "cover", size = 4, write = function() end }
+    m.memory.root:add(cover, BASE + 0x12, { priority = 20, overlap = true }) -- half of it
+    assert.equal(0, at(BASE + 0x10)[1])
+    cover.priority = 5
+    assert.same(SIGNALS, at(BASE + 0x10))
+    cover.priority = 20
+    cover.enabled = false
+    assert.same(SIGNALS, at(BASE + 0x10))
+
+    local alias = m:region { kind = "alias", target = region, size = 0x100, offset = 8 }
+    m.memory.root:add(alias, BASE + 0x8000)
+    assert.same(SIGNALS, at(BASE + 0x8008))
+    assert.same(SIGNALS, at(BASE + 0x10))
+    alias.alias_offset = 0x10
+    assert.same(DEVICE, at(BASE + 0x8008))
+    assert.same(SIGNALS, at(BASE + 0x8000))
+    m.memory.root:del(alias)
+    assert.same(NOTHING, at(BASE + 0x8000))
+
+    local container = m:region { kind = "container", name = "bus", size = 0x2000 }
+    m:transaction(function()
+      m.memory.root:del(region)
+      container:add(region, 0x1000)
+      m.memory.root:add(container, BASE + 0x10000)
+    end)
+    assert.same(NOTHING, at(BASE + 0x10))
+    assert.same(SIGNALS, at(BASE + 0x11010))
+    container.offset = BASE + 0x20000
+    assert.same(NOTHING, at(BASE + 0x11010))
+    assert.same(SIGNALS, at(BASE + 0x21010))
+    container.enabled = false
+    assert.same(NOTHING, at(BASE + 0x21010))
+    container.enabled = true
+    assert.same(SIGNALS, at(BASE + 0x21010))
+    container:del(region)
+    assert.same(NOTHING, at(BASE + 0x21010))
+  end)
+
+  it("an ioeventfd goes with the device that owns its region", function()
+    lunik.device {
+      name = "doorbell-device",
+      mmio = { { base = BASE, size = 0x1000, write = function() writes = writes + 1 end } },
+    }
+    m:device_add("doorbell-device", { id = "bell" })
+    m.memory:find(BASE).region:ioeventfd { offset = 0x10, size = 4, on = on }
+    small.start(m)
+    assert.same(SIGNALS, at(BASE + 0x10))
+    m:device_del "bell"
+    assert.same(NOTHING, at(BASE + 0x10))
+    m:device_add("doorbell-device", { id = "bell" })
+    assert.same(DEVICE, at(BASE + 0x10))
+  end)
+
+  it("an ioeventfd takes another's place in one transaction", function()
+    device(m.memory, BASE, 0x1000)
+    local event = region:ioeventfd { offset = 0x10, size = 8, on = on }
+    small.start(m)
+    local function replace(options)
+      m:transaction(function()
+        event:close()
+        event = region:ioeventfd(options)
+      end)
+    end
+    replace { offset = 0x10, size = 4, on = on }
+    assert.same(SIGNALS, at(BASE + 0x10))
+    replace { offset = 0x10, size = 4, match = 8, on = on }
+    assert.same(DEVICE, at(BASE + 0x10))
+    replace { offset = 0x10, size = 4, match = 7, on = on }
+    assert.same(SIGNALS, at(BASE + 0x10))
+    replace { offset = 0x10, size = 4, on = on }
+    assert.same({ 1, 0, 0 }, outcome("mmio", ("write 0x%x 8 4"):format(BASE + 0x10)))
+    replace { offset = 0x10, size = 4, on = function(n) count = count + 100 * n end }
+    assert.same({ 300, 0, 0 }, at(BASE + 0x10))
+  end)
+
+  it("a region moves between memory and ports with its ioeventfd", function()
+    device(m.memory, 0x500000, 8)
+    local ports = m:region { kind = "alias", target = region, size = 4 }
+    region:ioeventfd { offset = 0, size = 4, match = 7, on = on }
+    m.io.root:add(ports, 0x5000)
+    small.start(m)
+    assert.same({ 1, 0 }, { table.unpack(outcome("io", "out 0x5000 7 4"), 1, 2) })
+    m:transaction(function()
+      m.memory.root:del(region)
+      m.io.root:del(ports)
+      m.memory.root:add(region, 0x5000, { overlap = true, priority = 10 })
+    end)
+    assert.same(SIGNALS, at(0x5000))
+    assert.same({ 0, 0 }, { table.unpack(outcome("io", "out 0x5000 7 4"), 1, 2) })
+  end)
+
+  it("coalesced ranges may be larger than KVM's", function()
+    local LOW = 0x10000000
+    device(m.memory, LOW, 8 << 30)
+    region:coalesce()
+    small.start(m)
+    assert.are.equal(0, exits("mmio", ("mmiowrite 0x%x 7 50"):format(LOW + 0x1000)))
+    assert.are.equal(50, writes)
+    assert.are.equal(5, exits("mmio", ("mmiowrite 0x%x 7 5"):format(LOW + (2 << 30))))
+    assert.are.equal(55, writes)
+  end)
+
   it("a closed ioeventfd gives its register back", function()
     device(m.memory, BASE, 0x1000)
     local event = region:ioeventfd { offset = 0, size = 4, on = on }
@@ -266,6 +453,34 @@ describe("with KVM", function()
     assert.are.equal(10110, tonumber(answer:match "0x%x+") or writes)
     region:uncoalesce()
     assert.are.equal(100, exits("mmio", ("mmiowrite 0x%x 7 100"):format(BASE)))
+  end)
+
+  it("what coalesced writes have a device do to RAM is seen by who reads it", function()
+    local code = "\xb8\0\xd0\x8e\xd8"           -- mov ax, 0xd000; mov ds, ax
+      .. "\xb9\100\0" .. "\xa3\0\0" .. "\xe2\xfb" -- mov cx, 100; again: mov [0], ax; loop again
+      .. "\x31\xc0\x8e\xd8" .. "\xff\6\0\x70"   -- xor ax, ax; mov ds, ax; inc word [0x7000]
+      .. "\xeb\xfe"                              -- jmp $
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    local file = assert(io.open(path, "wb"))
+    file:write(code, ("\0"):rep(0xfff0 - #code), "\xe9\x0d\0", ("\0"):rep(13)) -- jmp to the start
+    file:close()
+    local pc <close> = lunik.machine { board = "pc", memory = "16M", firmware = path }
+    local dev = pc:region {
+      kind = "io", name = "dev", size = 4, write = function()
+        writes = writes + 1
+        pc:store(0x7100, 4, writes)
+      end,
+    }
+    pc.memory.root:add(dev, 0xd0000, { overlap = true, priority = 10 })
+    dev:coalesce()
+    pc:start()
+    for _ = 1, 2000 do
+      if pc:read(0x7000, 2) ~= "\0\0" then break end
+      lunik.sleep(0.005)
+    end
+    assert.are.equal("\100\0\0\0", pc:read(0x7100, 4))
+    assert.are.equal(0, pc:cpu(0).stats.mmio)
   end)
 
   it("coalesced port writes take fewer exits", function()

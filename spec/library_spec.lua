@@ -121,4 +121,46 @@ describe("library/lunik.lua", function()
       return set
     end)()))
   end)
+
+  local function examples()
+    local list = {}
+    for before, block in text:gmatch "()%-%-%-```lua\n(.-)%-%-%-```\n" do
+      local _, line = text:sub(1, before):gsub("\n", "")
+      local what = text:match("\nfunction ([%w_.:]+)", before)
+      list[#list + 1] = { what = what, line = line + 1, code = block:gsub("%-%-%-", "") }
+    end
+    return list
+  end
+
+  for _, example in ipairs(examples()) do
+    it("shows how to use " .. example.what, function()
+      local m <close> = lunik.machine { accel = "none", memory = "64M", maxmem = "4G", slots = 4,
+        serial = "buffer" }
+      local chunk = assert(load(("\n"):rep(example.line) .. example.code, "=library/lunik.lua", "t",
+        setmetatable({ m = m, lunik = lunik }, { __index = _G })))
+      chunk()
+    end)
+  end
+
+  it("shows the things that matter", function()
+    local shown = {}
+    for _, example in ipairs(examples()) do
+      assert.matches("assert%(", example.code, nil, nil, example.what .. " proves nothing")
+      shown[example.what] = true
+    end
+    for _, name in ipairs { "lunik.machine", "lunik.device", "lunik.spawn", "Machine:device_add",
+      "Machine:device_del", "Machine:region", "Machine:listen", "Machine:transaction",
+      "Machine:dirty", "Console:expect" } do
+      assert.is_true(shown[name], name)
+    end
+  end)
+
+  it("says of everything what it does", function()
+    local said = false
+    for line in text:gmatch "([^\n]*)\n" do
+      local name = line:match "^function ([%w_.:]+)"
+      if name then assert.is_true(said, "no word on what " .. name .. " does") end
+      said = line:find "^%-%-%-[^@`]" ~= nil or said and line:find "^%-%-%-" ~= nil
+    end
+  end)
 end)

@@ -6,12 +6,19 @@ local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
 
 -- Runs a script with the lunik command in a shell that has set its limits before; returns what it
--- wrote and its exit code.
-local function limited(limits, script, redirections)
+-- wrote and its exit code. through: a command that starts it.
+local function limited(limits, script, redirections, through)
   local file <close> = command.file('local lunik = require "lunik"\n' .. script, ".lua")
-  local out, err, code = command.run(("%s; exec %s %s %s"):format(limits, command.lunik, file,
-    redirections or ""))
+  local out, err, code = command.run(("%s; exec %s %s %s %s"):format(limits, through or "",
+    command.lunik, file, redirections or ""))
   return out, err, code
+end
+
+-- More than the host can have, in bytes.
+local function too_much()
+  local file <close> = assert(io.open "/proc/meminfo")
+  local memory, swap = file:read "a":match "MemTotal:%s*(%d+).*SwapTotal:%s*(%d+)"
+  return 4096 * (tonumber(memory) + tonumber(swap))
 end
 
 -- As many machines as there can be, then none, then one that runs.
@@ -61,17 +68,41 @@ describe("a host without", function()
     end
   end)
 
-  it("standard streams", function()
-    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
-      local _, _, code = limited("true", [[
-        local m = lunik.machine { accel = "none", memory = "16M", serial = "stdio" }
+  -- A file that came to lie on one of their descriptors would get what was meant for them.
+  it("standard streams: nothing else takes their place", function()
+    for closed = 0, 7 do
+      local log <close> = command.file ""
+      local ram <close> = command.file(("\0"):rep(65536))
+      local redirections = (closed & 1 ~= 0 and "<&- " or "") .. (closed & 2 ~= 0 and ">&- " or "")
+        .. (closed & 4 ~= 0 and "2>&- " or "")
+      local out, err, code = limited("true", ([[
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+          serial = "stdio" }
+        m:object_add("chardev-file", { id = "log", path = "%s" })
+        m:device_add("serial16550", { id = "second", iobase = 0x2f8, irq = 3, chardev = "log" })
+        m:object_add("memory-backend-file", { id = "file", mem_path = "%s", size = 65536,
+          share = true })
+        m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
         m:start()
-        m:outb(0x3f8, 65)
-        lunik.sleep(0)
+        m:write(0x80000000, "guest")
+        for _ = 1, 3 do
+          m:outb(0x3f8, 65)
+          m:outb(0x2f8, 66)
+        end
+        print "out"
+        io.stderr:write "err"
         m:close()
         os.exit(7)
-      ]], closed)
-      assert.equal(7, code, closed)
+      ]]):format(log, ram), redirections)
+      assert.equal(7, code, redirections .. err)
+      assert.equal("BBB", command.read(log))
+      assert.equal("guest" .. ("\0"):rep(65536 - 5), command.read(ram))
+      if closed & 2 == 0 then
+        assert.equal("AAA", (out:gsub("out\n", "", 1)))
+      else
+        assert.equal("", out)
+      end
+      assert.equal(closed & 4 == 0 and "err" or "", err)
     end
   end)
 
@@ -108,6 +139,28 @@ describe("a host without", function()
     assert.matches("^io\n[^\n]*f[^\n]*file too large\nrunning\n$", out)
   end)
 
+  it("memory to preallocate", function()
+    local function try(before)
+      -- should it be tried after all, this process is the one to end
+      local out, err, code = limited("echo 1000 >/proc/self/oom_score_adj; ulimit -t 20", ([[
+        %s
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+        for _, type in ipairs { "ram", "memfd" } do
+          m:object_add("memory-backend-" .. type, { id = type, size = "16M", prealloc = true })
+        end
+        print(pcall(m.object_add, m, "memory-backend-memfd", { id = "m", size = %d,
+          prealloc = true }))
+        print(#m:objects())
+        m:object_add("memory-backend-memfd", { id = "m", size = %d })
+      ]]):format(before, too_much(), too_much()))
+      assert.equal(0, code, err)
+      assert.matches("memory%-backend%-memfd: m: prealloc: needs %d+ bytes of memory, the host has "
+        .. "%d+ left, with swap\n%d+\n$", out)
+    end
+    try ""
+    if not process.sanitized() then try "lunik.sandbox {}" end
+  end)
+
   it("huge pages", function()
     local m = machines.none()
     local held = process.holds()
@@ -118,6 +171,88 @@ describe("a host without", function()
       assert.matches("huge: the host has too few free huge pages", err.message, 1, true)
     end
     assert.is_nil(process.left_behind(held))
+  end)
+end)
+
+describe("a file system of a megabyte", function()
+  -- Runs a script with such a one mounted at /mnt, which is its own; returns what it wrote.
+  local function on_full_disk(script)
+    local out, err, code = limited("true", script, nil,
+      "unshare -rm sh -c 'mount -t tmpfs -o size=1M tmpfs /mnt && exec \"$0\" \"$@\"'")
+    assert.equal(0, code, out .. err)
+    return out
+  end
+
+  local function unavailable()
+    return os.execute "unshare -rm mount -t tmpfs tmpfs /mnt 2>/dev/null" == nil
+      and "this user can't mount a tmpfs"
+  end
+
+  it("memory files are refused, or end where it ends", function()
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+      local function add(id, props)
+        props.id, props.size, props.mem_path = id, "4M", "/mnt"
+        return pcall(m.object_add, m, "memory-backend-file", props)
+      end
+      print(select(2, add("a", { prealloc = true, share = true })))
+      print(select(2, add("b", { prealloc = true, prealloc_threads = 2 })))
+      assert(add("c", { share = true }))
+      m:on("error", function(ev) print(ev.message) end)
+      m.memory.root:add(m:region { kind = "ram", memdev = "c" }, 0x80000000)
+      m:start()
+      for at = 0, (4 << 20) - 1, 4096 do m:write(0x80000000 + at, "abc") end
+      lunik.sleep(0)
+      print(m.state, m:read(0x80000000, 3), m:read(0x80000000 + (4 << 20) - 4096, 3))
+      m:resume()
+      print(m.state)
+      m:close()
+    ]]
+    local refused = "prealloc: needs 4194304 bytes of its file system, which has %d+ left\n"
+    assert.matches("^[^\n]*a: " .. refused .. "[^\n]*b: " .. refused
+      .. "c: a part of this memory is lost and reads as zeros[^\n]*\n"
+      .. "paused\tabc\tabc\nrunning\n$", out)
+  end)
+
+  it("a guest that touches what is not there crashes, its neighbour goes on", function()
+    if small.unavailable() then return pending(small.unavailable()) end
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local small = require "spec.support.small_guest"
+      local m <close> = small.machine { name = "one" }
+      local other <close> = small.machine { name = "two" }
+      small.start(m)
+      small.start(other)
+      m:object_add("memory-backend-file", { id = "file", mem_path = "/mnt", size = "4M",
+        share = true })
+      m.memory.root:add(m:region { kind = "ram", memdev = "file" }, 0x80000000)
+      local crashed = m:watch "crashed"
+      m:console():write "fill 0x80000000 0x400000 7\n"
+      print(crashed:wait({ timeout = small.TIMEOUT }).message)
+      print(m.state, (select(2, small.run(other, "time"))))
+    ]]
+    assert.matches("^run%-error: bad address in system call argument\ncrashed\t", out)
+  end)
+
+  it("output is lost, and that is told", function()
+    if unavailable() then return pending(unavailable()) end
+    local out = on_full_disk [[
+      local other = assert(io.open("/mnt/other", "w"))
+      assert(other:write(("x"):rep(1000 << 10)))
+      assert(other:close())
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+        serial = "file:/mnt/log" }
+      m:start()
+      for _ = 1, 50000 do m:outb(0x3f8, 65) end
+      local ev = m:wait("chardev-error", { timeout = 10 })
+      print(ev.object, ev.message, m.state)
+      m:close()
+      local file <close> = io.open "/mnt/log"
+      local text = file:read "a"
+      print(text == ("A"):rep(#text), #text > 0)
+    ]]
+    assert.equal("serial-chardev\tno space left on device\trunning\ntrue\ttrue\n", out)
   end)
 end)
 

@@ -87,6 +87,42 @@ describe("m:listen", function()
       .. "1commit 2commit", take(log))
   end)
 
+  it("calls those of one priority in the order of registration", function()
+    local log = {}
+    recorder(log, "a")
+    recorder(log, "b")
+    take(log)
+    local r = io "r"
+    window:add(r, 0)
+    window:del(r)
+    assert.are.equal("abegin bbegin a+r@40000000 b+r@40000000 acommit bcommit "
+      .. "abegin bbegin b-r@40000000 a-r@40000000 acommit bcommit", take(log))
+  end)
+
+  it("takes back what those before one that refuses have heard", function()
+    local log, refuse = {}, false
+    local function note(mark)
+      return function(s) log[#log + 1] = mark .. s.name end
+    end
+    recorder(log, "", { eventfd_add = note "e+", eventfd_del = note "e-",
+      coalesced_add = note "c+", coalesced_del = note "c-" })
+    m:listen { name = "picky", priority = 1, commit = function() return not refuse end }
+    local old, new = io "old", io "new"
+    window:add(old, 0)
+    for i, r in ipairs { old, new } do
+      r:coalesce(16 * i, 16)
+      r:ioeventfd { offset = 4, size = 4, match = i, on = function() end }
+    end
+    take(log)
+    refuse = true
+    machines.raised(m.transaction, m, function()
+      window:del(old)
+      window:add(new, 0)
+    end)
+    assert.are.equal("begin e-old c-old -old@40000000 +new@40000000 e+new c+new commit "
+      .. "begin e-new c-new -new@40000000 +old@40000000 e+old c+old commit", take(log))
+  end)
+
   it("describes a section", function()
     m:object_add("memory-backend-memfd", { id = "mem", size = "4M" })
     local seen
@@ -112,7 +148,29 @@ describe("m:listen", function()
     assert.is_true(seen.romd)
     assert.are.equal("number", type(seen.fd))
     assert.are.equal((1 << 20) + (64 << 10), seen.fd_offset)
+    assert.is_false(seen.nonvolatile)
+    assert.are.equal(0, seen.log_mask)
     assert.are.same(seen, m.memory:find(seen.address))
+  end)
+
+  it("says of sections how they are read, whether they last, and who logs them", function()
+    local seen = {}
+    m:object_add("memory-backend-ram", { id = "mem", size = "4K" })
+    local flash = m:region { kind = "rom-device", name = "flash", memdev = "mem",
+      write = function() end }
+    local ram = m:region { kind = "ram", name = "nvdimm", memdev = "mem", nonvolatile = true }
+    m:listen { space = m.memory, region_add = function(s) seen[s.name] = s end }
+    window:add(flash, 0)
+    assert.is_true(seen.flash.romd)
+    flash.romd = false
+    assert.is_false(seen.flash.romd)
+    local dirty = m:dirty { client = "display" }
+    dirty:start()
+    window:add(ram, 0x1000)
+    assert.is_true(seen.nvdimm.nonvolatile)
+    assert.is_false(seen.flash.nonvolatile)
+    assert.are.equal(2, seen.nvdimm.log_mask)
+    dirty:stop()
   end)
 
   it("hears of one space, or of all", function()
@@ -262,6 +320,22 @@ describe("m:listen", function()
     window:del(a)
     local range = ("a %d 16"):format((1 << 30) + 16)
     assert.are.same({ "add " .. range, "eventfd 40000004 4 7 integer", "del " .. range }, log)
+  end)
+
+  it("hears late of the ioeventfds and coalesced ranges there are, and of their end", function()
+    local log, a = {}, io "a"
+    local function note(mark)
+      return function(s) log[#log + 1] = mark .. s.name end
+    end
+    window:add(a, 0)
+    a:coalesce(16, 16)
+    a:ioeventfd { offset = 4, size = 4, on = function() end }
+    local late = m:listen { space = m.memory,
+      eventfd_add = note "e+", eventfd_del = note "e-",
+      coalesced_add = note "c+", coalesced_del = note "c-" }
+    assert.are.equal("e+a c+a", take(log))
+    late:remove()
+    assert.are.equal("e-a c-a", take(log))
   end)
 
   it("says what is wrong with its options", function()

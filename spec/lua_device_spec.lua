@@ -129,6 +129,21 @@ describe("a device in Lua", function()
       machines.raised(d.set, d, "any", 1.5).message, 1, true)
   end)
 
+  it("spoils no transaction when its realize fails", function()
+    local name = define {
+      ports = { base = 0x500, size = 4, read = function() return 1 end },
+      realize = function(dev) assert(dev.id == "good", "no room") end,
+    }
+    local m = machines.none()
+    m:transaction(function()
+      assert.matches("no room", tostring(machines.raised(m.device_add, m, name, { id = "bad" })))
+      m:device_add(name, { id = "good" })
+    end)
+    assert.are.equal(1, (m:inb(0x500)))
+    m:device_del "good"
+    assert.are.equal(0xff, (m:inb(0x500)))
+  end)
+
   it("leaves nothing behind when its realize fails", function()
     local name = define {
       ports = { base = 0x500, size = 4, read = function() return 1 end },

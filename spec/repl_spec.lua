@@ -39,16 +39,63 @@ describe("the prompt", function()
   it("reports errors and goes on", function()
     local out, err, code = ask "error('boom')\nx = = 1\nlunik.machine { bord = 1 }\n5\n"
     assert.same({ "5\n", 0 }, { out, code })
-    assert.matches("stdin:1: boom\nstack traceback:", err, 1, true)
+    assert.matches("^stdin:1: boom\n", err)
+    assert.not_matches("traceback", err, 1, true)
     assert.matches("unexpected symbol near '='", err, 1, true)
     assert.matches("did you mean 'board'?", err, 1, true)
     assert.not_matches("repl.lua", err, 1, true)
+  end)
+
+  it("shows how an error came about, in what was typed", function()
+    local _, err = ask "function f() error('boom') end\nfunction g() f() end\nx = 1 g()\n"
+    assert.equal("stdin:1: boom\nstack traceback:\n\t[C]: in function 'error'\n"
+      .. "\tstdin:1: in function 'f'\n\tstdin:1: in function 'g'\n\tstdin:1: in main chunk\n", err)
+    _, err = ask(MACHINE .. "m:wait('x')\n")
+    assert.equal("nothing is left that could end the wait for 'x': no machine is running and no "
+      .. "timer is set\n", err)
+    _, err = ask(MACHINE .. "function f() m:wait('x') return 1 end\nf()\n")
+    assert.not_matches("%.lua:", err)
+    assert.matches("\tstdin:1: in function 'f'\n", err, 1, true)
+  end)
+
+  for line, name in pairs {
+    ["m:mtreee()"] = "mtree", ["lunik.mashine {}"] = "machine", ["prnt(1)"] = "print",
+  } do
+    it("has a guess what was meant by " .. line, function()
+      local _, err = ask(MACHINE .. line .. "\n")
+      assert.matches(("stdin:1: [^\n]* %%(did you mean '%s'%%?%%)\n$"):format(name), err)
+    end)
+  end
+
+  it("takes a method without arguments for a mistake, not for a beginning", function()
+    local out, err = ask(MACHINE .. "m:pause\n1\n")
+    assert.equal("1\n", out)
+    assert.matches("stdin:1: function arguments expected near <eof>\n", err, 1, true)
+  end)
+
+  it("shows a text of several lines as it is", function()
+    assert.equal("one\ntwo\n", ask "'one\\r\\ntwo\\r\\n'\n")
+    assert.equal("\"one\\n\"\n", ask "'one\\n'\n")
+    assert.matches("^address%-space: memory\n  0", (ask(MACHINE .. "m:mtree()\n")))
+    for _, order in ipairs { "\\27[31m", "\\8", "\\xc2\\x9b", "\\xff" } do
+      assert.matches("^\"1\\n", (ask("'1\\n" .. order .. "x'\n")))
+    end
+  end)
+
+  it("is left with a word, and helped", function()
+    for _, word in ipairs { "quit", " exit ", "quit()" } do
+      assert.same({ "1\n", "", 0 }, { ask("1\n" .. word .. "\n2\n") })
+    end
+    assert.matches("Ctrl%-D leaves", (ask "help\n"))
+    assert.equal(ask "help\n", (ask "?\n"))
+    assert.equal("5\n6\n", (ask "quit = 5\nquit\n6\n"))
   end)
 
   it("shows objects with their properties", function()
     local out = ask(MACHINE .. "m:object_add('memory-backend-ram', { id = 'mem1', size = '2M' })\n")
     assert.matches("object 'mem1' (memory-backend-ram) {", out, 1, true)
     assert.matches("size = 2M", out, 1, true)
+    assert.matches("iobase = 0x3f8, irq = 4", (ask(MACHINE .. "m:object('serial0')\n")), 1, true)
   end)
 
   it("shows what the library hands out by its name, not by its insides", function()
@@ -61,6 +108,7 @@ describe("the prompt", function()
     assert.matches("Ctrl%-D leaves", (ask "help()\n"))
     assert.matches("memdev +link", (ask "help('pc-dimm')\n"))
     assert.matches("methods: .*device_add", (ask(MACHINE .. "help(m)\n")))
+    for line in ask(MACHINE .. "help(m)\n"):gmatch "[^\n]+" do assert.is_true(#line < 80, line) end
     assert.matches("functions: .*machine .*spawn .*\n *fields: .*SIZE_MAX", (ask "help(lunik)\n"))
     assert.matches("methods: +cancel wait\n", (ask "help(lunik.spawn(lunik.sleep, 1))\n"))
     local _, err = ask "help('pc-dim')\n"
@@ -106,7 +154,7 @@ describe("the prompt on a terminal", function()
       { PROMPT, "\4" },
     }
     assert.equal(0, code)
-    assert.matches("help() helps", out, 1, true)
+    assert.matches("help helps", out, 1, true)
   end)
 
   it("completes names", function()
@@ -125,6 +173,36 @@ describe("the prompt on a terminal", function()
     assert.equal(0, code)
   end)
 
+  it("follows the terminal's size", function()
+    local long = ("x"):rep(100)
+    type_in {
+      { PROMPT, "lunik.spawn(function() lunik.sleep(0.01) os.execute 'stty cols 200 rows 24' "
+        .. "print 'wi\\x64e' end)\n" },
+      { "wide\n" }, { PROMPT, "#'" .. long .. "'" }, { long .. "'", "\n" }, { "\n100\n" },
+      { PROMPT, "\4" },
+    }
+  end)
+
+  it("goes on where it was after Ctrl-Z", function()
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", build .. "/lunik\n" }, { PROMPT, "x = 'abc" }, { "x = 'abc", "\26" },
+      { "Stopped" }, { "bash-", "fg\n" }, { PROMPT .. "x = 'abc", "'\n" }, { PROMPT, "x\n" },
+      { '\n"abc"\n' }, { PROMPT, "\4" }, { "bash-", "exit 7\n" },
+    }, { "LUNIK_HISTORY=/dev/null" })
+    assert.equal(7, code)
+  end)
+
+  it("is interrupted by Ctrl-C in the sandbox, too", function()
+    local steps = { { PROMPT, MACHINE }, { PROMPT, "m:start()\n" }, { "(running)" } }
+    for i = 1, 3 do
+      table.insert(steps, { PROMPT, "word" .. i })
+      table.insert(steps, { "word" .. i, "\3" })
+    end
+    table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
+    table.insert(steps, { '"still"\n', "\4" })
+    assert.equal(0, (select(2, type_in(steps))))
+  end)
+
   it("is not ended by one Ctrl-C after the other", function()
     local steps = {}
     for i = 1, 50 do
@@ -134,6 +212,53 @@ describe("the prompt on a terminal", function()
     table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
     table.insert(steps, { '"still"\n', "\4" })
     assert.equal(0, (select(2, type_in(steps))))
+  end)
+
+  it("gives up what is not complete at Ctrl-D", function()
+    local out = type_in {
+      { PROMPT, "function f()\n" }, { ">> ", "\4" }, { "'end' expected" }, { PROMPT, "6 * 7\n" },
+      { "\n42\n" }, { PROMPT, "quit\n" },
+    }
+    assert.matches(">> \nstdin:1: 'end' expected near <eof>\nlunik> ", out, 1, true)
+  end)
+
+  it("has no empty line after a mistake", function()
+    local out = type_in { { PROMPT, "x = = 1\n" }, { "near '='" }, { PROMPT, "\4" } }
+    assert.matches("near '='\nlunik> ", out, 1, true)
+  end)
+
+  it("puts what happens meanwhile above the line", function()
+    type_in {
+      { PROMPT, "lunik.spawn(function() lunik.sleep(0.01) error 'bo\\x6fm' end)\n" },
+      { "boom" }, { PROMPT, "6 * 7\n" }, { "\n42\n" }, { PROMPT, "\4" },
+    }
+  end)
+
+  it("puts what a guest says above the line, in whole lines", function()
+    local out = type_in {
+      { PROMPT, "function f(print, write) for _, s in ipairs { 'o', 'ne\\ntw', 'o\\nthree' } do "
+        .. "lunik.sleep(0.01) write(s) end print('do' .. 'ne') end\n" },
+      { PROMPT, "lunik.spawn(f, print, io.write)\n" },
+      { "done\n" }, { PROMPT, "6 * 7\n" }, { "\nthree42\n" }, { PROMPT, "\4" },
+    }
+    assert.matches("lunik> .?.?.?one\n.?.?.?lunik> .?.?.?two\n", out)
+  end)
+
+  it("offers nothing for an indentation, which may be pasted", function()
+    local out = type_in {
+      { PROMPT, "if true then\n\t\tprint(7 * 6)\nend\n" }, { "\n42\n" }, { PROMPT, "\4" },
+    }
+    assert.not_matches("collectgarbage", out, 1, true)
+  end)
+
+  it("keeps the history when it ends in another way", function()
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    type_in({ { PROMPT, "7 * 7\n" }, { "\n49\n" }, { PROMPT, "os.exit(0)\n" } }, path)
+    type_in({ { PROMPT, "\16\16" }, { "7 * 7", "\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
+    local out = type_in({ { PROMPT, "1\n" }, { PROMPT, "2\n" }, { PROMPT, "\4" } }, "/no/such/file")
+    local _, count = out:gsub("the history can't be saved to '/no/such/file'\n", "")
+    assert.equal(1, count)
   end)
 
   it("keeps a history", function()
@@ -147,7 +272,7 @@ end)
 
 describe("completion", function()
   local script = [[
-    local complete = require("lunik.repl").complete
+    local complete = require "lunik.complete"
     print(table.concat(complete(arg[1], arg[2]), " "))
   ]]
   local function complete(line, word, setup)

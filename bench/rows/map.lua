@@ -44,8 +44,8 @@ local function hold_rows(b)
     b:row {
       name = ("replacing a memslot, vCPUs: %d"):format(cpus), unit = "us", lunik = ours,
       limit = bare,
-      what = "RAM that vCPUs read all the time becomes read-only or writable, and they are kept out "
-        .. "of the guest meanwhile; limit: two ioctls, and vCPUs that meet the hole",
+      what = "RAM that vCPUs read all the time becomes read-only or writable, and they are kept "
+        .. "out of the guest meanwhile; limit: two ioctls, and vCPUs that meet the hole",
     }
   end
 end

@@ -61,7 +61,9 @@ static void pull(struct kvm_memory *k, struct slot *slot)
         ram_dirty_merge(slot->ram, ram_offset(slot), slot->log, slot_pages(k, slot), slot->clients);
 }
 
-/* Write-protects the pages first..last that are in the log. */
+/* Write-protects the pages first..last that are in the log. If KVM refuses it reports them again,
+ * and they must not be cleared later on the strength of this log: they may be written until then.
+ */
 static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint64_t last)
 {
     size_t word = first / 64, end = last / 64 + 1;
@@ -77,16 +79,18 @@ static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint6
     log.first_page = word * 64;
     log.num_pages = (uint32_t)((end * 64 < pages ? end * 64 : pages) - word * 64);
     log.dirty_bitmap = slot->log + word;
-    if (ioctl(k->vm->vm_fd, KVM_CLEAR_DIRTY_LOG, &log) == 0)
-        memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
+    ioctl(k->vm->vm_fd, KVM_CLEAR_DIRTY_LOG, &log);
+    memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
 }
 
-static void on_sync(lunik_listener *l, const lunik_section *s)
+/* The slots know who logs them: no section has to be looked at. */
+static void pull_all(lunik_listener *l)
 {
-    struct slot *slot = kvm_slot_of(of(l), s);
+    struct kvm_memory *k = of(l);
 
-    if (slot && slot->clients)
-        pull(of(l), slot);
+    for (size_t i = 0; i < k->slots.count; i++)
+        if (k->slots.items[i].clients)
+            pull(k, &k->slots.items[i]);
 }
 
 static void on_clear(lunik_listener *l, const lunik_section *s)
@@ -129,7 +133,7 @@ bool kvm_rings_empty(lunik_machine *m)
 }
 
 /* A vCPU may hold back entries while it is in the guest. */
-static void on_sync_global(lunik_listener *l)
+static void empty_rings(lunik_listener *l)
 {
     vcpus_hold(l->machine);
     kvm_rings_empty(l->machine);
@@ -157,13 +161,22 @@ static void settle(struct kvm_memory *k, struct slot *slot)
 {
     if (k->vm->dirty_ring) {
         if (!k->rings_pulled)
-            on_sync_global(&k->listener);
+            empty_rings(&k->listener);
         k->rings_pulled = true;
     } else if (slot->clients) {
         pull(k, slot);
         if (k->vm->dirty_manual)
             clear(k, slot, 0, slot_pages(k, slot) - 1);
     }
+}
+
+/* A slot that KVM lacks is logged from the time it is put back. */
+static void set_missing(struct kvm_memory *k, const lunik_section *s, unsigned now)
+{
+    struct slot *slot = kvm_missing_slot_of(k, s);
+
+    if (slot && !(slot->flags & KVM_MEM_READONLY))
+        slot->clients = now;
 }
 
 static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
@@ -173,6 +186,7 @@ static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, un
     bool logged = slot && slot->clients;
     int sys;
 
+    set_missing(k, s, now);
     if (!slot || slot->flags & KVM_MEM_READONLY)
         return;
     settle(k, slot);
@@ -194,6 +208,7 @@ static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, uns
     struct kvm_memory *k = of(l);
     struct slot *slot = kvm_slot_of(k, s);
 
+    set_missing(k, s, now);
     if (!slot || !slot->clients)
         return;
     slot->clients = now;
@@ -208,7 +223,7 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->listener.log_start = on_start;
     k->listener.log_stop = on_stop;
     if (!k->vm->dirty_ring) {
-        k->listener.log_sync = on_sync;
+        k->listener.log_sync_global = pull_all;
         if (k->vm->dirty_manual)
             k->listener.log_clear = on_clear;
         return 0;
@@ -216,6 +231,6 @@ int kvm_dirty_init(struct kvm_memory *k, lunik_error *err)
     k->by_id = calloc(k->vm->max_slots, sizeof(*k->by_id));
     if (!k->by_id)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
-    k->listener.log_sync_global = on_sync_global;
+    k->listener.log_sync_global = empty_rings;
     return 0;
 }

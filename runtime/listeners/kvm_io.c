@@ -234,10 +234,10 @@ static void on_eventfd_del(lunik_listener *l, const lunik_section *s, bool match
             (struct entry){.size = s->size, .match = match, .data = data, .fd = fd});
 }
 
-/* KVM's zones are below 4 GiB in size; writes to the rest of a larger one exit. */
+/* KVM's zones are below 2 GiB in size; writes to the rest of a larger one exit. */
 static struct entry zone_entry(uint64_t size)
 {
-    return (struct entry){.size = size < UINT32_MAX ? size : UINT32_MAX, .fd = -1};
+    return (struct entry){.size = size < INT32_MAX ? size : INT32_MAX, .fd = -1};
 }
 
 static void on_coalesced_add(lunik_listener *l, const lunik_section *s, uint64_t address,

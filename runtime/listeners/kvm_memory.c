@@ -369,6 +369,18 @@ struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s)
                : NULL;
 }
 
+struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s)
+{
+    struct slot slot;
+
+    if (!k->missing.count || !slot_of(k, s, &slot))
+        return NULL;
+    for (size_t i = 0; i < k->missing.count; i++)
+        if (!compare_slots(&k->missing.items[i], &slot))
+            return &k->missing.items[i];
+    return NULL;
+}
+
 /* True if writes to a slot that goes are logged. */
 static bool loses_log(const struct kvm_memory *k)
 {
@@ -524,6 +536,14 @@ void kvm_memory_fini(lunik_machine *m)
     lunik_listener_del(&k->listener);
     m->kvm->memory = NULL;
     free_all(k);
+}
+
+bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last)
+{
+    struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+    const struct slot *slot = k ? kvm_slot_at(k, first, last) : NULL;
+
+    return slot && slot->first == first && slot->last == last;
 }
 
 void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out)

@@ -38,6 +38,8 @@ struct kvm_memory {
 
 /* The slot in KVM that a section has, or NULL. */
 struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s);
+/* The slot that it lacks, for it could not be put back, or NULL. */
+struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s);
 /* The first slot in KVM that has an address in first..last, or NULL. */
 struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
 /* Creates a slot or changes its logging; deletes it if size is 0. Returns an errno. */

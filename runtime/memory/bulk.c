@@ -25,11 +25,15 @@ enum piece { PIECE_NOTHING, PIECE_RAM, PIECE_DEVICE };
 /* What is at address; *size is cut to it. */
 static enum piece piece_at(lunik_space *s, uint64_t address, uint64_t *size)
 {
-    struct view_cursor c = view_seek(view_root_current(s->vr), address);
-    const struct flat_range *range = cursor_range(&c);
-    bool there = range && range->span.first <= address;
+    const struct flat_range *range;
     uint64_t last = UINT64_MAX;
+    struct view_cursor c;
+    bool there;
 
+    lunik_coalesced_flush(s->core->machine); /* which may change what is there */
+    c = view_seek(view_root_current(s->vr), address);
+    range = cursor_range(&c);
+    there = range && range->span.first <= address;
     if (range)
         last = there ? range->span.last : range->span.first - 1;
     if (*size - 1 > last - address)

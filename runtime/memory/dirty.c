@@ -4,6 +4,9 @@
  * One bit per host page and client, set and cleared a word at a time by atomic operations: writers
  * on any thread need no lock. A writer sets the bit after its write, a reader of pages clears it
  * before it reads; so what the reader misses has a bit that is set again.
+ *
+ * How many bits are set is counted as they change, so that nobody has to look for that at the whole
+ * bitmap after each sync. A count may be behind its bits while another thread writes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,8 @@ struct piece {
     uint64_t mask;
     unsigned shift;
 };
+
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
 
 static size_t bitmap_words(const lunik_ram *ram)
 {
@@ -84,13 +89,22 @@ static bool next_piece(struct span *s, struct piece *out)
     return true;
 }
 
-/* From word i on the first that is not 0; end if there is none. Most are 0 most of the time. */
-static size_t skip_clean(const _Atomic uint64_t *bits, size_t i, size_t end)
+/* From word i on the first that is not 0; end if there is none. Most are 0 most of the time, so
+ * they are looked at by the line, and with wide loads, which compilers don't have for atomic
+ * objects. Whoever wants a word's bits loads it again. */
+__attribute__((no_sanitize("thread"))) static size_t skip_clean(const void *bits, size_t i,
+                                                                size_t end)
 {
-    while (end - i >= 8 && !(bits[i] | bits[i + 1] | bits[i + 2] | bits[i + 3] | bits[i + 4] |
-                             bits[i + 5] | bits[i + 6] | bits[i + 7]))
-        i += 8;
-    while (i < end && !bits[i])
+    const uint64_t *words = bits;
+
+    for (; end - i >= 8; i += 8) {
+        const two_words *w = (const two_words *)(words + i);
+        two_words any = w[0] | w[1] | w[2] | w[3];
+
+        if (any[0] | any[1])
+            break;
+    }
+    while (i < end && !words[i])
         i++;
     return i;
 }
@@ -109,6 +123,19 @@ static bool next_dirty(const _Atomic uint64_t *bits, struct span *s, struct piec
     return false;
 }
 
+/* Returns how many were not set. */
+static uint64_t set_bits(_Atomic uint64_t *word, uint64_t bits)
+{
+    return (uint64_t)__builtin_popcountll(bits & ~atomic_fetch_or(word, bits));
+}
+
+static void count_more(lunik_ram *ram, unsigned client, uint64_t pages)
+{
+    if (pages)
+        atomic_fetch_add_explicit(&ram->dirty_count[__builtin_ctz(client)], pages,
+                                  memory_order_relaxed);
+}
+
 void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mask)
 {
     struct span all, s;
@@ -118,9 +145,11 @@ void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mas
         return;
     for (; mask; mask &= mask - 1) {
         _Atomic uint64_t *bits = bitmap(ram, mask & -mask);
+        uint64_t added = 0;
 
         for (s = all; next_piece(&s, &p);)
-            atomic_fetch_or(&bits[p.word], p.mask);
+            added += set_bits(&bits[p.word], p.mask);
+        count_more(ram, mask & -mask, added);
     }
 }
 
@@ -133,33 +162,40 @@ static void merge_unaligned(lunik_ram *ram, uint64_t offset, const uint64_t *bit
             ram_dirty_mark(ram, offset + i * PAGE, PAGE, mask);
 }
 
-static void merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
+/* Returns how many were not set; bits beyond the word go into the next. */
+static uint64_t merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
 {
     unsigned shift = page % 64;
+    uint64_t added = set_bits(&bits[page / 64], word << shift);
 
-    atomic_fetch_or(&bits[page / 64], word << shift);
     if (shift && word >> (64 - shift))
-        atomic_fetch_or(&bits[page / 64 + 1], word >> (64 - shift));
+        added += set_bits(&bits[page / 64 + 1], word >> (64 - shift));
+    return added;
+}
+
+/* Dirty words come in runs. The bits of the last word beyond the pages don't count. */
+static uint64_t merge_bits(_Atomic uint64_t *to, uint64_t first, const uint64_t *bits,
+                           uint64_t pages)
+{
+    size_t whole = pages / 64, i = skip_clean(bits, 0, whole);
+    uint64_t rest = pages % 64 ? bits[whole] & UINT64_MAX >> (64 - pages % 64) : 0, added = 0;
+
+    for (; i < whole; i = skip_clean(bits, i, whole))
+        for (; i < whole && bits[i]; i++)
+            added += merge_word(to, first + i * 64, bits[i]);
+    return rest ? added + merge_word(to, first + whole * 64, rest) : added;
 }
 
 void ram_dirty_merge(lunik_ram *ram, uint64_t offset, const uint64_t *bits, uint64_t pages,
                      unsigned mask)
 {
-    const _Atomic uint64_t *from = (const _Atomic uint64_t *)bits;
-    size_t words = (pages + 63) / 64;
-
     if (offset % PAGE) {
         merge_unaligned(ram, offset, bits, pages, mask);
         return;
     }
-    for (size_t i = skip_clean(from, 0, words); i < words; i = skip_clean(from, i + 1, words)) {
-        uint64_t left = pages - i * 64, word = bits[i];
-
-        if (left < 64)
-            word &= UINT64_MAX >> (64 - left);
-        for (unsigned m = mask; m; m &= m - 1)
-            merge_word(bitmap(ram, m & -m), offset / PAGE + i * 64, word);
-    }
+    for (; mask; mask &= mask - 1)
+        count_more(ram, mask & -mask,
+                   merge_bits(bitmap(ram, mask & -mask), offset / PAGE, bits, pages));
 }
 
 uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint64_t size,
@@ -186,7 +222,17 @@ uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint6
         if (at % 64 && word >> (64 - at % 64))
             out[at / 64 + 1] |= word >> (64 - at % 64);
     }
+    count_more(ram, client, -count);
     return count;
+}
+
+/* Before a writer has counted its bits, another may have cleared them. */
+static uint64_t count_all(const lunik_ram *ram, unsigned client)
+{
+    uint64_t count =
+        atomic_load_explicit(&ram->dirty_count[__builtin_ctz(client)], memory_order_relaxed);
+
+    return count > INT64_MAX ? 0 : count;
 }
 
 uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
@@ -199,6 +245,8 @@ uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint
 
     if (!pages_of(ram, offset, size, &s))
         return 0;
+    if (!s.first && s.last == (ram->size - 1) / PAGE)
+        return count_all(ram, client);
     while (next_dirty(bits, &s, &p, &word))
         count += (uint64_t)__builtin_popcountll(word);
     return count;

@@ -227,6 +227,22 @@ int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err)
     return change(r, to, err);
 }
 
+int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err)
+{
+    int rc;
+
+    if (!first || !m->memory)
+        return 0;
+    rc = core_check(m->memory, err);
+    if (rc)
+        return rc;
+    transaction_begin(m->memory);
+    for (lunik_region *r = first; r; r = r->next_owned)
+        if (r->s.parent)
+            lunik_region_set_enabled(r, false, NULL);
+    return transaction_commit(m->memory, err);
+}
+
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
     struct region_state to = r->s;

@@ -33,6 +33,7 @@ struct inquiry {
     unsigned client;
     bool on;
     struct span bytes; /* of scope->ram */
+    size_t listener;   /* who is asked, if not all are */
 };
 
 /* ---- scopes --------------------------------------------------------------------------------- */
@@ -114,13 +115,9 @@ static int on_commit(lunik_listener *l, lunik_error *err)
 
 static bool any_dirty(const lunik_ram *ram)
 {
-    uint64_t offset, size;
-
-    for (unsigned i = 0; i < LUNIK_DIRTY_CLIENTS; i++) {
-        offset = 0;
-        if (lunik_dirty_next(ram, 1u << i, &offset, ram->size, &size))
+    for (unsigned i = 0; i < LUNIK_DIRTY_CLIENTS; i++)
+        if (lunik_dirty_count(ram, 1u << i, 0, ram->size))
             return true;
-    }
     return false;
 }
 
@@ -224,7 +221,7 @@ static void tell_section(const struct inquiry *q, lunik_section *s)
     for (size_t i = 0; i < core->listener_count; i++) {
         lunik_listener *l = core->listeners[q->on ? i : core->listener_count - 1 - i];
 
-        if (!l || (l->space && l->space != s->space))
+        if (!listens(l, s->space))
             continue;
         if (q->on && l->log_start)
             l->log_start(l, s, without, with);
@@ -412,23 +409,30 @@ void log_fini(struct memory_core *core)
 
 static void sync_section(const struct inquiry *q, lunik_section *s)
 {
-    for (size_t i = 0; s->log_mask && i < q->core->listener_count; i++) {
-        lunik_listener *l = q->core->listeners[i];
+    lunik_listener *l = q->core->listeners[q->listener];
 
-        if (l && l->log_sync && !l->log_sync_global && (!l->space || l->space == s->space))
-            l->log_sync(l, s);
-    }
+    if (s->log_mask && listens(l, s->space))
+        l->log_sync(l, s);
+}
+
+/* Sections are looked at only for a listener that can't do all at once. */
+static void sync_listener(struct memory_core *core, size_t index)
+{
+    const struct inquiry q = {.core = core, .listener = index};
+    lunik_listener *l = core->listeners[index];
+
+    if (l && l->log_sync_global)
+        l->log_sync_global(l);
+    else if (l && l->log_sync)
+        each_section(&q, sync_section);
 }
 
 static void tell_sync(void *opaque)
 {
-    const struct inquiry *q = opaque;
-    struct memory_core *core = q->core;
+    struct memory_core *core = opaque;
 
-    each_section(q, sync_section);
     for (size_t i = 0; i < core->listener_count; i++)
-        if (core->listeners[i] && core->listeners[i]->log_sync_global)
-            core->listeners[i]->log_sync_global(core->listeners[i]);
+        sync_listener(core, i);
     for (size_t i = 0; i < core->listener_count; i++)
         if (core->listeners[i] && core->listeners[i]->log_global_after_sync)
             core->listeners[i]->log_global_after_sync(core->listeners[i]);
@@ -437,7 +441,6 @@ static void tell_sync(void *opaque)
 int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
 {
     struct memory_core *core = m->memory;
-    struct inquiry q = {.core = core};
     int rc;
 
     if (!core)
@@ -445,7 +448,7 @@ int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
     rc = core_check(core, err);
     if (rc || !core->logged)
         return rc;
-    listeners_call(core, tell_sync, &q);
+    listeners_call(core, tell_sync, core);
     forget_blocks(core->logged, false);
     return 0;
 }
@@ -468,7 +471,7 @@ static void clear_section(const struct inquiry *q, lunik_section *s)
     for (size_t i = 0; i < core->listener_count; i++) {
         lunik_listener *l = core->listeners[i];
 
-        if (l && l->log_clear && (!l->space || l->space == s->space))
+        if (listens(l, s->space) && l->log_clear)
             l->log_clear(l, s);
     }
 }

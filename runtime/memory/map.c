@@ -50,10 +50,12 @@ static void *map_bounce(struct mapping *map, lunik_space *s)
 
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write)
 {
-    const struct flat_range *r = view_find(view_root_current(s->vr), address);
+    const struct flat_range *r;
     struct mapping *map;
     struct mapping **list;
 
+    lunik_coalesced_flush(s->core->machine); /* a device may write to RAM, too */
+    r = view_find(view_root_current(s->vr), address);
     if (!r || !*size || (write && r->flags & RANGE_READONLY))
         return NULL;
     map = calloc(1, sizeof(*map));

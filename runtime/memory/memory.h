@@ -101,6 +101,7 @@ struct lunik_region {
     unsigned uses; /* ranges of views and callbacks under way */
     char *name;
     lunik_object *owner;
+    lunik_region *next_owned, **owned_link; /* in its list */
     lunik_ram *ram;
     uint64_t ram_offset;
     lunik_region *target;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kvm.h"
 #include "memory.h"
 
 struct printer {
@@ -25,7 +26,7 @@ static const char *type_text(const lunik_region *r)
     case LUNIK_REGION_ROM:
         return r->s.readonly ? "rom" : "ram";
     case LUNIK_REGION_ROM_DEVICE:
-        return "romd";
+        return r->s.romd ? "romd" : "i/o";
     default:
         return "i/o";
     }
@@ -35,12 +36,16 @@ static void print_owner(struct printer *p, const lunik_region *r)
 {
     const lunik_object *o = r->owner;
 
-    if (!(p->flags & LUNIK_MTREE_OWNER) || !o)
+    if (!(p->flags & LUNIK_MTREE_OWNER))
         return;
-    if (lunik_object_is_device(o) && *lunik_object_id(o))
+    if (!o)
+        fputs(" owner:{obj path=/machine}", p->out);
+    else if (!lunik_object_is_device(o))
+        fprintf(p->out, " owner:{obj path=%s}", lunik_object_path(o));
+    else if (*lunik_object_id(o))
         fprintf(p->out, " owner:{dev id=%s}", lunik_object_id(o));
     else
-        fprintf(p->out, " owner:{obj path=%s}", lunik_object_path(o));
+        fprintf(p->out, " owner:{dev path=%s}", lunik_object_path(o));
 }
 
 /* Devices that show parts of one backend have a region each for all of it: one section tells. */
@@ -79,12 +84,11 @@ static bool print_region(void *opaque, lunik_region *r)
 
     if (!r->s.enabled && !(p->flags & LUNIK_MTREE_DISABLED))
         return true;
-    fprintf(
-        p->out, "%*s%s%016" PRIx64 "-%016" PRIx64 " (prio %d, %s%s): ", (int)(2 * level->depth), "",
-        below.base < level->base || below.base > UINT64_MAX - r->s.last ? "[DETECTED OVERFLOW!] "
-                                                                        : "",
-        below.base, below.base + r->s.last, r->s.priority, r->nonvolatile ? "nv-" : "",
-        type_text(r));
+    if (below.base < level->base || below.base > UINT64_MAX - r->s.last)
+        fputs("[DETECTED OVERFLOW!] ", p->out);
+    fprintf(p->out, "%*s%016" PRIx64 "-%016" PRIx64 " (prio %d, %s%s): ", (int)(2 * level->depth),
+            "", below.base, below.base + r->s.last, r->s.priority, r->nonvolatile ? "nv-" : "",
+            type_text(r));
     if (r->target) {
         note_target(p, r->target);
         fprintf(p->out, "alias %s @%s %016" PRIx64 "-%016" PRIx64, r->name, r->target->name,
@@ -130,14 +134,18 @@ static void print_tree(struct printer *p, const struct memory_core *core)
     }
 }
 
-static void print_range(struct printer *p, const struct flat_range *r)
+static void print_range(struct printer *p, const struct view_root *vr, const struct flat_range *r)
 {
+    const lunik_machine *m = vr->core->machine;
+
     fprintf(p->out, "  %016" PRIx64 "-%016" PRIx64 " (prio %d, %s%s): %s", r->span.first,
             r->span.last, r->region->s.priority, r->flags & RANGE_NONVOLATILE ? "nv-" : "",
             r->flags & RANGE_READONLY ? "rom" : type_text(r->region), r->region->name);
     if (r->offset)
         fprintf(p->out, " @%016" PRIx64, r->offset);
     print_owner(p, r->region);
+    if (m->memory_space->vr == vr && kvm_memory_has(m, r->span.first, r->span.last))
+        fputs(" KVM", p->out);
     fputc('\n', p->out);
 }
 
@@ -160,11 +168,12 @@ static void print_views(struct printer *p, const struct memory_core *core)
                 fprintf(p->out, ", alias %s", root->target->name);
             fputc('\n', p->out);
         }
-        fprintf(p->out, " Root memory region: %s\n", root->name);
-        if (!cursor_range(&c))
-            fputs("  No rendered FlatView\n", p->out);
+        if (cursor_range(&c))
+            fprintf(p->out, " Root memory region: %s\n", root->name);
+        else
+            fputs(" Root memory region: (none)\n  No rendered FlatView\n", p->out);
         for (const struct flat_range *r; (r = cursor_range(&c)); cursor_next(&c))
-            print_range(p, r);
+            print_range(p, s->vr, r);
         fputc('\n', p->out);
     }
 }

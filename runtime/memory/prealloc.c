@@ -177,9 +177,9 @@ static unsigned worker_count(const lunik_ram *ram, uint64_t chunk, unsigned want
     return chunks < count ? (unsigned)chunks : count;
 }
 
-int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
-                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
-                       lunik_error *err)
+static int populate_all(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
+                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
+                        lunik_error *err)
 {
     struct prealloc p = {.ram = ram,
                          .chunk = ram->page_size > CHUNK_SIZE ? ram->page_size : CHUNK_SIZE,
@@ -215,4 +215,13 @@ int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
         lunik_lock(rt);
     free(ids);
     return p.sys ? fail(&p, err) : 0;
+}
+
+int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
+                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
+                       lunik_error *err)
+{
+    int rc = ram_check_fit(ram, err);
+
+    return rc ? rc : populate_all(ram, threads, rt, progress, opaque, err);
 }

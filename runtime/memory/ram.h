@@ -30,10 +30,14 @@ struct lunik_ram {
     struct log_users log;
     unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged as such */
     _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
+    _Atomic uint64_t dirty_count[LUNIK_DIRTY_CLIENTS]; /* of the bits that are set in each */
 };
 
 /* Part of its content is lost: zeros are in the place of pages that can't be had. */
 bool ram_damaged(const lunik_ram *ram);
+
+/* ram_fit.c: fails if the host can't have room for all of its pages. */
+int ram_check_fit(const lunik_ram *ram, lunik_error *err);
 
 /* dirty.c: the bitmaps. mask: LUNIK_DIRTY_*. Ranges include the pages that they touch. */
 int ram_dirty_init(lunik_ram *ram, lunik_error *err);

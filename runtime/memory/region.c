@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "object.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
 
@@ -18,6 +19,27 @@ static void region_free(struct rcu_head *head)
         r->release(r->opaque);
     free(r->name);
     free(r);
+}
+
+static void set_owner(lunik_region *r, lunik_object *owner)
+{
+    r->owner = owner;
+    if (!owner)
+        return;
+    lunik_object_ref(owner);
+    r->next_owned = owner->regions;
+    r->owned_link = &owner->regions;
+    if (r->next_owned)
+        r->next_owned->owned_link = &r->next_owned;
+    owner->regions = r;
+}
+
+static void unlink_owner(lunik_region *r)
+{
+    *r->owned_link = r->next_owned;
+    if (r->next_owned)
+        r->next_owned->owned_link = r->owned_link;
+    lunik_object_unref(r->owner);
 }
 
 static void unlink_alias(lunik_region *r)
@@ -48,7 +70,7 @@ static void region_destroy(lunik_region *r)
     io_set_unref(r->s.io);
     cause_unref(r->cause);
     if (r->owner)
-        lunik_object_unref(r->owner);
+        unlink_owner(r);
     rcu_defer(&r->rcu, region_free);
     core_unref(core);
 }
@@ -210,15 +232,19 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
 int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
                      lunik_error *err)
 {
+    const char *name = config->name ? config->name : "region";
     lunik_region *r;
     int rc;
 
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    rc = name_check("memory region", name, err);
+    if (rc)
+        return rc;
     rcu_checkpoint();
     r = calloc(1, sizeof(*r));
     if (r)
-        r->name = strdup(config->name ? config->name : "region");
+        r->name = strdup(name);
     if (!r || !r->name) {
         free(r);
         return fail_no_memory(err);
@@ -227,7 +253,6 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
     r->core = m->memory;
     r->kind = config->kind;
     r->nonvolatile = config->nonvolatile;
-    r->owner = config->owner;
     r->ops = config->ops;
     r->opaque = config->opaque;
     r->s.enabled = true;
@@ -242,8 +267,7 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
         return rc;
     }
     r->release = config->release;
-    if (r->owner)
-        lunik_object_ref(r->owner);
+    set_owner(r, config->owner);
     r->core->refs++;
     *out = r;
     return 0;
@@ -262,7 +286,7 @@ static void tell_damage(lunik_machine *m, lunik_ram *ram)
                "%s: a part of this memory is lost and reads as zeros: its file was truncated, or "
                "the host has no page for it",
                ram->name);
-    machine_map_broken(m, &why);
+    lunik_machine_map_broken(m, &why);
 }
 
 void region_check_damage(lunik_region *r)

@@ -101,6 +101,8 @@ int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik
     if (!core)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
     rc = core_check(core, err);
+    if (!rc)
+        rc = name_check("address space", name, err);
     if (rc)
         return rc;
     if (root->core != core)

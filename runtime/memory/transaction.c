@@ -155,7 +155,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
         changes_undo(core);
         undo(core);
         if (kvm_memory_repair(m, &why))
-            machine_map_broken(m, &why);
+            lunik_machine_map_broken(m, &why);
     }
     forget_touched(core);
     core->doomed = false;

@@ -288,8 +288,7 @@ local function run(argv, options, lunik)
     require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)
   end
   if options.logs.rejected then
-    -- Above the prompt, if there is one.
-    lunik.log_rejected { write = prompt and function(line) print(line) end or nil }
+    lunik.log_rejected {}
   end
   local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
   if prompt then

@@ -112,12 +112,19 @@ local function build(dev, def)
   if def.realize then def.realize(dev) end
 end
 
-local function realize(def, object)
+-- In one transaction: should there be no memory left, a region that is mapped by then could not be
+-- taken out again. Inside another one, which a failure must not spoil, nothing is mapped yet.
+local function realize(def, object, in_transaction)
   local dev = setmetatable({
     object = object, machine = object.machine, id = object.id, props = properties(object),
     regions = {}, irqs = {}, timers = {},
   }, Dev)
-  local ok, err = pcall(build, dev, def)
+  local ok, err
+  if in_transaction then
+    ok, err = pcall(build, dev, def)
+  else
+    ok, err = pcall(dev.machine.transaction, dev.machine, build, dev, def)
+  end
   if not ok then
     cleanup(dev)
     shared.devices[object] = nil
@@ -235,7 +242,7 @@ end
 --- Functions called by C with the object.
 local function hooks_of(def)
   local hooks = {
-    realize = function(object) realize(def, object) end,
+    realize = function(...) realize(def, ...) end,
     unrealize = function(object) unrealize(def, object) end,
   }
   for key, fn in pairs { reset = def.reset, run_state = def.run_state,

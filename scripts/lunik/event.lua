@@ -37,8 +37,13 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
+--- Tells people something, in whole lines. The prompt has its own way.
+function event.tell(text)
+  io.stderr:write(text)
+end
+
 local function to_stderr(where, source, message, traceback)
-  io.stderr:write(("lunik: %s%s: %s\n%s"):format(where, source, message,
+  event.tell(("lunik: %s%s: %s\n%s"):format(where, source, message,
     traceback and traceback .. "\n" or ""))
 end
 
@@ -254,7 +259,7 @@ end
 --- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
 local function tell_nobody(m, ev)
   if ev.name == "crashed" then
-    io.stderr:write(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.reason, ev.dump))
+    event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
     to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
   end
@@ -281,7 +286,20 @@ local function call_lists(m, lists, source, ev)
   for _, list in ipairs(lists) do call_all(m, list, source, ev) end
 end
 
+local Event = { __name = "lunik.Event" }
+local of_every_event = { name = true, machine = true, time = true }
+
+function Event:__tostring()
+  local fields = {}
+  for key, value in pairs(self) do
+    if not of_every_event[key] then fields[key] = value end
+  end
+  return ("machine '%s': %s %s"):format(self.machine.name, self.name,
+    next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")
+end
+
 core.hooks.event = function(m, ev)
+  setmetatable(ev, Event)
   local state = event.state(m)
   local lists = lists_for(state, ev.name)
   if none_listens(lists) then tell_nobody(m, ev) end

@@ -115,7 +115,7 @@ local function show_object(o, properties, indent)
       local text = show(value, 1, indent .. "  ", {})
       if p.kind == "size" then
         text = board.show(value)
-      elseif p.kind == "uint" and value >= 0x10000 then
+      elseif p.kind == "uint" and (value >= 0x10000 or p.name:find "base$") then
         text = ("0x%x"):format(value)
       end
       table.insert(items, p.name .. " = " .. text)

@@ -32,13 +32,13 @@ local function note(s, text)
   s.notes[#s.notes + 1] = text
 end
 
--- {name=, rows= {section, ...}} for each address space; a listener's replay says it all.
+-- {name=, size=, rows= {section, ...}} for each address space; a listener's replay says it all.
 local function collect(m)
   local spaces, by_name, slots = {}, {}, slots_by_path(m)
   local function space_of(section)
     local name = section.space.name
     if not by_name[name] then
-      by_name[name] = { name = name, rows = {} }
+      by_name[name] = { name = name, size = section.space.root.size, rows = {} }
       spaces[#spaces + 1] = by_name[name]
     end
     return by_name[name]
@@ -71,22 +71,20 @@ local function collect(m)
   return spaces
 end
 
--- The rows of a space with the holes between them, lowest address first.
+-- The rows of a space with the holes between them, lowest address first. 2^64 is 0 here.
 local function with_holes(space)
   local out, at = {}, 0
-  local last
-  for _, row in ipairs(space.rows) do
-    if row.address ~= at then
-      out[#out + 1] = { title = "hole", address = at, size = row.address - at, notes = {} }
+  local function hole_until(address)
+    if address ~= at then
+      out[#out + 1] = { title = "hole", address = at, size = address - at, notes = {} }
     end
+  end
+  for _, row in ipairs(space.rows) do
+    hole_until(row.address)
     out[#out + 1] = row
-    at, last = row.address + row.size, row
+    at = row.size == core.SIZE_MAX and 0 or row.address + row.size
   end
-  -- A section of 2^64 bytes, or one that ends there, leaves at at 0.
-  if not last or (at ~= 0 and last.size ~= core.SIZE_MAX) then
-    local top = space.name == "memory" and 0 or nil
-    if top then out[#out + 1] = { title = "hole", address = at, size = top - at, notes = {} } end
-  end
+  hole_until(space.size == core.SIZE_MAX and 0 or space.size)
   return out
 end
 
@@ -101,7 +99,12 @@ local function slots_line(m)
     if object.type == "device-memory" then total = object:get "slots" end
   end
   for _ in pairs(slots_by_path(m)) do used = used + 1 end
-  return total > 0 and ("memory slots: %d of %d in use"):format(used, total) or nil
+  local parts, stats = {}, m.stats
+  if total > 0 then parts[1] = ("memory slots: %d of %d in use"):format(used, total) end
+  if stats.max_memslots > 0 then
+    parts[#parts + 1] = ("KVM memslots: %d of %d"):format(stats.memslots, stats.max_memslots)
+  end
+  return table.concat(parts, "; ")
 end
 
 -- How many times a size doubles from a byte: 0 to 64.
@@ -118,29 +121,34 @@ local blocks = {
   ram = "█", rom = "▓", romd = "▓", ["i/o"] = "▒", reserved = "░", hole = " ", container = " ",
 }
 
+-- The lines of a row: what it is on the first, its address on the last.
+local function put_row(put, row)
+  local block = (blocks[row.title] or "?"):rep(8)
+  local height = row.title == "hole" and 1
+    or math.max(1, (doublings(row.size) - 16) // 6, 1 + #row.notes)
+  for line = 1, height do
+    local text = ""
+    if line == 1 then
+      text = ("%-8s %10s  %s"):format(row.title, size_text(row.size), row.name or "")
+    elseif row.notes[line - 1] then
+      text = "  └ " .. row.notes[line - 1]
+    end
+    local address = line == height and ("%016x"):format(row.address) or ""
+    put((("  %16s ▕%s▏ %s"):format(address, block, text):gsub(" +$", "")))
+  end
+end
+
 local function draw_text(m)
-  local lines = {}
-  local function put(...) lines[#lines + 1] = string.format(...) end
+  local lines, slots = {}, slots_line(m)
+  local function put(line) lines[#lines + 1] = line end
   for _, space in ipairs(collect(m)) do
     local rows = with_holes(space)
-    put("%s", space.name)
-    for i = #rows, 1, -1 do
-      local row = rows[i]
-      local block = (blocks[row.title] or "?"):rep(8)
-      local what = row.title == "hole" and ("(%s)"):format(size_text(row.size))
-        or ("%-20s %-8s %s"):format(row.name, row.title, size_text(row.size))
-      local height = row.title == "hole" and 1 or math.max(1, (doublings(row.size) - 16) // 6)
-      for line = 1, height do
-        put(line == height and "  %016x ▕%s▏ %s" or "  %16s ▕%s▏",
-          line == height and row.address or "", block, what)
-      end
-      for _, text in ipairs(row.notes) do put("  %16s ▕%s▏   └ %s", "", block, text) end
-    end
+    put(space.name)
+    for i = #rows, 1, -1 do put_row(put, rows[i]) end
     put ""
   end
-  put("%s", "█ ram  ▓ rom, romd  ▒ i/o  ░ reserved")
-  local slots = slots_line(m)
-  if slots then put("%s", slots) end
+  put "█ ram  ▓ rom, romd  ▒ i/o  ░ reserved"
+  if slots ~= "" then put(slots) end
   return table.concat(lines, "\n") .. "\n"
 end
 
@@ -150,12 +158,18 @@ local colours = {
   ram = "#8fc1a9", rom = "#e3c98b", romd = "#e0b06c", ["i/o"] = "#9ab6dc", reserved = "#c9c2d6",
   hole = "#ffffff", container = "#ffffff",
 }
-local WIDTH, BAR, GAP, TOP = 470, 170, 30, 76
+-- In pixels. CHARACTER: the width of a wide one.
+local ADDRESS, BAR, GAP, TOP, CHARACTER = 130, 170, 30, 76, 7
 
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
 
 local function escape(text)
+  if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
   return (text:gsub("[&<>\"]", entities))
+end
+
+local function width_of(text)
+  return CHARACTER * (utf8.len(text) or #text)
 end
 
 local function row_height(row)
@@ -163,45 +177,71 @@ local function row_height(row)
   return math.max(18 + 13 * #row.notes, 12 + doublings(row.size))
 end
 
-local function draw_row(put, row, x, y)
+local function label(row)
+  local size = size_text(row.size)
+  return row.title == "hole" and size or ("%s, %s"):format(row.title, size)
+end
+
+-- How wide the bar of a space and the labels beside it are.
+local function measure(rows)
+  local bar, labels = BAR, 0
+  for _, row in ipairs(rows) do
+    bar = math.max(bar, 16 + width_of(row.name or ""))
+    labels = math.max(labels, width_of(label(row)))
+    for _, text in ipairs(row.notes) do labels = math.max(labels, width_of(text)) end
+  end
+  return bar, labels
+end
+
+local function draw_row(put, row, x, y, bar)
   local height, dashed = row_height(row), row.title == "hole"
-  put('<rect x="%d" y="%d" width="%d" height="%d" fill="%s" stroke="%s"%s/>', x + 130, y, BAR,
+  local right = x + ADDRESS + bar + 6
+  put('<rect x="%d" y="%d" width="%d" height="%d" fill="%s" stroke="%s"%s/>', x + ADDRESS, y, bar,
     height, colours[row.title] or "#dddddd", dashed and "#bbbbbb" or "#555555",
     dashed and ' stroke-dasharray="3 3"' or "")
-  put('<text x="%d" y="%d" text-anchor="end" class="a">%016x</text>', x + 124, y + height - 3,
-    row.address)
-  put('<text x="%d" y="%d" class="n%s">%s</text>', x + 138, y + 13, dashed and " h" or "",
+  put('<text x="%d" y="%d" text-anchor="end" class="a">%016x</text>', x + ADDRESS - 6,
+    y + height - 3, row.address)
+  put('<text x="%d" y="%d" class="n%s">%s</text>', x + ADDRESS + 8, y + 13, dashed and " h" or "",
     escape(dashed and "hole" or row.name))
-  put('<text x="%d" y="%d" class="k">%s</text>', x + 136 + BAR, y + 13, escape(
-    dashed and size_text(row.size) or ("%s, %s"):format(row.title, size_text(row.size))))
+  put('<text x="%d" y="%d" class="k">%s</text>', right, y + 13, escape(label(row)))
   for i, text in ipairs(row.notes) do
-    put('<text x="%d" y="%d" class="e">%s</text>', x + 136 + BAR, y + 13 + 13 * i, escape(text))
+    put('<text x="%d" y="%d" class="e">%s</text>', right, y + 13 + 13 * i, escape(text))
   end
   return y + height
 end
 
+-- Returns where the next space may begin, and the bottom.
+local function draw_space(put, space, x)
+  local rows, y = with_holes(space), TOP
+  local bar, labels = measure(rows)
+  put('<text x="%d" y="%d" class="t">%s</text>', x + ADDRESS, y - 8, escape(space.name))
+  for r = #rows, 1, -1 do y = draw_row(put, rows[r], x, y, bar) end
+  return x + ADDRESS + bar + 6 + labels + GAP, y
+end
+
+-- Returns how far it reaches to the right.
 local function draw_legend(put, m)
-  local x = 20
+  local x, slots = 20, slots_line(m)
   for _, kind in ipairs { "ram", "rom", "romd", "i/o", "reserved", "hole" } do
     put('<rect x="%d" y="34" width="14" height="14" fill="%s" stroke="#555555"/>', x, colours[kind])
     put('<text x="%d" y="46" class="n">%s</text>', x + 20, kind)
     x = x + 90
   end
-  put('<text x="%d" y="46" class="n">%s</text>', x, slots_line(m) or "")
+  put('<text x="%d" y="46" class="n">%s</text>', x, escape(slots))
+  return x + width_of(slots)
 end
 
 local function draw_svg(m)
-  local body, spaces, bottom = {}, collect(m), 0
+  local body, x, bottom = {}, 20, TOP
   local function put(...) body[#body + 1] = string.format(...) end
   put('<text x="20" y="22" class="t">Memory map of %s</text>', escape(m.name))
-  draw_legend(put, m)
-  for i, space in ipairs(spaces) do
-    local x, y, rows = 20 + (i - 1) * (WIDTH + GAP), TOP, with_holes(space)
-    put('<text x="%d" y="%d" class="t">%s</text>', x + 130, y - 8, escape(space.name))
-    for r = #rows, 1, -1 do y = draw_row(put, rows[r], x, y) end
-    bottom = math.max(bottom, y)
+  local width = draw_legend(put, m)
+  for _, space in ipairs(collect(m)) do
+    local y
+    x, y = draw_space(put, space, x)
+    width, bottom = math.max(width, x), math.max(bottom, y)
   end
-  local width, height = 40 + math.max(2, #spaces) * (WIDTH + GAP), bottom + 20
+  local height = bottom + 20
   return ([[<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">
 <style>text{font-family:sans-serif;font-size:11px;fill:#222}.t{font-size:15px;font-weight:bold}
 .a{font-family:monospace;fill:#555}.k{fill:#555}.h{fill:#999}.e{fill:#a03030}</style>

@@ -9,7 +9,7 @@ local reject_log = {}
 local LIMIT = 20 -- lines a second
 
 local function to_stderr(line)
-  io.stderr:write("lunik: ", line, "\n")
+  event.tell("lunik: " .. line .. "\n")
 end
 
 --- lunik.log_rejected{limit=, write=}

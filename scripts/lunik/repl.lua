@@ -3,16 +3,21 @@ local core = require "lunik.core"
 local lineedit = require "lunik.lineedit"
 local host = require "lunik.host"
 local lunik = require "lunik"
+local above = require "lunik.above"
+local complete = require "lunik.complete"
 local inspect = require "lunik.inspect"
+local mistake = require "lunik.mistake"
 
 local repl = {}
 
-local PROMPT, MORE = "lunik> ", "    >> "
+local PROMPT, MORE, WIDTH = "lunik> ", "    >> ", 79
 
 -- ---- evaluation --------------------------------------------------------------------------------
 
+-- True if what is wrong is that something is missing, but for a method's arguments: these are not
+-- put on a line of their own.
 local function at_end(err)
-  return err:sub(-5) == "<eof>"
+  return err:sub(-5) == "<eof>" and not err:find("function arguments expected", 1, true)
 end
 
 -- Compiles an expression or else a statement: the function, or what is wrong with it and whether
@@ -29,7 +34,18 @@ end
 
 local function report(err)
   io.stdout:flush()
-  io.stderr:write(tostring(err), "\n")
+  io.stderr:write(mistake(tostring(err)), "\n")
+end
+
+-- True if a terminal shows the text and takes nothing in it for an order.
+local function is_plain(text)
+  return utf8.len(text) and not text:find "[^%C\t\n]" and not text:find "\xc2[\x80-\x9f]"
+end
+
+-- A text of several lines is shown as it is.
+local function show_value(v)
+  local text = type(v) == "string" and v:gsub("\r\n", "\n"):gsub("\n$", "")
+  return text and text:find("\n", 1, true) and is_plain(text) and text or inspect(v)
 end
 
 local function show(ok, ...)
@@ -38,7 +54,7 @@ local function show(ok, ...)
   end
   local shown = table.pack(...)
   for i = 1, shown.n do
-    shown[i] = inspect(shown[i])
+    shown[i] = show_value(shown[i])
   end
   if shown.n > 0 then
     print(table.concat(shown, "\t"))
@@ -71,90 +87,6 @@ local function evaluate(chunk, handler)
   io.stdout:flush()
 end
 
--- ---- completion --------------------------------------------------------------------------------
-
--- The names that v.NAME or v:NAME could mean.
-local function names_of(v, methods)
-  local names = {}
-  local function take(t)
-    for name, value in pairs(t or {}) do
-      if type(name) == "string" and (not methods or type(value) == "function") then
-        names[name] = true
-      end
-    end
-  end
-  if type(v) == "table" then
-    take(v)
-    local meta = getmetatable(v)
-    local index = type(meta) == "table" and rawget(meta, "__index")
-    take(type(index) == "table" and index)
-  elseif type(v) == "string" then
-    take(string)
-  end
-  local class = inspect.class(v)
-  if class then
-    take(class.methods)
-    take(not methods and class.getters)
-  end
-  for _, property in ipairs(not methods and inspect.properties(v) or {}) do
-    names[property.name:gsub("-", "_")] = true
-  end
-  return names
-end
-
--- The value that "a.b.c" names, without calling anything but field access.
-local function resolve(path)
-  local v = _G
-  for name in path:gmatch("[^.:]+") do
-    local ok, field = pcall(function() return v[name] end)
-    if not ok or field == nil then
-      return nil
-    end
-    v = field
-  end
-  return v
-end
-
-local function quoted_candidates()
-  local names = {}
-  for _, machine in ipairs(lunik.machines()) do
-    for _, object in ipairs(machine:objects()) do
-      names[object.id] = true
-    end
-  end
-  for _, type_name in ipairs(lunik.types()) do
-    names[type_name] = true
-  end
-  return names
-end
-
--- For lineedit: the words that could stand for `word`, the last one of `line`. Inside quotes these
--- are the ids of live objects and the names of types.
-local function complete(line, word)
-  local names, prefix, start
-  local before = line:sub(1, #line - #word)
-  if before:match("[\"']$") then
-    names, prefix, start = quoted_candidates(), "", word
-  else
-    local path, separator
-    path, separator, start = word:match("^(.*)([.:])([%w_]*)$")
-    if path then
-      names, prefix = names_of(resolve(path), separator == ":"), path .. separator
-    else
-      names, prefix, start = names_of(_G), "", word
-    end
-  end
-  local words = {}
-  for name in pairs(names) do
-    if name:sub(1, #start) == start and name ~= "" then
-      table.insert(words, prefix .. name)
-    end
-  end
-  table.sort(words)
-  return words
-end
-repl.complete = complete
-
 -- ---- help --------------------------------------------------------------------------------------
 
 local HELP = [[
@@ -163,9 +95,11 @@ Lua expressions and statements; the value of an expression is shown.
   m:start()                       machines run while the prompt waits
   m:objects()  m:object("dimm1")  objects and their properties
   m:on("acpi-ost", print)         events
+  m:mtree()  m:memory_map()       what is where
   help(m)  help("pc-dimm")        methods of a thing, properties of a type
   help(lunik)  lunik.types()      the module's functions, all types
-  Tab completes names; Ctrl-C interrupts; Ctrl-D leaves.]]
+Names keep their values from line to line unless they are local.
+Tab completes names; Ctrl-C interrupts; quit or Ctrl-D leaves.]]
 
 local function help_type(name)
   local info = lunik.type(name)
@@ -180,7 +114,7 @@ local function help_type(name)
   return table.concat(lines, "\n")
 end
 
--- The names in each of the tables: {title, table}...
+-- The names in each of the tables, no line longer than WIDTH: {title, table}...
 local function help_names(lines, ...)
   local function section(title, t)
     local names = {}
@@ -188,8 +122,16 @@ local function help_names(lines, ...)
       table.insert(names, name)
     end
     table.sort(names)
+    local line = ("  %-10s"):format(title)
+    for _, name in ipairs(names) do
+      if #line + 1 + #name > WIDTH then
+        table.insert(lines, line)
+        line = ("  %-10s"):format ""
+      end
+      line = line .. " " .. name
+    end
     if #names > 0 then
-      table.insert(lines, ("  %-10s %s"):format(title, table.concat(names, " ")))
+      table.insert(lines, line)
     end
   end
   for _, part in ipairs { ... } do
@@ -231,9 +173,16 @@ end
 
 -- ---- the terminal ------------------------------------------------------------------------------
 
+local function on_terminal()
+  return host.isatty(0) and host.isatty(1)
+end
+
 -- From now on a machine can't have standard input for its console: the prompt reads it. A script
 -- that knows better sets lunik.share_terminal.
 function repl.take_terminal()
+  if on_terminal() then
+    above.begin()
+  end
   local methods = core.classes.Machine.methods
   local object_add = methods.object_add
   function methods.object_add(m, type_name, properties)
@@ -247,13 +196,17 @@ end
 
 -- ---- the loop ----------------------------------------------------------------------------------
 
--- Reads one chunk, which may take several lines. Returns the function; nil at the end of the
--- input; false when there is nothing to do (interrupted, or a syntax error that has been shown).
-local function read_chunk()
-  local text = lineedit.read(PROMPT, complete)
-  if not text then
-    return text
-  end
+-- Words that mean something alone on a line, unless the user has given them another meaning.
+local words = { help = help, ["?"] = help, quit = function() end, exit = function() end }
+
+local function command(text)
+  local word = text:match "^%s*([%l?]+)%s*$" or text:match "^%s*(%l+)%(%)%s*$"
+  local global = rawget(_G, word)
+  return (global == nil or global == help) and words[word] or nil
+end
+
+-- Reads on until the chunk that begins with text is complete.
+local function read_rest(text, newline)
   while true do
     local chunk, err, more = compile(text)
     if not more then
@@ -264,66 +217,100 @@ local function read_chunk()
       return chunk or false
     end
     local line = lineedit.read(MORE, complete)
-    if line == nil then
-      report(err)
-    end
     if not line then
-      return line
+      newline()
+      if line == nil then
+        report(err)
+      end
+      return false
     end
     text = text .. "\n" .. line
   end
 end
 
--- While the prompt waits, what handlers print goes above it.
-local function print_above(original)
-  return function(...)
-    io.stdout:write("\r\27[K")
-    original(...)
-    io.stdout:flush()
-    lineedit.redisplay()
+-- Reads one chunk, which may take several lines. Returns the function; nil at the end of the
+-- input; false when there is nothing to do (interrupted, or a syntax error that has been shown).
+-- newline() ends a line that the user has not ended.
+local function read_chunk(newline)
+  local text = lineedit.read(PROMPT, complete)
+  if not text then
+    newline()
+    return text
+  end
+  local chunk = command(text)
+  if not chunk then
+    return read_rest(text, newline)
+  end
+  lineedit.add_history(text)
+  if chunk == help then
+    return chunk
   end
 end
+
+local function end_line()
+  io.stdout:write("\n")
+end
+
+-- Reads a chunk from a terminal, as read_chunk() does, while handlers may print.
+local function read_beside_handlers()
+  local ok, chunk = end_interruptible(above.call(interruptibly(function()
+    return read_chunk(end_line)
+  end)))
+  if ok then
+    return chunk
+  end
+  end_line()
+  if tostring(chunk) ~= "interrupted!" then
+    report(chunk)
+  end
+  return false
+end
+
+local function read_from_pipe()
+  return read_chunk(function() end)
+end
+
+-- ---- history -----------------------------------------------------------------------------------
 
 local function history_file()
   local home = os.getenv("HOME")
   return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
 end
 
+-- Loads the history; returns what saves it. That is done after each line: who knows how this ends.
+local function open_history()
+  local path = history_file()
+  if not path then
+    return function() end
+  end
+  lineedit.load_history(path)
+  local told = false
+  return function()
+    if not lineedit.save_history(path) and not told then
+      told = true
+      report(("lunik: the history can't be saved to '%s'"):format(path))
+    end
+  end
+end
+
 -- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise
 -- an error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
-  local on_terminal = host.isatty(0) and host.isatty(1)
-  local history = on_terminal and history_file()
-  local original_print = print
+  local read, save_history = read_from_pipe, function() end
   _G.lunik, _G.help = lunik, help
   options.on_signals(may_interrupt)
-  if on_terminal then
-    print(("Lunik %s (%s). help() helps, Ctrl-D leaves."):format(host.version, _VERSION))
-  end
-  if history then
-    lineedit.load_history(history)
+  if on_terminal() then
+    print(("Lunik %s (%s). help helps, quit or Ctrl-D leaves."):format(host.version, _VERSION))
+    read, save_history = read_beside_handlers, open_history()
   end
   while true do
-    if on_terminal then
-      _G.print = print_above(original_print)
-    end
-    local ok, chunk = end_interruptible(pcall(interruptibly(read_chunk)))
-    _G.print = original_print
-    if not ok or chunk == false then
-      if on_terminal then
-        print()
-      end
-    elseif chunk == nil then
+    local chunk = read()
+    save_history()
+    if chunk == nil then
       break
-    else
+    elseif chunk then
       evaluate(chunk, options.handler)
     end
-  end
-  if history then
-    lineedit.save_history(history)
-  end
-  if on_terminal then
-    print()
   end
   lineedit.close()
   options.on_signals()

@@ -266,8 +266,12 @@ static bool same_as_model(void)
 {
     for (unsigned b = 0; b < BLOCKS; b++)
         for (unsigned c = 0; c < CLIENTS; c++) {
-            uint64_t offset = 0, size, next = 0;
+            uint64_t offset = 0, size, next = 0, count = 0;
 
+            for (unsigned page = 0; page < PAGES; page++)
+                count += dirty[b][c][page];
+            if (lunik_dirty_count(rams[b], 1u << c, 0, UINT64_MAX) != count)
+                return false;
             while (lunik_dirty_next(rams[b], 1u << c, &offset, PAGES * PAGE, &size)) {
                 for (; next < offset / PAGE; next++)
                     if (dirty[b][c][next])

@@ -39,16 +39,18 @@ static void add(uint64_t address, lunik_region_config config)
     lunik_region_unref(r);
 }
 
-/* RAM in two regions whose border is at an odd address. */
+/* RAM in two regions whose border is at an odd address, with tiny ones between them. */
 static void make_memory(void)
 {
     const lunik_ram_config ram = {.name = "ram", .size = 0x4000, .fd = -1};
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "ram"};
+    static const unsigned sizes[] = {HALF, 3, 17, 1, 2, 5, 40, 4, 9, 1, 1, 0};
+    uint64_t at = 0;
 
-    for (int i = 0; i < 2; i++) {
+    for (unsigned i = 0; at < SIZE; at += config.size, i++) {
         must("ram", lunik_ram_new(&config.ram, &ram, &err));
-        config.size = i ? SIZE - HALF : HALF;
-        add(i ? HALF : 0, config);
+        config.size = sizes[i] ? sizes[i] : SIZE - at;
+        add(at, config);
         lunik_ram_unref(config.ram);
     }
 }

@@ -1,6 +1,7 @@
 /*
  * test_dirty.c: dirty bitmaps, and what listeners are told about logging, without a guest.
  */
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -67,7 +68,7 @@ static const char *runs(lunik_ram *ram, lunik_dirty_client client)
 static void test_bitmaps(void)
 {
     lunik_ram *ram = new_ram("bits", 300 * PAGE);
-    const uint64_t words[] = {0x8000000000000001, 0xff, 0};
+    const uint64_t words[] = {0x8000000000000001, 0xff, UINT64_MAX << 2};
     uint64_t out[5];
 
     ram_dirty_mark(ram, 3 * PAGE - 1, 2, LUNIK_DIRTY_USER);
@@ -79,6 +80,8 @@ static void test_bitmaps(void)
                  "2+2 60+70 299+1");
     check_string("clients don't see each other's", runs(ram, LUNIK_DIRTY_DISPLAY), "60+70");
     check_uint("count of a part", lunik_dirty_count(ram, LUNIK_DIRTY_USER, 3 * PAGE, 58 * PAGE), 2);
+    check_uint("count of the first pages", lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, 128 * PAGE),
+               70);
     check_uint("count of all", lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX), 73);
     check_uint("clearing a part", ram_dirty_clear(ram, LUNIK_DIRTY_USER, 62 * PAGE, 66 * PAGE, out),
                66);
@@ -92,6 +95,56 @@ static void test_bitmaps(void)
     ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
     ram_dirty_merge(ram, 170 * PAGE + 1, words, 66, LUNIK_DIRTY_USER);
     check_string("pages between two pages touch both", runs(ram, LUNIK_DIRTY_USER), "170+2 233+4");
+    lunik_ram_unref(ram);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+static _Atomic unsigned writers;
+
+static void *mark_random_pages(void *opaque)
+{
+    uint64_t random = (uintptr_t)&random | 1;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        ram_dirty_mark(opaque, (random >> 32) % 300 * PAGE, (1 + (random >> 60)) * PAGE,
+                       LUNIK_DIRTY_USER | LUNIK_DIRTY_MIGRATION);
+    }
+    writers--;
+    return NULL;
+}
+
+/* Some mark while others clear: afterwards the counts are those of the bits. */
+static void test_threads(void)
+{
+    static const lunik_dirty_client clients[] = {LUNIK_DIRTY_USER, LUNIK_DIRTY_MIGRATION};
+    lunik_ram *ram = new_ram("shared", 300 * PAGE);
+    uint64_t at, size, set, most = 0;
+    pthread_t threads[2];
+
+    writers = 2;
+    for (unsigned i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, mark_random_pages, ram);
+    while (writers) {
+        ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, 200 * PAGE, NULL);
+        set = lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX);
+        most = set > most ? set : most;
+    }
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    check_true("threads: no count of pages that are not there", most <= 300);
+    ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL);
+    ram->dirty_count[2] -= 1; /* as if a writer were about to count what is cleared already */
+    check_uint("threads: nor of fewer than none",
+               lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX), 0);
+    ram->dirty_count[2] += 1;
+    for (unsigned i = 0; i < 2; i++) {
+        for (at = set = 0; lunik_dirty_next(ram, clients[i], &at, UINT64_MAX, &size); at += size)
+            set += size / PAGE;
+        check_uint("threads: the count is that of the bits",
+                   lunik_dirty_count(ram, clients[i], 0, UINT64_MAX), set);
+    }
     lunik_ram_unref(ram);
 }
 
@@ -275,12 +328,19 @@ static struct spy new_spy(const char *name, int priority)
 static void test_listeners(void)
 {
     struct spy a = new_spy("a", 1), b = new_spy("b", 2);
+    lunik_listener elsewhere = {.name = "elsewhere",
+                                .space = m->io_space,
+                                .log_start = on_start,
+                                .log_stop = on_stop,
+                                .log_sync = on_sync,
+                                .log_clear = on_clear};
     lunik_ram *ram = new_ram("x", MIB);
     lunik_region *x = map(0x100000, new_region("x", ram, 0, 0x40000));
     lunik_region *y = map(0x200000, new_region("y", ram, 0x40000, 0x40000));
     lunik_dirty_scope region = {.region = x}, block = {.ram = ram};
 
     b.listener.log_sync_global = on_sync_global;
+    must("elsewhere", lunik_listener_add(m, &elsewhere, &err));
     must("a", lunik_listener_add(m, &a.listener, &err));
     must("b", lunik_listener_add(m, &b.listener, &err));
     check_string("sections without log", take_told(), "a+x/0 a+y/0 b+x/0 b+y/0 ");
@@ -288,6 +348,12 @@ static void test_listeners(void)
     check_string("start of a region", take_told(), "a:start(x,0,4) b:start(x,0,4) ");
     must("again", lunik_dirty_start(m, LUNIK_DIRTY_USER, &region, &err));
     check_string("starts are counted", take_told(), "");
+    must("sync", lunik_dirty_sync(m, &err));
+    check_string("sync of what is logged", take_told(), "a:sync(x) b:sync a:after b:after ");
+    lunik_dirty_mark(x, 0, 1);
+    lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
+    check_string("clear of what is logged", take_told(),
+                 "a:clear(x,0,100000,40000) b:clear(x,0,100000,40000) ");
     must("block", lunik_dirty_start(m, LUNIK_DIRTY_USER, &block, &err));
     check_string("start of a block that is logged in part", take_told(),
                  "a:start(y,0,4) b:start(y,0,4) ");
@@ -329,6 +395,7 @@ static void test_listeners(void)
               LUNIK_E_UNSUPPORTED);
     check_string("is taken back, too", take_told(), "a:global b:global a:end ");
     check_uint("and nothing is logged", region_log_mask(x) | region_log_mask(y), 0);
+    lunik_listener_del(&elsewhere);
     lunik_listener_del(&a.listener);
     lunik_listener_del(&b.listener);
     lunik_region_del(x, NULL);
@@ -348,6 +415,7 @@ int main(void)
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     root = lunik_space_root(lunik_machine_memory(m));
     test_bitmaps();
+    test_threads();
     test_writes();
     test_blocks();
     test_listeners();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../runtime/kvm.h"
+#include "../../runtime/listeners/kvm_memory.h"
 #include "../../runtime/memory/memory.h"
 #include "check.h"
 
@@ -92,6 +93,21 @@ static void boot(const struct mode *mode)
     lunik_ram_unref(rom);
 }
 
+static void let_it_run(unsigned us)
+{
+    lunik_unlock(rt);
+    usleep(us);
+    lunik_lock(rt);
+}
+
+static void end(void)
+{
+    lunik_machine_close(m);
+    lunik_region_unref(base);
+    lunik_region_unref(window);
+    lunik_ram_unref(ram);
+}
+
 /* Brings the client's copy up to date. */
 static void refresh(unsigned i)
 {
@@ -119,6 +135,18 @@ static bool both_copied(void)
     return seen[0] > 2 * PAGES && seen[1] > 2 * PAGES;
 }
 
+/* Until the guest has written something else to that many pages than the first copy has. */
+static void run_until_stale(unsigned pages)
+{
+    for (unsigned tries = 0; tries < 20000 && stale(0) < pages; tries++)
+        let_it_run(500);
+}
+
+static void copy_all(void)
+{
+    memcpy(copies[0], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[0]));
+}
+
 /* What else happens meanwhile. */
 static void disturb(unsigned round)
 {
@@ -140,13 +168,6 @@ static void disturb(unsigned round)
     }
 }
 
-static void let_it_run(unsigned us)
-{
-    lunik_unlock(rt);
-    usleep(us);
-    lunik_lock(rt);
-}
-
 static void check_mode(const struct mode *mode, const char *what, uint64_t got, uint64_t want)
 {
     char name[128];
@@ -164,7 +185,7 @@ static void test_mode(const struct mode *mode)
     must("start", lunik_machine_start(m, &err));
     let_it_run(20000);
     must("machine-wide", lunik_dirty_start(m, clients[0], NULL, &err));
-    memcpy(copies[0], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[0]));
+    copy_all();
     let_it_run(3000);
     must("block", lunik_dirty_start(m, clients[1], &block, &err));
     memcpy(copies[1], (uint8_t *)lunik_ram_host(ram) + DATA, sizeof(copies[1]));
@@ -191,10 +212,7 @@ static void test_mode(const struct mode *mode)
     must("sync", lunik_dirty_sync(m, &err));
     check_mode(mode, "a guest that stands still dirties nothing",
                lunik_dirty_count(ram, clients[0], 0, RAM_SIZE), 0);
-    lunik_machine_close(m);
-    lunik_region_unref(base);
-    lunik_region_unref(window);
-    lunik_ram_unref(ram);
+    end();
 }
 
 static void run_until_all_written(void)
@@ -214,6 +232,7 @@ static void test_exact(const struct mode *mode)
     must("start", lunik_machine_start(m, &err));
     must("first", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
     run_until_all_written();
+    let_it_run(5000); /* so that there is something that nobody has asked for */
     must("pause", lunik_machine_pause(m, &err));
     must("second", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     must("sync", lunik_dirty_sync(m, &err));
@@ -230,10 +249,126 @@ static void test_exact(const struct mode *mode)
     must("sync", lunik_dirty_sync(m, &err));
     check_mode(mode, "nothing is left of the time between stop and start",
                lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE), 0);
-    lunik_machine_close(m);
-    lunik_region_unref(base);
-    lunik_region_unref(window);
-    lunik_ram_unref(ram);
+    end();
+}
+
+/* Has KVM refuse what it is asked about the slots, or not any more. */
+static void spoil_slots(void)
+{
+    struct slot_list *l = &m->kvm->memory->slots;
+
+    for (size_t i = 0; i < l->count; i++)
+        l->items[i].id ^= 0x8000;
+}
+
+/* One client clears what the guest has written to again since the other did, unseen by either. */
+static void test_clears(const struct mode *mode, bool refused)
+{
+    boot(mode);
+    for (unsigned i = 0; i < 2; i++)
+        must("client", lunik_dirty_start(m, clients[i], NULL, &err));
+    must("start", lunik_machine_start(m, &err));
+    run_until_all_written();
+    must("pause", lunik_machine_pause(m, &err));
+    must("sync", lunik_dirty_sync(m, &err));
+    if (refused)
+        spoil_slots();
+    refresh(0);
+    if (refused)
+        spoil_slots();
+    must("resume", lunik_machine_start(m, &err));
+    run_until_stale(PAGES / 2);
+    must("pause", lunik_machine_pause(m, &err));
+    refresh(1);
+    check_mode(mode, "the other client's copy lacks no page", stale(1), 0);
+    check_mode(mode, "the guest wrote again", stale(0) > 0, true);
+    must("sync", lunik_dirty_sync(m, &err));
+    refresh(0);
+    check_mode(mode,
+               refused ? "a clear that KVM refused costs no write"
+                       : "a clear takes nothing from the other client",
+               stale(0), 0);
+    end();
+}
+
+static void test_refused_sync(const struct mode *mode)
+{
+    boot(mode);
+    must("client", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    spoil_slots();
+    must("sync", lunik_dirty_sync(m, &err));
+    spoil_slots();
+    check_mode(mode, "what KVM does not tell may all be dirty",
+               lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, RAM_SIZE), RAM_SIZE / PAGE);
+    end();
+}
+
+/* Memory that is taken out leaves nothing behind, and nothing of what was written to it is lost. */
+static void test_removal(const struct mode *mode)
+{
+    lunik_region *low, *high;
+    unsigned lost = 0;
+
+    boot(mode);
+    must("base", lunik_region_del(base, &err));
+    low = add("low", LUNIK_REGION_RAM, ram, 0, WINDOW, 0, 0);
+    high = add("high", LUNIK_REGION_RAM, ram, WINDOW + 0x8000, RAM_SIZE - WINDOW - 0x8000,
+               WINDOW + 0x8000, 0);
+    must("window", lunik_region_set_enabled(window, true, &err));
+    must("client", lunik_dirty_start(m, clients[0], NULL, &err));
+    must("start", lunik_machine_start(m, &err));
+    copy_all();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        let_it_run(300);
+        must("remove", lunik_region_set_enabled(window, false, &err));
+        refresh(0);
+        lost += memcmp(copies[0] + (WINDOW - DATA), (uint8_t *)lunik_ram_host(ram) + WINDOW,
+                       0x8000) != 0;
+        must("return", lunik_region_set_enabled(window, true, &err));
+    }
+    check_mode(mode, "a block that goes leaves no write behind", lost, 0);
+    lunik_region_unref(low);
+    lunik_region_unref(high);
+    end();
+}
+
+/* What is written to ROM comes from this process alone: KVM is not asked. */
+static void test_rom(const struct mode *mode)
+{
+    lunik_section rom;
+
+    boot(mode);
+    must("client", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    check_true("there is a ROM", lunik_space_find(m->memory_space, 0xfffff000, &rom));
+    check_mode(mode, "which KVM does not log",
+               kvm_slot_at(m->kvm->memory, rom.address, rom.address)->clients, 0);
+    lunik_dirty_mark(rom.region, 0, 1);
+    must("sync", lunik_dirty_sync(m, &err));
+    check_mode(mode, "a page of ROM is marked and cleared",
+               lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, lunik_region_ram(rom.region), 0,
+                                          PAGE, NULL),
+               1);
+    end();
+}
+
+/* While it is in the guest a vCPU may hold back what it has written. */
+static void test_ring_sync(const struct mode *mode)
+{
+    enum { SYNCS = 5 };
+    lunik_vcpu_stats stats;
+
+    boot(mode);
+    must("client", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    must("start", lunik_machine_start(m, &err));
+    for (unsigned i = 0; i < SYNCS; i++) {
+        copy_all();
+        run_until_stale(1);
+        must("sync", lunik_dirty_sync(m, &err));
+    }
+    must("pause", lunik_machine_pause(m, &err));
+    lunik_vcpu_get_stats(lunik_vcpu_get(m, 0), &stats);
+    check_mode(mode, "each sync takes the vCPUs out of the guest", stats.interrupted >= SYNCS, 1);
+    end();
 }
 
 static void test_bad_config(void)
@@ -260,6 +395,15 @@ int main(void)
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         test_exact(&modes[i]);
         test_mode(&modes[i]);
+        test_clears(&modes[i], false);
+        test_removal(&modes[i]);
+        test_rom(&modes[i]);
+        if (modes[i].ring) {
+            test_ring_sync(&modes[i]);
+        } else {
+            test_clears(&modes[i], true);
+            test_refused_sync(&modes[i]);
+        }
     }
     test_bad_config();
     lunik_runtime_free(rt);

@@ -14,7 +14,15 @@
 #include "../../runtime/kvm.h"
 #include "../../runtime/memory/memory.h"
 
-enum { CODE = 0x9000, DONE = 0x7000, RESULT = 0x7004, DEVICE = 0xe000, PORT = 0x500, SWAPS = 200 };
+enum {
+    CODE = 0x9000,
+    DONE = 0x7000,
+    RESULT = 0x7004,
+    GO = 0x7008,
+    DEVICE = 0xe000,
+    PORT = 0x500,
+    SWAPS = 200
+};
 
 static lunik_runtime *rt;
 static lunik_machine *m;
@@ -190,6 +198,74 @@ static const uint8_t hundred_out[] = {
     0xeb, 0xfe,                                              /* jmp $ */
 };
 
+/* Numbers writes that are coalesced, to memory and to ports, and others, 60 times; then as above.
+ */
+static const uint8_t in_turn[] = {
+    0x66,
+    0x31,
+    0xc0, /* xor eax, eax */
+    0xba,
+    PORT & 0xff,
+    PORT >> 8, /* mov dx, PORT */
+    0x66,
+    0xa3,
+    DEVICE & 0xff,
+    DEVICE >> 8, /* again: mov [DEVICE], eax */
+    0x66,
+    0x40, /* inc eax */
+    0x66,
+    0xef, /* out dx, eax */
+    0x66,
+    0x40, /* inc eax */
+    0x66,
+    0xa3,
+    0,
+    (DEVICE >> 8) + 1, /* mov [DEVICE + 0x100], eax */
+    0x66,
+    0x40, /* inc eax */
+    0x66,
+    0xa3,
+    DEVICE & 0xff,
+    DEVICE >> 8, /* mov [DEVICE], eax */
+    0x66,
+    0x40, /* inc eax */
+    0x83,
+    0xc2,
+    4, /* add dx, 4 */
+    0x66,
+    0xef, /* out dx, eax */
+    0x83,
+    0xea,
+    4, /* sub dx, 4 */
+    0x66,
+    0x40, /* inc eax */
+    0x66,
+    0x3d,
+    44,
+    1,
+    0,
+    0, /* cmp eax, 300 */
+    0x75,
+    0xd8, /* jne again */
+    0x66,
+    0xff,
+    0x06,
+    DONE & 0xff,
+    DONE >> 8, /* inc dword [DONE] */
+    0xeb,
+    0xfe, /* jmp $ */
+};
+
+/* Four bytes across the border of two pages; then as above. */
+static const uint8_t across[] = {
+    0x66,      0xb8, 0x44, 0x33,
+    0x22,      0x11,                            /* mov eax, 0x11223344 */
+    0x66,      0xa3, 0xfd, (DEVICE >> 8) + 0xf, /* mov [DEVICE + 0xffd], eax */
+    0x66,      0xff, 0x06, DONE & 0xff,
+    DONE >> 8,       /* inc dword [DONE] */
+    0xeb,      0xfe, /* jmp $ */
+};
+
 /* For ever: writes a counter; DONE counts the writes. */
 static const uint8_t for_ever[] = {
     0x66, 0x31, 0xc0,                                  /* xor eax, eax */
@@ -224,12 +300,89 @@ static void test_looks(void)
 
     new_machine();
     dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 2, &err)); /* less than a write */
+    lunik_transaction_begin(m);
+    must("uncoalesce", lunik_region_uncoalesce(dev, &err));
     must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    must("commit", lunik_transaction_commit(m, &err));
     start(hundred_only, sizeof(hundred_only));
     wait_word(DONE, 1);
     check_uint("coalesced: no exit", exits_for_io(), 0);
     lunik_space_load(m->memory_space, DEVICE + 0x100, 4, &value);
     check_uint("coalesced: delivered when this process looks", value, 100);
+    drop(dev);
+    end_machine();
+}
+
+/* A device that keeps its count of writes in the guest's memory. */
+static lunik_access on_counted_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    lunik_space_store(m->memory_space, RESULT, 4, ++written);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops counting_ops = {.write = on_counted_write};
+
+static uint64_t look_by_map(void)
+{
+    uint64_t size = 4;
+    uint32_t *host = lunik_space_map(m->memory_space, RESULT, &size, false), value = *host;
+
+    lunik_space_unmap(m->memory_space, host, 4, false, 0);
+    return value;
+}
+
+static uint64_t look_by_search(void)
+{
+    const uint8_t hundred_le[] = {100, 0, 0, 0};
+    const lunik_pattern pattern = {.data = hundred_le, .length = sizeof(hundred_le)};
+    uint64_t found;
+
+    return lunik_space_search(m->memory_space, RESULT, 4, &pattern, &found) ? 0 : 100;
+}
+
+static lunik_region *removable;
+
+static lunik_access on_removing_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    must("disable", lunik_region_set_enabled(removable, false, &err));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops removing_ops = {.write = on_removing_write};
+
+/* What is delivered may take away what is looked at. */
+static void test_looks_at_nothing(void)
+{
+    lunik_region *dev;
+    uint64_t hash;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &removing_ops), 1);
+    removable = add(m->memory_space, 0x20000, make("extra", LUNIK_REGION_RAM, 0x1000, NULL), 0);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    check_int("coalesced: delivered before it is found out what there is",
+              lunik_space_hash(m->memory_space, 0x20000, 0x1000, &hash), LUNIK_E_ACCESS);
+    drop(dev);
+    drop(removable);
+    end_machine();
+}
+
+/* What a device does to RAM is done before anybody looks there. */
+static void test_looks_at_ram(const char *name, uint64_t (*look)(void))
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &counting_ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    check_uint(name, look(), 100);
     drop(dev);
     end_machine();
 }
@@ -252,6 +405,167 @@ static void test_move(void)
     check_string("coalesced: to what was there", last_writer, "dev");
     drop(dev);
     drop(other);
+    end_machine();
+}
+
+/* The guest writes while a transaction is open: nothing has changed yet for it. */
+static void test_open_transaction(void)
+{
+    lunik_region *dev, *other;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    other = add(m->memory_space, 0x20000, make("other", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    lunik_transaction_begin(m);
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000); /* with the lock: nothing is delivered before the commit */
+    must("move", lunik_region_set_offset(dev, 0x30000, &err));
+    must("move", lunik_region_set_offset(other, DEVICE, &err));
+    check_uint("coalesced: not yet delivered", written, 0);
+    must("commit", lunik_transaction_commit(m, &err));
+    check_uint("coalesced: delivered with the commit", written, 100);
+    check_string("coalesced: to what was there when they were made", last_writer, "dev");
+    drop(dev);
+    drop(other);
+    end_machine();
+}
+
+/* Waits until GO is set, then goes on with what follows. */
+static const uint8_t wait_go[] = {
+    0x80, 0x3e, GO & 0xff, GO >> 8, 0, /* cmp byte [GO], 0 */
+    0x74, 0xf9,                        /* je -7 */
+};
+
+/* Lets the guest write when the commit has begun, and waits until it has. */
+static void let_it_write(lunik_listener *l)
+{
+    ram->host[GO] = 1;
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+}
+
+static void test_open_commit(void)
+{
+    lunik_listener listener = {.name = "early", .begin = let_it_write};
+    uint8_t code[sizeof(wait_go) + sizeof(hundred_only)];
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    must("listener", lunik_listener_add(m, &listener, &err));
+    ram->host[GO] = 0;
+    memset(ram->host + DONE, 0, sizeof(uint32_t));
+    memcpy(code, wait_go, sizeof(wait_go));
+    memcpy(code + sizeof(wait_go), hundred_only, sizeof(hundred_only));
+    start(code, sizeof(code));
+    must("disable", lunik_region_set_enabled(dev, false, &err));
+    check_uint("coalesced: made while it is committed, delivered with it", written, 100);
+    lunik_listener_del(&listener);
+    drop(dev);
+    end_machine();
+}
+
+static bool was_there;
+
+static lunik_access on_careful_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    lunik_section s;
+
+    was_there = lunik_space_find(m->memory_space, DEVICE, &s) && s.region->opaque == opaque;
+    return on_write(opaque, offset, size, value);
+}
+
+static const lunik_io_ops careful_ops = {.write = on_careful_write};
+
+static int disable(lunik_region *r)
+{
+    return lunik_region_set_enabled(r, false, &err);
+}
+
+static int take_out(lunik_region *r)
+{
+    return lunik_region_del(r, &err);
+}
+
+static int uncoalesce(lunik_region *r)
+{
+    return lunik_region_uncoalesce(r, &err);
+}
+
+static void test_end(const char *name, int (*change)(lunik_region *r))
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &careful_ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    start(hundred_only, sizeof(hundred_only));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    check_uint("coalesced: still in the ring", written, 0);
+    must(name, change(dev));
+    check_uint(name, written, 100);
+    check_true("coalesced: while the device was there", was_there);
+    drop(dev);
+    end_machine();
+}
+
+/* All in the order in which the guest made them, whichever way they come. */
+static void test_order(void)
+{
+    lunik_region *dev, *port;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    port = add(m->io_space, PORT, make("port", LUNIK_REGION_IO, 8, &ops), 0);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    must("coalesce", lunik_region_coalesce(port, 0, 4, &err));
+    start(in_turn, sizeof(in_turn));
+    wait_word(DONE, 1);
+    must("pause", lunik_machine_pause(m, &err));
+    check_uint("order: all writes", written, 300);
+    check_uint("order: as the guest made them", misplaced, 0);
+    check_uint("order: two of five exit", exits_for_io(), 120);
+    drop(dev);
+    drop(port);
+    end_machine();
+}
+
+static unsigned pieces;
+static uint8_t received[4];
+
+static lunik_access on_piece(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    pieces++;
+    for (unsigned i = 0; i < size; i++)
+        if (offset + i - 0xffd < sizeof(received))
+            received[offset + i - 0xffd] = (uint8_t)(value >> (8 * i));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops piece_ops = {
+    .write = on_piece, .valid = {1, 8, true}, .impl = {1, 8, true}};
+
+/* KVM splits a write at the border of pages: parts of it may be of sizes that no access has. */
+static void test_pieces(bool coalesced)
+{
+    static const uint8_t want[] = {0x44, 0x33, 0x22, 0x11};
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x2000, &piece_ops), 1);
+    if (coalesced)
+        must("coalesce", lunik_region_coalesce(dev, 0, 0x2000, &err));
+    pieces = 0;
+    memset(received, 0, sizeof(received));
+    start(across, sizeof(across));
+    wait_word(DONE, 1);
+    must("pause", lunik_machine_pause(m, &err));
+    check_true("pieces: all of them arrive", pieces >= 2 && !memcmp(received, want, sizeof(want)));
+    drop(dev);
     end_machine();
 }
 
@@ -396,7 +710,18 @@ int main(void)
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     test_read();
     test_looks();
+    test_looks_at_ram("coalesced: delivered before RAM is mapped", look_by_map);
+    test_looks_at_nothing();
+    test_looks_at_ram("coalesced: and before it is searched", look_by_search);
     test_move();
+    test_open_transaction();
+    test_open_commit();
+    test_end("coalesced: delivered before the region is disabled", disable);
+    test_end("coalesced: before it is taken out", take_out);
+    test_end("coalesced: before it is coalesced no more", uncoalesce);
+    test_order();
+    test_pieces(false);
+    test_pieces(true);
     test_ports();
     test_turns("coalesced: once and in order, whoever's turn it is", &ops);
     test_turns("coalesced: the same without the lock", &lockless_ops);

@@ -601,8 +601,10 @@ static void test_map(void)
     lunik_region *root = lunik_space_root(m->memory_space);
     lunik_region *ram = add(root, 0x10000, new_ram("ram", LUNIK_REGION_RAM, 0x2000, NULL), 0);
     lunik_region *io = add(root, 0x12000, new_region("io", LUNIK_REGION_IO, 0x10, &plain_ops), 0);
+    lunik_region *large =
+        add(root, 0x30000, new_region("large", LUNIK_REGION_IO, 0x1000, &plain_ops), 0);
     lunik_region *rom = add(root, 0x20000, new_ram("rom", LUNIK_REGION_ROM, 0x1000, NULL), 0);
-    uint64_t size = 0x5000;
+    uint64_t size = 0x5000, page = 0x1000;
     uint8_t *p = lunik_space_map(m->memory_space, 0x11000, &size, true), *bounce;
 
     check_true("map: RAM itself", p == ram->host + 0x1000);
@@ -624,9 +626,15 @@ static void test_map(void)
     check_true("map: read when mapped", bounce && !memcmp(bounce, "\1\2\3\4", 4));
     lunik_space_unmap(m->memory_space, bounce, size, false, size);
     size = 1;
+    for (unsigned i = 0; i < 300; i++) { /* more than all buffers together may hold */
+        bounce = lunik_space_map(m->memory_space, 0x30000, &page, true);
+        lunik_space_unmap(m->memory_space, bounce, page, true, 0);
+    }
+    check_true("map: buffers are given back", bounce != NULL);
     check_true("map: no writing to ROM", !lunik_space_map(m->memory_space, 0x20000, &size, true));
     check_true("map: nothing", !lunik_space_map(m->memory_space, 0x90000, &size, true));
     drop(io);
+    drop(large);
     drop(rom);
 }
 
@@ -900,8 +908,12 @@ static void test_mtree(void)
     lunik_region *below = new_alias("ram-below-4g", ram, 0, 0x10000000);
     lunik_region *isa = new_alias("isa-bios", bios, 0x20000, 0x20000);
     lunik_region *pam = new_alias("pam-rom", ram, 0xc0000, 0x4000);
+    lunik_space *twin;
     char *text;
 
+    check_int("mtree: a name of two lines", lunik_space_new(&twin, m, "a\nb", root, &err),
+              LUNIK_E_INVALID);
+    must("twin", lunik_space_new(&twin, m, "cpu-memory-0", root, &err));
     add(root, 0, pci, -1);
     add(root, 0, below, 0);
     add(root, 0xc0000, pam, 1);
@@ -911,6 +923,7 @@ static void test_mtree(void)
     lunik_mtree(m, 0, &text);
     check_string("mtree: tree", text,
                  "address-space: memory\n"
+                 "address-space: cpu-memory-0\n"
                  "  0000000000000000-ffffffffffffffff (prio 0, i/o): system\n"
                  "    0000000000000000-000000000fffffff (prio 0, ram): alias ram-below-4g @pc.ram "
                  "0000000000000000-000000000fffffff\n"
@@ -939,6 +952,7 @@ static void test_mtree(void)
     check_string("mtree: flat", text,
                  "FlatView #0\n"
                  " AS \"memory\", root: system\n"
+                 " AS \"cpu-memory-0\", root: system\n"
                  " Root memory region: system\n"
                  "  0000000000000000-00000000000bffff (prio 0, ram): pc.ram\n"
                  "  00000000000c0000-00000000000c3fff (prio 0, rom): pc.ram @00000000000c0000\n"
@@ -947,10 +961,11 @@ static void test_mtree(void)
                  "\n"
                  "FlatView #1\n"
                  " AS \"I/O\", root: io\n"
-                 " Root memory region: io\n"
+                 " Root memory region: (none)\n"
                  "  No rendered FlatView\n"
                  "\n");
     free(text);
+    lunik_space_free(twin);
     drop(pam);
     drop(isa);
     drop(bios);

@@ -346,6 +346,38 @@ static void test_handlers(void)
     check_true("gone with its object", !lunik_machine_hotplug_handler(m, "memory"));
 }
 
+static lunik_region *place(const char *name, lunik_object *owner, int priority)
+{
+    const lunik_region_config config = {
+        .kind = LUNIK_REGION_RESERVED, .name = name, .size = 16, .owner = owner};
+    lunik_region *r = NULL;
+
+    check_true("made", lunik_region_new(&r, m, &config, &err) == 0);
+    check_true("placed", lunik_region_add(lunik_space_root(lunik_machine_io(m)), 0x500, r, priority,
+                                          true, &err) == 0);
+    return r;
+}
+
+/* A card leaves, but the region it owns stays: it does not show now, and may do so later. */
+static void test_owner_stays(void)
+{
+    lunik_object *card = add("card", "owner", NULL);
+    lunik_region *above = place("above", NULL, 1), *below = place("below", card, 0);
+
+    lunik_object_ref(card);
+    check_true("it goes", lunik_device_del(m, "owner", &err) == 0);
+    check_true("its region does not show", !lunik_region_enabled(below));
+    check_uint("its region keeps it", atomic_load(&card->refs), 2);
+    lunik_region_set_enabled(below, true, NULL);
+    check_true("another goes", lunik_region_del(above, &err) == 0);
+    check_uint("it shows", atomic_load(&card->refs), 2);
+    lunik_region_del(below, NULL);
+    lunik_region_unref(below);
+    lunik_region_unref(above);
+    check_uint("the region goes", atomic_load(&card->refs), 1);
+    lunik_object_unref(card);
+}
+
 static void test_close(void)
 {
     add("card", "d", NULL);
@@ -375,6 +407,7 @@ int main(void)
     test_life_cycle();
     test_unplug();
     test_handlers();
+    test_owner_stays();
     test_close();
     lunik_runtime_free(rt);
     return check_result();

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -124,9 +125,17 @@ static int at_asprintf(char **out, const char *format, ...)
 }
 
 CALL(FILE *, open_memstream, ENOMEM, NULL, (char **buffer, size_t *size), (buffer, size))
-CALL(void *, mmap, ENOMEM, MAP_FAILED,
-     (void *address, size_t size, int prot, int flags, int fd, off_t offset),
-     (address, size, prot, flags, fd, offset))
+static void *at_mmap(void *address, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    void *mapping;
+
+    FAILS("mmap", ENOMEM, MAP_FAILED);
+    mapping = mmap(address, size, prot, flags, fd, offset);
+    if (mapping != MAP_FAILED)
+        faults_run_mapped(fd, size, mapping);
+    return mapping;
+}
+
 SLOW_CALL(int, madvise, ENOMEM, -1, (void *address, size_t size, int advice),
           (address, size, advice))
 
@@ -155,6 +164,8 @@ static int at_fcntl(int fd, int command, void *argument)
 CALL(int, memfd_create, EMFILE, -1, (const char *name, unsigned flags), (name, flags))
 CALL(int, eventfd, EMFILE, -1, (unsigned value, int flags), (value, flags))
 CALL(int, timerfd_create, EMFILE, -1, (int clock, int flags), (clock, flags))
+CALL(int, epoll_ctl, ENOSPC, -1, (int epfd, int op, int fd, struct epoll_event *event),
+     (epfd, op, fd, event))
 CALL(int, dup, EMFILE, -1, (int fd), (fd))
 CALL(int, mkostemp, EMFILE, -1, (char *path, int flags), (path, flags))
 CALL(int, posix_openpt, EMFILE, -1, (int flags), (flags))
@@ -175,8 +186,10 @@ SLOW_CALL(ssize_t, write, ENOSPC, -1, (int fd, const void *data, size_t size), (
 /* What can't fail, or is asked because it may, is left alone. */
 static int at_ioctl(int fd, unsigned long request, void *argument)
 {
-    if (request == KVM_RUN || request == KVM_CHECK_EXTENSION || request == KVM_GET_API_VERSION ||
-        request == KVM_GET_VCPU_MMAP_SIZE)
+    if (request == KVM_RUN)
+        return faults_run(fd);
+    if (request == KVM_CHECK_EXTENSION || request == KVM_GET_API_VERSION ||
+        request == KVM_GET_VCPU_MMAP_SIZE || request == KVM_RESET_DIRTY_RINGS)
         return ioctl(fd, request, argument);
     if (request == KVM_CREATE_VM)
         INTERRUPTED("ioctl");
@@ -218,8 +231,6 @@ UV_CALL(uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
 UV_CALL(uv_async_init, UV_EMFILE, (uv_loop_t * loop, uv_async_t *handle, uv_async_cb fn),
         (loop, handle, fn))
 UV_CALL(uv_poll_init, UV_ENOMEM, (uv_loop_t * loop, uv_poll_t *handle, int fd), (loop, handle, fd))
-UV_CALL(uv_poll_start, UV_ENOMEM, (uv_poll_t * handle, int events, uv_poll_cb fn),
-        (handle, events, fn))
 
 #define ENTRY(name)                                                                                \
     {                                                                                              \
@@ -238,5 +249,5 @@ const struct faults_call faults_calls[] = {
     ENTRY(ioctl),          ENTRY(socket),       ENTRY(bind),          ENTRY(listen),
     ENTRY(connect),        ENTRY(accept4),      ENTRY(send),          ENTRY(recv),
     ENTRY(pthread_create), ENTRY(uv_loop_init), ENTRY(uv_async_init), ENTRY(uv_poll_init),
-    ENTRY(uv_poll_start),  {NULL, NULL},
+    ENTRY(epoll_ctl),      {NULL, NULL},
 };

@@ -20,6 +20,7 @@ static struct {
     unsigned long at;
     _Atomic unsigned long count;
     _Atomic bool hit;
+    char only[32]; /* the calls that count, "" for all */
     char name[32]; /* of the call that failed, or failed first */
     struct faults_trace trace;
 } faults;
@@ -70,6 +71,7 @@ bool faults_here(const char *name, enum faults_class class)
     unsigned long n;
 
     if (!atomic_load(&faults.armed) || class != faults.class ||
+        (*faults.only && strcmp(name, faults.only)) ||
         (!faults.all && !pthread_equal(faults.thread, pthread_self())))
         return false;
     n = atomic_fetch_add(&faults.count, 1) + 1;
@@ -90,10 +92,12 @@ static bool option(lua_State *L, const char *name)
     return value;
 }
 
-/* faults.arm{at=, stay=, all=, record=, interrupt=} */
+/* faults.arm{at=, stay=, all=, only=, record=, interrupt=} */
 static int arm(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "only");
+    snprintf(faults.only, sizeof(faults.only), "%s", luaL_optstring(L, -1, ""));
     lua_getfield(L, 1, "at");
     faults.at = (unsigned long)luaL_optinteger(L, -1, LUA_MAXINTEGER);
     faults.stay = option(L, "stay");
@@ -167,6 +171,8 @@ int luaopen_faults(lua_State *L)
         {"point", point},
         {"blocks", blocks},
         {"forget", forget},
+        {"exits", faults_lua_exits},
+        {"storm", faults_lua_storm},
         {"lua_arm", faults_lua_arm},
         {"lua_disarm", faults_lua_disarm},
         {NULL, NULL},

@@ -39,6 +39,14 @@ struct faults_call {
 };
 extern const struct faults_call faults_calls[];
 
+/* run.c: KVM_RUN. */
+int faults_run(int fd);
+void faults_run_mapped(int fd, size_t size, void *mapping);
+int faults_lua_exits(lua_State *L);
+
+/* storm.c */
+int faults_lua_storm(lua_State *L);
+
 /* patch.c */
 bool faults_patch(void);
 bool faults_under_test(uintptr_t address, const char **module, uintptr_t *offset);

@@ -4,8 +4,9 @@ local command = {}
 command.build = os.getenv("LUNIK_BUILD") or "build"
 command.lunik = command.build .. "/lunik"
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
+-- What a file holds.
+function command.read(path)
+  local file = assert(io.open(tostring(path), "rb"))
   local text = file:read("a")
   file:close()
   return text
@@ -39,7 +40,7 @@ function command.run(line, input)
   write(files.input, input or "")
   local _, how, code = os.execute(("{ %s; } <%s >%s 2>%s"):format(line, files.input, files.out,
     files.err))
-  local out, err = read(files.out), read(files.err)
+  local out, err = command.read(files.out), command.read(files.err)
   for _, path in pairs(files) do
     os.remove(path)
   end

@@ -1,0 +1,62 @@
+-- The README keeps what it promises.
+local command = require "spec.support.command"
+local lunik = require "lunik"
+local machines = require "spec.support.machines"
+local small = require "spec.support.small_guest"
+
+local function contents(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+-- The small guest in Linux's place, and less memory: it looks at every page.
+local PRELUDE = [[
+local lunik, small = require "lunik", require "spec.support.small_guest"
+local machine = lunik.machine
+function lunik.machine(options)
+  options.kernel, options.initrd, options.cmdline = small.image "small.elf", nil, nil
+  return machine(options)
+end
+]]
+
+describe("the README's", function()
+  local readme = contents "README.md"
+
+  it("scenario runs", function()
+    if small.unavailable() then return pending(small.unavailable()) end
+    local script, changes = readme:match("```lua\n(.-)```"):gsub('"%w+:?"',
+      { ['"login:"'] = '"guest: ready"', ['"1G"'] = '"64M"' })
+    assert.is_true(changes > 2 and script:find "guest: ready" and script:find "64M" ~= nil)
+    local file <close> = command.file(PRELUDE .. script, ".lua")
+    local out, err, code = command.run(command.lunik .. " " .. tostring(file))
+    assert.same({ "", "", 0 }, { out, err, code })
+  end)
+
+  it("error is the one that a user gets", function()
+    local m <close> = machines.none()
+    local promised = readme:match "script.lua:%d+: ([^\n]*)"
+    local err = machines.raised(m.object_add, m, "memory-backend-ram", { id = "m", size = "4Q" })
+    assert.equal(promised, err.message)
+  end)
+
+  it("make targets and files are there", function()
+    local makefile, targets, files = contents "Makefile" .. contents "spec/fuzz/fuzz.mk", 0, 0
+    for target in readme:gmatch "make ([a-z-]+)" do
+      if readme:find("`make " .. target) or readme:find("\n    make " .. target, 1, true) then
+        targets = targets + 1
+        assert.is_truthy(("\n" .. makefile):find("\n" .. target .. ":", 1, true), target)
+      end
+    end
+    for path in readme:gmatch "`([%w_/]+[/.][%w_.]*)`" do
+      if path:find "/" and not path:find "^share/" then -- installed
+        files = files + 1
+        assert.is_true(os.rename(path, path), path)
+      end
+    end
+    assert.is_true(targets > 10 and files > 15)
+  end)
+
+  it("version is this one", function()
+    assert.equal(lunik.version, readme:match "Lunik (%d[%d.]*): a machine")
+  end)
+end)
