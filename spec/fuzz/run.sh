@@ -31,13 +31,13 @@ export UBSAN_OPTIONS=print_stacktrace=1
 
 # What would differ from run to run is left out: where things are in memory, and with it numbers
 # that comparisons see; the order of files in a folder; a thread that looks at memory use; the
-# environment.
+# environment, whose size alone moves the stack.
 run_fixed() {
     same_place=$(setarch -R true 2>/dev/null && echo "setarch -R")
     LC_ALL=C find "$stored" -type f | LC_ALL=C sort | paste -sd, >"$build/$target.inputs"
     [ -s "$build/$target.inputs" ] && options="$options -seed_inputs=@$build/$target.inputs"
     # shellcheck disable=SC2086 # options are words
-    env -i PATH="$PATH" UBSAN_OPTIONS="$UBSAN_OPTIONS" $same_place "$fuzzer" $options -seed=1 \
+    env -i PATH=/usr/bin:/bin UBSAN_OPTIONS="$UBSAN_OPTIONS" $same_place "$fuzzer" $options -seed=1 \
         -use_cmp=0 -rss_limit_mb=0 -malloc_limit_mb=2048 -runs="$(option runs 1000)" >"$log" 2>&1
 }
 
