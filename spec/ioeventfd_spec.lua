@@ -460,12 +460,11 @@ describe("with KVM", function()
       .. "\xb9\100\0" .. "\xa3\0\0" .. "\xe2\xfb" -- mov cx, 100; again: mov [0], ax; loop again
       .. "\x31\xc0\x8e\xd8" .. "\xff\6\0\x70"   -- xor ax, ax; mov ds, ax; inc word [0x7000]
       .. "\xeb\xfe"                              -- jmp $
-    local path = os.tmpname()
-    finally(function() os.remove(path) end)
-    local file = assert(io.open(path, "wb"))
-    file:write(code, ("\0"):rep(0xfff0 - #code), "\xe9\x0d\0", ("\0"):rep(13)) -- jmp to the start
-    file:close()
-    local pc <close> = lunik.machine { board = "pc", memory = "16M", firmware = path }
+    local pc <close> = lunik.machine { board = "pc", memory = "16M" }
+    pc:object_add("memory-backend-ram", { id = "firmware", size = "64K" })
+    pc.memory.root:add(pc:region { kind = "ram", name = "rom", memdev = "firmware" }, 0xffff0000)
+    pc:write(0xffff0000, code)
+    pc:write(0xfffffff0, "\xe9\x0d\0") -- jmp to the start
     local dev = pc:region {
       kind = "io", name = "dev", size = 4, write = function()
         writes = writes + 1
