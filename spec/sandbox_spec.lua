@@ -432,7 +432,7 @@ end
   it("of another user, too, boots and takes memory; so does a second one", function()
     if not command.root() then
       return pending("not root")
-    elseif not os.execute "setpriv --reuid=nobody --clear-groups test -r Makefile" then
+    elseif not os.execute "setpriv --reuid=nobody --clear-groups test -r \"$PWD\"/Makefile" then
       return pending("nobody else can read this directory")
     end
     works(GUEST .. [[

@@ -31,7 +31,13 @@ local function find(name)
   if name:find "/" or name:find "%.lua$" then return name end
   for _, directory in ipairs(boards.directories) do
     local path = directory .. "/" .. name .. ".lua"
-    if core.lstat(path) then return path end
+    local file, _, errno = io.open(path)
+    if file then
+      file:close()
+      return path
+    end
+    local err = core.sys_error(errno, "machine: board: " .. path)
+    if err.code ~= "not-found" then error(err, 0) end
   end
   local known = boards.list()
   fail("not-found", "machine: board: '%s' is not a known board%s (want %s or a file's path)", name,
