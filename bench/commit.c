@@ -135,7 +135,8 @@ static void measure_bars(unsigned n)
 
 int main(void)
 {
-    mallopt(M_TRIM_THRESHOLD, 64 << 20); /* keep it */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
     measure_dimms();
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
