@@ -46,16 +46,21 @@ size_t chardev_drop(struct chardev *c, size_t size)
     return size;
 }
 
-void chardev_failed(struct chardev *c, int sys)
+void chardev_error(struct chardev *c, const char *message)
 {
     lunik_object *o = lunik_state_object(c);
 
+    lunik_emit(lunik_object_machine(o), "chardev-error",
+               LUNIK_FIELD_STRING("object", lunik_object_id(o)),
+               LUNIK_FIELD_STRING("message", message));
+}
+
+void chardev_failed(struct chardev *c, int sys)
+{
     if (c->failed)
         return;
     c->failed = true;
-    lunik_emit(lunik_object_machine(o), "chardev-error",
-               LUNIK_FIELD_STRING("object", lunik_object_id(o)),
-               LUNIK_FIELD_STRING("message", uv_strerror(-sys)));
+    chardev_error(c, uv_strerror(-sys));
 }
 
 lunik_runtime *chardev_runtime(struct chardev *c)

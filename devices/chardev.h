@@ -29,7 +29,9 @@ void chardev_receive(struct chardev *c, const uint8_t *data, size_t size);
 void chardev_writable(struct chardev *c);
 /* Counts size bytes as taken and dropped; returns size. */
 size_t chardev_drop(struct chardev *c, size_t size);
-/* Output failed with errno value sys: sends event "chardev-error" the first time. */
+/* Sends event "chardev-error". */
+void chardev_error(struct chardev *c, const char *message);
+/* Output failed with errno value sys: sends that event the first time. */
 void chardev_failed(struct chardev *c, int sys);
 
 lunik_runtime *chardev_runtime(struct chardev *c);

@@ -110,15 +110,6 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     return 0;
 }
 
-static void tell_refused(struct socket_chardev *s, const char *why)
-{
-    lunik_object *o = lunik_state_object(s);
-
-    lunik_emit(lunik_object_machine(o), "chardev-error",
-               LUNIK_FIELD_STRING("object", lunik_object_id(o)),
-               LUNIK_FIELD_STRING("message", why));
-}
-
 /* A client that is left waiting for want of a descriptor would wake the loop for ever. */
 static int take_client(struct socket_chardev *s)
 {
@@ -131,7 +122,7 @@ static int take_client(struct socket_chardev *s)
     if (fd >= 0)
         close(fd);
     s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
-    tell_refused(s, "chardev-socket: a client can't be taken: too many open files");
+    chardev_error(&s->base, "chardev-socket: a client can't be taken: too many open files");
     return -1;
 }
 
@@ -149,7 +140,7 @@ static void client_waits(struct chardev *c)
     if (s->connected)
         close(fd);
     else if (connected(s, fd, &err))
-        tell_refused(s, err.message);
+        chardev_error(&s->base, err.message);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
