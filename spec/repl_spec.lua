@@ -192,26 +192,24 @@ describe("the prompt on a terminal", function()
     assert.equal(7, code)
   end)
 
-  it("is interrupted by Ctrl-C in the sandbox, too", function()
-    local steps = { { PROMPT, MACHINE }, { PROMPT, "m:start()\n" }, { "(running)" } }
-    for i = 1, 3 do
+  -- After these steps: so many words are typed and given up, and the prompt still answers.
+  local function survives_interrupts(steps, count)
+    for i = 1, count do
       table.insert(steps, { PROMPT, "word" .. i })
       table.insert(steps, { "word" .. i, "\3" })
     end
     table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
     table.insert(steps, { '"still"\n', "\4" })
     assert.equal(0, (select(2, type_in(steps))))
+  end
+
+  it("is interrupted by Ctrl-C in the sandbox, too", function()
+    local steps = { { PROMPT, MACHINE }, { PROMPT, "m:start()\n" }, { "(running)" } }
+    survives_interrupts(steps, 3)
   end)
 
   it("is not ended by one Ctrl-C after the other", function()
-    local steps = {}
-    for i = 1, 50 do
-      table.insert(steps, { PROMPT, "word" .. i })
-      table.insert(steps, { "word" .. i, "\3" })
-    end
-    table.insert(steps, { PROMPT, "'s' .. 'till'\n" })
-    table.insert(steps, { '"still"\n', "\4" })
-    assert.equal(0, (select(2, type_in(steps))))
+    survives_interrupts({}, 50)
   end)
 
   it("gives up what is not complete at Ctrl-D", function()
