@@ -538,9 +538,15 @@ void kvm_memory_fini(lunik_machine *m)
     free_all(k);
 }
 
+/* NULL without KVM, and once the machine is closed. */
+static struct kvm_memory *memory_of(const lunik_machine *m)
+{
+    return m->kvm ? m->kvm->memory : NULL;
+}
+
 bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last)
 {
-    struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+    struct kvm_memory *k = memory_of(m);
     const struct slot *slot = k ? kvm_slot_at(k, first, last) : NULL;
 
     return slot && slot->first == first && slot->last == last;
@@ -548,7 +554,7 @@ bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last)
 
 void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 {
-    const struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+    const struct kvm_memory *k = memory_of(m);
 
     if (!k)
         return;
@@ -559,7 +565,7 @@ void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 
 int kvm_memory_repair(lunik_machine *m, lunik_error *err)
 {
-    struct kvm_memory *k = m->kvm ? m->kvm->memory : NULL;
+    struct kvm_memory *k = memory_of(m);
 
     if (!k || (!k->dels.count && !k->adds.count && !k->stray.count && !k->missing.count))
         return 0;
