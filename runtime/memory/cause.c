@@ -221,35 +221,24 @@ static void paint(struct cause_map *map, struct span span, struct cause_ref *ref
     map->count += count - (end - first);
 }
 
-static const struct flat_range *range_in(const struct view_cursor *c, struct span span)
-{
-    const struct flat_range *r = cursor_range(c);
-
-    return r && r->span.first <= span.last ? r : NULL;
-}
-
 /* Paints what one view shows in a span and the other does not. */
-static void paint_span(struct view_root *vr, const struct flat_view *from,
-                       const struct flat_view *to, struct span span)
+static void paint_diff(struct view_root *vr, struct view_diff diff, enum view_diff_kind which)
 {
-    struct view_cursor a = view_seek(from, span.first);
     const struct flat_range *r;
+    enum view_diff_kind kind;
 
-    for (; (r = range_in(&a, span)); cursor_next(&a)) {
-        const struct flat_range *other = view_find(to, r->span.first);
-
-        if (!other || !range_equal(r, other))
+    while ((r = view_diff_next(&diff, &kind)))
+        if (kind == which)
             paint(&vr->causes, r->span, region_cause(r->region));
-    }
 }
 
 void causes_record(struct view_root *vr)
 {
-    const struct flat_view *old = view_root_current(vr);
+    for (size_t i = 0; i < vr->changed_count; i++) {
+        struct view_diff diff = view_diff_start(&vr->changed[i], false);
 
-    for (size_t i = 0; vr->update && i < vr->changed_count; i++) {
-        paint_span(vr, old, vr->update, vr->changed[i]);
-        paint_span(vr, vr->update, old, vr->changed[i]);
+        paint_diff(vr, diff, DIFF_GONE);
+        paint_diff(vr, diff, DIFF_NEW);
     }
 }
 

@@ -1,10 +1,9 @@
 /*
  * flatview.c: flat views as chunks of ranges.
  *
- * The next view shares the chunks that stay as they are, so a chunk goes when one of two views that
- * follow each other goes and the other does not have it: both have the chunks they share in the
- * same order, so that these are found without a look at them. A chunk uses the regions of its
- * ranges; its memory goes after a grace period.
+ * The next view shares the chunks that stay as they are. While it is made each of the two notes its
+ * chunks that the other does not have: they are freed, after a grace period, with the one that
+ * goes.
  *
  * All chunks but the last hold CHUNK_MIN ranges or more.
  */
@@ -97,17 +96,8 @@ static struct view_chunk *chunk_new(const struct flat_range *ranges, size_t coun
         return NULL;
     chunk->count = (unsigned)count;
     chunk->next_dead = NULL;
-    for (size_t i = 0; i < count; i++) {
-        chunk->ranges[i] = ranges[i];
-        region_use(ranges[i].region);
-    }
+    memcpy(chunk->ranges, ranges, count * sizeof(*ranges));
     return chunk;
-}
-
-static void chunk_unuse(struct view_chunk *chunk)
-{
-    for (unsigned i = 0; i < chunk->count; i++)
-        region_unuse(chunk->ranges[i].region);
 }
 
 struct flat_view *view_new_empty(void)
@@ -129,37 +119,19 @@ static void view_free(struct rcu_head *head)
     free(view);
 }
 
-/* Takes note of the chunks that the other view (NULL: none) does not have. Those at the beginning
- * and at the end that both have, most of all, are passed over quickly. */
-static void find_dead(struct flat_view *view, const struct flat_view *other)
+static void add_dead(struct view_chunk **list, struct view_chunk *chunk)
 {
-    size_t first = 0, end = view->count, other_end = other ? other->count : 0, at;
-
-    while (first < end && first < other_end && view->top[first].chunk == other->top[first].chunk)
-        first++;
-    while (end > first && other_end > first &&
-           view->top[end - 1].chunk == other->top[other_end - 1].chunk) {
-        end--;
-        other_end--;
-    }
-    at = first;
-    for (size_t i = first; i < end; i++) {
-        struct view_chunk *chunk = view->top[i].chunk;
-
-        while (at < other_end && other->top[at].first < view->top[i].first)
-            at++;
-        if (at < other_end && other->top[at].chunk == chunk)
-            continue;
-        chunk->next_dead = view->dead;
-        view->dead = chunk;
-    }
+    chunk->next_dead = *list;
+    *list = chunk;
 }
 
-void view_retire(struct flat_view *view, const struct flat_view *other)
+void view_retire(struct flat_view *view, struct flat_view *stays)
 {
-    find_dead(view, other);
-    for (struct view_chunk *chunk = view->dead; chunk; chunk = chunk->next_dead)
-        chunk_unuse(chunk);
+    if (stays)
+        stays->dead = NULL;
+    else
+        for (size_t i = 0; i < view->count; i++)
+            add_dead(&view->dead, view->top[i].chunk);
     rcu_defer(&view->rcu, view_free);
 }
 
@@ -167,9 +139,10 @@ void view_retire(struct flat_view *view, const struct flat_view *other)
 
 struct assembler {
     struct view_cursor old;
-    struct range_list pending; /* for chunks yet to be made */
-    struct flat_view *view;
-    size_t capacity; /* of its chunks */
+    struct view_chunk *dropped; /* those of the old view's chunks that the next does not have */
+    struct range_list pending;  /* for chunks yet to be made */
+    struct flat_view *view;     /* its dead chunks: those that the old view does not have */
+    size_t capacity;            /* of its chunks */
     lunik_error *err;
 };
 
@@ -199,6 +172,7 @@ static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, s
         return fail_no_memory(a->err);
     a->view->top[a->view->count].first = ranges->span.first;
     a->view->top[a->view->count++].chunk = chunk;
+    add_dead(&a->view->dead, chunk);
     return 0;
 }
 
@@ -221,118 +195,114 @@ static int flush(struct assembler *a, bool end)
     return rc;
 }
 
-/* Whether the next view can have the old chunk at the cursor: all of its ranges begin before limit
- * (all: wherever), and it is not so small that it had better be joined with its neighbours. Most
- * chunks need not be looked at for that. */
-static bool can_share(const struct assembler *a, uint64_t limit, bool all)
+static struct view_chunk *old_chunk(const struct assembler *a)
 {
-    const struct flat_view *old = a->old.view;
-    bool is_last = a->old.chunk + 1 == old->count;
-    const struct view_chunk *chunk = old->top[a->old.chunk].chunk;
-
-    if (a->old.index || (is_last && chunk->count < CHUNK_MIN))
-        return false;
-    return all || (!is_last && old->top[a->old.chunk + 1].first <= limit) ||
-           chunk->ranges[chunk->count - 1].span.first < limit;
+    return a->old.view->top[a->old.chunk].chunk;
 }
 
-/* Shares the chunk at the cursor, and those behind it that are sure to be shared, too. */
-static int share_run(struct assembler *a, uint64_t limit, bool all)
+/* Goes on to the range at index of the old chunk at the cursor. A chunk that is left this way is
+ * not shared. */
+static void advance(struct assembler *a, size_t index)
+{
+    struct view_chunk *chunk = old_chunk(a);
+
+    a->old.index = index;
+    if (index < chunk->count)
+        return;
+    add_dead(&a->dropped, chunk);
+    a->old.chunk++;
+    a->old.index = 0;
+}
+
+/* Whether the old chunk is so small that it had better be joined with its neighbours. */
+static bool is_small(const struct flat_view *old, size_t chunk)
+{
+    return chunk + 1 == old->count && old->top[chunk].chunk->count < CHUNK_MIN;
+}
+
+/* Shares the old chunks from the cursor, of which at least the first can be, up to end. */
+static int share_run(struct assembler *a, size_t end)
 {
     const struct flat_view *old = a->old.view;
-    size_t from = a->old.chunk, end = all ? old->count : chunks_until(old, limit), count;
+    size_t from = a->old.chunk, count;
 
-    /* What the last of them holds has yet to be looked at. */
-    count = end > from + 1 ? end - 1 - from : 1;
+    if (is_small(old, end - 1))
+        end--;
+    count = end - from;
     if (!make_room(a, count))
         return fail_no_memory(a->err);
     memcpy(&a->view->top[a->view->count], &old->top[from], count * sizeof(old->top[0]));
     a->view->count += count;
-    a->old.chunk += count;
+    a->old.chunk = end;
     return 0;
 }
 
-/* Takes those of the old chunk's ranges over that begin before limit, from the cursor on. Sets
- * *done if not all of them do. */
-static int take_ranges(struct assembler *a, uint64_t limit, bool all, bool *done)
+/* Takes the old chunk's ranges over, from the cursor up to index end. */
+static int take_ranges(struct assembler *a, size_t end)
 {
-    const struct view_chunk *chunk = a->old.view->top[a->old.chunk].chunk;
-    const struct flat_range *from = &chunk->ranges[a->old.index],
-                            *end = &chunk->ranges[chunk->count];
+    const struct flat_range *from = &old_chunk(a)->ranges[a->old.index];
+    size_t count = end - a->old.index;
 
-    if (!all)
-        while (end > from && end[-1].span.first >= limit)
-            end--;
-    *done = end < &chunk->ranges[chunk->count];
-    a->old.index += (size_t)(end - from);
-    if (!*done) {
-        a->old.chunk++;
-        a->old.index = 0;
-    }
-    return ranges_append(&a->pending, from, (size_t)(end - from), a->err);
+    advance(a, end);
+    return ranges_append(&a->pending, from, count, a->err);
 }
 
-/* Takes the old ranges that begin before limit (all: every one) over. */
-static int take_old(struct assembler *a, uint64_t limit, bool all)
+/* Takes the old ranges over up to the one that a cursor with this chunk and index is at. */
+static int take_old(struct assembler *a, size_t chunk, size_t index)
 {
-    const struct flat_view *old = a->old.view;
-    bool done = false;
     int rc = 0;
 
-    while (!rc && !done && a->old.chunk < old->count) {
-        bool share = can_share(a, limit, all);
+    while (!rc && a->old.chunk < chunk) {
+        bool share = !a->old.index && !is_small(a->old.view, a->old.chunk);
 
         if (share && !a->pending.count)
-            rc = share_run(a, limit, all);
+            rc = share_run(a, chunk);
         else if (share && a->pending.count >= CHUNK_MIN)
             rc = flush(a, false);
         else
-            rc = take_ranges(a, limit, all, &done);
+            rc = take_ranges(a, old_chunk(a)->count);
     }
+    if (!rc && index > a->old.index)
+        rc = take_ranges(a, index);
     return rc;
 }
 
-static int apply_patch(struct assembler *a, const struct range_list *ranges,
-                       const struct patch *patch)
+static int apply_change(struct assembler *a, const struct range_list *ranges,
+                        const struct view_change *c)
 {
     const struct flat_range *r;
-    int rc = take_old(a, patch->span.first, false);
+    int rc = take_old(a, c->old.chunk, c->old.index);
 
-    while ((r = cursor_range(&a->old)) && r->span.first <= patch->span.last)
-        cursor_next(&a->old);
-    if (!rc && patch->end > patch->first)
-        rc = ranges_append(&a->pending, &ranges->items[patch->first], patch->end - patch->first,
-                           a->err);
-    return rc;
+    if (rc)
+        return rc;
+    while ((r = cursor_range(&a->old)) && r->span.first <= c->span.last)
+        advance(a, a->old.index + 1);
+    return ranges_append(&a->pending, &ranges->items[c->first], c->end - c->first, a->err);
 }
 
-/* Frees a view that nobody has seen. */
-static void view_drop(struct flat_view *view, const struct flat_view *old)
+int view_make_next(struct flat_view *old, const struct range_list *ranges,
+                   struct view_change *changes, size_t count, struct flat_view **out,
+                   lunik_error *err)
 {
-    find_dead(view, old);
-    for (struct view_chunk *chunk = view->dead; chunk; chunk = chunk->next_dead)
-        chunk_unuse(chunk);
-    view_free(&view->rcu);
-}
-
-int view_patch(const struct flat_view *old, const struct range_list *ranges,
-               const struct patch *patches, size_t count, struct flat_view **out, lunik_error *err)
-{
-    struct assembler a = {.old = view_seek(old, 0), .err = err};
+    struct assembler a = {.old = {.view = old}, .err = err};
     int rc = 0;
 
     for (size_t i = 0; i < count && !rc; i++)
-        rc = apply_patch(&a, ranges, &patches[i]);
+        rc = apply_change(&a, ranges, &changes[i]);
     if (!rc)
-        rc = take_old(&a, 0, true);
+        rc = take_old(&a, old->count, 0);
     if (!rc)
         rc = flush(&a, true);
     if (!rc && !make_room(&a, 0)) /* for the view, if it is empty */
         rc = fail_no_memory(err);
     if (rc && a.view)
-        view_drop(a.view, old);
-    if (!rc)
-        *out = a.view;
+        view_free(&a.view->rcu); /* nobody has seen it */
     free(a.pending.items);
-    return rc;
+    if (rc)
+        return rc;
+    old->dead = a.dropped;
+    for (size_t i = 0; i < count; i++)
+        changes[i].new = view_seek(a.view, changes[i].span.first);
+    *out = a.view;
+    return 0;
 }

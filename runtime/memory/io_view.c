@@ -175,13 +175,21 @@ static bool collect_new(const struct view_root *vr, struct span s, struct io_lis
     return true;
 }
 
-static bool collect(struct view_root *vr, const struct span *spans, size_t count)
+static bool collect(struct view_root *vr, struct span s)
 {
+    return collect_old(&vr->io.now, s, &vr->io.dels) && collect_new(vr, s, &vr->io.adds);
+}
+
+static bool collect_all(struct view_root *vr)
+{
+    const struct span *windows = vr->all_valid ? &vr->all : vr->windows;
+    size_t count = vr->all_valid ? 1 : vr->window_count;
     bool ok = true;
 
     for (size_t i = 0; ok && i < count; i++)
-        ok = collect_old(&vr->io.now, spans[i], &vr->io.dels) &&
-             collect_new(vr, spans[i], &vr->io.adds);
+        ok = collect(vr, windows[i]);
+    for (size_t i = 0; ok && i < vr->changed_count; i++)
+        ok = collect(vr, vr->changed[i].span);
     return ok;
 }
 
@@ -214,12 +222,10 @@ static bool make_next(struct io_view *v)
 int io_view_prepare(struct view_root *vr, lunik_error *err)
 {
     struct io_view *v = &vr->io;
-    const struct span *windows = vr->all_valid ? &vr->all : vr->windows;
-    size_t count = vr->all_valid ? 1 : vr->window_count;
 
     if (!vr->core->io_sets && !v->now.count)
         return 0;
-    if (!collect(vr, windows, count) || !collect(vr, vr->changed, vr->changed_count))
+    if (!collect_all(vr))
         return fail_no_memory(err);
     normalize(&v->dels);
     normalize(&v->adds);

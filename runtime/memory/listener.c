@@ -80,36 +80,16 @@ static void call_add(lunik_space *s, const struct flat_range *r, bool nop)
     }
 }
 
-static const struct flat_range *range_within(const struct view_cursor *c, struct span span)
+static void tell_change(lunik_space *s, struct view_diff diff, enum pass pass)
 {
-    const struct flat_range *r = cursor_range(c);
+    const struct flat_range *r;
+    enum view_diff_kind kind;
 
-    return r && r->span.first <= span.last ? r : NULL;
-}
-
-/* Walks two views in step through a span and reports what one has and the other has not. */
-static void tell_span(lunik_space *s, const struct flat_view *from, const struct flat_view *to,
-                      struct span span, enum pass pass)
-{
-    struct view_cursor a = view_seek(from, span.first), b = view_seek(to, span.first);
-
-    for (;;) {
-        const struct flat_range *old = range_within(&a, span), *new = range_within(&b, span);
-        bool same = old && new &&range_equal(old, new);
-
-        if (!old && !new)
-            return;
-        if (old && !same && (!new || old->span.first <= new->span.first)) {
-            if (pass == PASS_DEL)
-                call_del(s, old);
-            cursor_next(&a);
-            continue;
-        }
-        if (pass == PASS_ADD)
-            call_add(s, new, same);
-        if (same)
-            cursor_next(&a);
-        cursor_next(&b);
+    while ((r = view_diff_next(&diff, &kind))) {
+        if (kind == DIFF_GONE && pass == PASS_DEL)
+            call_del(s, r);
+        else if (kind != DIFF_GONE && pass == PASS_ADD)
+            call_add(s, r, kind == DIFF_SAME);
     }
 }
 
@@ -117,11 +97,9 @@ static void tell_all(struct memory_core *core, enum pass pass, bool reverse)
 {
     for (lunik_space *s = core->spaces; s; s = s->next) {
         const struct view_root *vr = s->vr;
-        const struct flat_view *old = view_root_current(vr);
 
-        for (size_t i = 0; vr->update && i < vr->changed_count; i++)
-            tell_span(s, reverse ? vr->update : old, reverse ? old : vr->update, vr->changed[i],
-                      pass);
+        for (size_t i = 0; i < vr->changed_count; i++)
+            tell_change(s, view_diff_start(&vr->changed[i], reverse), pass);
     }
 }
 

@@ -275,18 +275,31 @@ struct view_cursor view_seek(const struct flat_view *view, uint64_t address);
 const struct flat_range *view_find(const struct flat_view *view, uint64_t address);
 
 struct flat_view *view_new_empty(void);
-/* Frees a view once no reader can be in it; what it showed and other (the one before it or after
- * it, or NULL) does not show is let go at once. */
-void view_retire(struct flat_view *view, const struct flat_view *other);
-
-/* New content for a span whose borders no old or new range crosses. */
-struct patch {
+/* A span whose borders no range of two views that follow each other crosses. */
+struct view_change {
     struct span span;
-    size_t first, end; /* items of the new ranges */
+    struct view_cursor old, new; /* the first range in it, or behind it, in each */
+    size_t first, end;           /* of its new ranges, in a list */
 };
-/* A copy of old with the patches (ascending) in it; shares the chunks that none touches. */
-int view_patch(const struct flat_view *old, const struct range_list *ranges,
-               const struct patch *patches, size_t count, struct flat_view **out, lunik_error *err);
+/* Makes old with the changes (ascending) in it; shares the chunks that none touches. One of the two
+ * views is to be retired next. */
+int view_make_next(struct flat_view *old, const struct range_list *ranges,
+                   struct view_change *changes, size_t count, struct flat_view **out,
+                   lunik_error *err);
+/* Frees a view, and its chunks that stays (the one before it or after it, or NULL) does not have,
+ * once no reader can be in it. */
+void view_retire(struct flat_view *view, struct flat_view *stays);
+
+/* view_diff.c: walks the two views of a change in step. */
+enum view_diff_kind { DIFF_GONE, DIFF_NEW, DIFF_SAME };
+struct view_diff {
+    struct view_cursor old, new;
+    uint64_t last;
+};
+/* reverse: as if the new view were the old one. */
+struct view_diff view_diff_start(const struct view_change *c, bool reverse);
+/* The next range of either, NULL at the end; one that both have comes once. */
+const struct flat_range *view_diff_next(struct view_diff *d, enum view_diff_kind *kind);
 
 /* cause.c: what led to changes. */
 struct cause_ref;
@@ -319,7 +332,7 @@ struct view_root {
     bool all_valid;
     /* while a commit is under way */
     struct flat_view *update; /* NULL: looks as before */
-    struct span *changed;     /* no range of either view crosses the border of one */
+    struct view_change *changed;
     size_t changed_count;
     struct cause_map causes;
     struct io_view io;
@@ -342,6 +355,8 @@ int view_root_prepare(struct view_root *vr, lunik_error *err);
 void causes_record(struct view_root *vr);
 void view_root_publish(struct view_root *vr);
 void view_root_discard(struct view_root *vr);
+/* Lets go of the published view, for good. */
+void view_root_hide(struct view_root *vr);
 
 /* ---- address spaces, listeners, transactions ------------------------------------------------ */
 

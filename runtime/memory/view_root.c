@@ -60,38 +60,40 @@ void view_root_unmark(struct view_root *vr)
 
 struct differ {
     const struct flat_view *old;
+    struct view_cursor at; /* what comes next of the old view's ranges in a span */
     struct range_list ranges;
-    struct patch *patches;
+    struct view_change *changes;
     size_t count, capacity;
     lunik_error *err;
 };
 
 /* The window and the old ranges that reach into or adjoin it. */
-static struct span widen(const struct flat_view *old, struct span window)
+static struct view_change widen(const struct flat_view *old, struct span window)
 {
-    struct span wide = window;
-    struct view_cursor c = view_seek(old, window.first ? window.first - 1 : 0);
-    const struct flat_range *r = cursor_range(&c);
+    struct view_change c = {.span = window,
+                            .old = view_seek(old, window.first ? window.first - 1 : 0)};
+    struct view_cursor at = c.old;
+    const struct flat_range *r = cursor_range(&at);
 
-    if (r && r->span.first < wide.first)
-        wide.first = r->span.first;
-    c = view_seek(old, window.last);
-    for (; (r = cursor_range(&c)); cursor_next(&c)) {
+    if (r && r->span.first < window.first)
+        c.span.first = r->span.first;
+    for (; (r = cursor_range(&at)); cursor_next(&at)) {
         if (r->span.first > add_saturated(window.last, 1))
             break;
-        if (r->span.last > wide.last)
-            wide.last = r->span.last;
+        if (r->span.last > c.span.last)
+            c.span.last = r->span.last;
     }
-    return wide;
+    return c;
 }
 
 static int copy_old(struct differ *d, uint64_t first, uint64_t last)
 {
-    struct view_cursor c = view_seek(d->old, first);
     const struct flat_range *r;
     int rc = 0;
 
-    for (; !rc && (r = cursor_range(&c)) && r->span.first <= last; cursor_next(&c)) {
+    while ((r = cursor_range(&d->at)) && r->span.last < first)
+        cursor_next(&d->at);
+    for (; !rc && (r = cursor_range(&d->at)) && r->span.first <= last; cursor_next(&d->at)) {
         struct flat_range part = *r;
 
         if (part.span.first < first) {
@@ -101,6 +103,8 @@ static int copy_old(struct differ *d, uint64_t first, uint64_t last)
         if (part.span.last > last)
             part.span.last = last;
         rc = ranges_append(&d->ranges, &part, 1, d->err);
+        if (r->span.last > last)
+            break; /* its rest may be wanted, too */
     }
     return rc;
 }
@@ -124,89 +128,118 @@ static int make_ranges(struct differ *d, lunik_region *root, struct span span,
     return rc;
 }
 
-/* True if the old view has exactly the ranges of patch in its span. */
-static bool unchanged(const struct differ *d, const struct patch *patch)
+/* True if the old view has exactly the new ranges in the span. */
+static bool unchanged(const struct differ *d, const struct view_change *change)
 {
-    struct view_cursor c = view_seek(d->old, patch->span.first);
+    struct view_cursor c = change->old;
     const struct flat_range *r;
 
-    for (size_t i = patch->first; i < patch->end; i++, cursor_next(&c)) {
+    for (size_t i = change->first; i < change->end; i++, cursor_next(&c)) {
         r = cursor_range(&c);
         if (!r || !range_equal(r, &d->ranges.items[i]))
             return false;
     }
     r = cursor_range(&c);
-    return !r || r->span.first > patch->span.last;
+    return !r || r->span.first > change->span.last;
 }
 
-static int add_patch(struct differ *d, lunik_region *root, struct span span,
-                     const struct span *windows, size_t count)
+static int add_change(struct differ *d, lunik_region *root, struct view_change change,
+                      const struct span *windows, size_t count)
 {
-    struct patch patch = {.span = span, .first = d->ranges.count};
-    int rc = make_ranges(d, root, span, windows, count);
+    int rc;
 
+    change.first = d->ranges.count;
+    d->at = change.old;
+    rc = make_ranges(d, root, change.span, windows, count);
     if (rc)
         return rc;
-    ranges_merge(&d->ranges, patch.first);
-    patch.end = d->ranges.count;
-    if (unchanged(d, &patch)) {
-        d->ranges.count = patch.first;
+    ranges_merge(&d->ranges, change.first);
+    change.end = d->ranges.count;
+    if (unchanged(d, &change)) {
+        d->ranges.count = change.first;
         return 0;
     }
-    if (!grow((void **)&d->patches, &d->capacity, d->count + 1, sizeof(*d->patches)))
+    if (!grow((void **)&d->changes, &d->capacity, d->count + 1, sizeof(*d->changes)))
         return fail_no_memory(d->err);
-    d->patches[d->count++] = patch;
+    d->changes[d->count++] = change;
     return 0;
 }
 
-static int make_patches(struct differ *d, const struct view_root *vr)
+static int find_changes(struct differ *d, const struct view_root *vr)
 {
     const struct span *windows = vr->all_valid ? &vr->all : vr->windows;
     size_t count = vr->all_valid ? 1 : vr->window_count;
     int rc = 0;
 
     for (size_t i = 0, end; i < count && !rc; i = end) {
-        struct span span = widen(d->old, windows[i]);
+        struct view_change change = widen(d->old, windows[i]);
 
         for (end = i + 1; end < count; end++) {
-            struct span next = widen(d->old, windows[end]);
+            struct span next = widen(d->old, windows[end]).span;
 
-            if (next.first > span.last)
+            if (next.first > change.span.last)
                 break;
-            if (next.last > span.last)
-                span.last = next.last;
+            if (next.last > change.span.last)
+                change.span.last = next.last;
         }
-        rc = add_patch(d, vr->root, span, windows + i, end - i);
+        rc = add_change(d, vr->root, change, windows + i, end - i);
     }
     return rc;
 }
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-static int keep_spans(struct view_root *vr, const struct differ *d, lunik_error *err)
+/* Each range of the published view uses its region, and so does each of the prepared one in the
+ * changed spans: what is outside of them both have in common, and it need not be looked at. */
+static void for_each_region(struct view_cursor c, uint64_t last, void (*fn)(lunik_region *r))
 {
-    vr->changed = malloc(d->count * sizeof(*vr->changed));
-    if (!vr->changed)
-        return fail_no_memory(err);
-    for (size_t i = 0; i < d->count; i++)
-        vr->changed[i] = d->patches[i].span;
-    vr->changed_count = d->count;
-    return 0;
+    const struct flat_range *r;
+
+    for (; (r = cursor_range(&c)) && r->span.first <= last; cursor_next(&c))
+        fn(r->region);
+}
+
+static void use_new(struct view_root *vr)
+{
+    for (size_t i = 0; i < vr->changed_count; i++)
+        for_each_region(vr->changed[i].new, vr->changed[i].span.last, region_use);
+}
+
+/* Ends a commit; the other of the two views stays. */
+static void let_go(struct view_root *vr, struct flat_view *view, struct flat_view *stays)
+{
+    bool is_old = stays == vr->update;
+
+    for (size_t i = 0; i < vr->changed_count; i++) {
+        const struct view_change *c = &vr->changed[i];
+
+        for_each_region(is_old ? c->old : c->new, c->span.last, region_unuse);
+    }
+    view_retire(view, stays);
+    free(vr->changed);
+    vr->update = NULL;
+    vr->changed = NULL;
+    vr->changed_count = 0;
 }
 
 int view_root_prepare(struct view_root *vr, lunik_error *err)
 {
-    struct differ d = {.old = view_root_current(vr), .err = err};
+    struct flat_view *old = view_root_current(vr);
+    struct differ d = {.old = old, .err = err};
     int rc;
 
     windows_normalize(vr);
-    rc = make_patches(&d, vr);
+    rc = find_changes(&d, vr);
     if (!rc && d.count)
-        rc = keep_spans(vr, &d, err);
-    if (!rc && d.count)
-        rc = view_patch(d.old, &d.ranges, d.patches, d.count, &vr->update, err);
+        rc = view_make_next(old, &d.ranges, d.changes, d.count, &vr->update, err);
     free(d.ranges.items);
-    free(d.patches);
+    if (vr->update) {
+        vr->changed = d.changes;
+        vr->changed_count = d.count;
+        use_new(vr);
+    } else {
+        free(d.changes);
+    }
     return rc ? rc : io_view_prepare(vr, err);
 }
 
@@ -214,11 +247,7 @@ void view_root_discard(struct view_root *vr)
 {
     io_view_discard(&vr->io);
     if (vr->update)
-        view_retire(vr->update, view_root_current(vr));
-    free(vr->changed);
-    vr->update = NULL;
-    vr->changed = NULL;
-    vr->changed_count = 0;
+        let_go(vr, vr->update, view_root_current(vr));
 }
 
 void view_root_publish(struct view_root *vr)
@@ -226,11 +255,20 @@ void view_root_publish(struct view_root *vr)
     struct flat_view *old = view_root_current(vr);
 
     io_view_publish(&vr->io);
+    io_view_discard(&vr->io);
     if (vr->update) {
         atomic_store_explicit(&vr->view, vr->update, memory_order_release);
-        vr->update = old; /* the one to retire */
+        let_go(vr, old, vr->update);
     }
-    view_root_discard(vr);
     view_root_unmark(vr);
     vr->fresh = false;
+}
+
+void view_root_hide(struct view_root *vr)
+{
+    struct flat_view *view = view_root_current(vr);
+
+    view_root_discard(vr);
+    for_each_region(view_seek(view, 0), UINT64_MAX, region_unuse);
+    view_retire(view, NULL);
 }
