@@ -140,7 +140,7 @@ void view_retire(struct flat_view *view, struct flat_view *stays)
 struct assembler {
     struct view_cursor old;
     struct view_chunk *dropped; /* those of the old view's chunks that the next does not have */
-    struct range_list pending;  /* for chunks yet to be made */
+    struct range_list *pending; /* for chunks yet to be made */
     struct flat_view *view;     /* its dead chunks: those that the old view does not have */
     size_t capacity;            /* of its chunks */
     lunik_error *err;
@@ -180,8 +180,8 @@ static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, s
  * since ranges mostly come at the end. */
 static int flush(struct assembler *a, bool end)
 {
-    size_t left = a->pending.count, chunks = (left + CHUNK_MAX - 1) / CHUNK_MAX;
-    const struct flat_range *from = a->pending.items;
+    size_t left = a->pending->count, chunks = (left + CHUNK_MAX - 1) / CHUNK_MAX;
+    const struct flat_range *from = a->pending->items;
     int rc = 0;
 
     for (; chunks && !rc; chunks--) {
@@ -191,7 +191,7 @@ static int flush(struct assembler *a, bool end)
         from += count;
         left -= count;
     }
-    a->pending.count = 0;
+    a->pending->count = 0;
     return rc;
 }
 
@@ -244,7 +244,7 @@ static int take_ranges(struct assembler *a, size_t end)
     size_t count = end - a->old.index;
 
     advance(a, end);
-    return ranges_append(&a->pending, from, count, a->err);
+    return ranges_append(a->pending, from, count, a->err);
 }
 
 /* Takes the old ranges over up to the one that a cursor with this chunk and index is at. */
@@ -255,9 +255,9 @@ static int take_old(struct assembler *a, size_t chunk, size_t index)
     while (!rc && a->old.chunk < chunk) {
         bool share = !a->old.index && !is_small(a->old.view, a->old.chunk);
 
-        if (share && !a->pending.count)
+        if (share && !a->pending->count)
             rc = share_run(a, chunk);
-        else if (share && a->pending.count >= CHUNK_MIN)
+        else if (share && a->pending->count >= CHUNK_MIN)
             rc = flush(a, false);
         else
             rc = take_ranges(a, old_chunk(a)->count);
@@ -277,18 +277,18 @@ static int apply_change(struct assembler *a, const struct range_list *ranges,
         return rc;
     while ((r = cursor_range(&a->old)) && r->span.first <= c->span.last)
         advance(a, a->old.index + 1);
-    return ranges_append(&a->pending, &ranges->items[c->first], c->end - c->first, a->err);
+    return ranges_append(a->pending, &ranges->items[c->first], c->end - c->first, a->err);
 }
 
-int view_make_next(struct flat_view *old, const struct range_list *ranges,
-                   struct view_change *changes, size_t count, struct flat_view **out,
-                   lunik_error *err)
+int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_change *changes,
+                   size_t count, struct flat_view **out, lunik_error *err)
 {
-    struct assembler a = {.old = {.view = old}, .err = err};
+    struct assembler a = {.old = {.view = old}, .pending = &scratch->pending, .err = err};
     int rc = 0;
 
+    a.pending->count = 0;
     for (size_t i = 0; i < count && !rc; i++)
-        rc = apply_change(&a, ranges, &changes[i]);
+        rc = apply_change(&a, &scratch->rendered, &changes[i]);
     if (!rc)
         rc = take_old(&a, old->count, 0);
     if (!rc)
@@ -297,7 +297,6 @@ int view_make_next(struct flat_view *old, const struct range_list *ranges,
         rc = fail_no_memory(err);
     if (rc && a.view)
         view_free(&a.view->rcu); /* nobody has seen it */
-    free(a.pending.items);
     if (rc)
         return rc;
     old->dead = a.dropped;

@@ -171,7 +171,16 @@ struct range_list {
     size_t count, capacity;
 };
 
-/* Appends what root shows in the window, with neighbours merged from index `from` on. */
+/* What commits work with, kept from one to the next unless it has become large. */
+struct scratch {
+    struct range_list rendered, pending;
+    lunik_region **kids; /* stack of the children being rendered, all levels */
+    size_t kid_capacity;
+};
+void scratch_trim(struct scratch *scratch);
+void scratch_free(struct scratch *scratch);
+
+/* Appends what root shows in the window. */
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
 int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,
                   lunik_error *err);
@@ -279,13 +288,12 @@ struct flat_view *view_new_empty(void);
 struct view_change {
     struct span span;
     struct view_cursor old, new; /* the first range in it, or behind it, in each */
-    size_t first, end;           /* of its new ranges, in a list */
+    size_t first, end;           /* of its new ranges among the rendered ones */
 };
-/* Makes old with the changes (ascending) in it; shares the chunks that none touches. One of the two
- * views is to be retired next. */
-int view_make_next(struct flat_view *old, const struct range_list *ranges,
-                   struct view_change *changes, size_t count, struct flat_view **out,
-                   lunik_error *err);
+/* Makes old with the changes (ascending) to the rendered ranges in it; shares the chunks that none
+ * touches. One of the two views is to be retired next. */
+int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_change *changes,
+                   size_t count, struct flat_view **out, lunik_error *err);
 /* Frees a view, and its chunks that stays (the one before it or after it, or NULL) does not have,
  * once no reader can be in it. */
 void view_retire(struct flat_view *view, struct flat_view *stays);
@@ -333,7 +341,7 @@ struct view_root {
     /* while a commit is under way */
     struct flat_view *update; /* NULL: looks as before */
     struct view_change *changed;
-    size_t changed_count;
+    size_t changed_count, changed_capacity;
     struct cause_map causes;
     struct io_view io;
 };
@@ -402,6 +410,7 @@ struct memory_core {
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
     size_t io_sets; /* that exist */
+    struct scratch scratch;
 };
 
 void core_unref(struct memory_core *core);

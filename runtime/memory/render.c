@@ -11,9 +11,9 @@
 
 struct renderer {
     struct range_list *out;
-    size_t base;         /* the window's first item in out */
-    lunik_region **kids; /* stack of the children being rendered, all levels */
-    size_t kid_count, kid_capacity;
+    size_t base; /* the window's first item in out */
+    struct scratch *scratch;
+    size_t kid_count; /* of the scratch's */
     int rc;
     lunik_error *err;
 };
@@ -81,10 +81,11 @@ static void fill_gaps(struct renderer *rd, struct flat_range range)
 static bool collect(void *opaque, lunik_region *child)
 {
     struct renderer *rd = opaque;
+    struct scratch *s = rd->scratch;
 
     if (child->s.enabled &&
-        reserve(rd, (void **)&rd->kids, &rd->kid_capacity, rd->kid_count + 1, sizeof(*rd->kids)))
-        rd->kids[rd->kid_count++] = child;
+        reserve(rd, (void **)&s->kids, &s->kid_capacity, rd->kid_count + 1, sizeof(*s->kids)))
+        s->kids[rd->kid_count++] = child;
     return !rd->rc;
 }
 
@@ -108,9 +109,10 @@ static void render_children(struct renderer *rd, lunik_region *r, uint64_t base,
 
     children_visit(r, window, collect, rd);
     if (rd->kid_count - bottom > 1)
-        qsort(rd->kids + bottom, rd->kid_count - bottom, sizeof(*rd->kids), compare_priority);
+        qsort(rd->scratch->kids + bottom, rd->kid_count - bottom, sizeof(lunik_region *),
+              compare_priority);
     for (size_t i = bottom, end = rd->kid_count; i < end; i++) {
-        lunik_region *child = rd->kids[i];
+        lunik_region *child = rd->scratch->kids[i];
         uint64_t at = child->s.address;
         struct span part = {window.first > at ? window.first - at : 0, window.last - at};
 
@@ -157,10 +159,10 @@ static void render(struct renderer *rd, lunik_region *r, uint64_t base, struct s
 
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err)
 {
-    struct renderer rd = {.out = out, .base = out->count, .err = err};
+    struct renderer rd = {
+        .out = out, .base = out->count, .scratch = &root->core->scratch, .err = err};
 
     render(&rd, root, 0, window, 0, 1);
-    free(rd.kids);
     return rd.rc;
 }
 
@@ -200,4 +202,21 @@ bool range_equal(const struct flat_range *a, const struct flat_range *b)
 {
     return a->span.first == b->span.first && a->span.last == b->span.last &&
            a->region == b->region && a->offset == b->offset && a->flags == b->flags;
+}
+
+void scratch_trim(struct scratch *scratch)
+{
+    const size_t limit = 1024; /* items */
+
+    if (scratch->rendered.capacity > limit || scratch->pending.capacity > limit ||
+        scratch->kid_capacity > limit)
+        scratch_free(scratch);
+}
+
+void scratch_free(struct scratch *scratch)
+{
+    free(scratch->rendered.items);
+    free(scratch->pending.items);
+    free(scratch->kids);
+    *scratch = (struct scratch){0};
 }

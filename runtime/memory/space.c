@@ -13,6 +13,7 @@ void core_unref(struct memory_core *core)
         return;
     cause_unref(core->cause);
     cause_unref(core->last_cause);
+    scratch_free(&core->scratch);
     free(core);
 }
 
@@ -51,6 +52,7 @@ static void view_root_free(struct view_root *vr)
     lunik_region_unref(vr->root);
     cause_map_clear(&vr->causes);
     free(vr->windows);
+    free(vr->changed);
     free(vr->io.now.items);
     free(vr);
 }

@@ -59,11 +59,10 @@ void view_root_unmark(struct view_root *vr)
 /* ---- rendering the difference --------------------------------------------------------------- */
 
 struct differ {
-    const struct flat_view *old;
+    struct view_root *vr;
     struct view_cursor at; /* what comes next of the old view's ranges in a span */
-    struct range_list ranges;
-    struct view_change *changes;
-    size_t count, capacity;
+    struct range_list *ranges;
+    size_t count; /* of the root's changes */
     lunik_error *err;
 };
 
@@ -102,7 +101,7 @@ static int copy_old(struct differ *d, uint64_t first, uint64_t last)
         }
         if (part.span.last > last)
             part.span.last = last;
-        rc = ranges_append(&d->ranges, &part, 1, d->err);
+        rc = ranges_append(d->ranges, &part, 1, d->err);
         if (r->span.last > last)
             break; /* its rest may be wanted, too */
     }
@@ -110,8 +109,7 @@ static int copy_old(struct differ *d, uint64_t first, uint64_t last)
 }
 
 /* Renders the windows inside span, takes what is between them from the old view. */
-static int make_ranges(struct differ *d, lunik_region *root, struct span span,
-                       const struct span *windows, size_t count)
+static int make_ranges(struct differ *d, struct span span, const struct span *windows, size_t count)
 {
     uint64_t at = span.first;
     int rc = 0;
@@ -120,7 +118,7 @@ static int make_ranges(struct differ *d, lunik_region *root, struct span span,
         if (at < windows[i].first)
             rc = copy_old(d, at, windows[i].first - 1);
         if (!rc)
-            rc = render_window(root, windows[i], &d->ranges, d->err);
+            rc = render_window(d->vr->root, windows[i], d->ranges, d->err);
         at = windows[i].last + 1;
     }
     if (!rc && windows[count - 1].last < span.last)
@@ -136,53 +134,56 @@ static bool unchanged(const struct differ *d, const struct view_change *change)
 
     for (size_t i = change->first; i < change->end; i++, cursor_next(&c)) {
         r = cursor_range(&c);
-        if (!r || !range_equal(r, &d->ranges.items[i]))
+        if (!r || !range_equal(r, &d->ranges->items[i]))
             return false;
     }
     r = cursor_range(&c);
     return !r || r->span.first > change->span.last;
 }
 
-static int add_change(struct differ *d, lunik_region *root, struct view_change change,
-                      const struct span *windows, size_t count)
+static int add_change(struct differ *d, struct view_change change, const struct span *windows,
+                      size_t count)
 {
+    struct view_root *vr = d->vr;
     int rc;
 
-    change.first = d->ranges.count;
+    change.first = d->ranges->count;
     d->at = change.old;
-    rc = make_ranges(d, root, change.span, windows, count);
+    rc = make_ranges(d, change.span, windows, count);
     if (rc)
         return rc;
-    ranges_merge(&d->ranges, change.first);
-    change.end = d->ranges.count;
+    ranges_merge(d->ranges, change.first);
+    change.end = d->ranges->count;
     if (unchanged(d, &change)) {
-        d->ranges.count = change.first;
+        d->ranges->count = change.first;
         return 0;
     }
-    if (!grow((void **)&d->changes, &d->capacity, d->count + 1, sizeof(*d->changes)))
+    if (!grow((void **)&vr->changed, &vr->changed_capacity, d->count + 1, sizeof(*vr->changed)))
         return fail_no_memory(d->err);
-    d->changes[d->count++] = change;
+    vr->changed[d->count++] = change;
     return 0;
 }
 
-static int find_changes(struct differ *d, const struct view_root *vr)
+static int find_changes(struct differ *d)
 {
+    const struct view_root *vr = d->vr;
+    const struct flat_view *old = view_root_current(vr);
     const struct span *windows = vr->all_valid ? &vr->all : vr->windows;
     size_t count = vr->all_valid ? 1 : vr->window_count;
     int rc = 0;
 
     for (size_t i = 0, end; i < count && !rc; i = end) {
-        struct view_change change = widen(d->old, windows[i]);
+        struct view_change change = widen(old, windows[i]);
 
         for (end = i + 1; end < count; end++) {
-            struct span next = widen(d->old, windows[end]).span;
+            struct span next = widen(old, windows[end]).span;
 
             if (next.first > change.span.last)
                 break;
             if (next.last > change.span.last)
                 change.span.last = next.last;
         }
-        rc = add_change(d, vr->root, change, windows + i, end - i);
+        rc = add_change(d, change, windows + i, end - i);
     }
     return rc;
 }
@@ -216,31 +217,27 @@ static void let_go(struct view_root *vr, struct flat_view *view, struct flat_vie
         for_each_region(is_old ? c->old : c->new, c->span.last, region_unuse);
     }
     view_retire(view, stays);
-    free(vr->changed);
     vr->update = NULL;
-    vr->changed = NULL;
     vr->changed_count = 0;
 }
 
 int view_root_prepare(struct view_root *vr, lunik_error *err)
 {
-    struct flat_view *old = view_root_current(vr);
-    struct differ d = {.old = old, .err = err};
+    struct scratch *scratch = &vr->core->scratch;
+    struct differ d = {.vr = vr, .ranges = &scratch->rendered, .err = err};
     int rc;
 
+    scratch->rendered.count = 0;
     windows_normalize(vr);
-    rc = find_changes(&d, vr);
+    rc = find_changes(&d);
     if (!rc && d.count)
-        rc = view_make_next(old, &d.ranges, d.changes, d.count, &vr->update, err);
-    free(d.ranges.items);
-    if (vr->update) {
-        vr->changed = d.changes;
-        vr->changed_count = d.count;
-        use_new(vr);
-    } else {
-        free(d.changes);
-    }
-    return rc ? rc : io_view_prepare(vr, err);
+        rc = view_make_next(view_root_current(vr), scratch, vr->changed, d.count, &vr->update, err);
+    scratch_trim(scratch);
+    if (rc)
+        return rc;
+    vr->changed_count = d.count;
+    use_new(vr);
+    return io_view_prepare(vr, err);
 }
 
 void view_root_discard(struct view_root *vr)
