@@ -355,7 +355,7 @@ static void set_aside(struct kvm_io *k)
                 .size = write.len,
             };
             memcpy(late->data, write.data, sizeof(late->data));
-            region_use(late->region);
+            lunik_region_ref(late->region);
             k->late_count++;
         }
         ring_pop(k);
@@ -369,7 +369,7 @@ static void deliver_late(struct kvm_io *k)
     if (!--k->late_count)
         k->late_first = 0;
     region_write_late(late.space, late.address, late.region, late.offset, late.data, late.size);
-    region_unuse(late.region);
+    lunik_region_unref(late.region);
 }
 
 static void deliver(struct kvm_io *k)
@@ -493,7 +493,7 @@ void kvm_io_set_vcpu_map(lunik_machine *m, void *map)
 static void free_all(struct kvm_io *k)
 {
     for (; k->late_count; k->late_count--)
-        region_unuse(k->late[k->late_first++].region);
+        lunik_region_unref(k->late[k->late_first++].region);
     free(k->present.items);
     free(k->dels.items);
     free(k->adds.items);

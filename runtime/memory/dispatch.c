@@ -207,13 +207,13 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
     lunik_cause_push(&cause);
     core->refs++;
     core->nesting++;
-    region_use(r);
+    lunik_region_ref(r);
     why = access_io(r, offset, a, size);
     core->nesting--;
     lunik_cause_pop(&cause);
     if (why)
         result = reject(a, r, offset, size, why);
-    region_unuse(r);
+    lunik_region_unref(r);
     core_unref(core);
     return result;
 }

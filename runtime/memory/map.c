@@ -26,7 +26,7 @@ static struct mapping **bucket(struct memory_core *core, const void *host)
 static void *map_ram(struct mapping *map, const struct flat_range *r, uint64_t offset)
 {
     map->region = r->region;
-    region_use(map->region);
+    lunik_region_ref(map->region);
     return r->region->host + offset;
 }
 
@@ -97,7 +97,7 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
             region_written(map->region, (uint64_t)((uint8_t *)host - map->region->host),
                            accessed < size ? accessed : size);
         region_check_damage(map->region);
-        region_unuse(map->region);
+        lunik_region_unref(map->region);
     } else {
         if (write)
             lunik_space_write(s, map->address, host, accessed < size ? accessed : size);

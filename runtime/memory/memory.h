@@ -18,7 +18,8 @@
  * - Who logs writes is known to regions, blocks and the machine (struct log_users), not to views:
  *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction remembers the state of each region it touches, before the first change. To undo
- *   it, all of these are put back.
+ *   it, all of these are put back. It keeps the regions to its end, so that views need not: what
+ * the published one shows is in the graph, or was when the transaction began.
  */
 #ifndef RUNTIME_MEMORY_MEMORY_H
 #define RUNTIME_MEMORY_MEMORY_H
@@ -98,7 +99,6 @@ struct lunik_region {
 
     struct memory_core *core;
     unsigned refs;
-    unsigned uses; /* ranges of views and callbacks under way */
     char *name;
     lunik_object *owner;
     lunik_region *next_owned, **owned_link; /* in its list */
@@ -131,9 +131,6 @@ static inline bool region_has_ram(const lunik_region *r)
            r->kind == LUNIK_REGION_ROM_DEVICE;
 }
 
-/* Keeps a region and its owner alive. */
-void region_use(lunik_region *r);
-void region_unuse(lunik_region *r);
 /* Fails for a size that is none, or more than the region's RAM. */
 int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err);
 /* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
@@ -363,8 +360,6 @@ int view_root_prepare(struct view_root *vr, lunik_error *err);
 void causes_record(struct view_root *vr);
 void view_root_publish(struct view_root *vr);
 void view_root_discard(struct view_root *vr);
-/* Lets go of the published view, for good. */
-void view_root_hide(struct view_root *vr);
 
 /* ---- address spaces, listeners, transactions ------------------------------------------------ */
 

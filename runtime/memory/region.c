@@ -86,19 +86,6 @@ void lunik_region_unref(lunik_region *r)
         region_destroy(r);
 }
 
-void region_use(lunik_region *r)
-{
-    if (r->uses++)
-        return;
-    r->refs++;
-}
-
-void region_unuse(lunik_region *r)
-{
-    if (!--r->uses)
-        lunik_region_unref(r);
-}
-
 /* ---- making regions ------------------------------------------------------------------------- */
 
 static int check_ops(const lunik_region *r, lunik_error *err)

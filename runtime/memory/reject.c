@@ -48,13 +48,13 @@ static void tell(struct memory_core *core, const lunik_rejection *r)
     if (!fn || core->telling || (r->region && !r->region->refs))
         return;
     if (r->region)
-        region_use(r->region);
+        lunik_region_ref(r->region);
     core->refs++;
     core->telling = true;
     fn(core->reject_opaque, r);
     core->telling = false;
     if (r->region)
-        region_unuse(r->region);
+        lunik_region_unref(r->region);
     core_unref(core);
 }
 

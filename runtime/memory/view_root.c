@@ -190,32 +190,9 @@ static int find_changes(struct differ *d)
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-/* Each range of the published view uses its region, and so does each of the prepared one in the
- * changed spans: what is outside of them both have in common, and it need not be looked at. */
-static void for_each_region(struct view_cursor c, uint64_t last, void (*fn)(lunik_region *r))
-{
-    const struct flat_range *r;
-
-    for (; (r = cursor_range(&c)) && r->span.first <= last; cursor_next(&c))
-        fn(r->region);
-}
-
-static void use_new(struct view_root *vr)
-{
-    for (size_t i = 0; i < vr->changed_count; i++)
-        for_each_region(vr->changed[i].new, vr->changed[i].span.last, region_use);
-}
-
 /* Ends a commit; the other of the two views stays. */
 static void let_go(struct view_root *vr, struct flat_view *view, struct flat_view *stays)
 {
-    bool is_old = stays == vr->update;
-
-    for (size_t i = 0; i < vr->changed_count; i++) {
-        const struct view_change *c = &vr->changed[i];
-
-        for_each_region(is_old ? c->old : c->new, c->span.last, region_unuse);
-    }
     view_retire(view, stays);
     vr->update = NULL;
     vr->changed_count = 0;
@@ -236,7 +213,6 @@ int view_root_prepare(struct view_root *vr, lunik_error *err)
     if (rc)
         return rc;
     vr->changed_count = d.count;
-    use_new(vr);
     return io_view_prepare(vr, err);
 }
 
@@ -259,13 +235,4 @@ void view_root_publish(struct view_root *vr)
     }
     view_root_unmark(vr);
     vr->fresh = false;
-}
-
-void view_root_hide(struct view_root *vr)
-{
-    struct flat_view *view = view_root_current(vr);
-
-    view_root_discard(vr);
-    for_each_region(view_seek(view, 0), UINT64_MAX, region_unuse);
-    view_retire(view, NULL);
 }
