@@ -145,7 +145,7 @@ int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 /* cause.c: says in which line a script makes a change. Nothing may raise in between. */
 struct bind_script {
     lunik_cause cause;
-    char where[160];
+    lua_Debug where;
 };
 void bind_script_begin(lua_State *L, struct bind_script *s);
 /* Raises *err unless rc is 0; returns 0. */
@@ -153,8 +153,9 @@ int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_err
 void bind_push_cause(lua_State *L, const lunik_cause *c); /* nil for NULL */
 void bind_push_rejection(lua_State *L, const lunik_rejection *r, lunik_machine *m);
 int bind_lua_why(lua_State *L); /* space:why(address) */
-/* "file:line" of the innermost Lua function that is not the library's own, or "". */
-void bind_where(lua_State *L, char *buf, size_t size);
+/* The innermost Lua function that is not the library's own: its short_src and currentline; false if
+ * there is none. */
+bool bind_where(lua_State *L, lua_Debug *ar);
 
 /* ---- values (value.c) ----------------------------------------------------------------------- */
 
@@ -184,14 +185,14 @@ int bind_field(lua_State *L, int table, const char *name);
 void bind_options(lua_State *L, int index, const char *what, const char *const *names);
 int bind_lua_suggest(lua_State *L); /* core.suggest(name, {names}) -> string|nil */
 
-/* A property table or an event's fields. Everything the fields point to is kept alive by one value
+/* A property table or an event's fields. Everything the fields point to is kept alive by what is
  * pushed onto the stack. */
 struct bind_fields {
     lunik_field *items;
     size_t count;
 };
 void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out);
-/* One value; pushes one value that keeps it alive. */
+/* One value; pushes what keeps it alive. */
 void bind_value(lua_State *L, int index, const char *what, lunik_value *out);
 void bind_push_value(lua_State *L, const lunik_value *value);
 /* Pushes the name with each from replaced by to. */

@@ -6,10 +6,15 @@
 
 void bind_script_begin(lua_State *L, struct bind_script *s)
 {
-    bind_where(L, s->where, sizeof(s->where));
-    s->cause = (lunik_cause){.action = "script", .name = *s->where ? s->where : NULL, .vcpu = -1};
+    bool found = bind_where(L, &s->where);
+
+    s->cause = (lunik_cause){.action = "script", .vcpu = -1};
+    if (found) {
+        s->cause.name = s->where.short_src;
+        s->cause.line = s->where.currentline;
+    }
     lunik_cause_push(&s->cause);
-    if (!*s->where && s->cause.by) /* what the library does for somebody is that one's doing */
+    if (!found && s->cause.by) /* what the library does for somebody is that one's doing */
         lunik_cause_pop(&s->cause);
 }
 
@@ -76,7 +81,12 @@ static void push_chain(lua_State *L, const lunik_cause *c)
     push_line(L, text, c->action);
     lua_setfield(L, -2, "text");
     set_text(L, "action", c->action);
-    set_text(L, "name", c->name);
+    if (c->line) {
+        lua_pushfstring(L, "%s:%d", c->name, c->line);
+        lua_setfield(L, -2, "name");
+    } else {
+        set_text(L, "name", c->name);
+    }
     set_text(L, "detail", c->detail);
     if (is_access(c)) {
         set_number(L, "address", c->address);

@@ -32,27 +32,26 @@ static bool in_library(const struct bindings *b, const lua_Debug *ar)
     return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
 }
 
-void bind_where(lua_State *L, char *buf, size_t size)
+bool bind_where(lua_State *L, lua_Debug *ar)
 {
     const struct bindings *b = bind_state(L);
-    lua_Debug ar;
 
-    *buf = '\0';
-    for (int level = 0; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0 && !in_library(b, &ar)) {
-            snprintf(buf, size, "%s:%d", ar.short_src, ar.currentline);
-            return;
-        }
+    for (int level = 0; lua_getstack(L, level, ar); level++) {
+        lua_getinfo(L, "Sl", ar);
+        if (ar->currentline > 0 && !in_library(b, ar))
+            return true;
     }
+    return false;
 }
 
 static void push_where(lua_State *L)
 {
-    char where[LUA_IDSIZE + 16];
+    lua_Debug ar;
 
-    bind_where(L, where, sizeof(where));
-    lua_pushstring(L, *where ? where : NULL);
+    if (bind_where(L, &ar))
+        lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+    else
+        lua_pushnil(L);
 }
 
 static void push_error(lua_State *L, const char *code, const char *message)

@@ -259,25 +259,44 @@ void bind_options(lua_State *L, int index, const char *what, const char *const *
 
 /* ---- property values ------------------------------------------------------------------------ */
 
-/* Appends the value on top of the stack to the table at keep, popping it. */
-static void keep_alive(lua_State *L, int keep)
+/* The most that a value leaves on the stack to keep it alive. */
+enum { KEPT_BY_VALUE = 2 };
+
+/* A value that nothing can be wrong with; false if there is more to say about it. */
+static bool plain(lua_State *L, int index, lunik_value *out)
 {
-    lua_rawseti(L, keep, (lua_Integer)lua_rawlen(L, keep) + 1);
+    size_t length;
+
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        *out = (lunik_value){.kind = LUNIK_BOOL, .boolean = lua_toboolean(L, index)};
+        return true;
+    case LUA_TNUMBER:
+        if (!lua_isinteger(L, index))
+            return false;
+        out->sint = lua_tointeger(L, index);
+        out->kind = out->sint < 0 ? LUNIK_INT : LUNIK_UINT;
+        return true;
+    case LUA_TSTRING:
+        out->kind = LUNIK_STRING;
+        out->string = lua_tolstring(L, index, &length);
+        return strlen(out->string) == length;
+    default:
+        return false;
+    }
 }
 
 static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
 {
-    switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN:
-        *out = (lunik_value){.kind = LUNIK_BOOL, .boolean = lua_toboolean(L, index)};
+    if (plain(L, index, out))
         return;
+    switch (lua_type(L, index)) {
     case LUA_TNUMBER:
         out->sint = integer(L, index, what, "an integer");
         out->kind = out->sint < 0 ? LUNIK_INT : LUNIK_UINT;
         return;
     case LUA_TSTRING:
-        out->kind = LUNIK_STRING;
-        out->string = bind_string(L, index, what);
+        bind_string(L, index, what); /* says what is wrong */
         return;
     case LUA_TUSERDATA:
         if (luaL_testudata(L, index, "lunik.Object")) {
@@ -292,20 +311,12 @@ static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
     wrong(L, index, what, "is not a value", "a boolean, number, string, list or object");
 }
 
-static void value(lua_State *L, int index, const char *what, int keep, lunik_value *out)
+/* Pushes an array of the items and a copy of the list, which keeps what they point to. */
+static void read_list(lua_State *L, int index, const char *what, lunik_value *out)
 {
+    lua_Integer count = (lua_Integer)lua_rawlen(L, index);
     lunik_value *items;
-    lua_Integer count;
 
-    if (lua_type(L, index) != LUA_TTABLE) {
-        scalar(L, index, what, out);
-        if (lua_type(L, index) == LUA_TSTRING) {
-            lua_pushvalue(L, index);
-            keep_alive(L, keep);
-        }
-        return;
-    }
-    count = (lua_Integer)lua_rawlen(L, index);
     lua_pushnil(L);
     while (lua_next(L, index)) {
         if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1 || lua_tointeger(L, -2) > count)
@@ -314,22 +325,31 @@ static void value(lua_State *L, int index, const char *what, int keep, lunik_val
         lua_pop(L, 1);
     }
     items = lua_newuserdatauv(L, sizeof(*items) * ((size_t)count + 1), 0);
-    keep_alive(L, keep);
+    lua_newtable(L);
     for (lua_Integer i = 0; i < count; i++) {
         lua_rawgeti(L, index, i + 1);
         scalar(L, lua_gettop(L), what, &items[i]);
-        keep_alive(L, keep);
+        lua_rawseti(L, -2, i + 1);
     }
     out->kind = LUNIK_LIST;
     out->list.items = items;
     out->list.count = (size_t)count;
 }
 
+/* Pushes what keeps the value alive. */
+static void value(lua_State *L, int index, const char *what, lunik_value *out)
+{
+    if (lua_type(L, index) == LUA_TTABLE) {
+        read_list(L, index, what, out);
+    } else {
+        scalar(L, index, what, out);
+        lua_pushvalue(L, index);
+    }
+}
+
 void bind_value(lua_State *L, int index, const char *what, lunik_value *out)
 {
-    index = lua_absindex(L, index);
-    lua_newtable(L);
-    value(L, index, what, lua_gettop(L), out);
+    value(L, lua_absindex(L, index), what, out);
 }
 
 void bind_push_name(lua_State *L, const char *name, char from, char to)
@@ -359,38 +379,47 @@ static void check_twice(lua_State *L, const struct bind_fields *f, const char *w
             bind_fail(L, LUNIK_E_INVALID, "%s: '%s' is given twice", what, f->items[i].name);
 }
 
+/* Takes the pair on top of the stack, and leaves what keeps it alive beneath it. */
+static void read_field(lua_State *L, const char *what, lunik_field *out)
+{
+    int key = lua_gettop(L) - 1;
+    char name[128];
+
+    if (lua_type(L, key) != LUA_TSTRING)
+        bind_fail(L, LUNIK_E_INVALID, "%s: [%s] is not a property (want name = value)", what,
+                  luaL_tolstring(L, key, NULL));
+    out->name = bind_string(L, key, what);
+    lua_pushvalue(L, key);
+    if (strchr(out->name, '_')) {
+        bind_push_name(L, out->name, '_', '-');
+        out->name = lua_tostring(L, -1);
+        lua_replace(L, key + 2);
+    }
+    if (plain(L, key + 1, &out->value)) {
+        lua_pushvalue(L, key + 1);
+    } else {
+        snprintf(name, sizeof(name), "%s: %s", what, out->name);
+        value(L, key + 1, name, &out->value);
+    }
+    lua_remove(L, key + 1);
+    lua_rotate(L, key, -1);
+}
+
 void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out)
 {
-    char name[128];
-    bool none = lua_isnoneornil(L, index);
-    int keep;
+    size_t count;
 
     *out = (struct bind_fields){0};
-    index = lua_absindex(L, index);
-    lua_newtable(L);
-    keep = lua_gettop(L);
-    if (none)
+    if (lua_isnoneornil(L, index))
         return;
     bind_table(L, index, what);
-    luaL_checkstack(L, 10, NULL);
-    out->items = lua_newuserdatauv(L, sizeof(*out->items) * (count_keys(L, index) + 1), 0);
-    keep_alive(L, keep);
+    count = count_keys(L, index);
+    luaL_checkstack(L, (int)count * (1 + KEPT_BY_VALUE) + LUA_MINSTACK, NULL);
+    out->items = lua_newuserdatauv(L, sizeof(*out->items) * (count + 1), 0);
     lua_pushnil(L);
     while (lua_next(L, index)) {
-        lunik_field *field = &out->items[out->count];
-
-        if (lua_type(L, -2) != LUA_TSTRING)
-            bind_fail(L, LUNIK_E_INVALID, "%s: [%s] is not a property (want name = value)", what,
-                      luaL_tolstring(L, -2, NULL));
-        bind_string(L, -2, what);
-        bind_push_name(L, lua_tostring(L, -2), '_', '-');
-        field->name = lua_tostring(L, -1);
-        keep_alive(L, keep);
-        snprintf(name, sizeof(name), "%s: %s", what, field->name);
-        value(L, lua_gettop(L), name, keep, &field->value);
-        out->count++;
+        read_field(L, what, &out->items[out->count++]);
         check_twice(L, out, what);
-        lua_pop(L, 1);
     }
 }
 

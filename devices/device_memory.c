@@ -5,24 +5,25 @@
  * checked before the address, an address is the first that fits, from the bottom of the window.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "types.h"
 
 enum { SLOTS_MAX = 256 }; /* the guest names them MP00 to MPFF */
 
-/* Where a device is, in one place for all: looking for a gap reads them all. */
-struct plugged {
-    uint64_t address, size;
-    lunik_object *device;
+/* Offsets in the window that no device has. */
+struct gap {
+    uint64_t start, size;
 };
 
 struct device_memory {
     uint64_t base, size, slots, limit;
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
     lunik_region *window;
-    lunik_object *slot[SLOTS_MAX];    /* who is in it */
-    struct plugged sorted[SLOTS_MAX]; /* the same devices by address */
-    size_t count;
+    lunik_object *slot[SLOTS_MAX];  /* who is in it */
+    uint64_t taken[SLOTS_MAX / 64]; /* a bit for each slot that somebody is in */
+    struct gap gaps[SLOTS_MAX + 1]; /* what the devices leave, by address */
+    size_t gap_count;
     uint64_t used; /* bytes */
 };
 
@@ -44,20 +45,28 @@ static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
 
 /* ---- the slot ------------------------------------------------------------------------------- */
 
+/* The first that nobody is in; SLOTS_MAX if there is none. */
+static unsigned free_slot(const struct device_memory *d)
+{
+    for (unsigned word = 0; word < SLOTS_MAX / 64; word++)
+        if (~d->taken[word])
+            return word * 64 + (unsigned)__builtin_ctzll(~d->taken[word]);
+    return SLOTS_MAX;
+}
+
 static int choose_slot(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
 {
     if (!d->slots)
         return lunik_fail(err, LUNIK_E_NO_SPACE,
                           "pc-dimm: slot: the machine has no memory slots (want the slots option)");
     if (md->slot < 0) {
-        uint64_t slot = 0;
-        while (slot < d->slots && d->slot[slot])
-            slot++;
-        if (slot == d->slots)
+        unsigned slot = free_slot(d);
+
+        if (slot >= d->slots)
             return lunik_fail(err, LUNIK_E_NO_SPACE,
                               "pc-dimm: slot: no free slots available, all %" PRIu64 " are in use",
                               d->slots);
-        md->slot = (int64_t)slot;
+        md->slot = slot;
         return 0;
     }
     if ((uint64_t)md->slot >= d->slots)
@@ -90,6 +99,97 @@ static int check_size(const struct device_memory *d, const lunik_memory_device *
     return 0;
 }
 
+static uint64_t gap_end(const struct gap *g)
+{
+    return g->start + g->size;
+}
+
+/* The first gap that ends after offset; gap_count if there is none. */
+static size_t gap_after(const struct device_memory *d, uint64_t offset)
+{
+    size_t i = 0;
+
+    while (i < d->gap_count && gap_end(&d->gaps[i]) <= offset)
+        i++;
+    return i;
+}
+
+static bool is_free(const struct device_memory *d, uint64_t start, uint64_t size)
+{
+    size_t i = gap_after(d, start);
+
+    return i < d->gap_count && d->gaps[i].start <= start && size <= gap_end(&d->gaps[i]) - start;
+}
+
+static void insert_gap(struct device_memory *d, size_t at, struct gap gap)
+{
+    memmove(&d->gaps[at + 1], &d->gaps[at], (d->gap_count++ - at) * sizeof(gap));
+    d->gaps[at] = gap;
+}
+
+static void remove_gap(struct device_memory *d, size_t at)
+{
+    memmove(&d->gaps[at], &d->gaps[at + 1], (--d->gap_count - at) * sizeof(d->gaps[0]));
+}
+
+/* Takes a part of one gap. */
+static void take(struct device_memory *d, uint64_t start, uint64_t size)
+{
+    size_t i = gap_after(d, start);
+    struct gap *g = &d->gaps[i], rest = {start + size, gap_end(g) - (start + size)};
+
+    g->size = start - g->start;
+    if (g->size && rest.size)
+        insert_gap(d, i + 1, rest);
+    else if (rest.size)
+        *g = rest;
+    else if (!g->size)
+        remove_gap(d, i);
+}
+
+/* Gives back what was taken. */
+static void give(struct device_memory *d, uint64_t start, uint64_t size)
+{
+    size_t i = gap_after(d, start);
+
+    if (i && gap_end(&d->gaps[i - 1]) == start)
+        d->gaps[--i].size += size;
+    else
+        insert_gap(d, i, (struct gap){start, size});
+    if (i + 1 < d->gap_count && d->gaps[i + 1].start == start + size) {
+        d->gaps[i].size += d->gaps[i + 1].size;
+        remove_gap(d, i + 1);
+    }
+}
+
+/* The device with the lowest address of those in the way of md. */
+static lunik_object *rival(const struct device_memory *d, const lunik_memory_device *md)
+{
+    lunik_object *found = NULL;
+    uint64_t lowest = UINT64_MAX;
+
+    for (size_t i = 0; i < d->slots; i++) {
+        const lunik_memory_device *other = d->slot[i] ? memory_device(d->slot[i]) : NULL;
+
+        if (!other || other->address >= lowest || md->address >= other->address + other->size ||
+            other->address >= md->address + md->size)
+            continue;
+        found = d->slot[i];
+        lowest = other->address;
+    }
+    return found;
+}
+
+static int fail_rival(lunik_object *device, const lunik_memory_device *md, lunik_error *err)
+{
+    const lunik_memory_device *other = memory_device(device);
+
+    return lunik_fail(err, LUNIK_E_EXISTS,
+                      "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
+                      "] conflicts with memory device '%s' [0x%" PRIx64 ":0x%" PRIx64 "]",
+                      md->address, md->size, name_of(device), other->address, other->size);
+}
+
 static int check_address(const struct device_memory *d, const lunik_memory_device *md,
                          lunik_error *err)
 {
@@ -102,46 +202,25 @@ static int check_address(const struct device_memory *d, const lunik_memory_devic
                           "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
                           "] is not in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
                           md->address, md->size, d->base, d->size);
-    for (size_t i = 0; i < d->count; i++) {
-        const struct plugged *other = &d->sorted[i];
-        if (md->address < other->address + other->size && other->address < md->address + md->size)
-            return lunik_fail(err, LUNIK_E_EXISTS,
-                              "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
-                              "] conflicts with memory device '%s' [0x%" PRIx64 ":0x%" PRIx64 "]",
-                              md->address, md->size, name_of(other->device), other->address,
-                              other->size);
-    }
-    return 0;
-}
-
-/* The first aligned offset in the window at or after from; UINT64_MAX if there is none. */
-static uint64_t aligned_offset(const struct device_memory *d, uint64_t from, uint64_t align)
-{
-    uint64_t address = d->base + from;
-    uint64_t gap = (align - address % align) % align;
-
-    return gap > d->size - from ? UINT64_MAX : from + gap;
+    return is_free(d, md->address - d->base, md->size) ? 0 : fail_rival(rival(d, md), md, err);
 }
 
 static int choose_address(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
 {
-    uint64_t offset = aligned_offset(d, 0, md->align);
+    for (size_t i = 0; i < d->gap_count; i++) {
+        const struct gap *g = &d->gaps[i];
+        uint64_t address = d->base + g->start;
+        uint64_t skip = (md->align - address % md->align) % md->align;
 
-    for (size_t i = 0; i < d->count && offset != UINT64_MAX; i++) {
-        const struct plugged *other = &d->sorted[i];
-        uint64_t start = other->address - d->base;
-        if (offset <= start && md->size <= start - offset)
-            break;
-        if (start + other->size > offset)
-            offset = aligned_offset(d, start + other->size, md->align);
+        if (skip <= g->size && md->size <= g->size - skip) {
+            md->address = address + skip;
+            return 0;
+        }
     }
-    if (offset == UINT64_MAX || md->size > d->size || offset > d->size - md->size)
-        return lunik_fail(err, LUNIK_E_NO_SPACE,
-                          "pc-dimm: addr: no gap for 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
-                          " in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
-                          md->size, md->align, d->base, d->size);
-    md->address = d->base + offset;
-    return 0;
+    return lunik_fail(err, LUNIK_E_NO_SPACE,
+                      "pc-dimm: addr: no gap for 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
+                      " in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
+                      md->size, md->align, d->base, d->size);
 }
 
 /* ---- hotplug handler ------------------------------------------------------------------------ */
@@ -159,26 +238,6 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
     return md->address ? check_address(d, md, err) : choose_address(d, md, err);
 }
 
-static void sorted_insert(struct device_memory *d, lunik_object *device)
-{
-    const lunik_memory_device *md = memory_device(device);
-    size_t i = d->count++;
-
-    for (; i > 0 && d->sorted[i - 1].address > md->address; i--)
-        d->sorted[i] = d->sorted[i - 1];
-    d->sorted[i] = (struct plugged){md->address, md->size, device};
-}
-
-static void sorted_remove(struct device_memory *d, const lunik_object *device)
-{
-    size_t i = 0;
-
-    while (d->sorted[i].device != device)
-        i++;
-    for (d->count--; i < d->count; i++)
-        d->sorted[i] = d->sorted[i + 1];
-}
-
 static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     struct device_memory *d = lunik_state(handler);
@@ -189,8 +248,9 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
     if (rc)
         return lunik_fail_prefix(err, rc, "pc-dimm: '%s' can't be mapped", name_of(device));
     d->slot[md->slot] = device;
+    d->taken[md->slot / 64] |= UINT64_C(1) << md->slot % 64;
     d->used += md->size;
-    sorted_insert(d, device);
+    take(d, md->address - d->base, md->size);
     if (acpi)
         acpi->plug(d->acpi, device);
     return 0;
@@ -204,8 +264,9 @@ static void unplug(lunik_object *handler, lunik_object *device)
 
     if (acpi)
         acpi->unplug(d->acpi, device);
-    sorted_remove(d, device);
+    give(d, md->address - d->base, md->size);
     d->used -= md->size;
+    d->taken[md->slot / 64] &= ~(UINT64_C(1) << md->slot % 64);
     d->slot[md->slot] = NULL;
     lunik_region_del(md->region, NULL);
 }
@@ -231,7 +292,7 @@ static const lunik_hotplug_ops hotplug_ops = {
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int check_window(lunik_object *o, lunik_error *err)
+static int init_window(lunik_object *o, lunik_error *err)
 {
     struct device_memory *d = lunik_state(o);
     const lunik_acpi_slots_ops *acpi = acpi_ops(d);
@@ -247,6 +308,7 @@ static int check_window(lunik_object *o, lunik_error *err)
                           d->slots, acpi->count(d->acpi), name_of(d->acpi));
     if (!d->limit)
         d->limit = d->size;
+    d->gaps[d->gap_count++] = (struct gap){0, d->size};
     return 0;
 }
 
@@ -254,7 +316,7 @@ static int realize(lunik_object *o, lunik_error *err)
 {
     struct device_memory *d = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
-    int rc = check_window(o, err);
+    int rc = init_window(o, err);
 
     if (rc)
         return rc;

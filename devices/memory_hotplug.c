@@ -27,6 +27,7 @@ struct memory_hotplug {
     struct memory_slots slots;
     lunik_object *device[MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
     lunik_region *ports, *status;
+    uint64_t fresh[MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
     lunik_change news; /* what the guest is to be told once the transaction is committed */
     bool notify;
 };
@@ -130,27 +131,29 @@ static const lunik_io_ops status_ops = {
 
 /* ---- what the machine says ------------------------------------------------------------------ */
 
+static void show_device(struct memory_hotplug *d, unsigned slot)
+{
+    const lunik_memory_device *md = memory_device(d->device[slot]);
+
+    d->slots.slot[slot] = (struct memory_slot){
+        .address = md->address,
+        .size = md->size,
+        .node = (uint32_t)md->node,
+        .enabled = true,
+        .inserting = md->hotplugged,
+    };
+    d->notify = d->notify || md->hotplugged;
+}
+
 /* The devices in their slots are mapped now: the guest may see them. It is told once of all that
  * one transaction brought. */
 static void show_news(lunik_change *c)
 {
     struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
 
-    for (unsigned i = 0; i < d->slots.count; i++) {
-        const lunik_memory_device *md;
-
-        if (!d->device[i] || d->slots.slot[i].enabled)
-            continue;
-        md = memory_device(d->device[i]);
-        d->slots.slot[i] = (struct memory_slot){
-            .address = md->address,
-            .size = md->size,
-            .node = (uint32_t)md->node,
-            .enabled = true,
-            .inserting = md->hotplugged,
-        };
-        d->notify = d->notify || md->hotplugged;
-    }
+    for (unsigned word = 0; word < MEMORY_SLOTS_MAX / 64; word++)
+        for (; d->fresh[word]; d->fresh[word] &= d->fresh[word] - 1)
+            show_device(d, word * 64 + (unsigned)__builtin_ctzll(d->fresh[word]));
     if (d->notify)
         notify_guest(d);
     d->notify = false;
@@ -172,8 +175,10 @@ static unsigned acpi_count(lunik_object *o)
 static void acpi_plug(lunik_object *o, lunik_object *device)
 {
     struct memory_hotplug *d = lunik_state(o);
+    int64_t slot = memory_device(device)->slot;
 
-    d->device[memory_device(device)->slot] = device;
+    d->device[slot] = device;
+    d->fresh[slot / 64] |= UINT64_C(1) << slot % 64;
     lunik_transaction_note(lunik_object_machine(o), &d->news);
 }
 
@@ -192,6 +197,7 @@ static void acpi_unplug(lunik_object *o, lunik_object *device)
     int64_t slot = memory_device(device)->slot;
 
     d->device[slot] = NULL;
+    d->fresh[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     d->slots.slot[slot] = (struct memory_slot){.enabled = false};
 }
 

@@ -77,16 +77,16 @@ typedef struct lunik_error {
 /* Fills *err (may be NULL) and returns code, so that callers write `return lunik_fail(...)`. Any
  * thread. */
 int lunik_fail(lunik_error *err, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 /* The same for a failed system call: derives the code from the errno value sys and appends
  * ": <strerror>". Any thread. */
 int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 /* Puts "prefix: " before the message of *err and returns err's code (code when err is NULL). */
 int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 /* The Lua name of a code ("invalid", ...), "unknown" for others. Any thread. */
 const char *lunik_error_name(int code);

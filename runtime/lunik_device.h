@@ -493,8 +493,9 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
 typedef struct lunik_cause lunik_cause;
 struct lunik_cause {
     const char *action; /* static: "device_add", "object_del", "set", "write", "reset", "script" */
-    const char *name;   /* of the object, or the region accessed; a script's position; or NULL */
+    const char *name;   /* of the object, or the region accessed; a script's file; or NULL */
     const char *detail; /* the object's type, the property, "port" or "address"; or NULL */
+    int line;           /* of the script; 0 for others */
     int vcpu;           /* whose access it was, or -1 */
     uint64_t address, value; /* of an access; the value of a write of at most 8 bytes,
                                 little-endian */

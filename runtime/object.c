@@ -1,5 +1,4 @@
 /* object.c: the objects of a machine: creation, deletion, lookup, iteration, life cycle. */
-#define _GNU_SOURCE /* asprintf */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +29,6 @@ static void object_free(lunik_object *o)
         free(use);
     }
     free(o->list_items);
-    free(o->id);
-    free(o->path);
     free(o);
     lunik_machine_unref(m);
 }
@@ -105,14 +102,10 @@ const void *lunik_object_iface(const lunik_object *o, const char *name)
     return type_iface(o->type, name);
 }
 
-/* Where objects with that id are: FNV-1a. */
+/* Where objects with that id are. */
 static lunik_object **bucket_of(struct object_table *t, const char *id)
 {
-    uint32_t hash = 2166136261u;
-
-    for (; *id; id++)
-        hash = (hash ^ (uint8_t)*id) * 16777619u;
-    return &t->by_id[(hash ^ hash >> 16) % OBJECT_BUCKETS];
+    return &t->by_id[name_hash(id) % OBJECT_BUCKETS];
 }
 
 static lunik_object *find_path(const struct object_table *t, const char *path)
@@ -170,13 +163,18 @@ lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
 
 /* ---- creation ------------------------------------------------------------------------------- */
 
+static bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 static bool id_valid(const char *id)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                  "0123456789._-";
-    bool letter = (*id >= 'A' && *id <= 'Z') || (*id >= 'a' && *id <= 'z');
-
-    return letter && id[strspn(id, allowed)] == '\0';
+    if (!is_letter(*id))
+        return false;
+    while (is_letter(*id) || (*id >= '0' && *id <= '9') || *id == '.' || *id == '_' || *id == '-')
+        id++;
+    return !*id;
 }
 
 /* Finds the id among the properties; NULL if there is none. */
@@ -204,18 +202,6 @@ static int id_from_props(lunik_machine *m, const char *type, const lunik_field *
     return 0;
 }
 
-static char *make_path(struct object_table *t, bool device, const char *id)
-{
-    char *path;
-    int length;
-
-    if (id)
-        length = asprintf(&path, device ? "/machine/%s" : "/objects/%s", id);
-    else
-        length = asprintf(&path, "/machine/unattached/device[%u]", t->unattached++);
-    return length < 0 ? NULL : path;
-}
-
 static void note_owned_fields(lunik_object *o)
 {
     for (size_t i = 0; i < o->type->prop_count; i++)
@@ -223,33 +209,41 @@ static void note_owned_fields(lunik_object *o)
             o->owned[o->owned_count++] = o->type->props[i]->offset;
 }
 
-/* An object with zeroed state, not yet in the table. */
+/* An object with zeroed state, not yet in the table. Its names are behind all else. */
 static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *type, const char *id,
                                   lunik_error *err)
 {
+    bool device = type->type->flags & LUNIK_TYPE_DEVICE;
+    const char *folder = !device ? "/objects/" : id ? "/machine/" : "/machine/unattached/";
     size_t state_size = (type->type->size + 15) / 16 * 16;
     size_t size = OBJECT_STATE_OFFSET + state_size + type->owned_count * sizeof(size_t);
-    lunik_object *o = aligned_alloc(64, (size + 63) / 64 * 64);
+    const char *name = id;
+    char number[24], *end;
+    lunik_object *o;
 
-    if (!o)
-        goto fail;
+    if (!id) {
+        snprintf(number, sizeof(number), "device[%u]", m->objects->unattached++);
+        name = number;
+    }
+    o = aligned_alloc(64, (size + strlen(folder) + strlen(name) + 64) / 64 * 64);
+    if (!o) {
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", type->type->name);
+        return NULL;
+    }
     memset(o, 0, size);
     atomic_init(&o->refs, 1);
     o->machine = m;
     o->type = type;
     o->type_name = type->type->name;
-    o->is_device = type->type->flags & LUNIK_TYPE_DEVICE;
+    o->is_device = device;
     o->owned = (size_t *)((char *)lunik_state(o) + state_size);
     note_owned_fields(o);
-    o->id = strdup(id ? id : "");
-    o->path = make_path(m->objects, o->is_device, id);
+    o->path = (char *)o + size;
+    end = stpcpy((char *)o + size, folder);
+    strcpy(end, name);
+    o->id = id ? end : "";
     lunik_machine_ref(m);
-    if (o->id && o->path)
-        return o;
-    object_free(o);
-fail:
-    lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", type->type->name);
-    return NULL;
+    return o;
 }
 
 static void table_insert(struct object_table *t, lunik_object *o)

@@ -18,13 +18,23 @@
 #include "machine.h"
 #include "rcu.h"
 
+/* For a table of names: FNV-1a. */
+static inline uint32_t name_hash(const char *name)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619u;
+    return hash ^ hash >> 16;
+}
+
 /* ---- type.c --------------------------------------------------------------------------------- */
 
 struct type_entry {
     const lunik_type *type;
     const struct type_entry *parent;
-    struct type_entry *next;
-    const lunik_prop **props; /* the parent's first */
+    struct type_entry *next, *next_same; /* next_same: the same hash */
+    const lunik_prop **props;            /* the parent's first */
     size_t prop_count;
     size_t owned_count; /* properties that own memory: strings and lists */
     int (*realize)(lunik_object *o, lunik_error *err);
@@ -77,8 +87,8 @@ struct lunik_object {
     const struct type_entry *type;
     const char *type_name;
     bool is_device;
-    char *id; /* "" when it has none */
-    char *path;
+    const char *id; /* "" when it has none; both are in the same piece of memory */
+    const char *path;
     uint64_t serial; /* counts creations */
     lunik_object *prev, *next;
     lunik_object *next_same; /* among those whose id has the same hash */

@@ -4,16 +4,20 @@
 
 #include "object.h"
 
+enum { TYPE_BUCKETS = 64 };
+
 struct type_table {
     struct type_entry *first, **tail;
+    struct type_entry *by_name[TYPE_BUCKETS];
 };
 
 static struct type_entry *entry_find(const struct type_table *t, const char *name)
 {
-    for (struct type_entry *e = t->first; e; e = e->next)
-        if (!strcmp(e->type->name, name))
-            return e;
-    return NULL;
+    struct type_entry *e = t->by_name[name_hash(name) % TYPE_BUCKETS];
+
+    while (e && strcmp(e->type->name, name) != 0)
+        e = e->next_same;
+    return e;
 }
 
 static size_t prop_table_count(const lunik_prop *props)
@@ -141,7 +145,7 @@ static void entry_free(struct type_entry *e)
 
 static int table_add(struct type_table *t, const lunik_type *type, lunik_error *err)
 {
-    struct type_entry *e;
+    struct type_entry *e, **bucket;
     int rc;
 
     if (!type->name || !*type->name)
@@ -167,6 +171,9 @@ static int table_add(struct type_table *t, const lunik_type *type, lunik_error *
         goto fail;
     *t->tail = e;
     t->tail = &e->next;
+    bucket = &t->by_name[name_hash(type->name) % TYPE_BUCKETS];
+    e->next_same = *bucket;
+    *bucket = e;
     return 0;
 fail:
     entry_free(e);

@@ -280,6 +280,8 @@ void cause_print(FILE *out, const lunik_cause *c)
         fputs(c->action, out);
         if (c->name)
             fprintf(out, " %s", c->name);
+        if (c->line)
+            fprintf(out, ":%d", c->line);
         if (c->detail)
             fprintf(out, " (%s)", c->detail);
         return;

@@ -359,6 +359,92 @@ static void test_many(void)
     lunik_machine_close(m);
 }
 
+/* ---- a model of the window ------------------------------------------------------------------ */
+
+enum { UNITS = 64, PLACES = 16, POOL = 24 }; /* of 2 MiB in the window; slots; devices */
+
+struct model {
+    unsigned unit[UNITS], slot[PLACES]; /* whose it is: number + 1; 0: nobody's */
+};
+
+static bool all_free(const struct model *w, unsigned first, unsigned size)
+{
+    for (unsigned i = first; i < first + size; i++)
+        if (i >= UNITS || w->unit[i])
+            return false;
+    return true;
+}
+
+static void forget(struct model *w, unsigned number)
+{
+    for (unsigned i = 0; i < UNITS; i++)
+        w->unit[i] = w->unit[i] == number + 1 ? 0 : w->unit[i];
+    for (unsigned i = 0; i < PLACES; i++)
+        w->slot[i] = w->slot[i] == number + 1 ? 0 : w->slot[i];
+}
+
+/* Plugs device number where it likes, or at unit `wanted` (UNITS: where it likes). Returns 1 if
+ * the model says something else. */
+static unsigned plug_both(struct model *w, unsigned number, unsigned wanted)
+{
+    unsigned size = 1 + number % 5, slot = 0, unit = wanted % UNITS;
+    char id[8], memdev[8], rival[8];
+    const lunik_field fields[] = {TEXT("id", id), TEXT("memdev", memdev),
+                                  NUM("addr", WINDOW + unit * 2 * MIB)};
+    lunik_object *made;
+
+    snprintf(id, sizeof(id), "d%u", number);
+    snprintf(memdev, sizeof(memdev), "b%u", number);
+    made = device("pc-dimm", fields, wanted == UNITS ? 2 : 3);
+    while (slot < PLACES && w->slot[slot])
+        slot++;
+    while (wanted == UNITS && unit < UNITS && !all_free(w, unit, size))
+        unit++;
+    if (slot == PLACES || !all_free(w, unit, size)) {
+        while (wanted < UNITS && unit < UNITS - 1 && !w->unit[unit])
+            unit++;
+        snprintf(rival, sizeof(rival), "'d%u'", w->unit[unit % UNITS] - 1);
+        return made || (err.code == LUNIK_E_EXISTS && !strstr(err.message, rival));
+    }
+    w->slot[slot] = number + 1;
+    for (unsigned i = 0; i < size; i++)
+        w->unit[unit + i] = number + 1;
+    return get(id, "addr") != WINDOW + unit * 2 * MIB || get(id, "slot") != slot;
+}
+
+static void test_model(void)
+{
+    unsigned wrong = 0, refused = 0;
+    struct model w = {0};
+    uint32_t random = 1;
+    char id[8];
+
+    build(0, GIB);
+    lunik_device_del(m, "window", &err);
+    DEVICE("device-memory", TEXT("id", "window"), NUM("addr", WINDOW), NUM("size", UNITS * 2 * MIB),
+           NUM("slots", PLACES));
+    for (unsigned i = 0; i < POOL; i++) {
+        snprintf(id, sizeof(id), "b%u", i);
+        backend(id, (1 + i % 5) * 2 * MIB);
+    }
+    for (unsigned step = 0; step < 4000; step++) {
+        unsigned number = (random = random * 1664525 + 1013904223) >> 8, wanted = number / POOL;
+
+        number %= POOL;
+        snprintf(id, sizeof(id), "d%u", number);
+        if (lunik_object_find(m, id)) {
+            wrong += lunik_device_del(m, id, &err) != 0;
+            forget(&w, number);
+        } else {
+            wrong += plug_both(&w, number, wanted % 2 ? UNITS : wanted / 2 % UNITS);
+            refused += !lunik_object_find(m, id);
+        }
+    }
+    check_uint("devices where the model has none or others", wrong, 0);
+    check_true("some were refused, not all", refused > 100 && refused < 1900);
+    lunik_machine_close(m);
+}
+
 int main(void)
 {
     if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
@@ -374,6 +460,7 @@ int main(void)
     test_reset();
     test_rollback();
     test_many();
+    test_model();
     lunik_runtime_free(rt);
     return check_result();
 }
