@@ -98,6 +98,8 @@ static int machine_transaction(lua_State *L)
     int rc;
 
     bind_function(L, 2, "transaction: function");
+    if (lunik_in_listener(g->m))
+        bind_fail(L, LUNIK_E_STATE, "a listener of the memory map can't open a transaction");
     on_loop = lunik_on_loop_thread(g->b->rt);
     bind_script_begin(L, &script);
     lunik_transaction_begin(g->m);

@@ -120,6 +120,33 @@ struct request {
     int target, read, write; /* stack indexes */
 };
 
+/* An option that the kind knows nothing of would be without effect. */
+static void check_kind(lua_State *L, lunik_region_kind kind)
+{
+    enum {
+        ALIAS = 1 << LUNIK_REGION_ALIAS,
+        MEMORY = 1 << LUNIK_REGION_RAM | 1 << LUNIK_REGION_ROM | 1 << LUNIK_REGION_ROM_DEVICE,
+        CALLED = 1 << LUNIK_REGION_IO | MEMORY,
+    };
+    static const struct {
+        const char *name;
+        unsigned kinds;
+    } options[] = {{"target", ALIAS},      {"offset", ALIAS}, {"memdev", MEMORY},
+                   {"ram_offset", MEMORY}, {"fd", MEMORY},    {"fd_offset", MEMORY},
+                   {"share", MEMORY},      {"host", MEMORY},  {"read", CALLED},
+                   {"write", CALLED},      {"valid", CALLED}, {"impl", CALLED},
+                   {"endian", CALLED}};
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        bool given = !lua_isnil(L, bind_field(L, 2, options[i].name));
+
+        lua_pop(L, 1);
+        if (given && !(options[i].kinds & 1u << kind))
+            bind_fail(L, LUNIK_E_INVALID, "region: '%s' is not an option of kind '%s'",
+                      options[i].name, bind_region_kinds[kind]);
+    }
+}
+
 static uint64_t size_field(lua_State *L, const char *name, const char *what)
 {
     int index = bind_field(L, 2, name);
@@ -234,6 +261,7 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
     bind_options(L, 2, "region", region_options);
     q->config.kind = (lunik_region_kind)bind_choice(L, bind_field(L, 2, "kind"), "region: kind",
                                                     bind_region_kinds);
+    check_kind(L, q->config.kind);
     q->config.name = bind_opt_string(L, bind_field(L, 2, "name"), "region: name", "region");
     q->config.size = size_field(L, "size", "region: size");
     q->config.offset = offset_field(L, "offset", "region: offset");

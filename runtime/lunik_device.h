@@ -431,6 +431,8 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
  * along: the outermost commit fails and everything since the outermost begin is undone. */
 void lunik_transaction_abort(lunik_machine *m);
 bool lunik_in_transaction(const lunik_machine *m);
+/* True while listeners are informed. */
+bool lunik_in_listener(const lunik_machine *m);
 
 /* Something beside the topology that goes with a transaction: objects added and deleted in it are
  * such changes, too. Embed it, zeroed. When the outermost transaction has been committed commit is

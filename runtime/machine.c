@@ -161,7 +161,7 @@ bool machines_in_transaction(const lunik_runtime *rt)
 {
     const lunik_machine *m = rt->machines;
 
-    while (m && !lunik_in_transaction(m))
+    while (m && !lunik_in_transaction(m) && !lunik_in_listener(m))
         m = m->next;
     return m;
 }

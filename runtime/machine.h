@@ -83,7 +83,8 @@ int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err);
 lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
                                bool write);
 
-/* True while any machine has a transaction open: the lock must not be let go of. */
+/* True while any machine has a transaction open or its listeners are informed: the lock must not be
+ * let go of, as a vCPU could not change the memory map. */
 bool machines_in_transaction(const lunik_runtime *rt);
 
 /* runtime/object.c */

@@ -249,7 +249,7 @@ describe("m:listen", function()
         function() window:add(io "b", 0x8000) end,
         function() a.enabled = false end,
         function() window:del(a) end,
-        function() m:transaction(function() a.size = 1 end) end,
+        function() a.size = 1 end,
         function() m:listen {} end,
       } do
         errors[#errors + 1] = machines.raised(change).message
@@ -261,6 +261,58 @@ describe("m:listen", function()
       assert.matches("^memory: the topology can't be changed by a listener", message)
     end
     assert.are.equal(a, m.memory:find(1 << 30).region)
+  end)
+
+  it("keeps a hook from opening a transaction: an error would take nothing back", function()
+    local errors, called = {}, false
+    local function try()
+      errors[#errors + 1] = machines.raised(m.transaction, m, function() called = true end)
+    end
+    m:listen { commit = try }
+    window:add(io "a", 0)
+    assert.are.equal(2, #errors)
+    for _, err in ipairs(errors) do
+      assert.are.equal("state", err.code)
+      assert.matches("a listener of the memory map can't open a transaction", err.message)
+    end
+    assert.is_false(called)
+  end)
+
+  it("says so when a hook writes a register that the memory map follows", function()
+    local pc = machines.pc()
+    local messages, shows = {}, pc.memory:find(0xf0000)
+    pc:on("error", function(ev) messages[#messages + 1] = ev.message end)
+    local function write_pam(value)
+      pc:outl(0xcf8, 0x80000058)
+      pc:outb(0xcfd, value)
+    end
+    local listener = pc:listen { begin = function() write_pam(0) end }
+    lunik.sleep(0.01)
+    assert.matches("can't follow the guest's registers: .* by a listener", messages[1])
+    assert.are.equal("paused", pc.state)
+    assert.are.same(shows, pc.memory:find(0xf0000))
+    listener:remove()
+    write_pam(0)
+    assert.is_nil(pc.memory:find(0xf0000))
+  end)
+
+  it("lets a reset and a pause that a hook asks for wait", function()
+    local pc = machines.pc()
+    pc:outl(0xcf8, 0x80000058)
+    pc:outb(0xcfd, 0)
+    assert.is_nil(pc.memory:find(0xf0000))
+    local state, shown
+    pc:listen { begin = function()
+      pc:reset()
+      pc:pause()
+      state, shown = pc.state, pc.memory:find(0xf0000)
+    end }
+    assert.are.equal("running", state)
+    assert.is_nil(shown)
+    pc:wait("reset", { timeout = 5 })
+    lunik.sleep(0.01)
+    assert.are.equal("pc.ram", pc.memory:find(0xf0000).name)
+    assert.are.equal("paused", pc.state)
   end)
 
   it("forgets those that hooks remove", function()

@@ -31,6 +31,29 @@ describe("a region", function()
     assert.are.equal("script", m.memory:why(math.mininteger).action)
   end)
 
+  it("is told what its kind does not know", function()
+    local function read() return 0 end
+    m:object_add("memory-backend-ram", { id = "ram", size = "2M" })
+    for kind, options in pairs {
+      container = { read = read, target = root, fd = 0 },
+      alias = { target = root, write = print, valid = { max = 8 }, ram_offset = 0 },
+      reserved = { read = read, offset = 0, endian = "big" },
+      io = { memdev = "ram", target = root, share = true, host = root.host },
+      ram = { memdev = "ram", offset = 0 },
+    } do
+      local known = { alias = { target = true }, ram = { memdev = true } }
+      for name, value in pairs(options) do
+        if not (known[kind] or {})[name] then
+          local err = machines.raised(m.region, m, { kind = kind, size = "4K", [name] = value })
+          assert.are.equal("invalid", err.code)
+          assert.are.equal(("region: '%s' is not an option of kind '%s'"):format(name, kind),
+            err.message)
+        end
+      end
+    end
+    assert.are.equal("rom", m:region { kind = "rom", memdev = "ram", write = print }.kind)
+  end)
+
   it("may have 2^64 bytes", function()
     assert.are.equal(lunik.SIZE_MAX, root.size)
     local all = m:region { kind = "io", size = lunik.SIZE_MAX, valid = { max = 8 },

@@ -40,6 +40,11 @@ bool lunik_in_transaction(const lunik_machine *m)
     return m->memory && m->memory->depth;
 }
 
+bool lunik_in_listener(const lunik_machine *m)
+{
+    return m->memory && m->memory->notifying;
+}
+
 /* What these do to the topology is one transaction again. */
 void changes_commit(struct memory_core *core)
 {

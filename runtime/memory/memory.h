@@ -388,6 +388,8 @@ struct memory_core {
     bool doomed;    /* an inner one was aborted */
     bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
     bool notifying; /* listeners are being called */
+    unsigned told;  /* transactions that these have opened: nothing can change in them */
+    bool refused;   /* a change in one of them was refused */
     lunik_region *touched;
     lunik_change *first_change, *last_change; /* noted in the open transaction */
     struct cause_ref *cause, *last_cause;     /* of that transaction; the last one taken */
@@ -410,7 +412,7 @@ struct memory_core {
 
 void core_unref(struct memory_core *core);
 /* Fails when the machine is closed or listeners are being called. */
-int core_check(const struct memory_core *core, lunik_error *err);
+int core_check(struct memory_core *core, lunik_error *err);
 
 void transaction_begin(struct memory_core *core);
 int transaction_commit(struct memory_core *core, lunik_error *err);

@@ -11,14 +11,20 @@
 #include "kvm.h"
 #include "memory.h"
 
-int core_check(const struct memory_core *core, lunik_error *err)
+static int fail_listening(lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_STATE,
+                      "memory: the topology can't be changed by a listener of its changes");
+}
+
+int core_check(struct memory_core *core, lunik_error *err)
 {
     if (!core->machine)
         return lunik_fail(err, LUNIK_E_GONE, "memory: the machine is closed");
-    if (core->notifying)
-        return lunik_fail(err, LUNIK_E_STATE,
-                          "memory: the topology can't be changed by a listener of its changes");
-    return 0;
+    if (!core->notifying)
+        return 0;
+    core->refused = core->told > 0;
+    return fail_listening(err);
 }
 
 int fail_no_memory(lunik_error *err)
@@ -129,10 +135,23 @@ static void undo(struct memory_core *core)
  * keep what it replaces from being freed. */
 void transaction_begin(struct memory_core *core)
 {
-    if (!core->depth++) {
+    if (core->notifying) {
+        core->told++;
+    } else if (!core->depth++) {
         rcu_checkpoint();
         cause_of_transaction(core);
     }
+}
+
+/* The end of one in a listener: whoever opened it, a device of which that wrote a register, learns
+ * that what it wanted has not happened. */
+static int end_told(struct memory_core *core, lunik_error *err)
+{
+    bool refused = core->refused;
+
+    if (!--core->told)
+        core->refused = false;
+    return refused ? fail_listening(err) : 0;
 }
 
 int transaction_commit(struct memory_core *core, lunik_error *err)
@@ -140,6 +159,8 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     lunik_machine *m = core->machine;
     int rc = 0;
 
+    if (core->told)
+        return end_told(core, err);
     if (core->depth > 1) {
         core->depth--;
         return 0;
@@ -175,7 +196,7 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 {
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
-    if (!m->memory->depth)
+    if (!m->memory->depth && !m->memory->told)
         return lunik_fail(err, LUNIK_E_STATE, "memory: no transaction is open");
     return transaction_commit(m->memory, err);
 }
@@ -184,8 +205,8 @@ void lunik_transaction_abort(lunik_machine *m)
 {
     struct memory_core *core = m->memory;
 
-    if (!core || !core->depth)
+    if (!core || (!core->depth && !core->told))
         return;
-    core->doomed = true;
+    core->doomed = core->doomed || !core->told;
     transaction_commit(core, NULL);
 }

@@ -287,8 +287,15 @@ static int change_logging(void)
 
 struct tally {
     unsigned commits, held, refused, broken;
-    bool wrong_slots, wrong_hold, wrong_error;
+    bool wrong_slots, wrong_hold, wrong_error, untold;
 };
+
+static unsigned told; /* of memory that is not as it should be */
+
+static void on_event(void *opaque, const lunik_event *event)
+{
+    told += !strcmp(event->name, "error");
+}
 
 static uint64_t holds(void)
 {
@@ -324,6 +331,9 @@ static void one_change(struct tally *t)
     rc = log_changes ? change_logging() : commit();
     failed = calls >= fail_at;
     fail_at = UINT32_MAX;
+    told = 0;
+    lunik_deliver_events(rt);
+    t->untold |= rc && !log_changes && !all_right() && !told;
     t->commits++;
     t->refused += rc != 0;
     t->held += holds() != held;
@@ -356,6 +366,7 @@ int main(void)
     printf("# SEED=%" PRIu64 "\n", random_state);
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
+    lunik_machine_set_event_cb(m, on_event, NULL);
     build();
     while (t.commits < COMMITS && !t.wrong_slots)
         one_change(&t);
@@ -365,6 +376,7 @@ int main(void)
     check_uint("slots: calls that KVM or its user can't want", bad_calls, 0);
     check_true("slots: vCPUs are held if, and only if, a slot in use is replaced", !t.wrong_hold);
     check_true("slots: a failure is told, and nothing else is one", !t.wrong_error);
+    check_true("slots: what can't be undone is told, too", !t.untold);
     check_true("slots: all of it happened", t.refused > 50 && t.broken > 10 && t.held > 100);
     lunik_machine_close(m);
     for (unsigned i = REGIONS; i--;)

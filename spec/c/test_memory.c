@@ -1,5 +1,6 @@
 /* test_memory.c: regions, flat views, dispatch, listeners and transactions by example. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "check.h"
 #include "../../runtime/memory/memory.h"
@@ -576,6 +577,21 @@ static lunik_access recurse(void *opaque, uint64_t offset, unsigned size, uint64
                                                                 : LUNIK_ACCESS_OK;
 }
 
+/* What a write keeps of a wider register has to be read first. */
+static void test_refused_half(void)
+{
+    static const lunik_io_ops ops = {
+        .read = refuse_read, .write = device_write, .impl = {.min = 4, .max = 4}};
+    lunik_region *r = add(lunik_space_root(m->memory_space), 0x1000,
+                          new_region("half", LUNIK_REGION_IO, 4, &ops), 0);
+
+    *calls = 0;
+    check_int("dispatch: half a register whose reading is refused",
+              lunik_space_store(m->memory_space, 0x1000, 2, 0x55), LUNIK_E_DEVICE);
+    check_string("dispatch: is not written", calls, "");
+    drop(r);
+}
+
 static void test_callbacks(void)
 {
     static const lunik_io_ops dying = {.write = die}, recursing = {.write = recurse};
@@ -897,6 +913,31 @@ static void test_sharing(void)
     lunik_region_unref(root);
 }
 
+static _Atomic bool released;
+
+static void on_release(void *opaque)
+{
+    released = true;
+}
+
+/* Who holds the lock all the time is a reader all the time, but for the start of a change. */
+static void test_reclaim(void)
+{
+    lunik_region_config config = {
+        .kind = LUNIK_REGION_CONTAINER, .name = "old", .size = 1, .release = on_release};
+    lunik_region *other = add(lunik_space_root(m->memory_space), 0x1000,
+                              new_region("other", LUNIK_REGION_IO, 4, &plain_ops), 0);
+    time_t give_up = time(NULL) + 10;
+    lunik_region *old;
+
+    must("old", lunik_region_new(&old, m, &config, &err));
+    lunik_region_unref(old);
+    while (!released && time(NULL) < give_up)
+        must("change", lunik_region_set_enabled(other, !lunik_region_enabled(other), &err));
+    check_true("reclaim: what is gone is freed while others change", released);
+    drop(other);
+}
+
 /* ---- text ----------------------------------------------------------------------------------- */
 
 static void test_mtree(void)
@@ -985,11 +1026,13 @@ int main(void)
     test_dispatch();
     test_borders();
     test_rom_device();
+    test_refused_half();
     test_callbacks();
     test_map();
     test_listeners();
     test_rollback();
     test_sharing();
+    test_reclaim();
     test_mtree();
     lunik_runtime_free(rt);
     return check_result();
