@@ -598,6 +598,22 @@ for _, accel in ipairs { "none", "kvm" } do
       assert.same({ "out of memory: 2 events were lost" }, seen)
     end)
 
+    if accel == "kvm" then
+      it("a reset that KVM refuses a part of has failed", function()
+        local m = lunik.machine { memory = "16M" }
+        local n, ok = 0
+        m:reset()
+        repeat
+          n = n + 1
+          faults.arm { at = n, only = "ioctl" }
+          ok = pcall(m.reset, m)
+          local _, failed, trace = faults.disarm()
+          assert(not (ok and failed), "not noticed:\n" .. walks.trace_text(trace or {}))
+        until ok
+        assert.is_true(n > 10)
+      end)
+    end
+
     it("life", function()
       local m = running(accel)
       walks.assert(steps_on(m, life_steps(m)))
