@@ -232,6 +232,9 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 
 # Sees what is asked of KVM.
 $(BUILD)/spec/test_kvm_slots: TEST_LDFLAGS = -Wl,--wrap=ioctl
+# Makes calls fail.
+$(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
+    realloc ioctl)
 
 .SECONDARY: $(TEST_OBJ)
 

@@ -17,7 +17,7 @@ struct i8042 {
 
 static void reset_line(void *opaque)
 {
-    lunik_machine_reset(lunik_object_machine(lunik_state_object(opaque)), NULL);
+    lunik_machine_guest_reset(lunik_object_machine(lunik_state_object(opaque)));
 }
 
 /* ---- ports ---------------------------------------------------------------------------------- */

@@ -128,7 +128,7 @@ static lunik_access reset_write(void *opaque, uint64_t offset, unsigned size, ui
 
     s->reset_control = value & (RESET_HARD | RESET_START);
     if (start)
-        lunik_machine_reset(lunik_object_machine(lunik_state_object(s)), NULL);
+        lunik_machine_guest_reset(lunik_object_machine(lunik_state_object(s)));
     return LUNIK_ACCESS_OK;
 }
 

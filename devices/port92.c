@@ -38,7 +38,7 @@ static lunik_access port92_write(void *opaque, uint64_t offset, unsigned size, u
 
     s->value = value & (PORT92_RESET | PORT92_A20);
     if (reset)
-        lunik_machine_reset(lunik_object_machine(lunik_state_object(s)), NULL);
+        lunik_machine_guest_reset(lunik_object_machine(lunik_state_object(s)));
     return LUNIK_ACCESS_OK;
 }
 

@@ -186,11 +186,14 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
     return rc;
 }
 
-void kvm_vm_reset(struct kvm_vm *vm)
+int kvm_vm_reset(struct kvm_vm *vm, lunik_error *err)
 {
     for (unsigned i = 0; i < CHIP_COUNT; i++)
-        ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &vm->power_on->chip[i]);
-    ioctl(vm->vm_fd, KVM_SET_PIT2, &vm->power_on->pit);
+        if (ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &vm->power_on->chip[i]) < 0)
+            return lunik_fail_errno(err, errno, "KVM: can't reset the interrupt controllers");
+    if (ioctl(vm->vm_fd, KVM_SET_PIT2, &vm->power_on->pit) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't reset the timer");
+    return 0;
 }
 
 static int enable(const struct kvm_vm *vm, unsigned capability, uint64_t arg)

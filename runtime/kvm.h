@@ -30,7 +30,7 @@ void kvm_vm_free(struct kvm_vm *vm);
  * it failed. */
 int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err);
 /* Puts the interrupt controllers and the PIT back into their power-on state. vCPUs held. */
-void kvm_vm_reset(struct kvm_vm *vm);
+int kvm_vm_reset(struct kvm_vm *vm, lunik_error *err);
 
 /* listeners/kvm_memory.c: makes memslots follow the memory space of m. */
 int kvm_memory_init(lunik_machine *m, lunik_error *err);

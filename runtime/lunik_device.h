@@ -155,6 +155,9 @@ lunik_clock *lunik_machine_clock(lunik_machine *m);
 /* Memory is not what the guest should see, for example because there was no memory to follow its
  * registers: pauses the machine and says so (event "error", source "memory"). */
 void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why);
+/* The guest has asked for a reset, which it can't be refused: if it fails the machine shuts down
+ * (reason "reset-failed") and an event "error", source "reset", says why. */
+void lunik_machine_guest_reset(lunik_machine *m);
 
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
 typedef struct lunik_timer lunik_timer;

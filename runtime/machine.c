@@ -372,13 +372,23 @@ void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
     end_run(m, LUNIK_STATE_CRASHED);
 }
 
+void lunik_machine_guest_reset(lunik_machine *m)
+{
+    lunik_error err;
+
+    if (lunik_machine_reset(m, &err) == 0)
+        return;
+    lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
+               LUNIK_FIELD_STRING("source", "reset"));
+    lunik_machine_shutdown(m, "reset-failed", 1);
+}
+
 /* Carries out on the loop thread what vCPU threads asked for. */
 static void do_wanted(lunik_task *task)
 {
     lunik_machine *m = lunik_container_of(task, lunik_machine, work);
     unsigned wanted = atomic_exchange(&m->wanted, 0);
     lunik_run_state state;
-    lunik_error err;
 
     if (wanted & MACHINE_WANT_CLOSE) {
         lunik_machine_close(m);
@@ -389,12 +399,8 @@ static void do_wanted(lunik_task *task)
         stop_running(m);
     if (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED)
         return;
-    if (wanted & MACHINE_WANT_RESET && lunik_machine_reset(m, &err) != 0) {
-        lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
-                   LUNIK_FIELD_STRING("source", "reset"));
-        lunik_machine_shutdown(m, "reset-failed", 1);
-        return;
-    }
+    if (wanted & MACHINE_WANT_RESET)
+        lunik_machine_guest_reset(m);
     if (wanted & MACHINE_WANT_PAUSE)
         lunik_machine_pause(m, NULL);
 }

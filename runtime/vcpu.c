@@ -338,7 +338,7 @@ static void system_event(lunik_vcpu *v)
 
     lunik_lock(m->rt);
     if (v->run->system_event.type == KVM_SYSTEM_EVENT_RESET)
-        lunik_machine_reset(m, NULL);
+        lunik_machine_guest_reset(m);
     else
         lunik_machine_shutdown(m, "guest-shutdown", 0);
     lunik_unlock(m->rt);

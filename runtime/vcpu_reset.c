@@ -119,8 +119,9 @@ void vcpu_free_power_on(lunik_vcpu *v)
     v->power_on = NULL;
 }
 
-/* KVM_SET_MSRS stops at the first it refuses (some are read-only): go on behind it. */
-static void restore_msrs(lunik_vcpu *v)
+/* KVM_SET_MSRS stops at the first it refuses (some are read-only): go on behind it. Returns 0, or
+ * -1 with errno set. */
+static int restore_msrs(lunik_vcpu *v)
 {
     struct kvm_msrs *all = v->power_on->msrs;
     struct {
@@ -137,10 +138,13 @@ static void restore_msrs(lunik_vcpu *v)
         for (uint32_t i = 0; i < batch.head.nmsrs; i++)
             batch.entries[i] = all->entries[done + i];
         accepted = ioctl(v->fd, KVM_SET_MSRS, &batch);
-        done += accepted > 0 ? (uint32_t)accepted : 0;
+        if (accepted < 0)
+            return -1;
+        done += (uint32_t)accepted;
         if (done < all->nmsrs)
             done++;
     }
+    return 0;
 }
 
 static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
@@ -155,8 +159,8 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
                                 "KVM: vCPU %u: the special registers of its reset state are "
                                 "refused",
                                 v->index);
-    restore_msrs(v);
-    if (ioctl(v->fd, KVM_SET_REGS, &r) < 0 || ioctl(v->fd, KVM_SET_XSAVE, &p->xsave) < 0 ||
+    if (restore_msrs(v) < 0 || ioctl(v->fd, KVM_SET_REGS, &r) < 0 ||
+        ioctl(v->fd, KVM_SET_XSAVE, &p->xsave) < 0 ||
         (p->has_xcrs && ioctl(v->fd, KVM_SET_XCRS, &p->xcrs) < 0) ||
         ioctl(v->fd, KVM_SET_DEBUGREGS, &p->debugregs) < 0 ||
         ioctl(v->fd, KVM_SET_LAPIC, &p->lapic) < 0 ||
@@ -169,11 +173,11 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
 int vcpus_reset(lunik_machine *m, lunik_error *err)
 {
     struct vcpu_group *g = m->vcpus;
-    int rc = 0;
+    int rc;
 
     if (!g)
         return 0;
-    kvm_vm_reset(m->kvm);
+    rc = kvm_vm_reset(m->kvm, err);
     for (unsigned i = 0; i < g->count && rc == 0; i++) {
         bool boot = i == 0 && g->has_boot_state;
         struct vcpu_power_on *p = g->vcpu[i].power_on;

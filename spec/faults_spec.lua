@@ -6,37 +6,11 @@ local faults = require "faults"
 local command = require "spec.support.command"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
+local steps = require "spec.support.fault_steps"
 local walks = require "spec.support.faults"
 
--- ---- steps -------------------------------------------------------------------------------------
-
-local PLACES = { 0x200000, 0x80000000, 0x80001000, 0x80200000 }
-
--- What can be seen of a machine, and what its guest finds in memory: a slot that KVM has lost shows
--- there alone.
-local function state_of(m)
-  local lines = { walks.snapshot(m) }
-  if m.accel == "kvm" and m.state == "running" then
-    for i, address in ipairs(PLACES) do
-      lines[i + 1] = select(2, small.run(m, ("hash 0x%x 64"):format(address)))
-    end
-  end
-  return table.concat(lines, "\n")
-end
-
--- Steps on a machine; undo may be left out where a run leaves nothing to undo.
-local function steps_on(m, list)
-  for _, step in ipairs(list) do
-    step.state = step.state or function() return state_of(m) end
-    step.undo = step.undo or function() end
-    -- Where KVM could not take a change back the machine is paused until it can.
-    step.failed = step.failed or function()
-      lunik.sleep(0)
-      if m.accel == "kvm" and m.state == "paused" then m:resume() end
-    end
-  end
-  return list
-end
+local adding, add_memory, plug, reset = steps.adding, steps.add_memory, steps.plug, steps.reset
+local running, state_of, steps_on, unplug = steps.running, steps.state_of, steps.on, steps.unplug
 
 local function open_machines()
   local names = {}
@@ -86,14 +60,6 @@ local function closing(options)
   }
 end
 
-local function adding(m, kind, props, all)
-  return {
-    name = kind, names = { props.id, kind }, all = all,
-    run = function() m:object_add(kind, props) end,
-    undo = function() m:object_del(props.id) end,
-  }
-end
-
 local backends = {
   { "memory-backend-ram", {} },
   { "memory-backend-ram", { share = true, merge = true, dump = false } },
@@ -118,26 +84,6 @@ local function backend_steps(m)
   return list
 end
 
-local function plug(m, n)
-  return m:device_add("pc-dimm", { id = "dimm" .. n, memdev = "mem" .. n })
-end
-
--- Ejects what was asked for.
-local function reset(m)
-  if m.accel == "kvm" then m:console():read() end
-  m:reset()
-  if m.accel == "kvm" then small.ready(m) end
-end
-
-local function unplug(m, n)
-  m:device_del("dimm" .. n)
-  reset(m)
-end
-
-local function add_memory(m)
-  for n = 1, 3 do m:object_add("memory-backend-ram", { id = "mem" .. n, size = "128M" }) end
-end
-
 local function hotplug_steps(m)
   return {
     {
@@ -152,6 +98,19 @@ local function hotplug_steps(m)
         reset(m)
       end,
       go_on = function() plug(m, 1) end,
+    },
+    {
+      name = "transaction that is taken back",
+      run = function()
+        local mine = {}
+        local _, err = pcall(m.transaction, m, function()
+          m:object_add("memory-backend-ram", { id = "mem4", size = "128M" })
+          for n = 2, 4 do plug(m, n) end
+          m.memory.root:add(m:region { kind = "io", size = 4096 }, 0xd0000000)
+          error(mine, 0)
+        end)
+        if err ~= mine then error(err, 0) end
+      end,
     },
     {
       name = "device_del", names = { "dimm1" },
@@ -222,9 +181,52 @@ local function region_steps(m)
   }
 end
 
-local function watching_steps(m)
-  local listener, dirty, mapping
-  dirty = m:dirty { client = "user" }
+-- A reset that has failed leaves the machine half reset, and so paused.
+local function half_reset(m)
+  assert(m.state == "paused", m.state)
+  m:console():read()
+  m:reset()
+  m:resume()
+  if m.accel == "kvm" then small.ready(m) end
+end
+
+-- With rings they are emptied after each of the guest's starts, of which a ring has room for few.
+local function dirty_steps(m, ring)
+  local list, dirty = {}, m:dirty { client = "user" }
+  local function add(name, run, undo, more)
+    local step = { name = name, run = run, undo = undo }
+    for key, value in pairs(more or {}) do step[key] = value end
+    list[#list + 1] = step
+  end
+  local function start() dirty:start() end
+  local function stop() dirty:stop() end
+  local function booted()
+    if m.accel == "kvm" then small.ready(m) end
+    dirty:sync()
+  end
+  for _, mode in ipairs { "page-sampling", "dirty-bitmap", ring and "dirty-ring" } do
+    add("dirty_rate " .. mode, function() m:dirty_rate { seconds = 0.001, mode = mode } end)
+  end
+  add("dirty start", start, stop, { go_on = start })
+  add("dirty sync", function() dirty:sync() end)
+  add("dirty clear", function() dirty:clear() end)
+  add("dirty_rate beside it", function()
+    m:dirty_rate { seconds = 0.001, mode = "dirty-bitmap" }
+  end)
+  add("plug meanwhile", function() plug(m, 1) end, function()
+    unplug(m, 1)
+    dirty:sync()
+  end)
+  add("reset meanwhile", function() m:reset() end, booted, { failed = function()
+    half_reset(m)
+    dirty:sync()
+  end })
+  add("dirty stop", stop, start)
+  return list
+end
+
+local function looking_steps(m)
+  local listener, mapping
   return {
     { name = "listen", run = function()
       listener = m:listen { name = "spec", region_add = function() end,
@@ -233,11 +235,6 @@ local function watching_steps(m)
       listener:remove()
       listener = nil
     end },
-    { name = "dirty start", run = function() dirty:start() end, undo = function() dirty:stop() end,
-      go_on = function() dirty:start() end },
-    { name = "dirty sync", run = function() dirty:sync() end },
-    { name = "dirty clear", run = function() dirty:clear() end },
-    { name = "dirty_rate", run = function() m:dirty_rate { seconds = 0.001 } end },
     { name = "hash", run = function() m:hash(0, 4096, "sha256") end },
     { name = "map", run = function() mapping = m:map(0x1000, 4096) end, undo = function()
       mapping:close()
@@ -252,13 +249,7 @@ local function life_steps(m)
   return {
     { name = "reset", run = function() m:reset() end,
       undo = function() if m.accel == "kvm" then small.ready(m) end end,
-      failed = function() -- half reset, and so paused
-        assert(m.state == "paused", m.state)
-        m:console():read()
-        m:reset()
-        m:resume()
-        if m.accel == "kvm" then small.ready(m) end
-      end },
+      failed = function() half_reset(m) end },
     { name = "pause", run = function() m:pause() end, undo = function() m:resume() end,
       go_on = function() m:pause() end },
     { name = "resume", run = function() m:resume() end, undo = function() m:pause() end,
@@ -285,26 +276,6 @@ lunik.device {
     if dev.machine.state ~= "closed" then dev.machine.memory.root:del(dev.own) end
   end,
 }
-
--- ---- machines ----------------------------------------------------------------------------------
-
-local accels = { none = {}, kvm = { cpus = 2, kernel = small.image "small.elf" } }
-
--- A running pc whose guest is idle.
-local function running(accel, more)
-  local options = { board = "pc", accel = accel, memory = "32M", maxmem = "2G", slots = 4,
-    serial = "buffer" }
-  for name, value in pairs(accels[accel]) do options[name] = value end
-  for name, value in pairs(more or {}) do options[name] = value end
-  local m = lunik.machine(options)
-  m:on("error", function(ev) assert(ev.source == "events" or ev.source == "memory", ev.message) end)
-  if accel == "kvm" then
-    small.start(m)
-  else
-    m:start()
-  end
-  return m
-end
 
 it("faults: a type that could not be made can be made then, with all it has", function()
   local choices = { "slow", "fast" }
@@ -452,6 +423,7 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert {
         construction("micro", { board = "micro", accel = accel, memory = "16M", cpus = 2 }),
         construction("pc", pc), starting(pc),
+        accel == "kvm" and starting { memory = "16M", cpus = 2, dirty_ring = 65536 } or nil,
       }
       walks.assert { closing(pc) }
     end)
@@ -598,8 +570,22 @@ for _, accel in ipairs { "none", "kvm" } do
 
     it("looking", function()
       local m = running(accel)
-      walks.assert(steps_on(m, watching_steps(m)))
+      walks.assert(steps_on(m, looking_steps(m)))
     end)
+
+    it("dirty pages", function()
+      local m = running(accel)
+      add_memory(m)
+      walks.assert(steps_on(m, dirty_steps(m)))
+    end)
+
+    if accel == "kvm" then
+      it("dirty pages in rings", function()
+        local m = running(accel, { dirty_ring = 65536 })
+        add_memory(m)
+        walks.assert(steps_on(m, dirty_steps(m, true)))
+      end)
+    end
 
     it("events that are lost are reported", function()
       local m, seen = running(accel), {}
@@ -611,6 +597,22 @@ for _, accel in ipairs { "none", "kvm" } do
       lunik.sleep(0)
       assert.same({ "out of memory: 2 events were lost" }, seen)
     end)
+
+    if accel == "kvm" then
+      it("a reset that KVM refuses a part of has failed", function()
+        local m = lunik.machine { memory = "16M" }
+        local n, ok = 0
+        m:reset()
+        repeat
+          n = n + 1
+          faults.arm { at = n, only = "ioctl" }
+          ok = pcall(m.reset, m)
+          local _, failed, trace = faults.disarm()
+          assert(not (ok and failed), "not noticed:\n" .. walks.trace_text(trace or {}))
+        until ok
+        assert.is_true(n > 10)
+      end)
+    end
 
     it("life", function()
       local m = running(accel)

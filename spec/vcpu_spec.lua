@@ -191,6 +191,18 @@ describe("a paused machine's vCPUs", function()
   end)
 end)
 
+describe("a script that looks at the loop without waiting", function()
+  it("lets vCPUs have the lock", function()
+    local m = boot()
+    m:console():write "time\n"
+    local deadline = lunik.now() + TIMEOUT
+    while not m:console():peek():find "ok" do
+      assert.is_true(lunik.now() < deadline)
+      lunik.run "nowait"
+    end
+  end)
+end)
+
 describe("a handler on a vCPU's thread", function()
   it("answers the guest", function()
     local m = boot()

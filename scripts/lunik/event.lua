@@ -233,7 +233,7 @@ end
 
 -- ---- dispatch ----------------------------------------------------------------------------------
 
-local ends_run = { shutdown = true, crashed = true }
+local ends_run = { shutdown = true, crashed = true } -- events, and the states that they tell of
 local begins_run = { started = true, resumed = true, reset = true }
 
 --- Whether the machine's run is over, its last event delivered.
@@ -298,22 +298,30 @@ function Event:__tostring()
     next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")
 end
 
+-- Keeps what ended the run. There may have been no memory for the event that would have told.
+local function note_end(m, state, ev)
+  if ends_run[ev.name] then
+    state.ended = ev
+  elseif begins_run[ev.name] then
+    state.ended = nil
+  elseif ev.name == "error" and ev.source == "events" and ends_run[m.state] then
+    state.ended = state.ended or setmetatable({ name = m.state, machine = m, time = ev.time,
+      message = ev.message, code = m.state == "shutdown" and m.exit_code or nil }, Event)
+  end
+end
+
 core.hooks.event = function(m, ev)
   setmetatable(ev, Event)
   local state = event.state(m)
   local lists = lists_for(state, ev.name)
   if none_listens(lists) then tell_nobody(m, ev) end
-  if ends_run[ev.name] then
-    state.ended = ev
-  elseif begins_run[ev.name] then
-    state.ended = nil
-  end
+  note_end(m, state, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
   local ok, err = pcall(call_lists, m, lists, source, ev) -- handlers are protected one by one
   state.dispatching = state.dispatching - 1
   if not ok then error(err, 0) end
-  if m.state == "closed" or ends_run[ev.name] and event.has_ended(m) then end_waits(m) end
+  if m.state == "closed" or state.ended and event.has_ended(m) then end_waits(m) end
 end
 
 core.hooks.exit = function(m, ev)

@@ -189,7 +189,8 @@ static int at_ioctl(int fd, unsigned long request, void *argument)
     if (request == KVM_RUN)
         return faults_run(fd);
     if (request == KVM_CHECK_EXTENSION || request == KVM_GET_API_VERSION ||
-        request == KVM_GET_VCPU_MMAP_SIZE || request == KVM_RESET_DIRTY_RINGS)
+        request == KVM_GET_VCPU_MMAP_SIZE || request == KVM_RESET_DIRTY_RINGS ||
+        request == KVM_IRQ_LINE)
         return ioctl(fd, request, argument);
     if (request == KVM_CREATE_VM)
         INTERRUPTED("ioctl");

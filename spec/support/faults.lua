@@ -57,7 +57,7 @@ local function where(module)
 end
 
 --- Return addresses as functions and lines.
-local function trace_text(trace)
+function walks.trace_text(trace)
   local lines = {}
   for i = 1, math.min(#trace, 12) do
     local module, offset = trace[i]:match "^(%S+) (%S+)$"
@@ -85,7 +85,7 @@ function walks.leaked()
   for i, block in ipairs(walks.blocks()) do
     if i > 8 then break end
     lines[i] = ("point %d: %d bytes leaked\n%s"):format(block.point, block.size,
-      trace_text(block.trace))
+      walks.trace_text(block.trace))
   end
   return lines[1] and table.concat(lines, "\n")
 end
@@ -97,7 +97,7 @@ function Walk:complain(text, trace)
   self.problems = self.problems + 1
   if self.problems > (tonumber(os.getenv "LIMIT") or 8) then return end
   self.report[#self.report + 1] = ("%s, %s: %s\n%s"):format(self.step.name, self.where, text,
-    trace and trace_text(trace) or "")
+    trace and walks.trace_text(trace) or "")
 end
 
 -- ---- one point ---------------------------------------------------------------------------------
