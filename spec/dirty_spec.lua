@@ -279,6 +279,18 @@ describe("dirty pages of a guest", function()
     return table.concat(list, " ")
   end
 
+  -- Has the other vCPUs write that many pages from BASE + first pages on, again and again; returns
+  -- once all of them have been written to.
+  local function ap_touch(m, first, count)
+    local last = BASE + (first + count - 1) * PAGE
+    local before, deadline = m:load(last, 8), lunik.now() + small.TIMEOUT
+    small.run(m, ("ap-touch 0x%x %d"):format(BASE + first * PAGE, count))
+    while m:load(last, 8) == before do
+      assert(lunik.now() < deadline, "the other vCPU does not write")
+      lunik.sleep(0.001)
+    end
+  end
+
   local backends = {
     bitmap = { dirty_log = "bitmap" },
     ["manual protection"] = { dirty_log = "manual" },
@@ -298,8 +310,7 @@ describe("dirty pages of a guest", function()
       for round = 0, 7 do
         local first, count = round * 37 % 100, 1 + round * 29 % 70
         if round % 3 == 2 then -- the second vCPU, again and again until it is told to stop
-          small.run(m, ("ap-touch 0x%x %d"):format(BASE + first * PAGE, count))
-          lunik.sleep(0.02)
+          ap_touch(m, first, count)
           user:sync()
           assert.equal(range(first, count), (written(user)))
           small.run(m, "ap-stop")
