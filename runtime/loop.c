@@ -206,10 +206,20 @@ static void wait_ready(lunik_runtime *rt, int timeout_ms)
     lunik_lock(rt);
 }
 
+/* Whoever waits for the lock has it first, and then we again. */
+static void yield_lock(lunik_runtime *rt)
+{
+    rcu_offline();
+    lock_yield(&rt->lock);
+    note_taken(rt);
+}
+
 bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 {
     handle_ready(rt);
-    if (timeout_ms != 0 && !atomic_load(&rt->stop)) {
+    if (timeout_ms == 0) {
+        yield_lock(rt);
+    } else if (!atomic_load(&rt->stop)) {
         wait_ready(rt, timeout_ms);
         handle_ready(rt);
     }
@@ -256,11 +266,7 @@ int lunik_backend_timeout(const lunik_runtime *rt)
 
 bool lunik_pump(lunik_runtime *rt)
 {
-    handle_ready(rt);
-    rcu_offline();
-    lock_yield(&rt->lock);
-    note_taken(rt);
-    return more_to_come(rt);
+    return lunik_run_timeout(rt, 0);
 }
 
 bool lunik_running(const lunik_runtime *rt)
