@@ -226,10 +226,13 @@ int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err)
 
 static void free_wake(uv_handle_t *handle)
 {
-    struct clock_wake *wake = lunik_container_of((uv_poll_t *)handle, struct clock_wake, poll);
+    free(lunik_container_of((uv_poll_t *)handle, struct clock_wake, poll));
+}
 
+static void close_wake(struct clock_wake *wake)
+{
+    uv_close((uv_handle_t *)&wake->poll, free_wake);
     close(wake->fd);
-    free(wake);
 }
 
 static int make_wake(lunik_machine *m, struct clock_wake **out, lunik_error *err)
@@ -254,7 +257,7 @@ static int make_wake(lunik_machine *m, struct clock_wake **out, lunik_error *err
     uv_unref((uv_handle_t *)&wake->poll); /* a timer alone keeps nothing alive */
     rc = lunik_poll_start(&wake->poll, UV_READABLE, on_timerfd);
     if (rc) {
-        uv_close((uv_handle_t *)&wake->poll, free_wake);
+        close_wake(wake);
         return lunik_fail_errno(err, -rc, "machine '%s': can't wait for a timer", m->name);
     }
     *out = wake;
@@ -291,9 +294,8 @@ void clock_fini(lunik_machine *m)
     if (!c)
         return;
     if (c->wake) {
-        uv_poll_stop(&c->wake->poll);
         lunik_loop(m->rt);
-        uv_close((uv_handle_t *)&c->wake->poll, free_wake);
+        close_wake(c->wake);
     }
     free(c->heap);
     free(c);

@@ -160,12 +160,21 @@ void lunik_deliver_events(lunik_runtime *rt)
     report_losses(rt);
 }
 
-void events_discard(lunik_runtime *rt)
+void events_discard(lunik_runtime *rt, const lunik_machine *m)
 {
-    struct event_node *node;
+    struct event_node **link = &rt->delivering;
 
-    while ((node = rt->delivering ? rt->delivering : take_all(rt))) {
-        rt->delivering = node->next;
+    while (*link)
+        link = &(*link)->next;
+    *link = take_all(rt);
+    for (link = &rt->delivering; *link;) {
+        struct event_node *node = *link;
+
+        if (m && node->event.machine != m) {
+            link = &node->next;
+            continue;
+        }
+        *link = node->next;
         drop(node);
     }
 }

@@ -206,8 +206,8 @@ static void wait_ready(lunik_runtime *rt, int timeout_ms)
     lunik_lock(rt);
 }
 
-/* Lets whoever waits for the lock have it once. */
-static void give_way(lunik_runtime *rt)
+/* Whoever waits for the lock has it first, and then we again. */
+static void yield_lock(lunik_runtime *rt)
 {
     rcu_offline();
     lock_yield(&rt->lock);
@@ -218,7 +218,7 @@ bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 {
     handle_ready(rt);
     if (timeout_ms == 0) {
-        give_way(rt);
+        yield_lock(rt);
     } else if (!atomic_load(&rt->stop)) {
         wait_ready(rt, timeout_ms);
         handle_ready(rt);
@@ -266,9 +266,7 @@ int lunik_backend_timeout(const lunik_runtime *rt)
 
 bool lunik_pump(lunik_runtime *rt)
 {
-    handle_ready(rt);
-    give_way(rt);
-    return more_to_come(rt);
+    return lunik_run_timeout(rt, 0);
 }
 
 bool lunik_running(const lunik_runtime *rt)
@@ -345,7 +343,7 @@ void lunik_runtime_free(lunik_runtime *rt)
     while (rt->machines)
         lunik_machine_close(rt->machines);
     tasks_run(rt);
-    events_discard(rt);
+    events_discard(rt, NULL);
     uv_close((uv_handle_t *)&rt->wake, NULL);
     /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
     while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)

@@ -175,7 +175,7 @@ typedef enum lunik_run_mode {
     LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine is running and no handle that
                           is not the runtime's own is active */
     LUNIK_RUN_ONCE,    /* wait until something happens, handle it, return */
-    LUNIK_RUN_NOWAIT,  /* handle what is ready, return */
+    LUNIK_RUN_NOWAIT,  /* handle what is ready, let those who wait for the lock have it, return */
 } lunik_run_mode;
 
 /* Runs the loop on the loop thread; the lock is free while it waits. Must not be called from a

@@ -443,6 +443,7 @@ static void take_apart(lunik_machine *m)
     lunik_defer_cancel(m->rt, &m->work);
     clock_fini(m);
     kvm_vm_free(m->kvm);
+    events_discard(m->rt, m);
     m->kvm = NULL;
     m->memory_space = m->io_space = NULL;
 }

@@ -279,6 +279,18 @@ describe("dirty pages of a guest", function()
     return table.concat(list, " ")
   end
 
+  -- Has the other vCPUs write that many pages from BASE + first pages on, again and again; returns
+  -- once all of them have been written to.
+  local function ap_touch(m, first, count)
+    local last = BASE + (first + count - 1) * PAGE
+    local before, deadline = m:load(last, 8), lunik.now() + small.TIMEOUT
+    small.run(m, ("ap-touch 0x%x %d"):format(BASE + first * PAGE, count))
+    while m:load(last, 8) == before do
+      assert(lunik.now() < deadline, "the other vCPU does not write")
+      lunik.sleep(0.001)
+    end
+  end
+
   local backends = {
     bitmap = { dirty_log = "bitmap" },
     ["manual protection"] = { dirty_log = "manual" },
@@ -298,8 +310,7 @@ describe("dirty pages of a guest", function()
       for round = 0, 7 do
         local first, count = round * 37 % 100, 1 + round * 29 % 70
         if round % 3 == 2 then -- the second vCPU, again and again until it is told to stop
-          small.run(m, ("ap-touch 0x%x %d"):format(BASE + first * PAGE, count))
-          lunik.sleep(0.02)
+          ap_touch(m, first, count)
           user:sync()
           assert.equal(range(first, count), (written(user)))
           small.run(m, "ap-stop")
@@ -400,6 +411,83 @@ describe("dirty pages of a guest", function()
     assert.equal(range(0, 5000), (written(d)))
     assert.equal(range(0, 5000), (written(migration)))
   end)
+
+  -- Four vCPUs write at once, each to pages of its own, what no other would: the page's address and
+  -- the number of the round. A copy that follows the log has to end with everybody's last round.
+  local COUNT, ROUNDS = 1500, 5
+
+  local function pages_of(cpu)
+    return BASE + cpu * COUNT * PAGE, BASE + ((cpu + 1) * COUNT - 1) * PAGE
+  end
+
+  -- How many rounds each but the first has done at least.
+  local function rounds(m)
+    local least = math.huge
+    for cpu = 1, 3 do
+      local _, last = pages_of(cpu)
+      local value = m:load(last, 8)
+      least = math.min(least, value == 0 and 0 or value ~ last)
+    end
+    return least
+  end
+
+  -- Copies what is dirty.
+  local function follow(m, d, copy)
+    d:sync()
+    for block, offset, size in d:ranges() do
+      if offset >= BASE then
+        d:clear(block, offset, size)
+        for at = offset, offset + size - PAGE, PAGE do copy[at] = m:load(at, 8) end
+      end
+    end
+  end
+
+  local function full_exits(m)
+    local count = 0
+    for cpu = 0, 3 do count = count + m:cpu(cpu).stats.other end
+    return count
+  end
+
+  local logs = {
+    bitmap = { dirty_log = "bitmap" },
+    ["manual protection"] = { dirty_log = "manual" },
+    ["rings that overflow"] = { dirty_ring = 1024 },
+  }
+  for name, how in pairs(logs) do
+    it("are all there when four vCPUs write at once, by " .. name, function()
+      local m = small.machine {
+        name = "dirty-four", cpus = 4, dirty_log = how.dirty_log, dirty_ring = how.dirty_ring,
+      }
+      finally(function() m:close() end)
+      small.start(m)
+      local full = full_exits(m)
+      local d, copy = m:dirty():start(), {}
+      local writing = lunik.spawn(function()
+        small.run(m, ("ap-touch 0x%x %d"):format(pages_of(1), 3 * COUNT))
+        for round = 1, ROUNDS do small.run(m, ("touch 0x%x %d %d"):format(BASE, COUNT, round)) end
+      end)
+      local deadline = lunik.now() + 4 * small.TIMEOUT
+      while not writing.done or rounds(m) < ROUNDS do
+        assert(lunik.now() < deadline, "a vCPU does not get on")
+        lunik.sleep(0.005)
+        if rounds(m) > 0 then follow(m, d, copy) end -- not before there is more than rings hold
+      end
+      writing:wait()
+      local text, last = small.run(m, "ap-stop"), { [0] = ROUNDS }
+      for cpu, count in text:gmatch "cpu (%d) wrote (%d+) rounds" do
+        last[tonumber(cpu)] = tonumber(count) - 1
+      end
+      follow(m, d, copy)
+      for cpu = 0, 3 do
+        local missing, from, to = 0, pages_of(cpu)
+        for at = from, to, PAGE do
+          if copy[at] ~= at ~ last[cpu] then missing = missing + 1 end
+        end
+        assert.equal(0, missing, "pages of vCPU " .. cpu)
+      end
+      assert.equal(how.dirty_ring ~= nil, full_exits(m) > full)
+    end)
+  end
 
   it("survive the DIMM they are in", function()
     local m = small.machine { name = "dirty-dimm" }

@@ -1,6 +1,7 @@
 -- What machines leave behind: nothing, in whatever state they are closed.
 local growth = require "spec.support.growth"
 local lunik = require "lunik"
+local faults = require "faults" -- after what it patches
 local command = require "spec.support.command"
 local machines = require "spec.support.machines"
 local process = require "spec.support.process"
@@ -332,6 +333,8 @@ end)
 describe("a script that does not let the loop run", function()
   local ROUNDS = QUICK and 60 or 300
   local MiB = 1 << 20
+  local TRACKED = 1 << 40    -- beyond every call: memory is tracked, no call fails
+  local LIBUV_BYTES = 1 << 10 -- of handles whose close callbacks the loop will call
 
   setup(warm_up)
   after_each(machines.close_all)
@@ -352,6 +355,32 @@ describe("a script that does not let the loop run", function()
     -- Two blocks on their way out; ThreadSanitizer's shadow of each is four times as large.
     assert.is_true(most < (process.sanitized() and 2000 or 512), most .. " MiB more")
   end)
+
+  for _, accel in ipairs(accels) do
+    it("nor does a machine keep anything that it closes, accel " .. accel, function()
+      local other = machine "none"
+      local fds = process.holds().fds
+      faults.forget()
+      finally(faults.forget)
+      faults.arm { at = TRACKED }
+      do
+        local m <close> = machine(accel)
+        m:start()
+      end
+      faults.disarm()
+      local function left()
+        local bytes = 0
+        collectgarbage()
+        other:transaction(function() end) -- which lets go of what others free
+        for _, block in ipairs(faults.blocks()) do bytes = bytes + block.size end
+        return bytes
+      end
+      local deadline = lunik.now() + TIMEOUT
+      while left() > LIBUV_BYTES and lunik.now() < deadline do os.execute "sleep 0.01" end
+      assert.is_true(left() <= LIBUV_BYTES, left() .. " bytes are left")
+      assert.equal(fds, process.holds().fds)
+    end)
+  end
 
   it("nor do the views pile up that it replaces", function()
     local m = machine "none"

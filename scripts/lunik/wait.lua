@@ -61,7 +61,6 @@ local function after_resume(task, ok, ...)
     finish(task, ok, ...)
   elseif ... ~= BLOCKED then
     -- A plain coroutine.yield(): the others' turn.
-    task.cancel_wait = nil
     soon(task)
   end
 end
@@ -88,12 +87,13 @@ end
 --- For block(): puts the wake function into a list of those to call, as long as the wait lasts.
 function wait.joins(list)
   return function(wake)
-    table.insert(list, wake)
-    return function()
+    local function leave()
       for i, other in ipairs(list) do
         if other == wake then return table.remove(list, i) end
       end
     end
+    table.insert(list, wake)
+    return leave
   end
 end
 
@@ -125,7 +125,6 @@ function Task:cancel()
   if coroutine.status(self.thread) ~= "suspended" then
     options.fail("state", "cancel: the coroutine is running")
   end
-  if self.cancel_wait then self.cancel_wait() end
   self.cancelled = true
   local ok, err = coroutine.close(self.thread)
   finish(self, false, ok and core.error("state", "the coroutine was cancelled") or err)
@@ -155,29 +154,35 @@ local function drive(what, finished)
   end
 end
 
---- Arms what can end a wait; returns the function that disarms all of it.
-local function arm(request, wake)
-  local cancels = {}
-  local function disarm()
-    for _, cancel in ipairs(cancels) do cancel() end
-  end
+local function nothing() end
+
+-- What can end a wait: functions that disarm it, which are called when the wait is over, however it
+-- ends. There is room for all of them, as none may be lost for want of memory.
+local Armed = { __close = function(armed)
+  for _, disarm in ipairs(armed) do disarm() end
+end }
+
+local function new_armed()
+  return setmetatable({ nothing, nothing, nothing }, Armed)
+end
+
+local function arm(armed, request, wake)
+  local timer, subscription -- the functions come first: there may be no memory for them afterwards
   if request.timeout then
-    local timer = core.timer(request.timeout, function()
+    armed[1] = function() if timer then timer:cancel() end end
+    timer = core.timer(request.timeout, function()
       local message = ("no %s within %g s"):format(request.what, request.timeout)
       wake(false, core.error("timeout", message))
     end, true)
-    cancels[1] = function() timer:cancel() end
   end
   if request.machine then
     local m = request.machine
-    local subscription = event.subscribe(event.state(m).ends, function()
+    armed[2] = function() if subscription then subscription:off() end end
+    subscription = event.subscribe(event.state(m).ends, function()
       wake(false, wait.ended_error(m, request.what))
     end)
-    cancels[#cancels + 1] = function() subscription:off() end
   end
-  local cancel = request.start(wake)
-  if cancel then cancels[#cancels + 1] = cancel end
-  return disarm
+  armed[3] = request.start(wake) or nothing
 end
 
 function wait.ended_error(m, what)
@@ -195,7 +200,8 @@ end
 -- What wakes may do it again if it got an error: there was no memory to go on, and somebody sleeps.
 local function block_task(task, request)
   local turn, result, yielded = task.turn, nil, nil
-  local disarm = arm(request, function(...)
+  local armed <close> = new_armed()
+  arm(armed, request, function(...)
     if not due(task, turn) then return end
     result = result or pack(...)
     if not yielded then return end
@@ -207,11 +213,8 @@ local function block_task(task, request)
   end)
   if not result then
     yielded = true
-    task.cancel_wait = disarm
     coroutine.yield(BLOCKED)
-    task.cancel_wait = nil
   end
-  disarm()
   return result
 end
 
@@ -219,15 +222,14 @@ local function block_main(request)
   local where = core.blocked()
   if where then options.fail("state", "can't wait %s; use lunik.spawn", where) end
   local result, driving
-  local disarm = arm(request, function(...)
+  local armed <close> = new_armed()
+  arm(armed, request, function(...)
     if result then return end
     result = pack(...)
     if driving then core.stop() end
   end)
   driving = true
-  local ok, err = pcall(drive, request.what, function() return result end)
-  disarm()
-  if not ok then error(err, 0) end
+  drive(request.what, function() return result end)
   return result
 end
 
@@ -258,8 +260,10 @@ function wait.sleep(seconds)
   wait.block {
     what = "the time to pass",
     start = function(wake)
-      local timer = core.timer(seconds, function() wake(true) end, true)
-      return function() timer:cancel() end
+      local timer
+      local function cancel() timer:cancel() end
+      timer = core.timer(seconds, function() wake(true) end, true)
+      return cancel
     end,
   }
 end

@@ -92,8 +92,9 @@ function Watch:wait(opts)
     wait.block {
       what = self.what, timeout = timeout, machine = self.waits_on and m or nil,
       start = function(wake)
+        local function leave() self.wake = nil end
         self.wake = wake
-        return function() self.wake = nil end
+        return leave
       end,
     }
   end
