@@ -37,8 +37,11 @@ bool bind_where(lua_State *L, lua_Debug *ar)
     const struct bindings *b = bind_state(L);
 
     for (int level = 0; lua_getstack(L, level, ar); level++) {
-        lua_getinfo(L, "Sl", ar);
-        if (ar->currentline > 0 && !in_library(b, ar))
+        lua_getinfo(L, "l", ar);
+        if (ar->currentline <= 0)
+            continue; /* of C */
+        lua_getinfo(L, "S", ar);
+        if (!in_library(b, ar))
             return true;
     }
     return false;

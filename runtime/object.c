@@ -137,28 +137,41 @@ lunik_object *lunik_object_find(lunik_machine *m, const char *id)
     return o && o->state == OBJECT_ALIVE ? o : NULL;
 }
 
-/* Serials rather than pointers: the previous object may be gone. */
-lunik_object *object_after(lunik_machine *m, uint64_t serial)
+/* An object in the list knows what is next; where one was that is gone its serial tells. */
+lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
 {
     lunik_object *o = m->objects ? m->objects->first : NULL;
 
-    while (o && (o->serial <= serial || o->state != OBJECT_ALIVE))
+    if (o && previous && previous->state != OBJECT_DEAD)
+        o = previous->next;
+    while (o && ((previous && o->serial <= previous->serial) || o->state != OBJECT_ALIVE))
         o = o->next;
     return o;
 }
 
-lunik_object *object_before(lunik_machine *m, uint64_t serial)
+static lunik_object *object_before(lunik_machine *m, lunik_object *next)
 {
     lunik_object *o = m->objects ? m->objects->last : NULL;
 
-    while (o && (o->serial >= serial || o->state != OBJECT_ALIVE))
+    if (o && next && next->state != OBJECT_DEAD)
+        o = next->prev;
+    while (o && ((next && o->serial >= next->serial) || o->state != OBJECT_ALIVE))
         o = o->prev;
     return o;
 }
 
-lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
+void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o))
 {
-    return object_after(m, previous ? previous->serial : 0);
+    lunik_object *(*const step)(lunik_machine * m, lunik_object * o) =
+        oldest_first ? lunik_object_next : object_before;
+    lunik_object *o = step(m, NULL), *next;
+
+    for (; o; o = next) {
+        lunik_object_ref(o);
+        fn(o);
+        next = step(m, o);
+        lunik_object_unref(o);
+    }
 }
 
 /* ---- creation ------------------------------------------------------------------------------- */
@@ -599,35 +612,36 @@ void objects_fini(lunik_machine *m)
     m->objects = NULL;
 }
 
+static void object_reset(lunik_object *o)
+{
+    if (o->type->reset)
+        o->type->reset(o);
+}
+
 void objects_reset(lunik_machine *m)
 {
-    uint64_t serial = 0;
-    lunik_object *o;
     lunik_cause cause = {.action = "reset", .vcpu = -1};
 
     lunik_cause_push(&cause);
     plug_reset(m);
-    while ((o = object_after(m, serial))) {
-        serial = o->serial;
-        lunik_object_ref(o);
-        if (o->type->reset)
-            o->type->reset(o);
-        lunik_object_unref(o);
-    }
+    objects_each(m, true, object_reset);
     lunik_cause_pop(&cause);
+}
+
+static void object_resume(lunik_object *o)
+{
+    if (o->type->run_state)
+        o->type->run_state(o, true);
+}
+
+static void object_stop(lunik_object *o)
+{
+    if (o->type->run_state)
+        o->type->run_state(o, false);
 }
 
 /* Devices resume in order of creation and stop in reverse. */
 void objects_run_state(lunik_machine *m, bool running)
 {
-    uint64_t serial = running ? 0 : UINT64_MAX;
-    lunik_object *o;
-
-    while ((o = running ? object_after(m, serial) : object_before(m, serial))) {
-        serial = o->serial;
-        lunik_object_ref(o);
-        if (o->type->run_state)
-            o->type->run_state(o, running);
-        lunik_object_unref(o);
-    }
+    objects_each(m, running, running ? object_resume : object_stop);
 }

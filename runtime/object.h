@@ -133,9 +133,8 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
 void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
 /* The object, and no longer noted: drop its reference. */
 lunik_object *object_noted(lunik_change *c);
-/* The first living object created after (before) serial. */
-lunik_object *object_after(lunik_machine *m, uint64_t serial);
-lunik_object *object_before(lunik_machine *m, uint64_t serial);
+/* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
+void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
 /* The object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);
 

@@ -137,16 +137,15 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
     return 0;
 }
 
+static void leave_if_asked(lunik_object *o)
+{
+    if (o->plug == LUNIK_PLUG_REQUESTED)
+        lunik_device_ejected(o);
+}
+
 void plug_reset(lunik_machine *m)
 {
-    uint64_t serial = 0;
-    lunik_object *o;
-
-    while ((o = object_after(m, serial))) {
-        serial = o->serial;
-        if (o->plug == LUNIK_PLUG_REQUESTED)
-            lunik_device_ejected(o);
-    }
+    objects_each(m, true, leave_if_asked);
 }
 
 bool lunik_machine_hotplugging(const lunik_machine *m)

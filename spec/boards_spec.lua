@@ -137,6 +137,12 @@ describe("board pc", function()
     assert.has_error(function() m:object_del("ram0") end)
   end)
 
+  it("takes objects that are behind a metatable", function()
+    local ram = { "memory-backend-ram", { id = "x", size = 4096 } }
+    m = pc { objects = { setmetatable({}, { __index = ram }) } }
+    assert.equal(4096, m:object("x").size)
+  end)
+
   it("maps the NUMA nodes' RAM one after the other", function()
     m = pc {
       cpus = 2, memory = "48M",

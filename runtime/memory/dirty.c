@@ -35,27 +35,37 @@ static size_t all_bytes(const lunik_ram *ram)
     return bitmap_words(ram) * LUNIK_DIRTY_CLIENTS * sizeof(uint64_t);
 }
 
+/* NULL before anybody logs the block. */
 static _Atomic uint64_t *bitmap(const lunik_ram *ram, unsigned client)
 {
-    return ram->dirty + (size_t)__builtin_ctz(client) * bitmap_words(ram);
+    _Atomic uint64_t *all = atomic_load_explicit(&ram->dirty, memory_order_acquire);
+
+    return all ? all + (size_t)__builtin_ctz(client) * bitmap_words(ram) : NULL;
 }
 
 /* The bitmap is as sparse as the memory it describes: nothing is reserved for it. */
 int ram_dirty_init(lunik_ram *ram, lunik_error *err)
 {
-    void *bits = mmap(NULL, all_bytes(ram), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    _Atomic uint64_t *none = NULL;
+    void *bits;
 
+    if (atomic_load_explicit(&ram->dirty, memory_order_acquire))
+        return 0;
+    bits = mmap(NULL, all_bytes(ram), PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bits == MAP_FAILED)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", ram->name);
-    ram->dirty = bits;
+    if (!atomic_compare_exchange_strong(&ram->dirty, &none, bits))
+        munmap(bits, all_bytes(ram)); /* a machine of another runtime shares the block */
     return 0;
 }
 
 void ram_dirty_fini(lunik_ram *ram)
 {
-    if (ram->dirty)
-        munmap((void *)ram->dirty, all_bytes(ram));
+    void *bits = (void *)atomic_load_explicit(&ram->dirty, memory_order_acquire);
+
+    if (bits)
+        munmap(bits, all_bytes(ram));
 }
 
 /* The pages that a range touches, cut to the block; false if there are none. */
@@ -210,6 +220,8 @@ uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint6
         return 0;
     if (out)
         memset(out, 0, (s.last - s.first + 64) / 64 * sizeof(*out));
+    if (!bits)
+        return 0;
     first = s.first;
     while (next_dirty(bits, &s, &p, &word)) {
         uint64_t at = p.word * 64 + p.shift - first;
@@ -243,7 +255,7 @@ uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint
     struct span s;
     struct piece p;
 
-    if (!pages_of(ram, offset, size, &s))
+    if (!bits || !pages_of(ram, offset, size, &s))
         return 0;
     if (!s.first && s.last == (ram->size - 1) / PAGE)
         return count_all(ram, client);
@@ -284,7 +296,7 @@ bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t 
     struct span s;
     uint64_t first;
 
-    if (*offset >= end || !pages_of(ram, *offset, end - *offset, &s))
+    if (!bits || *offset >= end || !pages_of(ram, *offset, end - *offset, &s))
         return false;
     first = find_dirty(bits, s);
     if (first > s.last)

@@ -330,6 +330,19 @@ static int log_start(const struct inquiry *q, bool global, lunik_error *err)
     return rc;
 }
 
+/* Has bitmaps for all blocks in the scope. */
+static int make_bitmaps(const struct memory_core *core, const lunik_dirty_scope *scope,
+                        lunik_error *err)
+{
+    int rc = 0;
+
+    if (scope && (scope->region || scope->ram))
+        return ram_dirty_init(scope->region ? scope->region->ram : scope->ram, err);
+    for (const lunik_region *r = core->with_ram; r && !rc; r = r->next_ram)
+        rc = ram_dirty_init(r->ram, err);
+    return rc;
+}
+
 int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                       lunik_error *err)
 {
@@ -351,7 +364,9 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
         users->counts[index]++;
         return 0;
     }
-    rc = tracker_use(core, err);
+    rc = make_bitmaps(core, scope, err);
+    if (!rc)
+        rc = tracker_use(core, err);
     if (rc)
         return rc;
     rc = log_start(&q, users == &core->log && !core->log.mask, err);

@@ -104,6 +104,7 @@ struct lunik_region {
     lunik_region *next_owned, **owned_link; /* in its list */
     lunik_ram *ram;
     uint64_t ram_offset;
+    lunik_region *next_ram, **ram_link; /* among those with RAM */
     lunik_region *target;
 
     struct region_state s;
@@ -383,6 +384,7 @@ struct memory_core {
     uint64_t seq;
     struct view_root *roots;
     lunik_space *spaces;
+    lunik_region *with_ram;
 
     unsigned depth; /* of open transactions */
     bool doomed;    /* an inner one was aborted */
@@ -456,14 +458,14 @@ void reject_tell(const lunik_rejection *r);
 
 /* ---- dirty logging (log.c) ------------------------------------------------------------------ */
 
-/* The clients that log writes to r. */
+/* The clients that log writes to r; for them its RAM has bitmaps. */
 static inline unsigned region_log_mask(const lunik_region *r)
 {
     if (!r->ram)
         return 0;
-    return atomic_load_explicit(&r->log.mask, memory_order_relaxed) |
-           atomic_load_explicit(&r->ram->log.mask, memory_order_relaxed) |
-           atomic_load_explicit(&r->core->log.mask, memory_order_relaxed);
+    return atomic_load_explicit(&r->log.mask, memory_order_acquire) |
+           atomic_load_explicit(&r->ram->log.mask, memory_order_acquire) |
+           atomic_load_explicit(&r->core->log.mask, memory_order_acquire);
 }
 
 /* After an access to a region's RAM: says so if it turned out that a part of it is lost. */

@@ -221,8 +221,6 @@ int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *
     ram->share = c.share;
     ram->readonly = c.readonly;
     rc = ram_setup(ram, &c, err);
-    if (!rc)
-        rc = ram_dirty_init(ram, err);
     if (rc) {
         ram_free(ram);
         return rc;

@@ -29,7 +29,7 @@ struct lunik_ram {
     _Atomic bool damage_told;
     struct log_users log;
     unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged as such */
-    _Atomic uint64_t *dirty; /* a bitmap for each client; of zero pages until it is written */
+    _Atomic uint64_t *_Atomic dirty; /* a bitmap for each client; NULL until somebody logs it */
     _Atomic uint64_t dirty_count[LUNIK_DIRTY_CLIENTS]; /* of the bits that are set in each */
 };
 
@@ -40,6 +40,7 @@ bool ram_damaged(const lunik_ram *ram);
 int ram_check_fit(const lunik_ram *ram, lunik_error *err);
 
 /* dirty.c: the bitmaps. mask: LUNIK_DIRTY_*. Ranges include the pages that they touch. */
+/* To be called before anybody logs the block; makes them once. */
 int ram_dirty_init(lunik_ram *ram, lunik_error *err);
 void ram_dirty_fini(lunik_ram *ram);
 void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mask);

@@ -42,6 +42,23 @@ static void unlink_owner(lunik_region *r)
     lunik_object_unref(r->owner);
 }
 
+static void link_ram(lunik_region *r)
+{
+    r->next_ram = r->core->with_ram;
+    r->ram_link = &r->core->with_ram;
+    if (r->next_ram)
+        r->next_ram->ram_link = &r->next_ram;
+    r->core->with_ram = r;
+}
+
+static void unlink_ram(lunik_region *r)
+{
+    *r->ram_link = r->next_ram;
+    if (r->next_ram)
+        r->next_ram->ram_link = r->ram_link;
+    lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
+}
+
 static void unlink_alias(lunik_region *r)
 {
     *r->alias_link = r->next_alias;
@@ -65,7 +82,7 @@ static void region_destroy(lunik_region *r)
     if (r->target)
         unlink_alias(r);
     if (r->ram)
-        lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
+        unlink_ram(r);
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
     cause_unref(r->cause);
@@ -183,7 +200,7 @@ static int set_ram(lunik_region *r, const lunik_region_config *c, lunik_error *e
     r->host = (uint8_t *)lunik_ram_host(c->ram) + c->ram_offset;
     if (r->kind == LUNIK_REGION_ROM || lunik_ram_readonly(c->ram))
         r->s.readonly = true;
-    return 0;
+    return atomic_load(&r->core->log.mask) ? ram_dirty_init(r->ram, err) : 0;
 }
 
 static int region_init(lunik_region *r, const lunik_region_config *c, lunik_error *err)
@@ -254,6 +271,8 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
         return rc;
     }
     r->release = config->release;
+    if (r->ram)
+        link_ram(r);
     set_owner(r, config->owner);
     r->core->refs++;
     *out = r;

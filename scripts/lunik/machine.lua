@@ -107,6 +107,21 @@ local function node_config(nodes)
   return nodes and out
 end
 
+--- Whether nothing can be wrong with {type, properties}. There may be hundreds, and what names one
+-- in an error is a new string.
+local function plain(thing)
+  return type(thing) == "table" and rawlen(thing) == 2 and next(thing, 2) == nil
+    and type(thing[1]) == "string" and not thing[1]:find("\0", 1, true)
+    and type(thing[2]) == "table"
+end
+
+local function check_thing(where, thing)
+  options.table(where, thing)
+  options.known(where, thing, { true, true })
+  options.value(where .. ": type", thing[1], "string")
+  options.table(where .. ": properties", thing[2] or {})
+end
+
 --- Checks a list of {type, properties}.
 local function check_things(what, list)
   for key in pairs(list or {}) do
@@ -116,11 +131,7 @@ local function check_things(what, list)
     end
   end
   for i, thing in ipairs(list or {}) do
-    local where = ("machine: %s: [%d]"):format(what, i)
-    options.table(where, thing)
-    options.known(where, thing, { true, true })
-    options.value(where .. ": type", thing[1], "string")
-    options.table(where .. ": properties", thing[2] or {})
+    if not plain(thing) then check_thing(("machine: %s: [%d]"):format(what, i), thing) end
   end
 end
 

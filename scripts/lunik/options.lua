@@ -22,9 +22,14 @@ local function show(value)
   return value == nil and "nil" or "a " .. type(value)
 end
 
---- " (did you mean 'x'?)" or "".
+--- " (did you mean 'x'?)" or ""; not all that is known need be names.
 function options.hint(name, known)
-  local near = type(name) == "string" and core.suggest(name, known)
+  if type(name) ~= "string" then return "" end
+  local names = {}
+  for _, other in ipairs(known) do
+    if type(other) == "string" then names[#names + 1] = other end
+  end
+  local near = core.suggest(name, names)
   return near and (" (did you mean '%s'?)"):format(near) or ""
 end
 

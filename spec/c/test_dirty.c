@@ -71,6 +71,11 @@ static void test_bitmaps(void)
     const uint64_t words[] = {0x8000000000000001, 0xff, UINT64_MAX << 2};
     uint64_t out[5];
 
+    check_uint("a block that nobody logs: no bits to clear",
+               ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, out), 0);
+    check_true("  nor to show", !out[0] && !out[4] && !*runs(ram, LUNIK_DIRTY_USER) &&
+                                    !lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, PAGE));
+    must("init", ram_dirty_init(ram, &err));
     ram_dirty_mark(ram, 3 * PAGE - 1, 2, LUNIK_DIRTY_USER);
     ram_dirty_mark(ram, 60 * PAGE, 70 * PAGE, LUNIK_DIRTY_USER | LUNIK_DIRTY_DISPLAY);
     ram_dirty_mark(ram, 299 * PAGE, UINT64_MAX, LUNIK_DIRTY_USER);
@@ -123,6 +128,7 @@ static void test_threads(void)
     uint64_t at, size, set, most = 0;
     pthread_t threads[2];
 
+    must("init", ram_dirty_init(ram, &err));
     writers = 2;
     for (unsigned i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, mark_random_pages, ram);
@@ -197,13 +203,20 @@ static void test_writes(void)
 
 static void test_blocks(void)
 {
-    lunik_ram *ram = new_ram("dimm", MIB);
-    lunik_region *r = new_region("dimm", ram, 0, MIB);
+    lunik_ram *ram = new_ram("dimm", MIB), *late_ram = new_ram("late", MIB);
+    lunik_region *r = new_region("dimm", ram, 0, MIB), *late;
     lunik_space *s = lunik_machine_memory(m);
 
     check_true("no blocks while nobody logs", !lunik_dirty_block(m, 0));
     must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     check_true("a block that nothing shows is not listed", !lunik_dirty_block(m, 0));
+    lunik_dirty_mark(r, 3 * PAGE, PAGE);
+    check_string("but logged", runs(ram, LUNIK_DIRTY_USER), "3+1");
+    late = new_region("late", late_ram, 0, MIB);
+    lunik_dirty_mark(late, PAGE, 1);
+    check_string("as one that is new is", runs(late_ram, LUNIK_DIRTY_USER), "1+1");
+    lunik_region_unref(late);
+    lunik_ram_unref(late_ram);
     map(0x100000, r);
     check_true("one that appears is", lunik_dirty_block(m, 0) == ram);
     lunik_space_store(s, 0x100000, 1, 1);
@@ -212,7 +225,7 @@ static void test_blocks(void)
     must("del", lunik_region_del(r, &err));
     must("sync", lunik_dirty_sync(m, &err));
     check_true("one that vanishes stays while it has dirty pages", lunik_dirty_block(m, 0) == ram);
-    check_string("its bits are those of both places", runs(ram, LUNIK_DIRTY_USER), "0+2");
+    check_string("its bits are those of both places", runs(ram, LUNIK_DIRTY_USER), "0+2 3+1");
     lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
     must("sync", lunik_dirty_sync(m, &err));
     check_true("and goes when they have been seen", !lunik_dirty_block(m, 0));
