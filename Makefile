@@ -230,8 +230,8 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@echo '  LINK $@'
 	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
-# Sees what is asked of KVM.
-$(BUILD)/spec/test_kvm_slots: TEST_LDFLAGS = -Wl,--wrap=ioctl
+# These see what is asked of KVM.
+$(BUILD)/spec/test_kvm_slots $(BUILD)/spec/test_kvm_io: TEST_LDFLAGS = -Wl,--wrap=ioctl
 # Makes calls fail.
 $(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
     realloc ioctl)

@@ -219,6 +219,17 @@ describe("m:listen", function()
     end
   end)
 
+  it("tells a listener that is refused that logging ends for it, too", function()
+    local dirty <close> = m:dirty():start() -- luacheck: ignore 211
+    local log = {}
+    machines.raised(m.listen, m, {
+      log_global_start = function() log[#log + 1] = "start" end,
+      log_global_stop = function() log[#log + 1] = "stop" end,
+      commit = function() return "no" end,
+    })
+    assert.are.same({ "start", "stop" }, log)
+  end)
+
   it("refuses a listener that refuses what there is", function()
     local options = { name = "picky", commit = function() return "no" end }
     local err = machines.raised(m.listen, m, options)

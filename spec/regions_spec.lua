@@ -31,6 +31,21 @@ describe("a region", function()
     assert.are.equal("script", m.memory:why(math.mininteger).action)
   end)
 
+  it("has no more memory than its block, from where it starts", function()
+    m:object_add("memory-backend-ram", { id = "ram", size = "64K" })
+    local options = { kind = "ram", name = "half", memdev = "ram", ram_offset = "32K" }
+    local half = m:region(options)
+    assert.are.equal(32 << 10, half.size)
+    assert.matches("want at most 0x8000", machines.raised(function() half.size = "33K" end).message)
+    options.size = "33K"
+    assert.matches("want at most 0x8000", machines.raised(m.region, m, options).message)
+    options.ram_offset, options.size = "64K", nil
+    assert.matches("is beyond its RAM", machines.raised(m.region, m, options).message)
+    root:add(half, "1G")
+    root:del(half)
+    assert.are.equal(0, half.offset)
+  end)
+
   it("is told what its kind does not know", function()
     local function read() return 0 end
     m:object_add("memory-backend-ram", { id = "ram", size = "2M" })

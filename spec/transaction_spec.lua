@@ -90,6 +90,18 @@ describe("a transaction", function()
     assert.are.equal("old", shown(m:object("d2").addr))
   end)
 
+  it("takes back what a device does to the memory map when it is taken back", function()
+    local bystander = m.memory.root:add(m:region { kind = "reserved", size = "4K" }, "3G")
+    lunik.device { name = "leaver", unrealize = function() bystander.enabled = false end }
+    local before = everything()
+    machines.raised(m.transaction, m, function()
+      m:device_add("leaver", { id = "leaver" })
+      error "no"
+    end)
+    assert.is_true(bystander.enabled)
+    assert.are.equal(before, everything())
+  end)
+
   it("takes back what an inner transaction and a failing device did", function()
     local before = everything()
     local err = machines.raised(m.transaction, m, function()

@@ -55,12 +55,12 @@ void region_mark(lunik_region *r, struct span window)
     mark(r, window, 1);
 }
 
+/* What else there is changes with the parent. */
 static bool state_equal(const struct region_state *a, const struct region_state *b)
 {
     return a->parent == b->parent && a->address == b->address && a->last == b->last &&
-           a->alias_offset == b->alias_offset && a->seq == b->seq && a->priority == b->priority &&
-           a->enabled == b->enabled && a->readonly == b->readonly && a->romd == b->romd &&
-           a->may_overlap == b->may_overlap;
+           a->alias_offset == b->alias_offset && a->priority == b->priority &&
+           a->enabled == b->enabled && a->readonly == b->readonly && a->romd == b->romd;
 }
 
 /* Brings r into its new state. What leaves its rank among its siblings alone must not look at

@@ -3,7 +3,10 @@
  *
  * The guest is a few real-mode instructions that write a counter to a register of a device, which
  * is moved and replaced meanwhile: every write must arrive once, in order, at what was there.
+ *
+ * The linker sends the library's ioctl() calls here.
  */
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,6 +16,7 @@
 #include "check.h"
 #include "../../runtime/kvm.h"
 #include "../../runtime/memory/memory.h"
+#include "../../runtime/vcpu_internal.h"
 
 enum {
     CODE = 0x9000,
@@ -35,6 +39,67 @@ static void must(const char *what, int rc)
         printf("not ok %s: %s\n", what, err.message);
         exit(1);
     }
+}
+
+/* ---- the kernel ----------------------------------------------------------------------------- */
+
+/* What it lacks; calls that are for that. */
+static enum { LACKS_NOTHING, LACKS_SOME, LACKS_ALL } kernel;
+static unsigned unknown_calls;
+/* vCPUs in KVM_RUN, slots being changed while all are to be kept outside, and both at once. */
+static _Atomic unsigned inside, changing, intrusions;
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+static bool lacks(uintptr_t capability)
+{
+    switch (capability) {
+    case KVM_CAP_IOEVENTFD:
+    case KVM_CAP_COALESCED_MMIO:
+        return kernel == LACKS_ALL;
+    case KVM_CAP_IOEVENTFD_ANY_LENGTH:
+    case KVM_CAP_COALESCED_PIO:
+        return kernel != LACKS_NOTHING;
+    default:
+        return false;
+    }
+}
+
+static bool is_unknown(unsigned long request, const void *arg)
+{
+    const struct kvm_coalesced_mmio_zone *zone = arg;
+    const struct kvm_ioeventfd *event = arg;
+
+    if (request == KVM_IOEVENTFD)
+        return lacks(event->len ? KVM_CAP_IOEVENTFD : KVM_CAP_IOEVENTFD_ANY_LENGTH);
+    return request == KVM_REGISTER_COALESCED_MMIO &&
+           lacks(zone->pio ? KVM_CAP_COALESCED_PIO : KVM_CAP_COALESCED_MMIO);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+    _Atomic unsigned *running = NULL;
+    int rc;
+
+    if (request == KVM_CHECK_EXTENSION && lacks((uintptr_t)arg))
+        return 0;
+    if (is_unknown(request, arg)) {
+        unknown_calls++;
+        errno = ENOTTY;
+        return -1;
+    }
+    if (request == KVM_RUN)
+        running = &inside;
+    else if (request == KVM_SET_USER_MEMORY_REGION && m && m->vcpus && m->vcpus->holds)
+        running = &changing;
+    if (!running)
+        return __real_ioctl(fd, request, arg);
+    ++*running;
+    intrusions += inside && changing;
+    rc = __real_ioctl(fd, request, arg);
+    --*running;
+    return rc;
 }
 
 /* ---- devices -------------------------------------------------------------------------------- */
@@ -273,6 +338,56 @@ static const uint8_t for_ever[] = {
     0x66, 0xff, 0x06,          DONE & 0xff, DONE >> 8, /* inc dword [DONE] */
     0x66, 0x40,                                        /* inc eax */
     0xeb, 0xf3,                                        /* jmp -13 */
+};
+
+/* Copies SIZE bytes, one by one, from DEVICE + 0x100 to DEVICE; then as above. */
+enum { COPY_SIZE = 16 };
+static const uint8_t copy[] = {
+    0xfc,                                      /* cld */
+    0xbe,        0,         (DEVICE >> 8) + 1, /* mov si, DEVICE + 0x100 */
+    0xbf,        0,         DEVICE >> 8,       /* mov di, DEVICE */
+    0xb9,        COPY_SIZE, 0,                 /* mov cx, COPY_SIZE */
+    0xf3,        0xa4,                         /* rep movsb */
+    0x66,        0xff,      0x06,              /* inc dword [DONE] */
+    DONE & 0xff, DONE >> 8, 0xeb,
+    0xfe /* jmp $ */
+};
+
+/* For ever: reads 0x1f00 bytes from DEVICE on, one by one, in a single instruction. */
+static const uint8_t scan[] = {
+    0xfc, /* cld */
+    0xbe,        DEVICE & 0xff,
+    DEVICE >> 8, /* mov si, DEVICE */
+    0xb9,        0,
+    0x1f,              /* mov cx, 0x1f00 */
+    0xf3,        0xac, /* rep lodsb */
+    0xeb,        0xf5, /* jmp -11 */
+};
+
+/* Writes to DEVICE, counts in DONE, waits for GO, reads from DEVICE + 0x100. */
+static const uint8_t write_then_read[] = {
+    0x66,
+    0xa3,
+    DEVICE & 0xff,
+    DEVICE >> 8, /* mov [DEVICE], eax */
+    0x66,
+    0xff,
+    0x06,
+    DONE & 0xff,
+    DONE >> 8, /* inc dword [DONE] */
+    0x80,
+    0x3e,
+    GO & 0xff,
+    GO >> 8,
+    0, /* cmp byte [GO], 0 */
+    0x74,
+    0xf9, /* je -7 */
+    0x66,
+    0xa1,
+    0,
+    (DEVICE >> 8) + 1, /* mov eax, [DEVICE + 0x100] */
+    0xeb,
+    0xfe, /* jmp $ */
 };
 
 /* ---- coalesced writes ----------------------------------------------------------------------- */
@@ -535,6 +650,136 @@ static void test_order(void)
     end_machine();
 }
 
+static char sequence[2 * COPY_SIZE + 1];
+
+static void note(char what)
+{
+    size_t length = strlen(sequence);
+
+    if (length + 1 < sizeof(sequence))
+        sequence[length] = what;
+}
+
+static lunik_access on_noted_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    note('w');
+    return LUNIK_ACCESS_OK;
+}
+
+/* The pause finds the vCPU in the middle of an instruction. */
+static lunik_access on_pausing_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    note('r');
+    lunik_machine_pause(m, &err);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops pausing_ops = {.read = on_pausing_read, .write = on_noted_write};
+
+static void test_order_at_a_pause(void)
+{
+    lunik_region *dev;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &pausing_ops), 1);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x100, &err));
+    memset(sequence, 0, sizeof(sequence));
+    start(copy, sizeof(copy));
+    for (int i = 0; i < 20000 && lunik_machine_state(m) == LUNIK_STATE_RUNNING; i++)
+        lunik_run_timeout(rt, 1);
+    check_string("order: of an instruction that a pause completes", sequence,
+                 "rwrwrwrwrwrwrwrwrwrwrwrwrwrwrwrw");
+    drop(dev);
+    end_machine();
+}
+
+static _Atomic bool looked;
+static bool overtaken;
+
+static lunik_access on_slow_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    written++;
+    ram->host[GO] = 1;
+    for (int i = 0; i < 300 && !looked; i++)
+        usleep(1000);
+    overtaken = looked;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access on_look(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    looked = true;
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops slow_ops = {.write = on_slow_write};
+static const lunik_io_ops look_ops = {.read = on_look, .lockless = true};
+
+/* A write that another thread is delivering is not overtaken by what needs no lock. */
+static void test_no_overtaking(void)
+{
+    lunik_region *slow, *look;
+
+    new_machine();
+    slow = add(m->memory_space, DEVICE, make("slow", LUNIK_REGION_IO, 4, &slow_ops), 1);
+    look = add(m->memory_space, DEVICE + 0x100, make("look", LUNIK_REGION_IO, 4, &look_ops), 1);
+    must("coalesce", lunik_region_coalesce(slow, 0, 4, &err));
+    ram->host[GO] = 0;
+    looked = overtaken = false;
+    start(write_then_read, sizeof(write_then_read));
+    for (int i = 0; i < 20000 && !word(DONE); i++)
+        usleep(1000);
+    lunik_coalesced_flush(m);
+    check_uint("coalesced: delivered by this thread", written, 1);
+    check_true("coalesced: before what the guest does next", !overtaken);
+    for (int i = 0; i < 20000 && !looked; i++)
+        lunik_run_timeout(rt, 1);
+    check_true("coalesced: which it does then", looked);
+    drop(slow);
+    drop(look);
+    end_machine();
+}
+
+static _Atomic unsigned scanned;
+
+static lunik_access on_scan(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    scanned++;
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops scan_ops = {.read = on_scan, .lockless = true};
+
+/* Memslots in use are replaced while a pause completes an instruction, an access at a time. */
+static void test_hold_at_a_pause(void)
+{
+    lunik_region *dev, *window;
+    unsigned reads = 0;
+
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x2000, &scan_ops), 1);
+    window = add(m->memory_space, 0x1000, make("window", LUNIK_REGION_RAM, 0x1000, NULL), 1);
+    scanned = 0;
+    start(scan, sizeof(scan));
+    for (int i = 0; i < 20000 && scanned < 10; i++)
+        usleep(1000);
+    for (int i = 0; i < 100 && reads < 100; i++) {
+        unsigned before = scanned;
+
+        vcpus_stop(m);
+        for (unsigned j = 0; j < SWAPS; j++)
+            must("swap", lunik_region_set_enabled(window, j % 2, &err));
+        must("pause", lunik_machine_pause(m, &err));
+        reads += scanned - before;
+        must("resume", lunik_machine_start(m, &err));
+    }
+    check_true("hold: accesses of an instruction that a pause completes", reads >= 100);
+    check_uint("hold: nobody was in the guest", intrusions, 0);
+    drop(dev);
+    drop(window);
+    end_machine();
+}
+
 static unsigned pieces;
 static uint8_t received[4];
 
@@ -700,6 +945,32 @@ static void test_refusal(void)
     close(mine);
 }
 
+/* What the kernel lacks is done by exits. */
+static void test_old_kernel(int lacking)
+{
+    int fd = eventfd(0, EFD_NONBLOCK);
+    lunik_region *dev, *port;
+
+    kernel = lacking;
+    new_machine();
+    dev = add(m->memory_space, DEVICE, make("dev", LUNIK_REGION_IO, 0x200, &ops), 1);
+    port = add(m->io_space, PORT, make("port", LUNIK_REGION_IO, 8, &ops), 0);
+    must("coalesce", lunik_region_coalesce(dev, 0x100, 0x100, &err));
+    must("coalesce", lunik_region_coalesce(port, 0, 4, &err));
+    must("eventfd",
+         lunik_region_add_eventfd(dev, 0, lacking == LACKS_ALL ? 4 : 0, false, 0, fd, &err));
+    start(hundred, sizeof(hundred));
+    wait_word(DONE, 1);
+    check_uint("old kernel: ioeventfds signal", signals(fd), 100);
+    check_uint("old kernel: after an exit each", exits_for_io(), 101);
+    check_uint("old kernel: is not asked for what it does not know", unknown_calls, 0);
+    drop(dev);
+    drop(port);
+    end_machine();
+    close(fd);
+    kernel = LACKS_NOTHING;
+}
+
 int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
@@ -721,6 +992,9 @@ int main(void)
     test_end("coalesced: before it is taken out", take_out);
     test_end("coalesced: before it is coalesced no more", uncoalesce);
     test_order();
+    test_order_at_a_pause();
+    test_no_overtaking();
+    test_hold_at_a_pause();
     test_pieces(false);
     test_pieces(true);
     test_ports();
@@ -728,6 +1002,8 @@ int main(void)
     test_turns("coalesced: the same without the lock", &lockless_ops);
     test_eventfd();
     test_refusal();
+    test_old_kernel(LACKS_SOME);
+    test_old_kernel(LACKS_ALL);
     lunik_runtime_free(rt);
     return check_result();
 }

@@ -381,6 +381,7 @@ int main(void)
     lunik_machine_close(m);
     for (unsigned i = REGIONS; i--;)
         lunik_region_unref(regions[i]);
+    check_uint("slots: nobody uses the memory then", block->refs, 1);
     lunik_ram_unref(block);
     lunik_runtime_free(rt);
     return check_result();

@@ -577,6 +577,25 @@ static lunik_access recurse(void *opaque, uint64_t offset, unsigned size, uint64
                                                                 : LUNIK_ACCESS_OK;
 }
 
+static void test_readonly_ram(void)
+{
+    lunik_ram_config ram_config = {.name = "fixed", .size = 0x1000, .fd = -1, .readonly = true};
+    lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "fixed"};
+    lunik_region *r;
+
+    must("ram", lunik_ram_new(&config.ram, &ram_config, &err));
+    must("region", lunik_region_new(&r, m, &config, &err));
+    lunik_ram_unref(config.ram);
+    add(lunik_space_root(m->memory_space), 0x1000, r, 0);
+    check_true("readonly RAM: its region is, too", lunik_region_readonly(r));
+    check_int("readonly RAM: and stays so", lunik_region_set_readonly(r, false, &err),
+              LUNIK_E_INVALID);
+    check_contains("readonly RAM: why", err.message, "its RAM 'fixed' can't be written");
+    check_int("readonly RAM: no writing", lunik_space_store(m->memory_space, 0x1000, 4, 1),
+              LUNIK_E_ACCESS);
+    drop(r);
+}
+
 /* What a write keeps of a wider register has to be read first. */
 static void test_refused_half(void)
 {
@@ -590,6 +609,28 @@ static void test_refused_half(void)
               lunik_space_store(m->memory_space, 0x1000, 2, 0x55), LUNIK_E_DEVICE);
     check_string("dispatch: is not written", calls, "");
     drop(r);
+}
+
+static lunik_region *rejecting;
+static void drop_rejecting(void *opaque, const lunik_rejection *r)
+{
+    drop(rejecting);
+    check_string("rejection: the region is there while it is told", lunik_region_name(r->region),
+                 "rejecting");
+}
+
+static void test_rejected_last(void)
+{
+    static const lunik_io_ops readable = {.read = device_read};
+
+    rejecting = add(lunik_space_root(m->memory_space), 0x1000,
+                    new_region("rejecting", LUNIK_REGION_IO, 4, &readable), 0);
+    lunik_machine_set_reject_cb(m, drop_rejecting, NULL);
+    check_int("rejection: who is told may take the region away",
+              lunik_space_store(m->memory_space, 0x1000, 4, 1), LUNIK_E_ACCESS);
+    lunik_machine_set_reject_cb(m, NULL, NULL);
+    check_uint("rejection: nothing is there then", view_root_current(m->memory_space->vr)->count,
+               0);
 }
 
 static void test_callbacks(void)
@@ -621,6 +662,8 @@ static void test_map(void)
         add(root, 0x30000, new_region("large", LUNIK_REGION_IO, 0x1000, &plain_ops), 0);
     lunik_region *rom = add(root, 0x20000, new_ram("rom", LUNIK_REGION_ROM, 0x1000, NULL), 0);
     uint64_t size = 0x5000, page = 0x1000;
+    void *buffers[300];
+    unsigned count;
     uint8_t *p = lunik_space_map(m->memory_space, 0x11000, &size, true), *bounce;
 
     check_true("map: RAM itself", p == ram->host + 0x1000);
@@ -647,6 +690,15 @@ static void test_map(void)
         lunik_space_unmap(m->memory_space, bounce, page, true, 0);
     }
     check_true("map: buffers are given back", bounce != NULL);
+    for (count = 0; count < 300; count++) {
+        page = 0x1000;
+        buffers[count] = lunik_space_map(m->memory_space, 0x30000, &page, true);
+        if (!buffers[count])
+            break;
+    }
+    check_uint("map: they are limited", count, 256);
+    while (count)
+        lunik_space_unmap(m->memory_space, buffers[--count], page, true, 0);
     check_true("map: no writing to ROM", !lunik_space_map(m->memory_space, 0x20000, &size, true));
     check_true("map: nothing", !lunik_space_map(m->memory_space, 0x90000, &size, true));
     drop(io);
@@ -864,6 +916,51 @@ static void test_rollback(void)
     lunik_region_unref(root);
 }
 
+/* A space of a root that another one has already: nothing is rendered, but all of it is told. */
+static void test_refused_space(void)
+{
+    lunik_region *root = new_region("root", LUNIK_REGION_CONTAINER, 0x10000, NULL);
+    lunik_region *a = add(root, 0, new_region("a", LUNIK_REGION_IO, 0x1000, &plain_ops), 0);
+    struct recorder r = recorder('R', 0, NULL);
+    lunik_space *one, *two = NULL;
+
+    must("space", lunik_space_new(&one, m, "one", root, &err));
+    must("listener", lunik_listener_add(m, &r.listener, &err));
+    *heard = 0;
+    r.refuse = 1;
+    check_int("refused space", lunik_space_new(&two, m, "two", root, &err), LUNIK_E_NO_SPACE);
+    check_heard("refused space: goes again", "R[ R+ a@0 R] R[ R- a@0 R] ");
+    check_true("refused space: is not there", !two && one->vr->spaces == one && !one->next_same);
+    must("space", lunik_space_new(&two, m, "two", root, &err));
+    lunik_listener_del(&r.listener);
+    lunik_space_free(two);
+    drop(a);
+    lunik_space_free(one);
+    lunik_region_unref(root);
+}
+
+/* A machine is closed in the middle of a transaction; what is left of it can't be changed. */
+static void test_closed(void)
+{
+    static const lunik_machine_config config = {
+        .name = "closed", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_region_config part = {.kind = LUNIK_REGION_CONTAINER, .name = "part", .size = 0x1000};
+    lunik_machine *closed;
+    lunik_region *r;
+
+    must("machine", lunik_machine_new(rt, &config, &closed, &err));
+    must("region", lunik_region_new(&r, closed, &part, &err));
+    lunik_transaction_begin(closed);
+    lunik_transaction_begin(closed);
+    must("add", lunik_region_add(lunik_space_root(closed->memory_space), 0, r, 0, false, &err));
+    must("size", lunik_region_set_size(r, 0x2000, &err));
+    lunik_machine_close(closed);
+    check_true("closed: what was open is undone",
+               !lunik_region_parent(r) && lunik_region_size(r) == 0x1000);
+    check_int("closed: no change", lunik_region_set_size(r, 0x2000, &err), LUNIK_E_GONE);
+    lunik_region_unref(r);
+}
+
 /* ---- cost ----------------------------------------------------------------------------------- */
 
 enum { DIMMS = 3000 };
@@ -1026,11 +1123,15 @@ int main(void)
     test_dispatch();
     test_borders();
     test_rom_device();
+    test_readonly_ram();
     test_refused_half();
+    test_rejected_last();
     test_callbacks();
     test_map();
     test_listeners();
     test_rollback();
+    test_refused_space();
+    test_closed();
     test_sharing();
     test_reclaim();
     test_mtree();

@@ -1,7 +1,9 @@
-/* test_memory_threads.c: accesses without the machine lock while regions come and go. */
+/* test_memory_threads.c: accesses without the machine lock while the memory map changes. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "../../runtime/memory/memory.h"
@@ -55,6 +57,12 @@ static void *reader(void *unused)
         space_vcpu_access(m->memory_space, (uint64_t)(at >> 8) % (SLOTS * SIZE) & ~3ull, &value, 4,
                           false);
         rcu_offline();
+        if (value == 0x11 || value == 0x22) { /* may signal, or find RAM by now */
+            rcu_online();
+            space_vcpu_access(m->memory_space, (uint64_t)(at >> 8) % (SLOTS * SIZE) & ~0xfffull,
+                              &(uint32_t){0x33333333}, 4, true);
+            rcu_offline();
+        }
         kind = value == 0x11 ? 0 : value == 0x22 ? 1 : value == 0x33333333 ? 2 : 3;
         if (kind < 3)
             atomic_fetch_add_explicit(&hits[kind], 1, memory_order_relaxed);
@@ -86,6 +94,16 @@ static lunik_region *make(unsigned kind, struct device *d)
     return r;
 }
 
+/* Each of them makes a new set of the region's. */
+static void change_events(lunik_region *r, int fd)
+{
+    for (uint64_t offset = 0; offset < 8; offset += 4)
+        if (lunik_region_add_eventfd(r, offset, 4, false, 0, fd, &err))
+            exit(1);
+    if (lunik_region_del_eventfd(r, 0, 4, false, 0, &err))
+        exit(1);
+}
+
 static struct device *new_device(void)
 {
     struct device *d = malloc(sizeof(*d));
@@ -105,6 +123,8 @@ int main(void)
     struct device *devices[SLOTS];
     pthread_t threads[READERS];
     bool all_hit = true;
+    int event = eventfd(0, EFD_NONBLOCK);
+    uint64_t signals = 0;
 
     if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
         return 1;
@@ -128,6 +148,8 @@ int main(void)
         if (lunik_region_add(lunik_space_root(m->memory_space), (uint64_t)at * SIZE, slots[at], 0,
                              true, &err))
             return 1;
+        if ((round / 7) % 3 != 2)
+            change_events(slots[at], event);
         lunik_unlock(rt);
         if (round % 16 == 0)
             sched_yield();
@@ -142,11 +164,14 @@ int main(void)
         all_hit = all_hit && atomic_load(&hits[i]);
     check_uint("threads: every access found what was there", atomic_load(&wrong), 0);
     check_true("threads: of each kind", all_hit);
+    check_true("threads: ioeventfds were signalled",
+               read(event, &signals, sizeof(signals)) == sizeof(signals));
     for (unsigned i = 0; i < SLOTS; i++) {
         lunik_region_del(slots[i], &err);
         lunik_region_unref(slots[i]);
         free(devices[i]);
     }
     lunik_runtime_free(rt);
+    close(event);
     return check_result();
 }
