@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -148,13 +149,39 @@ static int open_streams(struct pty_chardev *p, lunik_error *err)
     return code;
 }
 
+/* Whether there is something that the program at the slave has not read. */
+static bool unread(const struct pty_chardev *p)
+{
+    int slave = ioctl(p->master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int count = 0;
+
+    if (slave < 0)
+        return false;
+    if (ioctl(slave, FIONREAD, &count) < 0)
+        count = 0;
+    close(slave);
+    return count > 0;
+}
+
+/* Closing the master takes away what has not been read. */
+static void close_output(struct pty_chardev *p)
+{
+    uint64_t dropped = p->base.dropped;
+    bool lost = p->connected && unread(p);
+
+    chardev_output_close(&p->output, CHARDEV_REST_DROP);
+    if (lost || p->base.dropped > dropped)
+        chardev_error(&p->base, "output is lost: closed before the other side had read it");
+}
+
 static void pty_unrealize(lunik_object *o)
 {
     struct pty_chardev *p = lunik_state(o);
 
     chardev_watch_close(&p->watch);
     chardev_input_close(&p->input);
-    chardev_output_close(&p->output, false);
+    if (p->output)
+        close_output(p);
     if (p->master >= 0)
         close(p->master);
     p->master = -1;

@@ -58,19 +58,19 @@ static void emit(struct socket_chardev *s, const char *event)
     lunik_emit(lunik_object_machine(o), event, LUNIK_FIELD_STRING("object", lunik_object_id(o)));
 }
 
-static void disconnect(struct socket_chardev *s)
+static void disconnect(struct socket_chardev *s, enum chardev_rest rest)
 {
     if (!s->connected)
         return;
     s->connected = false;
     emit(s, "chardev-disconnected");
     chardev_input_close(&s->input);
-    chardev_output_close(&s->output, false);
+    chardev_output_close(&s->output, rest);
 }
 
 static void input_ended(struct chardev *c, int sys)
 {
-    disconnect(lunik_container_of(c, struct socket_chardev, base));
+    disconnect(lunik_container_of(c, struct socket_chardev, base), CHARDEV_REST_DROP);
 }
 
 /* The peer takes no more; what it sent before is still input. */
@@ -78,7 +78,7 @@ static void output_failed(struct chardev *c, int sys)
 {
     struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
 
-    chardev_output_close(&s->output, false);
+    chardev_output_close(&s->output, CHARDEV_REST_DROP);
 }
 
 /* Takes over the connected socket fd, also if it fails. */
@@ -100,7 +100,7 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     }
     code = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
     if (code) {
-        chardev_output_close(&s->output, false);
+        chardev_output_close(&s->output, CHARDEV_REST_DROP);
         close(fd);
         return code;
     }
@@ -136,7 +136,7 @@ static void client_waits(struct chardev *c)
     if (fd < 0)
         return;
     if (s->connected && chardev_hung_up(s->peer))
-        disconnect(s);
+        disconnect(s, CHARDEV_REST_DROP);
     if (s->connected)
         close(fd);
     else if (connected(s, fd, &err))
@@ -281,7 +281,7 @@ static void socket_unrealize(lunik_object *o)
     chardev_watch_close(&s->watch);
     remove_path(s);
     close_spare(s);
-    disconnect(s);
+    disconnect(s, CHARDEV_REST_TRY);
 }
 
 static const lunik_prop socket_props[] = {

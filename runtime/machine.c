@@ -436,6 +436,7 @@ static void take_apart(lunik_machine *m)
 {
     vcpus_fini(m);
     objects_fini(m);
+    events_deliver_last(m);
     release_data(m);
     boot_fini(m);
     memory_fini(m);
