@@ -16,7 +16,7 @@ struct chardev {
     const lunik_chardev_front *front; /* NULL while nobody is attached */
     uint64_t written;                 /* bytes taken from front ends */
     uint64_t dropped;                 /* bytes of those that went nowhere */
-    bool failed;                      /* event "chardev-error" has been sent */
+    bool failed;                      /* event "chardev-error" has been sent, of this peer */
 };
 
 /* The attach operation of all character devices. */

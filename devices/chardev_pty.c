@@ -62,9 +62,8 @@ static void check_connection(struct pty_chardev *p)
     if (connected == p->connected)
         return;
     p->connected = connected;
-    if (connected)
-        chardev_input_restart(p->input);
-    else
+    p->base.failed = false;
+    if (!connected)
         chardev_output_discard(p->output);
 }
 
@@ -76,12 +75,19 @@ static void slave_touched(struct chardev *c)
     while (read(p->events, events, sizeof(events)) > 0)
         ;
     check_connection(p);
+    if (p->connected)
+        chardev_input_restart(p->input);
 }
 
-/* The master fails when the last program closes the slave. */
+/* The master fails when the last program closes the slave; otherwise the host does. Input goes on
+ * when a program opens the slave again. */
 static void master_failed(struct chardev *c, int sys)
 {
-    check_connection(lunik_container_of(c, struct pty_chardev, base));
+    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
+
+    check_connection(p);
+    if (p->connected)
+        chardev_failed(c, sys ? sys : EIO);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */

@@ -73,12 +73,16 @@ static void input_ended(struct chardev *c, int sys)
     disconnect(lunik_container_of(c, struct socket_chardev, base), CHARDEV_REST_DROP);
 }
 
-/* The peer takes no more; what it sent before is still input. */
+/* A peer that takes no more may have sent something before, which is still input. Where it was the
+ * host that failed later output is tried again. */
 static void output_failed(struct chardev *c, int sys)
 {
     struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
 
-    chardev_output_close(&s->output, CHARDEV_REST_DROP);
+    if (sys != EPIPE && sys != ECONNRESET)
+        chardev_failed(c, sys);
+    else
+        chardev_output_close(&s->output, CHARDEV_REST_DROP);
 }
 
 /* Takes over the connected socket fd, also if it fails. */
@@ -106,8 +110,16 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     }
     s->peer = fd;
     s->connected = true;
+    s->base.failed = false;
     emit(s, "chardev-connected");
     return 0;
+}
+
+static void close_spare(struct socket_chardev *s)
+{
+    if (s->spare >= 0)
+        close(s->spare);
+    s->spare = -1;
 }
 
 /* A client that is left waiting for want of a descriptor would wake the loop for ever. */
@@ -115,9 +127,11 @@ static int take_client(struct socket_chardev *s)
 {
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+    if (fd >= 0 && s->spare < 0)
+        s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
     if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
         return fd;
-    close(s->spare);
+    close_spare(s);
     fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
         close(fd);
@@ -212,13 +226,6 @@ static void remove_path(struct socket_chardev *s)
     if (s->ino && lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
         unlink(s->path);
     s->ino = 0;
-}
-
-static void close_spare(struct socket_chardev *s)
-{
-    if (s->spare >= 0)
-        close(s->spare);
-    s->spare = -1;
 }
 
 static int start_server(struct socket_chardev *s, const struct sockaddr_un *address,

@@ -562,22 +562,36 @@ static void test_rest(void)
     }
 }
 
-/* No descriptor can be made any more, or that again. */
-static void limit_descriptors(bool limit)
+enum { DESCRIPTORS = 64 };
+
+/* There can be no more than so many descriptors; 0: as many as before. */
+static void limit_descriptors(rlim_t count)
 {
     static struct rlimit before;
-    struct rlimit now;
 
-    if (limit) {
-        int lowest = dup(0);
-
-        close(lowest);
+    if (count) {
         getrlimit(RLIMIT_NOFILE, &before);
-        now = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){count, before.rlim_max});
     } else {
-        now = before;
+        setrlimit(RLIMIT_NOFILE, &before);
     }
-    setrlimit(RLIMIT_NOFILE, &now);
+}
+
+/* True if the loop becomes quiet while there is no descriptor to be had. */
+static bool settle_without_descriptors(void)
+{
+    int used[DESCRIPTORS];
+    unsigned count = 0;
+    bool quiet;
+
+    limit_descriptors(DESCRIPTORS);
+    while ((used[count] = dup(0)) >= 0)
+        count++;
+    quiet = settle();
+    limit_descriptors(0);
+    while (count)
+        close(used[--count]);
+    return quiet;
 }
 
 static void test_socket_short_of_descriptors(void)
@@ -588,15 +602,27 @@ static void test_socket_short_of_descriptors(void)
 
     attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 10);
     client = dial(path);
-    limit_descriptors(true);
-    check_true("socket: a client that can't be taken does not keep the loop busy", settle());
-    limit_descriptors(false);
+    check_true("socket: a client that can't be taken does not keep the loop busy",
+               settle_without_descriptors());
     check_uint("socket: is told of", errors, 1);
     check_int("socket: and is refused", read(client, &byte, 1), 0);
     close(client);
     client = dial(path);
     settle();
     check_uint("socket: the next one is taken", get("connected"), true);
+    close(client);
+    settle();
+
+    client = dial(path);
+    limit_descriptors(3); /* what is given up to refuse it can't be had again */
+    lunik_run_timeout(rt, 0);
+    limit_descriptors(0);
+    settle();
+    check_uint("socket: one that waits is taken when that is possible", get("connected"), true);
+    close(client);
+    settle();
+    client = dial(path);
+    check_true("socket: then another one can be refused again", settle_without_descriptors());
     close(client);
     delete ();
 }
