@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bindings.h"
 
@@ -244,6 +245,23 @@ static int machine_close(lua_State *L)
     return 0;
 }
 
+/* Lua is gone: what people have to know is printed. */
+static void on_last_event(void *opaque, const lunik_event *event)
+{
+    const char *object = "", *message = "";
+
+    if (strcmp(event->name, "chardev-error") != 0)
+        return;
+    for (size_t i = 0; i < event->count; i++) {
+        if (!strcmp(event->fields[i].name, "object"))
+            object = event->fields[i].value.string;
+        else if (!strcmp(event->fields[i].name, "message"))
+            message = event->fields[i].value.string;
+    }
+    fprintf(stderr, "lunik: machine '%s': %s: %s\n", lunik_machine_name(event->machine), object,
+            message);
+}
+
 void bind_machine_end(struct glue *g)
 {
     lunik_run_state state = lunik_machine_state(g->m);
@@ -251,6 +269,7 @@ void bind_machine_end(struct glue *g)
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
         fprintf(stderr, "lunik: machine '%s' was still %s when the script ended; stopped\n",
                 lunik_machine_name(g->m), lunik_state_name(state));
+    lunik_machine_set_event_cb(g->m, on_last_event, NULL);
     lunik_machine_close(g->m);
 }
 

@@ -16,7 +16,7 @@ struct chardev {
     const lunik_chardev_front *front; /* NULL while nobody is attached */
     uint64_t written;                 /* bytes taken from front ends */
     uint64_t dropped;                 /* bytes of those that went nowhere */
-    bool failed;                      /* event "chardev-error" has been sent */
+    bool failed;                      /* event "chardev-error" has been sent, of this peer */
 };
 
 /* The attach operation of all character devices. */
@@ -67,9 +67,16 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
 size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size);
 /* Drops what is buffered. */
 void chardev_output_discard(struct chardev_output *out);
-/* Closes *out (may be NULL) and sets it to NULL. wait: until all that is buffered has been written,
- * as programs do with their standard output; otherwise only what the other side takes at once. */
-void chardev_output_close(struct chardev_output **out, bool wait);
+/* What becomes of what is buffered when an output is closed. What gets lost is counted as dropped,
+ * and an event "chardev-error" says so, unless the other side has gone. */
+enum chardev_rest {
+    CHARDEV_REST_WAIT, /* is written, however long that takes, as of a program's standard output */
+    CHARDEV_REST_TRY,  /* is written as far as the other side takes it at once */
+    CHARDEV_REST_DROP, /* the other side has gone */
+};
+
+/* Closes *out (may be NULL) and sets it to NULL. */
+void chardev_output_close(struct chardev_output **out, enum chardev_rest rest);
 
 /* ---- input ---------------------------------------------------------------------------------- */
 

@@ -50,7 +50,7 @@ static void file_unrealize(lunik_object *o)
 {
     struct file_chardev *f = lunik_state(o);
 
-    chardev_output_close(&f->output, true);
+    chardev_output_close(&f->output, CHARDEV_REST_WAIT);
 }
 
 static const lunik_prop file_props[] = {

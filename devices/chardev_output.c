@@ -1,6 +1,7 @@
 /* chardev_output.c: buffered output to a file descriptor; see chardev.h. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,20 +166,33 @@ size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, siz
     return taken;
 }
 
-/* Waits for a reader that is slow; a signal ends the wait. */
-static void drain_all(struct chardev_output *out)
+/* Waits for a reader that is slow; a signal ends the wait. Returns 0, or the errno value of a
+ * failure. */
+static int drain_all(struct chardev_output *out)
 {
     struct pollfd p = {.fd = out->fd.fd, .events = POLLOUT};
+    int sys;
 
-    while (drain(out) == 0 && out->used && poll(&p, 1, -1) > 0)
+    while (!(sys = drain(out)) && out->used && poll(&p, 1, -1) > 0)
         ;
+    return sys;
 }
 
-void chardev_output_close(struct chardev_output **out, bool wait)
+static void report_lost(struct chardev *c, size_t size, int sys)
+{
+    char message[128];
+
+    snprintf(message, sizeof(message), "%zu bytes of output are lost: %s", size,
+             sys ? uv_strerror(-sys) : "closed before the other side took them");
+    chardev_error(c, message);
+}
+
+void chardev_output_close(struct chardev_output **out, enum chardev_rest rest)
 {
     struct chardev_output *o = *out;
     struct chardev *c;
     bool starved;
+    int sys;
 
     if (!o)
         return;
@@ -189,11 +203,10 @@ void chardev_output_close(struct chardev_output **out, bool wait)
     o->owner = NULL;
     chardev_pacer_close(&o->pacer);
     lunik_loop(o->rt);
-    if (wait)
-        drain_all(o);
-    else
-        drain(o);
+    sys = rest == CHARDEV_REST_WAIT ? drain_all(o) : drain(o);
     c->dropped += o->used;
+    if (o->used && rest != CHARDEV_REST_DROP)
+        report_lost(c, o->used, sys);
     o->used = 0;
     if (!o->busy)
         output_free(o);

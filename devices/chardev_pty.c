@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -61,9 +62,8 @@ static void check_connection(struct pty_chardev *p)
     if (connected == p->connected)
         return;
     p->connected = connected;
-    if (connected)
-        chardev_input_restart(p->input);
-    else
+    p->base.failed = false;
+    if (!connected)
         chardev_output_discard(p->output);
 }
 
@@ -75,12 +75,19 @@ static void slave_touched(struct chardev *c)
     while (read(p->events, events, sizeof(events)) > 0)
         ;
     check_connection(p);
+    if (p->connected)
+        chardev_input_restart(p->input);
 }
 
-/* The master fails when the last program closes the slave. */
+/* The master fails when the last program closes the slave; otherwise the host does. Input goes on
+ * when a program opens the slave again. */
 static void master_failed(struct chardev *c, int sys)
 {
-    check_connection(lunik_container_of(c, struct pty_chardev, base));
+    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
+
+    check_connection(p);
+    if (p->connected)
+        chardev_failed(c, sys ? sys : EIO);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -148,13 +155,39 @@ static int open_streams(struct pty_chardev *p, lunik_error *err)
     return code;
 }
 
+/* Whether there is something that the program at the slave has not read. */
+static bool unread(const struct pty_chardev *p)
+{
+    int slave = ioctl(p->master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int count = 0;
+
+    if (slave < 0)
+        return false;
+    if (ioctl(slave, FIONREAD, &count) < 0)
+        count = 0;
+    close(slave);
+    return count > 0;
+}
+
+/* Closing the master takes away what has not been read. */
+static void close_output(struct pty_chardev *p)
+{
+    uint64_t dropped = p->base.dropped;
+    bool lost = p->connected && unread(p);
+
+    chardev_output_close(&p->output, CHARDEV_REST_DROP);
+    if (lost || p->base.dropped > dropped)
+        chardev_error(&p->base, "output is lost: closed before the other side had read it");
+}
+
 static void pty_unrealize(lunik_object *o)
 {
     struct pty_chardev *p = lunik_state(o);
 
     chardev_watch_close(&p->watch);
     chardev_input_close(&p->input);
-    chardev_output_close(&p->output, false);
+    if (p->output)
+        close_output(p);
     if (p->master >= 0)
         close(p->master);
     p->master = -1;

@@ -58,27 +58,31 @@ static void emit(struct socket_chardev *s, const char *event)
     lunik_emit(lunik_object_machine(o), event, LUNIK_FIELD_STRING("object", lunik_object_id(o)));
 }
 
-static void disconnect(struct socket_chardev *s)
+static void disconnect(struct socket_chardev *s, enum chardev_rest rest)
 {
     if (!s->connected)
         return;
     s->connected = false;
     emit(s, "chardev-disconnected");
     chardev_input_close(&s->input);
-    chardev_output_close(&s->output, false);
+    chardev_output_close(&s->output, rest);
 }
 
 static void input_ended(struct chardev *c, int sys)
 {
-    disconnect(lunik_container_of(c, struct socket_chardev, base));
+    disconnect(lunik_container_of(c, struct socket_chardev, base), CHARDEV_REST_DROP);
 }
 
-/* The peer takes no more; what it sent before is still input. */
+/* A peer that takes no more may have sent something before, which is still input. Where it was the
+ * host that failed later output is tried again. */
 static void output_failed(struct chardev *c, int sys)
 {
     struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
 
-    chardev_output_close(&s->output, false);
+    if (sys != EPIPE && sys != ECONNRESET)
+        chardev_failed(c, sys);
+    else
+        chardev_output_close(&s->output, CHARDEV_REST_DROP);
 }
 
 /* Takes over the connected socket fd, also if it fails. */
@@ -100,14 +104,22 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     }
     code = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
     if (code) {
-        chardev_output_close(&s->output, false);
+        chardev_output_close(&s->output, CHARDEV_REST_DROP);
         close(fd);
         return code;
     }
     s->peer = fd;
     s->connected = true;
+    s->base.failed = false;
     emit(s, "chardev-connected");
     return 0;
+}
+
+static void close_spare(struct socket_chardev *s)
+{
+    if (s->spare >= 0)
+        close(s->spare);
+    s->spare = -1;
 }
 
 /* A client that is left waiting for want of a descriptor would wake the loop for ever. */
@@ -115,9 +127,11 @@ static int take_client(struct socket_chardev *s)
 {
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+    if (fd >= 0 && s->spare < 0)
+        s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
     if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
         return fd;
-    close(s->spare);
+    close_spare(s);
     fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
         close(fd);
@@ -136,7 +150,7 @@ static void client_waits(struct chardev *c)
     if (fd < 0)
         return;
     if (s->connected && chardev_hung_up(s->peer))
-        disconnect(s);
+        disconnect(s, CHARDEV_REST_DROP);
     if (s->connected)
         close(fd);
     else if (connected(s, fd, &err))
@@ -214,13 +228,6 @@ static void remove_path(struct socket_chardev *s)
     s->ino = 0;
 }
 
-static void close_spare(struct socket_chardev *s)
-{
-    if (s->spare >= 0)
-        close(s->spare);
-    s->spare = -1;
-}
-
 static int start_server(struct socket_chardev *s, const struct sockaddr_un *address,
                         lunik_error *err)
 {
@@ -281,7 +288,7 @@ static void socket_unrealize(lunik_object *o)
     chardev_watch_close(&s->watch);
     remove_path(s);
     close_spare(s);
-    disconnect(s);
+    disconnect(s, CHARDEV_REST_TRY);
 }
 
 static const lunik_prop socket_props[] = {

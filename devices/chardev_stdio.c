@@ -177,7 +177,7 @@ static void stdio_unrealize(lunik_object *o)
     watch_close(s);
     restore_terminal(s);
     chardev_input_close(&s->input);
-    chardev_output_close(&s->output, true);
+    chardev_output_close(&s->output, CHARDEV_REST_WAIT);
     atomic_flag_clear(&in_use);
 }
 

@@ -350,8 +350,10 @@ function Machine:shutdown(code) end
 ---Presses the power button.
 function Machine:powerdown() end
 
----Stops it and frees everything. Also called for a <close> variable. Not from a handler of one of
----its devices or vCPUs, nor from a finalizer: use lunik.defer there.
+---Stops it and frees everything. Output is written as far as the other side takes it at once, all
+---of it into files and pipes; the event "chardev-error" tells of what is lost. Also called for a
+---<close> variable. Not from a handler of one of its devices or vCPUs, nor from a finalizer: use
+---lunik.defer there.
 function Machine:close() end
 
 ---Calls fn(event) for every event of that name ("*": all). In order of subscription, on the loop;
@@ -1501,7 +1503,8 @@ function Console:feed(fn) end
 ---@field done integer Bytes.
 ---@field total integer
 
----A character device can't write; what it is given is dropped.
+---A character device can't write; what it is given is dropped. Also where one is closed, perhaps with
+---its machine, before the other side has taken all of the output. Printed if nobody listens.
 ---@class lunik.event.chardev-error: lunik.Event
 ---@field object string
 ---@field message string

@@ -14,6 +14,7 @@
 
 struct event_node {
     struct event_node *next;
+    bool last; /* of a machine that was being closed */
     lunik_event event;
     char text[]; /* the strings of its fields */
 };
@@ -75,6 +76,7 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     node->event.machine = m;
     node->event.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     node->event.vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1;
+    node->last = lunik_machine_state(m) == LUNIK_STATE_CLOSED;
     copy_fields(node, fields, count);
     lunik_machine_ref(m);
     push(m->rt, node);
@@ -119,26 +121,30 @@ static lunik_machine *find_loss(lunik_runtime *rt, unsigned *count)
     return NULL;
 }
 
+static void report_loss(lunik_machine *m, unsigned count)
+{
+    char text[64];
+    lunik_event event = {
+        .name = "error",
+        .machine = m,
+        .vcpu = -1,
+        .count = 2,
+        .fields = {LUNIK_FIELD_STRING("message", text), LUNIK_FIELD_STRING("source", "events")},
+    };
+
+    snprintf(text, sizeof(text), "out of memory: %u events were lost", count);
+    lunik_machine_ref(m);
+    deliver(&event);
+    lunik_machine_unref(m);
+}
+
 static void report_losses(lunik_runtime *rt)
 {
     lunik_machine *m;
     unsigned count;
 
-    while ((m = find_loss(rt, &count))) {
-        char text[64];
-        lunik_event event = {
-            .name = "error",
-            .machine = m,
-            .vcpu = -1,
-            .count = 2,
-            .fields = {LUNIK_FIELD_STRING("message", text), LUNIK_FIELD_STRING("source", "events")},
-        };
-
-        snprintf(text, sizeof(text), "out of memory: %u events were lost", count);
-        lunik_machine_ref(m);
-        deliver(&event);
-        lunik_machine_unref(m);
-    }
+    while ((m = find_loss(rt, &count)))
+        report_loss(m, count);
 }
 
 void lunik_deliver_events(lunik_runtime *rt)
@@ -160,21 +166,50 @@ void lunik_deliver_events(lunik_runtime *rt)
     report_losses(rt);
 }
 
-void events_discard(lunik_runtime *rt, const lunik_machine *m)
+/* Appends what is queued to what is being delivered. */
+static void gather(lunik_runtime *rt)
 {
-    struct event_node **link = &rt->delivering;
+    struct event_node **end = &rt->delivering;
 
-    while (*link)
+    while (*end)
+        end = &(*end)->next;
+    *end = take_all(rt);
+}
+
+static struct event_node *take_of(lunik_runtime *rt, const lunik_machine *m)
+{
+    struct event_node **link = &rt->delivering, *node;
+
+    gather(rt);
+    while (*link && (*link)->event.machine != m)
         link = &(*link)->next;
-    *link = take_all(rt);
-    for (link = &rt->delivering; *link;) {
-        struct event_node *node = *link;
-
-        if (m && node->event.machine != m) {
-            link = &node->next;
-            continue;
-        }
+    node = *link;
+    if (node)
         *link = node->next;
+    return node;
+}
+
+void events_deliver_last(lunik_machine *m)
+{
+    struct event_node *node;
+    unsigned lost;
+
+    while ((node = take_of(m->rt, m))) {
+        if (node->last)
+            deliver(&node->event);
+        drop(node);
+    }
+    lost = atomic_exchange(&m->events_lost, 0);
+    if (lost)
+        report_loss(m, lost);
+}
+
+void events_discard(lunik_runtime *rt)
+{
+    struct event_node *node;
+
+    while ((node = rt->delivering ? rt->delivering : take_all(rt))) {
+        rt->delivering = node->next;
         drop(node);
     }
 }

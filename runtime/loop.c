@@ -343,7 +343,7 @@ void lunik_runtime_free(lunik_runtime *rt)
     while (rt->machines)
         lunik_machine_close(rt->machines);
     tasks_run(rt);
-    events_discard(rt, NULL);
+    events_discard(rt);
     uv_close((uv_handle_t *)&rt->wake, NULL);
     /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
     while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)

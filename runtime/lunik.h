@@ -338,7 +338,9 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
 
 /* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
  * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on one
- * of its vCPU threads, it closes the machine soon after. */
+ * of its vCPU threads, it closes the machine soon after. What happens meanwhile, such as output
+ * that nobody takes any more ("chardev-error"), is told before it returns; events before that which
+ * have not been delivered are not. */
 void lunik_machine_close(lunik_machine *m);
 
 void lunik_machine_ref(lunik_machine *m);

@@ -436,6 +436,7 @@ static void take_apart(lunik_machine *m)
 {
     vcpus_fini(m);
     objects_fini(m);
+    events_deliver_last(m);
     release_data(m);
     boot_fini(m);
     memory_fini(m);
@@ -443,7 +444,6 @@ static void take_apart(lunik_machine *m)
     lunik_defer_cancel(m->rt, &m->work);
     clock_fini(m);
     kvm_vm_free(m->kvm);
-    events_discard(m->rt, m);
     m->kvm = NULL;
     m->memory_space = m->io_space = NULL;
 }

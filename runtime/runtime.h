@@ -27,8 +27,11 @@ struct lunik_runtime {
 
 void runtime_wake(lunik_runtime *rt); /* any thread */
 
-/* event.c: frees what is queued, of m or, with NULL, of all machines. Lock held. */
-void events_discard(lunik_runtime *rt, const lunik_machine *m);
+/* event.c: frees what is queued. Lock held. */
+void events_discard(lunik_runtime *rt);
+/* Delivers what a machine that is being closed has said since that began; frees what it said
+ * before. */
+void events_deliver_last(lunik_machine *m);
 
 /* loop.c */
 void tasks_run(lunik_runtime *rt);

@@ -1,5 +1,6 @@
 -- Character devices from Lua. What needs terminals, sockets and pipes is in spec/c/test_chardev.c.
 local lunik = require "lunik"
+local command = require "spec.support.command"
 
 local COM2 = 0x2f8
 
@@ -64,6 +65,30 @@ describe("character devices", function()
     assert.truthy(seen[1].message:find("space"))
     assert.equal(8, m:object("log").dropped)
     assert.equal(0x60, m:inb(COM2 + 5))
+  end)
+
+  it("file: what is lost because the machine is closed is told", function()
+    m:object_add("chardev-file", { id = "log", path = "/dev/full" })
+    connect "log"
+    local seen = {}
+    m:on("chardev-error", function(ev) seen[#seen + 1] = ev.object .. ": " .. ev.message end)
+    m:on("*", function(ev) seen[#seen + 1] = ev.machine.state end)
+    send "lost"
+    m:close()
+    assert.same({ "log: 4 bytes of output are lost: no space left on device", "closed" }, seen)
+  end)
+
+  it("file: what is lost at the end of a script is printed", function()
+    for _, ending in ipairs { "os.exit(0, true)", "m:close()" } do
+      local script <close> = command.file([[
+        local m = require("lunik").machine { name = "m", accel = "none", board = "micro",
+          memory = "16M", serial = "file:/dev/full" }
+        m:outb(0x3f8, 65)
+      ]] .. ending, ".lua")
+      local out, err, code = command.run(command.lunik .. " " .. script)
+      assert.same({ "", "lunik: machine 'm': serial-chardev: 1 bytes of output are lost: "
+        .. "no space left on device\n", 0 }, { out, err, code })
+    end
   end)
 
   it("file: a large output is complete", function()

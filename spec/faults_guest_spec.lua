@@ -2,6 +2,8 @@
 -- character devices cause. These can't be told of an error: the machine goes on, or it stops and an
 -- event says why; nothing leaks, and the next time it works.
 local lunik = require "lunik"
+local uv = require "luv"
+local faults = require "faults"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 local steps = require "spec.support.fault_steps"
@@ -45,6 +47,164 @@ local OTHER_RESETS = {
   end },
 }
 local POWER_OFF = { "power off", "poweroff", function(m) m:outw(0x604, 0x2000) end, all = true }
+
+-- ---- peers -------------------------------------------------------------------------------------
+
+local COM2 = 0x2f8
+local ERRORS = { "chardev-error", "error" }
+
+local function send(m, text)
+  for c in text:gmatch "." do m:outb(COM2, c:byte()) end
+end
+
+local function received(m)
+  local text = ""
+  while m:inb(COM2 + 5) & 1 == 1 do text = text .. string.char(m:inb(COM2)) end
+  return text
+end
+
+local function peer_at(fd, close)
+  return {
+    write = function(text) return uv.fs_write(fd, text) end,
+    read = function() return uv.fs_read(fd, 100) end,
+    close = close,
+  }
+end
+
+local function dial(path)
+  local pipe = uv.new_pipe(false)
+  pipe:connect(path)
+  return peer_at(pipe:fileno(), function()
+    pipe:close()
+    uv.run "nowait"
+  end)
+end
+
+local function open_terminal(path)
+  local how = uv.constants
+  local fd = assert(uv.fs_open(path, how.O_RDWR | how.O_NOCTTY | how.O_NONBLOCK, 0))
+  return peer_at(fd, function() uv.fs_close(fd) end)
+end
+
+-- A machine whose second serial port is the character device c.
+local function with_chardev(kind, props)
+  local m = machines.none()
+  m:on("error", function() end)
+  props.id = "c"
+  local object = m:object_add(kind, props)
+  m:device_add("serial16550", { id = "serial1", iobase = COM2, irq = 3, chardev = "c" })
+  m:start()
+  m:outb(COM2 + 2, 1) -- the FIFO
+  return m, object, listen(m)
+end
+
+-- Says something both ways, through a peer with write(text) and read().
+local function talk(m, peer)
+  local got = ""
+  peer.write "abc"
+  assert(until_true(function()
+    got = got .. received(m)
+    return got:find "abc$"
+  end), "input is lost: " .. got)
+  send(m, "xyz")
+  got = ""
+  assert(until_true(function()
+    got = got .. (peer.read() or "")
+    return got:find "xyz$"
+  end), "output is lost: " .. got)
+end
+
+-- Fails if something has not come through and nobody was told. What was not taken before may come
+-- first.
+local function must_have(got, want, told)
+  if got:sub(-#want) == want or told.any { "chardev-disconnected", table.unpack(ERRORS) } then
+    return
+  end
+  local _, name, trace = faults.disarm()
+  error(("'%s' instead of '%s', and nobody is told (%s)\n%s"):format(got, want, name,
+    walks.trace_text(trace or {})))
+end
+
+-- A peer comes and goes while calls fail: it is there or has been refused, and somebody is told;
+-- the next one is there.
+local function peer_steps(m, object, told, call)
+  local peer
+  local function leave()
+    if peer then peer.close() end
+    peer = nil
+    assert(until_true(function() return not object.connected end), "the peer does not go")
+    told.forget()
+  end
+  local function arrive()
+    peer = call()
+    assert(until_true(function() return object.connected end), "the next one is not there")
+  end
+  local function again()
+    leave()
+    arrive()
+    talk(m, peer)
+  end
+  return {
+    { name = "a peer comes", run = function()
+      peer = call()
+      for _ = 1, 3 do lunik.run "nowait" end
+    end, undo = function()
+      assert(until_true(function() return object.connected or told.any(ERRORS) end),
+        "nobody is told")
+      again()
+      leave()
+    end, go_on = arrive },
+    { name = "a peer types", run = function()
+      peer.write "abc"
+      for _ = 1, 3 do lunik.run "nowait" end
+    end, undo = function()
+      local got = ""
+      until_true(function()
+        got = got .. received(m)
+        return got:find "abc$" or not object.connected or told.any(ERRORS)
+      end)
+      must_have(got, "abc", told)
+      again()
+    end },
+    { name = "a peer reads", run = function()
+      send(m, "xyz")
+      until_true(function() end, 0.005)
+    end, undo = function()
+      local got = ""
+      until_true(function()
+        got = got .. (peer.read() or "")
+        return got:find "xyz$" or not object.connected or told.any(ERRORS)
+      end)
+      must_have(got, "xyz", told)
+      again()
+    end },
+    { name = "a peer goes", run = function()
+      peer.close()
+      peer = nil
+      for _ = 1, 3 do lunik.run "nowait" end
+    end, undo = again, go_on = leave },
+  }
+end
+
+describe("faults, peers:", function()
+  after_each(machines.close_all)
+
+  it("of a socket", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local m, object, told = with_chardev("chardev-socket", { path = path })
+    walks.assert(steps.on(m, peer_steps(m, object, told, function() return dial(path) end)))
+  end)
+
+  it("of a terminal", function()
+    local m, object, told = with_chardev("chardev-pty", {})
+    walks.assert(steps.on(m, peer_steps(m, object, told, function()
+      return open_terminal(object:get "path")
+    end)))
+  end)
+end)
+
+-- ---- guests ------------------------------------------------------------------------------------
 
 for _, accel in ipairs { "none", "kvm" } do
   describe("faults, accel " .. accel .. ":", function()

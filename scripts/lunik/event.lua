@@ -262,6 +262,8 @@ local function tell_nobody(m, ev)
     event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
     to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
+  elseif ev.name == "chardev-error" then
+    to_stderr(("machine '%s': "):format(m.name), ev.object, ev.message)
   end
 end
 

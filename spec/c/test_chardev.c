@@ -23,12 +23,16 @@ static lunik_runtime *rt;
 static lunik_machine *machine;
 static char dir[] = "/tmp/lunik-chardev-XXXXXX";
 static unsigned errors, connects, disconnects;
+static char error_message[200];
 
 /* ---- helpers -------------------------------------------------------------------------------- */
 
 static void on_event(void *opaque, const lunik_event *event)
 {
-    errors += !strcmp(event->name, "chardev-error");
+    if (!strcmp(event->name, "chardev-error")) {
+        errors++;
+        snprintf(error_message, sizeof(error_message), "%s", event->fields[1].value.string);
+    }
     connects += !strcmp(event->name, "chardev-connected");
     disconnects += !strcmp(event->name, "chardev-disconnected");
 }
@@ -443,22 +447,151 @@ static void test_socket_server(void)
     check_int("socket: the file is removed", access(path, F_OK), -1);
 }
 
-/* No descriptor can be made any more, or that again. */
-static void limit_descriptors(bool limit)
+/* ---- output that is left when a device goes ------------------------------------------------- */
+
+/* How much is read from fd until there is nothing more for now. */
+static size_t count_input(int fd)
+{
+    static char text[100000];
+    size_t total = 0;
+    ssize_t n;
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while ((n = read(fd, text, sizeof(text))) > 0)
+        total += (size_t)n;
+    return total;
+}
+
+/* With its machine, or alone. */
+static void let_go(bool with_machine)
+{
+    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
+
+    errors = 0;
+    error_message[0] = '\0';
+    if (!with_machine) {
+        delete ();
+        settle();
+        return;
+    }
+    lunik_machine_close(machine);
+    check_int("another machine", lunik_machine_new(rt, &config, &machine, NULL), 0);
+    lunik_machine_set_event_cb(machine, on_event, NULL);
+}
+
+static void test_rest_socket(bool with_machine)
+{
+    const char *path = path_of("rest");
+    uint64_t written;
+    int client;
+
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 0);
+    client = dial(path);
+    settle();
+    put("fits");
+    let_go(with_machine);
+    check_string("rest: what fits is written at once", slurp(client), "fits");
+    check_uint("rest: nothing is lost", errors, 0);
+    close(client);
+
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 0);
+    client = dial(path);
+    settle();
+    for (unsigned i = 0; i < 20; i++) {
+        fill(1 << 20);
+        settle();
+    }
+    written = get("written");
+    let_go(with_machine);
+    check_uint("rest: what a slow reader leaves is told", errors, 1);
+    check_contains("rest: and why", error_message,
+                   " bytes of output are lost: closed before the other side took them");
+    check_uint("rest: and how much", count_input(client) + strtoull(error_message, NULL, 10),
+               written);
+    close(client);
+}
+
+static void test_rest_file(bool with_machine)
+{
+    attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", "/dev/full")), 0);
+    put("lost");
+    let_go(with_machine);
+    check_uint("rest: what a full disk does not take is told", errors, 1);
+    check_string("rest: file", error_message,
+                 "4 bytes of output are lost: no space left on device");
+}
+
+/* A terminal with its slave open, which is returned. */
+static int attach_terminal(void)
+{
+    lunik_value path = {0};
+    int slave;
+
+    attach(add("chardev-pty", NULL, 0, &add_error), 0);
+    lunik_object_get(front.o, "path", &path, NULL);
+    slave = open(path.string, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    settle();
+    return slave;
+}
+
+static void test_rest_pty(bool with_machine)
+{
+    int slave = attach_terminal();
+
+    put("read");
+    settle();
+    check_string("rest: read from a terminal", slurp(slave), "read");
+    let_go(with_machine);
+    check_uint("rest: nothing is lost that was read", errors, 0);
+    close(slave);
+
+    slave = attach_terminal();
+    put("unread");
+    settle();
+    let_go(with_machine);
+    check_uint("rest: what a terminal's program has not read is told", errors, 1);
+    close(slave);
+}
+
+static void test_rest(void)
+{
+    for (int with_machine = 0; with_machine < 2; with_machine++) {
+        test_rest_socket(with_machine);
+        test_rest_file(with_machine);
+        test_rest_pty(with_machine);
+    }
+}
+
+enum { DESCRIPTORS = 64 };
+
+/* There can be no more than so many descriptors; 0: as many as before. */
+static void limit_descriptors(rlim_t count)
 {
     static struct rlimit before;
-    struct rlimit now;
 
-    if (limit) {
-        int lowest = dup(0);
-
-        close(lowest);
+    if (count) {
         getrlimit(RLIMIT_NOFILE, &before);
-        now = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){count, before.rlim_max});
     } else {
-        now = before;
+        setrlimit(RLIMIT_NOFILE, &before);
     }
-    setrlimit(RLIMIT_NOFILE, &now);
+}
+
+/* True if the loop becomes quiet while there is no descriptor to be had. */
+static bool settle_without_descriptors(void)
+{
+    int used[DESCRIPTORS];
+    unsigned count = 0;
+    bool quiet;
+
+    limit_descriptors(DESCRIPTORS);
+    while ((used[count] = dup(0)) >= 0)
+        count++;
+    quiet = settle();
+    limit_descriptors(0);
+    while (count)
+        close(used[--count]);
+    return quiet;
 }
 
 static void test_socket_short_of_descriptors(void)
@@ -469,15 +602,27 @@ static void test_socket_short_of_descriptors(void)
 
     attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 10);
     client = dial(path);
-    limit_descriptors(true);
-    check_true("socket: a client that can't be taken does not keep the loop busy", settle());
-    limit_descriptors(false);
+    check_true("socket: a client that can't be taken does not keep the loop busy",
+               settle_without_descriptors());
     check_uint("socket: is told of", errors, 1);
     check_int("socket: and is refused", read(client, &byte, 1), 0);
     close(client);
     client = dial(path);
     settle();
     check_uint("socket: the next one is taken", get("connected"), true);
+    close(client);
+    settle();
+
+    client = dial(path);
+    limit_descriptors(3); /* what is given up to refuse it can't be had again */
+    lunik_run_timeout(rt, 0);
+    limit_descriptors(0);
+    settle();
+    check_uint("socket: one that waits is taken when that is possible", get("connected"), true);
+    close(client);
+    settle();
+    client = dial(path);
+    check_true("socket: then another one can be refused again", settle_without_descriptors());
     close(client);
     delete ();
 }
@@ -819,6 +964,7 @@ int main(int argc, char **argv)
     run("socket errors", test_socket_errors);
     run("socket without descriptors", test_socket_short_of_descriptors);
     run("socket client", test_socket_client);
+    run("output that is left", test_rest);
     test_stdio_pipe();
     test_stdio_files();
     test_stdio_slow();

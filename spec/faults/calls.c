@@ -207,7 +207,7 @@ SLOW_CALL(int, connect, ECONNREFUSED, -1, (int fd, const struct sockaddr *to, so
           (fd, to, size))
 SLOW_CALL(int, accept4, EMFILE, -1, (int fd, struct sockaddr *from, socklen_t *size, int flags),
           (fd, from, size, flags))
-SLOW_CALL(ssize_t, send, EPIPE, -1, (int fd, const void *data, size_t size, int flags),
+SLOW_CALL(ssize_t, send, ENOBUFS, -1, (int fd, const void *data, size_t size, int flags),
           (fd, data, size, flags))
 SLOW_CALL(ssize_t, recv, ECONNRESET, -1, (int fd, void *data, size_t size, int flags),
           (fd, data, size, flags))
