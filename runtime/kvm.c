@@ -16,9 +16,8 @@
 
 #include "sandbox.h"
 
-/* Where the kernel may put the pages it needs to run real mode on hosts without unrestricted
- * guests: below the firmware image, above the IOAPIC. */
-enum { IDENTITY_MAP_ADDRESS = 0xfeffc000u, TSS_ADDRESS = 0xfeffd000u };
+/* The first page is for the identity map, three are for the TSS. */
+enum { IDENTITY_MAP_ADDRESS = KVM_PAGES_ADDRESS, TSS_ADDRESS = KVM_PAGES_ADDRESS + 0x1000 };
 
 enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
 

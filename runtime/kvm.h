@@ -8,6 +8,10 @@ struct irqchip_state;
 struct kvm_memory;
 struct kvm_io;
 
+/* Where the kernel may put the pages it needs to run real mode on hosts without unrestricted
+ * guests: below the firmware image, above the IOAPIC. */
+enum { KVM_PAGES_ADDRESS = 0xfeffc000u, KVM_PAGES_SIZE = 0x4000 };
+
 struct kvm_vm {
     int dev_fd; /* /dev/kvm */
     int vm_fd;
@@ -31,6 +35,9 @@ void kvm_vm_free(struct kvm_vm *vm);
 int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err);
 /* Puts the interrupt controllers and the PIT back into their power-on state. vCPUs held. */
 int kvm_vm_reset(struct kvm_vm *vm, lunik_error *err);
+
+/* kvm_regions.c: reserves the places of what KVM does itself, in m's two spaces. */
+int kvm_regions_init(lunik_machine *m, lunik_error *err);
 
 /* listeners/kvm_memory.c: makes memslots follow the memory space of m. */
 int kvm_memory_init(lunik_machine *m, lunik_error *err);

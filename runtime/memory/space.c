@@ -201,6 +201,8 @@ int memory_init(lunik_machine *m, lunik_error *err)
         rc = kvm_memory_init(m, err);
     if (!rc && m->kvm)
         rc = kvm_io_init(m, err);
+    if (!rc && m->kvm)
+        rc = kvm_regions_init(m, err);
     if (rc)
         memory_fini(m);
     return rc;

@@ -1,0 +1,50 @@
+/*
+ * kvm_regions.c: what KVM answers itself, shown in the memory map.
+ *
+ * The guest's accesses to its interrupt controllers and its timer never leave KVM, so that nothing
+ * else in these places would see one: here they hide it. RAM is left out of them too, since KVM
+ * takes RAM first. Names and the priority are QEMU's.
+ */
+#include "kvm.h"
+#include "memory/memory.h"
+
+enum { PRIORITY = 4096 };
+
+static const struct {
+    const char *name;
+    bool port;
+    uint64_t address, size;
+} places[] = {
+    {"kvm-ioapic", false, 0xfec00000, 0x1000},
+    {"kvm-apic-msi", false, 0xfee00000, 0x100000},
+    {"kvm-pages", false, KVM_PAGES_ADDRESS, KVM_PAGES_SIZE},
+    {"kvm-pic", true, 0x20, 2},
+    {"kvm-pit", true, 0x40, 4},
+    {"kvm-speaker", true, 0x61, 1},
+    {"kvm-pic", true, 0xa0, 2},
+    {"kvm-elcr", true, 0x4d0, 2},
+};
+
+int kvm_regions_init(lunik_machine *m, lunik_error *err)
+{
+    int rc = 0;
+
+    lunik_transaction_begin(m);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !rc; i++) {
+        const lunik_region_config config = {
+            .kind = LUNIK_REGION_RESERVED, .name = places[i].name, .size = places[i].size};
+        lunik_space *space = places[i].port ? m->io_space : m->memory_space;
+        lunik_region *r;
+
+        rc = lunik_region_new(&r, m, &config, err);
+        if (rc)
+            break;
+        rc = lunik_region_add(lunik_space_root(space), places[i].address, r, PRIORITY, true, err);
+        lunik_region_unref(r);
+    }
+    if (rc)
+        lunik_transaction_abort(m);
+    else
+        rc = lunik_transaction_commit(m, err);
+    return rc;
+}
