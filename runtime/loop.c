@@ -197,8 +197,10 @@ static bool more_to_come(const lunik_runtime *rt)
 static void wait_ready(lunik_runtime *rt, int timeout_ms)
 {
     struct pollfd fd = {.fd = uv_backend_fd(&rt->loop), .events = POLLIN};
-    int timeout = lunik_backend_timeout(rt);
+    int timeout;
 
+    uv_update_time(&rt->loop);
+    timeout = lunik_backend_timeout(rt);
     if (timeout_ms >= 0 && (timeout < 0 || timeout > timeout_ms))
         timeout = timeout_ms;
     lunik_unlock(rt);
@@ -214,14 +216,21 @@ static void yield_lock(lunik_runtime *rt)
     note_taken(rt);
 }
 
+/* libuv knows of descriptors that its epoll set lacks, or has for other events. */
+static bool watchers_changed(const lunik_runtime *rt)
+{
+    return rt->loop.watcher_queue[0] != (void *)rt->loop.watcher_queue;
+}
+
+/* What is handled before it waits may have been all there was to wait for. */
 bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 {
-    handle_ready(rt);
-    if (timeout_ms == 0) {
-        yield_lock(rt);
-    } else if (!atomic_load(&rt->stop)) {
+    if (timeout_ms != 0 && !watchers_changed(rt) && !atomic_load(&rt->stop)) {
         wait_ready(rt, timeout_ms);
         handle_ready(rt);
+    } else {
+        handle_ready(rt);
+        yield_lock(rt);
     }
     return more_to_come(rt);
 }

@@ -419,6 +419,24 @@ describe("a coroutine", function()
   end)
 end)
 
+describe('lunik.run "once"', function()
+  it("does not wait for another when something has happened already", function()
+    local done, late
+    lunik.spawn(function()
+      lunik.sleep(0.001)
+      done = true
+    end)
+    local other = lunik.spawn(function()
+      lunik.sleep(10)
+      late = true
+    end)
+    os.execute "sleep 0.05"
+    while not done do lunik.run "once" end
+    other:cancel()
+    assert.is_nil(late)
+  end)
+end)
+
 describe("lunik.defer", function()
   it("closes a machine that a handler must not close", function()
     local m = machines.none()
