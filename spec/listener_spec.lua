@@ -274,6 +274,21 @@ describe("m:listen", function()
     assert.are.equal(a, m.memory:find(1 << 30).region)
   end)
 
+  it("keeps it from that after it has cleared dirty pages, too", function()
+    local dirty <close> = m:dirty():start()
+    local cleared, err
+    m:listen { region_add = function(s)
+      if s.name == "a" then
+        cleared = dirty:clear()
+        err = machines.raised(window.add, window, io "b", 0x8000)
+      end
+    end }
+    m:write(0, "x")
+    window:add(io "a", 0)
+    assert.are.equal(1, cleared)
+    assert.are.equal("state", err.code)
+  end)
+
   it("keeps a hook from opening a transaction: an error would take nothing back", function()
     local errors, called = {}, false
     local function try()

@@ -175,6 +175,26 @@ static void test_listeners(void)
     close(fd);
 }
 
+/* A register may lie in a longer one. */
+static void test_nested_registers(void)
+{
+    struct recorder r = recorder("R", 0, space);
+    int fd = new_fd();
+
+    move_to(0x1000);
+    must("long", lunik_region_add_eventfd(dev, 0, 8, false, 0, fd, &err));
+    must("short", lunik_region_add_eventfd(dev, 2, 1, false, 0, fd, &err));
+    must("listener", lunik_listener_add(m, &r.listener, &err));
+    *heard = 0;
+    must("last", lunik_region_add_eventfd(dev, 7, 1, false, 0, fd, &err));
+    check_heard("nested: at the end of a long one, past a short one", "R[ R+dev:1007.1 R] ");
+    lunik_listener_del(&r.listener);
+    must("del", lunik_region_del_eventfd(dev, 0, 8, false, 0, &err));
+    must("del", lunik_region_del_eventfd(dev, 2, 1, false, 0, &err));
+    must("del", lunik_region_del_eventfd(dev, 7, 1, false, 0, &err));
+    close(fd);
+}
+
 static void test_rollback(void)
 {
     struct recorder r = recorder("R", 1, space);
@@ -370,6 +390,7 @@ static void test_examples(void)
     dev = make("dev", LUNIK_REGION_IO, 0x40, NULL, 0);
     must("space", lunik_space_new(&space, m, "test", root, &err));
     test_listeners();
+    test_nested_registers();
     test_rollback();
     test_dispatch();
     test_big_endian();
