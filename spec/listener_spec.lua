@@ -219,6 +219,21 @@ describe("m:listen", function()
     end
   end)
 
+  it("tells once that all memory is logged, whoever does", function()
+    local log = {}
+    m:listen {
+      log_global_start = function() log[#log + 1] = "start" end,
+      log_global_stop = function() log[#log + 1] = "stop" end,
+    }
+    local first, second = m:dirty(), m:dirty { client = "migration" }
+    first:start()
+    second:start()
+    first:stop()
+    assert.are.same({ "start" }, log)
+    second:stop()
+    assert.are.same({ "start", "stop" }, log)
+  end)
+
   it("tells a listener that is refused that logging ends for it, too", function()
     local dirty <close> = m:dirty():start() -- luacheck: ignore 211
     local log = {}

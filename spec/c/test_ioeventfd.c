@@ -384,6 +384,26 @@ static void test_callback(void)
     must("close", lunik_ioeventfd_close(e, &err));
 }
 
+/* Whoever has one may outlive the machine. */
+static void test_close_late(void)
+{
+    static const lunik_machine_config config = {
+        .name = "short", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_region_config part = {.kind = LUNIK_REGION_IO, .name = "part", .size = 4, .ops = &ops};
+    lunik_ioeventfd_config event = {.fn = on_event};
+    lunik_machine *closed;
+    lunik_ioeventfd *e;
+    lunik_region *r;
+
+    must("machine", lunik_machine_new(rt, &config, &closed, &err));
+    must("region", lunik_region_new(&r, closed, &part, &err));
+    must("new", lunik_ioeventfd_new(&e, r, &event, &err));
+    lunik_region_unref(r);
+    lunik_machine_close(closed);
+    check_int("close: after the machine", lunik_ioeventfd_close(e, &err), 0);
+    lunik_run(rt, LUNIK_RUN_NOWAIT);
+}
+
 static void test_examples(void)
 {
     root = make("root", LUNIK_REGION_CONTAINER, 0x10000, NULL, 0);
@@ -396,6 +416,7 @@ static void test_examples(void)
     test_big_endian();
     test_errors();
     test_callback();
+    test_close_late();
     must("del", lunik_region_del(dev, &err));
     lunik_space_free(space);
     lunik_region_unref(dev);
