@@ -408,7 +408,9 @@ describe("m:listen", function()
     window:add(io "a", 0)
     assert.are.equal("begin +a@40000000 commit", take(log))
     local listener = recorder(log, "x")
+    take(log)
     m:close()
+    assert.are.equal("", take(log))
     assert.is_false(listener.active)
     listener:remove()
   end)
@@ -457,6 +459,7 @@ describe("m:listen", function()
       [{ region_ad = print }] = "region_add",
       [{ commit = 1 }] = "listen: commit: '1' is not a function",
       [{ space = 1 }] = "listen: space: '1' is not one of machine",
+      [{ space = machines.none { name = "other" }.memory }] = "is not one of machine 'spec'",
       [{ priority = "x" }] = "listen: priority",
     } do
       assert.matches(text, machines.raised(m.listen, m, options).message, 1, true)
