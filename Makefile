@@ -231,7 +231,7 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 # These see what is asked of KVM.
-$(BUILD)/spec/test_kvm_slots $(BUILD)/spec/test_kvm_io: TEST_LDFLAGS = -Wl,--wrap=ioctl
+$(patsubst %,$(BUILD)/spec/test_kvm_%,slots io dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
 # Makes calls fail.
 $(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
     realloc ioctl)

@@ -271,17 +271,8 @@ static void sweep(struct glue *g)
 
 void bind_listener_release(struct glue *g)
 {
-    for (struct map_listener *e = g->listeners; e; e = e->next) {
-        lunik_listener silent = {.name = e->l.name};
-
-        if (!e->l.machine)
-            continue;
-        silent.machine = e->l.machine;
-        silent.space = e->l.space;
-        silent.priority = e->l.priority;
-        e->l = silent; /* the end of the machine is none of its business */
+    for (struct map_listener *e = g->listeners; e; e = e->next)
         lunik_listener_del(&e->l);
-    }
     sweep(g);
 }
 

@@ -45,6 +45,16 @@ describe("causes", function()
     assert.are.equal(2, #log)
   end)
 
+  it("are told to a new listener, whatever was done last", function()
+    local m, told = machines.pc(), {}
+    m.memory.root:add(m:region { kind = "reserved", name = "last", size = "4K" }, "3G")
+    m:listen { region_add = function(s) told[#told + 1] = s end }
+    assert.is_true(#told > 10)
+    for _, section in ipairs(told) do
+      assert.are.same(section.space:why(section.address), section.cause)
+    end
+  end)
+
   it("tell the changes of one transaction apart", function()
     local m = machines.none()
     local function io(name)

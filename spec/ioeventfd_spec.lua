@@ -44,6 +44,18 @@ describe("an ioeventfd", function()
     assert.are.equal("gone", machines.raised(function() return event.fd end).code)
   end)
 
+  it("can't be closed by a listener's hook", function()
+    local count, err = 0, nil
+    local event = region:ioeventfd { offset = 0, on = function(n) count = count + n end }
+    local listener = m:listen { begin = function() err = machines.raised(event.close, event) end }
+    listener:remove()
+    assert.are.equal("state", err.code)
+    m:store(BASE, 4, 1)
+    lunik.run "nowait"
+    assert.are.equal(1, count)
+    event:close()
+  end)
+
   it("can be polled by luv", function()
     local found, uv = pcall(require, "luv")
     if not found then return pending("luv is not installed") end

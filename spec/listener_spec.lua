@@ -153,6 +153,23 @@ describe("m:listen", function()
     assert.are.same(seen, m.memory:find(seen.address))
   end)
 
+  it("says where in a file memory is that can be mapped", function()
+    m:object_add("memory-backend-memfd", { id = "mem", size = "4M" })
+    local seen = {}
+    m:listen { space = m.memory, region_add = function(s) seen[s.name] = s end }
+    window:add(m:region { kind = "ram", name = "whole", memdev = "mem", size = "64K" }, 0)
+    window:add(m:region { kind = "ram", name = "part", fd = seen.whole.fd, fd_offset = "1M",
+      size = "64K" }, "64K")
+    assert.are.equal(0, seen.whole.fd_offset)
+    assert.are.equal(1 << 20, seen.part.fd_offset)
+    local flash = m:region { kind = "rom-device", name = "flash", memdev = "mem", size = "64K",
+      write = function() end }
+    window:add(flash, "128K")
+    assert.are.equal("number", type(seen.flash.fd))
+    flash.romd = false
+    assert.is_nil(seen.flash.fd)
+  end)
+
   it("says of sections how they are read, whether they last, and who logs them", function()
     local seen = {}
     m:object_add("memory-backend-ram", { id = "mem", size = "4K" })
@@ -197,6 +214,7 @@ describe("m:listen", function()
       raised = function() error("raised", 0) end,
       object = function() error(lunik.error("no-space", "object"), 0) end,
       returned = function() return "returned" end,
+      ["returned object"] = function() return lunik.error("no-space", "returned object") end,
       pair = function() return nil, "pair" end,
       refused = function() return false end,
     } do
@@ -206,7 +224,7 @@ describe("m:listen", function()
         window:add(m:region { kind = "ram", name = "a", memdev = "mem" }, 0, { overlap = true })
       end)
       assert.are.equal("listener '': " .. name, err.message)
-      assert.are.equal(name == "object" and "no-space" or "script", err.code)
+      assert.are.equal(name:match "object" and "no-space" or "script", err.code)
       assert.are.equal("begin +a@40000000 begin -a@40000000", take(log))
       assert.are.equal(before, m:mtree() .. m:mtree { flat = true })
       assert.is_nil(m:object "mem")
@@ -217,6 +235,21 @@ describe("m:listen", function()
       window:add(a, 0)
       window:del(a)
     end
+  end)
+
+  it("tells once that all memory is logged, whoever does", function()
+    local log = {}
+    m:listen {
+      log_global_start = function() log[#log + 1] = "start" end,
+      log_global_stop = function() log[#log + 1] = "stop" end,
+    }
+    local first, second = m:dirty(), m:dirty { client = "migration" }
+    first:start()
+    second:start()
+    first:stop()
+    assert.are.same({ "start" }, log)
+    second:stop()
+    assert.are.same({ "start", "stop" }, log)
   end)
 
   it("tells a listener that is refused that logging ends for it, too", function()
@@ -272,6 +305,21 @@ describe("m:listen", function()
       assert.matches("^memory: the topology can't be changed by a listener", message)
     end
     assert.are.equal(a, m.memory:find(1 << 30).region)
+  end)
+
+  it("keeps it from that after it has cleared dirty pages, too", function()
+    local dirty <close> = m:dirty():start()
+    local cleared, err
+    m:listen { region_add = function(s)
+      if s.name == "a" then
+        cleared = dirty:clear()
+        err = machines.raised(window.add, window, io "b", 0x8000)
+      end
+    end }
+    m:write(0, "x")
+    window:add(io "a", 0)
+    assert.are.equal(1, cleared)
+    assert.are.equal("state", err.code)
   end)
 
   it("keeps a hook from opening a transaction: an error would take nothing back", function()
@@ -360,7 +408,9 @@ describe("m:listen", function()
     window:add(io "a", 0)
     assert.are.equal("begin +a@40000000 commit", take(log))
     local listener = recorder(log, "x")
+    take(log)
     m:close()
+    assert.are.equal("", take(log))
     assert.is_false(listener.active)
     listener:remove()
   end)
@@ -394,7 +444,10 @@ describe("m:listen", function()
     a:coalesce(16, 16)
     a:ioeventfd { offset = 4, size = 4, on = function() end }
     local late = m:listen { space = m.memory,
-      eventfd_add = note "e+", eventfd_del = note "e-",
+      eventfd_add = function(s, data, fd)
+        log[#log + 1] = data == nil and math.type(fd) == "integer" and "e+" .. s.name
+      end,
+      eventfd_del = note "e-",
       coalesced_add = note "c+", coalesced_del = note "c-" }
     assert.are.equal("e+a c+a", take(log))
     late:remove()
@@ -406,6 +459,7 @@ describe("m:listen", function()
       [{ region_ad = print }] = "region_add",
       [{ commit = 1 }] = "listen: commit: '1' is not a function",
       [{ space = 1 }] = "listen: space: '1' is not one of machine",
+      [{ space = machines.none { name = "other" }.memory }] = "is not one of machine 'spec'",
       [{ priority = "x" }] = "listen: priority",
     } do
       assert.matches(text, machines.raised(m.listen, m, options).message, 1, true)

@@ -419,6 +419,32 @@ static void test_listeners(void)
     take_told();
 }
 
+/* Memory that goes while somebody still writes to it may be dirty when nobody looks at it any more.
+ */
+static void test_old_bits(void)
+{
+    lunik_space *space = lunik_machine_memory(m);
+    lunik_ram *ram = new_ram("gone", 4 * PAGE);
+    lunik_region *r = map(0, new_region("gone", ram, 0, 4 * PAGE));
+    uint64_t size = PAGE;
+    void *host;
+
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    host = lunik_space_map(space, PAGE, &size, true);
+    must("del", lunik_region_del(r, &err));
+    must("sync", lunik_dirty_sync(m, &err)); /* forgets the block */
+    lunik_space_unmap(space, host, size, true, size);
+    check_string("old bits: written when it is gone", runs(ram, LUNIK_DIRTY_USER), "1+1");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+    map(0, r);
+    must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
+    check_string("old bits: a start is a new one", runs(ram, LUNIK_DIRTY_USER), "");
+    must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
+    must("del", lunik_region_del(r, &err));
+    lunik_region_unref(r);
+    lunik_ram_unref(ram);
+}
+
 int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
@@ -432,6 +458,7 @@ int main(void)
     test_writes();
     test_blocks();
     test_listeners();
+    test_old_bits();
     must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     lunik_machine_close(m); /* ends the logging */
     lunik_runtime_free(rt);

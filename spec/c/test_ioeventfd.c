@@ -175,6 +175,26 @@ static void test_listeners(void)
     close(fd);
 }
 
+/* A register may lie in a longer one. */
+static void test_nested_registers(void)
+{
+    struct recorder r = recorder("R", 0, space);
+    int fd = new_fd();
+
+    move_to(0x1000);
+    must("long", lunik_region_add_eventfd(dev, 0, 8, false, 0, fd, &err));
+    must("short", lunik_region_add_eventfd(dev, 2, 1, false, 0, fd, &err));
+    must("listener", lunik_listener_add(m, &r.listener, &err));
+    *heard = 0;
+    must("last", lunik_region_add_eventfd(dev, 7, 1, false, 0, fd, &err));
+    check_heard("nested: at the end of a long one, past a short one", "R[ R+dev:1007.1 R] ");
+    lunik_listener_del(&r.listener);
+    must("del", lunik_region_del_eventfd(dev, 0, 8, false, 0, &err));
+    must("del", lunik_region_del_eventfd(dev, 2, 1, false, 0, &err));
+    must("del", lunik_region_del_eventfd(dev, 7, 1, false, 0, &err));
+    close(fd);
+}
+
 static void test_rollback(void)
 {
     struct recorder r = recorder("R", 1, space);
@@ -364,17 +384,39 @@ static void test_callback(void)
     must("close", lunik_ioeventfd_close(e, &err));
 }
 
+/* Whoever has one may outlive the machine. */
+static void test_close_late(void)
+{
+    static const lunik_machine_config config = {
+        .name = "short", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_region_config part = {.kind = LUNIK_REGION_IO, .name = "part", .size = 4, .ops = &ops};
+    lunik_ioeventfd_config event = {.fn = on_event};
+    lunik_machine *closed;
+    lunik_ioeventfd *e;
+    lunik_region *r;
+
+    must("machine", lunik_machine_new(rt, &config, &closed, &err));
+    must("region", lunik_region_new(&r, closed, &part, &err));
+    must("new", lunik_ioeventfd_new(&e, r, &event, &err));
+    lunik_region_unref(r);
+    lunik_machine_close(closed);
+    check_int("close: after the machine", lunik_ioeventfd_close(e, &err), 0);
+    lunik_run(rt, LUNIK_RUN_NOWAIT);
+}
+
 static void test_examples(void)
 {
     root = make("root", LUNIK_REGION_CONTAINER, 0x10000, NULL, 0);
     dev = make("dev", LUNIK_REGION_IO, 0x40, NULL, 0);
     must("space", lunik_space_new(&space, m, "test", root, &err));
     test_listeners();
+    test_nested_registers();
     test_rollback();
     test_dispatch();
     test_big_endian();
     test_errors();
     test_callback();
+    test_close_late();
     must("del", lunik_region_del(dev, &err));
     lunik_space_free(space);
     lunik_region_unref(dev);

@@ -12,6 +12,7 @@
 #include "../../runtime/kvm.h"
 #include "../../runtime/listeners/kvm_memory.h"
 #include "../../runtime/memory/memory.h"
+#include "../../runtime/vcpu_internal.h"
 #include "check.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, PAGES = 64, DATA = 0x10000, CODE = 0x9000, RAM_SIZE = 0x60000 };
@@ -380,6 +381,49 @@ static void test_bad_config(void)
                    "dirty-ring: '5000' is not a number of entries (want a power of two from 1024");
 }
 
+/* ---- a kernel that is stuck ----------------------------------------------------------------- */
+
+static _Atomic bool stuck;
+static _Atomic unsigned in_vain;
+static bool told;
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+/* The library's calls come here. */
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+    if (!stuck || request != KVM_RUN)
+        return __real_ioctl(fd, request, arg);
+    in_vain++;
+    m->vcpus->vcpu[0].run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+    return 0;
+}
+
+static void on_event(void *opaque, const lunik_event *event)
+{
+    if (strcmp(event->name, "crashed"))
+        return;
+    for (size_t i = 0; i < event->count; i++)
+        if (!strcmp(event->fields[i].name, "reason"))
+            told = !strcmp(event->fields[i].value.string, "dirty-ring-full");
+}
+
+/* A ring that is said to be full, and is empty, ends the run in the end. */
+static void test_stuck(const struct mode *mode)
+{
+    boot(mode);
+    lunik_machine_set_event_cb(m, on_event, NULL);
+    stuck = true;
+    must("start", lunik_machine_start(m, &err));
+    for (int i = 0; i < 20000 && !told; i++)
+        lunik_run_timeout(rt, 1);
+    stuck = false;
+    check_true("stuck: the machine crashes", lunik_machine_state(m) == LUNIK_STATE_CRASHED && told);
+    check_true("stuck: not at once", in_vain >= 100);
+    end();
+}
+
 int main(void)
 {
     static const struct mode modes[] = {{"bitmap", 0, LUNIK_DIRTY_LOG_BITMAP},
@@ -400,6 +444,7 @@ int main(void)
         test_rom(&modes[i]);
         if (modes[i].ring) {
             test_ring_sync(&modes[i]);
+            test_stuck(&modes[i]);
         } else {
             test_clears(&modes[i], true);
             test_refused_sync(&modes[i]);

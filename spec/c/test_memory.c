@@ -269,13 +269,22 @@ static void test_errors(void)
     lunik_region *b = new_region("b", LUNIK_REGION_CONTAINER, 0x1000, NULL);
     lunik_region *alias = new_alias("alias", root, 0, 0x10000);
     lunik_region_config config = {.kind = LUNIK_REGION_CONTAINER, .name = "empty"};
+    lunik_ram_config ram_config = {.name = "small", .size = 0x1000, .fd = -1};
     lunik_io_ops odd = {.read = device_read, .valid = {.min = 3}};
     lunik_region *none = NULL;
+    lunik_ram *ram;
 
     check_int("errors: size 0", lunik_region_new(&none, m, &config, &err), LUNIK_E_INVALID);
     config = (lunik_region_config){.kind = LUNIK_REGION_IO, .name = "odd", .size = 1, .ops = &odd};
     check_int("errors: access sizes", lunik_region_new(&none, m, &config, &err), LUNIK_E_INVALID);
     check_contains("errors: access sizes, text", err.message, "want 1, 2, 4 or 8");
+    must("ram", lunik_ram_new(&ram, &ram_config, &err));
+    config =
+        (lunik_region_config){.kind = LUNIK_REGION_RAM, .name = "big", .size = 0x2000, .ram = ram};
+    check_int("errors: more than the RAM", lunik_region_new(&none, m, &config, &err),
+              LUNIK_E_INVALID);
+    check_uint("errors: which is nobody's then", ram->refs, 1);
+    lunik_ram_unref(ram);
     add(root, 0x2000, a, 0);
     check_int("errors: overlap", lunik_region_add(root, 0x2fff, b, 0, false, &err), 0);
     drop(b), b = new_region("b", LUNIK_REGION_CONTAINER, 0x1000, NULL);
@@ -452,6 +461,7 @@ static void test_dispatch(void)
         lunik_io_ops ops = c->ops;
         lunik_region_stats stats;
         lunik_region *r;
+        unsigned uses;
         uint64_t value = c->value;
         char name[64];
         int rc;
@@ -462,6 +472,7 @@ static void test_dispatch(void)
             device_bytes[j] = (uint8_t)(0x10 + j);
         r = add(lunik_space_root(m->memory_space), 0x1000,
                 new_region("io", LUNIK_REGION_IO, 0x40, &ops), 0);
+        uses = r->uses;
         *calls = 0;
         rc = c->write ? lunik_space_store(m->memory_space, 0x1000 + c->offset, c->size, value)
                       : lunik_space_load(m->memory_space, 0x1000 + c->offset, c->size, &value);
@@ -477,6 +488,7 @@ static void test_dispatch(void)
         lunik_region_get_stats(r, &stats);
         check_uint(name, stats.rejected, c->why != LUNIK_REJECT_NONE);
         check_uint(name, stats.reads + stats.writes, 1);
+        check_uint(name, r->uses, uses);
         for (unsigned j = 0; c->write && !c->why && j < c->size; j++)
             check_uint(name, device_bytes[c->offset + j], (uint8_t)(c->value >> 8 * j));
         drop(r);
