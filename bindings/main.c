@@ -202,6 +202,13 @@ static int run(lua_State *L)
     return 1;
 }
 
+/* Message handler: what is wrong as a text. */
+static int show(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     lua_State *L = luaL_newstate();
@@ -212,10 +219,11 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     catch_signals(L);
+    lua_pushcfunction(L, show);
     lua_pushcfunction(L, run);
     lua_pushinteger(L, argc);
     lua_pushlightuserdata(L, argv);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK)
+    if (lua_pcall(L, 2, 1, -4) != LUA_OK)
         fprintf(stderr, "lunik: %s\n", lua_tostring(L, -1));
     else
         code = (int)lua_tointeger(L, -1);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "rcu.h"
@@ -75,11 +76,28 @@ static int epoll_reserve(uv_loop_t *loop, int fd)
                                                                                         : 0;
 }
 
+/* It aborts, too, if it can't have memory for a longer table of descriptors: what it will ask for
+ * is taken and given back. */
+static int table_reserve(unsigned present, int fd)
+{
+    void *table;
+
+    if ((unsigned)fd < present)
+        return 0;
+    table = malloc(2 * ((size_t)fd + 3) * sizeof(void *));
+    if (!table)
+        return UV_ENOMEM;
+    free(table);
+    return 0;
+}
+
 int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn)
 {
     uv_os_fd_t fd = -1;
     int code = uv_fileno((uv_handle_t *)poll, &fd);
 
+    if (!code)
+        code = table_reserve(poll->loop->nwatchers, fd);
     if (!code)
         code = uv_poll_start(poll, events, fn);
     if (code)
@@ -298,6 +316,24 @@ static void occupy_standard_fds(void)
         close(fd);
 }
 
+/* The first loop of a process has two pipes, one of which libuv aborts without; others have one. */
+static int loop_reserve(void)
+{
+    enum { EPOLL_EVENTFD_PIPES = 6 };
+    int fds[EPOLL_EVENTFD_PIPES], count = 0, code = 0;
+
+    while (count < EPOLL_EVENTFD_PIPES && !code) {
+        fds[count] = eventfd(0, EFD_CLOEXEC);
+        if (fds[count] < 0)
+            code = -errno;
+        else
+            code = table_reserve(0, fds[count++]);
+    }
+    while (count)
+        close(fds[--count]);
+    return code;
+}
+
 /* What libuv waits for itself: signals, and what comes from other threads. */
 static int reserve_own(uv_loop_t *loop)
 {
@@ -321,7 +357,9 @@ int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik
     if (rc)
         goto fail_types;
     occupy_standard_fds();
-    rc = uv_loop_init(&rt->loop);
+    rc = loop_reserve();
+    if (!rc)
+        rc = uv_loop_init(&rt->loop);
     if (rc) {
         rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
         goto fail_loop;

@@ -21,6 +21,7 @@ static _Atomic unsigned readers; /* threads that are registered */
 
 /* Its destructor unregisters threads that end without saying so, e.g. an embedder's. */
 static pthread_key_t exit_key;
+static bool have_exit_key; /* there are only so many; others may have them all */
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 
 static void at_thread_exit(void *unused)
@@ -30,14 +31,15 @@ static void at_thread_exit(void *unused)
 
 static void make_exit_key(void)
 {
-    pthread_key_create(&exit_key, at_thread_exit);
+    have_exit_key = !pthread_key_create(&exit_key, at_thread_exit);
 }
 
 static void become_reader(void)
 {
     if (!registered) {
         pthread_once(&exit_key_once, make_exit_key);
-        pthread_setspecific(exit_key, &registered);
+        if (have_exit_key)
+            pthread_setspecific(exit_key, &registered);
         urcu_memb_register_thread();
         registered = true;
         readers++;

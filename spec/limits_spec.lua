@@ -53,6 +53,15 @@ end
 describe("a host without", function()
   after_each(machines.close_all)
 
+  it("descriptors: for a start", function()
+    if process.sanitized() then return pending "a sanitizer has some of its own" end
+    for fds = 4, 9 do
+      local _, err, code = limited("ulimit -n " .. fds, "lunik.machine { accel = 'none' }")
+      assert.equal(1, code, err)
+      assert.matches("^lunik: .*[tT]oo many open files\n$", err)
+    end
+  end)
+
   it("descriptors: machines until there are none left", function()
     local options = '{ accel = "none", board = "micro", memory = "16M", objects = '
       .. '{ { "memory-backend-memfd", { id = "ram", size = "16M" } } }, memdev = "ram" }'
