@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -234,10 +235,15 @@ static void yield_lock(lunik_runtime *rt)
     note_taken(rt);
 }
 
-/* libuv knows of descriptors that its epoll set lacks, or has for other events. */
+/* libuv knows of descriptors that its epoll set lacks, or has for other events. They are in a list
+ * whose head, two pointers under different names in its releases, points to itself when it is
+ * empty. */
 static bool watchers_changed(const lunik_runtime *rt)
 {
-    return rt->loop.watcher_queue[0] != (void *)rt->loop.watcher_queue;
+    const void *first;
+
+    memcpy(&first, &rt->loop.watcher_queue, sizeof(first));
+    return first != &rt->loop.watcher_queue;
 }
 
 /* What is handled before it waits may have been all there was to wait for. */
