@@ -461,7 +461,7 @@ static void test_dispatch(void)
         lunik_io_ops ops = c->ops;
         lunik_region_stats stats;
         lunik_region *r;
-        unsigned uses;
+        unsigned refs;
         uint64_t value = c->value;
         char name[64];
         int rc;
@@ -472,7 +472,7 @@ static void test_dispatch(void)
             device_bytes[j] = (uint8_t)(0x10 + j);
         r = add(lunik_space_root(m->memory_space), 0x1000,
                 new_region("io", LUNIK_REGION_IO, 0x40, &ops), 0);
-        uses = r->uses;
+        refs = r->refs;
         *calls = 0;
         rc = c->write ? lunik_space_store(m->memory_space, 0x1000 + c->offset, c->size, value)
                       : lunik_space_load(m->memory_space, 0x1000 + c->offset, c->size, &value);
@@ -488,7 +488,7 @@ static void test_dispatch(void)
         lunik_region_get_stats(r, &stats);
         check_uint(name, stats.rejected, c->why != LUNIK_REJECT_NONE);
         check_uint(name, stats.reads + stats.writes, 1);
-        check_uint(name, r->uses, uses);
+        check_uint(name, r->refs, refs);
         for (unsigned j = 0; c->write && !c->why && j < c->size; j++)
             check_uint(name, device_bytes[c->offset + j], (uint8_t)(c->value >> 8 * j));
         drop(r);
