@@ -413,6 +413,7 @@ void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *
     if (lua_isnoneornil(L, index))
         return;
     bind_table(L, index, what);
+    index = lua_absindex(L, index);
     count = count_keys(L, index);
     luaL_checkstack(L, (int)count * (1 + KEPT_BY_VALUE) + LUA_MINSTACK, NULL);
     out->items = lua_newuserdatauv(L, sizeof(*out->items) * (count + 1), 0);
