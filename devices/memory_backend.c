@@ -223,7 +223,8 @@ static const lunik_prop props[] = {
     {.name = "prealloc",
      .kind = LUNIK_PROP_BOOL,
      .doc = "Have the host provide every page before the object exists; refused if "
-            "they are more than its free memory and swap, or the file system, can take.",
+            "they are more than its free memory and swap, the limit of this process's "
+            "control group, or the file system can take.",
      .offset = FIELD(prealloc)},
     {.name = "prealloc-threads",
      .kind = LUNIK_PROP_UINT,

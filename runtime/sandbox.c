@@ -7,6 +7,7 @@
  * rest.
  */
 #define _GNU_SOURCE /* setresuid, gettid */
+#include "memory/cgroup.h"
 #include "sandbox.h"
 
 #include <dirent.h>
@@ -304,6 +305,7 @@ static void read_ahead(void)
         kvm_fd = sandbox_open_kvm();
     if (meminfo_fd < 0)
         meminfo_fd = sandbox_open_meminfo();
+    cgroup_keep_open();
 }
 
 static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_error *err)

@@ -234,7 +234,7 @@ for _, accel in ipairs { "none", "kvm" } do
     end
 
     it("the guest resets the machine", function()
-      local m = steps.running(accel)
+      local m = steps.running(accel, { cpus = 1 })
       local told = listen(m)
       local list = {}
       for _, how in ipairs { RESET_PORT, table.unpack(accel == "none" and OTHER_RESETS or {}) } do

@@ -190,7 +190,7 @@ local function half_reset(m)
   if m.accel == "kvm" then small.ready(m) end
 end
 
--- With rings they are emptied after each of the guest's starts, of which a ring has room for few.
+-- Rings are emptied after each of the guest's starts, of which one has room for few.
 local function dirty_steps(m, ring)
   local list, dirty = {}, m:dirty { client = "user" }
   local function add(name, run, undo, more)
@@ -200,10 +200,9 @@ local function dirty_steps(m, ring)
   end
   local function start() dirty:start() end
   local function stop() dirty:stop() end
-  local function booted()
-    if m.accel == "kvm" then small.ready(m) end
-    dirty:sync()
-  end
+  local region, root = m:region { kind = "ram", memdev = "mem1" }, m.memory.root
+  local function map() root:add(region, 0x80000000) end
+  local function unmap() root:del(region) end
   for _, mode in ipairs { "page-sampling", "dirty-bitmap", ring and "dirty-ring" } do
     add("dirty_rate " .. mode, function() m:dirty_rate { seconds = 0.001, mode = mode } end)
   end
@@ -213,14 +212,17 @@ local function dirty_steps(m, ring)
   add("dirty_rate beside it", function()
     m:dirty_rate { seconds = 0.001, mode = "dirty-bitmap" }
   end)
-  add("plug meanwhile", function() plug(m, 1) end, function()
-    unplug(m, 1)
-    dirty:sync()
-  end)
-  add("reset meanwhile", function() m:reset() end, booted, { failed = function()
-    half_reset(m)
-    dirty:sync()
-  end })
+  add("memory comes meanwhile", map, unmap, { go_on = map })
+  add("memory goes meanwhile", unmap, map)
+  if m.accel == "none" or walks.full then -- each time the guest boots
+    add("reset meanwhile", function() m:reset() end, function()
+      if m.accel == "kvm" then small.ready(m) end
+      dirty:sync()
+    end, { failed = function()
+      half_reset(m)
+      dirty:sync()
+    end })
+  end
   add("dirty stop", stop, start)
   return list
 end

@@ -6,11 +6,11 @@ local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
 
 -- Runs a script with the lunik command in a shell that has set its limits before; returns what it
--- wrote and its exit code. through: a command that starts it.
-local function limited(limits, script, redirections, through)
+-- wrote and its exit code. through: a command that starts it; option: one of the lunik command.
+local function limited(limits, script, redirections, through, option)
   local file <close> = command.file('local lunik = require "lunik"\n' .. script, ".lua")
-  local out, err, code = command.run(("%s; exec %s %s %s %s"):format(limits, through or "",
-    command.lunik, file, redirections or ""))
+  local out, err, code = command.run(("%s; exec %s %s %s %s %s"):format(limits, through or "",
+    command.lunik, option or "", file, redirections or ""))
   return out, err, code
 end
 
@@ -19,6 +19,19 @@ local function too_much()
   local file <close> = assert(io.open "/proc/meminfo")
   local memory, swap = file:read "a":match "MemTotal:%s*(%d+).*SwapTotal:%s*(%d+)"
   return 4096 * (tonumber(memory) + tonumber(swap))
+end
+
+-- Makes a control group for some memory; its folder, or nil.
+local function control_group(bytes)
+  for _, at in ipairs { { "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
+    { "/sys/fs/cgroup", "memory.max" } } do
+    local folder = ("%s/lunik-spec-%d"):format(at[1], math.random(1 << 30))
+    if io.open(at[1] .. "/cgroup.procs") and os.execute("mkdir " .. folder .. " 2>/dev/null") then
+      local file = io.open(folder .. "/" .. at[2], "w")
+      if file and file:write(bytes) and file:close() then return folder end
+      os.execute("rmdir " .. folder)
+    end
+  end
 end
 
 -- As many machines as there can be, then none, then one that runs.
@@ -168,6 +181,61 @@ describe("a host without", function()
     end
     try ""
     if not process.sanitized() then try "lunik.sandbox {}" end
+  end)
+
+  -- The same in a control group with a limit: one process more than that, and it would be ended.
+  it("memory to preallocate in its control group", function()
+    if process.sanitized() then return pending "a sanitizer needs more" end
+    local group = control_group(100 << 20)
+    if not group then return pending "this user can't make a control group" end
+    finally(function() assert(os.execute("rmdir " .. group)) end)
+    for _, option in ipairs { "", "--sandbox=none" } do
+      local out, err, code = limited(("echo $$ >%s/cgroup.procs"):format(group), [[
+        local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+        local function add(type, size)
+          return pcall(m.object_add, m, "memory-backend-" .. type, { id = type .. size,
+            size = size, prealloc = true })
+        end
+        for _, type in ipairs { "ram", "memfd" } do
+          assert(add(type, "30M"))
+          print(select(2, add(type, "200M")))
+        end
+      ]], nil, nil, option)
+      assert.equal(0, code, err)
+      for _, type in ipairs { "ram", "memfd" } do
+        assert.matches(type .. "200M: prealloc: needs 210124800 bytes of memory, this process's "
+          .. "control group leaves it %d+, with swap\n", out)
+      end
+    end
+  end)
+
+  it("address space: memory, preallocated or not", function()
+    if process.sanitized() then return pending "a sanitizer needs more" end
+    local out, err, code = limited("ulimit -v 1000000", [[
+      local m = lunik.machine { accel = "none", board = "micro", memory = "16M" }
+      for _, prealloc in ipairs { false, true } do
+        for _, type in ipairs { "ram", "memfd" } do
+          print(select(2, pcall(m.object_add, m, "memory-backend-" .. type, { id = "m",
+            size = "2G", prealloc = prealloc })))
+        end
+      end
+      local list, ok, err = {}, true
+      while ok do
+        ok, err = pcall(m.object_add, m, "memory-backend-ram", { id = "m" .. #list,
+          size = "16M", prealloc = true, prealloc_threads = 2 })
+        list[#list + 1] = ok and err or nil
+      end
+      print(err)
+      for _, object in ipairs(list) do m:object_del(object.id) end
+      lunik.sleep(0.05)
+      m:object_add("memory-backend-ram", { id = "m", size = "64M", prealloc = true })
+      m:close()
+      print "goes on"
+    ]])
+    assert.equal(0, code, out .. err)
+    local full = "[^\n]*: m%d*: size: %d+ bytes are more than the host can map\n"
+    assert.matches("^" .. full:rep(5) .. "goes on\n$", (out:gsub("prealloc: can't start a worker "
+      .. "thread", "size: 1 bytes are more than the host can map")))
   end)
 
   it("huge pages", function()

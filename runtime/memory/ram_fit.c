@@ -2,7 +2,8 @@
  * ram_fit.c: whether the host has room for all pages of a RAM block.
  *
  * Linux promises more memory than there is, and ends a process when it can't keep its word. So what
- * is asked for is compared with what there is beforehand. Where the host does not say, or counts in
+ * is asked for is compared with what there is beforehand, on the host and in the process's control
+ * group. Where the host does not say, or counts in
  * another way (huge pages are set aside when they are mapped), nothing is refused.
  */
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "memory/cgroup.h"
 #include "memory/ram.h"
 #include "sandbox.h"
 
@@ -26,25 +28,32 @@ static uint64_t line_of(const char *text, const char *name)
     return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
 }
 
-/* What can be had without taking it from anybody; UINT64_MAX: unknown. */
-static uint64_t memory_left(void)
+/* What can be had without taking it from anybody, and how much of it is swap. */
+struct memory_left {
+    uint64_t all, swap; /* UINT64_MAX: unknown */
+};
+
+static struct memory_left memory_left(void)
 {
+    struct memory_left left = {UINT64_MAX, UINT64_MAX};
     char text[4096];
     int fd = sandbox_open_meminfo();
     ssize_t size;
 
     if (fd < 0)
-        return UINT64_MAX;
+        return left;
     do {
         size = pread(fd, text, sizeof(text) - 1, 0);
     } while (size < 0 && errno == EINTR);
     close(fd);
     if (size <= 0)
-        return UINT64_MAX;
+        return left;
     text[size] = '\0';
     if (!strstr(text, "MemAvailable:"))
-        return UINT64_MAX;
-    return line_of(text, "MemAvailable:") + line_of(text, "SwapFree:");
+        return left;
+    left.swap = line_of(text, "SwapFree:");
+    left.all = line_of(text, "MemAvailable:") + left.swap;
+    return left;
 }
 
 /* Bytes of the file that have no place yet. What lies beyond the block is taken for a part of it.
@@ -62,14 +71,25 @@ static uint64_t missing_in_file(const lunik_ram *ram)
 
 static int check_memory(const lunik_ram *ram, uint64_t needed, lunik_error *err)
 {
-    uint64_t left = needed ? memory_left() : 0;
+    uint64_t tables = needed / 512; /* of pages: a group pays for them */
+    struct memory_left host;
+    uint64_t group;
 
-    if (needed <= left)
+    if (!needed)
         return 0;
-    return lunik_fail(err, LUNIK_E_NO_MEMORY,
-                      "%s: prealloc: needs %" PRIu64 " bytes of memory, the host has %" PRIu64
-                      " left, with swap",
-                      ram->name, needed, left);
+    host = memory_left();
+    if (needed > host.all)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY,
+                          "%s: prealloc: needs %" PRIu64 " bytes of memory, the host has %" PRIu64
+                          " left, with swap",
+                          ram->name, needed, host.all);
+    group = cgroup_memory_left(host.swap);
+    if (needed + tables > group)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY,
+                          "%s: prealloc: needs %" PRIu64 " bytes of memory, this process's control "
+                          "group leaves it %" PRIu64 ", with swap",
+                          ram->name, needed + tables, group);
+    return 0;
 }
 
 static int check_file_system(const lunik_ram *ram, const struct statfs *fs, uint64_t needed,

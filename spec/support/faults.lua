@@ -9,7 +9,7 @@ local process = require "spec.support.process"
 local FULL = os.getenv "FULL"
 local MODES = { { "one" }, { "on", stay = true } } -- one call fails; it and all that follow
 
-local walks = {}
+local walks = { full = FULL ~= nil }
 
 -- ---- what can be seen of a machine -------------------------------------------------------------
 
