@@ -46,6 +46,40 @@ describe("a region", function()
     assert.are.equal(0, half.offset)
   end)
 
+  it("is kept while it is mapped, with its functions, and not longer", function()
+    local weak = setmetatable({}, { __mode = "v" })
+    local function make(value)
+      weak[value] = m:region { kind = "io", size = 4, read = function() return value end }
+      return weak[value]
+    end
+    local function collect()
+      collectgarbage()
+      collectgarbage()
+    end
+    root:add(make(1), "1G")
+    assert.are.equal("busy", machines.raised(root.add, root, weak[1], "4G").code)
+    assert.are.equal("exists", machines.raised(root.add, root, make(4), "1G").code)
+    m:transaction(function() root:add(make(2), "2G") end)
+    pcall(m.transaction, m, function()
+      root:add(make(3), "3G")
+      error "no"
+    end)
+    collect()
+    assert.is_nil(weak[3] or weak[4])
+    assert.are.equal(1, m:load(1 << 30, 4))
+    assert.are.equal(2, m:load(2 << 30, 4))
+    pcall(m.transaction, m, function()
+      root:del(weak[2])
+      error "no"
+    end)
+    collect()
+    assert.are.equal(2, m:load(2 << 30, 4))
+    root:del(weak[1])
+    m:transaction(function() root:del(weak[2]) end)
+    collect()
+    assert.are.same({}, weak)
+  end)
+
   it("is told what its kind does not know", function()
     local function read() return 0 end
     m:object_add("memory-backend-ram", { id = "ram", size = "2M" })
