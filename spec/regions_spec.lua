@@ -42,8 +42,18 @@ describe("a region", function()
     options.ram_offset, options.size = "64K", nil
     assert.matches("is beyond its RAM", machines.raised(m.region, m, options).message)
     root:add(half, "1G")
+    m:write(1 << 30, "half")
+    local again = m:region { kind = "ram", host = half.host, size = "32K" }
+    assert.are.equal("half", m:read(root:add(again, "2G").offset, 4))
     root:del(half)
     assert.are.equal(0, half.offset)
+  end)
+
+  it("is taken out of the container that it is in", function()
+    local window = root:add(m:region { kind = "container", size = "4K" }, "1G")
+    local r = root:add(m:region { kind = "reserved", size = "4K" }, "2G")
+    assert.are.equal("not-found", machines.raised(window.del, window, r).code)
+    assert.are.equal(root, r.parent)
   end)
 
   it("is kept while it is mapped, with its functions, and not longer", function()
@@ -101,6 +111,8 @@ describe("a region", function()
       end
     end
     assert.are.equal("rom", m:region { kind = "rom", memdev = "ram", write = print }.kind)
+    assert.matches("more than one of memdev, fd and host", machines.raised(m.region, m,
+      { kind = "ram", size = "4K", fd = 0, host = root.children[1].target.host }).message)
   end)
 
   it("may have 2^64 bytes", function()
@@ -148,6 +160,11 @@ describe("a region", function()
       local ram = m:region { kind = "ram", fd = fd, fd_offset = 4096, size = 8192 }
       local rom = m:region { kind = "rom", fd = fd, fd_offset = 4096, size = 4096 }
       local copy = m:region { kind = "ram", fd = fd, size = 4096, share = false }
+      uv.fs_close(fd)
+      fd = uv.fs_open(path, "r", 0)
+      assert.matches("permission denied",
+        machines.raised(m.region, m, { kind = "rom", fd = fd, size = 4096 }).message)
+      assert.is_true(m:region { kind = "ram", fd = fd, size = 4096, readonly = true }.readonly)
       uv.fs_close(fd)
       root:add(ram, "1T")
       root:add(rom, "2T")
