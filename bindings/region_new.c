@@ -91,7 +91,7 @@ static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64
 
     if (!io->glue || !bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
         call.value = UINT64_MAX;
-    *value = size < 8 ? call.value & ((UINT64_C(1) << (size * 8)) - 1) : call.value;
+    *value = call.value;
     return call.result;
 }
 

@@ -270,6 +270,25 @@ describe("guest memory", function()
     assert.are.equal("as", map:read(0.0, 2.0))
   end)
 
+  it("maps what is there, not what takes its place", function()
+    local root, map = m.memory.root, m:map(BASE)
+    map.region.size = 0x1000
+    assert.is_false(map.valid)
+    map.region.size = 0x2000
+    assert.is_true(map.valid)
+    local cover = m:region { kind = "ram", name = "cover", memdev = "private", size = 0x2000 }
+    root:add(cover, BASE, { priority = 1 })
+    assert.is_false(map.valid)
+    root:del(cover)
+    assert.is_true(map.valid)
+    local window = m:region { kind = "alias", target = map.region, size = 0x1000 }
+    root:add(window, "2G")
+    local part = m:map("2G")
+    assert.is_true(part.valid)
+    window.alias_offset = 0x1000
+    assert.is_false(part.valid)
+  end)
+
   it("maps with bounds, as long as the region is there", function()
     local map = m:map(BASE + 0x1000)
     assert.are.equal(0x1000, map.size)

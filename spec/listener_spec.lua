@@ -415,6 +415,17 @@ describe("m:listen", function()
     listener:remove()
   end)
 
+  it("lets go of its functions when it is removed", function()
+    local weak = setmetatable({ {} }, { __mode = "v" })
+    do
+      local held = weak[1]
+      m:listen { begin = function() return held end }:remove()
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+  end)
+
   it("hears of ioeventfds and coalesced ranges", function()
     local log, a = {}, io "a"
     local function note(name)

@@ -42,8 +42,52 @@ describe("a region", function()
     options.ram_offset, options.size = "64K", nil
     assert.matches("is beyond its RAM", machines.raised(m.region, m, options).message)
     root:add(half, "1G")
+    m:write(1 << 30, "half")
+    local again = m:region { kind = "ram", host = half.host, size = "32K" }
+    assert.are.equal("half", m:read(root:add(again, "2G").offset, 4))
     root:del(half)
     assert.are.equal(0, half.offset)
+  end)
+
+  it("is taken out of the container that it is in", function()
+    local window = root:add(m:region { kind = "container", size = "4K" }, "1G")
+    local r = root:add(m:region { kind = "reserved", size = "4K" }, "2G")
+    assert.are.equal("not-found", machines.raised(window.del, window, r).code)
+    assert.are.equal(root, r.parent)
+  end)
+
+  it("is kept while it is mapped, with its functions, and not longer", function()
+    local weak = setmetatable({}, { __mode = "v" })
+    local function make(value)
+      weak[value] = m:region { kind = "io", size = 4, read = function() return value end }
+      return weak[value]
+    end
+    local function collect()
+      collectgarbage()
+      collectgarbage()
+    end
+    root:add(make(1), "1G")
+    assert.are.equal("busy", machines.raised(root.add, root, weak[1], "4G").code)
+    assert.are.equal("exists", machines.raised(root.add, root, make(4), "1G").code)
+    m:transaction(function() root:add(make(2), "2G") end)
+    pcall(m.transaction, m, function()
+      root:add(make(3), "3G")
+      error "no"
+    end)
+    collect()
+    assert.is_nil(weak[3] or weak[4])
+    assert.are.equal(1, m:load(1 << 30, 4))
+    assert.are.equal(2, m:load(2 << 30, 4))
+    pcall(m.transaction, m, function()
+      root:del(weak[2])
+      error "no"
+    end)
+    collect()
+    assert.are.equal(2, m:load(2 << 30, 4))
+    root:del(weak[1])
+    m:transaction(function() root:del(weak[2]) end)
+    collect()
+    assert.are.same({}, weak)
   end)
 
   it("is told what its kind does not know", function()
@@ -67,6 +111,8 @@ describe("a region", function()
       end
     end
     assert.are.equal("rom", m:region { kind = "rom", memdev = "ram", write = print }.kind)
+    assert.matches("more than one of memdev, fd and host", machines.raised(m.region, m,
+      { kind = "ram", size = "4K", fd = 0, host = root.children[1].target.host }).message)
   end)
 
   it("may have 2^64 bytes", function()
@@ -114,6 +160,11 @@ describe("a region", function()
       local ram = m:region { kind = "ram", fd = fd, fd_offset = 4096, size = 8192 }
       local rom = m:region { kind = "rom", fd = fd, fd_offset = 4096, size = 4096 }
       local copy = m:region { kind = "ram", fd = fd, size = 4096, share = false }
+      uv.fs_close(fd)
+      fd = uv.fs_open(path, "r", 0)
+      assert.matches("permission denied",
+        machines.raised(m.region, m, { kind = "rom", fd = fd, size = 4096 }).message)
+      assert.is_true(m:region { kind = "ram", fd = fd, size = 4096, readonly = true }.readonly)
       uv.fs_close(fd)
       root:add(ram, "1T")
       root:add(rom, "2T")

@@ -499,7 +499,9 @@ static void test_dispatch(void)
 static void test_borders(void)
 {
     static const lunik_io_ops refusing = {.read = refuse_read};
+    static const lunik_io_ops narrow_ops = {.write = device_write, .valid = {.max = 2}};
     lunik_region *root = lunik_space_root(m->memory_space);
+    lunik_region *narrow = new_region("narrow", LUNIK_REGION_IO, 0x10, &narrow_ops);
     lunik_region *ram = new_ram("ram", LUNIK_REGION_RAM, 0x1000, NULL);
     lunik_region *io = new_region("io", LUNIK_REGION_IO, 0x10, &plain_ops);
     lunik_region *bad = new_region("bad", LUNIK_REGION_IO, 0x10, &refusing);
@@ -522,6 +524,12 @@ static void test_borders(void)
     check_uint("borders: RAM has its part", *(uint32_t *)(ram->host + 0xffc), 0x44332211);
     check_int("borders: load", lunik_space_load(m->memory_space, 0xffe, 4, &value), 0);
     check_uint("borders: load joins them", value, 0x66554433);
+    add(root, 0x1010, narrow, 0);
+    *calls = 0;
+    check_int("borders: from one device", lunik_space_store(m->memory_space, 0x100c, 8, 0x55), 0);
+    check_string("borders: into one that takes less at once", calls, "w12.4=55 w0.2=0 w2.2=0 ");
+    drop(narrow);
+    memset(device_bytes, 0x77, sizeof(device_bytes));
     lunik_space_get_stats(m->memory_space, &before);
     check_int("borders: into nothing", lunik_space_load(m->memory_space, 0x100c, 8, &value),
               LUNIK_E_ACCESS);
@@ -559,7 +567,8 @@ static void test_borders(void)
 static void test_rom_device(void)
 {
     lunik_region *flash = new_ram("flash", LUNIK_REGION_ROM_DEVICE, 0x1000, &plain_ops);
-    uint64_t value;
+    uint64_t value, size = 4;
+    uint8_t *host;
 
     add(lunik_space_root(m->memory_space), 0x1000, flash, 0);
     memcpy(flash->host, "\x11\x22\x33\x44", 4);
@@ -569,7 +578,14 @@ static void test_rom_device(void)
     check_uint("rom-device: reads RAM", value, 0x44332211);
     lunik_space_store(m->memory_space, 0x1000, 1, 0x40);
     check_string("rom-device: writes go to the device", calls, "w0.1=40 ");
+    *calls = 0;
+    host = lunik_space_map(m->memory_space, 0x1000, &size, true);
+    memcpy(host, "\1\2\3\4", 4);
+    lunik_space_unmap(m->memory_space, host, size, true, size);
+    check_string("rom-device: those of a mapping, too", calls, "w0.4=4030201 ");
+    check_uint("rom-device: RAM is as before", flash->host[0], 0x11);
     must("romd", lunik_region_set_romd(flash, false, &err));
+    memset(device_bytes, 0x99, sizeof(device_bytes));
     lunik_space_load(m->memory_space, 0x1004, 1, &value);
     check_uint("rom-device: outside romd mode reads go there, too", value, 0x99);
     drop(flash);
