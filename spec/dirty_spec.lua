@@ -425,8 +425,8 @@ describe("dirty pages of a guest", function()
     local least = math.huge
     for cpu = 1, 3 do
       local _, last = pages_of(cpu)
-      local value = m:load(last, 8)
-      least = math.min(least, value == 0 and 0 or value ~ last)
+      local word = m:load(last, 8)
+      least = math.min(least, word == 0 and 0 or word ~ last)
     end
     return least
   end
