@@ -21,13 +21,14 @@
 /* libedit's callbacks carry no context and its state is the process's: one reader for all. */
 static struct {
     lunik_runtime *rt;
-    lua_State *volatile L; /* while read() is on the stack */
-    char *line;            /* from libedit, malloc()ed */
-    bool done, ended;
-    char *pending; /* input that has not become a line yet */
+    lua_State *volatile L;     /* while read() is on the stack */
+    char *line;                /* from libedit, malloc()ed */
+    bool done, ended, starved; /* starved: there was no memory for the line */
+    int input;                 /* standard input, opened again; -1: not yet, or it can't be */
+    char *pending;             /* input that has not become a line yet */
     size_t pending_size;
     volatile sig_atomic_t disturbed; /* the terminal has another size, or was somebody else's */
-} reader;
+} reader = {.input = -1};
 
 /* ---- completion ----------------------------------------------------------------------------- */
 
@@ -168,6 +169,10 @@ static bool cut_line(bool ended)
     if (!newline && !(ended && reader.pending_size))
         return false;
     reader.line = strndup(reader.pending, length);
+    if (!reader.line) {
+        reader.starved = true;
+        return true;
+    }
     rest = reader.pending_size - length - (newline ? 1 : 0);
     if (newline)
         memmove(reader.pending, newline + 1, rest);
@@ -181,7 +186,7 @@ static void read_input(void)
     ssize_t n;
 
     if (!grown) {
-        reader.done = reader.ended = true;
+        reader.done = reader.starved = true;
         return;
     }
     reader.pending = grown;
@@ -191,7 +196,7 @@ static void read_input(void)
     if (n > 0)
         reader.pending_size += (size_t)n;
     reader.done = cut_line(n <= 0) || n <= 0;
-    reader.ended = reader.done && !reader.line;
+    reader.ended = reader.done && !reader.line && !reader.starved;
 }
 
 static void on_input(uv_poll_t *poll, int status, int events)
@@ -205,56 +210,63 @@ static void on_input(uv_poll_t *poll, int status, int events)
 /* ---- waiting -------------------------------------------------------------------------------- */
 
 /* libuv makes what it polls non-blocking, which would also be so for whoever else has this terminal
- * open: it gets an open file of its own. -1: standard input can't be opened again. */
-static int reopen_input(void)
+ * open: it gets an open file of its own. That is kept, since the prompt has to be there when there
+ * are no descriptors left. False: standard input can't be opened again. */
+static bool reopen_input(void)
 {
-    return open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (reader.input < 0)
+        reader.input = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return reader.input >= 0;
 }
 
-struct input_poll {
-    uv_poll_t handle;
-    int fd;
-};
+static bool is_shortage(int code)
+{
+    return code == UV_EMFILE || code == UV_ENFILE || code == UV_ENOMEM || code == UV_ENOSPC;
+}
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct input_poll *p = lunik_container_of((uv_poll_t *)handle, struct input_poll, handle);
+    free(handle);
+}
 
-    close(p->fd);
-    free(p);
+static void fail_wait(lua_State *L, bool editing, int code)
+{
+    if (editing)
+        rl_callback_handler_remove();
+    bind_fail(L, code == UV_ENOMEM ? LUNIK_E_NO_MEMORY : LUNIK_E_IO,
+              "read: can't watch the input: %s", uv_strerror(code));
 }
 
 /* Runs the loop until the line is complete or a signal arrives. */
 static void wait_line(lua_State *L, bool editing)
 {
-    struct input_poll *p = malloc(sizeof(*p));
+    uv_poll_t *p = malloc(sizeof(*p));
     int code;
 
     if (!p)
-        bind_fail(L, LUNIK_E_NO_MEMORY, "read: out of memory");
-    p->fd = reopen_input();
-    if (p->fd < 0 || uv_poll_init(lunik_loop(reader.rt), &p->handle, p->fd) != 0) {
-        if (p->fd >= 0)
-            close(p->fd);
-        free(p); /* a file: never makes anybody wait */
+        fail_wait(L, editing, UV_ENOMEM);
+    code = reopen_input() ? uv_poll_init(lunik_loop(reader.rt), p, reader.input) : -errno;
+    if (code)
+        free(p);
+    if (code && (editing || is_shortage(code)))
+        fail_wait(L, editing, code);
+    if (code) { /* mostly a file, which never makes anybody wait */
         lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
         while (!reader.done)
             read_input();
         return;
     }
-    code = lunik_poll_start(&p->handle, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    code = lunik_poll_start(p, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
     if (code) {
-        if (editing)
-            rl_callback_handler_remove();
-        uv_close((uv_handle_t *)&p->handle, on_closed);
-        bind_fail(L, LUNIK_E_IO, "read: can't watch the input: %s", uv_strerror(code));
+        uv_close((uv_handle_t *)p, on_closed);
+        fail_wait(L, editing, code);
     }
     while (!reader.done && !command_signal()) {
         if (editing)
             follow_terminal();
         lunik_run(reader.rt, LUNIK_RUN_ONCE);
     }
-    uv_close((uv_handle_t *)&p->handle, on_closed);
+    uv_close((uv_handle_t *)p, on_closed);
     lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
 }
 
@@ -273,7 +285,7 @@ static int l_read(lua_State *L)
         bind_fail(L, LUNIK_E_STATE, "read: the loop is running already");
     lua_settop(L, 2);
     reader.L = L;
-    reader.done = reader.ended = false;
+    reader.done = reader.ended = reader.starved = false;
     reader.line = NULL;
     if (editing)
         start_editing(prompt);
@@ -284,6 +296,8 @@ static int l_read(lua_State *L)
     if (editing)
         rl_callback_handler_remove();
     reader.L = NULL;
+    if (reader.starved)
+        bind_fail(L, LUNIK_E_NO_MEMORY, "read: out of memory");
     if (reader.line)
         lua_pushstring(L, reader.line);
     else if (reader.ended)
@@ -329,6 +343,9 @@ static int l_close(lua_State *L)
     free(reader.pending);
     reader.pending = NULL;
     reader.pending_size = 0;
+    if (reader.input >= 0)
+        close(reader.input);
+    reader.input = -1;
     return 0;
 }
 

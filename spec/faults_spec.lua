@@ -425,7 +425,7 @@ for _, accel in ipairs { "none", "kvm" } do
       walks.assert {
         construction("micro", { board = "micro", accel = accel, memory = "16M", cpus = 2 }),
         construction("pc", pc), starting(pc),
-        accel == "kvm" and starting { memory = "16M", cpus = 2, dirty_ring = 65536 } or nil,
+        accel == "kvm" and starting { memory = "16M", dirty_ring = 65536 } or nil,
       }
       walks.assert { closing(pc) }
     end)

@@ -16,6 +16,37 @@ end
 local MACHINE = "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n"
 
 describe("the prompt", function()
+  it("loses no line where memory or watches are short", function()
+    local script <close> = command.file([[
+      local lineedit = require "lunik.lineedit"
+      require "lunik"
+      local faults = require "faults" -- which changes what is loaded
+      -- a line for which there was no memory is there already when the next one is read
+      local calls = { "malloc", "uv_poll_init", "epoll_ctl", "realloc", "strndup", "none" }
+      local lines, failed, n = {}, { none = true }, 0
+      repeat
+        n = n + 1
+        local call = calls[n % #calls + 1]
+        faults.arm { at = 1, only = call }
+        local ok, line = pcall(lineedit.read, "> ")
+        if select(2, faults.disarm()) then
+          assert(not ok and line.code, tostring(line))
+          failed[call] = true
+        else
+          assert(ok, line)
+          lines[#lines + 1] = line
+        end
+      until ok and not line
+      for _, call in ipairs(calls) do assert(failed[call], call) end
+      print(table.concat(lines, " "))
+    ]], ".lua")
+    local lines = "(for i in $(seq 40); do echo $i; sleep 0.02; done)"
+    local out, err, code = run(("%s | %s %s"):format(lines, command.lunik, script))
+    local want = {}
+    for i = 1, 40 do want[i] = i end
+    assert.same({ table.concat(want, " ") .. "\n", "", 0 }, { out, err, code })
+  end)
+
   it("shows values and runs statements", function()
     assert.equal("2\n", ask "1 + 1\n")
     assert.equal("1\t\"two\"\tnil\n", ask "1, 'two', nil\n")
@@ -171,6 +202,17 @@ describe("the prompt on a terminal", function()
       { "interrupted!\n" }, { PROMPT, "6 * 7\n" }, { "\n42\n" }, { PROMPT, "\4" },
     }
     assert.equal(0, code)
+  end)
+
+  it("goes on when all descriptors are in use", function()
+    local shell = ("sh -c 'ulimit -n 64; exec %s/lunik'"):format(build)
+    local output, code = terminal.run(shell, {
+      { "lunik> ", "f = {} repeat x = io.open '/dev/null' f[#f + 1] = x until not x\n" },
+      { "lunik> ", "#f .. '+'\n" },
+      { "+", "f = nil collectgarbage()\n" },
+      { "lunik> ", "quit\n" },
+    }, { "LUNIK_HISTORY=/dev/null" })
+    assert.equal(0, code, output)
   end)
 
   it("follows the terminal's size", function()

@@ -96,7 +96,8 @@ static void name_of(const char *path, char *out, size_t size)
         path = own;
     name = strrchr(path, '/');
     name = name ? name + 1 : path;
-    if (!strncmp(name, "liblunik.so", 11) || !strcmp(name, "core.so") || !strcmp(name, "lunik"))
+    if (!strncmp(name, "liblunik.so", 11) || !strcmp(name, "core.so") || !strcmp(name, "lunik") ||
+        !strcmp(name, "lineedit.so"))
         snprintf(out, size, "%.31s", name);
 }
 
