@@ -39,6 +39,44 @@ describe("dirty pages without a guest", function()
     return err
   end
 
+  it("are those of a region's part of its block", function()
+    local all = m:dirty():start()
+    local some
+    do
+      local part = m:region { kind = "ram", name = "part", memdev = "extra", ram_offset = "64K",
+        size = "64K" }
+      m.memory.root:add(part, 2 << 32)
+      some = m:dirty { region = part }:start()
+      m:write(1 << 32, "x")
+      m:write((1 << 32) + 50 * PAGE, "x")
+      m:write((2 << 32) + PAGE, "x")
+      m.memory.root:del(part)
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(3, all:sync())
+    assert.equal(1, some:count())
+    assert.same(set("extra", 17), pages(some))
+    assert.same({ { name = "extra", size = 64 << 10, pages = 1 } }, some:blocks())
+    assert.equal(1, some:clear())
+    assert.same(set("extra", 0, 50), pages(all))
+    local next_page = all:pages()
+    all:stop()
+    assert.is_nil(next_page())
+    some:stop()
+  end)
+
+  it("need not have been logged, or be there, at the end of a scope", function()
+    local other = lunik.machine { board = "micro", accel = "none", memory = "2M" }
+    do
+      local never <close> = m:dirty()
+      local late <close> = other:dirty():start()
+      assert.is_false(never.active)
+      assert.is_true(late.active)
+      other:close()
+    end
+  end)
+
   it("are those written since the start", function()
     local d = m:dirty()
     m:write(1 << 32, "before")

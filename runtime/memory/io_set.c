@@ -208,7 +208,7 @@ static int change_set(lunik_region *r, const struct edit *edit, struct span wind
     set = set_edit(r->core, r->s.io, edit);
     if (!set)
         return fail_no_memory(err);
-    window = hull(hull(window, r->s.io), set);
+    window = hull(window, r->s.io);
     transaction_begin(r->core);
     transaction_touch(r);
     io_set_unref(r->s.io);

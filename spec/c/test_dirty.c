@@ -105,6 +105,29 @@ static void test_bitmaps(void)
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
+/* A bit alone is found in whichever word it is. */
+static void test_words(void)
+{
+    enum { WORDS = 40 };
+    lunik_ram *ram = new_ram("words", WORDS * 64 * PAGE);
+    unsigned found = 0, merged = 0;
+
+    for (unsigned i = 0; i < WORDS; i++) {
+        uint64_t bits[WORDS] = {0}, offset = 0, size = 0;
+
+        bits[i] = 1ull << 63;
+        ram_dirty_mark(ram, (i * 64 + 5) * PAGE, 1, LUNIK_DIRTY_USER);
+        found += lunik_dirty_next(ram, LUNIK_DIRTY_USER, &offset, UINT64_MAX, &size) &&
+                 offset == (i * 64 + 5) * PAGE && size == PAGE;
+        found += ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, NULL) == 1;
+        ram_dirty_merge(ram, 0, bits, WORDS * 64, LUNIK_DIRTY_USER);
+        merged += ram_dirty_clear(ram, LUNIK_DIRTY_USER, (i * 64 + 63) * PAGE, 1, NULL) == 1;
+    }
+    check_uint("words: a bit is found", found, 2 * WORDS);
+    check_uint("words: a bit is merged", merged, WORDS);
+    lunik_ram_unref(ram);
+}
+
 static _Atomic unsigned writers;
 
 static void *mark_random_pages(void *opaque)
@@ -454,6 +477,7 @@ int main(void)
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     root = lunik_space_root(lunik_machine_memory(m));
     test_bitmaps();
+    test_words();
     test_threads();
     test_writes();
     test_blocks();

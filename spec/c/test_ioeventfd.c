@@ -1,4 +1,5 @@
 /* test_ioeventfd.c: ioeventfds and coalesced ranges of regions, by example. */
+#include <fcntl.h>
 #include <stdarg.h>
 
 #include "ioeventfd.h"
@@ -173,6 +174,26 @@ static void test_listeners(void)
     lunik_region_unref(cover);
     lunik_region_unref(alias);
     close(fd);
+}
+
+/* What is coalesced in another region is another range, be it at the same place. */
+static void test_replaced_range(void)
+{
+    struct recorder r = recorder("R", 0, space);
+    lunik_region *other = make("other", LUNIK_REGION_IO, 0x40, NULL, 0);
+
+    move_to(0x1000);
+    must("coalesce", lunik_region_coalesce(dev, 0, 0x10, &err));
+    must("coalesce", lunik_region_coalesce(other, 0, 0x10, &err));
+    must("listener", lunik_listener_add(m, &r.listener, &err));
+    *heard = 0;
+    must("other", lunik_region_add(root, 0x1000, other, 1, true, &err));
+    check_heard("replaced: a range by one of another region",
+                "R[ R-~1000.10 R-dev@1000 R+other@1000 R+~1000.10 R] ");
+    must("other", lunik_region_del(other, &err));
+    must("uncoalesce", lunik_region_uncoalesce(dev, &err));
+    lunik_listener_del(&r.listener);
+    lunik_region_unref(other);
 }
 
 /* A register may lie in a longer one. */
@@ -410,6 +431,7 @@ static void test_examples(void)
     dev = make("dev", LUNIK_REGION_IO, 0x40, NULL, 0);
     must("space", lunik_space_new(&space, m, "test", root, &err));
     test_listeners();
+    test_replaced_range();
     test_nested_registers();
     test_rollback();
     test_dispatch();
@@ -423,16 +445,32 @@ static void test_examples(void)
     lunik_region_unref(root);
 }
 
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1000; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
 int main(void)
 {
     static const lunik_type *const no_types[] = {NULL};
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
+    unsigned files;
+
     must("runtime", lunik_runtime_new(&rt, no_types, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
+    files = open_files();
     test_examples();
     check_uint("no set is left behind", m->memory->io_sets, 0);
+    lunik_unlock(rt);
+    rcu_drain();
+    lunik_lock(rt);
+    check_uint("no file is, either", open_files(), files);
     lunik_runtime_free(rt);
     return check_result();
 }
