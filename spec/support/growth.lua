@@ -7,7 +7,8 @@ local process = require "spec.support.process"
 local growth = {}
 
 local QUARTER = 4
-local DEADLINE = 10       -- seconds; what is freed goes a grace period later
+local WARM = 2             -- rounds after which tables and caches are as large as they will be
+local DEADLINE = 10        -- seconds; what is freed goes a grace period later
 local SANITIZERS_MIB = 200 -- their own memory, which grows for a while
 
 -- What there is only so much of: none may be left of a cycle. The rest are a cycle's share in KiB
@@ -32,9 +33,9 @@ local function settled()
   for _ = 1, 100 do
     lunik.sleep(0.02)
     local now = held()
-    if now.fds == last.fds and now.threads == last.threads and now.slots == last.slots then
-      return now
-    end
+    local same = now.heap == last.heap
+    for _, name in ipairs(COUNTED) do same = same and now[name] == last[name] end
+    if same then return now end
     last = now
   end
   return last
@@ -74,13 +75,14 @@ end
 -- through.
 function growth.none(n, step)
   local start, before = lunik.now(), nil
+  local first = math.min(math.max(n // QUARTER, WARM), n)
   for i = 1, n do
     step(i)
-    if i == math.max(n // QUARTER, 1) then before = settled() end
+    if i == first then before = settled() end
   end
   local seconds = lunik.now() - start
   local deadline = lunik.now() + DEADLINE
-  local after = held()
+  local after = settled()
   while excess(before, after) and lunik.now() < deadline do
     lunik.sleep(0.05)
     after = held()
