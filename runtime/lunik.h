@@ -178,8 +178,9 @@ typedef enum lunik_run_mode {
     LUNIK_RUN_NOWAIT,  /* handle what is ready, let those who wait for the lock have it, return */
 } lunik_run_mode;
 
-/* Runs the loop on the loop thread; the lock is free while it waits. Must not be called from a
- * callback of the loop. Returns true if there is more to wait for. */
+/* Runs the loop on the loop thread; the lock is free while it waits, and where it does not wait
+ * goes once to whoever does for the lock. Must not be called from a callback of the loop. Returns
+ * true if there is more to wait for. */
 bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
 
 /* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */

@@ -617,7 +617,7 @@ for _, accel in ipairs { "none", "kvm" } do
     end
 
     it("life", function()
-      local m = running(accel)
+      local m = running(accel, { cpus = walks.full and 2 or 1 })
       walks.assert(steps_on(m, life_steps(m)))
     end)
   end)
