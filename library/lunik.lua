@@ -544,7 +544,7 @@ function Machine:memory_map(options) end
 
 ---Hooks are functions of a section unless it says otherwise. What they raise is reported (event
 ---"error"); only commit and log_global_start can refuse, by raising or returning an error. None may
----change the memory map.
+---change the memory map or open a transaction; m:pause() and m:reset() wait until they have returned.
 ---@class lunik.ListenOptions
 ---@field name? string
 ---@field priority? integer Added to in ascending order, taken from in descending order.

@@ -422,7 +422,7 @@ int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one
  * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
  * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
- * can't change the topology while they are informed.
+ * can't change the topology while they are informed: transactions of theirs fail if they try to.
  *
  * Objects and devices added in a transaction are there at once, but nobody is told before it has
  * been committed; when it fails they are deleted, newest first. Deletions, and requests to the

@@ -214,6 +214,12 @@ static void test_refusals(void)
     check_contains("refusals: text", err.message, "memory region 'ram': address: '0x");
     check_true("refusals: nothing is there",
                !lunik_space_find(m->memory_space, 1ull << m->kvm->phys_bits, &section));
+    must("size", lunik_region_set_size(far, 0x2000, &err));
+    check_int("refusals: partly beyond them",
+              lunik_region_add(lunik_space_root(m->memory_space),
+                               (1ull << m->kvm->phys_bits) - 0x1000, far, 0, false, &err),
+              LUNIK_E_INVALID);
+    must("size", lunik_region_set_size(far, 0x1000, &err));
     slots = m->kvm->max_slots;
     m->kvm->max_slots = 2;
     check_int("refusals: no slot left",
