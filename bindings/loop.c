@@ -169,6 +169,14 @@ static int timer_cancel(lua_State *L)
     return 0;
 }
 
+/* How long by the loop's clock, which counts whole milliseconds: never too short. */
+static uint64_t timer_ms(const uv_loop_t *loop, double seconds)
+{
+    double due = ceil((double)uv_hrtime() / 1e6 + seconds * 1e3);
+
+    return seconds > 0 ? (uint64_t)due - uv_now(loop) : 0;
+}
+
 /* core.timer(seconds, fn, [again]) -> timer; again: if fn raises an error it is called again, until
  * it does not */
 static int timer_new(lua_State *L)
@@ -207,7 +215,7 @@ static int timer_new(lua_State *L)
         t->next->link = &t->next;
     b->timers = t;
     *box = t;
-    ms = (uint64_t)ceil(seconds * 1000); /* rounded up: never early */
+    ms = timer_ms(lunik_loop(rt), seconds);
     /* libuv runs a timer of 0 that a timer sets in the same round: a script that sleeps 0 in a
      * loop would keep everything else from running. */
     if (!ms && lunik_running(rt))

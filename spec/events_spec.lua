@@ -215,6 +215,14 @@ describe("a wait in the main chunk", function()
     assert.is_true(lunik.now() - before >= 0.02)
   end)
 
+  it("does not end before that", function()
+    for i = 1, 100 do
+      local seconds, before = (i % 3 + 1) / 1000, lunik.now()
+      lunik.sleep(seconds)
+      assert.is_true(lunik.now() - before >= seconds)
+    end
+  end)
+
   it("ends when the machine stops", function()
     local m = machines.none()
     m:start()
