@@ -16,9 +16,6 @@
 
 #include "sandbox.h"
 
-/* The first page is for the identity map, three are for the TSS. */
-enum { IDENTITY_MAP_ADDRESS = KVM_PAGES_ADDRESS, TSS_ADDRESS = KVM_PAGES_ADDRESS + 0x1000 };
-
 enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
 
 struct irqchip_state {
@@ -135,10 +132,10 @@ static int route_lines(struct kvm_vm *vm, lunik_error *err)
 
 static int reserve_pages(struct kvm_vm *vm, lunik_error *err)
 {
-    uint64_t identity = IDENTITY_MAP_ADDRESS;
+    uint64_t identity = KVM_IDENTITY_MAP_ADDRESS;
 
     if (ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
-        ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+        ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't reserve its pages");
     return 0;
 }

@@ -10,7 +10,7 @@ struct kvm_io;
 
 /* Where the kernel may put the pages it needs to run real mode on hosts without unrestricted
  * guests: below the firmware image, above the IOAPIC. */
-enum { KVM_PAGES_ADDRESS = 0xfeffc000u, KVM_PAGES_SIZE = 0x4000 };
+enum { KVM_IDENTITY_MAP_ADDRESS = 0xfeffc000u, KVM_TSS_ADDRESS = 0xfeffd000u };
 
 struct kvm_vm {
     int dev_fd; /* /dev/kvm */

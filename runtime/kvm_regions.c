@@ -3,7 +3,7 @@
  *
  * The guest's accesses to its interrupt controllers and its timer never leave KVM, so that nothing
  * else in these places would see one: here they hide it. RAM is left out of them too, since KVM
- * takes RAM first. Names and the priority are QEMU's.
+ * takes RAM first. The priority is that of QEMU's "kvm-apic-msi".
  */
 #include "kvm.h"
 #include "memory/memory.h"
@@ -17,7 +17,8 @@ static const struct {
 } places[] = {
     {"kvm-ioapic", false, 0xfec00000, 0x1000},
     {"kvm-apic-msi", false, 0xfee00000, 0x100000},
-    {"kvm-pages", false, KVM_PAGES_ADDRESS, KVM_PAGES_SIZE},
+    {"kvm-identity-map", false, KVM_IDENTITY_MAP_ADDRESS, 0x1000},
+    {"kvm-tss", false, KVM_TSS_ADDRESS, 0x3000},
     {"kvm-pic", true, 0x20, 2},
     {"kvm-pit", true, 0x40, 4},
     {"kvm-speaker", true, 0x61, 1},

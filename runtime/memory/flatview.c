@@ -286,6 +286,8 @@ int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_c
     struct assembler a = {.old = {.view = old}, .pending = &scratch->pending, .err = err};
     int rc = 0;
 
+    if (!make_room(&a, 0))
+        return fail_no_memory(err);
     a.pending->count = 0;
     for (size_t i = 0; i < count && !rc; i++)
         rc = apply_change(&a, &scratch->rendered, &changes[i]);
@@ -293,12 +295,10 @@ int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_c
         rc = take_old(&a, old->count, 0);
     if (!rc)
         rc = flush(&a, true);
-    if (!rc && !make_room(&a, 0)) /* for the view, if it is empty */
-        rc = fail_no_memory(err);
-    if (rc && a.view)
+    if (rc) {
         view_free(&a.view->rcu); /* nobody has seen it */
-    if (rc)
         return rc;
+    }
     old->dead = a.dropped;
     for (size_t i = 0; i < count; i++)
         changes[i].new = view_seek(a.view, changes[i].span.first);
