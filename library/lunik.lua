@@ -552,7 +552,7 @@ function Machine:memory_map(options) end
 ---@field begin? fun(cause: lunik.Cause?) First of a change; cause: what opened the transaction.
 ---@field region_add? fun(section: lunik.Section)
 ---@field region_del? fun(section: lunik.Section)
----@field region_nop? fun(section: lunik.Section) Stays as it is, next to one that changed.
+---@field region_nop? fun(section: lunik.Section) Stays as it is where something might have changed.
 ---@field commit? fun(cause: lunik.Cause?): any Last of a change. A refusal takes the change back: all hooks run again in reverse.
 ---@field log_start? fun(section: lunik.Section, old: integer, now: integer) Clients as in log_mask.
 ---@field log_stop? fun(section: lunik.Section, old: integer, now: integer)

@@ -576,9 +576,9 @@ typedef struct lunik_listener lunik_listener;
 /* Follows the topology of one address space, or of all (space NULL). Hooks may be NULL. For a
  * commit that changes what some space shows: begin of all listeners; region_del for each section
  * that goes, in ascending address, listeners in descending priority; region_add for each new
- * section (region_nop for those that stay as they are beside a changed one; sections elsewhere are
- * not mentioned), in ascending address, listeners in ascending priority; commit in ascending
- * priority. lunik_space_find() gives the old topology until all of them have agreed.
+ * section (region_nop for those that stay as they are where something might have changed; what is
+ * elsewhere is not mentioned), in ascending address, listeners in ascending priority; commit in
+ * ascending priority. lunik_space_find() gives the old topology until all of them have agreed.
  *
  * eventfd_del and coalesced_del come before the first region_del, eventfd_add and coalesced_add
  * after the last region_add, in the same orders; only for those that do not stay where they are. A

@@ -139,6 +139,7 @@ void view_retire(struct flat_view *view, struct flat_view *stays)
 
 struct assembler {
     struct view_cursor old;
+    bool ending;                /* no more changes: nothing new comes behind the old ranges */
     struct view_chunk *dropped; /* those of the old view's chunks that the next does not have */
     struct range_list *pending; /* for chunks yet to be made */
     struct flat_view *view;     /* its dead chunks: those that the old view does not have */
@@ -214,10 +215,12 @@ static void advance(struct assembler *a, size_t index)
     a->old.index = 0;
 }
 
-/* Whether the old chunk is so small that it had better be joined with its neighbours. */
-static bool is_small(const struct flat_view *old, size_t chunk)
+/* Whether the old chunk is too small for one that is not the last. */
+static bool is_small(const struct assembler *a, size_t chunk)
 {
-    return chunk + 1 == old->count && old->top[chunk].chunk->count < CHUNK_MIN;
+    const struct flat_view *old = a->old.view;
+
+    return !a->ending && chunk + 1 == old->count && old->top[chunk].chunk->count < CHUNK_MIN;
 }
 
 /* Shares the old chunks from the cursor, of which at least the first can be, up to end. */
@@ -226,7 +229,7 @@ static int share_run(struct assembler *a, size_t end)
     const struct flat_view *old = a->old.view;
     size_t from = a->old.chunk, count;
 
-    if (is_small(old, end - 1))
+    if (is_small(a, end - 1))
         end--;
     count = end - from;
     if (!make_room(a, count))
@@ -253,7 +256,7 @@ static int take_old(struct assembler *a, size_t chunk, size_t index)
     int rc = 0;
 
     while (!rc && a->old.chunk < chunk) {
-        bool share = !a->old.index && !is_small(a->old.view, a->old.chunk);
+        bool share = !a->old.index && !is_small(a, a->old.chunk);
 
         if (share && !a->pending->count)
             rc = share_run(a, chunk);
@@ -291,6 +294,7 @@ int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_c
     a.pending->count = 0;
     for (size_t i = 0; i < count && !rc; i++)
         rc = apply_change(&a, &scratch->rendered, &changes[i]);
+    a.ending = true;
     if (!rc)
         rc = take_old(&a, old->count, 0);
     if (!rc)

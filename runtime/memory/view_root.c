@@ -1,8 +1,8 @@
 /*
  * view_root.c: from marked windows to the next flat view of a root region.
  *
- * Only the windows are rendered. Old ranges that a window cuts, or that adjoin it, may merge with
- * new ones, so they belong to what is compared and replaced.
+ * Only the windows are rendered. Old ranges that a window cuts, or that adjoin it and may merge
+ * with new ones, belong to what is compared and replaced.
  */
 #include <stdlib.h>
 
@@ -66,18 +66,34 @@ struct differ {
     lunik_error *err;
 };
 
-/* The window and the old ranges that reach into or adjoin it. */
+/* Whether a neighbour may continue the range: its region has more to show on that side. */
+static bool may_go_on_before(const struct flat_range *r)
+{
+    return r->offset > 0;
+}
+
+static bool may_go_on_behind(const struct flat_range *r)
+{
+    return r->offset + (r->span.last - r->span.first) < r->region->s.last;
+}
+
+/* The window and the old ranges that reach into it, or adjoin it and may merge with what comes. */
 static struct view_change widen(const struct flat_view *old, struct span window)
 {
     struct view_change c = {.span = window,
                             .old = view_seek(old, window.first ? window.first - 1 : 0)};
-    struct view_cursor at = c.old;
-    const struct flat_range *r = cursor_range(&at);
+    struct view_cursor at;
+    const struct flat_range *r = cursor_range(&c.old);
 
+    if (r && r->span.last < window.first && !may_go_on_behind(r)) {
+        cursor_next(&c.old);
+        r = cursor_range(&c.old);
+    }
     if (r && r->span.first < window.first)
         c.span.first = r->span.first;
-    for (; (r = cursor_range(&at)); cursor_next(&at)) {
-        if (r->span.first > add_saturated(window.last, 1))
+    for (at = c.old; (r = cursor_range(&at)); cursor_next(&at)) {
+        if (r->span.first > window.last &&
+            (r->span.first - window.last > 1 || !may_go_on_before(r)))
             break;
         if (r->span.last > c.span.last)
             c.span.last = r->span.last;
