@@ -1,8 +1,9 @@
 /*
  * commit.c: what a change of the memory map costs in the memory core, without KVM: plugging the
- * n-th DIMM, and hiding and showing one register block among n. Microseconds. What is replaced is
- * freed a while later, so the heap grows by what many changes in a row take: they are made once
- * before, and freed, lest the kernel's clearing of its pages is measured.
+ * n-th DIMM, and hiding and showing one register block among n. Microseconds. All sizes take turns,
+ * each in a machine of its own. What is replaced is freed a while later, so the heap grows by what
+ * many changes in a row take: they are made once before, and freed, lest the kernel's clearing of
+ * its pages is measured.
  */
 #include "bare.h"
 
@@ -22,28 +23,34 @@ enum {
     BOARD = 10 /* regions that a board has */
 };
 
-static const unsigned sizes[] = {1, 10, 100, 250, 1000};
+static const uint64_t BARS = 0xe0000000;
+
+/* A machine with n DIMMs or register blocks, of which one comes and goes. */
+static struct subject {
+    const char *name;
+    unsigned n;
+    lunik_machine *m;
+    lunik_region *r;
+} subjects[] = {
+    {.name = "plug", .n = 1},   {.name = "plug", .n = 10},   {.name = "plug", .n = 100},
+    {.name = "plug", .n = 250}, {.name = "plug", .n = 1000}, {.name = "bar", .n = 10},
+    {.name = "bar", .n = 100},  {.name = "bar", .n = 1000},
+};
+
+enum { SUBJECTS = sizeof(subjects) / sizeof(subjects[0]) };
 
 static lunik_runtime *rt;
-static lunik_machine *m;
 
-static void open_machine(void)
+static lunik_region *root(const struct subject *s)
 {
-    const lunik_machine_config config = {.name = "bench", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must(lunik_machine_new(rt, &config, &m, &err));
+    return lunik_space_root(lunik_machine_memory(s->m));
 }
 
-static lunik_region *root(void)
-{
-    return lunik_space_root(lunik_machine_memory(m));
-}
-
-static lunik_region *make(const lunik_region_config *config)
+static lunik_region *make(const struct subject *s, const lunik_region_config *config)
 {
     lunik_region *r;
 
-    must(lunik_region_new(&r, m, config, &err));
+    must(lunik_region_new(&r, s->m, config, &err));
     return r;
 }
 
@@ -55,11 +62,6 @@ static void settle(void)
     lunik_lock(rt);
 }
 
-static void print(const char *name, unsigned n, uint64_t ns)
-{
-    printf("%s-%u %.6g\n", name, n, (double)ns / 1000);
-}
-
 static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     return LUNIK_ACCESS_OK;
@@ -67,89 +69,95 @@ static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_
 
 static const lunik_io_ops ops = {.write = ignore};
 
-/* Register blocks from base on, with holes between them. Returns the one in the middle. */
-static lunik_region *add_bars(uint64_t base, unsigned count)
+/* Register blocks with holes between them. Returns the one in the middle. */
+static lunik_region *add_bars(const struct subject *s, unsigned count)
 {
     const lunik_region_config config = {
         .kind = LUNIK_REGION_IO, .name = "bar", .size = BAR, .ops = &ops};
     lunik_region *middle = NULL;
 
     for (unsigned i = 0; i < count; i++) {
-        lunik_region *r = make(&config);
+        lunik_region *r = make(s, &config);
 
-        must(lunik_region_add(root(), base + (uint64_t)i * 2 * BAR, r, 0, false, &err));
+        must(lunik_region_add(root(s), BARS + (uint64_t)i * 2 * BAR, r, 0, false, &err));
         if (i == count / 2)
             middle = r;
     }
     return middle;
 }
 
-/* Adds DIMMs up to the n-th, which comes and goes. All show the same memory: what is mapped is not
+static void add_dimm(const struct subject *s, lunik_region *r, unsigned index)
+{
+    must(lunik_region_add(root(s), 4 * GIB + (uint64_t)index * DIMM, r, 0, false, &err));
+}
+
+/* Adds all DIMMs but the last, which is returned. They show the same memory: what is mapped is not
  * of interest. */
-static void plug(unsigned n, unsigned *present, lunik_ram *ram)
+static lunik_region *add_dimms(const struct subject *s, lunik_ram *ram)
 {
     const lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "dimm", .ram = ram};
-    lunik_region *r;
 
-    for (; *present < n - 1; ++*present)
-        must(lunik_region_add(root(), 4 * GIB + (uint64_t)*present * DIMM, make(&config), 0, false,
-                              &err));
-    r = make(&config);
-    for (unsigned i = 0; i < 2 * TURNS; i++) {
-        uint64_t start = now_ns();
-
-        must(lunik_region_add(root(), 4 * GIB + (uint64_t)(n - 1) * DIMM, r, 0, false, &err));
-        if (i >= TURNS)
-            print("plug", n, now_ns() - start);
-        must(lunik_region_del(r, &err));
-        if (i == TURNS - 1)
-            settle();
-    }
-    lunik_region_unref(r);
+    add_bars(s, BOARD);
+    for (unsigned i = 0; i < s->n - 1; i++)
+        add_dimm(s, make(s, &config), i);
+    return make(s, &config);
 }
 
-static void measure_dimms(void)
+static bool is_dimm(const struct subject *s)
 {
-    lunik_ram_config config = {.name = "ram", .size = DIMM, .fd = -1, .noreserve = true};
-    unsigned present = 0;
-    lunik_ram *ram;
-
-    open_machine();
-    add_bars(0xe0000000, BOARD);
-    must(lunik_ram_new(&ram, &config, &err));
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        plug(sizes[i], &present, ram);
-    lunik_machine_close(m);
-    lunik_ram_unref(ram);
+    return *s->name == 'p';
 }
 
-static void measure_bars(unsigned n)
+static void prepare(struct subject *s, lunik_ram *ram)
 {
-    lunik_region *bar;
+    const lunik_machine_config config = {.name = "bench", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    open_machine();
-    bar = add_bars(0xe0000000, n);
-    for (unsigned i = 0; i < 2 * TURNS; i++) {
-        uint64_t start = now_ns();
+    must(lunik_machine_new(rt, &config, &s->m, &err));
+    s->r = is_dimm(s) ? add_dimms(s, ram) : add_bars(s, s->n);
+}
 
-        must(lunik_region_set_enabled(bar, i % 2, &err));
-        if (i >= TURNS)
-            print("bar", n, now_ns() - start);
-        if (i == TURNS - 1)
-            settle();
-    }
-    lunik_machine_close(m);
+/* Returns nanoseconds. */
+static uint64_t change(const struct subject *s, bool on)
+{
+    uint64_t start = now_ns();
+
+    if (is_dimm(s))
+        add_dimm(s, s->r, s->n - 1);
+    else
+        must(lunik_region_set_enabled(s->r, on, &err));
+    start = now_ns() - start;
+    if (is_dimm(s))
+        must(lunik_region_del(s->r, &err));
+    return start;
+}
+
+static void take_turns(bool show)
+{
+    for (unsigned i = 0; i < TURNS; i++)
+        for (unsigned n = 0; n < SUBJECTS; n++) {
+            const struct subject *s = &subjects[n];
+            uint64_t ns = change(s, i % 2);
+
+            if (show)
+                printf("%s-%u %.6g\n", s->name, s->n, (double)ns / 1000);
+        }
 }
 
 int main(void)
 {
+    lunik_ram_config config = {.name = "ram", .size = DIMM, .fd = -1, .noreserve = true};
+    lunik_ram *ram;
+
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
-    measure_dimms();
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        if (sizes[i] != 1 && sizes[i] != 250)
-            measure_bars(sizes[i]);
+    must(lunik_ram_new(&ram, &config, &err));
+    for (unsigned n = 0; n < SUBJECTS; n++)
+        prepare(&subjects[n], ram);
+    take_turns(false);
+    settle();
+    take_turns(true);
     lunik_runtime_free(rt);
+    lunik_ram_unref(ram);
     return 0;
 }
