@@ -48,7 +48,6 @@ static void view_root_free(struct view_root *vr)
         link = &(*link)->next;
     *link = vr->next;
     vr->root->view_root = NULL;
-    view_root_discard(vr);
     view_retire(view_root_current(vr), NULL);
     lunik_region_unref(vr->root);
     cause_map_clear(&vr->causes);

@@ -103,8 +103,6 @@ static void test_bitmaps(void)
     lunik_ram_unref(ram);
 }
 
-/* ---- threads -------------------------------------------------------------------------------- */
-
 /* A bit alone is found in whichever word it is. */
 static void test_words(void)
 {
@@ -112,6 +110,7 @@ static void test_words(void)
     lunik_ram *ram = new_ram("words", WORDS * 64 * PAGE);
     unsigned found = 0, merged = 0;
 
+    must("init", ram_dirty_init(ram, &err));
     for (unsigned i = 0; i < WORDS; i++) {
         uint64_t bits[WORDS] = {0}, offset = 0, size = 0;
 
@@ -127,6 +126,8 @@ static void test_words(void)
     check_uint("words: a bit is merged", merged, WORDS);
     lunik_ram_unref(ram);
 }
+
+/* ---- threads -------------------------------------------------------------------------------- */
 
 static _Atomic unsigned writers;
 
