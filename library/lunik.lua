@@ -588,7 +588,8 @@ function Machine:memory_map(options) end
 function Machine:listen(options) end
 
 ---The memory map as text, as QEMU's "info mtree" shows it: the tree of regions below each address
----space, or what the spaces show.
+---space, or what the spaces show. With KVM the interrupt controllers and the timer, which it does
+---itself, are in it ("kvm-ioapic", ...), and hide what else is put there.
 ---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: disabled regions, too.
 ---@return string
 function Machine:mtree(options) end
