@@ -4,9 +4,12 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "lock.h"
 #include "lunik_device.h"
+
+LIST_HEAD(region_list, lunik_region);
 
 struct memory_core;
 struct object_table;
@@ -74,8 +77,8 @@ void config_free(lunik_machine_config *c);
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
 int memory_init(lunik_machine *m, lunik_error *err);
 void memory_fini(lunik_machine *m);
-/* Disables first and all that have the same owner, in one transaction. */
-int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err);
+/* Disables the regions of an owner, in one transaction. */
+int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is

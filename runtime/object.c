@@ -541,7 +541,7 @@ static int hide_regions(lunik_object *o, lunik_error *err)
     int rc;
 
     lunik_cause_push(&cause);
-    rc = regions_disable(o->machine, o->regions, err);
+    rc = regions_disable(o->machine, &o->regions, err);
     lunik_cause_pop(&cause);
     return rc ? lunik_fail_prefix(err, rc, "%s: '%s' can't be taken out", o->type_name,
                                   object_name(o))

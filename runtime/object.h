@@ -94,9 +94,9 @@ struct lunik_object {
     lunik_object *next_same; /* among those whose id has the same hash */
     struct object_use *uses;
     lunik_object *claimed_by;
-    lunik_region *regions; /* that it owns */
-    bool announced;        /* others know of it: not of one that a transaction has just made */
-    lunik_change change;   /* noted: a reference */
+    struct region_list regions; /* that it owns */
+    bool announced;             /* others know of it: not of one that a transaction has just made */
+    lunik_change change;        /* noted: a reference */
     void (*remove)(lunik_object *o); /* when it has left */
     lunik_value *list_items;         /* what lunik_object_get() lent out */
     size_t owned_count;

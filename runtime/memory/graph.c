@@ -40,7 +40,7 @@ static void mark(lunik_region *r, struct span window, unsigned depth)
         mark(r->s.parent,
              (struct span){window.first + r->s.address, add_saturated(window.last, r->s.address)},
              depth + 1);
-    for (lunik_region *a = r->aliases; a; a = a->next_alias) {
+    for (lunik_region *a = LIST_FIRST(&r->aliases); a; a = LIST_NEXT(a, aliasing)) {
         uint64_t skip = a->s.alias_offset;
 
         if (window.last >= skip)
@@ -113,7 +113,7 @@ static enum above is_above(const lunik_region *top, const lunik_region *r, unsig
         return TOO_DEEP;
     if (r->s.parent)
         found = is_above(top, r->s.parent, depth + 1);
-    for (const lunik_region *a = r->aliases; a && !found; a = a->next_alias)
+    for (const lunik_region *a = LIST_FIRST(&r->aliases); a && !found; a = LIST_NEXT(a, aliasing))
         found = is_above(top, a, depth + 1);
     return found;
 }
@@ -227,19 +227,20 @@ int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err)
     return change(r, to, err);
 }
 
-int regions_disable(lunik_machine *m, lunik_region *first, lunik_error *err)
+int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err)
 {
+    lunik_region *r;
     int rc;
 
-    if (!first || !m->memory)
+    if (LIST_EMPTY(list) || !m->memory)
         return 0;
     rc = core_check(m->memory, err);
     if (rc)
         return rc;
     transaction_begin(m->memory);
-    for (lunik_region *r = first; r; r = r->next_owned)
-        if (r->s.parent)
-            lunik_region_set_enabled(r, false, NULL);
+    LIST_FOREACH(r, list, owned)
+    if (r->s.parent)
+        lunik_region_set_enabled(r, false, NULL);
     return transaction_commit(m->memory, err);
 }
 

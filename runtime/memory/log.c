@@ -338,7 +338,7 @@ static int make_bitmaps(const struct memory_core *core, const lunik_dirty_scope 
 
     if (scope && (scope->region || scope->ram))
         return ram_dirty_init(scope->region ? scope->region->ram : scope->ram, err);
-    for (const lunik_region *r = core->with_ram; r && !rc; r = r->next_ram)
+    for (const lunik_region *r = LIST_FIRST(&core->with_ram); r && !rc; r = LIST_NEXT(r, backed))
         rc = ram_dirty_init(r->ram, err);
     return rc;
 }

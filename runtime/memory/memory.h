@@ -19,7 +19,7 @@
  *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction remembers the state of each region it touches, before the first change. To undo
  *   it, all of these are put back. It keeps the regions to its end, so that views need not: what
- * the published one shows is in the graph, or was when the transaction began.
+ *   the published one shows is in the graph, or was when the transaction began.
  */
 #ifndef RUNTIME_MEMORY_MEMORY_H
 #define RUNTIME_MEMORY_MEMORY_H
@@ -101,10 +101,10 @@ struct lunik_region {
     unsigned refs;
     char *name;
     lunik_object *owner;
-    lunik_region *next_owned, **owned_link; /* in its list */
+    LIST_ENTRY(lunik_region) owned; /* by the owner */
     lunik_ram *ram;
     uint64_t ram_offset;
-    lunik_region *next_ram, **ram_link; /* among those with RAM */
+    LIST_ENTRY(lunik_region) backed; /* by RAM: in the core's list */
     lunik_region *target;
 
     struct region_state s;
@@ -113,8 +113,8 @@ struct lunik_region {
     lunik_region *tree;         /* the children as a treap by address */
     lunik_region *left, *right; /* in the parent's treap */
     uint64_t subtree_last;      /* the largest last address below this node */
-    lunik_region *aliases;      /* that point here */
-    lunik_region *next_alias, **alias_link;
+    struct region_list aliases; /* that point here */
+    LIST_ENTRY(lunik_region) aliasing;
     struct view_root *view_root; /* of the spaces whose root this is, or NULL */
     struct log_users log;
 
@@ -175,7 +175,6 @@ struct scratch {
     lunik_region **kids; /* stack of the children being rendered, all levels */
     size_t kid_capacity;
 };
-void scratch_trim(struct scratch *scratch);
 void scratch_free(struct scratch *scratch);
 
 /* Appends what root shows in the window. */
@@ -384,7 +383,7 @@ struct memory_core {
     uint64_t seq;
     struct view_root *roots;
     lunik_space *spaces;
-    lunik_region *with_ram;
+    struct region_list with_ram;
 
     unsigned depth; /* of open transactions */
     bool doomed;    /* an inner one was aborted */

@@ -27,44 +27,7 @@ static void set_owner(lunik_region *r, lunik_object *owner)
     if (!owner)
         return;
     lunik_object_ref(owner);
-    r->next_owned = owner->regions;
-    r->owned_link = &owner->regions;
-    if (r->next_owned)
-        r->next_owned->owned_link = &r->next_owned;
-    owner->regions = r;
-}
-
-static void unlink_owner(lunik_region *r)
-{
-    *r->owned_link = r->next_owned;
-    if (r->next_owned)
-        r->next_owned->owned_link = r->owned_link;
-    lunik_object_unref(r->owner);
-}
-
-static void link_ram(lunik_region *r)
-{
-    r->next_ram = r->core->with_ram;
-    r->ram_link = &r->core->with_ram;
-    if (r->next_ram)
-        r->next_ram->ram_link = &r->next_ram;
-    r->core->with_ram = r;
-}
-
-static void unlink_ram(lunik_region *r)
-{
-    *r->ram_link = r->next_ram;
-    if (r->next_ram)
-        r->next_ram->ram_link = r->ram_link;
-    lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
-}
-
-static void unlink_alias(lunik_region *r)
-{
-    *r->alias_link = r->next_alias;
-    if (r->next_alias)
-        r->next_alias->alias_link = r->alias_link;
-    lunik_region_unref(r->target);
+    LIST_INSERT_HEAD(&owner->regions, r, owned);
 }
 
 /* Nothing shows r any more; a vCPU may still look at the struct until it is through with an old
@@ -79,15 +42,21 @@ static void region_destroy(lunik_region *r)
         region_detach(child);
         child->s.parent = NULL;
     }
-    if (r->target)
-        unlink_alias(r);
-    if (r->ram)
-        unlink_ram(r);
+    if (r->target) {
+        LIST_REMOVE(r, aliasing);
+        lunik_region_unref(r->target);
+    }
+    if (r->ram) {
+        LIST_REMOVE(r, backed);
+        lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
+    }
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
     cause_unref(r->cause);
-    if (r->owner)
-        unlink_owner(r);
+    if (r->owner) {
+        LIST_REMOVE(r, owned);
+        lunik_object_unref(r->owner);
+    }
     rcu_defer(&r->rcu, region_free);
     core_unref(core);
 }
@@ -224,11 +193,7 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
     if (r->kind == LUNIK_REGION_ALIAS) {
         r->target = c->target;
         lunik_region_ref(r->target);
-        r->next_alias = r->target->aliases;
-        r->alias_link = &r->target->aliases;
-        if (r->next_alias)
-            r->next_alias->alias_link = &r->next_alias;
-        r->target->aliases = r;
+        LIST_INSERT_HEAD(&r->target->aliases, r, aliasing);
     }
     return 0;
 }
@@ -272,7 +237,7 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
     }
     r->release = config->release;
     if (r->ram)
-        link_ram(r);
+        LIST_INSERT_HEAD(&r->core->with_ram, r, backed);
     set_owner(r, config->owner);
     r->core->refs++;
     *out = r;

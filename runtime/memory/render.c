@@ -203,20 +203,3 @@ bool range_equal(const struct flat_range *a, const struct flat_range *b)
     return a->span.first == b->span.first && a->span.last == b->span.last &&
            a->region == b->region && a->offset == b->offset && a->flags == b->flags;
 }
-
-void scratch_trim(struct scratch *scratch)
-{
-    const size_t limit = 1024; /* items */
-
-    if (scratch->rendered.capacity > limit || scratch->pending.capacity > limit ||
-        scratch->kid_capacity > limit)
-        scratch_free(scratch);
-}
-
-void scratch_free(struct scratch *scratch)
-{
-    free(scratch->rendered.items);
-    free(scratch->pending.items);
-    free(scratch->kids);
-    *scratch = (struct scratch){0};
-}

@@ -204,6 +204,25 @@ static int find_changes(struct differ *d)
     return rc;
 }
 
+/* ---- scratch -------------------------------------------------------------------------------- */
+
+void scratch_free(struct scratch *scratch)
+{
+    free(scratch->rendered.items);
+    free(scratch->pending.items);
+    free(scratch->kids);
+    *scratch = (struct scratch){0};
+}
+
+static void scratch_trim(struct scratch *scratch)
+{
+    const size_t limit = 1024; /* items */
+
+    if (scratch->rendered.capacity > limit || scratch->pending.capacity > limit ||
+        scratch->kid_capacity > limit)
+        scratch_free(scratch);
+}
+
 /* ---- commit --------------------------------------------------------------------------------- */
 
 /* Ends a commit; the other of the two views stays. */
