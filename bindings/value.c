@@ -262,6 +262,12 @@ void bind_options(lua_State *L, int index, const char *what, const char *const *
 /* The most that a value leaves on the stack to keep it alive. */
 enum { KEPT_BY_VALUE = 2 };
 
+static void set_integer(lunik_value *out, lua_Integer value)
+{
+    out->sint = value;
+    out->kind = value < 0 ? LUNIK_INT : LUNIK_UINT;
+}
+
 /* A value that nothing can be wrong with; false if there is more to say about it. */
 static bool plain(lua_State *L, int index, lunik_value *out)
 {
@@ -274,8 +280,7 @@ static bool plain(lua_State *L, int index, lunik_value *out)
     case LUA_TNUMBER:
         if (!lua_isinteger(L, index))
             return false;
-        out->sint = lua_tointeger(L, index);
-        out->kind = out->sint < 0 ? LUNIK_INT : LUNIK_UINT;
+        set_integer(out, lua_tointeger(L, index));
         return true;
     case LUA_TSTRING:
         out->kind = LUNIK_STRING;
@@ -292,8 +297,7 @@ static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
         return;
     switch (lua_type(L, index)) {
     case LUA_TNUMBER:
-        out->sint = integer(L, index, what, "an integer");
-        out->kind = out->sint < 0 ? LUNIK_INT : LUNIK_UINT;
+        set_integer(out, integer(L, index, what, "an integer"));
         return;
     case LUA_TSTRING:
         bind_string(L, index, what); /* says what is wrong */

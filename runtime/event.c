@@ -180,7 +180,6 @@ static struct event_node *take_of(lunik_runtime *rt, const lunik_machine *m)
 {
     struct event_node **link = &rt->delivering, *node;
 
-    gather(rt);
     while (*link && (*link)->event.machine != m)
         link = &(*link)->next;
     node = *link;
@@ -194,9 +193,12 @@ void events_deliver_last(lunik_machine *m)
     struct event_node *node;
     unsigned lost;
 
+    gather(m->rt);
     while ((node = take_of(m->rt, m))) {
-        if (node->last)
+        if (node->last) {
             deliver(&node->event);
+            gather(m->rt); /* handlers may have said more */
+        }
         drop(node);
     }
     lost = atomic_exchange(&m->events_lost, 0);

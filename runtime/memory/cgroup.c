@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory/memory.h"
+
 enum { LEVELS_MAX = 16, KEPT_MAX = 4 };
 
 enum { LIMIT, USAGE, STAT, SWAP_LIMIT, SWAP_USAGE, FILE_COUNT };
@@ -70,11 +72,6 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static uint64_t plus(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -117,7 +114,7 @@ static uint64_t file_pages(const struct group *g)
         const char *line = strstr(text, reclaimable[g->v2][i]);
 
         if (line)
-            sum = plus(sum, strtoull(line + strlen(reclaimable[g->v2][i]), NULL, 10));
+            sum = add_saturated(sum, strtoull(line + strlen(reclaimable[g->v2][i]), NULL, 10));
     }
     return sum;
 }
@@ -138,8 +135,8 @@ static uint64_t group_left(const struct group *g, uint64_t swap)
     if (unlimited(g))
         return UINT64_MAX;
     if (g->v2)
-        return plus(plus(memory, pages), least(swap, second));
-    return plus(least(plus(memory, swap), second), pages);
+        return add_saturated(add_saturated(memory, pages), least(swap, second));
+    return add_saturated(least(add_saturated(memory, swap), second), pages);
 }
 
 /* ---- all groups ----------------------------------------------------------------------------- */

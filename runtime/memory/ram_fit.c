@@ -3,8 +3,8 @@
  *
  * Linux promises more memory than there is, and ends a process when it can't keep its word. So what
  * is asked for is compared with what there is beforehand, on the host and in the process's control
- * group. Where the host does not say, or counts in
- * another way (huge pages are set aside when they are mapped), nothing is refused.
+ * group. Where the host does not say, or counts in another way (huge pages are set aside when they
+ * are mapped), nothing is refused.
  */
 #include <errno.h>
 #include <inttypes.h>
