@@ -63,7 +63,7 @@ static int stop(lua_State *L)
 /* core.pump() -> more */
 static int pump(lua_State *L)
 {
-    lua_pushboolean(L, lunik_pump(runtime_to_run(L)));
+    lua_pushboolean(L, lunik_run_timeout(runtime_to_run(L), 0));
     return 1;
 }
 

@@ -297,11 +297,6 @@ int lunik_backend_timeout(const lunik_runtime *rt)
     return uv_backend_timeout(&rt->loop);
 }
 
-bool lunik_pump(lunik_runtime *rt)
-{
-    return lunik_run_timeout(rt, 0);
-}
-
 bool lunik_running(const lunik_runtime *rt)
 {
     return rt->depth > 0;

@@ -190,14 +190,14 @@ bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms);
 void lunik_stop(lunik_runtime *rt);
 
 /* For an event loop of the embedder's: poll lunik_backend_fd() for input, for at most
- * lunik_backend_timeout() ms (-1 = for ever), then call lunik_pump(). The lock stays with the
- * embedder's thread while its own loop waits; a vCPU that needs it makes the fd readable and
- * lunik_pump() hands the lock over and takes it back. Loop thread. */
+ * lunik_backend_timeout() ms (-1 = for ever), then call lunik_run_timeout(0). The lock stays with
+ * the embedder's thread while its own loop waits; a vCPU that needs it makes the fd readable and
+ * lunik_run_timeout(0) hands the lock over and takes it back. Loop thread. */
 int lunik_backend_fd(const lunik_runtime *rt);
 int lunik_backend_timeout(const lunik_runtime *rt);
-bool lunik_pump(lunik_runtime *rt);
 
-/* True while lunik_run() or lunik_pump() is on the stack: the loop can't be run again then. */
+/* True while lunik_run() or lunik_run_timeout() is on the stack: the loop can't be run again then.
+ */
 bool lunik_running(const lunik_runtime *rt);
 
 /* ---- sandbox -------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ struct lunik_runtime {
     struct lock lock;
     _Atomic(pthread_t) owner; /* who holds the lock, 0 if nobody */
     pthread_t loop_thread;
-    unsigned depth;          /* lunik_run() or lunik_pump() frames on the loop thread */
+    unsigned depth;          /* lunik_run() frames on the loop thread */
     bool touched;            /* a vCPU thread changed handles: wake the loop at unlock */
     _Atomic bool stop;       /* lunik_stop() was called */
     lunik_machine *machines; /* newest first */
