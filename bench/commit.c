@@ -27,14 +27,19 @@ static const uint64_t BARS = 0xe0000000;
 
 /* A machine with n DIMMs or register blocks, of which one comes and goes. */
 static struct subject {
-    const char *name;
+    bool dimm;
     unsigned n;
     lunik_machine *m;
     lunik_region *r;
 } subjects[] = {
-    {.name = "plug", .n = 1},   {.name = "plug", .n = 10},   {.name = "plug", .n = 100},
-    {.name = "plug", .n = 250}, {.name = "plug", .n = 1000}, {.name = "bar", .n = 10},
-    {.name = "bar", .n = 100},  {.name = "bar", .n = 1000},
+    {.dimm = true, .n = 1},
+    {.dimm = true, .n = 10},
+    {.dimm = true, .n = 100},
+    {.dimm = true, .n = 250},
+    {.dimm = true, .n = 1000},
+    {.n = 10},
+    {.n = 100},
+    {.n = 1000},
 };
 
 enum { SUBJECTS = sizeof(subjects) / sizeof(subjects[0]) };
@@ -103,17 +108,12 @@ static lunik_region *add_dimms(const struct subject *s, lunik_ram *ram)
     return make(s, &config);
 }
 
-static bool is_dimm(const struct subject *s)
-{
-    return *s->name == 'p';
-}
-
 static void prepare(struct subject *s, lunik_ram *ram)
 {
     const lunik_machine_config config = {.name = "bench", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
     must(lunik_machine_new(rt, &config, &s->m, &err));
-    s->r = is_dimm(s) ? add_dimms(s, ram) : add_bars(s, s->n);
+    s->r = s->dimm ? add_dimms(s, ram) : add_bars(s, s->n);
 }
 
 /* Returns nanoseconds. */
@@ -121,12 +121,12 @@ static uint64_t change(const struct subject *s, bool on)
 {
     uint64_t start = now_ns();
 
-    if (is_dimm(s))
+    if (s->dimm)
         add_dimm(s, s->r, s->n - 1);
     else
         must(lunik_region_set_enabled(s->r, on, &err));
     start = now_ns() - start;
-    if (is_dimm(s))
+    if (s->dimm)
         must(lunik_region_del(s->r, &err));
     return start;
 }
@@ -139,7 +139,7 @@ static void take_turns(bool show)
             uint64_t ns = change(s, i % 2);
 
             if (show)
-                printf("%s-%u %.6g\n", s->name, s->n, (double)ns / 1000);
+                printf("%s-%u %.6g\n", s->dimm ? "plug" : "bar", s->n, (double)ns / 1000);
         }
 }
 

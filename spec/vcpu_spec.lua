@@ -3,6 +3,7 @@ local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
+local small = require "spec.support.small_guest"
 
 if not command.kvm() then
   return describe("vCPUs", function()
@@ -13,22 +14,18 @@ end
 local TIMEOUT = 30
 
 local function boot(options)
-  local all = {
-    board = "pc", memory = "32M", serial = "buffer", kernel = command.build .. "/guests/small.elf",
-  }
+  local all = { memory = "32M" }
   for key, value in pairs(options or {}) do
     all[key] = value
   end
-  local m = lunik.machine(all)
-  m:start()
-  m:console():expect("guest: ready", { timeout = TIMEOUT })
+  local m = small.machine(all)
+  small.start(m)
   return m
 end
 
 -- Has the guest carry out a command; returns what comes after "ok ".
 local function run(m, line)
-  m:console():write(line .. "\n")
-  return (m:console():expect("ok ([^\r\n]*)\r?\n", { timeout = TIMEOUT }))
+  return (select(2, small.run(m, line)))
 end
 
 after_each(machines.close_all)
