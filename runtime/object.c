@@ -23,11 +23,6 @@ static void object_free(lunik_object *o)
     lunik_machine *m = o->machine;
 
     props_free(o);
-    while (o->uses) {
-        struct object_use *use = o->uses;
-        o->uses = use->next;
-        free(use);
-    }
     free(o->list_items);
     free(o);
     lunik_machine_unref(m);
@@ -102,32 +97,26 @@ const void *lunik_object_iface(const lunik_object *o, const char *name)
     return type_iface(o->type, name);
 }
 
-/* Where objects with that id are. */
-static lunik_object **bucket_of(struct object_table *t, const char *id)
+/* The first object whose path ends with that name, or the next one. */
+static lunik_object *find_name(const struct object_table *t, const char *name,
+                               const lunik_object *previous)
 {
-    return &t->by_id[name_hash(id) % OBJECT_BUCKETS];
-}
+    struct named *found = names_find(&t->by_name, name, previous ? &previous->by_name : NULL);
 
-static lunik_object *find_path(const struct object_table *t, const char *path)
-{
-    lunik_object *o = t->first;
-
-    while (o && strcmp(o->path, path) != 0)
-        o = o->next;
-    return o;
+    return found ? lunik_container_of(found, lunik_object, by_name) : NULL;
 }
 
 lunik_object *object_lookup(lunik_machine *m, const char *id)
 {
+    bool path = *id == '/';
+    const char *name = path ? strrchr(id, '/') + 1 : id;
     lunik_object *o;
 
     if (!m->objects || !*id)
         return NULL;
-    if (*id == '/')
-        return find_path(m->objects, id);
-    o = *bucket_of(m->objects, id);
-    while (o && strcmp(o->id, id) != 0)
-        o = o->next_same;
+    o = find_name(m->objects, name, NULL);
+    while (o && strcmp(path ? o->path : o->id, id) != 0)
+        o = find_name(m->objects, name, o);
     return o;
 }
 
@@ -268,22 +257,7 @@ static void table_insert(struct object_table *t, lunik_object *o)
     else
         t->first = o;
     t->last = o;
-    if (*o->id) {
-        lunik_object **bucket = bucket_of(t, o->id);
-
-        o->next_same = *bucket;
-        *bucket = o;
-    }
-}
-
-static void forget_id(struct object_table *t, const lunik_object *o)
-{
-    lunik_object **link = bucket_of(t, o->id);
-
-    while (*link && *link != o)
-        link = &(*link)->next_same;
-    if (*link)
-        *link = o->next_same;
+    names_add(&t->by_name, &o->by_name, strrchr(o->path, '/') + 1);
 }
 
 /* Takes o out of the table and drops the table's reference. */
@@ -293,7 +267,8 @@ static void table_remove(lunik_object *o)
 
     if (o->state == OBJECT_DEAD)
         return;
-    forget_id(t, o);
+    names_remove(&t->by_name, &o->by_name);
+    uses_forget(o);
     *(o->prev ? &o->prev->next : &t->first) = o->next;
     *(o->next ? &o->next->prev : &t->last) = o->prev;
     o->prev = o->next = NULL;
@@ -587,7 +562,10 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
 int objects_init(lunik_machine *m, lunik_error *err)
 {
     m->objects = calloc(1, sizeof(*m->objects));
-    return m->objects ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "machine: out of memory");
+    if (!m->objects)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine: out of memory");
+    names_init(&m->objects->by_name);
+    return 0;
 }
 
 void objects_fini(lunik_machine *m)
@@ -608,6 +586,7 @@ void objects_fini(lunik_machine *m)
         free(entry->kind);
         free(entry);
     }
+    names_fini(&t->by_name);
     free(t);
     m->objects = NULL;
 }

@@ -16,25 +16,17 @@
 #define RUNTIME_OBJECT_H
 
 #include "machine.h"
+#include "names.h"
 #include "rcu.h"
-
-/* For a table of names: FNV-1a. */
-static inline uint32_t name_hash(const char *name)
-{
-    uint32_t hash = 2166136261u;
-
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 16777619u;
-    return hash ^ hash >> 16;
-}
 
 /* ---- type.c --------------------------------------------------------------------------------- */
 
 struct type_entry {
     const lunik_type *type;
     const struct type_entry *parent;
-    struct type_entry *next, *next_same; /* next_same: the same hash */
-    const lunik_prop **props;            /* the parent's first */
+    struct type_entry *next;
+    struct named by_name;
+    const lunik_prop **props; /* the parent's first */
     size_t prop_count;
     size_t owned_count; /* properties that own memory: strings and lists */
     int (*realize)(lunik_object *o, lunik_error *err);
@@ -74,9 +66,11 @@ enum object_state {
 };
 
 struct object_use {
-    lunik_object *user;
-    struct object_use *next;
+    lunik_object *used, *user;
+    LIST_ENTRY(object_use) of_used, of_user;
 };
+
+LIST_HEAD(use_list, object_use);
 
 struct lunik_object {
     struct rcu_head rcu;
@@ -91,8 +85,9 @@ struct lunik_object {
     const char *path;
     uint64_t serial; /* counts creations */
     lunik_object *prev, *next;
-    lunik_object *next_same; /* among those whose id has the same hash */
-    struct object_use *uses;
+    struct named by_name;   /* the last component of its path */
+    struct use_list users;  /* uses of this object */
+    struct use_list usings; /* its uses of others */
     lunik_object *claimed_by;
     struct region_list regions; /* that it owns */
     bool announced;             /* others know of it: not of one that a transaction has just made */
@@ -111,11 +106,9 @@ struct hotplug_entry {
     struct hotplug_entry *next;
 };
 
-enum { OBJECT_BUCKETS = 256 };
-
 struct object_table {
     lunik_object *first, *last;
-    lunik_object *by_id[OBJECT_BUCKETS]; /* those that have one */
+    struct names by_name;
     uint64_t serial;
     unsigned unattached;  /* devices without an id so far */
     unsigned hotplugging; /* devices being added to a started machine */
@@ -140,7 +133,9 @@ lunik_object *object_lookup(lunik_machine *m, const char *id);
 
 /* ---- users.c -------------------------------------------------------------------------------- */
 
-/* Fails with LUNIK_E_BUSY and the user's name if anybody uses o. */
+/* Ends all uses of o and by o, which has died. */
+void uses_forget(lunik_object *o);
+/* Fails with LUNIK_E_BUSY and the user's name if o is in use. */
 int object_check_unused(const lunik_object *o, lunik_error *err);
 
 /* ---- plug.c --------------------------------------------------------------------------------- */

@@ -4,20 +4,16 @@
 
 #include "object.h"
 
-enum { TYPE_BUCKETS = 64 };
-
 struct type_table {
     struct type_entry *first, **tail;
-    struct type_entry *by_name[TYPE_BUCKETS];
+    struct names by_name;
 };
 
 static struct type_entry *entry_find(const struct type_table *t, const char *name)
 {
-    struct type_entry *e = t->by_name[name_hash(name) % TYPE_BUCKETS];
+    struct named *found = names_find(&t->by_name, name, NULL);
 
-    while (e && strcmp(e->type->name, name) != 0)
-        e = e->next_same;
-    return e;
+    return found ? lunik_container_of(found, struct type_entry, by_name) : NULL;
 }
 
 static size_t prop_table_count(const lunik_prop *props)
@@ -145,7 +141,7 @@ static void entry_free(struct type_entry *e)
 
 static int table_add(struct type_table *t, const lunik_type *type, lunik_error *err)
 {
-    struct type_entry *e, **bucket;
+    struct type_entry *e;
     int rc;
 
     if (!type->name || !*type->name)
@@ -171,9 +167,7 @@ static int table_add(struct type_table *t, const lunik_type *type, lunik_error *
         goto fail;
     *t->tail = e;
     t->tail = &e->next;
-    bucket = &t->by_name[name_hash(type->name) % TYPE_BUCKETS];
-    e->next_same = *bucket;
-    *bucket = e;
+    names_add(&t->by_name, &e->by_name, type->name);
     return 0;
 fail:
     entry_free(e);
@@ -186,6 +180,7 @@ int types_init(struct type_table **out, const lunik_type *const *types, lunik_er
     if (!t)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "types: out of memory");
     t->tail = &t->first;
+    names_init(&t->by_name);
     for (; types && *types; types++) {
         int rc = table_add(t, *types, err);
         if (rc) {
@@ -206,6 +201,7 @@ void types_fini(struct type_table *t)
         t->first = e->next;
         entry_free(e);
     }
+    names_fini(&t->by_name);
     free(t);
 }
 

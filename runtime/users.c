@@ -1,4 +1,9 @@
-/* users.c: who uses an object and so keeps it from being deleted. */
+/*
+ * users.c: the users of an object, which keep it from being deleted.
+ *
+ * A use is in two lists: of the object that is used, and of its user. Looking for one walks both at
+ * once and so takes as long as the shorter one.
+ */
 #include <stdlib.h>
 
 #include "object.h"
@@ -9,39 +14,70 @@ int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err)
 
     if (!use)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", object_name(o));
-    *use = (struct object_use){.user = user, .next = o->uses};
-    o->uses = use;
+    use->used = o;
+    use->user = user;
+    LIST_INSERT_HEAD(&o->users, use, of_used);
+    LIST_INSERT_HEAD(&user->usings, use, of_user);
     return 0;
+}
+
+static struct object_use *use_find(const lunik_object *o, const lunik_object *user)
+{
+    struct object_use *a = LIST_FIRST(&o->users), *b = LIST_FIRST(&user->usings);
+
+    for (; a && b; a = LIST_NEXT(a, of_used), b = LIST_NEXT(b, of_user)) {
+        if (a->user == user)
+            return a;
+        if (b->used == o)
+            return b;
+    }
+    return NULL;
+}
+
+static void use_end(struct object_use *use)
+{
+    LIST_REMOVE(use, of_used);
+    LIST_REMOVE(use, of_user);
+    free(use);
 }
 
 void lunik_object_unuse(lunik_object *o, lunik_object *user)
 {
-    for (struct object_use **p = &o->uses; *p; p = &(*p)->next)
-        if ((*p)->user == user) {
-            struct object_use *use = *p;
-            *p = use->next;
-            free(use);
-            return;
-        }
+    struct object_use *use = use_find(o, user);
+
+    if (use)
+        use_end(use);
 }
 
-/* Somebody other than `user` who uses o, or NULL. */
+void uses_forget(lunik_object *o)
+{
+    while (!LIST_EMPTY(&o->users))
+        use_end(LIST_FIRST(&o->users));
+    while (!LIST_EMPTY(&o->usings))
+        use_end(LIST_FIRST(&o->usings));
+}
+
+/* A user of o other than `user`, or NULL. */
 static const lunik_object *other_user(const lunik_object *o, const lunik_object *user)
 {
+    const struct object_use *use;
+
     if (o->claimed_by && o->claimed_by != user)
         return o->claimed_by;
-    for (const struct object_use *use = o->uses; use; use = use->next)
+    LIST_FOREACH (use, &o->users, of_used)
         if (use->user != user)
             return use->user;
     return NULL;
 }
 
-/* Somebody who does not leave before o, or NULL. */
+/* A user that does not leave before o, or NULL. */
 static const lunik_object *staying_user(const lunik_object *o)
 {
+    const struct object_use *use;
+
     if (o->claimed_by && o->claimed_by->state != OBJECT_LEAVING)
         return o->claimed_by;
-    for (const struct object_use *use = o->uses; use; use = use->next)
+    LIST_FOREACH (use, &o->users, of_used)
         if (use->user->state != OBJECT_LEAVING)
             return use->user;
     return NULL;

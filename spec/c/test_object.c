@@ -210,6 +210,8 @@ static void test_names(void)
     check_string("without an id", lunik_object_path(nameless), "/machine/unattached/device[0]");
     check_string("whose id is empty", lunik_object_id(nameless), "");
     check_true("found by path", lunik_object_find(m, "/machine/unattached/device[0]") == nameless);
+    check_true("  by the whole path", !lunik_object_find(m, "/machine/device[0]"));
+    check_true("  which is no id", !lunik_object_find(m, "device[0]"));
     check_true("no id finds nothing", !lunik_object_find(m, ""));
     refuses("stuff", "a.b_c-1", LUNIK_E_EXISTS, "stuff: id: 'a.b_c-1' is taken");
     check_true("its types and interfaces", lunik_object_is(named, "base") &&
@@ -261,6 +263,11 @@ static void test_users(void)
     check_int("nor a while b has a link", lunik_object_claim(s, a, &err), LUNIK_E_BUSY);
     check_int("a device that is linked stays", lunik_object_use(a, b, &err), 0);
     check_int("  too", lunik_device_del(m, "a", &err), LUNIK_E_BUSY);
+    lunik_object_unuse(a, b);
+    check_int("uses are counted", lunik_object_use(a, b, &err) + lunik_object_use(a, b, &err), 0);
+    lunik_object_unuse(a, b);
+    check_int("  one is left", lunik_device_del(m, "a", &err), LUNIK_E_BUSY);
+    lunik_object_unuse(a, b);
     lunik_object_unuse(a, b);
     lunik_device_del(m, "a", &err);
     lunik_device_del(m, "b", &err);
