@@ -68,6 +68,7 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
         /* Nothing an emitter could do about it; whoever listens is told that something is missing.
          */
         atomic_fetch_add(&m->events_lost, 1);
+        atomic_store(&m->rt->lost, true);
         runtime_wake(m->rt);
         return;
     }
@@ -113,7 +114,9 @@ static void deliver(const lunik_event *event)
 /* The first machine that events were lost of, with how many. */
 static lunik_machine *find_loss(lunik_runtime *rt, unsigned *count)
 {
-    for (lunik_machine *m = rt->machines; m; m = m->next) {
+    lunik_machine *m;
+
+    LIST_FOREACH (m, &rt->machines, link) {
         *count = atomic_exchange(&m->events_lost, 0);
         if (*count)
             return m;
@@ -143,6 +146,8 @@ static void report_losses(lunik_runtime *rt)
     lunik_machine *m;
     unsigned count;
 
+    if (!atomic_exchange(&rt->lost, false))
+        return;
     while ((m = find_loss(rt, &count)))
         report_loss(m, count);
 }

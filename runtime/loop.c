@@ -210,7 +210,7 @@ static void handle_ready(lunik_runtime *rt)
 /* Something besides our own wake handle that may still happen. */
 static bool more_to_come(const lunik_runtime *rt)
 {
-    return machines_running(rt) || rt->loop.active_handles > 1 || rt->loop.active_reqs.count > 0;
+    return rt->running || rt->loop.active_handles > 1 || rt->loop.active_reqs.count > 0;
 }
 
 static void wait_ready(lunik_runtime *rt, int timeout_ms)
@@ -388,8 +388,8 @@ fail_types:
 
 void lunik_runtime_free(lunik_runtime *rt)
 {
-    while (rt->machines)
-        lunik_machine_close(rt->machines);
+    while (!LIST_EMPTY(&rt->machines))
+        lunik_machine_close(LIST_FIRST(&rt->machines));
     tasks_run(rt);
     events_discard(rt);
     uv_close((uv_handle_t *)&rt->wake, NULL);

@@ -139,15 +139,11 @@ static void release_data(lunik_machine *m)
 
 static void set_state(lunik_machine *m, lunik_run_state state)
 {
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        m->rt->running--;
+    if (state == LUNIK_STATE_RUNNING)
+        m->rt->running++;
     atomic_store_explicit(&m->state, (int)state, memory_order_relaxed);
-}
-
-bool machines_running(const lunik_runtime *rt)
-{
-    for (const lunik_machine *m = rt->machines; m; m = m->next)
-        if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
-            return true;
-    return false;
 }
 
 /* On a vCPU's thread, which must not wait for vCPUs: not for itself, and not for those of another
@@ -159,11 +155,12 @@ static bool on_vcpu(void)
 
 bool machines_in_transaction(const lunik_runtime *rt)
 {
-    const lunik_machine *m = rt->machines;
+    const lunik_machine *m;
 
-    while (m && !lunik_in_transaction(m) && !lunik_in_listener(m))
-        m = m->next;
-    return m;
+    LIST_FOREACH (m, &rt->machines, link)
+        if (lunik_in_transaction(m) || lunik_in_listener(m))
+            return true;
+    return false;
 }
 
 /* Who waits for vCPUs lets go of the lock. */
@@ -493,20 +490,9 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
         lunik_machine_unref(m);
         return rc;
     }
-    m->next = rt->machines;
-    rt->machines = m;
+    LIST_INSERT_HEAD(&rt->machines, m, link);
     *out = m;
     return 0;
-}
-
-static void unlink_machine(lunik_machine *m)
-{
-    lunik_machine **link = &m->rt->machines;
-
-    while (*link && *link != m)
-        link = &(*link)->next;
-    if (*link)
-        *link = m->next;
 }
 
 void lunik_machine_close(lunik_machine *m)
@@ -522,7 +508,7 @@ void lunik_machine_close(lunik_machine *m)
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
     set_state(m, LUNIK_STATE_CLOSED);
-    unlink_machine(m);
+    LIST_REMOVE(m, link);
     take_apart(m);
     m->event_fn = NULL;
     m->exit_fn = NULL;

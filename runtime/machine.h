@@ -10,6 +10,7 @@
 #include "lunik_device.h"
 
 LIST_HEAD(region_list, lunik_region);
+LIST_HEAD(machine_list, lunik_machine);
 
 struct memory_core;
 struct object_table;
@@ -28,9 +29,9 @@ struct machine_data {
 
 struct lunik_machine {
     lunik_runtime *rt;
-    lunik_machine *next;         /* in rt->machines */
-    const char *name;            /* config.name */
-    lunik_machine_config config; /* deep copy */
+    LIST_ENTRY(lunik_machine) link; /* in rt->machines */
+    const char *name;               /* config.name */
+    lunik_machine_config config;    /* deep copy */
     _Atomic unsigned refs;
     _Atomic int state; /* lunik_run_state */
     int exit_code;
@@ -54,7 +55,7 @@ struct lunik_machine {
 
     lunik_task work;              /* what vCPU threads ask the loop thread to do */
     _Atomic unsigned wanted;      /* MACHINE_WANT_* */
-    _Atomic unsigned events_lost; /* for want of memory, since somebody was told */
+    _Atomic unsigned events_lost; /* for lack of memory since the last report */
     bool resetting;
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };

@@ -2,8 +2,8 @@
  * names.h: a table of things that are found by a name.
  *
  * A thing embeds a `struct named`; the table allocates nothing for it, so adding cannot fail. The
- * table grows with what is in it. Without memory to grow it keeps its size, and look-ups get slower.
- * Several things may have one name: the caller tells them apart.
+ * table grows with what is in it. Without memory to grow it keeps its size, and look-ups get
+ * slower. Several things may have one name: the caller tells them apart.
  */
 #ifndef RUNTIME_NAMES_H
 #define RUNTIME_NAMES_H

@@ -12,10 +12,11 @@ struct lunik_runtime {
     struct lock lock;
     _Atomic(pthread_t) owner; /* who holds the lock, 0 if nobody */
     pthread_t loop_thread;
-    unsigned depth;          /* lunik_run() frames on the loop thread */
-    bool touched;            /* a vCPU thread changed handles: wake the loop at unlock */
-    _Atomic bool stop;       /* lunik_stop() was called */
-    lunik_machine *machines; /* newest first */
+    unsigned depth;               /* lunik_run() frames on the loop thread */
+    bool touched;                 /* a vCPU thread changed handles: wake the loop at unlock */
+    _Atomic bool stop;            /* lunik_stop() was called */
+    struct machine_list machines; /* newest first */
+    unsigned running;             /* machines in that state */
     struct type_table *types;
 
     pthread_mutex_t task_mutex; /* guards the two below */
@@ -23,6 +24,7 @@ struct lunik_runtime {
 
     _Atomic(struct event_node *) events; /* newest first */
     struct event_node *delivering;       /* oldest first; being handed to callbacks */
+    _Atomic bool lost;                   /* some machine has lost events since the last report */
 };
 
 void runtime_wake(lunik_runtime *rt); /* any thread */
@@ -35,8 +37,5 @@ void events_deliver_last(lunik_machine *m);
 
 /* loop.c */
 void tasks_run(lunik_runtime *rt);
-
-/* machine.c */
-bool machines_running(const lunik_runtime *rt);
 
 #endif

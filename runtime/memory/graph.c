@@ -238,9 +238,9 @@ int regions_disable(lunik_machine *m, const struct region_list *list, lunik_erro
     if (rc)
         return rc;
     transaction_begin(m->memory);
-    LIST_FOREACH(r, list, owned)
-    if (r->s.parent)
-        lunik_region_set_enabled(r, false, NULL);
+    LIST_FOREACH (r, list, owned)
+        if (r->s.parent)
+            lunik_region_set_enabled(r, false, NULL);
     return transaction_commit(m->memory, err);
 }
 
