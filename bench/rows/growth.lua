@@ -21,7 +21,7 @@ local function case(name, what, sizes, at_most, prepare)
     { name = name, what = what, sizes = sizes, at_most = at_most, prepare = prepare }
 end
 
--- ---- dirty pages ---------------------------------------------------------------------------------
+-- ---- dirty pages --------------------------------------------------------------------------------
 
 case("dirty:pages() of one run", "all n pages of a region are dirty, one run; total",
   { 32768, 262144 }, LINEAR, function(n)
@@ -37,7 +37,7 @@ case("dirty:pages() of one run", "all n pages of a region are dirty, one run; to
     end, function() m:close() end
   end)
 
--- ---- events and waits ----------------------------------------------------------------------------
+-- ---- events and waits ---------------------------------------------------------------------------
 
 case("watch:wait() of a backlog", "n events wait in a watch and are taken one by one; total",
   { 4000, 40000 }, LINEAR, function(n)
@@ -90,7 +90,7 @@ case("joining tasks", "n coroutines wait for the end of another one; total",
     end, function() m:close() end
   end)
 
--- ---- the memory map ------------------------------------------------------------------------------
+-- ---- the memory map -----------------------------------------------------------------------------
 
 local function siblings(m, n, spacing, size)
   local regions = {}
@@ -135,7 +135,7 @@ case("below overlapping siblings", "the lowest of n regions that overlap is hidd
     end, function() m:close() end
   end)
 
--- ---- objects -------------------------------------------------------------------------------------
+-- ---- objects ------------------------------------------------------------------------------------
 
 local function backends(n)
   local m = machine()
@@ -160,7 +160,7 @@ case("an object by id", "m:object() of an id among n objects", { 1000, 10000 }, 
   end, function() m:close() end
 end)
 
--- ---- machines ------------------------------------------------------------------------------------
+-- ---- machines -----------------------------------------------------------------------------------
 
 case("a turn of the loop", "one turn of the loop with n machines", { 50, 500 }, FLAT, function(n)
   local machines = {}
@@ -179,15 +179,17 @@ case("closing pseudo-terminals", "a machine with n chardev-pty is closed", { 16,
     return function() m:close() end, function() end
   end)
 
--- ---- running -------------------------------------------------------------------------------------
+-- ---- running ------------------------------------------------------------------------------------
 
 local function seconds(c, n)
   local run, done = c.prepare(n)
   collectgarbage()
   lunik.sleep(SETTLE)
+  collectgarbage "stop" -- it walks what has been prepared
   local start = process.now()
   run()
   local took = process.now() - start
+  collectgarbage "restart"
   done()
   return took
 end
@@ -206,7 +208,7 @@ return {
       for _ = 1, b:rounds(5) do samples[#samples + 1] = exponent(c) end
       b:row {
         name = c.name, unit = "exp", lunik = samples, target = { at_most = c.at_most },
-        what = ("%s; n: %d and %d"):format(c.what, c.sizes[1], c.sizes[2]),
+        what = ("%s; n: %d and %d"):format(c.what, table.unpack(c.sizes)),
       }
     end
   end,
