@@ -104,7 +104,7 @@ end
 local function add_isa(m, opt, p)
   m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
   m:device_add("mc146818", {
-    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high,
+    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high, clock = opt.rtc,
   })
   m:device_add("i8042", { id = "i8042" })
   m:device_add("port92", { id = "port92" })
@@ -155,6 +155,11 @@ return {
     acpi = {
       kind = "boolean",
       doc = "ACPI tables. Not given: unless there is a firmware, which brings its own.",
+    },
+    rtc = {
+      kind = "string",
+      doc = "What the real-time clock follows: \"machine\", whose clock stands still while it is "
+        .. "paused or off, or \"host\". Not given: machine.",
     },
     debugcon = {
       kind = "any",
