@@ -96,7 +96,7 @@ local lunik = {}
 ---@field cpus? integer[] The vCPUs of the node, from 0. Those in no node are in node 0.
 ---@field memory? lunik.Size
 ---@field memdev? string The backend that is the node's memory.
----@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way.
+---@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way. Not given: as far as the others say it is to this node, 20 to nodes that say nothing either.
 
 ---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
 ---further options. An unknown option is an error.
@@ -322,6 +322,7 @@ function lunik.use_luv(uv) end
 ---@field name string
 ---@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
 ---@field accel "kvm"|"none"
+---@field address_bits integer Bits of a physical address that the guest's processors have: with KVM the host's, else 52.
 ---@field exit_code integer What the run ended with; 0 before.
 ---@field memory lunik.Space The guest's physical memory.
 ---@field io lunik.Space The guest's I/O ports.
