@@ -173,6 +173,7 @@ function lunik.boards() end
 ---@field name? string
 ---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string? As a region's: see lunik.RegionOptions.
 ---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean?, string?
+---@field peek? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string?
 ---@field valid? lunik.AccessRules
 ---@field impl? lunik.AccessRules
 ---@field endian? "little"|"big"
@@ -497,6 +498,7 @@ function Machine:console(chardev) end
 ---@field owner? string|lunik.Object Before that is removed the region is disabled.
 ---@field read? fun(offset: integer, size: integer): integer?, string? nil, or nil and "device": the device refuses; nil and "access": nothing is at that offset. All ones are read then. Without a function there is nothing to be read.
 ---@field write? fun(offset: integer, size: integer, value: integer): boolean?, string? false refuses, with "device" or "access" as for read. Without a function there is nothing to be written.
+---@field peek? fun(offset: integer, size: integer): integer?, string? As read, without side effects: where writes smaller than impl.min get the other bytes from. Not given: from read; with neither, zeros.
 ---@field valid? lunik.AccessRules What the guest may use; nothing is there for other accesses.
 ---@field impl? lunik.AccessRules What the functions take; accesses are split and widened to it.
 ---@field endian? "little"|"big"
