@@ -25,6 +25,7 @@ struct acpi_part {
     const uint8_t *aml;
     size_t size;
     const struct acpi_patch *patches; /* ends with an empty name */
+    bool isa;                         /* its devices go below the ISA bridge */
 };
 
 #define ACPI_MAX_PARTS 64

@@ -25,6 +25,11 @@
 #define SLOT_CONTAINER "\\._SB_MHPC" /* \_SB.MHPC: root, two segments */
 #define SLOT_NAME_SIZE 4
 
+/* Where devices with ports go: into \_SB.PCI0.ISA (root, three segments), whose bus decodes the
+ * ports, or into \_SB. */
+#define ISA_BRIDGE "\\\x2f\x03_SB_PCI0ISA_"
+#define NO_BRIDGE  "\\_SB_"
+
 /* What goes on while the DSDT is made. */
 struct dsdt {
     struct acpi_buffer *out;
@@ -122,7 +127,27 @@ static int check_names(const struct acpi_part *part, const lunik_acpi_node *node
     return 0;
 }
 
+/* Opens a package, a PkgLength of three bytes and what it counts; ends it when that has been
+ * written. */
+static size_t begin_package(struct acpi_buffer *b, unsigned opcode)
+{
+    acpi_put(b, opcode, 1);
+    acpi_put(b, 0, 3);
+    return b->size - 3;
+}
+
+static void end_package(struct acpi_buffer *b, size_t start)
+{
+    acpi_set(b, start, package_length(b->size - start, 3), 3);
+}
+
 /* ---- parts ---------------------------------------------------------------------------------- */
+
+static bool has_part(const struct dsdt *d, const char *name)
+{
+    const struct acpi_part *part = acpi_part_find(name);
+    return part && d->copies[part - acpi_parts];
+}
 
 static int add_part(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
                     const char *who)
@@ -158,6 +183,19 @@ static int add_part(struct dsdt *d, const struct acpi_part *part, const lunik_ac
     return 0;
 }
 
+/* Scope (\_SB.PCI0.ISA) { ... } */
+static int add_isa_part(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
+                        const char *who)
+{
+    const char *path = has_part(d, "piix3") ? ISA_BRIDGE : NO_BRIDGE;
+    size_t scope = begin_package(d->out, AML_SCOPE);
+
+    acpi_append(d->out, path, strlen(path));
+    int rc = add_part(d, part, node, who);
+    end_package(d->out, scope);
+    return rc;
+}
+
 static int add_copies(struct dsdt *d, const char *name, uint64_t count, const char *who)
 {
     static const lunik_acpi_node no_values;
@@ -174,20 +212,6 @@ static int add_copies(struct dsdt *d, const char *name, uint64_t count, const ch
 }
 
 /* ---- memory slots --------------------------------------------------------------------------- */
-
-/* Opens a package, a PkgLength of three bytes and what it counts; ends it when that has been
- * written. */
-static size_t begin_package(struct acpi_buffer *b, unsigned opcode)
-{
-    acpi_put(b, opcode, 1);
-    acpi_put(b, 0, 3);
-    return b->size - 3;
-}
-
-static void end_package(struct acpi_buffer *b, size_t start)
-{
-    acpi_set(b, start, package_length(b->size - start, 3), 3);
-}
 
 /* Finds slot Arg0 of first..last by halving and notifies it of Arg1. */
 static void add_notify(struct acpi_buffer *b, unsigned first, unsigned last)
@@ -237,9 +261,20 @@ static int add_slots(struct dsdt *d, const lunik_acpi_node *node, const char *wh
     return rc;
 }
 
+/* The device that has the slots' ports. */
+static int add_slot_ports(struct dsdt *d, const lunik_acpi_node *slots, const char *who)
+{
+    lunik_acpi_node node = {.count = 2, .values = {{.name = "MHIO"}, {.name = "MHSL"}}};
+
+    for (size_t i = 0; i < node.count; i++)
+        find_value(slots, node.values[i].name, &node.values[i].value);
+    return add_isa_part(d, acpi_part_find("memory_ports"), &node, who);
+}
+
 /* ---- devices -------------------------------------------------------------------------------- */
 
-static int add_device(struct dsdt *d, lunik_object *o)
+/* What a device adds in the first pass, or in the second, below the ISA bridge. */
+static int add_device(struct dsdt *d, lunik_object *o, bool isa)
 {
     const lunik_acpi_ops *ops = lunik_object_iface(o, "acpi");
     if (!ops || !lunik_object_alive(o))
@@ -253,27 +288,35 @@ static int add_device(struct dsdt *d, lunik_object *o)
         return lunik_fail(d->err, LUNIK_E_NOT_FOUND, "%s: acpi: there is no ASL part '%s'", who,
                           node.part ? node.part : "");
 
-    int rc = add_part(d, part, &node, who);
-    if (rc == 0 && !strcmp(part->name, "memory_hotplug"))
-        rc = add_slots(d, &node, who);
+    bool slots = !strcmp(part->name, "memory_hotplug");
+    int rc = 0;
+    if (part->isa == isa)
+        rc = isa ? add_isa_part(d, part, &node, who) : add_part(d, part, &node, who);
+    if (rc == 0 && slots)
+        rc = isa ? add_slot_ports(d, &node, who) : add_slots(d, &node, who);
     return rc;
 }
 
-static bool has_part(const struct dsdt *d, const char *name)
+static int add_devices(struct dsdt *d, bool isa)
 {
-    const struct acpi_part *part = acpi_part_find(name);
-    return part && d->copies[part - acpi_parts];
+    lunik_object *o = NULL;
+    int rc = 0;
+
+    while (rc == 0 && (o = lunik_object_next(d->facts->machine, o)))
+        rc = add_device(d, o, isa);
+    return rc;
 }
 
 int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error *err)
 {
     struct dsdt d = {.out = b, .facts = facts, .err = err};
-    lunik_object *o = NULL;
     size_t start = acpi_table_begin(b, "DSDT", DSDT_REVISION);
 
     int rc = add_copies(&d, "cpu", facts->cpus, lunik_machine_name(facts->machine));
-    while (rc == 0 && (o = lunik_object_next(facts->machine, o)))
-        rc = add_device(&d, o);
+    if (rc == 0)
+        rc = add_devices(&d, false);
+    if (rc == 0)
+        rc = add_devices(&d, true); /* guests must have met the bridge */
     if (rc < 0)
         return rc;
     acpi_table_end(b, start);

@@ -13,6 +13,9 @@
 --   // @offset UNIT _STA             the field _STA, at Offset (255) in the source, gets UNIT as its
 --                                    offset
 --
+-- A line "// @isa" says that the part's devices have no path: they go below the ISA bridge, if the
+-- machine has one.
+--
 -- Each must be found exactly once, or the build fails. A part with a value UNIT can be used many
 -- times; the table builder numbers the copies and gives each its UNIT and _UID.
 
@@ -142,8 +145,8 @@ for _, path in ipairs(arg) do
             p.required))
     end
     io.write("    {.name = \"\"},\n};\n")
-    entries[#entries + 1] = string.format('    {"%s", %s_aml, sizeof(%s_aml), %s_patches},\n',
-        part, part, part, part)
+    entries[#entries + 1] = string.format('    {"%s", %s_aml, sizeof(%s_aml), %s_patches, %s},\n',
+        part, part, part, part, asl:find("\n// @isa\n", 1, true) ~= nil)
 end
 io.write("\nconst struct acpi_part acpi_parts[] = {\n", table.concat(entries),
     "    {.name = NULL},\n};\n",

@@ -3,9 +3,10 @@
  *   KIRQ  the keyboard's interrupt number (GSI)
  *   MIRQ  the mouse's
  */
+// @isa
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
 {
-    Device (\_SB.KBD)
+    Device (KBD)
     {
         Name (_HID, EisaId ("PNP0303"))
         Name (KIRQ, 0x12345678)
@@ -25,7 +26,7 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "I8042   ", 1)
         }
     }
 
-    Device (\_SB.MOU)
+    Device (MOU)
     {
         Name (_HID, EisaId ("PNP0F13"))
         Name (MIRQ, 0x12345678)

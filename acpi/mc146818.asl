@@ -3,9 +3,10 @@
  *   RIOB  first I/O port
  *   RIRQ  interrupt number (GSI)
  */
+// @isa
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MC146818", 1)
 {
-    Device (\_SB.RTC)
+    Device (RTC)
     {
         Name (_HID, EisaId ("PNP0B00"))
         Name (RIOB, 0x12345678)

@@ -1,7 +1,8 @@
 /*
  * Memory slots: the register block that selects one slot at a time, the container that the slots
  * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MNTF, which
- * notifies slot Arg0 of Arg1, is made when the tables are assembled.
+ * notifies slot Arg0 of Arg1, is made when the tables are assembled. The memory that slots bring is
+ * in no window of the PCI bus, so they are not below its bridge; their ports are (memory_ports.asl).
  *   MHIO  first of the 24 I/O ports, which one port for each slot follows
  *   MHSL  number of slots
  *   MHGP  the general-purpose event that says: look at the slots
@@ -46,22 +47,6 @@ DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)
 
         // Held from the selection of a slot to the last access to its registers
         Mutex (MLCK, 0)
-
-        Name (CRSB, ResourceTemplate ()
-        {
-            WordIO (ResourceConsumer, MinFixed, MaxFixed, PosDecode, EntireRange,
-                0, 0, 0, 0, 1, , , PORT)
-        })
-        CreateWordField (CRSB, PORT._MIN, PMIN)
-        CreateWordField (CRSB, PORT._MAX, PMAX)
-        CreateWordField (CRSB, PORT._LEN, PLEN)
-        Method (_CRS, 0, Serialized)
-        {
-            PLEN = 24 + MHSL
-            PMIN = MHIO
-            PMAX = MHIO + PLEN - 1
-            Return (CRSB)
-        }
 
         // _CRS of slot Arg0
         Method (MCRS, 1, Serialized)

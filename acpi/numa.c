@@ -92,19 +92,24 @@ bool acpi_wants_slit(const struct acpi_facts *facts)
     return false;
 }
 
+/* What the first node says, else the second one's distance to it, else the default. */
+static uint8_t distance(const lunik_machine_config *config, size_t from, size_t to)
+{
+    if (config->nodes[from].distances)
+        return config->nodes[from].distances[to];
+    if (config->nodes[to].distances)
+        return config->nodes[to].distances[from];
+    return from == to ? DISTANCE_SELF : DISTANCE_OTHER;
+}
+
 void acpi_build_slit(struct acpi_buffer *b, const struct acpi_facts *facts)
 {
     const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
     size_t start = acpi_table_begin(b, "SLIT", SLIT_REVISION);
 
     acpi_put(b, config->node_count, 8);
-    for (size_t from = 0; from < config->node_count; from++) {
-        const uint8_t *distances = config->nodes[from].distances;
+    for (size_t from = 0; from < config->node_count; from++)
         for (size_t to = 0; to < config->node_count; to++)
-            if (distances)
-                acpi_put(b, distances[to], 1);
-            else
-                acpi_put(b, from == to ? DISTANCE_SELF : DISTANCE_OTHER, 1);
-    }
+            acpi_put(b, distance(config, from, to), 1);
     acpi_table_end(b, start);
 }

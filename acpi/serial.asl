@@ -3,10 +3,11 @@
  *   SIOB  first I/O port
  *   SIRQ  interrupt number (GSI)
  */
+// @isa
 // @digits UNIT SR00
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "SERIAL  ", 1)
 {
-    Device (\_SB.SR00)
+    Device (SR00)
     {
         Name (_HID, EisaId ("PNP0501"))
         Name (_UID, 0x12345678)

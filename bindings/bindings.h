@@ -258,7 +258,7 @@ int bind_lua_emit(lua_State *L);
 int bind_lua_observe(lua_State *L);
 
 /* region.c, region_new.c. The uservalues of a region's box: */
-enum { BIND_REGION_READ = 1, BIND_REGION_WRITE, BIND_REGION_KEPT };
+enum { BIND_REGION_READ = 1, BIND_REGION_WRITE, BIND_REGION_PEEK, BIND_REGION_KEPT };
 extern const char *const bind_region_kinds[]; /* by lunik_region_kind */
 lunik_region *bind_region(lua_State *L, int index);
 /* The same for an option; what names it in errors. */

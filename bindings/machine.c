@@ -321,6 +321,12 @@ static int machine_get_accel(lua_State *L)
     return 1;
 }
 
+static int machine_get_address_bits(lua_State *L)
+{
+    lua_pushinteger(L, lunik_machine_address_bits(bind_machine(L, 1)));
+    return 1;
+}
+
 static int machine_get_exit_code(lua_State *L)
 {
     lua_pushinteger(L, lunik_machine_exit_code(machine_any(L, 1)));
@@ -370,10 +376,15 @@ void bind_machine_open(lua_State *L, int classes)
         {"clock", machine_clock},       {NULL, NULL},
     };
     static const luaL_Reg getters[] = {
-        {"state", machine_get_state},   {"name", machine_get_name},
-        {"accel", machine_get_accel},   {"exit_code", machine_get_exit_code},
-        {"memory", machine_get_memory}, {"io", machine_get_io},
-        {"stats", machine_get_stats},   {NULL, NULL},
+        {"state", machine_get_state},
+        {"name", machine_get_name},
+        {"accel", machine_get_accel},
+        {"exit_code", machine_get_exit_code},
+        {"memory", machine_get_memory},
+        {"io", machine_get_io},
+        {"stats", machine_get_stats},
+        {"address_bits", machine_get_address_bits},
+        {NULL, NULL},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},

@@ -23,6 +23,7 @@ struct access_call {
     struct region_io *io;
     uint64_t offset, value;
     unsigned size;
+    int handler; /* BIND_REGION_READ, WRITE or PEEK */
     lunik_access result;
 };
 
@@ -45,22 +46,25 @@ static lunik_access refusal(lua_State *L, int index, const char *what)
     return LUNIK_ACCESS_DECODE;
 }
 
-/* Lua, protected: fn(offset, size) -> value, or nil and why */
+/* Lua, protected: read or peek(offset, size) -> value, or nil and why */
 static int read_body(lua_State *L)
 {
     struct access_call *call = lua_touserdata(L, 1);
+    bool peek = call->handler == BIND_REGION_PEEK;
 
-    push_handler(L, call->io, BIND_REGION_READ);
+    push_handler(L, call->io, call->handler);
     if (lua_isnil(L, -1))
         return 0;
     lua_pushinteger(L, (lua_Integer)call->offset);
     lua_pushinteger(L, (lua_Integer)call->size);
     lua_call(L, 2, 2);
     if (lua_isnil(L, -2)) {
-        call->result = refusal(L, -1, "why a read handler refuses");
+        call->result =
+            refusal(L, -1, peek ? "why a peek handler refuses" : "why a read handler refuses");
         return 0;
     }
-    call->value = bind_bits(L, -2, "what a read handler returned", 8);
+    call->value =
+        bind_bits(L, -2, peek ? "what a peek handler returned" : "what a read handler returned", 8);
     call->result = LUNIK_ACCESS_OK;
     return 0;
 }
@@ -70,7 +74,7 @@ static int write_body(lua_State *L)
 {
     struct access_call *call = lua_touserdata(L, 1);
 
-    push_handler(L, call->io, BIND_REGION_WRITE);
+    push_handler(L, call->io, call->handler);
     if (lua_isnil(L, -1))
         return 0;
     lua_pushinteger(L, (lua_Integer)call->offset);
@@ -84,21 +88,32 @@ static int write_body(lua_State *L)
     return 0;
 }
 
-static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+static lunik_access call_reader(struct region_io *io, int handler, uint64_t offset, unsigned size,
+                                uint64_t *value)
 {
-    struct region_io *io = opaque;
-    struct access_call call = {io, offset, UINT64_MAX, size, LUNIK_ACCESS_DEVICE};
+    struct access_call call = {io, offset, UINT64_MAX, size, handler, LUNIK_ACCESS_DEVICE};
+    const char *what = handler == BIND_REGION_PEEK ? "a peek handler" : "a read handler";
 
-    if (!io->glue || !bind_call(io->glue->b, io->glue, "a read handler", read_body, &call))
+    if (!io->glue || !bind_call(io->glue->b, io->glue, what, read_body, &call))
         call.value = UINT64_MAX;
     *value = call.value;
     return call.result;
 }
 
+static lunik_access on_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    return call_reader(opaque, BIND_REGION_READ, offset, size, value);
+}
+
+static lunik_access on_peek(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    return call_reader(opaque, BIND_REGION_PEEK, offset, size, value);
+}
+
 static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct region_io *io = opaque;
-    struct access_call call = {io, offset, value, size, LUNIK_ACCESS_DEVICE};
+    struct access_call call = {io, offset, value, size, BIND_REGION_WRITE, LUNIK_ACCESS_DEVICE};
 
     if (io->glue)
         bind_call(io->glue->b, io->glue, "a write handler", write_body, &call);
@@ -108,16 +123,16 @@ static lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint6
 /* ---- creation ------------------------------------------------------------------------------- */
 
 static const char *const region_options[] = {
-    "kind",     "name",        "size",      "memdev", "offset", "target", "ram_offset",
-    "readonly", "nonvolatile", "owner",     "read",   "write",  "valid",  "impl",
-    "endian",   "fd",          "fd_offset", "share",  "host",   NULL};
+    "kind",     "name",        "size",  "memdev",    "offset", "target", "ram_offset",
+    "readonly", "nonvolatile", "owner", "read",      "write",  "peek",   "valid",
+    "impl",     "endian",      "fd",    "fd_offset", "share",  "host",   NULL};
 
 /* What the options of one region come to. */
 struct request {
     lunik_region_config config;
     lunik_io_ops ops;
-    lunik_ram *made;         /* a reference, or NULL */
-    int target, read, write; /* stack indexes */
+    lunik_ram *made;               /* a reference, or NULL */
+    int target, read, write, peek; /* stack indexes */
 };
 
 /* An option that the kind knows nothing of would be without effect. */
@@ -134,8 +149,8 @@ static void check_kind(lua_State *L, lunik_region_kind kind)
     } options[] = {{"target", ALIAS},      {"offset", ALIAS}, {"memdev", MEMORY},
                    {"ram_offset", MEMORY}, {"fd", MEMORY},    {"fd_offset", MEMORY},
                    {"share", MEMORY},      {"host", MEMORY},  {"read", CALLED},
-                   {"write", CALLED},      {"valid", CALLED}, {"impl", CALLED},
-                   {"endian", CALLED}};
+                   {"write", CALLED},      {"peek", CALLED},  {"valid", CALLED},
+                   {"impl", CALLED},       {"endian", CALLED}};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         bool given = !lua_isnil(L, bind_field(L, 2, options[i].name));
@@ -191,10 +206,13 @@ static void ops_from(lua_State *L, struct request *q)
 
     q->read = bind_field(L, 2, "read");
     q->write = bind_field(L, 2, "write");
+    q->peek = bind_field(L, 2, "peek");
     if (!lua_isnil(L, q->read))
         bind_function(L, q->read, "region: read");
     if (!lua_isnil(L, q->write))
         bind_function(L, q->write, "region: write");
+    if (!lua_isnil(L, q->peek))
+        bind_function(L, q->peek, "region: peek");
     access_rules(L, "valid", &q->ops.valid.min, &q->ops.valid.max, &q->ops.valid.unaligned);
     access_rules(L, "impl", &q->ops.impl.min, &q->ops.impl.max, &q->ops.impl.unaligned);
     endian = bind_field(L, 2, "endian");
@@ -202,6 +220,7 @@ static void ops_from(lua_State *L, struct request *q)
         q->ops.endian = LUNIK_BIG_ENDIAN;
     q->ops.read = lua_isnil(L, q->read) ? NULL : on_read;
     q->ops.write = lua_isnil(L, q->write) ? NULL : on_write;
+    q->ops.peek = lua_isnil(L, q->peek) ? NULL : on_peek;
 }
 
 /* The RAM block of a backend. */
@@ -355,6 +374,8 @@ int bind_lua_region_new(lua_State *L)
     lua_setiuservalue(L, box, BIND_REGION_READ);
     lua_pushvalue(L, q.write);
     lua_setiuservalue(L, box, BIND_REGION_WRITE);
+    lua_pushvalue(L, q.peek);
+    lua_setiuservalue(L, box, BIND_REGION_PEEK);
     lua_newtable(L);
     if (!lua_isnil(L, q.target)) {
         lua_pushvalue(L, q.target);

@@ -35,7 +35,7 @@
 
 #define CONFIG_ADDRESS       0xcf8
 #define CONFIG_DATA          0xcfc
-#define CONFIG_ADDRESS_VALID 0x80fffffcu
+#define CONFIG_ADDRESS_VALID 0x80ffffffu /* bits 30:24 are reserved */
 
 #define PAM_BASE     0xc0000u
 #define PAM_END      0x100000u
@@ -70,18 +70,16 @@ struct i440fx {
 
 /* ---- configuration mechanism 1 -------------------------------------------------------------- */
 
-/* Only whole dwords are the address latch; the bridge leaves bytes to the PCI bus. */
+/* Only whole dwords are the address latch; the bridge leaves bytes and words to the PCI bus. */
 static lunik_access config_address_read(void *opaque, uint64_t offset, unsigned size,
                                         uint64_t *value)
 {
     const i440fx *s = opaque;
 
-    if (size == 1)
-        return lunik_space_load(s->io_space, CONFIG_ADDRESS + offset, 1, value) < 0
+    if (size != 4)
+        return lunik_space_load(s->io_space, CONFIG_ADDRESS + offset, size, value) < 0
                    ? LUNIK_ACCESS_DECODE
                    : LUNIK_ACCESS_OK;
-    if (size != 4)
-        return LUNIK_ACCESS_DECODE;
     *value = s->config_address;
     return LUNIK_ACCESS_OK;
 }
@@ -91,12 +89,10 @@ static lunik_access config_address_write(void *opaque, uint64_t offset, unsigned
 {
     i440fx *s = opaque;
 
-    if (size == 1)
-        return lunik_space_store(s->io_space, CONFIG_ADDRESS + offset, 1, value) < 0
+    if (size != 4)
+        return lunik_space_store(s->io_space, CONFIG_ADDRESS + offset, size, value) < 0
                    ? LUNIK_ACCESS_DECODE
                    : LUNIK_ACCESS_OK;
-    if (size != 4)
-        return LUNIK_ACCESS_DECODE;
     s->config_address = (uint32_t)value & CONFIG_ADDRESS_VALID;
     return LUNIK_ACCESS_OK;
 }
@@ -120,11 +116,15 @@ static lunik_access config_data_write(void *opaque, uint64_t offset, unsigned si
 static const lunik_io_ops config_address_ops = {
     .read = config_address_read,
     .write = config_address_write,
+    .valid = {1, 4, true},
+    .impl = {1, 4, false},
 };
 
 static const lunik_io_ops config_data_ops = {
     .read = config_data_read,
     .write = config_data_write,
+    .valid = {1, 4, true},
+    .impl = {1, 4, false},
 };
 
 /* ---- PAM ------------------------------------------------------------------------------------ */

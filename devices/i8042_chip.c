@@ -79,18 +79,20 @@
 #define KEYBOARD_ID_2_TRANSLATED 0x41
 #define MOUSE_ID                 0x00
 
+#define AS_MOUSE 0x100 /* in the controller's queue: the byte looks like the mouse's */
+
 /* ---- queues --------------------------------------------------------------------------------- */
 
-/* A device whose host does not listen loses answers. */
-static void queue_put(struct i8042_queue *q, uint8_t value)
+/* If the host does not listen, answers are lost. */
+static void queue_put(struct i8042_queue *q, uint16_t value)
 {
     if (q->count < I8042_QUEUE)
         q->data[(q->head + q->count++) % I8042_QUEUE] = value;
 }
 
-static uint8_t queue_take(struct i8042_queue *q)
+static uint16_t queue_take(struct i8042_queue *q)
 {
-    uint8_t value = q->data[q->head];
+    uint16_t value = q->data[q->head];
 
     q->head = (q->head + 1) % I8042_QUEUE;
     q->count--;
@@ -107,26 +109,30 @@ static void update_lines(struct i8042_chip *c)
     lunik_irq_set(&c->mouse_irq, full && mouse && (c->ram[0] & CB_MOUSE_IRQ));
 }
 
-/* A byte appears in the output buffer; one that was not read is lost. */
+/* A byte appears in the output buffer, which is empty. */
 static void put_output(struct i8042_chip *c, uint8_t value, bool mouse)
 {
-    c->status &= ~(STATUS_FULL | STATUS_MOUSE);
-    update_lines(c); /* a new byte is a new edge */
     c->output = value;
     c->status |= STATUS_FULL | (mouse ? STATUS_MOUSE : 0);
     update_lines(c);
 }
 
-/* A device that may transmits its next byte once the output buffer is empty. */
+/* Once the output buffer is empty the next byte gets there: the controller's, or that of a device
+ * which may transmit. */
 static void transmit(struct i8042_chip *c)
 {
+    uint16_t answer;
+
     if (c->status & STATUS_FULL)
         return;
-    if (c->keyboard.queue.count && !(c->ram[0] & CB_KEYBOARD_OFF)) {
-        c->keyboard.last = queue_take(&c->keyboard.queue);
+    if (c->answers.count) {
+        answer = queue_take(&c->answers);
+        put_output(c, (uint8_t)answer, answer & AS_MOUSE);
+    } else if (c->keyboard.queue.count && !(c->ram[0] & CB_KEYBOARD_OFF)) {
+        c->keyboard.last = (uint8_t)queue_take(&c->keyboard.queue);
         put_output(c, c->keyboard.last, false);
     } else if (c->mouse.queue.count && !(c->ram[0] & CB_MOUSE_OFF)) {
-        c->mouse.last = queue_take(&c->mouse.queue);
+        c->mouse.last = (uint8_t)queue_take(&c->mouse.queue);
         put_output(c, c->mouse.last, true);
     }
 }
@@ -343,7 +349,7 @@ static bool query(struct i8042_chip *c, uint8_t command)
             return false;
         answer = c->ram[command - CMD_READ_RAM];
     }
-    put_output(c, answer, false);
+    queue_put(&c->answers, answer);
     return true;
 }
 
@@ -352,7 +358,7 @@ static void execute(struct i8042_chip *c, uint8_t command)
     switch (command) {
     case CMD_SELF_TEST:
         set_command_byte(c, c->ram[0] | CB_SYSTEM);
-        put_output(c, SELF_TEST_PASSED, false);
+        queue_put(&c->answers, SELF_TEST_PASSED);
         break;
     case CMD_MOUSE_OFF:
         set_command_byte(c, c->ram[0] | CB_MOUSE_OFF);
@@ -395,7 +401,7 @@ static void execute_with(struct i8042_chip *c, uint8_t command, uint8_t value)
         break;
     case CMD_LOOP_KEYBOARD:
     case CMD_LOOP_MOUSE:
-        put_output(c, value, command == CMD_LOOP_MOUSE);
+        queue_put(&c->answers, command == CMD_LOOP_MOUSE ? value | AS_MOUSE : value);
         break;
     case CMD_WRITE_MOUSE:
         c->ram[0] &= ~CB_MOUSE_OFF; /* talking to a device releases its clock line */
@@ -460,6 +466,7 @@ void i8042_reset(struct i8042_chip *c)
     c->output = 0;
     c->output_port = OUTPUT_RESET | OUTPUT_A20;
     c->pending = 0;
+    c->answers.count = 0;
     keyboard_defaults(&c->keyboard);
     mouse_defaults(&c->mouse);
     update_lines(c);

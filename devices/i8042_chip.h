@@ -4,8 +4,9 @@
  * Controller", "101/102-Key Keyboard", "Mouse"), apart from any bus.
  *
  * Operating systems find both devices and configure them; nobody ever presses a key or moves the
- * mouse. Not modelled: transmission times, password security, the masking of address line 20 (the
- * output port keeps the bit).
+ * mouse. A byte stays in the output buffer until it is read: what the controller answers meanwhile
+ * follows it, in front of what the devices have to say. Not modelled: transmission times, password
+ * security, the masking of address line 20 (the output port keeps the bit).
  */
 #ifndef DEVICES_I8042_CHIP_H
 #define DEVICES_I8042_CHIP_H
@@ -13,11 +14,11 @@
 #include "lunik_device.h"
 
 #define I8042_RAM   32 /* bytes; the first is the command byte */
-#define I8042_QUEUE 16 /* bytes of answers a device holds */
+#define I8042_QUEUE 16 /* bytes of answers that a device, or the controller, holds */
 
-/* Answers of a device that wait to be transmitted. */
+/* Answers that wait for the output buffer; the controller's say whose they look like. */
 struct i8042_queue {
-    uint8_t data[I8042_QUEUE];
+    uint16_t data[I8042_QUEUE];
     unsigned head, count;
 };
 
@@ -44,7 +45,8 @@ struct i8042_chip {
     uint8_t ram[I8042_RAM];
     uint8_t status, output; /* status register, output buffer */
     uint8_t output_port;
-    uint8_t pending; /* the command whose data byte is expected, 0 if none */
+    uint8_t pending;            /* the command whose data byte is expected, 0 if none */
+    struct i8042_queue answers; /* the controller's own */
     struct i8042_keyboard keyboard;
     struct i8042_mouse mouse;
 };

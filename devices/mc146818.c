@@ -1,8 +1,8 @@
 /*
  * mc146818.c: the real-time clock and CMOS RAM of a PC: an MC146818A (mc146818_chip.h) behind an
  * index port, which can only be written, and a data port. The RAM tells firmware the memory sizes
- * and the number of processors. The clock starts with the host's UTC time and then follows the
- * machine's clock, so it stands still while the machine is paused.
+ * and the number of processors. The clock starts with the host's UTC time, or another, and then
+ * follows the machine's clock, which stands still while the machine is paused, or the host's.
  *
  * Not modelled: bit 7 of the index port masks NMIs on a PC; here it does nothing.
  */
@@ -30,11 +30,19 @@
 #define EQUIPMENT_FPU   0x02
 #define EQUIPMENT_MOUSE 0x04
 
+/* How long a timer for the host's clock may go by the machine's: the host's may be set meanwhile,
+ * or have gone on while the host slept. */
+#define LOOK_AGAIN_NS UINT64_C(1000000000)
+
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
 
+enum { FOLLOWS_MACHINE, FOLLOWS_HOST };
+
 struct mc146818 {
     uint64_t iobase, irq, base, below_4g, above_4g;
+    int follows;
+    lunik_clock host_clock;
     struct mc146818_chip chip;
     uint8_t index;
     bool started;
@@ -42,10 +50,34 @@ struct mc146818 {
     lunik_region *ports;
 };
 
+/* ---- clocks --------------------------------------------------------------------------------- */
+
+static uint64_t host_now(lunik_clock *clock)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* When, by the machine's clock, to look whether it is that time by the host's. */
+static uint64_t machine_deadline(struct mc146818 *s, uint64_t deadline)
+{
+    uint64_t host = host_now(&s->host_clock), wait = deadline > host ? deadline - host : 0, at;
+
+    if (wait > LOOK_AGAIN_NS)
+        wait = LOOK_AGAIN_NS;
+    if (__builtin_add_overflow(lunik_clock_read(lunik_machine_clock(s->timer.machine)), wait, &at))
+        return UINT64_MAX;
+    return at;
+}
+
 static void schedule(void *opaque, uint64_t deadline)
 {
     struct mc146818 *s = opaque;
 
+    if (s->follows == FOLLOWS_HOST && deadline != UINT64_MAX)
+        deadline = machine_deadline(s, deadline);
     lunik_timer_set(&s->timer, deadline);
 }
 
@@ -130,11 +162,13 @@ static int mc146818_realize(lunik_object *o, lunik_error *err)
 {
     struct mc146818 *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
+    lunik_clock *clock = s->follows == FOLLOWS_HOST ? &s->host_clock : lunik_machine_clock(m);
     struct timespec now = start_time(s);
     int code;
 
     lunik_timer_init(&s->timer, m, timer_fired);
-    mc146818_init(&s->chip, lunik_machine_clock(m), schedule, s, now.tv_sec, (uint32_t)now.tv_nsec);
+    s->host_clock.now = host_now;
+    mc146818_init(&s->chip, clock, schedule, s, now.tv_sec, (uint32_t)now.tv_nsec);
     fill_ram(s, lunik_machine_config_get(m));
     code = lunik_irq_connect(m, &s->chip.irq, (unsigned)s->irq, err);
     if (code)
@@ -163,17 +197,19 @@ static void mc146818_machine_reset(lunik_object *o)
 }
 
 /* The machine's clock begins to move with the first start: so does this one, from the time that it
- * is then. */
+ * is then. The host's clock goes on while the machine is paused: what is due by now is reported. */
 static void mc146818_run_state(lunik_object *o, bool running)
 {
     struct mc146818 *s = lunik_state(o);
     struct timespec now = start_time(s);
 
-    if (running && !s->started) {
-        s->started = true;
-        if (!s->base)
-            mc146818_set_time(&s->chip, now.tv_sec, (uint32_t)now.tv_nsec);
-    }
+    if (!running)
+        return;
+    if (!s->started && (!s->base || s->follows == FOLLOWS_HOST))
+        mc146818_set_time(&s->chip, now.tv_sec, (uint32_t)now.tv_nsec);
+    else if (s->follows == FOLLOWS_HOST)
+        mc146818_tick(&s->chip);
+    s->started = true;
 }
 
 static void mc146818_describe(lunik_object *o, lunik_acpi_node *out)
@@ -190,6 +226,9 @@ static void mc146818_describe(lunik_object *o, lunik_acpi_node *out)
 static const lunik_acpi_ops mc146818_acpi = {.describe = mc146818_describe};
 
 static const lunik_iface mc146818_ifaces[] = {{"acpi", &mc146818_acpi}, {0}};
+
+static const char *const clock_names[] = {
+    [FOLLOWS_MACHINE] = "machine", [FOLLOWS_HOST] = "host", NULL};
 
 static const lunik_prop mc146818_props[] = {
     {
@@ -214,6 +253,14 @@ static const lunik_prop mc146818_props[] = {
         .doc = "The time at the start, in seconds since 1970-01-01 UTC; 0: the host's.",
         .offset = offsetof(struct mc146818, base),
         .max = 253402300799, /* the end of the year 9999 */
+    },
+    {
+        .name = "clock",
+        .kind = LUNIK_PROP_ENUM,
+        .doc = "What it follows: machine, and it stands still while the machine is paused or off; "
+               "host, and it goes on and is set when the host's clock is.",
+        .offset = offsetof(struct mc146818, follows),
+        .choices = clock_names,
     },
     {
         .name = "below-4g",

@@ -43,9 +43,9 @@
 #define HOUR_PM    0x80
 #define DONT_CARE  0xc0 /* in alarm registers: any value will do */
 #define NS         1000000000
-#define UIP_NS     244000    /* from UIP to the update */
-#define HALF_NS    500000000 /* from the divider's release to the first update */
-#define TICK_SHIFT 15        /* 32768 ticks a second */
+#define UIP_NS     (NS / 4096) /* from UIP to the update: 8 of 32768 ticks */
+#define HALF_NS    500000000   /* from the divider's release to the first update */
+#define TICK_SHIFT 15          /* 32768 ticks a second */
 #define DAY        86400
 
 struct rtc_time {

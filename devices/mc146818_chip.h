@@ -2,11 +2,11 @@
  * mc146818_chip.h: the register model of an MC146818A real-time clock with 114 bytes of RAM
  * (Motorola MC146818A data sheet, 1988), apart from any bus.
  *
- * The time is the machine's clock plus a base, so nothing has to count seconds: flags are worked
- * out when somebody looks, and a deadline is asked for only while an interrupt is enabled that has
- * not happened yet. An update takes no time; UIP announces it as the chip does. As in a PC, byte
- * 0x32 holds the century. Not modelled: daylight saving, the square wave output, a day of the week
- * that disagrees with the date, crystals other than 32.768 kHz.
+ * The time is a clock's, the machine's or another, plus a base, so nothing has to count seconds:
+ * flags are worked out when somebody looks, and a deadline is asked for only while an interrupt is
+ * enabled that has not happened yet. An update takes no time; UIP announces it as the chip does. As
+ * in a PC, byte 0x32 holds the century. Not modelled: daylight saving, the square wave output, a
+ * day of the week that disagrees with the date, crystals other than 32.768 kHz.
  */
 #ifndef DEVICES_MC146818_CHIP_H
 #define DEVICES_MC146818_CHIP_H

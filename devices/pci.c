@@ -138,8 +138,8 @@ uint32_t pci_config_read(const pci_function *f, unsigned offset, unsigned size)
 {
     uint32_t value = 0;
 
-    for (unsigned i = 0; i < size; i++)
-        value |= (uint32_t)f->config[(offset + i) % PCI_CONFIG_SIZE] << 8 * i;
+    for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_SIZE; i++)
+        value |= (uint32_t)f->config[offset + i] << 8 * i;
     return value;
 }
 
@@ -147,8 +147,10 @@ static void drive_intx(pci_function *f);
 
 void pci_config_write(pci_function *f, unsigned offset, unsigned size, uint32_t value)
 {
+    if (size > PCI_CONFIG_SIZE - offset)
+        size = PCI_CONFIG_SIZE - offset;
     for (unsigned i = 0; i < size; i++) {
-        unsigned at = (offset + i) % PCI_CONFIG_SIZE;
+        unsigned at = offset + i;
         uint8_t byte = (uint8_t)(value >> 8 * i);
         uint8_t mask = f->writable[at];
 
@@ -228,11 +230,18 @@ static pci_function *selected(const pci_bus *bus, uint32_t address)
     return bus->functions[address >> 8 & 0xff];
 }
 
+/* The register that a cycle at the data port reaches. Guests put bits 1:0 of its number into the
+ * latch, select a byte of the data port by them, or do both. */
+static unsigned register_of(uint32_t address, unsigned offset)
+{
+    return (address & 0xff) | offset;
+}
+
 uint32_t pci_mechanism1_read(const pci_bus *bus, uint32_t address, unsigned offset, unsigned size)
 {
     const pci_function *f = selected(bus, address);
 
-    return f ? pci_config_read(f, (address & 0xfc) + offset, size) : UINT32_MAX;
+    return f ? pci_config_read(f, register_of(address, offset), size) : UINT32_MAX;
 }
 
 void pci_mechanism1_write(pci_bus *bus, uint32_t address, unsigned offset, unsigned size,
@@ -241,7 +250,7 @@ void pci_mechanism1_write(pci_bus *bus, uint32_t address, unsigned offset, unsig
     pci_function *f = selected(bus, address);
 
     if (f)
-        pci_config_write(f, (address & 0xfc) + offset, size, value);
+        pci_config_write(f, register_of(address, offset), size, value);
 }
 
 /* ---- interrupts ----------------------------------------------------------------------------- */

@@ -125,12 +125,14 @@ void pci_map_failed(pci_function *f, lunik_error *why);
 /* Power-on state: `initial`, BARs unmapped, interrupt low. */
 void pci_function_reset(pci_function *f);
 
-/* A configuration access of 1, 2 or 4 bytes within a dword. */
+/* A configuration access of 1, 2 or 4 bytes; offset 0..255, on any boundary. Bytes beyond the last
+ * register read as zeros and drop what is written. */
 uint32_t pci_config_read(const pci_function *f, unsigned offset, unsigned size);
 void pci_config_write(pci_function *f, unsigned offset, unsigned size, uint32_t value);
 
 /* The same through configuration mechanism 1: address is the latch at 0xcf8, offset 0..3 within
- * the dword it selects. Nothing there: all ones, or dropped. */
+ * the data port; the register is the latch's bits 7:0, or'ed with offset. Nothing there: all ones,
+ * or dropped. */
 uint32_t pci_mechanism1_read(const pci_bus *bus, uint32_t address, unsigned offset, unsigned size);
 void pci_mechanism1_write(pci_bus *bus, uint32_t address, unsigned offset, unsigned size,
                           uint32_t value);

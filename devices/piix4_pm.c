@@ -69,7 +69,8 @@ static lunik_access event_write(void *opaque, uint64_t offset, unsigned size, ui
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops event_ops = {.read = event_read, .write = event_write};
+static const lunik_io_ops event_ops = {
+    .read = event_read, .write = event_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
 
 static lunik_access control_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -87,7 +88,8 @@ static lunik_access control_write(void *opaque, uint64_t offset, unsigned size, 
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops control_ops = {.read = control_read, .write = control_write};
+static const lunik_io_ops control_ops = {
+    .read = control_read, .write = control_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
 
 static lunik_access timer_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -103,7 +105,11 @@ static lunik_access timer_write(void *opaque, uint64_t offset, unsigned size, ui
 }
 
 /* Reading the timer touches nothing but the clock. */
-static const lunik_io_ops timer_ops = {.read = timer_read, .write = timer_write, .lockless = true};
+static const lunik_io_ops timer_ops = {.read = timer_read,
+                                       .write = timer_write,
+                                       .valid = {1, 4, true},
+                                       .impl = {1, 4, false},
+                                       .lockless = true};
 
 static lunik_access gpe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -121,7 +127,8 @@ static lunik_access gpe_write(void *opaque, uint64_t offset, unsigned size, uint
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops gpe_ops = {.read = gpe_read, .write = gpe_write};
+static const lunik_io_ops gpe_ops = {
+    .read = gpe_read, .write = gpe_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
 
 static lunik_access apm_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -143,7 +150,8 @@ static lunik_access apm_write(void *opaque, uint64_t offset, unsigned size, uint
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops apm_ops = {.read = apm_read, .write = apm_write, .valid = {1, 1, false}};
+static const lunik_io_ops apm_ops = {
+    .read = apm_read, .write = apm_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
 
 static lunik_access smbus_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -162,7 +170,7 @@ static lunik_access smbus_write(void *opaque, uint64_t offset, unsigned size, ui
 }
 
 static const lunik_io_ops smbus_ops = {
-    .read = smbus_read, .write = smbus_write, .impl = {1, 1, false}};
+    .read = smbus_read, .write = smbus_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
 
 /* ---- configuration -------------------------------------------------------------------------- */
 

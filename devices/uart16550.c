@@ -28,6 +28,7 @@
 
 #define FCR_ENABLE   0x01
 #define FCR_CLEAR_RX 0x02
+#define FCR_CLEAR_TX 0x04
 #define FCR_KEPT     0xc9 /* trigger level, DMA mode, enable */
 
 #define LCR_LENGTH 0x03
@@ -251,33 +252,57 @@ static void transmitter_empty(struct uart16550 *u)
     u->thre_pending = true;
 }
 
-/* Sends what is in the transmit FIFO, as far as the other side takes it. The output function may
- * lead back here, or reset the chip. */
+/* A character for the other end. The FIFO is full: it replaces the last one. */
+static void output_push(struct uart16550 *u, uint8_t data)
+{
+    struct uart16550_output *o = &u->tx;
+
+    if (o->in_fifo >= fifo_depth(u)) {
+        o->count--;
+        o->in_fifo--;
+    }
+    o->data[(o->head + o->count++) % sizeof(o->data)] = data;
+    o->in_fifo++;
+}
+
+/* The other end has taken the oldest character. */
+static void output_pop(struct uart16550 *u)
+{
+    struct uart16550_output *o = &u->tx;
+
+    o->head = (o->head + 1) % sizeof(o->data);
+    if (--o->count >= o->in_fifo)
+        return;
+    o->in_fifo = o->count;
+    if (!o->count)
+        transmitter_empty(u);
+}
+
+/* Sends what the other end takes. The output function may lead back here, or reset the chip. */
 static void transmit(struct uart16550 *u)
 {
-    bool taken = true;
-
     if (u->transmitting)
         return;
     u->transmitting = true;
-    while (u->tx.count && taken) {
-        if (u->mcr & MCR_LOOP) {
-            receive_one(u, fifo_pop(&u->tx), 0);
-            continue;
-        }
-        taken = u->port->output(u->opaque, &u->tx.data[u->tx.head], 1) > 0;
-        if (taken)
-            fifo_pop(&u->tx);
-    }
+    while (u->tx.count && u->port->output(u->opaque, &u->tx.data[u->tx.head], 1) > 0)
+        output_pop(u);
     u->transmitting = false;
-    if (!u->tx.count)
-        transmitter_empty(u);
+}
+
+/* What is in the transmit FIFO is on the line from now on, as much as that holds. */
+static void clear_transmitter(struct uart16550 *u)
+{
+    if (!u->tx.in_fifo)
+        return;
+    u->tx.in_fifo = 0;
+    if (u->tx.count > UART_FIFO_SIZE)
+        u->tx.count = UART_FIFO_SIZE;
+    transmitter_empty(u);
 }
 
 void uart16550_writable(struct uart16550 *u)
 {
-    if (u->tx.count)
-        transmit(u);
+    transmit(u);
     update(u);
 }
 
@@ -285,11 +310,14 @@ static void write_data(struct uart16550 *u, uint8_t value)
 {
     u->thre_pending = false;
     u->lsr &= ~(LSR_THRE | LSR_TEMT);
-    update(u);                        /* the next empty transmitter is a new edge */
-    if (u->tx.count >= fifo_depth(u)) /* written although not empty: the last one is replaced */
-        u->tx.count--;
-    fifo_push(&u->tx, value, 0);
-    transmit(u);
+    update(u); /* the next empty transmitter is a new edge */
+    if (u->mcr & MCR_LOOP) {
+        receive_one(u, value, 0);
+        transmitter_empty(u);
+    } else {
+        output_push(u, value);
+        transmit(u);
+    }
     update(u);
 }
 
@@ -369,6 +397,8 @@ static void write_fcr(struct uart16550 *u, uint8_t value)
     u->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
     if (switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_RX)))
         clear_receiver(u);
+    if (switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_TX)))
+        clear_transmitter(u);
     update(u);
     if (uart16550_can_receive(u) > room)
         u->port->input_ready(u->opaque);
@@ -388,6 +418,8 @@ static void write_mcr(struct uart16550 *u, uint8_t value)
 {
     bool left_loop = (u->mcr & MCR_LOOP) && !(value & MCR_LOOP);
 
+    if (value & MCR_LOOP)
+        clear_transmitter(u); /* what was written before is not looped back */
     u->mcr = value & MCR_MASK;
     modem_changed(u);
     update(u);
@@ -468,7 +500,8 @@ void uart16550_reset(struct uart16550 *u)
 {
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = 0;
     u->divisor = DEFAULT_DIVISOR;
-    u->lsr = u->tx.count ? 0 : LSR_THRE | LSR_TEMT;
+    clear_transmitter(u);
+    u->lsr = LSR_THRE | LSR_TEMT;
     u->msr = u->modem;
     u->rx.count = 0;
     u->thre_pending = false;

@@ -2,11 +2,14 @@
  * uart16550.h: the register model of a PC16550D UART (National Semiconductor PC16550D data sheet,
  * June 1995), apart from any bus.
  *
- * Characters leave the moment they are written, or as soon as the other end takes them; clearing
- * the transmit FIFO or resetting the chip does not catch them any more. The baud rate only sets how
- * long the receiver waits before it reports a FIFO that has not reached its trigger level. Parity,
- * stop bits and the break sent to the other end are not modelled, nor is a gate on the interrupt
- * line (OUT2), which belongs to the board around the chip and which many guests leave off.
+ * Characters leave the moment they are written, or as soon as the other end takes them. What
+ * empties the transmit FIFO (FCR, a change of its enable bit, loopback mode, a reset) empties it
+ * for the guest at once; up to sixteen characters that the other end has not taken yet count as on
+ * the line and still go out, in front of later ones, as they would have at any baud rate; more are
+ * dropped. The baud rate only sets how long the receiver waits before it reports a FIFO that has
+ * not reached its trigger level. Parity, stop bits and the break sent to the other end are not
+ * modelled, nor is a gate on the interrupt line (OUT2), which belongs to the board around the chip
+ * and which many guests leave off.
  */
 #ifndef DEVICES_UART16550_H
 #define DEVICES_UART16550_H
@@ -39,6 +42,13 @@ struct uart16550_fifo {
     unsigned head, count;
 };
 
+/* Characters that the other end has not taken, oldest first: those on the line, then the FIFO. */
+struct uart16550_output {
+    uint8_t data[2 * UART_FIFO_SIZE];
+    unsigned head, count;
+    unsigned in_fifo;
+};
+
 struct uart16550 {
     lunik_irq irq;
     lunik_clock *clock;
@@ -48,7 +58,8 @@ struct uart16550 {
     uint8_t ier, fcr, lcr, mcr, lsr, msr, scr;
     uint8_t modem; /* what the modem drives */
     uint16_t divisor;
-    struct uart16550_fifo rx, tx;
+    struct uart16550_fifo rx;
+    struct uart16550_output tx;
     bool transmitting;    /* the port's output function is on the stack */
     bool thre_pending;    /* the transmitter-empty interrupt has not been acknowledged */
     uint64_t rx_activity; /* when a character last came in or was read */

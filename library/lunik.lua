@@ -96,7 +96,7 @@ local lunik = {}
 ---@field cpus? integer[] The vCPUs of the node, from 0. Those in no node are in node 0.
 ---@field memory? lunik.Size
 ---@field memdev? string The backend that is the node's memory.
----@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way.
+---@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255 where there is no way. Not given: as far as the others say it is to this node, 20 to nodes that say nothing either.
 
 ---Makes a machine: its objects, then what its board builds, then its devices. Boards may have
 ---further options. An unknown option is an error.
@@ -173,6 +173,7 @@ function lunik.boards() end
 ---@field name? string
 ---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string? As a region's: see lunik.RegionOptions.
 ---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean?, string?
+---@field peek? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string?
 ---@field valid? lunik.AccessRules
 ---@field impl? lunik.AccessRules
 ---@field endian? "little"|"big"
@@ -322,6 +323,7 @@ function lunik.use_luv(uv) end
 ---@field name string
 ---@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
 ---@field accel "kvm"|"none"
+---@field address_bits integer Bits of a physical address that the guest's processors have: with KVM the host's, else 52.
 ---@field exit_code integer What the run ended with; 0 before.
 ---@field memory lunik.Space The guest's physical memory.
 ---@field io lunik.Space The guest's I/O ports.
@@ -496,6 +498,7 @@ function Machine:console(chardev) end
 ---@field owner? string|lunik.Object Before that is removed the region is disabled.
 ---@field read? fun(offset: integer, size: integer): integer?, string? nil, or nil and "device": the device refuses; nil and "access": nothing is at that offset. All ones are read then. Without a function there is nothing to be read.
 ---@field write? fun(offset: integer, size: integer, value: integer): boolean?, string? false refuses, with "device" or "access" as for read. Without a function there is nothing to be written.
+---@field peek? fun(offset: integer, size: integer): integer?, string? As read, without side effects: where writes smaller than impl.min get the other bytes from. Not given: from read; with neither, zeros.
 ---@field valid? lunik.AccessRules What the guest may use; nothing is there for other accesses.
 ---@field impl? lunik.AccessRules What the functions take; accesses are split and widened to it.
 ---@field endian? "little"|"big"

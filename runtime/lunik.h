@@ -309,7 +309,9 @@ const char *lunik_state_name(lunik_run_state state);
 typedef struct lunik_numa_node {
     const unsigned *cpus; /* vCPU indexes */
     size_t cpu_count;
-    const uint8_t *distances; /* to each node, 10..254, own is 10; NULL = 10/20 */
+    /* To each node: 10 to itself, 11..254 to others, 255 where there is no way. NULL: as far as
+     * the others say it is to this node, 20 to nodes that say nothing either. */
+    const uint8_t *distances;
 } lunik_numa_node;
 
 /* How KVM tells which pages the guest has written, where it does not have a dirty ring to do it. */
@@ -350,6 +352,8 @@ void lunik_machine_unref(lunik_machine *m);
 const char *lunik_machine_name(const lunik_machine *m);
 lunik_runtime *lunik_machine_runtime(const lunik_machine *m);
 lunik_accel lunik_machine_accel(const lunik_machine *m);
+/* Bits of a physical address that the guest's processors have: with KVM the host's, else 52. */
+unsigned lunik_machine_address_bits(const lunik_machine *m);
 lunik_run_state lunik_machine_state(const lunik_machine *m);
 /* The configuration it was made with; node and cpu counts are final. */
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m);

@@ -284,15 +284,18 @@ typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian
 /* Sizes in bytes (1, 2, 4, 8). valid: what the guest may use; others are rejected (reads give all
  * ones, writes are dropped). impl: what the callbacks take; the core splits larger and unaligned
  * accesses into aligned ones and widens smaller ones to the aligned unit around them: a read takes
- * its bytes out of the unit, a write reads the unit (if there is a read function), replaces its
- * bytes and writes the unit back. Zeros mean 1..4 for valid and valid's for impl. A value is the
- * number that the register's bytes are in the device's endianness. Where read returns an error
- * the guest reads all ones. A device answers LUNIK_ACCESS_DECODE where it has nothing, and
- * LUNIK_ACCESS_DEVICE if it can't do what is asked of it. Without read (write) it decodes no reads
- * (writes). */
+ * its bytes out of the unit, a write gets the unit, replaces its bytes and writes the unit back. It
+ * gets it from peek, which must have no side effects; without peek from read, so a device that has
+ * registers which change when they are read, and an impl.min above valid.min, wants a peek; without
+ * either the other bytes are zeros. If getting it is refused, so is the write. Zeros mean 1..4 for
+ * valid and valid's for impl. A value is the number that the register's bytes are in the device's
+ * endianness. Where read returns an error the guest reads all ones. A device answers
+ * LUNIK_ACCESS_DECODE where it has nothing, and LUNIK_ACCESS_DEVICE if it can't do what is asked of
+ * it. Without read (write) it decodes no reads (writes). */
 typedef struct lunik_io_ops {
     lunik_access (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
     lunik_access (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
+    lunik_access (*peek)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
     struct {
         uint8_t min, max;
         bool unaligned;

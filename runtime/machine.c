@@ -15,6 +15,8 @@
 #include "runtime.h"
 #include "vcpu.h"
 
+enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
+
 const char *lunik_state_name(lunik_run_state state)
 {
     switch (state) {
@@ -40,6 +42,11 @@ lunik_runtime *lunik_machine_runtime(const lunik_machine *m)
 lunik_accel lunik_machine_accel(const lunik_machine *m)
 {
     return m->config.accel;
+}
+
+unsigned lunik_machine_address_bits(const lunik_machine *m)
+{
+    return m->kvm ? m->kvm->phys_bits : MOST_ADDRESS_BITS;
 }
 
 lunik_run_state lunik_machine_state(const lunik_machine *m)

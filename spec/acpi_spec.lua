@@ -6,13 +6,13 @@ local lunik = require "lunik"
 local TABLES = { "FACP", "FACS", "APIC", "SRAT", "SLIT", "RSDT", "XSDT", "DSDT" }
 
 local shapes = {
-  { name = "one CPU, no slots", cpus = 1, memory = "64M" },
+  { name = "one CPU, no slots, no 64-bit window", cpus = 1, memory = "64M", pci64 = 0 },
   { name = "4 CPUs, one slot", cpus = 4, memory = "64M", maxmem = "1G", slots = 1 },
   {
     name = "2 nodes with distances, 4 slots", cpus = 2, memory = "128M", maxmem = "1G", slots = 4,
     numa = {
       { cpus = { 0 }, memory = "64M", distances = { 10, 17 } },
-      { cpus = { 1 }, memory = "64M", distances = { 17, 10 } },
+      { cpus = { 1 }, memory = "64M" }, -- as far from the other as that is from it
     },
   },
   {
@@ -96,6 +96,15 @@ local function run_programs(folder, slots)
   run(folder, "{ %s wait; }", table.concat(commands, " "))
 end
 
+-- The bytes of the buffer in a program's output.
+local function buffer_bytes(output)
+  local bytes = {}
+  for line in output:gmatch("%x%x%x%x: ([%x ]+) //") do
+    for byte in line:gmatch("%x%x") do bytes[#bytes + 1] = string.char(tonumber(byte, 16)) end
+  end
+  return table.concat(bytes)
+end
+
 -- The slots that a program notified of an event.
 local function notified(output, event)
   local slots = {}
@@ -173,8 +182,31 @@ for _, shape in ipairs(shapes) do
     end)
 
     it("describe the PCI windows", function()
-      local length = tonumber(said("window"):match("%[Buffer%] Length (%x+)"), 16)
-      assert.equal(shape.pci64 and 0x7e + 0x2e or 0x7e, length)
+      local output = said "window"
+      local length = tonumber(output:match("%[Buffer%] Length (%x+)"), 16)
+      assert.equal(shape.pci64 == 0 and 0x7e or 0x7e + 0x2e, length)
+      if shape.pci64 == 0 then return end
+      -- The quad-word descriptor: its header, flags, granularity, first and last address.
+      local bytes = buffer_bytes(output)
+      assert.equal(length, #bytes)
+      local at = bytes:find("\x8a\x2b\0\0", 1, true)
+      local first, last = string.unpack("<I8I8", bytes, at + 14)
+      assert.equal((shape.pci64 and 8 or 2) << 30, last - first + 1)
+      local window = m:object("device-memory")
+      assert.equal(window and (window.addr + window.size + 0x3fffffff) & ~0x3fffffff or 1 << 32,
+        first)
+    end)
+
+    -- Their ports are among the bridge's: next to it they would be taken twice.
+    it("have the devices with ports below the ISA bridge", function()
+      local output = said "names"
+      for _, name in ipairs { "SR00", "RTC_", "KBD_", shape.slots and "MHPD" } do
+        assert.truthy(output:find("\\_SB_.PCI0.ISA_." .. name .. "._CRS", 1, true), name)
+      end
+      for path in output:gmatch("(\\_SB_%S+)%._CRS +returned") do
+        assert.truthy(path:find("^\\_SB_.PCI0") or path:find("^\\_SB_%.LNK")
+          or path:find("^\\_SB_%.MHPC%.MP"), path)
+      end
     end)
 
     it("have a processor for each vCPU", function()

@@ -178,6 +178,20 @@ describe("board pc", function()
     assert.equal(0, m:inb(0xa14))
   end)
 
+  it("has a window for PCI above all memory, where there is room", function()
+    local function window(options)
+      local board <close> = pc(options)
+      local host = board:object("i440fx")
+      return { host.mmio64_base, host.mmio64_last - host.mmio64_base + 1 }
+    end
+    assert.same({ 4 * GiB, 2 * GiB }, window {})
+    assert.same({ 7 * GiB, 2 * GiB }, window { memory = "64M", maxmem = "1G", slots = 2 })
+    assert.same({ 4 * GiB, 8 * GiB }, window { pci64 = "8G" })
+    assert.same({ 0, 1 }, window { pci64 = 0 })
+    -- What is left of 52 bits: 1 GiB.
+    assert.same({ 0, 1 }, window { memory = "64M", maxmem = (1 << 52) - 5 * GiB + 64 * MiB })
+  end)
+
   it("has no slots unless they are asked for", function()
     m = pc {}
     m:start()
@@ -202,6 +216,9 @@ describe("board pc", function()
     },
     ["memdev: 'n' is given to two nodes"] = { memory = "64M", numa = twice, objects = one },
     ["lowmem: '4G' is not possible"] = { lowmem = "4G" },
+    ["pci64: '4194304G' does not fit above 0x100000000 (the guest's addresses have 52 bits)"] = {
+      pci64 = 1 << 52,
+    },
     ["the nodes have 32M in all"] = {
       memory = "64M", numa = { { cpus = { 0 }, memory = "32M" } },
     },

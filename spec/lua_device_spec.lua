@@ -45,6 +45,29 @@ describe("a device in Lua", function()
     assert.are.equal(0, (m:inb(0x511)))
   end)
 
+  it("keeps the bytes that a narrow write leaves alone, without a read's side effects", function()
+    local reads = 0
+    local name = define {
+      mmio = { {
+        base = 0xd0000000, size = 4, impl = { min = 4 },
+        read = function(dev)
+          reads = reads + 1
+          return dev.value
+        end,
+        peek = function(dev) return dev.value end,
+        write = function(dev, _, _, value) dev.value = value end,
+      } },
+      realize = function(dev) dev.value = 0x44332211 end,
+    }
+    local m = machines.none()
+    m:device_add(name, { id = "narrow" })
+    m:store(0xd0000001, 1, 0xaa)
+    m:store(0xd0000002, 2, 0xddcc)
+    assert.are.equal(0, reads)
+    assert.are.equal(0xddccaa11, m:load(0xd0000000, 4))
+    assert.are.equal(1, reads)
+  end)
+
   it("describes itself like any other type", function()
     local name = define {
       doc = "All kinds.",

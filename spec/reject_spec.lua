@@ -76,6 +76,19 @@ describe("rejected accesses", function()
     assert.are.same({ 4, 4, 0x7f00 }, wrote)
   end)
 
+  it("are a peek handler's as well, and a narrow write is dropped then", function()
+    local m = machines.none()
+    local writes = 0
+    io(m, BASE, {
+      impl = { min = 4 }, read = function() error("read has side effects") end,
+      peek = function() return nil, "access" end, write = function() writes = writes + 1 end,
+    })
+    assert.are.equal("access", machines.raised(m.store, m, BASE + 5, 1, 0x7f).code)
+    assert.are.equal(0, writes)
+    m:store(BASE + 4, 4, 0x7f)
+    assert.are.equal(1, writes)
+  end)
+
   it("are told with all that is known of them", function()
     local m = machines.none()
     local dev = io(m, BASE, { name = "dev", read = function() end })

@@ -132,20 +132,63 @@ describe("clock", function()
 
   local function word(m, index) return cmos(m, index) | cmos(m, index + 1) << 8 end
 
+  local function bcd(m, index)
+    local v = cmos(m, index)
+    return (v >> 4) * 10 + (v & 15)
+  end
+
+  -- How many seconds of the day the clock is ahead of the host's.
+  local function ahead(m)
+    local got = os.date("!*t")
+    local seconds = (bcd(m, 4) * 60 + bcd(m, 2)) * 60 + bcd(m, 0)
+    return (seconds - (got.hour * 60 + got.min) * 60 - got.sec) % 86400
+  end
+
   it("starts with the host's time in UTC", function()
     local m <close> = machine { clock = false }
     m:start()
-    local bcd = function(index)
-      local v = cmos(m, index)
-      return (v >> 4) * 10 + (v & 15)
+    local year = os.date("!*t").year
+    assert.equal(year, bcd(m, 0x32) * 100 + bcd(m, 9))
+    assert.is_true(ahead(m) <= 5)
+  end)
+
+  it("follows the machine's clock or the host's", function()
+    for clock, seconds in pairs { machine = 3600, host = 0 } do
+      local m <close> = machine { rtc = clock }
+      m:start()
+      m:advance(3600 * 1000000000)
+      assert.is_true((ahead(m) - seconds) % 86400 <= 5, clock)
     end
-    local before = os.time()
-    local year = bcd(0x32) * 100 + bcd(9)
-    local got = os.date("!*t", before)
-    assert.equal(got.year, year)
-    local seconds = (bcd(4) * 60 + bcd(2)) * 60 + bcd(0)
-    local want = (got.hour * 60 + got.min) * 60 + got.sec
-    assert.is_true((seconds - want) % 86400 <= 5)
+    local ok, err = pcall(machine, { rtc = "sundial" })
+    assert.is_false(ok)
+    assert.equal("invalid", err.code)
+    assert.truthy(err.message:find("clock: 'sundial'", 1, true), err.message)
+  end)
+
+  it("reports after a pause what the host's clock has brought meanwhile", function()
+    local m <close> = machine { rtc = "host" }
+    m:start()
+    m:outb(0x70, 0x0b)
+    m:outb(0x71, 0x12)
+    m:pause()
+    cmos(m, 0x0c)
+    local now = os.time()
+    repeat lunik.sleep(0.01) until os.time() > now
+    assert.is_false(m:irq_level(8))
+    m:start()
+    assert.is_true(m:irq_level(8))
+    assert.equal(0x90, cmos(m, 0x0c) & 0x90)
+  end)
+
+  it("interrupts by the host's clock", function()
+    local m <close> = machine { rtc = "host", clock = false }
+    m:start()
+    local count = m:irq_count(8)
+    m:outb(0x70, 0x0b)
+    m:outb(0x71, 0x12)
+    local ends = os.time() + 60
+    repeat lunik.sleep(0.01) until m:irq_count(8) > count or os.time() > ends
+    assert.equal(count + 1, m:irq_count(8))
   end)
 
   it("follows the machine's clock", function()

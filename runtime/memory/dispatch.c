@@ -83,10 +83,14 @@ static uint64_t swap_if(bool big_endian, uint64_t value, unsigned size)
     return big_endian ? __builtin_bswap64(value) >> (64 - 8 * size) : value;
 }
 
-static lunik_access call_read(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size)
+/* What a device's read and peek have in common. */
+typedef lunik_access read_fn(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
+
+static lunik_access call_read(lunik_region *r, read_fn *read, uint64_t offset, uint8_t *data,
+                              unsigned size)
 {
     uint64_t value = 0;
-    lunik_access result = r->ops->read(r->opaque, offset, size, &value);
+    lunik_access result = read(r->opaque, offset, size, &value);
 
     if (result)
         value = UINT64_MAX;
@@ -108,13 +112,14 @@ static lunik_access call_write(lunik_region *r, uint64_t offset, const uint8_t *
 static lunik_access access_unit(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size,
                                 bool write)
 {
+    read_fn *read = write && r->ops->peek ? r->ops->peek : r->ops->read;
     unsigned unit_size = r->rules.impl_min;
     uint64_t unit = offset & ~(uint64_t)(unit_size - 1);
     uint8_t bytes[8] = {0};
     lunik_access result = LUNIK_ACCESS_OK;
 
-    if (!write || r->ops->read)
-        result = call_read(r, unit, bytes, unit_size);
+    if (read)
+        result = call_read(r, read, unit, bytes, unit_size);
     if (!write) {
         memcpy(data, bytes + (offset - unit), size);
         return result;
@@ -150,7 +155,7 @@ static lunik_access access_device(lunik_region *r, uint64_t offset, uint8_t *dat
         } else if (write) {
             result = worse(result, call_write(r, offset, data, n));
         } else {
-            result = worse(result, call_read(r, offset, data, n));
+            result = worse(result, call_read(r, r->ops->read, offset, data, n));
         }
         offset += n;
         data += n;

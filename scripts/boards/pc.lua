@@ -11,6 +11,7 @@ local lunik = require "lunik"
 local board = require "lunik.board"
 
 local MiB, GiB = board.MiB, board.GiB
+local PCI64_SIZE = 2 * GiB -- as QEMU's pc
 
 local SCI = 9
 local MEMORY_GPE = 3
@@ -29,8 +30,21 @@ local function low_memory(opt, memory)
   return math.min(memory, most)
 end
 
+-- The window for PCI memory above 4 GiB, behind all other memory: address and size, 0 if there is
+-- none.
+local function pci64_window(opt, base, bits)
+  local size = opt.pci64 or PCI64_SIZE
+  local room = math.max((1 << bits) - base, 0)
+  if not math.ult(room, size) then return size > 0 and base or 0, size end
+  if opt.pci64 then
+    error(lunik.error("invalid", ("pci64: '%s' does not fit above 0x%x (the guest's addresses have "
+      .. "%d bits)"):format(board.show(size), base, bits)), 0)
+  end
+  return 0, 0
+end
+
 -- Where everything goes.
-local function plan(opt, memory)
+local function plan(m, opt, memory)
   local low = low_memory(opt, memory)
   local slots = opt.slots or 0
   local p = { low = low, high = memory - low }
@@ -43,7 +57,7 @@ local function plan(opt, memory)
     top = p.window_base + p.window_size
   end
   p.pci_base = board.align_up(low, MiB)
-  p.pci64_base = opt.pci64 > 0 and board.align_up(top, GiB) or 0
+  p.pci64_base, p.pci64_size = pci64_window(opt, board.align_up(top, GiB), m.address_bits)
   return p
 end
 
@@ -68,7 +82,7 @@ local function add_chipset(m, opt, banks, p)
     mmio_base = p.pci_base,
     mmio_last = PCI_LAST,
     mmio64_base = p.pci64_base,
-    mmio64_last = p.pci64_base > 0 and p.pci64_base + opt.pci64 - 1 or 0,
+    mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
   })
   m:device_add("piix3", {
     id = "piix3", bus = host, addr = "1.0",
@@ -104,7 +118,7 @@ end
 local function add_isa(m, opt, p)
   m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
   m:device_add("mc146818", {
-    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high,
+    id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high, clock = opt.rtc,
   })
   m:device_add("i8042", { id = "i8042" })
   m:device_add("port92", { id = "port92" })
@@ -117,7 +131,7 @@ end
 
 local function build(m, opt)
   local banks, memory = board.memory(m, opt)
-  local p = plan(opt, memory)
+  local p = plan(m, opt, memory)
   m:transaction(function()
     add_ram(m, banks, p)
     local pm = add_chipset(m, opt, banks, p)
@@ -149,12 +163,18 @@ return {
         .. "3G of 3.5G or more, else all of it.",
     },
     pci64 = {
-      kind = "size", default = 0,
-      doc = "Window for PCI memory above 4 GiB; 0: none.",
+      kind = "size",
+      doc = "Window for PCI memory above 4 GiB, behind RAM and DIMMs; 0: none. Not given: 2G, if "
+        .. "the guest's addresses have room for it.",
     },
     acpi = {
       kind = "boolean",
       doc = "ACPI tables. Not given: unless there is a firmware, which brings its own.",
+    },
+    rtc = {
+      kind = "string",
+      doc = "What the real-time clock follows: \"machine\", whose clock stands still while it is "
+        .. "paused or off, or \"host\". Not given: machine.",
     },
     debugcon = {
       kind = "any",

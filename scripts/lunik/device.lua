@@ -27,19 +27,20 @@ local function properties(object)
 end
 
 local function add_region(dev, space, what, spec)
-  options.known(what, spec, { name = 1, base = 1, size = 1, read = 1, write = 1, valid = 1,
-    impl = 1, endian = 1, priority = 1 })
+  options.known(what, spec, { name = 1, base = 1, size = 1, read = 1, write = 1, peek = 1,
+    valid = 1, impl = 1, endian = 1, priority = 1 })
   local function number(key)
     local value = spec[key]
     if type(value) == "function" then value = value(dev) end
     if type(value) == "string" and not value:find "^%d" then value = dev.object:get(value) end
     return core.parse_size(value, ("%s: %s"):format(what, key))
   end
-  local read, write = spec.read, spec.write
+  local read, write, peek = spec.read, spec.write, spec.peek
   local region = dev.machine:region {
     kind = "io", name = spec.name or dev.object.type, size = number "size", owner = dev.object,
     read = read and function(offset, size) return read(dev, offset, size) end,
     write = write and function(offset, size, value) return write(dev, offset, size, value) end,
+    peek = peek and function(offset, size) return peek(dev, offset, size) end,
     valid = spec.valid, impl = spec.impl, endian = spec.endian,
   }
   table.insert(dev.regions, region) -- before it is mapped, for cleanup() to find it

@@ -259,6 +259,49 @@ static void test_patches(void)
     close_bench(&b);
 }
 
+/* Devices with ports are below the ISA bridge, which comes first; without one they are not. */
+static void test_isa(void)
+{
+    static const char below[] = "\\\x2f\x03_SB_PCI0ISA_\x5b\x82";
+    static const char apart[] = "\\_SB_\x5b\x82";
+    struct bench b;
+    size_t size;
+
+    for (unsigned bridge = 0; bridge < 2; bridge++) {
+        if (!open_bench(&b, 1, 0))
+            return;
+        add(&b, "fake", "serial", "SIOB", 0x3f8);
+        add(&b, "fake-slots", NULL, NULL, 1);
+        if (bridge)
+            add(&b, "fake", "piix3", NULL, 0);
+        check_int("install", lunik_acpi_install(b.m, NULL, &b.err), 0);
+        const uint8_t *dsdt = lunik_acpi_table(b.m, "DSDT", &size);
+        size_t scope = bridge ? find(dsdt, size, below, sizeof(below) - 1)
+                              : find(dsdt, size, apart, sizeof(apart) - 1);
+        check_true("its scope", scope < find(dsdt, size, "SR00", 4));
+        check_true("the slots' ports are in one as well",
+                   scope < find(dsdt, size, "MHPD", 4) && find(dsdt, size, "MHPD", 4) < size);
+        check_true("the slots are in none", find(dsdt, size, "MP00", 4) < scope);
+        check_uint("the bridge is in front", find(dsdt, size, "PRQA", 4) < scope, bridge);
+        close_bench(&b);
+    }
+}
+
+/* A node that says nothing is as far from another as that is from it. */
+static void test_distances(void)
+{
+    struct bench b;
+    size_t size;
+
+    if (!open_bench(&b, 2, 2))
+        return;
+    check_int("install", lunik_acpi_install(b.m, NULL, &b.err), 0);
+    const uint8_t *slit = lunik_acpi_table(b.m, "SLIT", &size);
+    check_uint("nodes", peek(slit, 36, 8), 2);
+    check_uint("distances", peek(slit, 44, 4), 0x0a11110a);
+    close_bench(&b);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 static void refuse(const char *name, const char *type, const char *part, const char *value_name,
@@ -319,6 +362,8 @@ int main(void)
     test_placement();
     test_fixed_hardware();
     test_patches();
+    test_isa();
+    test_distances();
     test_refusals();
     test_too_large();
     return check_result();

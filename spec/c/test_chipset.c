@@ -12,13 +12,33 @@ static void test_ids(struct rig *r)
     check_uint("PIIX3 has functions", config(r, PCI_DEVFN(1, 0), PCI_HEADER, 1), 0x80);
     check_uint("nobody at 2.0", config(r, PCI_DEVFN(2, 0), 0, 4), UINT32_MAX);
     out(r, 0xcf8, 4, 0x80000803);
-    check_uint("address latch", in(r, 0xcf8, 4), 0x80000800);
+    check_uint("address latch", in(r, 0xcf8, 4), 0x80000803);
     out(r, 0xcf8, 1, 0);
     out(r, 0xcfa, 2, 0);
     out(r, 0xcf8, 2, 0);
-    check_uint("only dwords change it", in(r, 0xcf8, 4), 0x80000800);
+    out(r, 0xcfa, 1, 0);
+    check_uint("only dwords change it", in(r, 0xcf8, 4), 0x80000803);
     check_uint("only dwords read it", in(r, 0xcf8, 1), 0xff);
     check_uint("reset control is another register", in(r, 0xcf9, 1), 0);
+}
+
+/* Guests name a byte in the latch, at the data port, or in both places. */
+static void test_bytes_of_a_dword(struct rig *r)
+{
+    out(r, 0xcf8, 4, 0x80000000);
+    check_uint("an unaligned word", in(r, 0xcfd, 2), 0x3780);
+    out(r, 0xcf8, 4, 0x80000001);
+    check_uint("a byte named by the latch", in(r, 0xcfc, 1), 0x80);
+    check_uint("a word", in(r, 0xcfc, 2), 0x3780);
+    check_uint("a byte named by both", in(r, 0xcfd, 1), 0x80);
+    check_uint("their bits are or'ed", in(r, 0xcfe, 1), 0x12);
+    out(r, 0xcf8, 4, 0x8000003c);
+    out(r, 0xcfd, 2, 0xffff);
+    check_uint("an unaligned word changes no other byte", in(r, 0xcfc, 1), 0);
+    out(r, 0xcf8, 4, 0x800000ff);
+    check_uint("nothing follows the last register", in(r, 0xcfc, 4), 0);
+    out(r, 0xcfc, 4, UINT32_MAX);
+    check_uint("nor begins anew", config(r, PCI_DEVFN(0, 0), PCI_COMMAND, 2), 0x0006);
 }
 
 static void test_bars(struct rig *r)
@@ -123,6 +143,16 @@ static void test_pm(struct rig *r)
     check_uint("PM ports", in(r, 0x608, 4), 0);
     lunik_clock_advance(r->m, 1000000000, NULL);
     check_uint("PM timer", in(r, 0x608, 4), 3579545);
+    check_uint("PM timer, an unaligned word", in(r, 0x609, 2), 3579545 >> 8);
+    out(r, 0x601, 2, 0x0100); /* the enable bits are at 0x602 */
+    check_uint("PM events, an unaligned word", in(r, 0x601, 2), 0x0100);
+    out(r, 0xafe1, 2, 0x0800);
+    check_uint("general-purpose events, an unaligned word", in(r, 0xafe1, 2), 0x0800);
+    out(r, 0x602, 2, 0);
+    out(r, 0xafe2, 2, 0);
+    out(r, 0xb2, 2, 0x5500);
+    check_uint("command and status port in a word", in(r, 0xb2, 2), 0x5500);
+    check_uint("SMBus, an unaligned word", in(r, 0x701, 2), 0);
     out(r, 0xb2, 1, 0xf1);
     check_uint("ACPI on", in(r, 0x604, 2), 1);
     out(r, 0x602, 2, 1);
@@ -169,6 +199,7 @@ int main(void)
 
     rig_open(&r, LUNIK_ACCEL_NONE, false);
     test_ids(&r);
+    test_bytes_of_a_dword(&r);
     test_bars(&r);
     test_routing(&r);
     test_pam(&r);

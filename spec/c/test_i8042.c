@@ -117,6 +117,32 @@ static void test_loop(void)
     check_uint("enabling it reports a full buffer", b.mouse, 2);
 }
 
+/* Nobody reads: what the controller answers waits behind the byte that is there. */
+static void test_unread(void)
+{
+    struct bench b;
+    struct i8042_chip *c = setup(&b);
+
+    i8042_write_data(c, 0xee);
+    i8042_write_command(c, 0x20);
+    check_string("an echo, then the command byte", answers(c), "ee 47");
+    check_uint("each an edge", b.keyboard, 2);
+    i8042_write_data(c, 0xf2);
+    i8042_write_command(c, 0xaa);
+    i8042_write_command(c, 0xd3);
+    i8042_write_data(c, 0x5a);
+    check_uint("one byte is shown", i8042_read_status(c) & 0x21, 0x01);
+    check_string("the controller's are in front of a device's", answers(c), "fa 55 m5a ab 41");
+    for (unsigned i = 0; i < 100; i++)
+        i8042_write_command(c, 0xab);
+    check_string("as many as are held", answers(c),
+                 "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
+    i8042_write_command(c, 0x20);
+    i8042_write_command(c, 0x20);
+    i8042_reset(c);
+    check_string("a reset forgets them", answers(c), "");
+}
+
 static void test_reset_and_a20(void)
 {
     struct bench b;
@@ -220,7 +246,8 @@ static void test_random(void)
             i8042_write_command(c, (uint8_t)(what >> 16));
         else if (what & 0x400)
             i8042_read_data(c);
-        bounded &= c->keyboard.queue.count <= I8042_QUEUE && c->mouse.queue.count <= I8042_QUEUE;
+        bounded &= c->keyboard.queue.count <= I8042_QUEUE && c->mouse.queue.count <= I8042_QUEUE &&
+                   c->answers.count <= I8042_QUEUE;
         bounded &= !(c->keyboard_irq.level && c->mouse_irq.level);
     }
     check_true("random: queues are bounded, one line at a time", bounded);
@@ -230,6 +257,7 @@ int main(void)
 {
     test_controller();
     test_loop();
+    test_unread();
     test_reset_and_a20();
     test_keyboard();
     test_mouse();

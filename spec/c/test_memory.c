@@ -639,6 +639,44 @@ static void test_refused_half(void)
     drop(r);
 }
 
+static unsigned peeked;
+
+static lunik_access some_peek(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    peeked++;
+    *value = 0x44332211;
+    return LUNIK_ACCESS_OK;
+}
+
+/* Or peeked at, which has no side effects. */
+static void test_peek(void)
+{
+    static const lunik_io_ops ops = {.read = device_read,
+                                     .write = device_write,
+                                     .peek = some_peek,
+                                     .valid = {1, 4, true},
+                                     .impl = {.min = 4, .max = 4}};
+    lunik_region *r = add(lunik_space_root(m->memory_space), 0x1000,
+                          new_region("peeked", LUNIK_REGION_IO, 8, &ops), 0);
+
+    peeked = 0;
+    *calls = 0;
+    check_int("peek: a narrow write", lunik_space_store(m->memory_space, 0x1001, 1, 0xaa), 0);
+    check_string("peek: reads nothing", calls, "w0.4=4433aa11 ");
+    *calls = 0;
+    lunik_space_store(m->memory_space, 0x1002, 4, 0xddccbbaa);
+    check_string("peek: nor does one over two words", calls, "w0.4=bbaa2211 w4.4=4433ddcc ");
+    check_uint("peek: it is called once a word", peeked, 3);
+    lunik_space_store(m->memory_space, 0x1004, 4, 0);
+    check_uint("peek: not for whole words", peeked, 3);
+    *calls = 0;
+    uint64_t value;
+    lunik_space_load(m->memory_space, 0x1001, 1, &value);
+    check_string("peek: reads read", calls, "r0.4 ");
+    check_uint("peek: and don't peek", peeked, 3);
+    drop(r);
+}
+
 static lunik_region *rejecting;
 static void drop_rejecting(void *opaque, const lunik_rejection *r)
 {
@@ -1153,6 +1191,7 @@ int main(void)
     test_rom_device();
     test_readonly_ram();
     test_refused_half();
+    test_peek();
     test_rejected_last();
     test_callbacks();
     test_map();

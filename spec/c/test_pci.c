@@ -46,6 +46,9 @@ static void test_mechanism1(void)
     check_uint("dword", pci_mechanism1_read(&bus, 0x80001000, 0, 4), 0x56781234);
     check_uint("upper word", pci_mechanism1_read(&bus, 0x80001000, 2, 2), 0x5678);
     check_uint("byte 1", pci_mechanism1_read(&bus, 0x80001000, 1, 1), 0x12);
+    check_uint("bytes 1 and 2", pci_mechanism1_read(&bus, 0x80001000, 1, 2), 0x7812);
+    check_uint("byte 1, by the latch", pci_mechanism1_read(&bus, 0x80001001, 0, 1), 0x12);
+    check_uint("or'ed with the offset", pci_mechanism1_read(&bus, 0x80001001, 2, 1), 0x56);
     check_uint("disabled", pci_mechanism1_read(&bus, 0x00001000, 0, 4), UINT32_MAX);
     check_uint("absent function", pci_mechanism1_read(&bus, 0x80001100, 0, 4), UINT32_MAX);
     check_uint("absent bus", pci_mechanism1_read(&bus, 0x80011000, 0, 4), UINT32_MAX);

@@ -140,7 +140,6 @@ static void test_output(void)
     check_uint("a refused character: THRE and TEMT clear", uart16550_read(u, 5), 0);
     for (const char *p = "bcdefghijklmnop"; *p; p++)
         uart16550_write(u, 0, (uint8_t)*p);
-    uart16550_write(u, 2, 0x07); /* clearing the FIFOs does not catch them */
     b.limit += 6;
     uart16550_writable(u);
     check_string("as many go out as there is room for", b.sent, "helloabcdef");
@@ -149,6 +148,76 @@ static void test_output(void)
     uart16550_writable(u);
     check_string("sixteen are held, none is lost", b.sent, "helloabcdefghijklmnop");
     check_uint("then THRE and TEMT are set", uart16550_read(u, 5), 0x60);
+}
+
+/* The far end takes nothing: whatever empties the transmit FIFO shows an empty transmitter. */
+static void test_emptied(void)
+{
+    static const struct {
+        const char *what;
+        uint8_t offset, value, fcr;
+    } cases[] = {
+        {"FCR clears it", 2, 0x05, 0x01},
+        {"FIFOs off", 2, 0x00, 0x01},
+        {"FIFOs on", 2, 0x01, 0x00},
+        {"loopback", 4, 0x10, 0x01},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct bench b;
+        struct uart16550 *u = setup(&b);
+
+        b.limit = 0;
+        uart16550_write(u, 1, 0x02);
+        uart16550_write(u, 2, cases[i].fcr);
+        uart16550_write(u, 0, 'a');
+        check_uint("full", uart16550_read(u, 5), 0);
+        check_uint("no interrupt", b.irq, false);
+        uart16550_write(u, cases[i].offset, cases[i].value);
+        check_uint(cases[i].what, uart16550_read(u, 5), 0x60);
+        check_uint("raises the line", b.irq, true);
+        check_uint("and shows in IIR", uart16550_read(u, 2) & 0x0f, 0x02);
+        uart16550_write(u, cases[i].offset, cases[i].value);
+        check_uint("once", b.irq, false);
+        uart16550_write(u, 4, 0);
+        uart16550_write(u, 0, 'b');
+        check_uint("the next character waits", uart16550_read(u, 5), 0);
+        b.limit = 1;
+        uart16550_writable(u);
+        check_uint("as long as one is in front of it", uart16550_read(u, 5), 0);
+        b.limit = 2;
+        uart16550_writable(u);
+        check_uint("then it goes", uart16550_read(u, 5), 0x60);
+        check_string("none is lost", b.sent, "ab");
+    }
+}
+
+static void test_reset_with_output(void)
+{
+    struct bench b;
+    struct uart16550 *u = setup(&b);
+
+    b.limit = 0;
+    uart16550_write(u, 2, 0x01);
+    uart16550_write(u, 1, 0x02);
+    for (const char *p = "0123456789abcdef"; *p; p++)
+        uart16550_write(u, 0, (uint8_t)*p);
+    check_uint("full", uart16550_read(u, 5), 0);
+    uart16550_reset(u);
+    check_uint("after a reset LSR is empty", uart16550_read(u, 5), 0x60);
+    check_uint("with nothing pending", uart16550_read(u, 2), 0x01);
+    uart16550_write(u, 1, 0x02);
+    check_uint("a transmitter that reports", uart16550_read(u, 2), 0x02);
+    uart16550_write(u, 2, 0x01);
+    for (const char *p = "ghijklmnopqrstuv"; *p; p++)
+        uart16550_write(u, 0, (uint8_t)*p);
+    uart16550_reset(u);
+    check_uint("and after another", uart16550_read(u, 5), 0x60);
+    uart16550_write(u, 0, 'w');
+    b.limit = sizeof(b.sent) - 1;
+    uart16550_writable(u);
+    check_string("the line holds sixteen", b.sent, "0123456789abcdefw");
+    check_uint("it ends empty", uart16550_read(u, 5), 0x60);
 }
 
 static void test_thre_interrupt(void)
@@ -403,9 +472,10 @@ static void test_random(void)
             receive(u, &"0123456789abcdefghijkl"[what % 22]);
         else
             uart16550_writable(u);
-        bounded &= u->rx.count <= 16 && u->tx.count <= 16 && uart16550_can_receive(u) <= 16;
+        bounded &= u->rx.count <= 16 && u->tx.in_fifo <= 16 && u->tx.count <= 32 &&
+                   uart16550_can_receive(u) <= 16;
         consistent &= !!(u->lsr & 0x01) == (u->rx.count > 0);
-        consistent &= !!(u->lsr & 0x20) == (u->tx.count == 0);
+        consistent &= !!(u->lsr & 0x20) == (u->tx.in_fifo == 0);
     }
     check_true("random: FIFOs are bounded", bounded);
     check_true("random: LSR tells what they hold", consistent);
@@ -416,6 +486,8 @@ int main(void)
     test_reset_values();
     test_divisor();
     test_output();
+    test_emptied();
+    test_reset_with_output();
     test_thre_interrupt();
     test_receive_16450();
     test_fifo();

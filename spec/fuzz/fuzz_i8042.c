@@ -1,8 +1,8 @@
 /*
  * fuzz_i8042.c: any sequence of accesses to the keyboard controller's two ports. -runs=30000
  *
- * The interrupt lines follow status and command byte, the controller's RAM is RAM, and what the
- * devices have to say comes to an end.
+ * The interrupt lines follow status and command byte, a byte stays until it is read, the
+ * controller's RAM is RAM, and what controller and devices have to say comes to an end.
  */
 #include "../../devices/i8042_chip.h"
 #include "fuzz.h"
@@ -34,12 +34,26 @@ static void check_lines(struct i8042_chip *c)
 /* A byte that waits in a device which may speak is on its way. */
 static void check_progress(struct i8042_chip *c)
 {
-    bool speaks = (c->keyboard.queue.count && !(c->ram[0] & KEYBOARD_OFF)) ||
+    bool speaks = c->answers.count || (c->keyboard.queue.count && !(c->ram[0] & KEYBOARD_OFF)) ||
                   (c->mouse.queue.count && !(c->ram[0] & MOUSE_OFF));
 
-    fuzz_check(c->keyboard.queue.count <= I8042_QUEUE && c->mouse.queue.count <= I8042_QUEUE,
-               "%u and %u answers", c->keyboard.queue.count, c->mouse.queue.count);
+    fuzz_check(c->keyboard.queue.count <= I8042_QUEUE && c->mouse.queue.count <= I8042_QUEUE &&
+                   c->answers.count <= I8042_QUEUE,
+               "%u, %u and %u answers", c->keyboard.queue.count, c->mouse.queue.count,
+               c->answers.count);
     fuzz_check(!speaks || i8042_read_status(c) & FULL, "an answer is not sent");
+}
+
+/* Reads everything. */
+static void check_end(struct i8042_chip *c)
+{
+    unsigned bytes = 0;
+
+    for (; i8042_read_status(c) & FULL; bytes++) {
+        fuzz_check(bytes <= 3 * I8042_QUEUE + 1, "it has more and more to say");
+        i8042_read_data(c);
+        check_lines(c);
+    }
 }
 
 static void check_ram(struct i8042_chip *c)
@@ -47,6 +61,7 @@ static void check_ram(struct i8042_chip *c)
     unsigned at = 1 + fuzz_below(I8042_RAM - 1);
     uint8_t value = fuzz_byte();
 
+    check_end(c);
     i8042_write_command(c, (uint8_t)(0x60 + at));
     i8042_write_data(c, value);
     i8042_write_command(c, (uint8_t)(0x20 + at));
@@ -54,20 +69,10 @@ static void check_ram(struct i8042_chip *c)
     fuzz_check(i8042_read_data(c) == value, "byte %u of the RAM is not 0x%x", at, value);
 }
 
-static void check_end(struct i8042_chip *c)
-{
-    unsigned bytes = 0;
-
-    for (; i8042_read_status(c) & FULL; bytes++) {
-        fuzz_check(bytes <= 2 * I8042_QUEUE + 1, "it has more and more to say");
-        i8042_read_data(c);
-        check_lines(c);
-    }
-}
-
 static void operate(struct i8042_chip *c)
 {
-    uint8_t how = fuzz_byte(), value = fuzz_byte();
+    uint8_t how = fuzz_byte(), value = fuzz_byte(), shown = c->output;
+    bool full = i8042_read_status(c) & FULL;
     unsigned before = resets;
 
     switch (how % 8) {
@@ -94,8 +99,10 @@ static void operate(struct i8042_chip *c)
         fuzz_check(!(i8042_read_status(c) & FULL), "something is left after a reset");
         break;
     default:
-        i8042_read_data(c);
+        fuzz_check(i8042_read_data(c) == shown, "0x%x is not what was there", shown);
+        return;
     }
+    fuzz_check(how % 8 >= 5 || !full || c->output == shown, "0x%x is lost", shown);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -179,12 +179,15 @@ static void check_pam(void)
 
 /* ---- operations ----------------------------------------------------------------------------- */
 
-/* An access within a dword. */
+/* An access within a dword, aligned or not. */
 static void access_register(void)
 {
     unsigned f = fuzz_below(FUNCTIONS), size = 1u << fuzz_below(3);
-    unsigned offset = fuzz_byte() & ~(size - 1);
+    unsigned offset = fuzz_byte();
     uint32_t value;
+
+    if ((offset & 3) + size > 4)
+        offset &= ~(size - 1);
 
     if (fuzz_byte() & 1) {
         value = config_in(devfns[f], offset, size);
