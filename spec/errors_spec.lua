@@ -259,7 +259,8 @@ local cases = {
   -- ports and memory
   { function(m) m:inb(-1) end, "invalid", "in: port: '-1' is out of range", "0 to 65535" },
   { function(m) m:inb(65536) end, "invalid", "in: port: '65536' is out of range" },
-  { function(m) m:inb "80" end, "invalid", "in: port: '80' is not a number" },
+  { function(m) m:inb {} end, "invalid", "in: port: a table is not a number" },
+  { function(m) m:inb "64K" end, "invalid", "in: port: '64K' is out of range (want 0 to 65535)" },
   { function(m) m:inb(0.5) end, "invalid", "in: port: '0.5' has a fraction" },
   { function(m) m:inb() end, "invalid", "in: port: is missing" },
   { function(m) m:outb(0x80, 256) end, "invalid", "out: value: '256' is out of range", "8 bits" },
@@ -384,9 +385,9 @@ local cases = {
   { function(m) m.memory.root:del() end, "invalid", "argument 1: 'nil' is not a lunik.Region" },
   { function(m) m.memory:string() end, "invalid", "string: address" },
   { function(m) m.memory:string(0, -1) end, "invalid", "string: max: '-1' is negative" },
-  { function(m) m:map(0, 16):read(0) end, "invalid", "read: length: nil is not an integer" },
+  { function(m) m:map(0, 16):read(0) end, "invalid", "read: length: is missing (want a size" },
   { function(m) m:map(0, 16):write(0) end, "invalid", "write: data: nil is not a string" },
-  { function(m) m:map(0, 16):hash {} end, "invalid", "hash: offset: a table is not an integer" },
+  { function(m) m:map(0, 16):hash {} end, "invalid", "hash: offset: a table is not a number" },
 
   -- lists are what they hold, not what their metatable says
   { function()

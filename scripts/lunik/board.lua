@@ -143,31 +143,33 @@ function board.check_slots(opt, memory)
   end
 end
 
--- Calls fn(bank, offset in bank, size, offset in the whole) for each bank's part of a range of RAM.
-local function each_part(banks, offset, size, fn)
+-- Calls fn(bank, offset in bank, address, size) for each bank's part of a range of RAM that is at
+-- guest address base.
+local function each_part(banks, offset, base, size, fn)
+  offset, base, size = lunik.size(offset), lunik.size(base), lunik.size(size)
   local start = 0
   for _, bank in ipairs(banks) do
     local from = math.max(start, offset)
     local to = math.min(start + bank.size, offset + size)
-    if from < to then fn(bank, from - start, to - from, from) end
+    if from < to then fn(bank, from - start, base + from - offset, to - from) end
     start = start + bank.size
   end
 end
 
 -- Shows `size` bytes of the machine's RAM from `offset` on at guest address `base`.
 function board.map_ram(m, banks, name, offset, base, size)
-  each_part(banks, offset, size, function(bank, at, length, from)
+  each_part(banks, offset, base, size, function(bank, at, address, length)
     m:device_add("ram", {
       id = banks[2] and ("%s-node%d"):format(name, bank.node) or name,
-      memdev = bank.memdev, addr = base + from - offset, offset = at, size = length,
+      memdev = bank.memdev, addr = address, offset = at, size = length,
     })
   end)
 end
 
 -- Reports the same range to the operating system as RAM.
 function board.report_ram(m, banks, offset, base, size)
-  each_part(banks, offset, size, function(bank, _, length, from)
-    m:fwmap_add { base = base + from - offset, size = length, type = "ram", node = bank.node }
+  each_part(banks, offset, base, size, function(bank, _, address, length)
+    m:fwmap_add { base = address, size = length, type = "ram", node = bank.node }
   end)
 end
 
