@@ -174,6 +174,13 @@ const char *bind_string(lua_State *L, int index, const char *what)
     return string;
 }
 
+const char *bind_id(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) != LUA_TSTRING)
+        wrong(L, index, what, "is not an object", "an id or an object");
+    return bind_string(L, index, what);
+}
+
 const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def)
 {
     return lua_isnoneornil(L, index) ? def : bind_string(L, index, what);

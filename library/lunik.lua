@@ -50,8 +50,8 @@ local lunik = {}
 ---@field cores? integer Per socket.
 ---@field threads? integer Per core.
 ---@field memory? lunik.Size RAM. Default "128M".
----@field maxmem? lunik.Size To what memory may grow by plugging.
----@field slots? integer How many memory devices can be plugged, 0 to 256.
+---@field maxmem? lunik.Size To what memory may grow by plugging. Nothing can be plugged without slots.
+---@field slots? integer How many memory devices can be plugged, 0 to 256. Default 0; more need maxmem.
 ---@field memdev? string The backend (of objects) that is the machine's RAM.
 ---@field kernel? string ELF with PVH note, multiboot 1 image or bzImage to boot.
 ---@field initrd? string
@@ -400,7 +400,8 @@ function Machine:wait(events, filter) end
 ---@return lunik.Watch
 function Machine:watch(events, filter) end
 
----Sends an event of the script's own. Fields are numbers, strings and booleans.
+---Sends an event of the script's own. Fields are integers, strings and booleans: no fractions, which
+---may be sent as a string, and no tables.
 ---@param event string
 ---@param fields? table
 function Machine:emit(event, fields) end
@@ -615,7 +616,10 @@ function Machine:dirty(options) end
 
 ---Measures for some time (default 1 second) how much memory is written, in MiB/s. "page-sampling"
 ---(default) compares hashes of sample_pages (512) random pages of every GiB; "dirty-bitmap" logs
----writes; "dirty-ring" adds up what the vCPUs report and needs the machine's option dirty_ring.
+---writes; "dirty-ring" adds up what the vCPUs report and needs the machine's option dirty_ring. The
+---result's rate is the sum of those of its blocks, but with "dirty-ring" that of its vCPUs: a page
+---that several of them write, or one of them again after a sync, counts each time there, and once in
+---its block, which also counts what devices and scripts write.
 ---@param options? {seconds?: number, mode?: "page-sampling"|"dirty-bitmap"|"dirty-ring", sample_pages?: integer}
 ---@return {mode: string, seconds: number, rate: number, blocks: {name: string, size: integer, rate: number, pages?: integer, sampled?: integer, changed?: integer}[], vcpus?: {index: integer, pages: integer, rate: number}[]}
 function Machine:dirty_rate(options) end
@@ -808,6 +812,7 @@ function Machine:acpi_table(signature) end
 
 ---An object or device. Its properties can be read and set like fields: dimm.addr, chardev.size.
 ---@class lunik.Object
+---@field [string] any A property: see lunik.type().
 ---@field id string "" if it has none.
 ---@field type string
 ---@field path string "/objects/mem1", "/machine/dimm1"
@@ -852,6 +857,8 @@ function Unplug:wait(options) end
 
 -- ---- memory ------------------------------------------------------------------------------------
 
+---A memory region. size, offset, alias_offset, priority, enabled, readonly and romd can be set, the
+---other fields only read. What is set is not checked for overlaps, as Region:add() does.
 ---@class lunik.Region
 ---@field name string
 ---@field kind string
@@ -1291,8 +1298,10 @@ function Timer:cancel() end
 
 -- ---- devices defined by scripts ----------------------------------------------------------------
 
----An instance of a device that lunik.device() defined. Further fields are the device's own.
+---An instance of a device that lunik.device() defined. Further fields are the device's own; scripts
+---reach them through m:object(id).dev.
 ---@class lunik.Dev
+---@field [string] any The device's own.
 ---@field object lunik.Object
 ---@field machine lunik.Machine
 ---@field id string
@@ -1433,6 +1442,7 @@ function Console:feed(fn) end
 ---What every event has.
 ---As a text (tostring, print) it says what it is and what is in it.
 ---@class lunik.Event
+---@field [string] any Fields of the particular event, as given to Machine:emit() for one of a script's own.
 ---@field name lunik.EventName|string
 ---@field machine lunik.Machine
 ---@field time integer CLOCK_MONOTONIC in ns when it was sent.

@@ -18,9 +18,12 @@ local function fail(format, ...)
   error(lunik.error("invalid", format:format(...)), 0)
 end
 
+local units = { { "P", 1 << 50 }, { "T", 1 << 40 }, { "G", GiB }, { "M", MiB }, { "K", KiB } }
+
 -- A size the way a user would write it: 512M, 0x1800.
 function board.show(size)
-  for _, unit in ipairs { { "G", GiB }, { "M", MiB }, { "K", KiB } } do
+  if size == 0 then return "0" end
+  for _, unit in ipairs(units) do
     if size > 0 and size % unit[2] == 0 then
       return ("%d%s"):format(size // unit[2], unit[1])
     end
@@ -35,7 +38,7 @@ end
 
 local function check_size(what, size)
   if math.ult(MAX_ADDRESS, size) or size <= 0 then
-    fail("%s: '0x%x' is not a possible size (want 1M to %s)", what, size, show(MAX_ADDRESS))
+    fail("%s: '%s' is not a possible size (want 1M to %s)", what, show(size), show(MAX_ADDRESS))
   elseif size % PAGE ~= 0 then
     fail("%s: '%s' is not a multiple of the page size (want a multiple of %s)", what,
       show(size), show(PAGE))

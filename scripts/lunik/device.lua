@@ -42,7 +42,8 @@ local function add_region(dev, space, what, spec)
   end
   local read, write = spec.read, spec.write
   local region = dev.machine:region {
-    kind = "io", name = spec.name or dev.object.type, size = number("size", "size"), owner = dev.object,
+    kind = "io", name = spec.name or dev.object.type, owner = dev.object,
+    size = number("size", "size"),
     read = read and function(offset, size) return read(dev, offset, size) end,
     write = write and function(offset, size, value) return write(dev, offset, size, value) end,
     valid = spec.valid, impl = spec.impl, endian = spec.endian,
