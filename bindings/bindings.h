@@ -166,8 +166,13 @@ uint64_t bind_bits(lua_State *L, int index, const char *what, unsigned size); /*
 uint64_t bind_size(lua_State *L, int index, const char *what);                /* number or "512M" */
 uint64_t bind_address(lua_State *L, int index, const char *what); /* any integer's bits, or "4G" */
 uint64_t bind_extent(lua_State *L, int index, const char *what);  /* a size, or LUNIK_SIZE_MAX */
-bool bind_bool(lua_State *L, int index, const char *what);
+/* A size or address of at most max, which is below 2^63. */
+uint64_t bind_limited(lua_State *L, int index, const char *what, uint64_t max);
+bool bind_bool(lua_State *L, int index, const char *what);          /* nil is false */
+bool bind_level(lua_State *L, int index, const char *what);         /* nil is wrong */
 const char *bind_string(lua_State *L, int index, const char *what); /* without zero bytes */
+/* The same for a value that may also be an object, which the caller has dealt with. */
+const char *bind_id(lua_State *L, int index, const char *what);
 const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def);
 void bind_function(lua_State *L, int index, const char *what);
 void bind_table(lua_State *L, int index, const char *what);

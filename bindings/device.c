@@ -245,12 +245,15 @@ static void type_from(lua_State *L, struct lua_type *t)
 }
 
 /* core.type_add{name=, doc=, hotplug=, unplug=, props={...}, hooks={...}}, as checked by the Lua
- * half. The struct is in the list before anything can raise, so that it is freed in any case. */
+ * half. Takes the place of a type of that name that was made here before. The struct is in the list
+ * before anything can raise, so that it is freed in any case. */
 int bind_lua_type_add(lua_State *L)
 {
     struct bindings *b = bind_state(L);
     lunik_runtime *rt = bind_runtime(L);
     struct lua_type *t = calloc(1, sizeof(*t));
+    int (*add)(lunik_runtime *, const lunik_type *, lunik_error *);
+    const lunik_type *former;
     lunik_error err;
 
     if (!t)
@@ -259,7 +262,9 @@ int bind_lua_type_add(lua_State *L)
     t->next = b->types;
     b->types = t;
     type_from(L, t);
-    bind_check(L, lunik_type_add(rt, &t->type, &err), &err);
+    former = t->type.name ? lunik_type_find(rt, t->type.name) : NULL;
+    add = former && former->realize == on_realize ? lunik_type_replace : lunik_type_add;
+    bind_check(L, add(rt, &t->type, &err), &err);
     return 0;
 }
 

@@ -91,10 +91,7 @@ static int irq_set(lua_State *L)
 {
     struct irq_source *s = check_source(L);
 
-    if (!lua_isboolean(L, 2))
-        bind_fail(L, LUNIK_E_INVALID, "set: level: '%s' is not a boolean (want true or false)",
-                  luaL_tolstring(L, 2, NULL));
-    lunik_irq_set(&s->irq, lua_toboolean(L, 2));
+    lunik_irq_set(&s->irq, bind_level(L, 2, "set: level"));
     return 0;
 }
 

@@ -27,10 +27,10 @@ static const char *in_the_way(const struct bindings *b)
 {
     if (!b->rt)
         return NULL;
+    if (lunik_on_loop_thread(b->rt) && b->transactions)
+        return "inside a transaction";
     if (!lunik_on_loop_thread(b->rt) || lunik_running(b->rt))
         return "in an event handler";
-    if (b->transactions)
-        return "inside a transaction";
     return b->calls ? "in a handler" : NULL;
 }
 

@@ -10,7 +10,7 @@
 static int port_in(lua_State *L, unsigned size)
 {
     lunik_machine *m = bind_machine(L, 1);
-    uint64_t value = 0, port = (uint64_t)bind_int(L, 2, "in: port", 0, 0xffff);
+    uint64_t value = 0, port = bind_limited(L, 2, "in: port", 0xffff);
     int rc = lunik_space_load(lunik_machine_io(m), port, size, &value);
 
     lua_pushinteger(L, (lua_Integer)value);
@@ -23,7 +23,7 @@ static int port_in(lua_State *L, unsigned size)
 static int port_out(lua_State *L, unsigned size)
 {
     lunik_machine *m = bind_machine(L, 1);
-    uint64_t port = (uint64_t)bind_int(L, 2, "out: port", 0, 0xffff);
+    uint64_t port = bind_limited(L, 2, "out: port", 0xffff);
     uint64_t value = bind_bits(L, 3, "out: value", size);
     int rc = lunik_space_store(lunik_machine_io(m), port, size, value);
 
@@ -102,7 +102,7 @@ static int machine_fwmap_add(lua_State *L)
     int index;
 
     bind_options(L, 2, "fwmap_add", options);
-    entry.base = bind_size(L, bind_field(L, 2, "base"), "fwmap_add: base");
+    entry.base = bind_address(L, bind_field(L, 2, "base"), "fwmap_add: base");
     entry.size = bind_size(L, bind_field(L, 2, "size"), "fwmap_add: size");
     index = bind_field(L, 2, "type");
     entry.type = lua_isnil(L, index)
@@ -145,7 +145,7 @@ static int machine_rom_add(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
     const char *name = bind_string(L, 2, "rom_add: name");
-    uint64_t address = bind_size(L, 3, "rom_add: address");
+    uint64_t address = bind_address(L, 3, "rom_add: address");
     size_t size;
     const char *data = bind_data(L, 4, "rom_add: data", &size);
     lunik_error err;
@@ -172,7 +172,7 @@ static int machine_boot_kernel(lua_State *L)
     index = bind_field(L, 2, "modules");
     config.modules = lua_isnil(L, index) ? NULL : bind_strings(L, index, "boot_kernel: modules");
     index = bind_field(L, 2, "rsdp");
-    config.rsdp = lua_isnil(L, index) ? 0 : bind_u64(L, index, "boot_kernel: rsdp");
+    config.rsdp = lua_isnil(L, index) ? 0 : bind_address(L, index, "boot_kernel: rsdp");
     bind_check(L, lunik_boot_kernel(m, &config, &err), &err);
     return 0;
 }

@@ -38,7 +38,7 @@ static const char *id_arg(lua_State *L, int index, const char *what)
     const lunik_object *o;
 
     if (!luaL_testudata(L, index, "lunik.Object"))
-        return bind_string(L, index, what);
+        return bind_id(L, index, what);
     o = bind_object(L, index);
     return *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_path(o);
 }
@@ -46,7 +46,7 @@ static const char *id_arg(lua_State *L, int index, const char *what)
 static int machine_object_del(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
-    const char *id = id_arg(L, 2, "object_del: id");
+    const char *id = id_arg(L, 2, "object_del: object");
     struct bind_script script;
     lunik_error err;
 
@@ -58,7 +58,7 @@ static int machine_object_del(lua_State *L)
 int bind_lua_device_del(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
-    const char *id = id_arg(L, 2, "device_del: id");
+    const char *id = id_arg(L, 2, "device_del: device");
     struct bind_script script;
     lunik_error err;
 

@@ -74,7 +74,7 @@ lunik_object *bind_object_arg(lua_State *L, int index, lunik_machine *m, const c
                       lunik_machine_name(lunik_object_machine(o)));
         return o;
     }
-    o = lunik_object_find(m, bind_string(L, index, what));
+    o = lunik_object_find(m, bind_id(L, index, what));
     if (!o)
         bind_fail(L, LUNIK_E_NOT_FOUND, "%s: there is no object '%s'", what,
                   lua_tostring(L, index));

@@ -135,12 +135,16 @@ struct request {
     int target, read, write, peek; /* stack indexes */
 };
 
+enum {
+    MEMORY_KINDS = 1 << LUNIK_REGION_RAM | 1 << LUNIK_REGION_ROM | 1 << LUNIK_REGION_ROM_DEVICE
+};
+
 /* An option that the kind knows nothing of would be without effect. */
 static void check_kind(lua_State *L, lunik_region_kind kind)
 {
     enum {
         ALIAS = 1 << LUNIK_REGION_ALIAS,
-        MEMORY = 1 << LUNIK_REGION_RAM | 1 << LUNIK_REGION_ROM | 1 << LUNIK_REGION_ROM_DEVICE,
+        MEMORY = MEMORY_KINDS,
         CALLED = 1 << LUNIK_REGION_IO | MEMORY,
     };
     static const struct {
@@ -294,10 +298,17 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
     q->target = bind_field(L, 2, "target");
     if (!lua_isnil(L, q->target))
         q->config.target = bind_region_option(L, q->target, "region: target");
+    else if (q->config.kind == LUNIK_REGION_ALIAS)
+        bind_fail(L, LUNIK_E_INVALID, "region: target: is missing (want the region to show)");
     ops_from(L, q);
     q->made = ram_new(L, q); /* the last that may raise before region_make() */
     if (q->made)
         q->config.ram = q->made;
+    else if (!q->config.ram && 1u << q->config.kind & MEMORY_KINDS)
+        bind_fail(
+            L, LUNIK_E_INVALID,
+            "region: memdev: is missing (want a memory backend, or fd or host, for kind '%s')",
+            bind_region_kinds[q->config.kind]);
 }
 
 struct push_request {

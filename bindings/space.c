@@ -51,7 +51,7 @@ static int space_read(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_address(L, 2, "read: address");
-    size_t size = (size_t)bind_int(L, 3, "read: length", 0, INT32_MAX);
+    size_t size = (size_t)bind_limited(L, 3, "read: length", INT32_MAX);
     const void *ram = ram_at(bind_check_open(L, 1, space_class)->m, s, address, size);
     luaL_Buffer buffer;
     int rc;

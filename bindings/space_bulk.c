@@ -50,7 +50,7 @@ static int space_string(lua_State *L)
 {
     lunik_space *s = space(L);
     uint64_t address = bind_address(L, 2, "string: address");
-    uint64_t left = lua_isnoneornil(L, 3) ? 4096 : bind_u64(L, 3, "string: max");
+    uint64_t left = lua_isnoneornil(L, 3) ? 4096 : bind_size(L, 3, "string: max");
     luaL_Buffer buffer;
     int rc = LUNIK_E_NO_SPACE;
 
@@ -80,7 +80,7 @@ static int space_find_bytes(lua_State *L)
     lunik_space *s = space(L);
     uint64_t address = bind_address(L, 2, "search: from"),
              size = bind_bits(L, 3, "search: length", 8);
-    lunik_pattern pattern = {.align = bind_u64(L, 6, "search: align")};
+    lunik_pattern pattern = {.align = bind_size(L, 6, "search: align")};
     size_t mask_length;
     uint64_t found;
     int rc;

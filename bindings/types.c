@@ -114,11 +114,14 @@ static void push_prop(lua_State *L, const lunik_prop *p)
     set_string(L, "link", p->link);
 }
 
-/* core.type(name) -> description, or nil if there is no such type */
+/* core.type(name) -> description, or nil if there is no such type. core.type(object): of that
+ * object's own, which may have been replaced since. */
 int bind_lua_type(lua_State *L)
 {
     lunik_runtime *rt = bind_runtime(L);
-    const lunik_type *t = lunik_type_find(rt, bind_string(L, 1, "type: name"));
+    const lunik_type *t = luaL_testudata(L, 1, "lunik.Object")
+                              ? lunik_object_type(bind_object(L, 1))
+                              : lunik_type_find(rt, bind_string(L, 1, "type: name"));
     const lunik_prop *p;
 
     if (!t)

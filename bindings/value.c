@@ -1,5 +1,6 @@
 /* value.c: Lua values to C and back, with errors that name the argument, the value and what was
  * wanted. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,20 @@ uint64_t bind_size(lua_State *L, int index, const char *what)
     return (uint64_t)n;
 }
 
+uint64_t bind_limited(lua_State *L, int index, const char *what, uint64_t max)
+{
+    char want[80];
+    uint64_t n;
+
+    if (lua_type(L, index) != LUA_TSTRING)
+        return (uint64_t)bind_int(L, index, what, 0, (lua_Integer)max);
+    n = bind_size(L, index, what);
+    snprintf(want, sizeof(want), "0 to %" PRIu64, max);
+    if (n > max)
+        wrong(L, index, what, "is out of range", want);
+    return n;
+}
+
 uint64_t bind_address(lua_State *L, int index, const char *what)
 {
     if (lua_type(L, index) == LUA_TSTRING)
@@ -139,6 +154,13 @@ bool bind_bool(lua_State *L, int index, const char *what)
     return lua_toboolean(L, index);
 }
 
+bool bind_level(lua_State *L, int index, const char *what)
+{
+    if (lua_isnoneornil(L, index))
+        wrong(L, index, what, "", "true or false");
+    return bind_bool(L, index, what);
+}
+
 const char *bind_string(lua_State *L, int index, const char *what)
 {
     const char *string;
@@ -150,6 +172,13 @@ const char *bind_string(lua_State *L, int index, const char *what)
     if (strlen(string) != length)
         wrong(L, index, what, "contains a zero byte", "a string without one");
     return string;
+}
+
+const char *bind_id(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) != LUA_TSTRING)
+        wrong(L, index, what, "is not an object", "an id or an object");
+    return bind_string(L, index, what);
 }
 
 const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def)

@@ -147,7 +147,7 @@ static int vcpu_debug(lua_State *L)
                       (int)count);
         for (size_t i = 0; i < count; i++) {
             lua_rawgeti(L, 4, (lua_Integer)i + 1);
-            addresses[i] = bind_bits(L, -1, "debug: breakpoints", 8);
+            addresses[i] = bind_address(L, -1, "debug: breakpoints");
             lua_pop(L, 1);
         }
         flags |= count ? LUNIK_DEBUG_BREAKPOINTS : 0;

@@ -259,6 +259,8 @@ static void piix4_pm_reset(lunik_object *o)
     update_ports(s);
 }
 
+/* Ports at 0 are off until the guest gives them a place, which may be anywhere: as in hardware,
+ * it may hide other ports with them. */
 static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_region *parent,
                     uint64_t offset, uint64_t size, const lunik_io_ops *ops, lunik_error *err)
 {
@@ -269,9 +271,14 @@ static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_reg
                                   .owner = o,
                                   .ops = ops,
                                   .opaque = s};
+    bool movable = parent != s->pm_ports && !offset;
     int rc = lunik_region_new(out, lunik_object_machine(o), &config, err);
 
-    return rc < 0 ? rc : lunik_region_add(parent, offset, *out, 0, true, err);
+    if (rc == 0 && movable)
+        rc = lunik_region_set_enabled(*out, false, err);
+    if (rc == 0)
+        rc = lunik_region_add(parent, offset, *out, 0, movable, err);
+    return rc < 0 ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
 }
 
 static int new_ports(piix4_pm *s, lunik_error *err)

@@ -5,7 +5,8 @@
 #include "lunik_device.h"
 
 /* Makes an I/O region of `size` ports, owned by the object of `state` (which ops receive), and
- * maps it at `port` in the machine's I/O space. */
+ * maps it at `port` in the machine's I/O space. Ports that are taken, or beyond 0xffff, are
+ * refused: no device hides another. */
 int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t port,
                      uint64_t size, const lunik_io_ops *ops, lunik_error *err);
 

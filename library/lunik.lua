@@ -2,9 +2,9 @@
 -- The Lua API of Lunik, for editors and readers. spec/library_spec.lua compares it with the live
 -- library in both directions.
 --
--- Conventions. Sizes are numbers of bytes or strings like "512M" and "0x1000". Names of properties
--- may be written with '_' for '-'. 64-bit values are Lua integers: those above 2^63-1 look negative
--- (print them with %x). Failures raise error objects: tables with code ("invalid", "not-found",
+-- Conventions. Sizes, addresses and ports are integers or strings like "512M" and "0x1000", in
+-- arguments, options and properties alike. Names of properties may be written with '_' for '-'.
+-- 64-bit values are Lua integers: those above 2^63-1 look negative (print them with %x). Failures raise error objects: tables with code ("invalid", "not-found",
 -- "exists", "busy", "no-space", "no-memory", "state", "unsupported", "denied", "io", "timeout",
 -- "gone", "access", "device", "script"), message and where ("file:line"); tostring() makes "where: message"
 -- of them. A call that failed leaves the machine as it was.
@@ -24,6 +24,9 @@ local lunik = {}
 
 ---A size: bytes, or a string such as "512M", "4G", "0x1000".
 ---@alias lunik.Size integer|string
+
+---An address, an offset or a port: an integer, or a string such as "4G", "0x100000000".
+---@alias lunik.Address integer|string
 
 ---A character device in short: "stdio", "pty", "buffer" (kept in memory, see m:console), "null",
 ---"none" (no device), "file:PATH", "unix:PATH" (a listening socket), a function that is given the
@@ -47,8 +50,8 @@ local lunik = {}
 ---@field cores? integer Per socket.
 ---@field threads? integer Per core.
 ---@field memory? lunik.Size RAM. Default "128M".
----@field maxmem? lunik.Size To what memory may grow by plugging.
----@field slots? integer How many memory devices can be plugged, 0 to 256.
+---@field maxmem? lunik.Size To what memory may grow by plugging. Nothing can be plugged without slots.
+---@field slots? integer How many memory devices can be plugged, 0 to 256. Default 0; more need maxmem.
 ---@field memdev? string The backend (of objects) that is the machine's RAM.
 ---@field kernel? string ELF with PVH note, multiboot 1 image or bzImage to boot.
 ---@field initrd? string
@@ -81,8 +84,8 @@ local lunik = {}
 ---@field MiB integer
 ---@field GiB integer
 ---@field memory fun(m: lunik.Machine, opt: table): lunik.Bank[], integer Checks memory, memdev, numa, maxmem and slots; makes the backends that opt does not name. Returns the banks in the guest's order, and bytes in all.
----@field map_ram fun(m: lunik.Machine, banks: lunik.Bank[], name: string, offset: integer, base: integer, size: integer) Shows size bytes of the banks, from offset in them all, at guest address base; size 0: nothing.
----@field report_ram fun(m: lunik.Machine, banks: lunik.Bank[], offset: integer, base: integer, size: integer) Reports the same range to the guest as RAM, as m:fwmap_add() does.
+---@field map_ram fun(m: lunik.Machine, banks: lunik.Bank[], name: string, offset: lunik.Address, base: lunik.Address, size: lunik.Size) Shows size bytes of the banks, from offset in them all, at guest address base; size 0: nothing.
+---@field report_ram fun(m: lunik.Machine, banks: lunik.Bank[], offset: lunik.Address, base: lunik.Address, size: lunik.Size) Reports the same range to the guest as RAM, as m:fwmap_add() does.
 ---@field check_slots fun(opt: table, memory: integer) Checks maxmem and slots; memory() has done so.
 ---@field align_up fun(value: integer, to: integer): integer
 ---@field show fun(size: integer): string "512M"
@@ -157,8 +160,8 @@ function lunik.boards() end
 ---@class lunik.DeviceDefinition
 ---@field name string The type's name, for m:device_add().
 ---@field doc? string
----@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. Not given, it is that of the default: an integer is a uint, or an int if it is negative. live: may be set later.
----@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports, there while the device is.
+---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. Not given, it is that of the default: an integer is a uint, or an int if it is negative. Values of size and uint may be strings such as "4K". live: may be set later.
+---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports up to 0xffff, there while the device is.
 ---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
 ---@field realize? fun(dev: lunik.Dev) The device is being made; an error refuses. What it maps shows when it has returned: all of it in one transaction.
 ---@field unrealize? fun(dev: lunik.Dev) It goes. When its machine is closed only its table is left.
@@ -167,9 +170,11 @@ function lunik.boards() end
 ---@field unplug? fun(dev: lunik.Dev) m:device_del(): answer with dev:eject() or dev:refuse(). Without it the device goes at once.
 ---@field hotplug? boolean May be added to a started machine. Default true.
 
+---A device's ports or registers. Where something else is already the device is refused, unless
+---priority or overlap is given as for Region:add.
 ---@class lunik.DeviceRegion
----@field base integer|string|fun(dev: lunik.Dev): integer An address, or the name of a property.
----@field size integer|string|fun(dev: lunik.Dev): integer
+---@field base lunik.Address|fun(dev: lunik.Dev): lunik.Address An address, or the name of a property.
+---@field size lunik.Size|fun(dev: lunik.Dev): lunik.Size Or the name of a property.
 ---@field name? string
 ---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string? As a region's: see lunik.RegionOptions.
 ---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean?, string?
@@ -177,10 +182,12 @@ function lunik.boards() end
 ---@field valid? lunik.AccessRules
 ---@field impl? lunik.AccessRules
 ---@field endian? "little"|"big"
----@field priority? integer
+---@field priority? integer Of what overlaps the higher one shows. Default 0, the builtin devices'.
+---@field overlap? boolean May cover what has the same priority.
 
----Defines a device type. Its functions run under the machine lock, on the thread of the vCPU whose
----access they handle.
+---Defines a device type. Defined again, a name stands for the new type in devices made from then on;
+---those that exist keep theirs. The library's own types can't be replaced. A type's functions
+---run under the machine lock, on the thread of the vCPU whose access they handle.
 ---```lua
 ---lunik.device {
 ---  name = "counter", properties = { base = { kind = "uint", default = 0x510 }, step = 1 },
@@ -395,7 +402,8 @@ function Machine:wait(events, filter) end
 ---@return lunik.Watch
 function Machine:watch(events, filter) end
 
----Sends an event of the script's own. Fields are numbers, strings and booleans.
+---Sends an event of the script's own. Fields are integers, strings and booleans: no fractions, which
+---may be sent as a string, and no tables.
 ---@param event string
 ---@param fields? table
 function Machine:emit(event, fields) end
@@ -486,13 +494,13 @@ function Machine:console(chardev) end
 ---@field name? string
 ---@field size? lunik.Size RAM and ROM: the backend's by default.
 ---@field memdev? string|lunik.Object ram, rom, rom-device: the backend.
----@field ram_offset? lunik.Size Where in the backend the region starts.
+---@field ram_offset? lunik.Address Where in the backend the region starts.
 ---@field fd? integer Instead of memdev: a file to map size bytes of; the descriptor is duplicated.
----@field fd_offset? lunik.Size Where in that file the RAM starts.
+---@field fd_offset? lunik.Address Where in that file the RAM starts.
 ---@field share? boolean fd: whether writes reach the file; default true.
 ---@field host? lightuserdata Instead of memdev: an existing mapping of size bytes. It must stay until the machine is closed.
 ---@field target? lunik.Region alias: into what it is a window.
----@field offset? lunik.Size alias: where in the target the window starts.
+---@field offset? lunik.Address alias: where in the target the window starts.
 ---@field readonly? boolean alias: show RAM as ROM.
 ---@field nonvolatile? boolean
 ---@field owner? string|lunik.Object Before that is removed the region is disabled.
@@ -611,7 +619,10 @@ function Machine:dirty(options) end
 
 ---Measures for some time (default 1 second) how much memory is written, in MiB/s. "page-sampling"
 ---(default) compares hashes of sample_pages (512) random pages of every GiB; "dirty-bitmap" logs
----writes; "dirty-ring" adds up what the vCPUs report and needs the machine's option dirty_ring.
+---writes; "dirty-ring" adds up what the vCPUs report and needs the machine's option dirty_ring. The
+---result's rate is the sum of those of its blocks, but with "dirty-ring" that of its vCPUs: a page
+---that several of them write, or one of them again after a sync, counts each time there, and once in
+---its block, which also counts what devices and scripts write.
 ---@param options? {seconds?: number, mode?: "page-sampling"|"dirty-bitmap"|"dirty-ring", sample_pages?: integer}
 ---@return {mode: string, seconds: number, rate: number, blocks: {name: string, size: integer, rate: number, pages?: integer, sampled?: integer, changed?: integer}[], vcpus?: {index: integer, pages: integer, rate: number}[]}
 function Machine:dirty_rate(options) end
@@ -622,36 +633,36 @@ function Machine:dirty_rate(options) end
 function Machine:memory_devices() end
 
 ---Reads guest memory: m.memory:read().
----@param address integer
----@param length integer
+---@param address lunik.Address
+---@param length lunik.Size
 ---@return string
 function Machine:read(address, length) end
 
 ---Writes guest memory: m.memory:write().
----@param address integer
+---@param address lunik.Address
 ---@param data string
 function Machine:write(address, data) end
 
 ---One access to guest memory: m.memory:load().
----@param address integer
+---@param address lunik.Address
 ---@param size 1|2|4|8
 ---@return integer
 function Machine:load(address, size) end
 
 ---One access to guest memory: m.memory:store().
----@param address integer
+---@param address lunik.Address
 ---@param size 1|2|4|8
 ---@param value integer
 function Machine:store(address, size, value) end
 
 ---Fills guest memory: m.memory:fill().
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length lunik.Size
 ---@param byte? integer
 function Machine:fill(address, length, byte) end
 
 ---Hashes guest memory: m.memory:hash().
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length lunik.Size
 ---@param kind? "xxh64"|"sha256"
 ---@return integer|string
@@ -664,7 +675,7 @@ function Machine:hash(address, length, kind) end
 function Machine:search(bytes, options) end
 
 ---Maps guest memory: m.memory:map().
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length? lunik.Size
 ---@return lunik.Mapping
 function Machine:map(address, length) end
@@ -675,44 +686,44 @@ function Machine:map(address, length) end
 ---local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
 ---assert(m:why(dimm.addr).text:find("device_add dimm1 (pc-dimm)", 1, true))
 ---```
----@param address integer
+---@param address lunik.Address
 ---@return lunik.Cause?
 function Machine:why(address) end
 
 ---Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
 ---is then "access", or "device" if a device refuses.
----@param port integer
+---@param port lunik.Address
 ---@return integer value
 ---@return string? refused
 function Machine:inb(port) end
 
 ---Reads 16 bits from a port.
----@param port integer
+---@param port lunik.Address
 ---@return integer value
 ---@return string? refused
 function Machine:inw(port) end
 
 ---Reads 32 bits from a port.
----@param port integer
+---@param port lunik.Address
 ---@return integer value
 ---@return string? refused
 function Machine:inl(port) end
 
 ---Writes a byte to a port. What nobody takes is dropped; the result is then "access", or "device" if
 ---a device refuses.
----@param port integer
+---@param port lunik.Address
 ---@param value integer
 ---@return string? refused
 function Machine:outb(port, value) end
 
 ---Writes 16 bits to a port.
----@param port integer
+---@param port lunik.Address
 ---@param value integer
 ---@return string? refused
 function Machine:outw(port, value) end
 
 ---Writes 32 bits to a port.
----@param port integer
+---@param port lunik.Address
 ---@param value integer
 ---@return string? refused
 function Machine:outl(port, value) end
@@ -770,7 +781,7 @@ function Machine:cpus() end
 function Machine:cpu(index) end
 
 ---Declares a range of the memory map that firmware would report.
----@param range {base: lunik.Size, size: lunik.Size, type?: "ram"|"reserved"|"acpi"|"hotplug", node?: integer}
+---@param range {base: lunik.Address, size: lunik.Size, type?: "ram"|"reserved"|"acpi"|"hotplug", node?: integer}
 function Machine:fwmap_add(range) end
 
 ---The ranges declared.
@@ -779,12 +790,12 @@ function Machine:fwmap() end
 
 ---Puts data into guest memory now and at every reset.
 ---@param name string
----@param address integer
+---@param address lunik.Address
 ---@param data string
 function Machine:rom_add(name, address, data) end
 
 ---Loads a kernel to boot directly.
----@param options {kernel: string, initrd?: string, cmdline?: string, modules?: string[], rsdp?: integer}
+---@param options {kernel: string, initrd?: string, cmdline?: string, modules?: string[], rsdp?: lunik.Address}
 function Machine:boot_kernel(options) end
 
 ---Maps a flat firmware image so that it ends at 4 GiB; vCPUs start in it.
@@ -804,12 +815,14 @@ function Machine:acpi_table(signature) end
 
 ---An object or device. Its properties can be read and set like fields: dimm.addr, chardev.size.
 ---@class lunik.Object
+---@field [string] any A property: see lunik.type().
 ---@field id string "" if it has none.
 ---@field type string
 ---@field path string "/objects/mem1", "/machine/dimm1"
 ---@field alive boolean False once it is deleted.
 ---@field is_device boolean
 ---@field machine lunik.Machine
+---@field dev? lunik.Dev Of a device that lunik.device() defined: its functions' dev, with its own fields.
 ---@field state? "plugged"|"requested"|"refused"|"ejected" Of a device: where it is on its way out.
 local Object = {}
 
@@ -847,6 +860,8 @@ function Unplug:wait(options) end
 
 -- ---- memory ------------------------------------------------------------------------------------
 
+---A memory region. size, offset, alias_offset, priority, enabled, readonly and romd can be set, the
+---other fields only read. What is set is not checked for overlaps, as Region:add() does.
 ---@class lunik.Region
 ---@field name string
 ---@field kind string
@@ -866,9 +881,10 @@ function Unplug:wait(options) end
 local Region = {}
 
 ---Maps child at offset. Of overlapping siblings the one with the higher priority shows, then the
----one added later; without overlap = true an overlap of equal priority is an error.
+---one added later; without overlap = true an overlap of equal priority is an error (but with a
+---disabled sibling that was added with overlap). In m.io.root a region has to end at port 0xffff.
 ---@param child lunik.Region
----@param offset lunik.Size
+---@param offset lunik.Address
 ---@param options? {priority?: integer, overlap?: boolean}
 ---@return lunik.Region child
 function Region:add(child, offset, options) end
@@ -890,13 +906,13 @@ function Region:del(child) end
 ---lunik.sleep(0.01)
 ---assert(rings == 1)
 ---```
----@param options {offset: lunik.Size, size?: 0|1|2|4|8, match?: integer, on?: fun(count: integer)} size 0, the default: writes of any size; match: only writes of this value
+---@param options {offset: lunik.Address, size?: 0|1|2|4|8, match?: integer, on?: fun(count: integer)} size 0, the default: writes of any size; match: only writes of this value
 ---@return lunik.Ioeventfd
 function Region:ioeventfd(options) end
 
 ---Lets KVM collect writes to a range, by default all of the region: write() gets them later, in
 ---order, before the guest exits for anything else, and before anything is read or the map changes.
----@param offset? lunik.Size
+---@param offset? lunik.Address
 ---@param size? lunik.Size
 function Region:coalesce(offset, size) end
 
@@ -922,37 +938,37 @@ local Space = {}
 
 ---Reads any length, RAM and devices alike. Raises {code="access"} if nothing takes some part of it,
 ---else {code="device"} if a device refuses some part; writes have been made to all other parts.
----@param address integer
----@param length integer
+---@param address lunik.Address
+---@param length lunik.Size
 ---@return string
 function Space:read(address, length) end
 
 ---Writes any length, RAM and devices alike; raises as read() does.
----@param address integer
+---@param address lunik.Address
 ---@param data string
 function Space:write(address, data) end
 
 ---One access, as a vCPU makes it. Raises as read() does: {code="access"} if nothing is there, or not
 ---for this size, alignment or direction, {code="device"} if a device refuses it.
----@param address integer
+---@param address lunik.Address
 ---@param size 1|2|4|8
 ---@return integer
 function Space:load(address, size) end
 
 ---One access, as a vCPU makes it. Raises as load() does.
----@param address integer
+---@param address lunik.Address
 ---@param size 1|2|4|8
 ---@param value integer
 function Space:store(address, size, value) end
 
 ---What is at an address.
----@param address integer
+---@param address lunik.Address
 ---@return lunik.Section?
 function Space:find(address) end
 
 ---What led to the last change at an address, to what shows there now or to nothing showing; nil if
 ---that is not known.
----@param address integer
+---@param address lunik.Address
 ---@return lunik.Cause?
 function Space:why(address) end
 
@@ -980,19 +996,19 @@ function Space:why(address) end
 ---@field code "access"|"device" What a script that made it gets.
 
 ---Whether a section still shows all of it where it did.
----@param section {region: lunik.Region, address: integer, offset: integer, size: integer}
+---@param section {region: lunik.Region, address: lunik.Address, offset: lunik.Address, size: lunik.Size}
 ---@return boolean
 function Space:shows(section) end
 
 ---Writes one byte everywhere.
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length lunik.Size
 ---@param byte? integer 0 to 255; default 0.
 function Space:fill(address, length, byte) end
 
 ---A hash of what read() would give: XXH64 (seed 0) as an integer, or SHA-256 in hexadecimal. The
 ---first part that can't be read ends it.
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length lunik.Size
 ---@param kind? "xxh64"|"sha256"
 ---@return integer|string
@@ -1005,16 +1021,16 @@ function Space:hash(address, length, kind) end
 ---assert(m.memory:search("48 8b ?? 05", { hex = true }) == 0x12345)
 ---```
 ---@param bytes string
----@param options? {from?: lunik.Size, length?: lunik.Size, align?: integer, mask?: string, hex?: boolean}
+---@param options? {from?: lunik.Address, length?: lunik.Size, align?: lunik.Size, mask?: string, hex?: boolean}
 ---@return integer? address
 function Space:search(bytes, options) end
 
 ---What search() calls.
----@param from integer
----@param length integer
+---@param from lunik.Address
+---@param length lunik.Size
 ---@param bytes string
 ---@param mask? string
----@param align integer 0 or 1: any address.
+---@param align lunik.Size 0 or 1: any address.
 ---@return integer? address
 function Space:find_bytes(from, length, bytes, mask, align) end
 
@@ -1024,19 +1040,19 @@ function Space:find_bytes(from, length, bytes, mask, align) end
 
 ---One value, by one access as a vCPU makes it.
 ---@param type lunik.ValueType
----@param address integer
+---@param address lunik.Address
 ---@return number
 function Space:get(type, address) end
 
 ---Writes one value, by one access as a vCPU makes it.
 ---@param type lunik.ValueType
----@param address integer
+---@param address lunik.Address
 ---@param value number
 function Space:set(type, address, value) end
 
 ---The zero-terminated string at address; nil, and what there is, if it does not end within max.
----@param address integer
----@param max? integer Default 4096.
+---@param address lunik.Address
+---@param max? lunik.Size Default 4096.
 ---@return string?, string?
 function Space:string(address, max) end
 
@@ -1049,14 +1065,14 @@ function Space:string(address, max) end
 ---assert(table:read(0, 4) == "\x12\x34\x56\x78" and #entries == 3)
 ---```
 ---@param type lunik.ValueType
----@param address lunik.Size
+---@param address lunik.Address
 ---@param count integer
 ---@return lunik.View
 function Space:view(type, address, count) end
 
 ---A part of one region's RAM, with bounds; by default all that shows from address on. It holds no
 ---memory: once the region is not there any more, using the mapping raises {code="gone"}.
----@param address lunik.Size
+---@param address lunik.Address
 ---@param length? lunik.Size
 ---@return lunik.Mapping
 function Space:map(address, length) end
@@ -1080,50 +1096,50 @@ function View:values() end
 local Mapping = {}
 
 ---Reads bytes. As all methods of a mapping it raises {code="invalid"} beyond its bounds.
----@param offset integer
----@param length integer
+---@param offset lunik.Address
+---@param length lunik.Size
 ---@return string
 function Mapping:read(offset, length) end
 
 ---Writes bytes.
----@param offset integer
+---@param offset lunik.Address
 ---@param data string
 function Mapping:write(offset, data) end
 
 ---Writes one byte everywhere.
----@param offset integer
----@param length integer
+---@param offset lunik.Address
+---@param length lunik.Size
 ---@param byte? integer
 function Mapping:fill(offset, length, byte) end
 
 ---A hash of the bytes, by default of all: see Space:hash.
----@param offset? integer
----@param length? integer
+---@param offset? lunik.Address
+---@param length? lunik.Size
 ---@param kind? "xxh64"|"sha256"
 ---@return integer|string
 function Mapping:hash(offset, length, kind) end
 
 ---One value.
 ---@param type lunik.ValueType
----@param offset integer
+---@param offset lunik.Address
 ---@return number
 function Mapping:get(type, offset) end
 
 ---Writes one value.
 ---@param type lunik.ValueType
----@param offset integer
+---@param offset lunik.Address
 ---@param value number
 function Mapping:set(type, offset, value) end
 
 ---The zero-terminated string at an offset: see Space:string.
----@param offset integer
----@param max? integer Default: to the end.
+---@param offset lunik.Address
+---@param max? lunik.Size Default: to the end.
 ---@return string?, string?
 function Mapping:string(offset, max) end
 
 ---An array of values: see Space:view.
 ---@param type lunik.ValueType
----@param offset integer
+---@param offset lunik.Address
 ---@param count integer
 ---@return lunik.View
 function Mapping:view(type, offset, count) end
@@ -1200,7 +1216,7 @@ function Dirty:ranges() end
 ---Clears bits: all of them, or a block's, or those of a part of a block. Returns how many were set.
 ---What is read from these pages afterwards is at least as new as the writes that were cleared.
 ---@param block? string
----@param offset? lunik.Size
+---@param offset? lunik.Address
 ---@param size? lunik.Size
 ---@return integer
 function Dirty:clear(block, offset, size) end
@@ -1254,7 +1270,7 @@ function Vcpu:dump() end
 
 ---Single-stepping and up to four execution breakpoints (linear addresses); hits are "vcpu-exit"
 ---events with reason "debug". Without an argument: off.
----@param options? {step?: boolean, breakpoints?: integer[]}
+---@param options? {step?: boolean, breakpoints?: lunik.Address[]}
 function Vcpu:debug(options) end
 
 ---@class lunik.Irq
@@ -1285,8 +1301,10 @@ function Timer:cancel() end
 
 -- ---- devices defined by scripts ----------------------------------------------------------------
 
----An instance of a device that lunik.device() defined. Further fields are the device's own.
+---An instance of a device that lunik.device() defined. Further fields are the device's own; scripts
+---reach them through m:object(id).dev.
 ---@class lunik.Dev
+---@field [string] any The device's own.
 ---@field object lunik.Object
 ---@field machine lunik.Machine
 ---@field id string
@@ -1427,6 +1445,7 @@ function Console:feed(fn) end
 ---What every event has.
 ---As a text (tostring, print) it says what it is and what is in it.
 ---@class lunik.Event
+---@field [string] any Fields of the particular event, as given to Machine:emit() for one of a script's own.
 ---@field name lunik.EventName|string
 ---@field machine lunik.Machine
 ---@field time integer CLOCK_MONOTONIC in ns when it was sent.

@@ -175,7 +175,10 @@ static bool value_number(const lunik_value *v, uint64_t *out, bool *negative)
         *negative = v->sint < 0;
         return true;
     case LUNIK_STRING:
-        return parse_number(v->string, out, negative);
+        if (parse_number(v->string, out, negative))
+            return true;
+        *negative = false; /* else "64K", as sizes and addresses are written */
+        return !lunik_parse_size(v->string, out, "", NULL);
     default:
         return false;
     }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -70,6 +71,10 @@ static int check_host(struct kvm_vm *vm, lunik_error *err)
     };
     int version = ioctl(vm->dev_fd, KVM_GET_API_VERSION, 0);
 
+    if (version < 0)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "/dev/kvm: there is no KVM behind it: %s (want KVM's device)",
+                          strerror(errno));
     if (version != KVM_API_VERSION)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm: API version %d (want %d)", version,
                           KVM_API_VERSION);

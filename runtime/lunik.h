@@ -152,6 +152,10 @@ void lunik_runtime_free(lunik_runtime *rt);
 /* Adds one more type, e.g. one defined by a script; it must outlive the runtime. Fails when the
  * name is taken or the parent unknown. */
 int lunik_type_add(lunik_runtime *rt, const lunik_type *type, lunik_error *err);
+/* The same under a name that may be taken: objects made from now on are of the new type, those that
+ * there are keep theirs, as types do that have the former one as their parent. Both must outlive
+ * the runtime. A failure leaves the former type in force. */
+int lunik_type_replace(lunik_runtime *rt, const lunik_type *type, lunik_error *err);
 
 /* Takes and releases the machine lock; the lock is fair and not recursive. Any thread. */
 void lunik_lock(lunik_runtime *rt);

@@ -342,7 +342,10 @@ void lunik_region_ref(lunik_region *r);
 void lunik_region_unref(lunik_region *r);
 
 /* Maps child at offset in parent. Overlapping siblings: the higher priority wins, then the one
- * added later. may_overlap only silences LUNIK_E_EXISTS for equal-priority overlaps. */
+ * added later. Without may_overlap a child that overlaps a sibling of the same priority is refused
+ * with LUNIK_E_EXISTS, unless that sibling may overlap and is disabled; moving, resizing and
+ * enabling are not checked for it. In the machine's I/O space a region has to end at port 0xffff
+ * (LUNIK_E_INVALID); any other container cuts off what ends beyond it. */
 int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
                      bool may_overlap, lunik_error *err);
 /* Takes child out of its container; nothing happens if it is in none. Fails only if a listener

@@ -356,6 +356,8 @@ static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
                  (unsigned long long)info->detail);
     else if (!strcmp(info->reason, "internal-error"))
         snprintf(text, size, "internal-error: suberror %llu", (unsigned long long)info->detail);
+    else if (!strcmp(info->reason, "shutdown"))
+        snprintf(text, size, "shutdown: a triple fault (no handler took an exception)");
     else
         snprintf(text, size, "%s", info->reason);
 }

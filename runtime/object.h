@@ -25,6 +25,7 @@ struct type_entry {
     const lunik_type *type;
     const struct type_entry *parent;
     struct type_entry *next;
+    struct type_entry *replaced; /* the former type of that name, which objects may still be of */
     struct named by_name;
     const lunik_prop **props; /* the parent's first */
     size_t prop_count;

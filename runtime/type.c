@@ -9,11 +9,22 @@ struct type_table {
     struct names by_name;
 };
 
+/* The latest of that name. */
 static struct type_entry *entry_find(const struct type_table *t, const char *name)
 {
     struct named *found = names_find(&t->by_name, name, NULL);
 
     return found ? lunik_container_of(found, struct type_entry, by_name) : NULL;
+}
+
+/* The entry of that very type, replaced or not. */
+static struct type_entry *entry_of(const struct type_table *t, const lunik_type *type)
+{
+    struct type_entry *e = entry_find(t, type->name);
+
+    while (e && e->type != type)
+        e = e->replaced;
+    return e;
 }
 
 static size_t prop_table_count(const lunik_prop *props)
@@ -139,14 +150,15 @@ static void entry_free(struct type_entry *e)
     free(e);
 }
 
-static int table_add(struct type_table *t, const lunik_type *type, lunik_error *err)
+static int table_add(struct type_table *t, const lunik_type *type, bool replace, lunik_error *err)
 {
-    struct type_entry *e;
+    struct type_entry *e, *former;
     int rc;
 
     if (!type->name || !*type->name)
         return lunik_fail(err, LUNIK_E_INVALID, "type: name: is missing");
-    if (entry_find(t, type->name))
+    former = entry_find(t, type->name);
+    if (former && !replace)
         return lunik_fail(err, LUNIK_E_EXISTS, "type %s: name: is taken", type->name);
     e = calloc(1, sizeof(*e));
     if (!e)
@@ -167,6 +179,9 @@ static int table_add(struct type_table *t, const lunik_type *type, lunik_error *
         goto fail;
     *t->tail = e;
     t->tail = &e->next;
+    if (former)
+        names_remove(&t->by_name, &former->by_name);
+    e->replaced = former;
     names_add(&t->by_name, &e->by_name, type->name);
     return 0;
 fail:
@@ -182,7 +197,7 @@ int types_init(struct type_table **out, const lunik_type *const *types, lunik_er
     t->tail = &t->first;
     names_init(&t->by_name);
     for (; types && *types; types++) {
-        int rc = table_add(t, *types, err);
+        int rc = table_add(t, *types, false, err);
         if (rc) {
             types_fini(t);
             return rc;
@@ -207,7 +222,12 @@ void types_fini(struct type_table *t)
 
 int lunik_type_add(lunik_runtime *rt, const lunik_type *type, lunik_error *err)
 {
-    return table_add(runtime_types(rt), type, err);
+    return table_add(runtime_types(rt), type, false, err);
+}
+
+int lunik_type_replace(lunik_runtime *rt, const lunik_type *type, lunik_error *err)
+{
+    return table_add(runtime_types(rt), type, true, err);
 }
 
 const lunik_type *lunik_type_find(const lunik_runtime *rt, const char *name)
@@ -222,15 +242,17 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
     const struct type_entry *e = t->first;
 
     if (previous) {
-        e = entry_find(t, previous->name);
+        e = entry_of(t, previous);
         e = e ? e->next : NULL;
     }
+    while (e && entry_find(t, e->type->name) != e)
+        e = e->next; /* replaced */
     return e ? e->type : NULL;
 }
 
 const lunik_prop *lunik_type_prop(const lunik_runtime *rt, const lunik_type *type, size_t index)
 {
-    const struct type_entry *e = entry_find(runtime_types(rt), type->name);
+    const struct type_entry *e = entry_of(runtime_types(rt), type);
     return e && index < e->prop_count ? e->props[index] : NULL;
 }
 

@@ -421,6 +421,18 @@ describe("the console", function()
     assert.are.equal("a.b", console:expect("a.b", { plain = true }))
   end)
 
+  it("says what is wrong with a pattern, however late it is found", function()
+    local m = machines.none { serial = "buffer" }
+    for pattern, what in pairs { ["("] = "unfinished capture", ["ab["] = "malformed pattern" } do
+      for byte in ("ab"):gmatch "." do m:outb(0x3f8, byte:byte()) end
+      local err = machines.raised(m:console().expect, m:console(), pattern, { timeout = 1 })
+      assert.are.equal("invalid", err.code)
+      assert.matches(("expect: '%s' is not a pattern: %s"):format(pattern, what), err.message, 1,
+        true)
+    end
+    m:console():expect("ab", { plain = true })
+  end)
+
   it("waits for text, from a coroutine and from the main chunk", function()
     local m = machines.none { serial = "buffer" }
     m:start()

@@ -49,7 +49,7 @@ describe("making a machine", function()
     { none { board = "cp" }, "not-found", "board: 'cp' is not a known board",
       "did you mean 'pc'", "micro" },
     { none { board = "/no/such/board.lua" }, "not-found", "/no/such/board.lua" },
-    { none { board = 5 }, "invalid", "machine: board: '5' is not a string" },
+    { none { board = 5 }, "invalid", "machine: board: '5' is not a board (want micro, pc, " },
     { none { board = {} }, "invalid", "has no build function" },
     { none { board = { biuld = print } }, "invalid", "did you mean 'build'" },
     { none { accel = "kmv" }, "invalid", "accel: 'kmv'", "did you mean 'kvm'", "want kvm, none" },
@@ -94,7 +94,9 @@ describe("making a machine", function()
     { none { serial = "stdoi" }, "invalid", "serial: 'stdoi'", "did you mean 'stdio'" },
     { none { serial = "file:" }, "invalid", "serial: 'file:' has no path" },
     { none { serial = "file:/no/such/dir/log" }, "not-found", "/no/such/dir/log" },
-    { none { serial = 5 }, "invalid", "serial: '5' is not a string" },
+    { none { serial = 5 }, "invalid", "serial: '5' is not a character device (want stdio, pty, " },
+    { none { memory = 0 }, "invalid", "memory: '0' is not a possible size (want 1M to 4P)" },
+    { none { sandbox = { user = {} } }, "invalid", "user: a table is not a user or a group" },
     { none { serial = { "chardev-nosuch" } }, "not-found", "chardev-nosuch" },
     { none { cmdline = "quiet" }, "invalid", "cmdline: needs a kernel" },
     { none { kernel = "/no/such/kernel" }, "not-found", "/no/such/kernel" },
@@ -233,7 +235,8 @@ local cases = {
   { function(m) m:object_del "pc.ram" end, "busy", "'pc.ram' is in use" },
   { function(m) m:device_del "nosuch" end, "not-found", "there is no device 'nosuch'" },
   { function(m) m:device_del "mem1" end, "invalid", "object_del" },
-  { function(m) m:device_del() end, "invalid", "device_del: id: nil is not a string" },
+  { function(m) m:device_del() end, "invalid",
+    "device_del: device: is missing (want an id or a device)" },
   { function(m) m:device_del "i440fx" end, "state", "i440fx" },
 
   -- DIMMs
@@ -259,7 +262,8 @@ local cases = {
   -- ports and memory
   { function(m) m:inb(-1) end, "invalid", "in: port: '-1' is out of range", "0 to 65535" },
   { function(m) m:inb(65536) end, "invalid", "in: port: '65536' is out of range" },
-  { function(m) m:inb "80" end, "invalid", "in: port: '80' is not a number" },
+  { function(m) m:inb {} end, "invalid", "in: port: a table is not a number" },
+  { function(m) m:inb "64K" end, "invalid", "in: port: '64K' is out of range (want 0 to 65535)" },
   { function(m) m:inb(0.5) end, "invalid", "in: port: '0.5' has a fraction" },
   { function(m) m:inb() end, "invalid", "in: port: is missing" },
   { function(m) m:outb(0x80, 256) end, "invalid", "out: value: '256' is out of range", "8 bits" },
@@ -287,7 +291,8 @@ local cases = {
     "region: size: '-5' is negative" },
   { function(m) m:region { kind = "io", size = 4, read = 5 } end, "invalid",
     "region: read: '5' is not a function" },
-  { function(m) m:region { kind = "ram", size = "1M" } end, "invalid", "" },
+  { function(m) m:region { kind = "ram", size = "1M" } end, "invalid",
+    "region: memdev: is missing (want a memory backend, or fd or host, for kind 'ram')" },
   { function(m) m:region { kind = "ram", memdev = "nosuch" } end, "not-found",
     "region: memdev: there is no object 'nosuch'" },
   { function(m) m:region { kind = "ram", memdev = "dimm0" } end, "invalid",
@@ -300,7 +305,10 @@ local cases = {
   { function(m) m:region { kind = "ram", fd = 0 } end, "invalid", "size" },
   { function(m) m:region { kind = "ram", memdev = "mem0", fd = 0, size = 4096 } end, "invalid",
     "more than one of memdev, fd and host" },
-  { function(m) m:region { kind = "alias", size = 4 } end, "invalid", "" },
+  { function(m) m:region { kind = "alias", size = 4 } end, "invalid",
+    "region: target: is missing (want the region to show)" },
+  { function(m) m:region { kind = "ram", memdev = 5 } end, "invalid",
+    "region: memdev: '5' is not an object (want an id or an object)" },
   { function(m) m:region { kind = "alias", size = 4, target = 5 } end, "invalid",
     "region: target: '5' is not a region" },
   { function(m) m:region { kind = "io", size = 4, valid = { max = 3 } } end, "invalid",
@@ -323,6 +331,7 @@ local cases = {
   -- lines, timers, clock
   { function(m) m:irq(24) end, "invalid", "irq: gsi: '24' is out of range", "0 to 23" },
   { function(m) m:irq "five" end, "invalid", "irq: gsi: 'five' is not a number" },
+  { function(m) m:irq(5):set() end, "invalid", "set: level: is missing (want true or false)" },
   { function(m) m:irq(5):set(1) end, "invalid", "set: level: '1' is not a boolean" },
   { function(m) m:irq_level(-1) end, "invalid", "irq_level: gsi:" },
   { function(m) m:timer(5) end, "invalid", "timer: function: '5' is not a function" },
@@ -336,7 +345,9 @@ local cases = {
   { function(m) m:on("acpi_ost", print) end, "invalid", "did you mean 'acpi-ost'" },
   { function(m) m:on(5, print) end, "invalid", "on: event: '5' is not a string" },
   { function(m) m:on "acpi-ost" end, "invalid", "on: handler: nil is not a function" },
-  { function(m) m:wait() end, "invalid", "wait: events: nil is not a table" },
+  { function(m) m:wait() end, "invalid",
+    "wait: event: is missing (want an event's name, or a list of names)" },
+  { function(m) m:watch(5) end, "invalid", "watch: event: '5' is not an event (want an event's" },
   { function(m) m:wait {} end, "invalid", "no event is named" },
   { function(m) m:wait("vcpu-exit") end, "invalid", "can't be waited for" },
   { function(m) m:wait("acpi-ost", { timeout = -1 }) end, "invalid",
@@ -384,9 +395,9 @@ local cases = {
   { function(m) m.memory.root:del() end, "invalid", "argument 1: 'nil' is not a lunik.Region" },
   { function(m) m.memory:string() end, "invalid", "string: address" },
   { function(m) m.memory:string(0, -1) end, "invalid", "string: max: '-1' is negative" },
-  { function(m) m:map(0, 16):read(0) end, "invalid", "read: length: nil is not an integer" },
+  { function(m) m:map(0, 16):read(0) end, "invalid", "read: length: is missing (want a size" },
   { function(m) m:map(0, 16):write(0) end, "invalid", "write: data: nil is not a string" },
-  { function(m) m:map(0, 16):hash {} end, "invalid", "hash: offset: a table is not an integer" },
+  { function(m) m:map(0, 16):hash {} end, "invalid", "hash: offset: a table is not a number" },
 
   -- lists are what they hold, not what their metatable says
   { function()
@@ -549,5 +560,6 @@ describe("without KVM", function()
   missing("the error says that the module is missing",
     "mount -t tmpfs none /dev && : >/dev/null", "not-found", "/dev/kvm", "kvm_intel")
   missing("the error says that it is something else",
-    "mount --bind /dev/null /dev/kvm", "/dev/kvm")
+    "mount -t tmpfs none /dev && : >/dev/null && : >/dev/kvm", "unsupported",
+    "/dev/kvm: there is no KVM behind it: Inappropriate ioctl for device")
 end)

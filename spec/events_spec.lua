@@ -167,6 +167,23 @@ describe("handlers", function()
     assert.are.equal("the loop can't be run inside a transaction", errors[3].message)
   end)
 
+  it("can't wait in a coroutine either, where C code is in between", function()
+    local m = machines.none()
+    local function message(fn)
+      local task = lunik.spawn(function()
+        lunik.sleep(0)
+        return machines.raised(fn).message
+      end)
+      return task:wait { timeout = 5 }
+    end
+    assert.are.equal("can't wait for the time to pass inside a transaction",
+      message(function() m:transaction(lunik.sleep, 0) end))
+    m.io.root:add(m:region { kind = "io", size = 1, write = function() error "never" end }, 0x500)
+    assert.are.equal("can't wait for the time to pass in a function that C code calls, such as one "
+      .. "given to table.sort or string.gsub",
+      message(function() table.sort({ 1, 2 }, function() lunik.sleep(0) end) end))
+  end)
+
   it("may start coroutines that wait", function()
     local m = machines.none()
     local done

@@ -265,7 +265,7 @@ lunik.device {
   name = "spec-places",
   ports = {
     { base = 0x500, size = 4, read = function() return 1 end },
-    { base = 0x600, size = 4, read = function() return 2 end },
+    { base = 0x508, size = 4, read = function() return 2 end },
   },
   mmio = { base = 0xd0000000, size = 0x1000, read = function() return 3 end },
   realize = function(dev)

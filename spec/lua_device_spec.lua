@@ -303,6 +303,138 @@ describe("a device in Lua", function()
   end)
 end)
 
+describe("a place that is taken", function()
+  -- What device_add with that definition says; the machine is as before.
+  local function refused(m, definition)
+    local before, objects = m:mtree(), #m:objects()
+    local err = machines.raised(m.device_add, m, define(definition))
+    assert.are.equal(before, m:mtree())
+    assert.are.equal(objects, #m:objects())
+    return err
+  end
+
+  it("is refused to ports and registers", function()
+    local m = machines.pc()
+    for _, at in ipairs { 0x3f8, 0x3f7, "0x3ff", 0x600, 0xcf8, 0xb2 } do
+      local err = refused(m, { ports = { base = at, size = 2 } })
+      assert.are.equal("exists", err.code)
+    end
+    local err = refused(m, { ports = { base = 0x3ff, size = 1 } })
+    assert.matches("offset: '0x3ff' is taken in 'io': 'serial' is at 0x3f8-0x3ff", err.message, 1,
+      true)
+    assert.are.equal("exists", refused(m, { mmio = { base = 0, size = 4096 } }).code)
+    assert.are.equal("exists", refused(m, { mmio = { base = "1G", size = "1G" },
+      ports = { { base = 0x500, size = 4 }, { base = 0x503, size = 1 } } }).code)
+  end)
+
+  it("is refused to the library's devices, whichever comes first", function()
+    local m = machines.none { board = "pc" }
+    m:device_add(define { ports = { base = 0x2f8, size = 8 } })
+    assert.are.equal("exists",
+      machines.raised(m.device_add, m, "serial16550", { iobase = 0x2f8, irq = 3 }).code)
+    assert.are.equal("exists", refused(m, { ports = { base = 0x2ff, size = 1 } }).code)
+  end)
+
+  it("may be covered if priority or overlap is given", function()
+    local m = machines.none()
+    local function over(value, options)
+      options.base, options.size, options.read = 0x3f8, 1, function() return value end
+      return m:device_add(define { ports = options })
+    end
+    local uart = m:inb(0x3f8)
+    over(0x42, { overlap = true })
+    assert.are.equal(0x42, (m:inb(0x3f8)))
+    over(0x43, { priority = 1 })
+    assert.are.equal(0x43, (m:inb(0x3f8)))
+    over(0x44, { priority = -1 })
+    assert.are.equal(0x43, (m:inb(0x3f8)))
+    assert.are_not.equal(0x43, uart)
+    assert.are.equal("exists", machines.raised(over, 0x45, { priority = 1 }).code)
+  end)
+
+  it("is refused beyond the last port", function()
+    local m = machines.none()
+    for _, case in ipairs { { 0x10000, 1 }, { 0xffff, 2 }, { "4G", 8 }, { -1, 1 } } do
+      local err = refused(m, { ports = { base = case[1], size = case[2], overlap = true } })
+      assert.are.equal("invalid", err.code)
+      assert.matches("is beyond the I/O ports (want 0 to 0xffff)", err.message, 1, true)
+    end
+    m:device_add(define { ports = { base = 0xffff, size = 1, read = function() return 5 end } })
+    assert.are.equal(5, (m:inb(0xffff)))
+  end)
+
+  it("is refused to ports of the chipset that properties place", function()
+    local function board(properties)
+      return { name = "spec", build = function(m)
+        m:object_add("memory-backend-ram", { id = "ram", size = "1M" })
+        m:device_add("serial16550", {})
+        properties.bus = m:device_add("i440fx", { id = "host", ram = "ram" })
+        m:device_add("piix4-pm", properties)
+      end }
+    end
+    local function made(properties)
+      return lunik.machine { board = board(properties), accel = "none" }
+    end
+    assert.are.equal("exists", machines.raised(made, { pm_base = 0x3c0 }).code)
+    assert.are.equal("exists", machines.raised(made, { smb_base = 0x3f0 }).code)
+    assert.are.equal("exists", machines.raised(made, { gpe_base = 0x3fc }).code)
+    local m = made { pm_base = 0, smb_base = 0 } -- for a firmware to place
+    m:device_add(define { ports = { base = 0, size = 16, read = function() return 1 end } })
+    assert.are.equal(1, (m:inb(0)))
+  end)
+end)
+
+describe("a type that is defined again", function()
+  it("is the new one in devices made from then on", function()
+    local m = machines.none()
+    local function version(n, properties)
+      lunik.device { name = "test-again", properties = properties,
+        ports = { base = "at", size = 1, read = function(dev) return n + dev.count end },
+        realize = function(dev) dev.count = 0 end,
+        reset = function(dev) dev.count = dev.count + 1 end }
+    end
+    version(10, { at = 0x500 })
+    local first = m:device_add("test-again", { id = "first" })
+    version(20, { at = 0x501, other = "text" })
+    m:device_add("test-again", { id = "second" })
+    assert.are.same({ 10, 20 }, { (m:inb(0x500)), (m:inb(0x501)) })
+    m:reset()
+    assert.are.same({ 11, 21 }, { (m:inb(0x500)), (m:inb(0x501)) })
+    assert.are.equal("not-found", machines.raised(first.get, first, "other").code)
+    local times = 0
+    for _, name in ipairs(lunik.types()) do
+      if name == "test-again" then times = times + 1 end
+    end
+    assert.are.equal(1, times)
+    assert.are.equal("other", lunik.type("test-again").props[2].name)
+    m:device_del "first"
+    assert.are.equal(0xff, (m:inb(0x500)))
+  end)
+
+  it("stays as it was if the new definition is wrong", function()
+    lunik.device { name = "test-stays", properties = { old = 1 } }
+    for _, wrong in ipairs { { id = 1 }, { a = 1.5 } } do
+      machines.raised(lunik.device, { name = "test-stays", properties = wrong })
+    end
+    assert.are.equal("old", lunik.type("test-stays").props[1].name)
+    assert.matches("pc-dimm: name: is taken",
+      machines.raised(lunik.device, { name = "pc-dimm" }).message, 1, true)
+  end)
+
+  it("gives scripts its own fields", function()
+    local m = machines.none()
+    local object = m:device_add(define { realize = function(dev) dev.count = 3 end },
+      { id = "own" })
+    assert.are.equal(3, m:object("own").dev.count)
+    assert.are.equal(object, object.dev.object)
+    object.dev.count = 4
+    assert.are.equal(4, m:object("own").dev.count)
+    assert.is_nil(m:object("serial0").dev)
+    m:device_del "own"
+    assert.is_nil(object.dev)
+  end)
+end)
+
 describe("a wrong definition", function()
   local cases = {
     { { }, "name: is missing" },
@@ -321,6 +453,9 @@ describe("a wrong definition", function()
     { { name = "x", properties = { a = { default = 2, min = 3 } } },
       "a: default: 2 is out of range (want at least 3)" },
     { { name = "x", properties = { a = 1.5 } }, "'1.5' is not an integer" },
+    { { name = "x", properties = { a = { default = 1, kind = "uint", max = "4Q" } } },
+      "a: max: '4Q' is not a size" },
+    { { name = "x", properties = { a = { default = true, max = 1 } } }, "a: max: a bool has none" },
     { { name = "x", properties = { 5 } }, "has no name" },
   }
   for i, case in ipairs(cases) do

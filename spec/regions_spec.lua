@@ -125,7 +125,7 @@ describe("a region", function()
     assert.is_nil(m.memory:find(-8))
     all.size = lunik.SIZE_MAX
     local window = m:region { kind = "alias", target = all, offset = 0xffffffff00000000,
-      size = "4G" }
+      size = "32K" }
     m.io.root:add(window, 0x8000, { overlap = true })
     assert.are.equal(0xffffffff00000010, m.io:load(0x8010, 8))
     window.alias_offset = 0xfffffffffffffff0

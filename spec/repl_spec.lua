@@ -82,11 +82,49 @@ describe("the prompt", function()
     assert.equal("stdin:1: boom\nstack traceback:\n\t[C]: in function 'error'\n"
       .. "\tstdin:1: in function 'f'\n\tstdin:1: in function 'g'\n\tstdin:1: in main chunk\n", err)
     _, err = ask(MACHINE .. "m:wait('x')\n")
-    assert.equal("nothing is left that could end the wait for 'x': no machine is running and no "
-      .. "timer is set\n", err)
+    assert.equal("stdin:1: nothing is left that could end the wait for 'x': no machine is running "
+      .. "and no timer is set\n", err)
     _, err = ask(MACHINE .. "function f() m:wait('x') return 1 end\nf()\n")
     assert.not_matches("%.lua:", err)
     assert.matches("\tstdin:1: in function 'f'\n", err, 1, true)
+  end)
+
+  it("shows where an error of the library came from, and every value of a line", function()
+    for _, line in ipairs { "m:wait()", "m:irq(5):set()",
+      "lunik.machine { accel = 'none', memory = 0 }", "lunik.sleep 'a'",
+      "m:console():expect '('", "1, m:wait()" } do
+      local _, err = ask(MACHINE:gsub("}", ", serial = 'buffer' }") .. line .. "\n")
+      assert.matches("^stdin:1: [^\n]+%(want [^\n]+%)\n$", err)
+    end
+    assert.equal("nil\tnil\n", ask "nil, nil\n")
+    assert.equal("3\n", ask "select('#', table.unpack({}, 1, 3)) -- a comment\n")
+    assert.equal("5\n", ask "prompt = 5\nprompt\n")
+  end)
+
+  it("offers the machines that a script has kept to itself", function()
+    local script <close> = command.file([[
+      local m = lunik.machine { board = "micro", accel = "none", memory = "1M", name = "first" }
+      local other = lunik.machine { board = "micro", accel = "none", memory = "1M", name = "2nd" }
+      m:object_add("memory-backend-ram", { id = "mem1", size = "1M" })
+    ]], ".lua")
+    local function say(lines) return (ask(lines, tostring(script))) end
+    assert.equal("\"first\"\n", say "machines[1].name\n")
+    assert.equal("true\ttrue\n",
+      say "machines.first == machines[1], machines['2nd'] == machines[2]\n")
+    assert.equal("2\tnil\tnil\n", say "#machines, machines[3], machines.third\n")
+    assert.equal("1M\n", say "print(machines.first:object 'mem1'.size == 1 << 20 and '1M')\n")
+    assert.equal("machines[1]  machine 'first' (created)\nmachines[2]  machine '2nd' (created)\n",
+      say "machines\n")
+    assert.equal("1\tfirst\n2\t2nd\n", say "for i, m in ipairs(machines) do print(i, m.name) end\n")
+    assert.equal("no machines\n", ask "machines\n")
+    assert.equal("5\n", ask("machines\n", "-e 'machines = 5'"))
+    local _, err = ask("machines[1] = nil\n", tostring(script))
+    assert.matches("machines can't be set", err, 1, true)
+  end)
+
+  it("has the same global lunik as scripts", function()
+    assert.equal("true\n", (ask("kept == lunik\n", "-e 'kept = lunik'")))
+    assert.equal("true\n", (ask "lunik == require 'lunik'\n"))
   end)
 
   for line, name in pairs {
@@ -186,6 +224,25 @@ describe("the prompt on a terminal", function()
     }
     assert.equal(0, code)
     assert.matches("help helps", out, 1, true)
+  end)
+
+  it("says which machines a script has left", function()
+    local script <close> = command.file("local m = lunik.machine { board = 'micro', "
+      .. "accel = 'none', memory = '1M', name = 'mine' }", ".lua")
+    local out = terminal.run(("%s/lunik -i %s"):format(build, script),
+      { { PROMPT, "machines.mine.name\n" }, { '\n"mine"\n' }, { PROMPT, "\4" } },
+      { "LUNIK_HISTORY=/dev/null" })
+    assert.matches("leaves%.\r?\nmachines%[1%]  machine 'mine' %(created%)\r?\n", out)
+  end)
+
+  it("completes a name with hyphens, and no call's result", function()
+    local out = type_in {
+      { PROMPT, "lunik.type('pc-di\t" }, { "mm", "').name\n" }, { '\n"pc-dimm"\n' },
+      { PROMPT, MACHINE }, { PROMPT, "m:object('serial0').\t" }, { "').", "irq\n" }, { "\n4\n" },
+      { PROMPT, "lunik.types():un\t" }, { ":un", "\3" }, { PROMPT, "\4" },
+    }
+    assert.not_matches("collectgarbage", out, 1, true)
+    assert.not_matches("unpack", out, 1, true)
   end)
 
   it("completes names", function()
@@ -328,6 +385,40 @@ describe("completion", function()
     assert.equal("o.share\n", complete("o.sha", "o.sha", "lunik = require 'lunik' " .. MACHINE
       .. "o = m:object_add('memory-backend-ram', { id = 'mem1', size = '1M' })\n"))
     assert.equal("\n", complete("nothing.x", "nothing.x"))
+    assert.equal("s..string.reverse\n", complete("x = s..string.reve", "s..string.reve"))
+  end)
+
+  local MEMORY = MACHINE .. "m:object_add('memory-backend-ram', { id = 'mem-1', size = '1M' })\n"
+
+  for line, word in pairs {
+    ["m:cpu(0):re"] = ":re", ["m:object(\"mem-1\")."] = ".", ["t[1].re"] = ".re",
+    ["(\"x\"):re"] = ":re", ["f{}.re"] = ".re", ["f()re"] = "re",
+    ["x = 1.re"] = "1.re", ["m:re.re"] = "m:re.re", ["local re"] = "re", ["function re"] = "re",
+    ["for re"] = "re", ["-- re"] = "re", ["x = [[re"] = "re", ["string:re"] = "string:re",
+    ["m:on(\"pc-"] = "", ["m:on(\"mem"] = "mem", ["m:device_add(\"mem"] = "mem",
+    ["m:device_del(\"mem"] = "mem", ["print(\"mem"] = "mem", ["x = \"pc-d"] = "d",
+    ["m:device_add(\"pc-dimm\", { size = \"me"] = "me", ["end.re"] = "end.re",
+    ["m:wait(\"acpi-ost\", { device = \"mem\" }).re"] = ".re",
+  } do
+    it("offers nothing for " .. line, function()
+      assert.equal("\n", complete(line, word, MEMORY))
+    end)
+  end
+
+  it("offers only what can be written as a name", function()
+    local setup = "t = { ['a b'] = 1, ['end'] = 2, ['a-c'] = 3, abc = 4 }\n"
+    assert.equal("t.abc\n", complete("t.a", "t.a", setup))
+    assert.equal("\n", complete("t.e", "t.e", setup))
+  end)
+
+  it("fits what a call or a field takes", function()
+    assert.equal("acpi-ost\n", complete("m:on(\"acpi-", "acpi-", MEMORY))
+    assert.equal("ost\n", complete("m:wait(\"acpi-o", "o", MEMORY))
+    assert.equal("memory-backend-file memory-backend-memfd memory-backend-ram\n",
+      complete("m:object_add(\"memory-", "memory-", MEMORY))
+    assert.equal("1\n", complete("m:device_add(\"pc-dimm\", { memdev = \"mem-", "", MEMORY))
+    assert.equal("pc-dimm\n", complete("help \"pc-d", "pc-d", MEMORY))
+    assert.equal("mem-1\n", complete("x = m:object(\"\\\"\") m:object(\"me", "me", MEMORY))
   end)
 
   it("knows the ids of objects and the names of types inside quotes", function()

@@ -97,7 +97,7 @@ describe("an exit that nobody handles", function()
       end)
       assert.are.equal("state", err.code)
     end)
-    assert.is_truthy(text:find("machine 'pc' crashed: shutdown", 1, true))
+    assert.is_truthy(text:find("machine 'pc' crashed: shutdown: a triple fault", 1, true))
   end)
 end)
 

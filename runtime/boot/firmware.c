@@ -28,7 +28,7 @@ static int map_regions(lunik_machine *m, lunik_region *rom, lunik_region *isa, u
     int rc;
 
     lunik_transaction_begin(m);
-    rc = lunik_region_add(bus, BOOT_4G - size, rom, 0, true, err);
+    rc = lunik_region_add(bus, BOOT_4G - size, rom, 0, false, err);
     if (rc == 0)
         rc = lunik_region_add(bus, ISA_END - lunik_region_size(isa), isa, 1, true, err);
     if (rc < 0) {

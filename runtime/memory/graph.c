@@ -81,11 +81,29 @@ static void enter_state(lunik_region *r, const struct region_state *to)
     r->s = *to;
 }
 
+/* What lies beyond the last port would never show. Other containers cut such a region off, but a
+ * device whose ports are missing is a mistake. */
+static int check_ports(const lunik_region *r, const struct region_state *to, lunik_error *err)
+{
+    const lunik_machine *m = r->core->machine;
+    const lunik_region *ports = m && m->io_space ? lunik_space_root(m->io_space) : NULL;
+
+    if (!ports || to->parent != ports ||
+        (to->address <= ports->s.last && to->last <= ports->s.last - to->address))
+        return 0;
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "memory region '%s': 0x%" PRIx64 "-0x%" PRIx64
+                      " is beyond the I/O ports (want 0 to 0x%" PRIx64 ")",
+                      r->name, to->address, add_saturated(to->address, to->last), ports->s.last);
+}
+
 static int change(lunik_region *r, struct region_state to, lunik_error *err)
 {
     static const struct span everything = {0, UINT64_MAX};
     int rc = core_check(r->core, err);
 
+    if (!rc)
+        rc = check_ports(r, &to, err);
     if (rc)
         return rc;
     if (state_equal(&r->s, &to))
@@ -142,11 +160,12 @@ struct rival_search {
     const lunik_region *found;
 };
 
+/* A disabled sibling that may overlap is no rival: it hides nothing, nor is it hidden. */
 static bool find_rival(void *opaque, lunik_region *sibling)
 {
     struct rival_search *search = opaque;
 
-    if (sibling->s.priority == search->priority && !sibling->s.may_overlap)
+    if (sibling->s.priority == search->priority && (sibling->s.enabled || !sibling->s.may_overlap))
         search->found = sibling;
     return !search->found;
 }
@@ -163,7 +182,7 @@ static int check_overlap(const lunik_region *parent, const lunik_region *child,
         return 0;
     return lunik_fail(err, LUNIK_E_EXISTS,
                       "memory region '%s': offset: '0x%" PRIx64 "' is taken in '%s': '%s' is at "
-                      "0x%" PRIx64 "-0x%" PRIx64,
+                      "0x%" PRIx64 "-0x%" PRIx64 " (want another place, a priority or overlap)",
                       child->name, to->address, parent->name, search.found->name,
                       search.found->s.address,
                       add_saturated(search.found->s.address, search.found->s.last));

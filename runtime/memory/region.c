@@ -136,17 +136,17 @@ int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err)
 static int check_needs(const lunik_region *r, const lunik_region_config *c, lunik_error *err)
 {
     bool needs_ops = r->kind == LUNIK_REGION_IO || r->kind == LUNIK_REGION_ROM_DEVICE;
-    const char *missing = NULL;
+    const char *missing = NULL, *want = NULL;
 
     if (region_has_ram(r) && !c->ram)
-        missing = "ram";
+        missing = "ram", want = "the RAM that it shows";
     else if (needs_ops && !c->ops)
-        missing = "ops";
+        missing = "ops", want = "the functions that take accesses";
     else if (r->kind == LUNIK_REGION_ALIAS && !c->target)
-        missing = "target";
+        missing = "target", want = "the region that the alias shows";
     if (missing)
-        return lunik_fail(err, LUNIK_E_INVALID, "memory region '%s': %s: missing", r->name,
-                          missing);
+        return lunik_fail(err, LUNIK_E_INVALID, "memory region '%s': %s: is missing (want %s)",
+                          r->name, missing, want);
     if (r->kind == LUNIK_REGION_ALIAS && c->target->core != r->core)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory region '%s': target: '%s' belongs to another machine", r->name,

@@ -18,9 +18,12 @@ local function fail(format, ...)
   error(lunik.error("invalid", format:format(...)), 0)
 end
 
+local units = { { "P", 1 << 50 }, { "T", 1 << 40 }, { "G", GiB }, { "M", MiB }, { "K", KiB } }
+
 -- A size the way a user would write it: 512M, 0x1800.
 function board.show(size)
-  for _, unit in ipairs { { "G", GiB }, { "M", MiB }, { "K", KiB } } do
+  if size == 0 then return "0" end
+  for _, unit in ipairs(units) do
     if size > 0 and size % unit[2] == 0 then
       return ("%d%s"):format(size // unit[2], unit[1])
     end
@@ -35,7 +38,7 @@ end
 
 local function check_size(what, size)
   if math.ult(MAX_ADDRESS, size) or size <= 0 then
-    fail("%s: '0x%x' is not a possible size (want 1M to %s)", what, size, show(MAX_ADDRESS))
+    fail("%s: '%s' is not a possible size (want 1M to %s)", what, show(size), show(MAX_ADDRESS))
   elseif size % PAGE ~= 0 then
     fail("%s: '%s' is not a multiple of the page size (want a multiple of %s)", what,
       show(size), show(PAGE))
@@ -143,31 +146,33 @@ function board.check_slots(opt, memory)
   end
 end
 
--- Calls fn(bank, offset in bank, size, offset in the whole) for each bank's part of a range of RAM.
-local function each_part(banks, offset, size, fn)
+-- Calls fn(bank, offset in bank, address, size) for each bank's part of a range of RAM that is at
+-- guest address base.
+local function each_part(banks, offset, base, size, fn)
+  offset, base, size = lunik.size(offset), lunik.size(base), lunik.size(size)
   local start = 0
   for _, bank in ipairs(banks) do
     local from = math.max(start, offset)
     local to = math.min(start + bank.size, offset + size)
-    if from < to then fn(bank, from - start, to - from, from) end
+    if from < to then fn(bank, from - start, base + from - offset, to - from) end
     start = start + bank.size
   end
 end
 
 -- Shows `size` bytes of the machine's RAM from `offset` on at guest address `base`.
 function board.map_ram(m, banks, name, offset, base, size)
-  each_part(banks, offset, size, function(bank, at, length, from)
+  each_part(banks, offset, base, size, function(bank, at, address, length)
     m:device_add("ram", {
       id = banks[2] and ("%s-node%d"):format(name, bank.node) or name,
-      memdev = bank.memdev, addr = base + from - offset, offset = at, size = length,
+      memdev = bank.memdev, addr = address, offset = at, size = length,
     })
   end)
 end
 
 -- Reports the same range to the operating system as RAM.
 function board.report_ram(m, banks, offset, base, size)
-  each_part(banks, offset, size, function(bank, _, length, from)
-    m:fwmap_add { base = base + from - offset, size = length, type = "ram", node = bank.node }
+  each_part(banks, offset, base, size, function(bank, _, address, length)
+    m:fwmap_add { base = address, size = length, type = "ram", node = bank.node }
   end)
 end
 

@@ -62,7 +62,10 @@ end
 --- The board of that name, in that file, or that is that table.
 function boards.load(spec)
   if type(spec) == "table" then return check("machine: board", spec) end
-  options.value("machine: board", spec, "string")
+  if type(spec) ~= "string" then
+    fail("invalid", "machine: board: %s is not a board (want %s, a file's path, or a board's "
+      .. "table)", options.show(spec), table.concat(boards.list(), ", "))
+  end
   local path = find(spec)
   options.open("machine: board", path):close()
   local chunk, err = loadfile(path)

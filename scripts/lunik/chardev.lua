@@ -14,14 +14,19 @@ local with_path = {
 }
 local names = { "stdio", "pty", "buffer", "null", "none", "file:PATH", "unix:PATH" }
 
+local function fail_kind(what, spec)
+  options.fail("invalid", "%s: %s is not a character device%s (want %s, a function, {type, "
+    .. "properties}, or the id of one)", what, options.show(spec), options.hint(spec, names),
+    table.concat(names, ", "))
+end
+
 --- The type and properties that a description in words stands for.
 local function parse(what, text)
   if plain[text] then return plain[text], {} end
   local kind, path = text:match "^(%l+):(.*)$"
   local found = with_path[kind]
   if not found then
-    options.fail("invalid", "%s: '%s' is not a character device%s (want %s, a function or {type, "
-      .. "properties})", what, text, options.hint(text, names), table.concat(names, ", "))
+    fail_kind(what, text)
   elseif path == "" then
     options.fail("invalid", "%s: '%s' has no path (want %s:PATH)", what, text, kind)
   end
@@ -52,7 +57,9 @@ function chardev.add(m, spec, id, what)
     options.value(what .. ": type", spec[1], "string")
     return m:object_add(spec[1], with_id(options.table(what, spec[2] or {}), id))
   end
-  options.value(what, spec, "string")
+  if type(spec) ~= "string" then
+    fail_kind(what, spec)
+  end
   local existing = m:object(spec)
   if existing and existing:is "chardev" then return existing end
   local type_name, props = parse(what, spec)

@@ -6,10 +6,10 @@ local cli = {}
 local USAGE = [=[
 usage: lunik [options] [script [args]]
 
-Runs a Lua script with the module "lunik" at hand. When the script has ended and machines it
-started still run, the command goes on until they have stopped.
+Runs a Lua script, with the module "lunik" in the global lunik. When the script has ended and
+machines it started still run, the command goes on until they have stopped.
 
-  -e STAT      execute the Lua statement STAT (-l lunik before it: with the module as a global)
+  -e STAT      execute the Lua statement STAT
   -i           enter the prompt after the script
   -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
@@ -280,7 +280,7 @@ local function run(argv, options, lunik)
     arg[0] = "-"
     options.script = 0
   end
-  _G.arg = arg
+  _G.arg, _G.lunik = arg, lunik
   if prompt then
     repl.take_terminal()
   end

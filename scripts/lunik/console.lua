@@ -84,10 +84,18 @@ function Console:text()
   return text
 end
 
+--- string.find() for a pattern that a user has written.
+local function find(text, pattern, plain)
+  local found = table.pack(pcall(string.find, text, pattern, 1, plain))
+  if found[1] then return table.unpack(found, 2, found.n) end
+  options.fail("invalid", "expect: '%s' is not a pattern: %s (want a Lua pattern, or plain = true "
+    .. "for the text itself)", pattern, found[2])
+end
+
 --- Takes the text up to the end of the first match; returns the captures, or the whole match.
 local function match(self, pattern, plain)
   local text, at = core.buffer_peek(self.object, self.position)
-  local found = table.pack(text:find(pattern, 1, plain))
+  local found = table.pack(find(text, pattern, plain))
   if not found[1] then return nil end
   self.position = at + found[2]
   if found.n > 2 then return found, 3 end

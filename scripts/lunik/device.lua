@@ -18,6 +18,11 @@ Dev.__index = Dev
 Dev.__name = "lunik.Dev"
 device.Dev = Dev
 
+--- The instance behind a device that is there: m:object("id").dev.
+function core.classes.Object.getters.dev(object)
+  return shared.devices[object]
+end
+
 --- The properties of an instance, read through the object: dev.props["io-base"], dev.props.io_base.
 local function properties(object)
   return setmetatable({}, {
@@ -28,28 +33,31 @@ end
 
 local function add_region(dev, space, what, spec)
   options.known(what, spec, { name = 1, base = 1, size = 1, read = 1, write = 1, peek = 1,
-    valid = 1, impl = 1, endian = 1, priority = 1 })
-  local function number(key)
+    valid = 1, impl = 1, endian = 1, priority = 1, overlap = 1 })
+  local function number(key, kind)
     local value = spec[key]
     if type(value) == "function" then value = value(dev) end
     if type(value) == "string" and not value:find "^%d" then value = dev.object:get(value) end
-    return core.parse_size(value, ("%s: %s"):format(what, key))
+    return options.value(("%s: %s"):format(what, key), value, kind)
   end
   local read, write, peek = spec.read, spec.write, spec.peek
   local region = dev.machine:region {
-    kind = "io", name = spec.name or dev.object.type, size = number "size", owner = dev.object,
+    kind = "io", name = spec.name or dev.object.type, owner = dev.object,
+    size = number("size", "size"),
     read = read and function(offset, size) return read(dev, offset, size) end,
     write = write and function(offset, size, value) return write(dev, offset, size, value) end,
     peek = peek and function(offset, size) return peek(dev, offset, size) end,
     valid = spec.valid, impl = spec.impl, endian = spec.endian,
   }
   table.insert(dev.regions, region) -- before it is mapped, for cleanup() to find it
-  space.root:add(region, number "base", { priority = spec.priority or 0, overlap = true })
+  space.root:add(region, number("base", "address"),
+    { priority = spec.priority, overlap = spec.overlap })
   return region
 end
 
 --- Adds I/O ports: {base=, size=, read=function(dev, offset, size), write=function(dev, offset,
--- size, value)}; base and size may be a property's name.
+-- size, value)}; base and size may be a property's name. Nothing may be there already, unless
+-- priority or overlap is given, which mean what they do for Region:add().
 function Dev:ports(spec)
   return add_region(self, self.machine.io, self.object.type .. ": ports", spec)
 end
@@ -152,8 +160,8 @@ local fields = {
 }
 
 local property_fields = {
-  name = "string", kind = "string", doc = "string", default = "any", min = "integer",
-  max = "integer", choices = "table", required = "boolean", live = "boolean", link = "string",
+  name = "string", kind = "string", doc = "string", default = "any", min = "any", max = "any",
+  choices = "table", required = "boolean", live = "boolean", link = "string",
 }
 
 local kinds = { "size", "uint", "int", "bool", "enum", "string", "link", "list" }
@@ -165,6 +173,9 @@ local function index_of(list, value)
     if item == value then return i - 1 end
   end
 end
+
+-- How numbers are written: "4K", but for those with a sign.
+local number_kinds = { size = "size", uint = "uint", int = "integer" }
 
 --- Puts the default where C looks for it.
 local function set_default(what, p)
@@ -184,18 +195,23 @@ local function set_default(what, p)
     p.default_string = options.value(what .. ": default", default, "string")
   elseif p.kind == "bool" then
     p.default_number = options.value(what .. ": default", default, "boolean") and 1 or 0
-  elseif p.kind == "size" then
-    p.default_number = core.parse_size(default, what .. ": default")
   elseif p.kind == "link" or p.kind == "list" then
     fail("invalid", "%s: default: a %s has none", what, p.kind)
   else
-    p.default_number = options.value(what .. ": default", default,
-      p.kind == "uint" and "count" or "integer")
+    p.default_number = options.value(what .. ": default", default, number_kinds[p.kind])
   end
 end
 
 --- Fills in the limit of an integer that is not given; the default has to lie within them.
 local function set_limits(what, p)
+  for _, limit in ipairs { "min", "max" } do
+    if p[limit] ~= nil and not number_kinds[p.kind] and p.kind ~= "list" then
+      fail("invalid", "%s: %s: a %s has none", what, limit, p.kind)
+    elseif p[limit] ~= nil then
+      p[limit] = options.value(what .. ": " .. limit, p[limit],
+        p.kind == "int" and "integer" or "address")
+    end
+  end
   if p.kind == "int" and (p.min or p.max) then
     p.min, p.max = p.min or math.mininteger, p.max or math.maxinteger
   end
@@ -223,7 +239,7 @@ local function property(type_name, name, spec)
   options.choice(what .. ": kind", p.kind, kinds)
   p.doc = p.doc or ""
   set_default(what, p)
-  if p.kind == "int" or p.kind == "uint" or p.kind == "size" then set_limits(what, p) end
+  set_limits(what, p)
   return p
 end
 
@@ -256,7 +272,8 @@ local function hooks_of(def)
   return hooks
 end
 
---- Defines a device type; see library/lunik.lua for the fields.
+--- Defines a device type, or defines it again for devices made from now on; see library/lunik.lua
+-- for the fields.
 function device.define(def)
   def = options.parse("device", def, fields)
   if not def.name then fail("invalid", "device: name: is missing (want a string)") end

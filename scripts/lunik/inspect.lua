@@ -1,6 +1,5 @@
 -- Shows values to a person: tables with their fields, objects with their type and properties.
 local core = require "lunik.core"
-local lunik = require "lunik"
 local board = require "lunik.board"
 
 local inspect = {}
@@ -36,7 +35,7 @@ function inspect.properties(v)
   if type(v) ~= "userdata" or getmetatable(v) ~= "lunik.Object" or not v.alive then
     return nil
   end
-  return lunik.type(v.type).props
+  return core.type(v).props -- its own: the type may have been defined again
 end
 
 local function is_name(s)

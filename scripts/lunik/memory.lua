@@ -149,7 +149,7 @@ local function parse_hex(hex)
 end
 
 local search_options = {
-  from = "address", length = "any", align = "count", mask = "any", hex = "boolean",
+  from = "address", length = "any", align = "size", mask = "any", hex = "boolean",
 }
 
 --- The address of the first match in RAM at or after from; nil if there is none.
@@ -189,8 +189,8 @@ end
 
 -- The address of size bytes at offset; raises beyond the bounds and when the section is gone.
 local function within(self, what, offset, size)
-  offset = options.value(what .. ": offset", offset, "count")
-  size = options.value(what .. ": length", size, "count")
+  offset = options.value(what .. ": offset", offset, "size")
+  size = options.value(what .. ": length", size, "size")
   if size > self.size or offset > self.size - size then
     fail("invalid", "%s: %d bytes at offset %d are beyond the mapping (it has %d)", what, size,
       offset, self.size)
@@ -218,7 +218,7 @@ function Mapping:fill(offset, length, byte)
 end
 
 function Mapping:hash(offset, length, kind)
-  offset = options.value("hash: offset", offset or 0, "count")
+  offset = options.value("hash: offset", offset or 0, "size")
   length = length or self.size - offset
   return self.space:hash(within(self, "hash", offset, length), length, kind)
 end
@@ -235,7 +235,7 @@ end
 
 function Mapping:string(offset, max)
   local address = within(self, "string", offset, 0)
-  max = options.value("string: max", max or self.size, "count")
+  max = options.value("string: max", max or self.size, "size")
   return self.space:string(address, math.min(max, self.address + self.size - address))
 end
 

@@ -69,6 +69,11 @@ function check.integer(what, value)
   return n
 end
 
+--- A number that is not negative, which may be written as a size or an address.
+function check.uint(what, value)
+  return type(value) == "string" and core.parse_size(value, what) or check.count(what, value)
+end
+
 function check.count(what, value)
   local n = check.integer(what, value)
   if n < 0 then fail("invalid", "%s: '%d' is negative (want 0 or more)", what, n) end

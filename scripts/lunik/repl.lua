@@ -25,7 +25,8 @@ end
 local function compile(text)
   local chunk, err = load("return " .. text, "=stdin")
   if chunk then
-    return chunk
+    -- No tail call, which would leave errors without the line that was typed.
+    return load("local __line <close> = nil return " .. text, "=stdin")
   end
   local expression_begun = at_end(err)
   chunk, err = load(text, "=stdin")
@@ -96,6 +97,7 @@ Lua expressions and statements; the value of an expression is shown.
   m:objects()  m:object("dimm1")  objects and their properties
   m:on("acpi-ost", print)         events
   m:mtree()  m:memory_map()       what is where
+  machines  machines[1]           all machines, also those that are local to a script
   help(m)  help("pc-dimm")        methods of a thing, properties of a type
   help(lunik)  lunik.types()      the module's functions, all types
 Names keep their values from line to line unless they are local.
@@ -168,6 +170,42 @@ local function help(...)
     print(help_class(v))
   else
     print(inspect(v))
+  end
+end
+
+-- ---- machines ----------------------------------------------------------------------------------
+
+-- Those there are, by number and by name.
+local function current()
+  local all = lunik.machines()
+  for _, machine in ipairs(lunik.machines()) do
+    all[machine.name] = all[machine.name] or machine
+  end
+  return all
+end
+
+-- The global `machines`: what a script keeps in local variables can be reached through it.
+local machines = setmetatable({}, {
+  __index = function(_, key) return current()[key] end,
+  __newindex = function() error("machines can't be set (want m = lunik.machine{...})", 2) end,
+  __len = function() return #lunik.machines() end,
+  __pairs = function() return pairs(current()) end,
+  __tostring = function()
+    local lines = {}
+    for i, machine in ipairs(lunik.machines()) do
+      lines[i] = ("machines[%d]  %s"):format(i, machine)
+    end
+    return lines[1] and table.concat(lines, "\n") or "no machines"
+  end,
+})
+
+-- Makes them a global, unless that name is taken, and says so where a script has made some.
+local function offer_machines(say)
+  if rawget(_G, "machines") == nil then
+    _G.machines = machines
+  end
+  if say and _G.machines == machines and #machines > 0 then
+    print(machines)
   end
 end
 
@@ -297,12 +335,13 @@ end
 -- an error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
   local read, save_history = read_from_pipe, function() end
-  _G.lunik, _G.help = lunik, help
+  _G.help = help
   options.on_signals(may_interrupt)
   if on_terminal() then
     print(("Lunik %s (%s). help helps, quit or Ctrl-D leaves."):format(host.version, _VERSION))
     read, save_history = read_beside_handlers, open_history()
   end
+  offer_machines(on_terminal())
   while true do
     local chunk = read()
     save_history()

@@ -29,6 +29,10 @@ end
 local function id(what, value)
   if value == nil then return nil end
   if math.type(value) == "integer" and value >= 0 then return tostring(value) end
+  if type(value) ~= "string" then
+    options.fail("invalid", "%s: %s is not a user or a group (want a name or a number)", what,
+      options.show(value))
+  end
   return options.value(what, value, "string")
 end
 

@@ -59,7 +59,11 @@ end
 function unplug.request(m, device)
   local object = core.is_a(device, "lunik.Object") and device
   if not object then
-    options.value("device_del: id", device, "string")
+    if type(device) ~= "string" then
+      options.fail("invalid", "device_del: device: %s (want an id or a device)",
+        device == nil and "is missing" or options.show(device) .. " is not a device")
+    end
+    options.value("device_del: device", device, "string")
     object = m:object(device)
   end
   local self = setmetatable({

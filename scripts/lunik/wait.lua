@@ -242,7 +242,12 @@ function wait.block(request)
   local result
   if task then
     if not coroutine.isyieldable() then
-      options.fail("state", "can't wait for %s here: a C function is in between", request.what)
+      -- The loop runs a coroutine as it runs event handlers, which can't be what is in the way.
+      local where = core.blocked()
+      if not where or where == "in an event handler" then
+        where = "in a function that C code calls, such as one given to table.sort or string.gsub"
+      end
+      options.fail("state", "can't wait for %s %s", request.what, where)
     end
     result = block_task(task, request)
   else

@@ -16,7 +16,10 @@ local outlive = { started = true, resumed = true, reset = true, error = true }
 
 local function check_names(what, names)
   if type(names) == "string" then names = { names } end
-  options.table(what .. ": events", names)
+  if type(names) ~= "table" then
+    options.fail("invalid", "%s: event: %s (want an event's name, or a list of names)", what,
+      names == nil and "is missing" or options.show(names) .. " is not an event")
+  end
   if #names == 0 then options.fail("invalid", "%s: no event is named (want one at least)", what) end
   for _, name in ipairs(names) do
     event.check_name(what, name)

@@ -166,8 +166,9 @@ static bool rival(int parent, const struct node *child, unsigned address)
     for (unsigned i = 0; i < shape->nodes; i++) {
         const struct node *n = &nodes[i];
 
-        if (n->parent == parent && n->priority == child->priority && !n->may_overlap &&
-            n->address < address + child->size && address < n->address + n->size)
+        if (n->parent == parent && n->priority == child->priority &&
+            (n->enabled || !n->may_overlap) && n->address < address + child->size &&
+            address < n->address + n->size)
             return true;
     }
     return false;

@@ -285,13 +285,17 @@ static void test_errors(void)
               LUNIK_E_INVALID);
     check_uint("errors: which is nobody's then", ram->refs, 1);
     lunik_ram_unref(ram);
-    add(root, 0x2000, a, 0);
-    check_int("errors: overlap", lunik_region_add(root, 0x2fff, b, 0, false, &err), 0);
-    drop(b), b = new_region("b", LUNIK_REGION_CONTAINER, 0x1000, NULL);
-    must("plain", lunik_region_del(a, &err));
     must("plain", lunik_region_add(root, 0x2000, a, 0, false, &err));
     check_int("errors: overlap", lunik_region_add(root, 0x2fff, b, 0, false, &err), LUNIK_E_EXISTS);
     check_contains("errors: overlap, text", err.message, "'0x2fff' is taken in 'root': 'a'");
+    must("to overlap", lunik_region_del(a, &err));
+    must("to overlap", lunik_region_add(root, 0x2000, a, 0, true, &err));
+    check_int("errors: what may overlap is not covered silently",
+              lunik_region_add(root, 0x2fff, b, 0, false, &err), LUNIK_E_EXISTS);
+    must("hidden", lunik_region_set_enabled(a, false, &err));
+    must("over what is disabled", lunik_region_add(root, 0x2fff, b, 0, false, &err));
+    must("no more", lunik_region_del(b, &err));
+    must("shown", lunik_region_set_enabled(a, true, &err));
     check_int("errors: other priority", lunik_region_add(root, 0x2fff, b, 1, false, &err), 0);
     check_int("errors: twice", lunik_region_add(root, 0, b, 1, false, &err), LUNIK_E_BUSY);
     check_int("errors: an alias of what is above", lunik_region_add(a, 0, alias, 0, true, &err),
@@ -302,6 +306,25 @@ static void test_errors(void)
     drop(b);
     lunik_region_unref(alias);
     lunik_region_unref(root);
+}
+
+/* The I/O space ends at port 0xffff, and so must what is in it. */
+static void test_ports(void)
+{
+    lunik_region *root = lunik_space_root(lunik_machine_io(m));
+    lunik_region *r = new_region("ports", LUNIK_REGION_IO, 4, &plain_ops);
+
+    check_int("ports: beyond", lunik_region_add(root, 0x10000, r, 0, true, &err), LUNIK_E_INVALID);
+    check_int("ports: the last is missing", lunik_region_add(root, 0xfffd, r, 0, true, &err),
+              LUNIK_E_INVALID);
+    check_string(
+        "ports: text", err.message,
+        "memory region 'ports': 0xfffd-0x10000 is beyond the I/O ports (want 0 to 0xffff)");
+    must("ports: all there", lunik_region_add(root, 0xfffc, r, 0, false, &err));
+    check_int("ports: moved", lunik_region_set_offset(r, UINT64_MAX, &err), LUNIK_E_INVALID);
+    check_int("ports: grown", lunik_region_set_size(r, 8, &err), LUNIK_E_INVALID);
+    check_uint("ports: stay", lunik_region_offset(r) + lunik_region_size(r), 0x10000);
+    drop(r);
 }
 
 static void test_depth(void)
@@ -1185,6 +1208,7 @@ int main(void)
     test_pc_map();
     test_edges();
     test_errors();
+    test_ports();
     test_depth();
     test_dispatch();
     test_borders();

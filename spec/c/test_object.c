@@ -178,6 +178,63 @@ static void test_bad_types(void)
     check_true("and end", !lunik_type_prop(rt, &shy_type, 3));
 }
 
+static int anew_realize(lunik_object *o, lunik_error *e)
+{
+    note(o, "anew");
+    return 0;
+}
+
+static unsigned count_types(const char *name)
+{
+    unsigned count = 0;
+
+    for (const lunik_type *t = NULL; (t = lunik_type_next(rt, t));)
+        count += !name || !strcmp(t->name, name);
+    return count;
+}
+
+/* A type that takes another's place leaves alone what is of that one. */
+static void test_replaced(void)
+{
+    static const lunik_type former = {.name = "changing",
+                                      .parent = "base",
+                                      .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_UNPLUG,
+                                      .size = sizeof(struct part)};
+    static const lunik_type child = {.name = "child",
+                                     .parent = "changing",
+                                     .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_UNPLUG,
+                                     .size = sizeof(struct part)};
+    static const lunik_type wrong = {.name = "changing", .parent = "nobody"};
+    static const lunik_type anew = {.name = "changing",
+                                    .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_UNPLUG,
+                                    .realize = anew_realize};
+    unsigned before = count_types(NULL);
+    lunik_object *o, *p;
+
+    check_int("replaced: a new name", lunik_type_replace(rt, &former, &err), 0);
+    check_int("replaced: a child", lunik_type_add(rt, &child, &err), 0);
+    o = add("changing", "old", NULL);
+    check_int("replaced: by a wrong one", lunik_type_replace(rt, &wrong, &err), LUNIK_E_NOT_FOUND);
+    check_true("  changes nothing", lunik_type_find(rt, "changing") == &former);
+    check_int("replaced", lunik_type_replace(rt, &anew, &err), 0);
+    check_true("  found by its name", lunik_type_find(rt, "changing") == &anew);
+    check_uint("  is listed once", count_types("changing"), 1);
+    check_uint("  and hides no other", count_types(NULL), before + 2);
+    check_true("  goes on after the former", lunik_type_next(rt, &former) == &child);
+    check_true("  the former keeps its properties", lunik_type_prop(rt, &former, 2) != NULL);
+    check_true("  the new one has its own", !lunik_type_prop(rt, &anew, 0));
+    p = add("changing", "new", NULL);
+    add("child", "kid", NULL);
+    check_true("  old devices stay what they are", lunik_object_type(o) == &former);
+    check_true("  new ones are of the new type", lunik_object_type(p) == &anew);
+    lunik_device_del(m, "old", &err);
+    lunik_device_del(m, "new", &err);
+    lunik_device_del(m, "kid", &err);
+    expect_journal("replaced: calls",
+                   "old:realize new:anew kid:realize old:unrealize kid:unrealize ");
+    clear();
+}
+
 static void test_refusals(void)
 {
     refuses("crad", "x", LUNIK_E_NOT_FOUND, "'crad' is not a known type (did you mean 'card'?)");
@@ -407,6 +464,7 @@ int main(void)
     }
     lunik_machine_set_event_cb(m, on_event, NULL);
     test_bad_types();
+    test_replaced();
     test_refusals();
     test_names();
     test_failure_undoes();

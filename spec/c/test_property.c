@@ -134,6 +134,7 @@ static void test_takes(void)
     takes("number", NUMBER(5), FIELD(number), 5);
     takes("number", TEXT("300"), FIELD(number), 300);
     takes("number", TEXT("0x10"), FIELD(number), 16);
+    takes("number", TEXT("256B"), FIELD(number), 256);
     takes("signed-offset", NUMBER(-1), FIELD(offset), (uint64_t)-1);
     takes("signed_offset", TEXT("-1"), FIELD(offset), (uint64_t)-1);
     takes("signed-offset", UNSIGNED(15), FIELD(offset), 15);
@@ -156,6 +157,7 @@ static void test_refuses(void)
     refuses("size", TRUTH(true), "thing: size: true is not a size (want e.g. 512M, 4G)");
     refuses("number", NUMBER(4), "thing: number: 4 is out of range (want 5 to 300)");
     refuses("number", TEXT("301"), "thing: number: '301' is out of range (want 5 to 300)");
+    refuses("number", TEXT("1K"), "thing: number: '1K' is out of range (want 5 to 300)");
     refuses("number", TEXT("5x"), "thing: number: '5x' is not a number (want 5 to 300)");
     refuses("number", TEXT(" 5"), "thing: number: ' 5' is not a number (want 5 to 300)");
     refuses("signed-offset", NUMBER(16),
