@@ -138,7 +138,11 @@ BIND_EXPORT int bind_fail(lua_State *L, int code, const char *format, ...)
 void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
 int bind_error_from(lua_State *L, int index, lunik_error *err);
+/* Pushes the value at index as a text without zero bytes, and returns it. Raises nothing but
+ * no-memory: what a __tostring raises is replaced by a text that names the value's type. */
+const char *bind_push_text(lua_State *L, int index);
 void bind_error_open(lua_State *L);
+int bind_lua_text(lua_State *L);          /* core.text(value) */
 int bind_lua_error_new(lua_State *L);     /* core.error(code, message) */
 int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 

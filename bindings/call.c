@@ -89,7 +89,7 @@ static int report_body(lua_State *L)
     lua_pushstring(L, r->source);
     lua_pushvalue(r->from, -1);
     lua_xmove(r->from, L, 1);
-    if (lua_istable(L, -1) && !luaL_getmetafield(L, -1, "__tostring")) {
+    if (lua_istable(L, -1)) {
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
         lua_remove(L, -3);
@@ -174,10 +174,9 @@ static int convert_body(lua_State *L)
 {
     lunik_error *err = lua_touserdata(L, 1);
 
-    if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) != LUA_TNIL)
-        bind_error_from(L, -1, err);
-    else
-        bind_error_from(L, 2, err);
+    if (lua_istable(L, 2))
+        lua_rawgeti(L, 2, 1);
+    bind_error_from(L, -1, err);
     return 0;
 }
 

@@ -205,7 +205,7 @@ static int run(lua_State *L)
 /* Message handler: what is wrong as a text. */
 static int show(lua_State *L)
 {
-    luaL_tolstring(L, 1, NULL);
+    bind_push_text(L, 1);
     return 1;
 }
 
@@ -224,7 +224,7 @@ int main(int argc, char **argv)
     lua_pushinteger(L, argc);
     lua_pushlightuserdata(L, argv);
     if (lua_pcall(L, 2, 1, -4) != LUA_OK)
-        fprintf(stderr, "lunik: %s\n", lua_tostring(L, -1));
+        fprintf(stderr, "lunik: %s\n", bind_push_text(L, -1));
     else
         code = (int)lua_tointeger(L, -1);
     leave_signals();
