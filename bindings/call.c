@@ -122,6 +122,7 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
 {
     lua_State *L = enter(b);
     bool on_loop = lunik_on_loop_thread(b->rt);
+    struct bind_frame frame;
 
     *failed = true;
     if (!L)
@@ -132,7 +133,9 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     lua_pushcfunction(L, add_traceback);
     lua_pushcfunction(L, body);
     lua_pushlightuserdata(L, arg);
+    bind_frame_push(&frame, L, true);
     *failed = lua_pcall(L, 1, 0, 1) != LUA_OK;
+    bind_frame_pop(&frame);
     if (g && on_loop)
         g->busy--;
     b->calls -= on_loop;

@@ -78,8 +78,9 @@ int bind_lua_text(lua_State *L)
     return 1;
 }
 
-static bool in_library(const struct bindings *b, const lua_Debug *ar)
+bool bind_in_library(lua_State *L, const lua_Debug *ar)
 {
+    const struct bindings *b = bind_state(L);
     size_t length = strlen(b->library_dir);
 
     return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
@@ -87,14 +88,12 @@ static bool in_library(const struct bindings *b, const lua_Debug *ar)
 
 bool bind_where(lua_State *L, lua_Debug *ar)
 {
-    const struct bindings *b = bind_state(L);
-
     for (int level = 0; lua_getstack(L, level, ar); level++) {
         lua_getinfo(L, "l", ar);
         if (ar->currentline <= 0)
             continue; /* of C */
         lua_getinfo(L, "S", ar);
-        if (!in_library(b, ar))
+        if (!bind_in_library(L, ar))
             return true;
     }
     return false;

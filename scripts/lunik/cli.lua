@@ -218,6 +218,8 @@ local function set_exit(lunik)
   local function close_and_exit(code, close)
     local _, main = coroutine.running()
     close_machines(lunik)
+    require("lunik.wait").report_failures()
+    host.detach()
     exit(code, close and main)
   end
   os.exit = close_and_exit -- luacheck: ignore 122

@@ -31,32 +31,39 @@ local BLOCKED = shared.blocked -- what block() yields
 local LOST = { n = 1,
   core.error("no-memory", "what a coroutine returned is lost: not enough memory") }
 
+-- Tasks whose error has been neither raised to a wait nor reported.
+shared.failed = shared.failed or list.new()
+
 local JOIN_SECONDS = 1
 
+local function claim(task)
+  if task.list == shared.failed then list.remove(task) end
+  if task.reporter then task.reporter:cancel() end
+end
+
 local function report(task)
-  if task.claimed then return end
-  task.claimed = true
+  claim(task)
   event.report(nil, "a coroutine", task.results[1], task.traceback)
 end
 
--- Reports what a task has raised unless somebody waits for the task soon: by the loop's next turn,
--- or a little later while other tasks are waited for, as this one may be next.
+-- Reports what a task has raised unless the task is waited for soon: by the loop's next turn, or a
+-- little later while other tasks are waited for, as this one may be next.
 local function report_soon(task)
   local joining = (shared.joining or 0) > 0
-  local ok, timer = pcall(core.timer, joining and JOIN_SECONDS or 0, function() report(task) end)
+  list.add(shared.failed, task)
+  local ok, timer = pcall(core.timer, joining and JOIN_SECONDS or 0, function()
+    if task.list then report(task) end
+  end)
   task.reporter = ok and timer or nil
 end
 
--- Collected, also at the end of the program, before the loop had that turn; or there was no room for
--- the timer.
-function Task.__gc(task)
-  if task.done and not task.ok and task.results then report(task) end
+--- Reports what the loop has not come to report.
+function wait.report_failures()
+  while shared.failed.count > 0 do report(list.first(shared.failed)) end
 end
 
-local function claim(task)
-  task.claimed = true
-  if task.reporter then task.reporter:cancel() end
-end
+-- For the end of the Lua state.
+shared.at_end = shared.at_end or setmetatable({}, { __gc = wait.report_failures })
 
 -- Whether there was room for the results, and they, or why there was none.
 local function pack_results(...)
@@ -69,9 +76,9 @@ local function finish(task, ok, ...)
   local packed
   packed, task.results = pack_results(...)
   task.done, task.ok = true, ok and packed
-  if task.waiting.count > 0 or task.cancelled then task.claimed = true end
+  local unseen = not task.ok and task.waiting.count == 0 and not task.cancelled
   wait.wake_all(task.waiting)
-  if not task.ok and not task.claimed then report_soon(task) end
+  if unseen then report_soon(task) end
 end
 
 local step
