@@ -46,14 +46,18 @@ local function report(task)
   event.report(nil, "a coroutine", task.results[1], task.traceback)
 end
 
--- Reports what a task has raised unless the task is waited for soon: by the loop's next turn, or a
--- little later while other tasks are waited for, as this one may be next.
-local function report_soon(task)
-  local joining = (shared.joining or 0) > 0
-  list.add(shared.failed, task)
-  local ok, timer = pcall(core.timer, joining and JOIN_SECONDS or 0, function()
-    if task.list then report(task) end
-  end)
+local report_after
+
+-- While other tasks are waited for, this one may be next: it gets a little longer, once.
+local function report_unclaimed(task, seconds)
+  if task.list ~= shared.failed then return end
+  if seconds == 0 and (shared.joining or 0) > 0 then return report_after(task, JOIN_SECONDS) end
+  report(task)
+end
+
+-- Reports what a task has raised unless it is waited for until then, or the loop's next turn.
+function report_after(task, seconds)
+  local ok, timer = pcall(core.timer, seconds, function() report_unclaimed(task, seconds) end)
   task.reporter = ok and timer or nil
 end
 
@@ -78,7 +82,9 @@ local function finish(task, ok, ...)
   task.done, task.ok = true, ok and packed
   local unseen = not task.ok and task.waiting.count == 0 and not task.cancelled
   wait.wake_all(task.waiting)
-  if unseen then report_soon(task) end
+  if not unseen then return end
+  list.add(shared.failed, task)
+  report_after(task, 0)
 end
 
 local step
@@ -187,12 +193,11 @@ end
 function Task:cancel()
   if self.done then return end
   local status = coroutine.status(self.thread)
-  if status == "dead" then
-    return bury(self)
-  elseif status ~= "suspended" then
+  if status ~= "suspended" and status ~= "dead" then
     options.fail("state", "cancel: the coroutine is running")
   end
   self.cancelled = true
+  if status == "dead" then return bury(self) end
   local ok, err = coroutine.close(self.thread)
   finish(self, false, ok and core.error("state", "the coroutine was cancelled") or err)
 end
@@ -285,7 +290,7 @@ local function block_task(task, request)
   while not result do -- other code may have resumed the coroutine
     armed.asleep = task
     coroutine.yield(BLOCKED)
-    armed.asleep = nil
+    armed.asleep, turn = nil, task.turn
   end
   return result
 end
