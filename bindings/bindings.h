@@ -138,7 +138,11 @@ BIND_EXPORT int bind_fail(lua_State *L, int code, const char *format, ...)
 void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
 int bind_error_from(lua_State *L, int index, lunik_error *err);
+/* Pushes the value at index as a text without zero bytes, and returns it. Raises nothing but
+ * no-memory: what a __tostring raises is replaced by a text that names the value's type. */
+const char *bind_push_text(lua_State *L, int index);
 void bind_error_open(lua_State *L);
+int bind_lua_text(lua_State *L);          /* core.text(value) */
 int bind_lua_error_new(lua_State *L);     /* core.error(code, message) */
 int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 
@@ -156,6 +160,8 @@ int bind_lua_why(lua_State *L); /* space:why(address) */
 /* The innermost Lua function that is not the library's own: its short_src and currentline; false if
  * there is none. */
 bool bind_where(lua_State *L, lua_Debug *ar);
+/* Whether ar, filled in by "S", is of a function of the library. */
+bool bind_in_library(lua_State *L, const lua_Debug *ar);
 
 /* ---- values (value.c) ----------------------------------------------------------------------- */
 
@@ -215,6 +221,29 @@ void bind_prepare_call(lua_State *L);
 /* Like bind_call(), but the error goes to *err; returns 0 or its code. */
 int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
                   lunik_error *err);
+
+/* ---- interrupts (interrupt.c) ---------------------------------------------------------------- */
+
+/* A Lua thread that is active on this thread of the process, from push to pop; on the C stack.
+ * handler: it, or one below it, was entered by the runtime. */
+struct bind_frame {
+    lua_State *L;
+    struct bind_frame *below;
+    bool handler;
+};
+void bind_frame_push(struct bind_frame *f, lua_State *L, bool handler);
+void bind_frame_pop(const struct bind_frame *f);
+
+/* Deals with an interrupt, in a hook of L; may raise an error. */
+typedef void bind_interrupt_fn(lua_State *L);
+/* For a signal handler on the thread that runs the script: fn is called as soon as Lua code outside
+ * handlers runs there. Handlers that don't return within a tenth of a second, on whichever thread,
+ * have the error "interrupted!" raised in them. */
+void bind_interrupt(bind_interrupt_fn *fn);
+/* For a signal handler on another thread, after that: reaches the handlers that run there. */
+void bind_interrupt_here(void);
+/* Has coroutine.resume, wrap and close push frames, so that interrupts reach coroutines. */
+void bind_track_coroutines(lua_State *L);
 
 /* ---- one type a file ------------------------------------------------------------------------ */
 

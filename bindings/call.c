@@ -89,7 +89,7 @@ static int report_body(lua_State *L)
     lua_pushstring(L, r->source);
     lua_pushvalue(r->from, -1);
     lua_xmove(r->from, L, 1);
-    if (lua_istable(L, -1) && !luaL_getmetafield(L, -1, "__tostring")) {
+    if (lua_istable(L, -1)) {
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
         lua_remove(L, -3);
@@ -122,6 +122,7 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
 {
     lua_State *L = enter(b);
     bool on_loop = lunik_on_loop_thread(b->rt);
+    struct bind_frame frame;
 
     *failed = true;
     if (!L)
@@ -132,7 +133,9 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     lua_pushcfunction(L, add_traceback);
     lua_pushcfunction(L, body);
     lua_pushlightuserdata(L, arg);
+    bind_frame_push(&frame, L, true);
     *failed = lua_pcall(L, 1, 0, 1) != LUA_OK;
+    bind_frame_pop(&frame);
     if (g && on_loop)
         g->busy--;
     b->calls -= on_loop;
@@ -174,10 +177,9 @@ static int convert_body(lua_State *L)
 {
     lunik_error *err = lua_touserdata(L, 1);
 
-    if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) != LUA_TNIL)
-        bind_error_from(L, -1, err);
-    else
-        bind_error_from(L, 2, err);
+    if (lua_istable(L, 2))
+        lua_rawgeti(L, 2, 1);
+    bind_error_from(L, -1, err);
     return 0;
 }
 

@@ -157,6 +157,7 @@ static const luaL_Reg functions[] = {
     {"ejected", bind_lua_ejected},
     {"refused", bind_lua_refused},
     {"error", bind_lua_error_new},
+    {"text", bind_lua_text},
     {"sys_error", bind_lua_sys_error_new},
     {"suggest", bind_lua_suggest},
     {"parse_size", parse_size},

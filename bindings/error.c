@@ -25,8 +25,62 @@ void bind_error_open(lua_State *L)
     lua_pop(L, 1);
 }
 
-static bool in_library(const struct bindings *b, const lua_Debug *ar)
+/* Lua, protected: the value at 1 as a text. */
+static int text_body(lua_State *L)
 {
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* Puts "\\0" for each zero byte of the string on top of the stack. */
+static void show_zero_bytes(lua_State *L)
+{
+    size_t size;
+    const char *text = lua_tolstring(L, -1, &size);
+    luaL_Buffer buffer;
+
+    if (!memchr(text, 0, size))
+        return;
+    luaL_buffinit(L, &buffer);
+    for (size_t i = 0; i < size; i++) {
+        if (text[i])
+            luaL_addchar(&buffer, text[i]);
+        else
+            luaL_addlstring(&buffer, "\\0", 2);
+    }
+    luaL_pushresult(&buffer);
+    lua_remove(L, -2);
+}
+
+const char *bind_push_text(lua_State *L, int index)
+{
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    index = lua_absindex(L, index);
+    if (lua_type(L, index) == LUA_TSTRING) {
+        lua_pushvalue(L, index); /* there may be no room for a call */
+    } else {
+        lua_pushcfunction(L, text_body);
+        lua_pushvalue(L, index);
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+            lua_pop(L, 1);
+            lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+        }
+    }
+    show_zero_bytes(L);
+    return lua_tostring(L, -1);
+}
+
+/* core.text(value): what tostring() makes of it, but never an error or a zero byte. */
+int bind_lua_text(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    bind_push_text(L, 1);
+    return 1;
+}
+
+bool bind_in_library(lua_State *L, const lua_Debug *ar)
+{
+    const struct bindings *b = bind_state(L);
     size_t length = strlen(b->library_dir);
 
     return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
@@ -34,14 +88,12 @@ static bool in_library(const struct bindings *b, const lua_Debug *ar)
 
 bool bind_where(lua_State *L, lua_Debug *ar)
 {
-    const struct bindings *b = bind_state(L);
-
     for (int level = 0; lua_getstack(L, level, ar); level++) {
         lua_getinfo(L, "l", ar);
         if (ar->currentline <= 0)
             continue; /* of C */
         lua_getinfo(L, "S", ar);
-        if (!in_library(b, ar))
+        if (!bind_in_library(L, ar))
             return true;
     }
     return false;
@@ -128,9 +180,9 @@ int bind_error_from(lua_State *L, int index, lunik_error *err)
         lua_getfield(L, index, "code");
         code = code_of_name(lua_tostring(L, -1));
         lua_getfield(L, index, "message");
-        return lunik_fail(err, code, "%s", luaL_tolstring(L, -1, NULL));
+        return lunik_fail(err, code, "%s", bind_push_text(L, -1));
     }
-    return lunik_fail(err, code, "%s", luaL_tolstring(L, index, NULL));
+    return lunik_fail(err, code, "%s", bind_push_text(L, index));
 }
 
 /* core.sys_error(errno, what failed) -> error object of the errno's code and text */
@@ -148,6 +200,7 @@ int bind_lua_error_new(lua_State *L)
 {
     const char *code = bind_string(L, 1, "error: code");
 
-    push_error(L, code, luaL_tolstring(L, 2, NULL));
+    luaL_checkany(L, 2);
+    push_error(L, code, bind_push_text(L, 2));
     return 1;
 }

@@ -4,9 +4,10 @@
  * C does what Lua can't: signals, the terminal, finding the scripts. Options, the script's run, the
  * prompt and the exit code are scripts/lunik/cli.lua and repl.lua.
  *
- * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and sets a hook in the main Lua
- * thread, which calls the function that cli.lua has left in the registry. A second signal before
- * the first has been dealt with ends the process at once, with the terminal restored.
+ * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and interrupts what runs (interrupt.c):
+ * the script calls the function that cli.lua has left in the registry, handlers are ended by an
+ * error. A second signal before the first has been dealt with ends the process at once, with the
+ * terminal restored.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +22,6 @@
 
 /* A signal handler has no argument of its own: there is one command in a process. */
 static struct {
-    lua_State *main_state;
     pthread_t main_thread;
     volatile sig_atomic_t pending;
     _Atomic(lunik_runtime *) runtime;
@@ -38,16 +38,15 @@ int command_signal(void)
 
 /* ---- signals -------------------------------------------------------------------------------- */
 
-static void on_hook(lua_State *L, lua_Debug *ar)
+static void deal_with_signal(lua_State *L)
 {
     int sig = command.pending;
 
-    lua_sethook(L, NULL, 0, 0);
     command.pending = 0;
-    if (sig && lua_rawgetp(L, LUA_REGISTRYINDEX, &signal_fn_key) == LUA_TFUNCTION) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &signal_fn_key) == LUA_TFUNCTION) {
         lua_pushinteger(L, sig);
         lua_call(L, 1, 0);
-    } else if (sig) {
+    } else {
         lua_pop(L, 1);
     }
 }
@@ -66,18 +65,18 @@ static void on_signal(int sig)
         _exit(128 + sig);
     }
     command.pending = sig;
-    lua_sethook(command.main_state, on_hook,
-                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    bind_interrupt(deal_with_signal);
     rt = atomic_load(&command.runtime);
-    if (rt)
-        lunik_stop(rt);
+    if (!rt)
+        return;
+    lunik_stop(rt);
+    lunik_kick_lock_holder(rt);
 }
 
-static void catch_signals(lua_State *L)
+static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
-    command.main_state = L;
     command.main_thread = pthread_self();
     command.has_terminal = tcgetattr(STDIN_FILENO, &command.terminal) == 0;
     sigemptyset(&action.sa_mask);
@@ -114,7 +113,15 @@ static int l_isatty(lua_State *L)
 /* attach(): from now on a signal also ends what waits on the runtime's loop. */
 static int l_attach(lua_State *L)
 {
+    lunik_set_kick_cb(bind_interrupt_here);
     atomic_store(&command.runtime, bind_runtime(L));
+    return 0;
+}
+
+/* detach(): the end is near: from now on a signal ends the process. */
+static int l_detach(lua_State *L)
+{
+    leave_signals();
     return 0;
 }
 
@@ -122,6 +129,7 @@ static const luaL_Reg host_functions[] = {
     {"on_signal", l_on_signal},
     {"isatty", l_isatty},
     {"attach", l_attach},
+    {"detach", l_detach},
     {NULL, NULL},
 };
 
@@ -186,6 +194,7 @@ static int run(lua_State *L)
 
     luaL_checkversion(L);
     luaL_openlibs(L);
+    bind_track_coroutines(L);
     preload(L, "lunik.core", luaopen_lunik_core);
     preload(L, "lunik.host", open_host);
     find_modules(L);
@@ -205,29 +214,32 @@ static int run(lua_State *L)
 /* Message handler: what is wrong as a text. */
 static int show(lua_State *L)
 {
-    luaL_tolstring(L, 1, NULL);
+    bind_push_text(L, 1);
     return 1;
 }
 
 int main(int argc, char **argv)
 {
     lua_State *L = luaL_newstate();
+    struct bind_frame frame;
     int code = EXIT_FAILURE;
 
     if (!L) {
         fprintf(stderr, "lunik: out of memory\n");
         return EXIT_FAILURE;
     }
-    catch_signals(L);
+    bind_frame_push(&frame, L, false);
+    catch_signals();
     lua_pushcfunction(L, show);
     lua_pushcfunction(L, run);
     lua_pushinteger(L, argc);
     lua_pushlightuserdata(L, argv);
     if (lua_pcall(L, 2, 1, -4) != LUA_OK)
-        fprintf(stderr, "lunik: %s\n", lua_tostring(L, -1));
+        fprintf(stderr, "lunik: %s\n", bind_push_text(L, -1));
     else
         code = (int)lua_tointeger(L, -1);
     leave_signals();
+    bind_frame_pop(&frame);
     lua_close(L);
     return code;
 }

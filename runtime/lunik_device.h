@@ -184,6 +184,16 @@ struct lunik_task {
 void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 
+/* Interrupting what a vCPU's thread does with the machine lock, for a layer above the runtime whose
+ * callbacks may run for ever. fn is called on a vCPU's thread, in a signal handler, whenever the
+ * thread is kicked, for whatever reason: it must be async-signal-safe. It is the process's; NULL:
+ * none. Any thread. */
+typedef void lunik_kick_fn(void);
+void lunik_set_kick_cb(lunik_kick_fn *fn);
+/* Kicks the thread that holds the machine lock, unless that is the loop thread or no function is
+ * set. Any thread, also in a signal handler; a machine must not be closed meanwhile. */
+void lunik_kick_lock_holder(const lunik_runtime *rt);
+
 /* ---- events --------------------------------------------------------------------------------- */
 
 /* Queues an event for the machine's event function; strings are copied, names are static. Any

@@ -20,14 +20,16 @@
 #include "fence.h"
 #include "kvm.h"
 #include "rcu.h"
+#include "runtime.h"
 #include "sandbox.h"
 #include "vcpu_internal.h"
 
-/* Makes KVM_RUN return; its handler does nothing. */
+/* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
 #define KICK_SIGNAL (SIGRTMIN + 5)
 
 static __thread lunik_vcpu *current;
 static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
+static _Atomic(lunik_kick_fn *) kick_fn;
 
 lunik_vcpu *lunik_vcpu_current(void)
 {
@@ -75,6 +77,10 @@ static void count(_Atomic uint64_t *counter)
 
 static void on_kick(int sig)
 {
+    lunik_kick_fn *fn = atomic_load(&kick_fn);
+
+    if (fn)
+        fn();
 }
 
 static void install_kick_handler(void)
@@ -83,6 +89,20 @@ static void install_kick_handler(void)
 
     sigemptyset(&action.sa_mask);
     sigaction(KICK_SIGNAL, &action, NULL);
+}
+
+void lunik_set_kick_cb(lunik_kick_fn *fn)
+{
+    pthread_once(&kick_once, install_kick_handler);
+    atomic_store(&kick_fn, fn);
+}
+
+void lunik_kick_lock_holder(const lunik_runtime *rt)
+{
+    pthread_t owner = atomic_load_explicit(&rt->owner, memory_order_relaxed);
+
+    if (owner && owner != rt->loop_thread && atomic_load(&kick_fn))
+        pthread_kill(owner, KICK_SIGNAL);
 }
 
 /* Who closes the gate goes on to look who is inside, and who enters or leaves, whether it is

@@ -39,6 +39,16 @@ describe("handlers", function()
     assert.are.equal("machine 'spec': mine", texts[3])
   end)
 
+  it("can show a crash as it is", function()
+    local m, first = machines.none(), nil
+    m:on("tick", function(e) first = e end)
+    m:emit "tick"
+    lunik.run "nowait"
+    local ev = setmetatable({ name = "crashed", machine = m, message = "oh", dump = "a\nb\n" },
+      getmetatable(first))
+    assert.are.equal("machine 'spec': crashed { message = \"oh\" }\na\nb", tostring(ev))
+  end)
+
   it("see the event's fields", function()
     local m = machines.none()
     local ev
@@ -310,7 +320,9 @@ describe("a wait in the main chunk", function()
     end
     local state = require("lunik.event").state(m)
     assert.are.equal(0, #state.handlers["acpi-ost"])
+    machines.raised(m.wait, m, { "tick", "*" }, { a = 1, b = 2, timeout = 0 })
     assert.are.equal(0, #state.ends)
+    assert.are.same({}, state.filtered)
     m:shutdown()
     assert.is_false(lunik.run())
   end)
@@ -331,6 +343,78 @@ describe("m:watch", function()
     assert.is_nil(watch:poll())
     assert.are.equal("timeout", machines.raised(watch.wait, watch, { timeout = 0 }).code)
   end)
+
+  it("keeps events in order while some are taken", function()
+    local m = machines.none()
+    local watch <close> = m:watch "tick"
+    local taken, sent = 0, 0
+    for round = 1, 20 do
+      for _ = 1, round do
+        sent = sent + 1
+        m:emit("tick", { n = sent })
+      end
+      lunik.run "nowait"
+      for _ = 1, round - round // 4 do
+        taken = taken + 1
+        assert.are.equal(taken, watch:poll().n)
+      end
+    end
+    while taken < sent do
+      taken = taken + 1
+      assert.are.equal(taken, watch:wait { timeout = 0 }.n)
+    end
+    assert.is_nil(watch:poll())
+  end)
+
+  it("finds the events whose fields are as given, of whatever others are watched", function()
+    local m = machines.none()
+    local filters, watches = {}, {}
+    for a = 0, 2 do
+      for b = 0, 2 do
+        local filter = { a = a > 0 and a or nil, b = b > 0 and b == 1 or nil, c = "x" }
+        filters[#filters + 1] = filter
+        watches[#watches + 1] = m:watch(b > 0 and "tick" or "*", filter)
+      end
+    end
+    local events = { {}, { c = "x" }, { a = 1, c = "x" }, { a = 2, b = true, c = "x" },
+      { a = 1, b = false, c = "x" }, { a = 1, b = true, c = "y" }, { b = true, c = "x", d = 1 } }
+    for i, fields in ipairs(events) do
+      fields.n = i
+      m:emit("tick", fields)
+    end
+    lunik.run "nowait"
+    for i, filter in ipairs(filters) do
+      for _, fields in ipairs(events) do
+        local matching = true
+        for key, value in pairs(filter) do matching = matching and fields[key] == value end
+        if matching then assert.are.equal(fields.n, watches[i]:poll().n) end
+      end
+      assert.is_nil(watches[i]:poll())
+      watches[i]:off()
+    end
+    assert.are.same({}, require("lunik.event").state(m).filtered)
+  end)
+
+  it("wakes who waits in the order in which they began", function()
+    local m = machines.none()
+    local order = {}
+    for i = 1, 20 do
+      lunik.spawn(function()
+        m:wait("tick", { [("abcd"):sub(i % 4 + 1, i % 4 + 1)] = 1 })
+        order[i] = #order + 1
+      end)
+    end
+    m:emit("tick", { a = 1, b = 1, c = 1, d = 1 })
+    lunik.run "nowait"
+    for i = 1, 20 do assert.are.equal(i, order[i]) end
+  end)
+
+  it("wants values that an event can have", function()
+    local m = machines.none()
+    local err = machines.raised(m.watch, m, "tick", { n = 0 / 0 })
+    assert.are.equal("invalid", err.code)
+    assert.is_truthy(err.message:find("n: '%-?nan' equals no value"), err.message)
+  end)
 end)
 
 describe("a coroutine", function()
@@ -343,7 +427,7 @@ describe("a coroutine", function()
       return "result", nil, 3
     end, 1, 2)
     assert.are.same({ 3 }, steps)
-    assert.is_false(task.done or false)
+    assert.is_false(task.done)
     assert.are.same({ n = 3, "result", nil, 3 }, table.pack(task:wait { timeout = 1 }))
     assert.are.same({ 3, "slept" }, steps)
     assert.is_true(task.ok)
@@ -389,12 +473,16 @@ describe("a coroutine", function()
       error "broken"
     end)
     assert.is_truthy(tostring(machines.raised(task.wait, task)):find "broken")
-    local text = machines.stderr(function() lunik.spawn(function() error "unseen" end) end)
+    local text = machines.stderr(function()
+      lunik.spawn(function() error "unseen" end)
+      lunik.run "nowait"
+    end)
     assert.is_truthy(text:find "unseen")
     assert.is_truthy(text:find "stack traceback")
     local seen
     lunik.on_error(function(message, traceback, source) seen = { message, traceback, source } end)
     lunik.spawn(function() error "hooked" end)
+    lunik.run "nowait"
     lunik.on_error(nil)
     assert.is_truthy(seen[1]:find "hooked")
     assert.are.equal("a coroutine", seen[3])

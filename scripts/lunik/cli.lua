@@ -1,4 +1,5 @@
 -- The lunik command: options, the script's run, what comes after it. bindings/main.c calls main().
+local core = require "lunik.core"
 local host = require "lunik.host"
 
 local cli = {}
@@ -40,7 +41,7 @@ local SIGINT = 2
 
 local function complain(message)
   io.stdout:flush()
-  io.stderr:write("lunik: ", tostring(message), "\n")
+  io.stderr:write("lunik: ", core.text(message), "\n")
 end
 
 -- Errors that need no traceback: a chunk's syntax, Ctrl-C.
@@ -64,7 +65,7 @@ local function with_traceback(err)
     return err.message
   elseif type(err) == "string" or type(err) == "number"
     or type(meta) == "table" and meta.__tostring then
-    local text = debug.traceback(tostring(err), 2)
+    local text = debug.traceback(core.text(err), 2)
     text = text:gsub("\n%s*%[C%]: in function 'xpcall'\n[^\n]*/lunik/%a+%.lua:.*$", "")
     text = text:gsub("\n[^\n]*/lunik/repl%.lua:[^\n]*$", "")
     return (text:gsub("\n[^\n]*/lunik/cli%.lua:[^\n]*$", ""))
@@ -218,6 +219,8 @@ local function set_exit(lunik)
   local function close_and_exit(code, close)
     local _, main = coroutine.running()
     close_machines(lunik)
+    require("lunik.wait").report_failures()
+    host.detach()
     exit(code, close and main)
   end
   os.exit = close_and_exit -- luacheck: ignore 122

@@ -3,6 +3,7 @@
 
 local core = require "lunik.core"
 local event = require "lunik.event"
+local list = require "lunik.list"
 local options = require "lunik.options"
 local wait = require "lunik.wait"
 
@@ -26,7 +27,9 @@ function console.of(object)
     for other in pairs(all) do
       if not other.alive then all[other] = nil end
     end
-    all[object] = setmetatable({ object = object, position = 0, fed = 0, waiting = {} }, Console)
+    all[object] = setmetatable({
+      object = object, position = 0, fed = 0, waiting = list.new(),
+    }, Console)
     core.buffer_watch(object)
   end
   return all[object]

@@ -4,6 +4,7 @@
 -- under xpcall; what they raise is reported, and the machine goes on.
 
 local core = require "lunik.core"
+local list = require "lunik.list"
 local options = require "lunik.options"
 
 local event = {}
@@ -20,15 +21,16 @@ local shared = core.shared
 shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
 
 --- What the library keeps for a machine:
--- handlers: event name -> list of subscriptions; irq, reset, rejected: lists; ends: functions to
--- call when the machine ends; ended: the event that ended it; dispatching: how many events are
--- being handed out; console: its serial console's chardev; consoles: chardev-buffer -> console.
+-- handlers: event name -> list of subscriptions; filtered: event name -> field -> value -> list, of
+-- those for events with that value; irq, reset, rejected: lists; ends: functions to call when the
+-- machine ends; ended: the event that ended it; dispatching: how many events are being handed out;
+-- console: its serial console's chardev; consoles: chardev-buffer -> console.
 function event.state(m)
   local state = shared.machines[m]
   if not state then
     state = {
-      handlers = {}, irq = {}, reset = {}, rejected = {}, ends = {}, dispatching = 0,
-      consoles = {},
+      handlers = {}, filtered = {}, irq = list.new(), reset = list.new(), rejected = list.new(),
+      ends = list.new(), dispatching = 0, consoles = {},
     }
     shared.machines[m] = state
   end
@@ -47,14 +49,19 @@ local function to_stderr(where, source, message, traceback)
     traceback and traceback .. "\n" or ""))
 end
 
---- Reports an error that has nobody to be raised to: event "error" if it concerns a machine that
+local function is_handled(m, name)
+  local state = event.state(m)
+  local handlers = state.handlers[name]
+  return handlers and #handlers > 0 or state.filtered[name] ~= nil
+end
+
+--- Reports an error that can be raised to no caller: event "error" if it concerns a machine that
 -- has handlers for that, lunik.on_error's function if there is one, else standard error.
 function event.report(m, source, err, traceback)
-  local message = tostring(err)
+  local message = core.text(err)
   if m and m.state ~= "closed" then
-    core.emit(m, "error", { source = source, message = message, traceback = traceback or "" })
-    local handlers = event.state(m).handlers.error
-    if handlers and #handlers > 0 then return end
+    local fields = { source = source, message = message, traceback = traceback or "" }
+    if pcall(core.emit, m, "error", fields) and is_handled(m, "error") then return end
   end
   if shared.on_error then
     local ok = pcall(shared.on_error, message, traceback, source, m)
@@ -74,14 +81,23 @@ local function with_traceback(err)
   return { err, debug.traceback(nil, 2) }
 end
 
---- Calls fn, reporting what it raises. Returns fn's first result.
+local function report_raised(m, source, raised)
+  local err, traceback = raised, nil -- there was no room for with_traceback()
+  if type(raised) == "table" then err, traceback = raised[1], raised[2] end
+  if source == "a handler of 'error'" then
+    to_stderr("", source, core.text(err), traceback)
+  else
+    event.report(m, source, err, traceback)
+  end
+end
+
+--- Calls fn, reporting what it raises. Returns fn's first result. Raises nothing: what follows in
+-- the caller is not to suffer.
 local function protected(m, source, fn, ...)
   local ok, result = xpcall(fn, with_traceback, ...)
   if ok then return result end
-  if source == "a handler of 'error'" then
-    to_stderr("", source, tostring(result[1]), result[2])
-  else
-    event.report(m, source, result[1], result[2])
+  if not pcall(report_raised, m, source, result) then
+    pcall(event.tell, "lunik: " .. source .. " failed, and so did the report of it\n")
   end
 end
 event.protected = protected
@@ -95,37 +111,41 @@ event.Subscription = Subscription
 
 --- Ends the subscription; does nothing the second time.
 function Subscription:off()
-  if not self.list then return end
-  for i, other in ipairs(self.list) do
-    if other == self then
-      table.remove(self.list, i)
-      break
-    end
-  end
-  local list, emptied = self.list, self.emptied
-  self.list = nil
-  if emptied and #list == 0 then emptied() end
+  local from = self.list
+  if not from then return end
+  list.remove(self)
+  if self.emptied and #from == 0 then self.emptied() end
 end
 
 options.guard(Subscription.__name, Subscription, Subscription)
 Subscription.__close = Subscription.off
 
+local serial = 0
+
 --- Appends fn to a list of subscriptions; emptied (optional) is called when none is left.
-function event.subscribe(list, fn, emptied)
-  local subscription = setmetatable({ fn = fn, list = list, emptied = emptied }, Subscription)
-  list[#list + 1] = subscription
+function event.subscribe(to, fn, emptied)
+  serial = serial + 1
+  local subscription = setmetatable({ fn = fn, emptied = emptied, serial = serial }, Subscription)
+  list.add(to, subscription)
   return subscription
 end
 
---- Calls the subscriptions of a list, those that are added or removed meanwhile excepted.
-local function call_all(m, list, source, ...)
-  for _, subscription in ipairs(table.move(list, 1, #list, 1, {})) do
+--- Calls the first n of an array of subscriptions, those that are ended meanwhile excepted.
+local function call_each(m, subscriptions, n, source, ...)
+  for i = 1, n do
+    local subscription = subscriptions[i]
     if subscription.list then
       if subscription.once then subscription:off() end
       local result = protected(m, source, subscription.fn, ...)
       if result ~= nil and source == "a vcpu-exit handler" then return result end
     end
   end
+end
+
+--- Calls the subscriptions of a list, those that are added or ended meanwhile excepted.
+local function call_all(m, from, source, ...)
+  local subscriptions = {}
+  return call_each(m, subscriptions, list.copy(from, subscriptions, 0), source, ...)
 end
 
 --- Fails for a name that is probably a misspelt event; others are a script's own.
@@ -140,12 +160,6 @@ function event.check_name(what, name)
   return name
 end
 
-local function handlers_of(m, name)
-  local handlers = event.state(m).handlers
-  handlers[name] = handlers[name] or {}
-  return handlers[name]
-end
-
 --- Fails if m is closed.
 local function check_open(m)
   if m.state == "closed" then
@@ -154,6 +168,46 @@ local function check_open(m)
 end
 
 event.check_open = check_open
+
+local function handlers_of(m, name)
+  local handlers = event.state(m).handlers
+  handlers[name] = handlers[name] or list.new()
+  return handlers[name]
+end
+
+local function child(tree, key)
+  tree[key] = tree[key] or {}
+  return tree[key]
+end
+
+--- The list for one of the fields' values with the fewest members, and which field that is.
+local function sparsest(fields_of_event, fields)
+  local field, members
+  for key, value in pairs(fields) do
+    local found = fields_of_event[key] and fields_of_event[key][value]
+    local count = found and #found or 0
+    if not members or count < members then field, members = key, count end
+  end
+  return field
+end
+
+--- Like event.on(), for events with those fields, of which there is one at least; fn has to compare
+-- them, since it may be called for others. What an event costs does not grow with how many wait for
+-- other values.
+function event.on_fields(m, name, fields, fn)
+  check_open(m)
+  local filtered = event.state(m).filtered
+  local of_event = child(filtered, name)
+  local field = sparsest(of_event, fields)
+  local value = fields[field]
+  local of_field = child(of_event, field)
+  of_field[value] = of_field[value] or list.new()
+  return event.subscribe(of_field[value], fn, function()
+    of_field[value] = nil
+    if next(of_field) == nil then of_event[field] = nil end
+    if next(of_event) == nil then filtered[name] = nil end
+  end)
+end
 
 --- m:on(name, fn)
 function event.on(m, name, fn)
@@ -175,17 +229,17 @@ function event.on_any(name, fn)
   event.check_name("on", name)
   options.value("on: handler", fn, "function")
   shared.everywhere = shared.everywhere or {}
-  shared.everywhere[name] = shared.everywhere[name] or {}
+  shared.everywhere[name] = shared.everywhere[name] or list.new()
   return event.subscribe(shared.everywhere[name], fn)
 end
 
 --- Those who are told of every machine's rejected accesses.
-shared.rejected = shared.rejected or {}
+shared.rejected = shared.rejected or list.new()
 
 --- Has a machine's lines, resets or rejected accesses watched if anybody wants to know of them.
 local function watch(m, kind)
   if m.state == "closed" then return end
-  core.observe(m, kind, #event.state(m)[kind] + #(shared[kind] or {}) > 0)
+  core.observe(m, kind, #event.state(m)[kind] + (shared[kind] and #shared[kind] or 0) > 0)
 end
 
 local function observe(m, kind, fn)
@@ -250,10 +304,7 @@ function event.why_ended(m)
 end
 
 local function end_waits(m)
-  local ends = event.state(m).ends
-  for _, subscription in ipairs(table.move(ends, 1, #ends, 1, {})) do
-    if subscription.list then protected(m, "a wait", subscription.fn) end
-  end
+  call_all(m, event.state(m).ends, "a wait")
 end
 
 --- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
@@ -267,37 +318,53 @@ local function tell_nobody(m, ev)
   end
 end
 
---- The lists of handlers that an event of m concerns.
-local function lists_for(state, name)
-  local lists = {}
+local function by_serial(a, b) return a.serial < b.serial end
+
+--- Appends the subscriptions for events that have a field in common with ev, oldest first.
+local function add_filtered(found, n, of_event, ev)
+  local matching = {}
+  local count = 0
+  for field, of_field in pairs(of_event) do
+    local members = ev[field] ~= nil and of_field[ev[field]]
+    if members then count = list.copy(members, matching, count) end
+  end
+  table.sort(matching, by_serial)
+  table.move(matching, 1, count, n + 1, found)
+  return n + count
+end
+
+--- The subscriptions that an event of m concerns, and how many they are.
+local function concerned(state, ev)
+  local found, n = {}, 0
   for _, handlers in ipairs { state.handlers, shared.everywhere or {} } do
-    lists[#lists + 1] = handlers[name]
-    lists[#lists + 1] = handlers["*"]
+    for _, name in ipairs { ev.name, "*" } do
+      if handlers[name] then n = list.copy(handlers[name], found, n) end
+      if handlers == state.handlers and state.filtered[name] then
+        n = add_filtered(found, n, state.filtered[name], ev)
+      end
+    end
   end
-  return lists
-end
-
-local function none_listens(lists)
-  for _, list in ipairs(lists) do
-    if #list > 0 then return false end
-  end
-  return true
-end
-
-local function call_lists(m, lists, source, ev)
-  for _, list in ipairs(lists) do call_all(m, list, source, ev) end
+  return found, n
 end
 
 local Event = { __name = "lunik.Event" }
 local of_every_event = { name = true, machine = true, time = true }
+local of_lines = { "dump", "traceback" } -- shown beneath the others, as they are
 
 function Event:__tostring()
-  local fields = {}
+  local fields, texts = {}, {}
   for key, value in pairs(self) do
     if not of_every_event[key] then fields[key] = value end
   end
-  return ("machine '%s': %s %s"):format(self.machine.name, self.name,
-    next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")
+  for _, key in ipairs(of_lines) do
+    local text = fields[key]
+    if type(text) == "string" and text ~= "" then
+      texts[#texts + 1] = "\n" .. text:gsub("\n$", "")
+      fields[key] = nil
+    end
+  end
+  return (("machine '%s': %s %s"):format(self.machine.name, self.name,
+    next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")) .. table.concat(texts)
 end
 
 -- Keeps what ended the run. There may have been no memory for the event that would have told.
@@ -315,20 +382,20 @@ end
 core.hooks.event = function(m, ev)
   setmetatable(ev, Event)
   local state = event.state(m)
-  local lists = lists_for(state, ev.name)
-  if none_listens(lists) then tell_nobody(m, ev) end
+  local subscriptions, n = concerned(state, ev)
+  if n == 0 then tell_nobody(m, ev) end
   note_end(m, state, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
-  local ok, err = pcall(call_lists, m, lists, source, ev) -- handlers are protected one by one
+  local ok, err = pcall(call_each, m, subscriptions, n, source, ev)
   state.dispatching = state.dispatching - 1
   if not ok then error(err, 0) end
   if m.state == "closed" or state.ended and event.has_ended(m) then end_waits(m) end
 end
 
 core.hooks.exit = function(m, ev)
-  local list = event.state(m).handlers["vcpu-exit"]
-  return list and call_all(m, list, "a vcpu-exit handler", ev)
+  local handlers = event.state(m).handlers["vcpu-exit"]
+  return handlers and call_all(m, handlers, "a vcpu-exit handler", ev)
 end
 
 core.hooks.irq = function(m, gsi, level)
@@ -344,8 +411,8 @@ local Rejection = { __name = "lunik.Rejection", __tostring = function(self) retu
 core.hooks.rejected = function(m, access)
   setmetatable(access, Rejection)
   access.machine = m
-  for _, list in ipairs { event.state(m).rejected, shared.rejected } do
-    call_all(m, list, "an observer of rejected accesses", access)
+  for _, observers in ipairs { event.state(m).rejected, shared.rejected } do
+    call_all(m, observers, "an observer of rejected accesses", access)
   end
 end
 

@@ -61,7 +61,7 @@ local function sorted_keys(t)
     if type(a) == type(b) and (type(a) == "string" or type(a) == "number") then
       return a < b
     end
-    return tostring(a) < tostring(b)
+    return core.text(a) < core.text(b)
   end)
   return keys
 end
@@ -80,7 +80,7 @@ local show
 
 local function show_table(t, depth, indent, seen)
   if seen[t] then
-    return tostring(t) .. " (above)"
+    return core.text(t) .. " (above)"
   elseif next(t) == nil then
     return "{}"
   elseif depth == 0 then
@@ -120,7 +120,7 @@ local function show_object(o, properties, indent)
       table.insert(items, p.name .. " = " .. text)
     end
   end
-  return tostring(o) .. " " .. (#items > 0 and layout(items, indent) or "")
+  return core.text(o) .. " " .. (#items > 0 and layout(items, indent) or "")
 end
 
 function show(v, depth, indent, seen)
@@ -129,7 +129,7 @@ function show(v, depth, indent, seen)
   elseif type(v) == "table" then
     local meta = getmetatable(v)
     if type(meta) == "table" and meta.__tostring or table_class(v) then
-      return tostring(v)
+      return core.text(v)
     end
     return show_table(v, depth, indent, seen)
   elseif depth == DEPTH then
@@ -138,7 +138,7 @@ function show(v, depth, indent, seen)
       return show_object(v, properties, indent)
     end
   end
-  return tostring(v)
+  return core.text(v)
 end
 
 return setmetatable(inspect, {

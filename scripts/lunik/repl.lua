@@ -35,7 +35,7 @@ end
 
 local function report(err)
   io.stdout:flush()
-  io.stderr:write(mistake(tostring(err)), "\n")
+  io.stderr:write(mistake(core.text(err)), "\n")
 end
 
 -- True if a terminal shows the text and takes nothing in it for an order.
@@ -298,7 +298,7 @@ local function read_beside_handlers()
     return chunk
   end
   end_line()
-  if tostring(chunk) ~= "interrupted!" then
+  if core.text(chunk) ~= "interrupted!" then
     report(chunk)
   end
   return false

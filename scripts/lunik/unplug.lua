@@ -2,6 +2,7 @@
 
 local core = require "lunik.core"
 local event = require "lunik.event"
+local list = require "lunik.list"
 local options = require "lunik.options"
 local wait = require "lunik.wait"
 
@@ -68,7 +69,7 @@ function unplug.request(m, device)
   end
   local self = setmetatable({
     machine = m, object = object, device = object and tostring(object.id ~= "" and object.id
-      or object.path) or device, waiting = {}, deleted = false, refused = false,
+      or object.path) or device, waiting = list.new(), deleted = false, refused = false,
   }, Unplug)
   local ok, err = pcall(follow, self, m, device)
   if not ok then

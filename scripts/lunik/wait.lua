@@ -6,6 +6,7 @@
 
 local core = require "lunik.core"
 local event = require "lunik.event"
+local list = require "lunik.list"
 local options = require "lunik.options"
 
 local wait = {}
@@ -30,20 +31,65 @@ local BLOCKED = shared.blocked -- what block() yields
 local LOST = { n = 1,
   core.error("no-memory", "what a coroutine returned is lost: not enough memory") }
 
-local function finish(task, ok, ...)
+-- Tasks whose error has been neither raised to a wait nor reported.
+shared.failed = shared.failed or list.new()
+
+local JOIN_SECONDS = 1
+
+local function claim(task)
+  if task.list == shared.failed then list.remove(task) end
+  if task.reporter then task.reporter:cancel() end
+end
+
+local function report(task)
+  claim(task)
+  event.report(nil, "a coroutine", task.results[1], task.traceback)
+end
+
+local report_after
+
+-- While other tasks are waited for, this one may be next: it gets a little longer, once.
+local function report_unclaimed(task, seconds)
+  if task.list ~= shared.failed then return end
+  if seconds == 0 and (shared.joining or 0) > 0 then return report_after(task, JOIN_SECONDS) end
+  report(task)
+end
+
+-- Reports what a task has raised unless it is waited for until then, or the loop's next turn.
+function report_after(task, seconds)
+  local ok, timer = pcall(core.timer, seconds, function() report_unclaimed(task, seconds) end)
+  task.reporter = ok and timer or nil
+end
+
+--- Reports what the loop has not come to report.
+function wait.report_failures()
+  while shared.failed.count > 0 do report(list.first(shared.failed)) end
+end
+
+-- For the end of the Lua state.
+shared.at_end = shared.at_end or setmetatable({}, { __gc = wait.report_failures })
+
+-- Whether there was room for the results, and they, or why there was none.
+local function pack_results(...)
   local packed, results = pcall(table.pack, ...)
-  task.results = packed and results or LOST
+  if packed then return true, results end
+  return false, results == "not enough memory" and LOST or { n = 1, results }
+end
+
+local function finish(task, ok, ...)
+  local packed
+  packed, task.results = pack_results(...)
   task.done, task.ok = true, ok and packed
-  local awaited = #task.waiting > 0
+  local unseen = not task.ok and task.waiting.count == 0 and not task.cancelled
   wait.wake_all(task.waiting)
-  if not ok and not awaited and not task.cancelled then
-    event.report(nil, "a coroutine", (...), task.traceback)
-  end
+  if not unseen then return end
+  list.add(shared.failed, task)
+  report_after(task, 0)
 end
 
 local step
 
--- Whether a task still waits for what began in that turn, or for its end to be told.
+-- Whether a task still waits for what began in that turn, or for its end to be noticed.
 local function due(task, turn)
   return task.turn == turn or coroutine.status(task.thread) == "dead"
 end
@@ -55,8 +101,10 @@ local function soon(task)
 end
 
 local function after_resume(task, ok, ...)
-  if coroutine.status(task.thread) == "dead" then
-    if not ok then task.traceback = debug.traceback(task.thread) end
+  local dead = coroutine.status(task.thread) == "dead"
+  if dead or not ok then -- one that is alive could not be resumed: C stack overflow
+    task.ended = true
+    if not ok and dead then task.traceback = debug.traceback(task.thread) end
     coroutine.close(task.thread)
     finish(task, ok, ...)
   elseif ... ~= BLOCKED then
@@ -65,11 +113,25 @@ local function after_resume(task, ok, ...)
   end
 end
 
+-- Ends a task whose coroutine is dead, though it was not step() that saw it die.
+local function bury(task)
+  if task.ended then return finish(task, false, LOST[1]) end
+  local ok, err = coroutine.close(task.thread)
+  if ok then
+    err = core.error("state", "the coroutine was closed, or resumed to its end, by other code")
+  end
+  finish(task, false, err)
+end
+
 function step(task, ...)
   if task.done then
     return wait.wake_all(task.waiting)
-  elseif coroutine.status(task.thread) == "dead" then
-    return finish(task, false, LOST[1])
+  end
+  local status = coroutine.status(task.thread)
+  if status == "dead" then
+    return bury(task)
+  elseif status ~= "suspended" then -- other code has resumed it
+    return soon(task)
   end
   task.turn = task.turn + 1
   after_resume(task, coroutine.resume(task.thread, ...))
@@ -78,43 +140,51 @@ end
 --- Runs fn(...) in a coroutine of its own that may wait; returns its task.
 function wait.spawn(fn, ...)
   options.value("spawn: function", fn, "function")
-  local task = setmetatable({ thread = coroutine.create(fn), waiting = {}, turn = 0 }, Task)
+  local task = setmetatable({
+    thread = coroutine.create(fn), waiting = list.new(), turn = 0, done = false,
+  }, Task)
   shared.tasks[task.thread] = task
   step(task, ...)
   return task
 end
 
 --- For block(): puts the wake function into a list of those to call, as long as the wait lasts.
-function wait.joins(list)
+function wait.joins(waiting)
   return function(wake)
-    local function leave()
-      for i, other in ipairs(list) do
-        if other == wake then return table.remove(list, i) end
-      end
-    end
-    table.insert(list, wake)
+    local member = { wake = wake }
+    local function leave() list.remove(member) end
+    list.add(waiting, member)
     return leave
   end
 end
 
---- Calls everything in such a list; those who are woken take themselves out.
-function wait.wake_all(list)
-  for _ = 1, #list do
-    local wake = list[1]
-    if not wake then break end
-    wake(true)
-    if list[1] == wake then table.insert(list, table.remove(list, 1)) end
+--- Calls everything in such a list; those who are woken take themselves out. Takes no memory.
+function wait.wake_all(waiting)
+  for _ = 1, waiting.count do
+    local member = list.first(waiting)
+    if not member then break end
+    member.wake(true)
+    if list.first(waiting) == member then -- it stays: the next one's turn
+      list.remove(member)
+      list.add(waiting, member)
+    end
   end
 end
+
+local Joining = { __close = function() shared.joining = shared.joining - 1 end }
+local joining = setmetatable({}, Joining)
 
 --- Waits until the task has ended; returns what its function returned, or raises what it raised.
 function Task:wait(opts)
   opts = options.parse("wait", opts, { timeout = "seconds" })
   if not self.done then
+    shared.joining = (shared.joining or 0) + 1
+    local _ <close> = joining
     wait.block {
-      what = "a coroutine", timeout = opts.timeout, start = wait.joins(self.waiting),
+      what = "end of the coroutine", timeout = opts.timeout, start = wait.joins(self.waiting),
     }
   end
+  claim(self)
   if not self.ok then error(self.results[1], 0) end
   return table.unpack(self.results, 1, self.results.n)
 end
@@ -122,10 +192,12 @@ end
 --- Ends a waiting task where it stands; its to-be-closed variables are closed.
 function Task:cancel()
   if self.done then return end
-  if coroutine.status(self.thread) ~= "suspended" then
+  local status = coroutine.status(self.thread)
+  if status ~= "suspended" and status ~= "dead" then
     options.fail("state", "cancel: the coroutine is running")
   end
   self.cancelled = true
+  if status == "dead" then return bury(self) end
   local ok, err = coroutine.close(self.thread)
   finish(self, false, ok and core.error("state", "the coroutine was cancelled") or err)
 end
@@ -158,31 +230,34 @@ local function nothing() end
 
 -- What can end a wait: functions that disarm it, which are called when the wait is over, however it
 -- ends. There is room for all of them, as none may be lost for want of memory.
+-- A task that is asleep then was closed by other code, and those who wait for it don't know yet.
 local Armed = { __close = function(armed)
   for _, disarm in ipairs(armed) do disarm() end
+  if armed.asleep and not armed.asleep.cancelled then pcall(soon, armed.asleep) end
 end }
 
 local function new_armed()
-  return setmetatable({ nothing, nothing, nothing }, Armed)
+  return setmetatable({ nothing, nothing, nothing, asleep = nil }, Armed)
 end
 
 local function arm(armed, request, wake)
   local timer, subscription -- the functions come first: there may be no memory for them afterwards
   if request.timeout then
     armed[1] = function() if timer then timer:cancel() end end
-    timer = core.timer(request.timeout, function()
-      local message = ("no %s within %g s"):format(request.what, request.timeout)
-      wake(false, core.error("timeout", message))
-    end, true)
+    timer = core.timer(request.timeout, function() wake(false, wait.timeout_error) end, true)
   end
   if request.machine then
-    local m = request.machine
     armed[2] = function() if subscription then subscription:off() end end
-    subscription = event.subscribe(event.state(m).ends, function()
-      wake(false, wait.ended_error(m, request.what))
+    subscription = event.subscribe(event.state(request.machine).ends, function()
+      wake(false, wait.ended_error)
     end)
   end
   armed[3] = request.start(wake) or nothing
+end
+
+-- These are made where the wait was begun, for the error to name that line.
+function wait.timeout_error(_, what, seconds)
+  return core.error("timeout", ("no %s within %g s"):format(what, seconds))
 end
 
 function wait.ended_error(m, what)
@@ -211,9 +286,11 @@ local function block_task(task, request)
       soon(task)
     end
   end)
-  if not result then
-    yielded = true
+  yielded = not result
+  while not result do -- other code may have resumed the coroutine
+    armed.asleep = task
     coroutine.yield(BLOCKED)
+    armed.asleep, turn = nil, task.turn
   end
   return result
 end
@@ -234,9 +311,9 @@ local function block_main(request)
 end
 
 --- Waits until request.start's wake function is called: wake(true, ...) makes block() return the
--- rest, wake(false, err) makes it raise err. request: what (in words, for errors), timeout
--- (seconds), machine (whose end ends the wait), start = function(wake) that may return a function
--- to call afterwards.
+-- rest, wake(false, make_error) makes it raise make_error(machine, what, timeout). request: what
+-- (in words, for errors), timeout (seconds), machine (whose end ends the wait), start =
+-- function(wake) that may return a function to call afterwards.
 function wait.block(request)
   local task = shared.tasks[coroutine.running()]
   local result
@@ -253,7 +330,7 @@ function wait.block(request)
   else
     result = block_main(request)
   end
-  if not result[1] then error(result[2], 0) end
+  if not result[1] then error(result[2](request.machine, request.what, request.timeout), 0) end
   return table.unpack(result, 2, result.n)
 end
 

@@ -1,5 +1,6 @@
 --- m:watch() and m:wait(): events as a queue to wait at.
 
+local core = require "lunik.core"
 local event = require "lunik.event"
 local options = require "lunik.options"
 local wait = require "lunik.wait"
@@ -41,9 +42,12 @@ local function split_filter(what, filter)
     elseif getmetatable(value) == "lunik.Object" then
       fields[key] = value.id ~= "" and value.id or value.path
     else
-      -- An event that has no such field never comes: a wait without an end.
+      -- An event that has no such field or value never comes: a wait without an end.
       local meant = options.hint(key, { "timeout" })
       if meant ~= "" then options.fail("invalid", "%s: '%s' is no field%s", what, key, meant) end
+      if value ~= value then
+        options.fail("invalid", "%s: %s: '%s' equals no value", what, key, value)
+      end
       fields[key] = value
     end
   end
@@ -60,10 +64,17 @@ end
 local function describe(names, fields)
   local parts = {}
   for _, key in ipairs(options.keys(fields)) do
-    parts[#parts + 1] = ("%s = %s"):format(key, tostring(fields[key]))
+    parts[#parts + 1] = ("%s = %s"):format(key, core.text(fields[key]))
   end
   return ("'%s'%s"):format(table.concat(names, "' or '"),
     #parts > 0 and " with " .. table.concat(parts, ", ") or "")
+end
+
+local function subscribe(m, name, fields, fn)
+  if next(fields) == nil then return event.on(m, name, fn) end
+  return event.on_fields(m, name, fields, function(ev)
+    if matches(ev, fields) then fn(ev) end
+  end)
 end
 
 --- m:watch(events, {field = value}): collects matching events from now on.
@@ -71,15 +82,17 @@ function watch.new(m, names, filter)
   names = check_names("watch", names)
   local fields = split_filter("watch", filter)
   local self = setmetatable({
-    machine = m, queue = {}, subscriptions = {}, what = describe(names, fields), waits_on = true,
+    machine = m, queue = {}, first = 1, last = 0, subscriptions = {},
+    what = describe(names, fields), waits_on = true,
   }, Watch)
+  local function collect(ev)
+    self.queue[self.last + 1] = ev
+    self.last = self.last + 1
+    if self.wake then self.wake(true) end
+  end
   for _, name in ipairs(names) do
     if outlive[name] then self.waits_on = false end
-    self.subscriptions[#self.subscriptions + 1] = event.on(m, name, function(ev)
-      if not matches(ev, fields) then return end
-      self.queue[#self.queue + 1] = ev
-      if self.wake then self.wake(true) end
-    end)
+    self.subscriptions[#self.subscriptions + 1] = subscribe(m, name, fields, collect)
   end
   return self
 end
@@ -87,7 +100,7 @@ end
 --- The oldest event collected and not yet taken; waits for one if there is none.
 function Watch:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
-  if #self.queue == 0 then
+  if self.first > self.last then
     local m = self.machine
     if self.waits_on and event.has_ended(m) then
       error(wait.ended_error(m, self.what), 0)
@@ -101,12 +114,17 @@ function Watch:wait(opts)
       end,
     }
   end
-  return table.remove(self.queue, 1)
+  return self:poll()
 end
 
 --- The oldest event collected, or nil.
 function Watch:poll()
-  return table.remove(self.queue, 1)
+  local first = self.first
+  if first > self.last then return nil end
+  local ev = self.queue[first]
+  self.queue[first] = nil
+  self.first = first + 1
+  return ev
 end
 
 --- Stops collecting.
