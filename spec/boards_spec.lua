@@ -216,7 +216,7 @@ describe("board pc", function()
     },
     ["memdev: 'n' is given to two nodes"] = { memory = "64M", numa = twice, objects = one },
     ["lowmem: '4G' is not possible"] = { lowmem = "4G" },
-    ["pci64: '4194304G' does not fit above 0x100000000 (the guest's addresses have 52 bits)"] = {
+    ["pci64: '4P' does not fit above 0x100000000 (the guest's addresses have 52 bits)"] = {
       pci64 = 1 << 52,
     },
     ["the nodes have 32M in all"] = {

@@ -252,7 +252,7 @@ describe("guest memory", function()
         m:search("aa", { hex = true, mask = "\xff" })
       end,
       ["search: length: '-2' is negative"] = function() m:search("aa", { length = -2 }) end,
-      ["read: offset: nil is not an integer"] = function() map:read() end,
+      ["read: offset: is missing"] = function() map:read() end,
       ["read: 17 bytes at offset 0 are beyond the mapping (it has 16)"] = function()
         map:read(0, 17)
       end,

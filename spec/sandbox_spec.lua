@@ -99,7 +99,7 @@ lunik.machine { board = "micro", accel = "none", memory = "1M" } -- a board, too
     ['{ allow = { "files" }, read = { "/" } }'] = "'files' are all files",
     ['{ read = { "/does/not/exist" } }'] = "path '/does/not/exist'",
     ['{ user = "no such user" }'] = "user: 'no such user' is not a user",
-    ['{ user = 1.5 }'] = "user: '1.5' is not a string",
+    ['{ user = 1.5 }'] = "user: '1.5' is not a user or a group",
   } do
     it("refuses " .. text, function()
       local out = works(([[

@@ -102,6 +102,7 @@ end
 
 local function after_resume(task, ok, ...)
   local dead = coroutine.status(task.thread) == "dead"
+  task.stepping = dead
   if dead or not ok then -- one that is alive could not be resumed: C stack overflow
     task.ended = true
     if not ok and dead then task.traceback = debug.traceback(task.thread) end
@@ -117,7 +118,9 @@ end
 local function bury(task)
   if task.ended then return finish(task, false, LOST[1]) end
   local ok, err = coroutine.close(task.thread)
-  if ok then
+  if ok and task.stepping then
+    err = LOST[1] -- there was no memory for after_resume()
+  elseif ok then
     err = core.error("state", "the coroutine was closed, or resumed to its end, by other code")
   end
   finish(task, false, err)
@@ -134,6 +137,7 @@ function step(task, ...)
     return soon(task)
   end
   task.turn = task.turn + 1
+  task.stepping = true
   after_resume(task, coroutine.resume(task.thread, ...))
 end
 
@@ -141,7 +145,7 @@ end
 function wait.spawn(fn, ...)
   options.value("spawn: function", fn, "function")
   local task = setmetatable({
-    thread = coroutine.create(fn), waiting = list.new(), turn = 0, done = false,
+    thread = coroutine.create(fn), waiting = list.new(), turn = 0, done = false, stepping = false,
   }, Task)
   shared.tasks[task.thread] = task
   step(task, ...)
