@@ -83,6 +83,7 @@ local values = {
   clock = function() return sound(pick { "manual", "other" }) end,
   dirty_log = function() return sound(pick { "auto", "bitmap", "manual", "x" }) end,
   debugcon = function() return sound(pick { "null", "buffer", "none" }) end,
+  rtc = function() return sound(pick { "machine", "host", "x" }) end,
   serial = function()
     return sound(pick { "null", "buffer", "none", "pty", "file:/dev/null", "unix:/nonexistent/s" })
   end,
