@@ -70,8 +70,8 @@ function event.report(m, source, err, traceback)
   to_stderr(m and ("machine '%s': "):format(m.name) or "", source, message, traceback)
 end
 
---- Sets the function(message, traceback, source, machine) for errors without a handler; nil: they are
--- printed to standard error.
+--- Sets the function(message, traceback, source, machine) for errors without a handler; nil: they
+-- are printed to standard error.
 function event.on_error(fn)
   if fn ~= nil then options.value("on_error: function", fn, "function") end
   shared.on_error = fn
