@@ -1,4 +1,4 @@
-/* event.c: what a machine tells Lua: events, exits that nobody handles, interrupt lines, resets. */
+/* event.c: callbacks of a machine to Lua: events, unhandled exits, interrupt lines, resets. */
 #include <string.h>
 
 #include "bindings.h"
@@ -153,8 +153,7 @@ static lunik_exit_action on_exit_unhandled(void *opaque, lunik_vcpu *v, const lu
     return call.action;
 }
 
-/* ---- interrupt lines, resets, rejected accesses
- * ------------------------------------------------------------- */
+/* ---- lines, resets, rejected accesses ------------------------------------------------------- */
 
 struct irq_call {
     struct glue *glue;
@@ -226,8 +225,8 @@ static void on_reject(void *opaque, const lunik_rejection *rejection)
     bind_call(g->b, g, "an observer of rejected accesses", reject_body, &call);
 }
 
-/* core.observe(machine, "irq" | "reset" | "rejected", on): these are only watched if somebody
- * listens. */
+/* core.observe(machine, "irq" | "reset" | "rejected", on): these are only watched if there is
+ * an observer. */
 int bind_lua_observe(lua_State *L)
 {
     static const char *const kinds[] = {"irq", "reset", "rejected", NULL};

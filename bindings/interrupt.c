@@ -2,9 +2,9 @@
  * interrupt.c: stopping Lua code that runs for ever.
  *
  * DESIGN. A hook belongs to one Lua thread (coroutine), and Lua does not say which of them runs. So
- * each entry into another Lua thread, by a call from the runtime or by a resumption, puts a frame on
- * a list of its thread of the process. A signal handler on that thread sets hooks in all of them,
- * and whatever is entered later gets one, until the interrupt has been dealt with.
+ * each entry into another Lua thread, by a call from the runtime or by a resumption, puts a frame
+ * on a list of its thread of the process. A signal handler on that thread sets hooks in all of
+ * them, and whatever is entered later gets one, until the interrupt has been dealt with.
  *
  * Below the calls from the runtime, where the script itself runs, the interrupt is dealt with. A
  * handler only stands in the way: it gets time to return, then an error is raised in it, in code
@@ -54,8 +54,8 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 
 static void set_hook(const struct bind_frame *f)
 {
-    int mask = f->handler ? LUA_MASKCOUNT
-                          : LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
+    int mask =
+        f->handler ? LUA_MASKCOUNT : LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
 
     lua_sethook(f->L, on_hook, mask, 1);
 }

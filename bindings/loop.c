@@ -148,7 +148,7 @@ static int fire_body(lua_State *L)
     return 0;
 }
 
-/* One that was not called, because Lua had no memory, is called later: somebody sleeps. */
+/* One that was not called, because Lua had no memory, is called later: a task may sleep. */
 static void on_timer(uv_timer_t *handle)
 {
     struct loop_timer *t = lunik_container_of(handle, struct loop_timer, handle);

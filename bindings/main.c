@@ -4,10 +4,10 @@
  * C does what Lua can't: signals, the terminal, finding the scripts. Options, the script's run, the
  * prompt and the exit code are scripts/lunik/cli.lua and repl.lua.
  *
- * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and interrupts what runs (interrupt.c):
- * the script calls the function that cli.lua has left in the registry, handlers are ended by an
- * error. A second signal before the first has been dealt with ends the process at once, with the
- * terminal restored.
+ * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and interrupts what runs
+ * (interrupt.c): the script calls the function that cli.lua has left in the registry, handlers are
+ * ended by an error. A second signal before the first has been dealt with ends the process at once,
+ * with the terminal restored.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -126,11 +126,8 @@ static int l_detach(lua_State *L)
 }
 
 static const luaL_Reg host_functions[] = {
-    {"on_signal", l_on_signal},
-    {"isatty", l_isatty},
-    {"attach", l_attach},
-    {"detach", l_detach},
-    {NULL, NULL},
+    {"on_signal", l_on_signal}, {"isatty", l_isatty}, {"attach", l_attach},
+    {"detach", l_detach},       {NULL, NULL},
 };
 
 static int open_host(lua_State *L)

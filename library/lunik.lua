@@ -14,6 +14,11 @@
 -- it is an error. Events are delivered by the loop, so none is missed between the call that causes
 -- it and a wait that follows it without another wait between them; m:watch covers the other cases.
 --
+-- Interrupts. A signal (Ctrl-C, SIGTERM) to the lunik command ends the script, or at the prompt what
+-- was typed, also while it waits. A handler or a coroutine of a handler's that does not return within
+-- a tenth of a second, on whichever thread, has the error "interrupted!" raised in it; if it catches
+-- that, it gets another tenth of a second. A second signal before that ends the process at once.
+--
 -- Handles. The same thing is always the same userdata. A handle may outlive what it names: using it
 -- then raises {code = "gone"}. Collecting a handle neither unplugs, deletes nor stops anything.
 
@@ -264,8 +269,10 @@ function lunik.log_rejected(options) end
 ---@return lunik.Subscription
 function lunik.on(event, fn) end
 
----Sets who is told of errors that can be raised to nobody (a coroutine's, a handler's on a machine
----without "error" handlers). nil: they are printed to standard error.
+---Sets the function that is called for errors that can be raised to no caller: of a handler on a
+---machine without "error" handlers; of a coroutine that is not waited for by the loop's next turn, or
+---a second later while other coroutines are waited for. nil: they are printed to standard error. A
+---message has no zero bytes ("\\0" instead), and names the type of a value that has no text.
 ---@param fn? fun(message: string, traceback: string?, source: string, machine: lunik.Machine?)
 function lunik.on_error(fn) end
 
@@ -391,7 +398,8 @@ function Machine:once(event, fn) end
 ---@return lunik.Event
 function Machine:wait(events, filter) end
 
----Collects matching events from now on, so that none is missed.
+---Collects matching events from now on, so that none is missed. With a filter, an event costs no more
+---for watches and waits whose values it does not have. Handlers (m:on) are called first.
 ---```lua
 ---local watch <close> = m:watch("tick")
 ---for i = 1, 3 do m:emit("tick", { number = i }) end
@@ -1371,11 +1379,13 @@ function Watch:off() end
 
 ---A coroutine made by lunik.spawn().
 ---@class lunik.Task
----@field done boolean
----@field ok? boolean Once done: it did not raise.
+---@field done boolean It has ended: its function has returned or raised an error, it was cancelled, or
+---other code has closed its coroutine. Other code that resumes it does not end a wait in it.
+---@field ok? boolean Once done: it did not raise an error.
 local Task = {}
 
----Waits until it has ended; returns what its function returned, or raises what it raised.
+---Waits until it has ended; returns what its function returned, or raises what it raised, which is
+---then not reported. Raises {code="timeout"}, and {code="state"} if other code has closed it.
 ---@param options? {timeout?: number}
 function Task:wait(options) end
 

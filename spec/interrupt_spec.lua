@@ -31,7 +31,8 @@ local CATCH = [[
 
 -- What runs for ever, and what is reported of it (a pattern; nil: nothing).
 local cases = {
-  ["a handler"] = { MACHINE .. "m:on('x', forever) m:emit 'x'", "a handler of 'x': .-interrupted!" },
+  ["a handler"] = {
+    MACHINE .. "m:on('x', forever) m:emit 'x'", "a handler of 'x': .-interrupted!" },
   ["a device"] = { MACHINE .. [[
     m.io.root:add(m:region { kind = "io", size = 1, read = forever }, 0x500)
     m:inb(0x500)]], "a read handler: .-interrupted!" },
@@ -52,8 +53,10 @@ local cases = {
     task:cancel()]] },
   ["a handler that catches errors"] = { CATCH .. "lunik.defer(stubborn)", "interrupted!" },
   ["a script that catches errors"] = { CATCH .. "stubborn()" },
-  ["an error's text"] = {
-    MACHINE .. "m:on('x', function() error(setmetatable({}, { __tostring = forever })) end) m:emit 'x'",
+  ["an error's text"] = { MACHINE .. [[
+    local endless = setmetatable({}, { __tostring = forever })
+    m:on("x", function() error(endless) end)
+    m:emit "x"]],
     "a handler of 'x': %(error object is a table value%)" },
   ["a device on a vCPU's thread"] = { KVM, "a read handler: .-interrupted!", kvm = true },
   ["a device on a vCPU's thread, paused"] = { KVM .. "lunik.defer(function() m:pause() end)",
@@ -92,7 +95,8 @@ describe("Ctrl-C at the prompt", function()
     assert.are.equal(0, code, out)
     return out
   end
-  local machine = { PROMPT, "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n" }
+  local machine = { PROMPT,
+    "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n" }
   local handler = { PROMPT, ("m:on('x', function() print('be' .. 'gun') %s end);\n"):format(LOOP) }
 
   it("ends a handler while a line is typed, and the prompt goes on", function()
@@ -107,8 +111,8 @@ describe("Ctrl-C at the prompt", function()
   end)
 
   it("ends a coroutine", function()
-    type_in { { PROMPT, ("t = lunik.spawn(function() print('be' .. 'gun') %s end)\n"):format(LOOP) },
-      { "begun", "\3" }, { "interrupted!\n" }, { PROMPT, "t.done\n" }, { "true\n" },
-      { PROMPT, "\4" } }
+    local spawn = ("t = lunik.spawn(function() print('be' .. 'gun') %s end)\n"):format(LOOP)
+    type_in { { PROMPT, spawn }, { "begun", "\3" }, { "interrupted!\n" },
+      { PROMPT, "t.done\n" }, { "true\n" }, { PROMPT, "\4" } }
   end)
 end)

@@ -1,4 +1,4 @@
---- Who is told what happens to a machine: handlers, and those who wait.
+--- Event handlers, observers and waiters of a machine.
 --
 -- What is kept here for a machine survives a reload of the library (core.shared). Handlers run
 -- under xpcall; what they raise is reported, and the machine goes on.
@@ -39,7 +39,7 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
---- Tells people something, in whole lines. The prompt has its own way.
+--- Prints a message of whole lines for the user. The prompt replaces this.
 function event.tell(text)
   io.stderr:write(text)
 end
@@ -70,8 +70,8 @@ function event.report(m, source, err, traceback)
   to_stderr(m and ("machine '%s': "):format(m.name) or "", source, message, traceback)
 end
 
---- Sets the function(message, traceback, source, machine) that is told of errors nobody handles;
--- nil: they are printed to standard error.
+--- Sets the function(message, traceback, source, machine) for errors without a handler; nil: they
+-- are printed to standard error.
 function event.on_error(fn)
   if fn ~= nil then options.value("on_error: function", fn, "function") end
   shared.on_error = fn
@@ -233,7 +233,7 @@ function event.on_any(name, fn)
   return event.subscribe(shared.everywhere[name], fn)
 end
 
---- Those who are told of every machine's rejected accesses.
+--- Observers of every machine's rejected accesses.
 shared.rejected = shared.rejected or list.new()
 
 --- Has a machine's lines, resets or rejected accesses watched if anybody wants to know of them.
@@ -307,8 +307,9 @@ local function end_waits(m)
   call_all(m, event.state(m).ends, "a wait")
 end
 
---- What must not go unseen when nobody listens. Errors that scripts raise are reported at once.
-local function tell_nobody(m, ev)
+--- Prints events that have no listener and must not go unseen. Errors of scripts are reported at
+-- once.
+local function tell_unheard(m, ev)
   if ev.name == "crashed" then
     event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
@@ -367,7 +368,7 @@ function Event:__tostring()
     next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")) .. table.concat(texts)
 end
 
--- Keeps what ended the run. There may have been no memory for the event that would have told.
+-- Keeps what ended the run. There may have been no memory for the event itself.
 local function note_end(m, state, ev)
   if ends_run[ev.name] then
     state.ended = ev
@@ -383,7 +384,7 @@ core.hooks.event = function(m, ev)
   setmetatable(ev, Event)
   local state = event.state(m)
   local subscriptions, n = concerned(state, ev)
-  if n == 0 then tell_nobody(m, ev) end
+  if n == 0 then tell_unheard(m, ev) end
   note_end(m, state, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
@@ -418,7 +419,7 @@ end
 
 core.hooks.report = event.report
 
---- The machine has been closed: nobody waits for it any longer. If it was a handler that did it,
+--- The machine has been closed: this ends every wait for it. If it was a handler that did it,
 -- the others get their event first.
 core.hooks.closed = function(m)
   if event.state(m).dispatching == 0 then end_waits(m) end

@@ -1,8 +1,8 @@
 --- Lists whose members are added and removed in the same time however many there are.
 --
 -- A member is a table; it is in one list at most, and while it is there its fields list, previous
--- and next belong to the list. None of these calls takes memory, but new(); none takes room on the C
--- stack, but #list (list.count is the same).
+-- and next belong to the list. None of these calls takes memory, but new(); none takes room on the
+-- C stack, but #list (list.count is the same).
 
 local List = {}
 

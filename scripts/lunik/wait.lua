@@ -276,7 +276,8 @@ local function pack(...)
   return select("#", ...) == 1 and ... == true and WOKEN or table.pack(...)
 end
 
--- What wakes may do it again if it got an error: there was no memory to go on, and somebody sleeps.
+-- wake() may be called again if it raised an error: there was no memory to go on, and the task
+-- still sleeps.
 local function block_task(task, request)
   local turn, result, yielded = task.turn, nil, nil
   local armed <close> = new_armed()
