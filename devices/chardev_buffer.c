@@ -18,6 +18,7 @@ struct buffer_chardev {
     size_t taken, filled, capacity;
     bool delivering;
     struct chardev_pacer *pacer;
+    lunik_outlet outlet; /* filled while notify is due */
     void (*notify)(void *opaque);
     void *notify_opaque;
 };
@@ -69,8 +70,10 @@ static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
         b->base.written += run;
         done += run;
     }
-    if (b->notify)
+    if (b->notify) {
         chardev_pacer_poke(b->pacer);
+        lunik_outlet_fill(&b->outlet, o);
+    }
     return size;
 }
 
@@ -78,8 +81,14 @@ static void notify_due(void *opaque)
 {
     struct buffer_chardev *b = opaque;
 
+    lunik_outlet_clear(&b->outlet);
     if (b->notify)
         b->notify(b->notify_opaque);
+}
+
+static void flush(lunik_outlet *outlet)
+{
+    chardev_pacer_hurry(lunik_container_of(outlet, struct buffer_chardev, outlet)->pacer);
 }
 
 static void buffer_set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque)
@@ -182,6 +191,8 @@ static int buffer_realize(lunik_object *o, lunik_error *err)
     struct buffer_chardev *b = lunik_state(o);
     int code = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
 
+    b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
+
     if (code)
         return code;
     b->ring = malloc((size_t)b->size);
@@ -198,6 +209,7 @@ static void buffer_unrealize(lunik_object *o)
 {
     struct buffer_chardev *b = lunik_state(o);
 
+    chardev_pacer_hurry(b->pacer);
     chardev_pacer_close(&b->pacer);
     free(b->ring);
     free(b->input);

@@ -145,7 +145,8 @@ static int open_streams(struct pty_chardev *p, lunik_error *err)
     if (in < 0 || out < 0)
         code = fail(err, "can't duplicate the master");
     if (!code)
-        code = chardev_output_open(&p->output, &p->base, out, master_failed, err);
+        code =
+            chardev_output_open(&p->output, &p->base, out, CHARDEV_READER_PEER, master_failed, err);
     if (!code)
         code = chardev_input_open(&p->input, &p->base, in, master_failed, err);
     if (code && out >= 0 && !p->output)

@@ -359,9 +359,13 @@ function Machine:shutdown(code) end
 ---Presses the power button.
 function Machine:powerdown() end
 
----Stops it and frees everything. Output is written as far as the other side takes it at once, all
----of it into files and pipes; the event "chardev-error" tells of what is lost. Also called for a
----<close> variable. Not from a handler of one of its devices or vCPUs, nor from a finalizer: use
+---Stops it and frees everything. What the guest has written goes out first: functions are called for
+---the last time, files are complete. Where a pipe's reader is slow ("file:FIFO", "stdio") it is
+---waited for, up to a second without progress and five in all; other machines run meanwhile. Only
+---for standard output, and where there is no other machine, the wait ends with the reader or with a
+---signal. Sockets and terminals get what they take at once. The event "chardev-error" reports what is
+---lost. os.exit(), and in the command SIGINT and SIGTERM, close all machines before they end the
+---process. Also called for a <close> variable. Not from a handler of one of its devices or vCPUs, nor from a finalizer: use
 ---lunik.defer there.
 function Machine:close() end
 
@@ -478,7 +482,9 @@ function Machine:object(id) end
 ---@return lunik.Object[]
 function Machine:objects() end
 
----Makes a character device; nil for "none".
+---Makes a character device; nil for "none". Its output is buffered, but goes out before the handlers
+---of the machine's next event are called: a function (or a file) has had all that was printed before
+---"shutdown" or "crashed" by then.
 ---@param spec lunik.Chardev
 ---@param id? string Default "chardev".
 ---@return lunik.Object?
@@ -1416,7 +1422,9 @@ function Console:text() end
 ---@return string ...
 function Console:expect(pattern, options) end
 
----Hands all output to fn(bytes) as it comes, on the loop.
+---Hands all output to fn(bytes) as it comes, on the loop, and at the latest before the machine's next
+---event, or when the chardev-buffer is deleted. Bytes that were overwritten before fn could be called
+---are reported as event "chardev-error".
 ---@param fn fun(bytes: string)
 function Console:feed(fn) end
 

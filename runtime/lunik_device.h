@@ -11,6 +11,8 @@
 #ifndef LUNIK_DEVICE_H
 #define LUNIK_DEVICE_H
 
+#include <sys/queue.h>
+
 #include "lunik.h"
 
 #ifdef __cplusplus
@@ -193,6 +195,30 @@ void lunik_set_kick_cb(lunik_kick_fn *fn);
 /* Kicks the thread that holds the machine lock, unless that is the loop thread or no function is
  * set. Any thread, also in a signal handler; a machine must not be closed meanwhile. */
 void lunik_kick_lock_holder(const lunik_runtime *rt);
+
+/* Output that a device has taken and not yet handed on. Embed it, zeroed but for the first three
+ * fields. While it is filled, what it holds is handed on, as far as the other side takes it at
+ * once, before the machine's next event is delivered; closing the machine or deleting the owner
+ * waits for a slow reader first: for a second without progress and five in all, and without the
+ * machine lock. Where the rest then goes is the owner's business. */
+typedef struct lunik_outlet lunik_outlet;
+struct lunik_outlet {
+    /* Hands on what can be without waiting, and clears the outlet when nothing is left. Called with
+     * the lock held, on the loop thread or by the thread that closes the machine or deletes the
+     * owner. */
+    void (*flush)(lunik_outlet *outlet);
+    int fd;       /* becomes writable when the other side takes more; -1: not to be waited for */
+    bool patient; /* where no other machine is in the runtime the wait ends only with a signal whose
+                     handler calls lunik_stop() */
+    lunik_object *owner;             /* private to the runtime */
+    unsigned pass;                   /* private to the runtime */
+    TAILQ_ENTRY(lunik_outlet) entry; /* private to the runtime */
+};
+/* Each does nothing where the outlet is filled, or empty, already. */
+void lunik_outlet_fill(lunik_outlet *outlet, lunik_object *owner);
+void lunik_outlet_clear(lunik_outlet *outlet);
+/* Flushes a machine's outlets, as before an event. Any thread that holds the lock. */
+void lunik_machine_flush(lunik_machine *m);
 
 /* ---- events --------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kvm.h"
+#include "outlet.h"
 #include "rcu.h"
 #include "runtime.h"
 #include "vcpu.h"
@@ -492,6 +493,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
     m->work.fn = do_wanted;
+    TAILQ_INIT(&m->outlets);
     rc = build(m, err);
     if (rc) {
         set_state(m, LUNIK_STATE_CLOSED);
@@ -513,6 +515,9 @@ void lunik_machine_close(lunik_machine *m)
         return;
     }
     stop_running(m);
+    m->closing = true;
+    if (outlets_wait(m, NULL))
+        stop_running(m); /* it may have been started meanwhile */
     /* Somebody else may have closed it while we waited for the vCPUs. */
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;

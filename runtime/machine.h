@@ -11,6 +11,7 @@
 
 LIST_HEAD(region_list, lunik_region);
 LIST_HEAD(machine_list, lunik_machine);
+TAILQ_HEAD(outlet_list, lunik_outlet);
 
 struct memory_core;
 struct object_table;
@@ -53,10 +54,14 @@ struct lunik_machine {
     void (*reset_fn)(void *opaque);
     void *reset_opaque;
 
+    struct outlet_list outlets; /* outlet.h: those that hold output */
+    unsigned outlet_pass;       /* counts lunik_machine_flush() */
+
     lunik_task work;              /* what vCPU threads ask the loop thread to do */
     _Atomic unsigned wanted;      /* MACHINE_WANT_* */
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
     bool resetting;
+    _Atomic bool closing; /* events from now on are delivered before it is closed */
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };
 

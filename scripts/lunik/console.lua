@@ -35,13 +35,25 @@ function console.of(object)
   return all[object]
 end
 
+-- Where a script ends without closing its machines, functions can be called for the last time here:
+-- Lua finalizes what was made last first.
+local AtEnd = { __gc = function(at_end)
+  if at_end.object.alive then core.hooks.console(at_end.object) end
+end }
+
 --- Hands all output to fn(bytes) as it comes.
 function Console:feed(fn)
   self.fn = fn
+  self.at_end = setmetatable({ object = self.object }, AtEnd)
 end
 
 local function take_unfed(self)
   local text, at = core.buffer_peek(self.object, self.fed)
+  if at > self.fed then
+    core.emit(self.object.machine, "chardev-error", { object = self.object.id,
+      message = ("%d bytes of output are lost: the function was not called in time")
+        :format(at - self.fed) })
+  end
   self.fed = at + #text
   return text
 end
