@@ -85,5 +85,7 @@ const luaL_Reg bind_console_functions[] = {
     {"buffer_write", buffer_write},
     {"buffer_watch", buffer_watch},
     {"flush", flush},
+    {"search", bind_lua_search_new},
+    {"buffer_search", bind_lua_buffer_search},
     {NULL, NULL},
 };

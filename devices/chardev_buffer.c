@@ -39,21 +39,32 @@ static uint64_t buffer_first(lunik_object *o)
     return b->base.written > b->size ? b->base.written - b->size : 0;
 }
 
-static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
+static const uint8_t *buffer_span(lunik_object *o, uint64_t position, size_t *size)
 {
     struct buffer_chardev *b = lunik_state(o);
-    size_t start = (size_t)(position % b->size), run;
+    size_t start = (size_t)(position % b->size), run = (size_t)b->size - start;
+    uint64_t left = b->base.written - position;
 
+    *size = 0;
     if (position < buffer_first(o) || position >= b->base.written)
-        return 0;
-    if (size > b->base.written - position)
-        size = (size_t)(b->base.written - position);
-    run = (size_t)b->size - start;
-    if (run > size)
-        run = size;
-    memcpy(buf, b->ring + start, run);
-    memcpy(buf + run, b->ring, size - run);
-    return size;
+        return b->ring;
+    *size = run < left ? run : (size_t)left;
+    return b->ring + start;
+}
+
+static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
+{
+    size_t done = 0, run;
+    const uint8_t *from = buffer_span(o, position, &run);
+
+    while (run && done < size) {
+        if (run > size - done)
+            run = size - done;
+        memcpy(buf + done, from, run);
+        done += run;
+        from = buffer_span(o, position + done, &run);
+    }
+    return done;
 }
 
 static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
@@ -177,6 +188,7 @@ static const lunik_chardev_ops buffer_ops = {
 
 static const lunik_chardev_buffer_ops buffer_buffer_ops = {
     .peek = buffer_peek,
+    .span = buffer_span,
     .first = buffer_first,
     .total = buffer_total,
     .write_input = buffer_write_input,

@@ -1412,6 +1412,12 @@ function Console:text() end
 
 ---Waits for text that matches a Lua pattern (plain = true: contains the text); takes everything up
 ---to its end. Returns the captures, or the match.
+---
+---The search goes on where it stopped: text is looked at again only where a match may have begun in
+---it, so a boot of any length costs as much as it is long. It is bounded whatever the guest prints:
+---a look that took a while is broken off after a million steps and followed by a pause three times as
+---long, and a pattern that takes more than eight million steps at one place, such as "a-a-a-b" among
+---thousands of a's, raises {code="unsupported"}.
 ---```lua
 ---local console = m:console() -- serial = "buffer"
 ---for byte in ("login: "):gmatch "." do m:outb(0x3f8, byte:byte()) end -- what a guest does

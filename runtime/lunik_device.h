@@ -859,6 +859,9 @@ typedef struct lunik_chardev_ops {
 typedef struct lunik_chardev_buffer_ops {
     /* Copies what there is from position on; returns how many bytes, 0 if nothing is kept there. */
     size_t (*peek)(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
+    /* Where the bytes from position on are, as many as lie together, with how many; 0 as for peek.
+     * They stay there until the lock is released or more is written. */
+    const uint8_t *(*span)(lunik_object *o, uint64_t position, size_t *size);
     /* The position of the oldest byte kept, and of the end. */
     uint64_t (*first)(lunik_object *o);
     uint64_t (*total)(lunik_object *o);
@@ -866,7 +869,8 @@ typedef struct lunik_chardev_buffer_ops {
     size_t (*write_input)(lunik_object *o, const uint8_t *data, size_t size);
     /* Input that the front end has not taken yet. */
     size_t (*input_pending)(lunik_object *o);
-    /* fn is called on the loop thread soon after bytes were written; NULL: nobody. */
+    /* fn is called on the loop thread soon after bytes were written, and before the machine's next
+     * event; by the thread that deletes the object if it has not been by then. NULL: no calls. */
     void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
 } lunik_chardev_buffer_ops;
 
