@@ -11,8 +11,11 @@
 --
 -- Waiting. Everything that waits (m:wait, watch:wait, console:expect, task:wait, unplug:wait,
 -- lunik.sleep) yields in a coroutine made by lunik.spawn and runs the loop elsewhere; in a handler
--- it is an error. Events are delivered by the loop, so none is missed between the call that causes
--- it and a wait that follows it without another wait between them; m:watch covers the other cases.
+-- it is an error. m:wait finds an event that has come already if that was after this coroutine last
+-- acted on the machine (start, reset, pause, resume, shutdown, powerdown, device_add, device_del,
+-- console:write), or, where it has not, after it first waited for the console: so an event that a
+-- call causes is found whatever else is waited for before it. Each is found once, and the last 1,000
+-- events of a run are kept. m:watch covers the other cases.
 --
 -- Handles. The same thing is always the same userdata. A handle may outlive what it names: using it
 -- then raises {code = "gone"}. Collecting a handle neither unplugs, deletes nor stops anything.
@@ -384,7 +387,8 @@ function Machine:once(event, fn) end
 
 ---Waits for one of the events whose fields are as given; timeout is in seconds. Raises
 ---{code="timeout"}, and {code="state"} if the machine stops for good meanwhile. "shutdown" and
----"crashed" are found even if they came before.
+---"crashed" are found even if they came before, other events if they came since this coroutine acted
+---on the machine (see "Waiting" above) and m:wait has not given them to it yet.
 ---```lua
 ---m:start()
 ---lunik.spawn(function() m:shutdown(3) end)

@@ -5,6 +5,7 @@ local core = require "lunik.core"
 local event = require "lunik.event"
 local list = require "lunik.list"
 local options = require "lunik.options"
+local recent = require "lunik.recent"
 local wait = require "lunik.wait"
 
 local console = {}
@@ -73,6 +74,7 @@ end
 --- Types text into the guest's serial port.
 function Console:write(text)
   options.value("write: text", text, "string")
+  recent.acted(self.object.machine)
   local taken = core.buffer_write(self.object, text)
   if taken < #text then
     options.fail("no-space", "write: the guest has not read its serial port for a while: %d of %d "
@@ -150,6 +152,7 @@ function Console:expect(pattern, opts)
   local what = ("'%s' on the console"):format(pattern)
   local search, m = core.search(pattern, opts.plain), self.object.machine
   local over = false
+  recent.begin(m)
   while true do
     local found, pause = look(self, search)
     if found[1] then
