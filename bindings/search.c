@@ -128,7 +128,9 @@ int bind_lua_search_new(lua_State *L)
     *s = (struct search){.retry = NEVER};
     wrong = pattern_compile(&s->pattern, source, length, plain);
     if (wrong)
-        bind_fail(L, LUNIK_E_INVALID, "expect: pattern: '%s' %s (want a Lua pattern, or plain)",
+        bind_fail(L, LUNIK_E_INVALID,
+                  "expect: '%s' is not a pattern: it %s (want a Lua pattern, or plain = true for "
+                  "the text itself)",
                   source, wrong);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
@@ -188,7 +190,7 @@ int bind_lua_buffer_search(lua_State *L)
         lua_getiuservalue(L, 2, 1);
         bind_fail(L, LUNIK_E_UNSUPPORTED,
                   "expect: pattern: '%s' takes too many steps on what the guest has printed (want "
-                  "one that repeats less, or plain)",
+                  "one that repeats less, or plain = true)",
                   lua_tostring(L, -1));
     case PATTERN_MAYBE:
         lua_pushboolean(L, false);

@@ -136,6 +136,10 @@ void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
  * release is called when it is replaced or the machine closes. */
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
 void *lunik_machine_data(const lunik_machine *m, const char *key);
+/* The same for what all machines of a runtime share; released when the runtime is freed, after its
+ * machines. */
+int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
+void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
 /* Sets the function called at the end of every reset, when devices and boot images are in their
  * power-on state and no vCPU runs yet. One per machine; loop thread. */

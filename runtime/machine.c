@@ -93,56 +93,6 @@ void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void
     m->reset_opaque = opaque;
 }
 
-/* ---- data of the layers above --------------------------------------------------------------- */
-
-static struct machine_data *find_data(const lunik_machine *m, const char *key)
-{
-    struct machine_data *d = m->data;
-
-    while (d && strcmp(d->key, key) != 0)
-        d = d->next;
-    return d;
-}
-
-int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *))
-{
-    struct machine_data *d = find_data(m, key);
-
-    if (d) {
-        if (d->release)
-            d->release(d->data);
-    } else {
-        d = calloc(1, sizeof(*d));
-        if (!d)
-            return LUNIK_E_NO_MEMORY;
-        d->key = key;
-        d->next = m->data;
-        m->data = d;
-    }
-    d->data = data;
-    d->release = release;
-    return 0;
-}
-
-void *lunik_machine_data(const lunik_machine *m, const char *key)
-{
-    struct machine_data *d = find_data(m, key);
-
-    return d ? d->data : NULL;
-}
-
-static void release_data(lunik_machine *m)
-{
-    while (m->data) {
-        struct machine_data *d = m->data;
-
-        m->data = d->next;
-        if (d->release)
-            d->release(d->data);
-        free(d);
-    }
-}
-
 /* ---- run states ----------------------------------------------------------------------------- */
 
 static void set_state(lunik_machine *m, lunik_run_state state)
@@ -444,7 +394,7 @@ static void take_apart(lunik_machine *m)
     vcpus_fini(m);
     objects_fini(m);
     events_deliver_last(m);
-    release_data(m);
+    data_release(&m->data);
     boot_fini(m);
     memory_fini(m);
     gsi_fini(m);

@@ -21,12 +21,14 @@ struct kvm_vm;
 struct machine_clock;
 struct gsi_lines;
 
-struct machine_data {
+/* data.c */
+struct attached {
     const char *key;
     void *data;
     void (*release)(void *);
-    struct machine_data *next;
+    struct attached *next;
 };
+void data_release(struct attached **list);
 
 struct lunik_machine {
     lunik_runtime *rt;
@@ -45,7 +47,7 @@ struct lunik_machine {
     struct object_table *objects; /* object.h */
     struct boot_state *boot;      /* boot/boot.h */
     lunik_space *memory_space, *io_space;
-    struct machine_data *data;
+    struct attached *data;
 
     lunik_event_fn *event_fn;
     void *event_opaque;

@@ -94,8 +94,7 @@ static void collect(struct waiting *w, const lunik_machine *m, const lunik_objec
 
     w->count = 0;
     w->patient = false;
-    TAILQ_FOREACH(outlet, &m->outlets, entry)
-    {
+    TAILQ_FOREACH (outlet, &m->outlets, entry) {
         if (!slow(outlet, owner) || w->count == DESCRIPTORS)
             continue;
         w->fds[w->count++] = (struct pollfd){.fd = outlet->fd, .events = POLLOUT};
@@ -107,7 +106,7 @@ static void collect(struct waiting *w, const lunik_machine *m, const lunik_objec
  */
 static bool alone(const lunik_machine *m)
 {
-    return m->rt->machines == m && !m->next && !atomic_load(&m->rt->stop);
+    return LIST_FIRST(&m->rt->machines) == m && !LIST_NEXT(m, link) && !atomic_load(&m->rt->stop);
 }
 
 /* Returns false when a signal is to end the wait, or nothing became writable in time. */

@@ -13,7 +13,7 @@
 
 static lunik_runtime *rt;
 static lunik_machine *machine;
-static char dir[] = "/tmp/lunik-chardev-XXXXXX";
+static __attribute__((unused)) char dir[] = "/tmp/lunik-chardev-XXXXXX";
 static unsigned errors, connects, disconnects;
 static char error_message[200];
 
@@ -116,7 +116,7 @@ static inline void writable(void *opaque)
     ((struct front *)opaque)->writable++;
 }
 
-static struct front front;
+static __attribute__((unused)) struct front front;
 
 static inline void attach(lunik_object *o, size_t room)
 {
