@@ -334,6 +334,9 @@ int bind_lua_ejected(lua_State *L);
 int bind_lua_refused(lua_State *L);
 void bind_types_free(struct bindings *b);
 extern const luaL_Reg bind_console_functions[];
+int bind_lua_search_new(lua_State *L);
+int bind_lua_buffer_search(lua_State *L);
+void bind_search_open(lua_State *L);
 
 #pragma GCC visibility push(default)
 int luaopen_lunik_core(lua_State *L);

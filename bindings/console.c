@@ -72,9 +72,20 @@ static int buffer_watch(lua_State *L)
     return 0;
 }
 
+/* core.flush(machine): hands on the output that its character devices hold, as far as it is taken
+ * at once */
+static int flush(lua_State *L)
+{
+    lunik_machine_flush(bind_machine(L, 1));
+    return 0;
+}
+
 const luaL_Reg bind_console_functions[] = {
     {"buffer_peek", buffer_peek},
     {"buffer_write", buffer_write},
     {"buffer_watch", buffer_watch},
+    {"flush", flush},
+    {"search", bind_lua_search_new},
+    {"buffer_search", bind_lua_buffer_search},
     {NULL, NULL},
 };

@@ -214,6 +214,7 @@ int luaopen_lunik_core(lua_State *L)
     lua_newtable(L); /* what the Lua half keeps when it is loaded again */
     lua_setfield(L, -2, "shared");
     open_classes(L);
+    bind_search_open(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
     return 1;

@@ -50,6 +50,8 @@ struct chardev_pacer;
 int chardev_pacer_open(struct chardev_pacer **pacer, struct chardev *c, void (*fn)(void *opaque),
                        void *opaque, lunik_error *err);
 void chardev_pacer_poke(struct chardev_pacer *pacer);
+/* Calls fn now if it was poked, and returns whether it was. */
+bool chardev_pacer_hurry(struct chardev_pacer *pacer);
 /* Closes *pacer (may be NULL) and sets it to NULL; fn is not called any more. */
 void chardev_pacer_close(struct chardev_pacer **pacer);
 
@@ -59,18 +61,25 @@ void chardev_pacer_close(struct chardev_pacer **pacer);
 
 struct chardev_output;
 
+/* What is at the other end: whether the end of the machine, or of the object, waits for it. */
+enum chardev_reader {
+    CHARDEV_READER_PEER,   /* a peer that comes and goes: not waited for */
+    CHARDEV_READER_FILE,   /* as long as it goes on reading, a few seconds at most */
+    CHARDEV_READER_STDOUT, /* as of any program's standard output, see lunik_outlet */
+};
+
 /* Buffers output for fd, which it takes over unless it fails. What can't be written when failed is
  * called is dropped; later output is tried again. */
 int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
-                        chardev_end_fn *failed, lunik_error *err);
+                        enum chardev_reader reader, chardev_end_fn *failed, lunik_error *err);
 /* Takes what fits in the buffer; the front end is told when there is room again. */
 size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size);
 /* Drops what is buffered. */
 void chardev_output_discard(struct chardev_output *out);
-/* What becomes of what is buffered when an output is closed. What gets lost is counted as dropped,
- * and an event "chardev-error" says so, unless the other side has gone. */
+/* What becomes of what is buffered when an output is closed, after the wait for its reader. What is
+ * lost is counted as dropped, and an event "chardev-error" says so, unless the other side has gone.
+ */
 enum chardev_rest {
-    CHARDEV_REST_WAIT, /* is written, however long that takes, as of a program's standard output */
     CHARDEV_REST_TRY,  /* is written as far as the other side takes it at once */
     CHARDEV_REST_DROP, /* the other side has gone */
 };

@@ -18,6 +18,7 @@ struct buffer_chardev {
     size_t taken, filled, capacity;
     bool delivering;
     struct chardev_pacer *pacer;
+    lunik_outlet outlet; /* filled while notify is due */
     void (*notify)(void *opaque);
     void *notify_opaque;
 };
@@ -38,21 +39,32 @@ static uint64_t buffer_first(lunik_object *o)
     return b->base.written > b->size ? b->base.written - b->size : 0;
 }
 
-static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
+static const uint8_t *buffer_span(lunik_object *o, uint64_t position, size_t *size)
 {
     struct buffer_chardev *b = lunik_state(o);
-    size_t start = (size_t)(position % b->size), run;
+    size_t start = (size_t)(position % b->size), run = (size_t)b->size - start;
+    uint64_t left = b->base.written - position;
 
+    *size = 0;
     if (position < buffer_first(o) || position >= b->base.written)
-        return 0;
-    if (size > b->base.written - position)
-        size = (size_t)(b->base.written - position);
-    run = (size_t)b->size - start;
-    if (run > size)
-        run = size;
-    memcpy(buf, b->ring + start, run);
-    memcpy(buf + run, b->ring, size - run);
-    return size;
+        return b->ring;
+    *size = run < left ? run : (size_t)left;
+    return b->ring + start;
+}
+
+static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
+{
+    size_t done = 0, run;
+    const uint8_t *from = buffer_span(o, position, &run);
+
+    while (run && done < size) {
+        if (run > size - done)
+            run = size - done;
+        memcpy(buf + done, from, run);
+        done += run;
+        from = buffer_span(o, position + done, &run);
+    }
+    return done;
 }
 
 static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
@@ -69,8 +81,10 @@ static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
         b->base.written += run;
         done += run;
     }
-    if (b->notify)
+    if (b->notify) {
         chardev_pacer_poke(b->pacer);
+        lunik_outlet_fill(&b->outlet, o);
+    }
     return size;
 }
 
@@ -78,8 +92,14 @@ static void notify_due(void *opaque)
 {
     struct buffer_chardev *b = opaque;
 
+    lunik_outlet_clear(&b->outlet);
     if (b->notify)
         b->notify(b->notify_opaque);
+}
+
+static void flush(lunik_outlet *outlet)
+{
+    chardev_pacer_hurry(lunik_container_of(outlet, struct buffer_chardev, outlet)->pacer);
 }
 
 static void buffer_set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque)
@@ -168,6 +188,7 @@ static const lunik_chardev_ops buffer_ops = {
 
 static const lunik_chardev_buffer_ops buffer_buffer_ops = {
     .peek = buffer_peek,
+    .span = buffer_span,
     .first = buffer_first,
     .total = buffer_total,
     .write_input = buffer_write_input,
@@ -181,6 +202,8 @@ static int buffer_realize(lunik_object *o, lunik_error *err)
 {
     struct buffer_chardev *b = lunik_state(o);
     int code = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
+
+    b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
 
     if (code)
         return code;
@@ -198,6 +221,7 @@ static void buffer_unrealize(lunik_object *o)
 {
     struct buffer_chardev *b = lunik_state(o);
 
+    chardev_pacer_hurry(b->pacer);
     chardev_pacer_close(&b->pacer);
     free(b->ring);
     free(b->input);

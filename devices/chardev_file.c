@@ -40,7 +40,7 @@ static int file_realize(lunik_object *o, lunik_error *err)
     fd = TEMP_FAILURE_RETRY(open(f->path, flags, 0644));
     if (fd < 0)
         return lunik_fail_errno(err, errno, "chardev-file: path: can't open '%s'", f->path);
-    code = chardev_output_open(&f->output, &f->base, fd, chardev_failed, err);
+    code = chardev_output_open(&f->output, &f->base, fd, CHARDEV_READER_FILE, chardev_failed, err);
     if (code)
         close(fd);
     return code;
@@ -50,7 +50,7 @@ static void file_unrealize(lunik_object *o)
 {
     struct file_chardev *f = lunik_state(o);
 
-    chardev_output_close(&f->output, CHARDEV_REST_WAIT);
+    chardev_output_close(&f->output, CHARDEV_REST_TRY);
 }
 
 static const lunik_prop file_props[] = {

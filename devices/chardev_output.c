@@ -1,6 +1,5 @@
 /* chardev_output.c: buffered output to a file descriptor; see chardev.h. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,9 @@ struct chardev_output {
     struct chardev_fd fd;
     uv_poll_t poll;
     struct chardev_pacer *pacer;
-    bool busy;    /* in flush(), whose callbacks may close this */
-    bool starved; /* the front end waits for room */
+    lunik_outlet outlet; /* filled while `used` is not 0 */
+    bool busy;           /* in flush(), whose callbacks may close this */
+    bool starved;        /* the front end waits for room */
     size_t head, used;
     uint8_t data[CHARDEV_OUTPUT_SIZE];
 };
@@ -35,6 +35,15 @@ static void output_free(struct chardev_output *out)
         close(out->fd.fd);
         free(out);
     }
+}
+
+static void set_used(struct chardev_output *out, size_t used)
+{
+    out->used = used;
+    if (used && out->owner)
+        lunik_outlet_fill(&out->outlet, lunik_state_object(out->owner));
+    else
+        lunik_outlet_clear(&out->outlet);
 }
 
 /* Lets the front end write again if it waits for room and there is enough. */
@@ -56,7 +65,7 @@ static int drain(struct chardev_output *out)
 
         if (n > 0) {
             out->head = (out->head + (size_t)n) % CHARDEV_OUTPUT_SIZE;
-            out->used -= (size_t)n;
+            set_used(out, out->used - (size_t)n);
         } else if (n < 0 && chardev_would_block(errno) && out->fd.pollable) {
             return 0;
         } else if (n == 0 || errno != EINTR) {
@@ -87,7 +96,7 @@ static int output_watch(struct chardev_output *out)
 void chardev_output_discard(struct chardev_output *out)
 {
     out->owner->dropped += out->used;
-    out->used = 0;
+    set_used(out, 0);
     lunik_loop(out->rt);
     output_watch(out);
     feed(out);
@@ -122,8 +131,16 @@ static void output_due(void *opaque)
     flush(opaque);
 }
 
+static void output_flush(lunik_outlet *outlet)
+{
+    struct chardev_output *out = lunik_container_of(outlet, struct chardev_output, outlet);
+
+    if (!out->busy && !chardev_pacer_hurry(out->pacer))
+        flush(out);
+}
+
 int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
-                        chardev_end_fn *failed, lunik_error *err)
+                        enum chardev_reader reader, chardev_end_fn *failed, lunik_error *err)
 {
     struct chardev_output *o = malloc(sizeof(*o));
     int code;
@@ -143,6 +160,9 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
         free(o);
         return code;
     }
+    o->outlet.flush = output_flush;
+    o->outlet.fd = reader != CHARDEV_READER_PEER && o->fd.pollable ? fd : -1;
+    o->outlet.patient = reader == CHARDEV_READER_STDOUT;
     *out = o;
     return 0;
 }
@@ -160,22 +180,10 @@ size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, siz
     memcpy(out->data, data + run, taken - run);
     if (taken && !out->used)
         chardev_pacer_poke(out->pacer);
-    out->used += taken;
+    set_used(out, out->used + taken);
     out->owner->written += taken;
     out->starved |= taken < size;
     return taken;
-}
-
-/* Waits for a reader that is slow; a signal ends the wait. Returns 0, or the errno value of a
- * failure. */
-static int drain_all(struct chardev_output *out)
-{
-    struct pollfd p = {.fd = out->fd.fd, .events = POLLOUT};
-    int sys;
-
-    while (!(sys = drain(out)) && out->used && poll(&p, 1, -1) > 0)
-        ;
-    return sys;
 }
 
 static void report_lost(struct chardev *c, size_t size, int sys)
@@ -203,11 +211,11 @@ void chardev_output_close(struct chardev_output **out, enum chardev_rest rest)
     o->owner = NULL;
     chardev_pacer_close(&o->pacer);
     lunik_loop(o->rt);
-    sys = rest == CHARDEV_REST_WAIT ? drain_all(o) : drain(o);
+    sys = drain(o);
     c->dropped += o->used;
     if (o->used && rest != CHARDEV_REST_DROP)
         report_lost(c, o->used, sys);
-    o->used = 0;
+    set_used(o, 0);
     if (!o->busy)
         output_free(o);
     if (starved)

@@ -46,6 +46,17 @@ void chardev_pacer_poke(struct chardev_pacer *pacer)
     lunik_defer(pacer->rt, &pacer->task);
 }
 
+bool chardev_pacer_hurry(struct chardev_pacer *pacer)
+{
+    if (!pacer->poked)
+        return false;
+    lunik_defer_cancel(pacer->rt, &pacer->task);
+    lunik_loop(pacer->rt);
+    uv_timer_stop(&pacer->timer);
+    call(pacer);
+    return true;
+}
+
 int chardev_pacer_open(struct chardev_pacer **pacer, struct chardev *c, void (*fn)(void *opaque),
                        void *opaque, lunik_error *err)
 {

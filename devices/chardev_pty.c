@@ -7,16 +7,15 @@
 #define _GNU_SOURCE /* posix_openpt, ptsname_r */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "chardev.h"
+#include "pty_watch.h"
 #include "types.h"
 
 struct pty_chardev {
@@ -24,10 +23,9 @@ struct pty_chardev {
     char path[64]; /* of the slave */
     bool connected;
     int master;
-    int events; /* inotify; owned by watch */
     struct chardev_input *input;
     struct chardev_output *output;
-    struct chardev_watch *watch;
+    struct pty_watch watch;
 };
 
 static size_t pty_write(lunik_object *o, const uint8_t *data, size_t size)
@@ -67,13 +65,10 @@ static void check_connection(struct pty_chardev *p)
         chardev_output_discard(p->output);
 }
 
-static void slave_touched(struct chardev *c)
+static void slave_touched(struct pty_watch *watch)
 {
-    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
-    char events[16 * (sizeof(struct inotify_event) + NAME_MAX + 1)];
+    struct pty_chardev *p = lunik_container_of(watch, struct pty_chardev, watch);
 
-    while (read(p->events, events, sizeof(events)) > 0)
-        ;
     check_connection(p);
     if (p->connected)
         chardev_input_restart(p->input);
@@ -120,22 +115,6 @@ static int open_master(struct pty_chardev *p, lunik_error *err)
     return 0;
 }
 
-static int open_watch(struct pty_chardev *p, lunik_error *err)
-{
-    int code;
-
-    p->events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (p->events < 0)
-        return fail(err, "can't watch the slave (inotify; see fs.inotify.max_user_instances)");
-    if (inotify_add_watch(p->events, p->path, IN_OPEN | IN_CLOSE) < 0)
-        code = fail(err, p->path);
-    else
-        code = chardev_watch_open(&p->watch, &p->base, p->events, slave_touched, err);
-    if (code)
-        close(p->events);
-    return code;
-}
-
 /* A descriptor of its own for each direction, as libuv watches a descriptor only once. */
 static int open_streams(struct pty_chardev *p, lunik_error *err)
 {
@@ -145,7 +124,8 @@ static int open_streams(struct pty_chardev *p, lunik_error *err)
     if (in < 0 || out < 0)
         code = fail(err, "can't duplicate the master");
     if (!code)
-        code = chardev_output_open(&p->output, &p->base, out, master_failed, err);
+        code =
+            chardev_output_open(&p->output, &p->base, out, CHARDEV_READER_PEER, master_failed, err);
     if (!code)
         code = chardev_input_open(&p->input, &p->base, in, master_failed, err);
     if (code && out >= 0 && !p->output)
@@ -184,7 +164,7 @@ static void pty_unrealize(lunik_object *o)
 {
     struct pty_chardev *p = lunik_state(o);
 
-    chardev_watch_close(&p->watch);
+    pty_watch_close(&p->watch);
     chardev_input_close(&p->input);
     if (p->output)
         close_output(p);
@@ -198,8 +178,9 @@ static int pty_realize(lunik_object *o, lunik_error *err)
     struct pty_chardev *p = lunik_state(o);
     int code = open_master(p, err);
 
+    p->watch.fn = slave_touched;
     if (!code)
-        code = open_watch(p, err);
+        code = pty_watch_open(&p->watch, chardev_runtime(&p->base), p->path, err);
     if (!code)
         code = open_streams(p, err);
     if (code)

@@ -96,7 +96,7 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
         close(fd);
         return code;
     }
-    code = chardev_output_open(&s->output, &s->base, out, output_failed, err);
+    code = chardev_output_open(&s->output, &s->base, out, CHARDEV_READER_PEER, output_failed, err);
     if (code) {
         close(out);
         close(fd);

@@ -1,7 +1,6 @@
 /*
  * chardev_stdio.c: standard input and output. A terminal is put into raw mode while the object
- * exists; its file status flags, which other processes share, are left alone. Deleting the object
- * waits until what the guest wrote last has gone out.
+ * exists; its file status flags, which other processes share, are left alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +163,8 @@ static int open_output(struct stdio_chardev *s, lunik_error *err)
 
     if (fd < 0)
         return errno == EBADF ? 0 : lunik_fail_errno(err, errno, "chardev-stdio: standard output");
-    code = chardev_output_open(&s->output, &s->base, fd, chardev_failed, err);
+    code =
+        chardev_output_open(&s->output, &s->base, fd, CHARDEV_READER_STDOUT, chardev_failed, err);
     if (code)
         close(fd);
     return code;
@@ -177,7 +177,7 @@ static void stdio_unrealize(lunik_object *o)
     watch_close(s);
     restore_terminal(s);
     chardev_input_close(&s->input);
-    chardev_output_close(&s->output, CHARDEV_REST_WAIT);
+    chardev_output_close(&s->output, CHARDEV_REST_TRY);
     atomic_flag_clear(&in_use);
 }
 

@@ -3,6 +3,8 @@
  * interrupt line and a character device at the other end of the line. Without a character device
  * nothing is connected: output is dropped.
  */
+#include <stdio.h>
+
 #include "region.h"
 #include "types.h"
 #include "uart16550.h"
@@ -124,10 +126,26 @@ static int attach_chardev(struct serial16550 *s, lunik_object *o, lunik_error *e
     return code;
 }
 
+/* The character device was full to the end. */
+static void report_unsent(const struct serial16550 *s)
+{
+    char message[96];
+
+    if (!s->uart.tx.count)
+        return;
+    snprintf(message, sizeof(message),
+             "%u bytes of output are lost: the serial port is gone before they were taken",
+             (unsigned)s->uart.tx.count);
+    lunik_emit(lunik_object_machine(s->chardev), "chardev-error",
+               LUNIK_FIELD_STRING("object", lunik_object_id(s->chardev)),
+               LUNIK_FIELD_STRING("message", message));
+}
+
 static void detach_chardev(struct serial16550 *s, lunik_object *o)
 {
     if (!s->ops)
         return;
+    report_unsent(s);
     s->ops->attach(s->chardev, NULL, NULL);
     s->ops = NULL;
     lunik_object_release(s->chardev, o);

@@ -11,8 +11,11 @@
 --
 -- Waiting. Everything that waits (m:wait, watch:wait, console:expect, task:wait, unplug:wait,
 -- lunik.sleep) yields in a coroutine made by lunik.spawn and runs the loop elsewhere; in a handler
--- it is an error. Events are delivered by the loop, so none is missed between the call that causes
--- it and a wait that follows it without another wait between them; m:watch covers the other cases.
+-- it is an error. m:wait finds an event that has come already if that was after this coroutine last
+-- acted on the machine (start, reset, pause, resume, shutdown, powerdown, device_add, device_del,
+-- console:write), or, where it has not, after it first waited for the console: so an event that a
+-- call causes is found whatever else is waited for before it. Each is found once, and the last 1,000
+-- events of a run are kept. m:watch covers the other cases.
 --
 -- Interrupts. A signal (Ctrl-C, SIGTERM) to the lunik command ends the script, or at the prompt what
 -- was typed, also while it waits. A handler or a coroutine of a handler's that does not return within
@@ -366,9 +369,13 @@ function Machine:shutdown(code) end
 ---Presses the power button.
 function Machine:powerdown() end
 
----Stops it and frees everything. Output is written as far as the other side takes it at once, all
----of it into files and pipes; the event "chardev-error" tells of what is lost. Also called for a
----<close> variable. Not from a handler of one of its devices or vCPUs, nor from a finalizer: use
+---Stops it and frees everything. What the guest has written goes out first: functions are called for
+---the last time, files are complete. Where a pipe's reader is slow ("file:FIFO", "stdio") it is
+---waited for, up to a second without progress and five in all; other machines run meanwhile. Only
+---for standard output, and where there is no other machine, the wait ends with the reader or with a
+---signal. Sockets and terminals get what they take at once. The event "chardev-error" reports what is
+---lost. os.exit(), and in the command SIGINT and SIGTERM, close all machines before they end the
+---process. Also called for a <close> variable. Not from a handler of one of its devices or vCPUs, nor from a finalizer: use
 ---lunik.defer there.
 function Machine:close() end
 
@@ -387,7 +394,8 @@ function Machine:once(event, fn) end
 
 ---Waits for one of the events whose fields are as given; timeout is in seconds. Raises
 ---{code="timeout"}, and {code="state"} if the machine stops for good meanwhile. "shutdown" and
----"crashed" are found even if they came before.
+---"crashed" are found even if they came before, other events if they came since this coroutine acted
+---on the machine (see "Waiting" above) and m:wait has not given them to it yet.
 ---```lua
 ---m:start()
 ---lunik.spawn(function() m:shutdown(3) end)
@@ -486,7 +494,9 @@ function Machine:object(id) end
 ---@return lunik.Object[]
 function Machine:objects() end
 
----Makes a character device; nil for "none".
+---Makes a character device; nil for "none". Its output is buffered, but goes out before the handlers
+---of the machine's next event are called: a function (or a file) has had all that was printed before
+---"shutdown" or "crashed" by then.
 ---@param spec lunik.Chardev
 ---@param id? string Default "chardev".
 ---@return lunik.Object?
@@ -1416,6 +1426,12 @@ function Console:text() end
 
 ---Waits for text that matches a Lua pattern (plain = true: contains the text); takes everything up
 ---to its end. Returns the captures, or the match.
+---
+---The search goes on where it stopped: text is looked at again only where a match may have begun in
+---it, so a boot of any length costs as much as it is long. It is bounded whatever the guest prints:
+---a look that took a while is broken off after a million steps and followed by a pause three times as
+---long, and a pattern that takes more than eight million steps at one place, such as "a-a-a-b" among
+---thousands of a's, raises {code="unsupported"}.
 ---```lua
 ---local console = m:console() -- serial = "buffer"
 ---for byte in ("login: "):gmatch "." do m:outb(0x3f8, byte:byte()) end -- what a guest does
@@ -1426,7 +1442,9 @@ function Console:text() end
 ---@return string ...
 function Console:expect(pattern, options) end
 
----Hands all output to fn(bytes) as it comes, on the loop.
+---Hands all output to fn(bytes) as it comes, on the loop, and at the latest before the machine's next
+---event, or when the chardev-buffer is deleted. Bytes that were overwritten before fn could be called
+---are reported as event "chardev-error".
 ---@param fn fun(bytes: string)
 function Console:feed(fn) end
 

@@ -77,7 +77,7 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     node->event.machine = m;
     node->event.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     node->event.vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1;
-    node->last = lunik_machine_state(m) == LUNIK_STATE_CLOSED;
+    node->last = m->closing;
     copy_fields(node, fields, count);
     lunik_machine_ref(m);
     push(m->rt, node);
@@ -105,8 +105,10 @@ static void drop(struct event_node *node)
     free(node);
 }
 
+/* What the guest has written before the event comes before it. */
 static void deliver(const lunik_event *event)
 {
+    lunik_machine_flush(event->machine);
     if (event->machine->event_fn)
         event->machine->event_fn(event->machine->event_opaque, event);
 }

@@ -390,6 +390,7 @@ void lunik_runtime_free(lunik_runtime *rt)
 {
     while (!LIST_EMPTY(&rt->machines))
         lunik_machine_close(LIST_FIRST(&rt->machines));
+    data_release(&rt->data);
     tasks_run(rt);
     events_discard(rt);
     uv_close((uv_handle_t *)&rt->wake, NULL);

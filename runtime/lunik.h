@@ -190,7 +190,7 @@ bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
 /* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */
 bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms);
 
-/* Makes lunik_run(LUNIK_RUN_DEFAULT) return. Any thread. */
+/* Makes lunik_run(LUNIK_RUN_DEFAULT) return. Any thread, and signal handlers. */
 void lunik_stop(lunik_runtime *rt);
 
 /* For an event loop of the embedder's: poll lunik_backend_fd() for input, for at most
@@ -345,9 +345,12 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
 
 /* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
  * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on one
- * of its vCPU threads, it closes the machine soon after. What happens meanwhile, such as output
- * that nobody takes any more ("chardev-error"), is told before it returns; events before that which
- * have not been delivered are not. */
+ * of its vCPU threads, it closes the machine soon after. The lock may be free for a while in here:
+ * until the vCPUs are outside, and until slow readers have taken the last output (at most five
+ * seconds; for standard output, if this is the runtime's last machine, until they have, or a
+ * signal's handler calls lunik_stop()). What happens meanwhile, such as output that is lost
+ * ("chardev-error"), is reported before it returns; events before that which have not been
+ * delivered are not. */
 void lunik_machine_close(lunik_machine *m);
 
 void lunik_machine_ref(lunik_machine *m);
@@ -405,7 +408,9 @@ int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err);
  * properties; the property "id" is mandatory. *out (may be NULL) is borrowed. */
 int lunik_object_add(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
                      lunik_object **out, lunik_error *err);
-/* Deletes an object nobody uses. */
+/* Deletes an object that no other uses. Where a character device's output has to wait for a slow
+ * reader the lock may be free for up to five seconds first, except on a vCPU's thread and inside a
+ * transaction; see lunik_outlet in lunik_device.h. */
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err);
 
 /* Creates, realizes and plugs a device. "id" is optional. On a running machine the type must be

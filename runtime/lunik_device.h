@@ -11,6 +11,8 @@
 #ifndef LUNIK_DEVICE_H
 #define LUNIK_DEVICE_H
 
+#include <sys/queue.h>
+
 #include "lunik.h"
 
 #ifdef __cplusplus
@@ -134,6 +136,10 @@ void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
  * release is called when it is replaced or the machine closes. */
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
 void *lunik_machine_data(const lunik_machine *m, const char *key);
+/* The same for what all machines of a runtime share; released when the runtime is freed, after its
+ * machines. */
+int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
+void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
 /* Sets the function called at the end of every reset, when devices and boot images are in their
  * power-on state and no vCPU runs yet. One per machine; loop thread. */
@@ -193,6 +199,30 @@ void lunik_set_kick_cb(lunik_kick_fn *fn);
 /* Kicks the thread that holds the machine lock, unless that is the loop thread or no function is
  * set. Any thread, also in a signal handler; a machine must not be closed meanwhile. */
 void lunik_kick_lock_holder(const lunik_runtime *rt);
+
+/* Output that a device has taken and not yet handed on. Embed it, zeroed but for the first three
+ * fields. While it is filled, what it holds is handed on, as far as the other side takes it at
+ * once, before the machine's next event is delivered; closing the machine or deleting the owner
+ * waits for a slow reader first: for a second without progress and five in all, and without the
+ * machine lock. Where the rest then goes is the owner's business. */
+typedef struct lunik_outlet lunik_outlet;
+struct lunik_outlet {
+    /* Hands on what can be without waiting, and clears the outlet when nothing is left. Called with
+     * the lock held, on the loop thread or by the thread that closes the machine or deletes the
+     * owner. */
+    void (*flush)(lunik_outlet *outlet);
+    int fd;       /* becomes writable when the other side takes more; -1: not to be waited for */
+    bool patient; /* where no other machine is in the runtime the wait ends only with a signal whose
+                     handler calls lunik_stop() */
+    lunik_object *owner;             /* private to the runtime */
+    unsigned pass;                   /* private to the runtime */
+    TAILQ_ENTRY(lunik_outlet) entry; /* private to the runtime */
+};
+/* Each does nothing where the outlet is filled, or empty, already. */
+void lunik_outlet_fill(lunik_outlet *outlet, lunik_object *owner);
+void lunik_outlet_clear(lunik_outlet *outlet);
+/* Flushes a machine's outlets, as before an event. Any thread that holds the lock. */
+void lunik_machine_flush(lunik_machine *m);
 
 /* ---- events --------------------------------------------------------------------------------- */
 
@@ -833,6 +863,9 @@ typedef struct lunik_chardev_ops {
 typedef struct lunik_chardev_buffer_ops {
     /* Copies what there is from position on; returns how many bytes, 0 if nothing is kept there. */
     size_t (*peek)(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
+    /* Where the bytes from position on are, as many as lie together, with how many; 0 as for peek.
+     * They stay there until the lock is released or more is written. */
+    const uint8_t *(*span)(lunik_object *o, uint64_t position, size_t *size);
     /* The position of the oldest byte kept, and of the end. */
     uint64_t (*first)(lunik_object *o);
     uint64_t (*total)(lunik_object *o);
@@ -840,7 +873,8 @@ typedef struct lunik_chardev_buffer_ops {
     size_t (*write_input)(lunik_object *o, const uint8_t *data, size_t size);
     /* Input that the front end has not taken yet. */
     size_t (*input_pending)(lunik_object *o);
-    /* fn is called on the loop thread soon after bytes were written; NULL: nobody. */
+    /* fn is called on the loop thread soon after bytes were written, and before the machine's next
+     * event; by the thread that deletes the object if it has not been by then. NULL: no calls. */
     void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
 } lunik_chardev_buffer_ops;
 

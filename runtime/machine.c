@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kvm.h"
+#include "outlet.h"
 #include "rcu.h"
 #include "runtime.h"
 #include "vcpu.h"
@@ -90,56 +91,6 @@ void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void
 {
     m->reset_fn = fn;
     m->reset_opaque = opaque;
-}
-
-/* ---- data of the layers above --------------------------------------------------------------- */
-
-static struct machine_data *find_data(const lunik_machine *m, const char *key)
-{
-    struct machine_data *d = m->data;
-
-    while (d && strcmp(d->key, key) != 0)
-        d = d->next;
-    return d;
-}
-
-int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *))
-{
-    struct machine_data *d = find_data(m, key);
-
-    if (d) {
-        if (d->release)
-            d->release(d->data);
-    } else {
-        d = calloc(1, sizeof(*d));
-        if (!d)
-            return LUNIK_E_NO_MEMORY;
-        d->key = key;
-        d->next = m->data;
-        m->data = d;
-    }
-    d->data = data;
-    d->release = release;
-    return 0;
-}
-
-void *lunik_machine_data(const lunik_machine *m, const char *key)
-{
-    struct machine_data *d = find_data(m, key);
-
-    return d ? d->data : NULL;
-}
-
-static void release_data(lunik_machine *m)
-{
-    while (m->data) {
-        struct machine_data *d = m->data;
-
-        m->data = d->next;
-        if (d->release)
-            d->release(d->data);
-        free(d);
-    }
 }
 
 /* ---- run states ----------------------------------------------------------------------------- */
@@ -443,7 +394,7 @@ static void take_apart(lunik_machine *m)
     vcpus_fini(m);
     objects_fini(m);
     events_deliver_last(m);
-    release_data(m);
+    data_release(&m->data);
     boot_fini(m);
     memory_fini(m);
     gsi_fini(m);
@@ -492,6 +443,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
     m->work.fn = do_wanted;
+    TAILQ_INIT(&m->outlets);
     rc = build(m, err);
     if (rc) {
         set_state(m, LUNIK_STATE_CLOSED);
@@ -513,6 +465,9 @@ void lunik_machine_close(lunik_machine *m)
         return;
     }
     stop_running(m);
+    m->closing = true;
+    if (outlets_wait(m, NULL))
+        stop_running(m); /* it may have been started meanwhile */
     /* Somebody else may have closed it while we waited for the vCPUs. */
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;

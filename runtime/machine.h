@@ -11,6 +11,7 @@
 
 LIST_HEAD(region_list, lunik_region);
 LIST_HEAD(machine_list, lunik_machine);
+TAILQ_HEAD(outlet_list, lunik_outlet);
 
 struct memory_core;
 struct object_table;
@@ -20,12 +21,14 @@ struct kvm_vm;
 struct machine_clock;
 struct gsi_lines;
 
-struct machine_data {
+/* data.c */
+struct attached {
     const char *key;
     void *data;
     void (*release)(void *);
-    struct machine_data *next;
+    struct attached *next;
 };
+void data_release(struct attached **list);
 
 struct lunik_machine {
     lunik_runtime *rt;
@@ -44,7 +47,7 @@ struct lunik_machine {
     struct object_table *objects; /* object.h */
     struct boot_state *boot;      /* boot/boot.h */
     lunik_space *memory_space, *io_space;
-    struct machine_data *data;
+    struct attached *data;
 
     lunik_event_fn *event_fn;
     void *event_opaque;
@@ -53,10 +56,14 @@ struct lunik_machine {
     void (*reset_fn)(void *opaque);
     void *reset_opaque;
 
+    struct outlet_list outlets; /* outlet.h: those that hold output */
+    unsigned outlet_pass;       /* counts lunik_machine_flush() */
+
     lunik_task work;              /* what vCPU threads ask the loop thread to do */
     _Atomic unsigned wanted;      /* MACHINE_WANT_* */
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
     bool resetting;
+    _Atomic bool closing; /* events from now on are delivered before it is closed */
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };
 

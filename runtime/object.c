@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "object.h"
+#include "outlet.h"
 #include "rcu.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -544,17 +545,34 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
     return 0;
 }
 
-int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lunik_error *err)
 {
     lunik_object *o = lunik_object_find(m, id);
-    int rc;
 
     if (!o)
         return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no object '%s'", id);
     if (o->is_device)
         return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
-    rc = object_check_unused(o, err);
-    return rc ? rc : object_leave(o, object_remove, err);
+    *out = o;
+    return object_check_unused(o, err);
+}
+
+int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    lunik_object *named, *o;
+    int rc = find_unused(m, id, &named, err);
+
+    if (rc)
+        return rc;
+    lunik_object_ref(named); /* id may be its own */
+    o = named;
+    /* Others may have done anything while the lock was free. */
+    if (outlets_wait(m, named))
+        rc = find_unused(m, id, &o, err);
+    if (!rc)
+        rc = object_leave(o, object_remove, err);
+    lunik_object_unref(named);
+    return rc;
 }
 
 /* ---- life cycle of the machine -------------------------------------------------------------- */

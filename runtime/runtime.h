@@ -18,6 +18,7 @@ struct lunik_runtime {
     struct machine_list machines; /* newest first */
     unsigned running;             /* machines in that state */
     struct type_table *types;
+    struct attached *data;
 
     pthread_mutex_t task_mutex; /* guards the two below */
     lunik_task *task_head, **task_tail;

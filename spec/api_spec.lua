@@ -423,7 +423,7 @@ describe("the console", function()
 
   it("says what is wrong with a pattern, however late it is found", function()
     local m = machines.none { serial = "buffer" }
-    for pattern, what in pairs { ["("] = "unfinished capture", ["ab["] = "malformed pattern" } do
+    for pattern, what in pairs { ["("] = "it has a '('", ["ab["] = "it has a '['" } do
       for byte in ("ab"):gmatch "." do m:outb(0x3f8, byte:byte()) end
       local err = machines.raised(m:console().expect, m:console(), pattern, { timeout = 1 })
       assert.are.equal("invalid", err.code)

@@ -91,6 +91,117 @@ describe("character devices", function()
     end
   end)
 
+  it("a function gets what was written before an event before the handlers of that event", function()
+    local text, seen = "", {}
+    connect(m:chardev(function(bytes) text = text .. bytes end, "kept").id)
+    m:start()
+    for _, name in ipairs { "mark", "shutdown" } do
+      m:on(name, function() seen[#seen + 1] = text end)
+    end
+    send "one"
+    lunik.run "nowait"
+    send "two"
+    m:emit("mark", {})
+    m:wait "mark"
+    send "three"
+    m:shutdown()
+    m:wait "shutdown"
+    assert.same({ "onetwo", "onetwothree" }, seen)
+  end)
+
+  it("file: has what was written before an event before the handlers of that event", function()
+    m:object_add("chardev-file", { id = "log", path = path })
+    connect "log"
+    local seen = {}
+    m:on("mark", function() seen[#seen + 1] = slurp(path) end)
+    send "one"
+    lunik.run "nowait"
+    send "two"
+    m:emit("mark", {})
+    m:wait "mark"
+    assert.same({ "onetwo" }, seen)
+  end)
+
+  it("a function gets what was written last when its machine is closed", function()
+    local text = ""
+    connect(m:chardev(function(bytes) text = text .. bytes end, "kept").id)
+    send "one"
+    lunik.run "nowait"
+    send "two"
+    m:close()
+    assert.equal("onetwo", text)
+  end)
+
+  it("a function that is called too late to get everything is an event", function()
+    local o = m:chardev(function() end, "kept")
+    connect "kept"
+    local seen
+    m:on("chardev-error", function(ev) seen = ev.object .. ": " .. ev.message end)
+    local block = ("x"):rep(4096)
+    for _ = 1, o.size // #block + 1 do
+      for c in block:gmatch "." do m:outb(COM2, c:byte()) end
+    end
+    m:wait("chardev-error", { timeout = 10 })
+    assert.equal("kept: 4096 bytes of output are lost: the function was not called in time", seen)
+  end)
+
+  -- However the script ends: what the guest has written has arrived by then.
+  local ends = {
+    "", "m:close()", "os.exit(0)", "os.exit(0, true)",
+    "os.execute 'kill -TERM $PPID' lunik.sleep(10)",
+  }
+  local serials = {
+    { "a function", "function(bytes) io.write(bytes) end" }, { "stdio", "'stdio'" },
+    { "file", "'file:/dev/stdout'" },
+  }
+  local commands = {
+    lunik = command.lunik .. " --no-sandbox",
+    ["the interpreter"] = os.getenv "LUNIK_INTERPRETER" or "lua5.4",
+  }
+
+  for name, line in pairs(commands) do
+    for _, serial in ipairs(serials) do
+      for _, ending in ipairs(ends) do
+        local signal = ending:find "kill"
+        if name == "lunik" or not signal then
+          it(("%s: all output has arrived when %s ends with '%s'"):format(serial[1], name,
+              ending:sub(1, 20)), function()
+            local script <close> = command.file(([[
+              local lunik = require "lunik"
+              local m = lunik.machine { accel = "none", board = "micro", memory = "16M",
+                serial = %s }
+              for _ = 1, 500 do m:outb(0x3f8, 65) end
+              lunik.run "nowait"
+              for _ = 1, 500 do m:outb(0x3f8, 65) end
+              ]]):format(serial[2]) .. ending, ".lua")
+            assert.equal(("A"):rep(1000), (command.run(line .. " " .. script .. " | cat")))
+          end)
+        end
+      end
+    end
+  end
+
+  it("what a serial port still holds when it is closed is told", function()
+    os.remove(path)
+    os.execute("mkfifo " .. path)
+    local reader <close> = assert(io.open(path, "r+"))
+    m:object_add("chardev-file", { id = "log", path = path })
+    connect "log"
+    local seen = {}
+    m:on("chardev-error", function(ev) seen[#seen + 1] = ev.message:match "^(%d+) bytes of output" end)
+    local sent = 0
+    while m:inb(COM2 + 5) & 0x20 ~= 0 do
+      m:outb(COM2, 65)
+      sent = sent + 1
+      if sent % 1000 == 0 then lunik.sleep(0.003) end
+    end
+    local written = m:object("log").written
+    m:close()
+    assert.equal(2, #seen)
+    assert.equal(sent - written, tonumber(seen[1]))
+    assert.equal(65536, tonumber(seen[2]))
+  end)
+
   it("file: a large output is complete", function()
     m:object_add("chardev-file", { id = "log", path = path })
     connect "log"

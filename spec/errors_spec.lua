@@ -383,7 +383,8 @@ local cases = {
   -- methods called with '.', on the wrong thing or with something else for an object
   { function(m) m.wait "acpi-ost" end, "invalid", "wait: 'acpi-ost' is not a lunik.Machine",
     "call it with ':'" },
-  { function(m) m.reset() end, "invalid", "nil' is not a lunik.Machine", "call it with ':'" },
+  { function(m) m.reset() end, "invalid", "reset: nil is not a lunik.Machine", "call it with ':'" },
+  { function(m) m.advance() end, "invalid", "nil' is not a lunik.Machine", "call it with ':'" },
   { function(m) m.memory.string(5) end, "invalid", "'5' is not a lunik.Space" },
   { function(m) m:watch("acpi-ost").poll() end, "invalid", "poll: nil is not a lunik.Watch" },
   { function(m) m:on("reset", print).off {} end, "invalid", "off: a table is not" },

@@ -178,13 +178,6 @@ local function run_script(arg)
   compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
 end
 
--- Ends what still runs, so that terminals and files are left as they should be.
-local function close_machines(lunik)
-  for _, machine in ipairs(lunik.machines()) do
-    pcall(machine.close, machine)
-  end
-end
-
 -- Waits until no machine runs any more; the last exit code that is not zero.
 local function wait_for_machines(lunik)
   local code = 0
@@ -212,13 +205,13 @@ local function checked_code(code)
   return n
 end
 
--- os.exit and lunik.exit close the machines first. The Lua state can be closed only from the main
+-- os.exit and lunik.exit close the machines first (lunik.ending). The Lua state can be closed only from the main
 -- thread: handlers run on threads of their own, in the middle of the loop.
 local function set_exit(lunik)
   local exit = os.exit
   local function close_and_exit(code, close)
     local _, main = coroutine.running()
-    close_machines(lunik)
+    require("lunik.ending").close_machines()
     require("lunik.wait").report_failures()
     host.detach()
     exit(code, close and main)
@@ -237,6 +230,7 @@ end
 local function set_signals(may_interrupt)
   host.on_signal(function(signal)
     if not may_interrupt or signal ~= SIGINT then
+      require("lunik").stop() -- no wait without an end for whoever reads the output
       os.exit(128 + signal)
     elseif may_interrupt() then
       error(plain("interrupted!"))
@@ -345,7 +339,7 @@ function cli.main(argv)
     require("lunik.progress").show(lunik, io.stderr)
   end
   local code = run(argv, options, lunik)
-  close_machines(lunik)
+  require("lunik.ending").close_machines()
   return code
 end
 

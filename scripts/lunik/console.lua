@@ -5,6 +5,7 @@ local core = require "lunik.core"
 local event = require "lunik.event"
 local list = require "lunik.list"
 local options = require "lunik.options"
+local recent = require "lunik.recent"
 local wait = require "lunik.wait"
 
 local console = {}
@@ -35,13 +36,25 @@ function console.of(object)
   return all[object]
 end
 
+-- Where a script ends without closing its machines, functions can be called for the last time here:
+-- Lua finalizes what was made last first.
+local AtEnd = { __gc = function(at_end)
+  if at_end.object.alive then core.hooks.console(at_end.object) end
+end }
+
 --- Hands all output to fn(bytes) as it comes.
 function Console:feed(fn)
   self.fn = fn
+  self.at_end = setmetatable({ object = self.object }, AtEnd)
 end
 
 local function take_unfed(self)
   local text, at = core.buffer_peek(self.object, self.fed)
+  if at > self.fed then
+    core.emit(self.object.machine, "chardev-error", { object = self.object.id,
+      message = ("%d bytes of output are lost: the function was not called in time")
+        :format(at - self.fed) })
+  end
   self.fed = at + #text
   return text
 end
@@ -61,6 +74,7 @@ end
 --- Types text into the guest's serial port.
 function Console:write(text)
   options.value("write: text", text, "string")
+  recent.acted(self.object.machine)
   local taken = core.buffer_write(self.object, text)
   if taken < #text then
     options.fail("no-space", "write: the guest has not read its serial port for a while: %d of %d "
@@ -87,36 +101,46 @@ function Console:text()
   return text
 end
 
---- string.find() for a pattern that a user has written.
-local function find(text, pattern, plain)
-  local found = table.pack(pcall(string.find, text, pattern, 1, plain))
-  if found[1] then return table.unpack(found, 2, found.n) end
-  options.fail("invalid", "expect: '%s' is not a pattern: %s (want a Lua pattern, or plain = true "
-    .. "for the text itself)", pattern, found[2])
-end
-
---- Takes the text up to the end of the first match; returns the captures, or the whole match.
-local function match(self, pattern, plain)
-  local text, at = core.buffer_peek(self.object, self.position)
-  local found = table.pack(find(text, pattern, plain))
-  if not found[1] then return nil end
-  self.position = at + found[2]
-  if found.n > 2 then return found, 3 end
-  found[3] = text:sub(found[1], found[2])
-  found.n = 3
-  return found, 3
-end
-
 --- The end of the text, for an error.
-local function tail(text)
-  text = text:gsub("\r", ""):sub(-200)
+local function tail(self)
+  local from = math.max(self.position, self.object.written - 400)
+  local text = core.buffer_peek(self.object, from):gsub("\r", ""):sub(-200)
   return text == "" and "nothing more was printed" or ("the last text is:\n%s"):format(text)
 end
 
-local function wait_for_output(self, what, timeout)
+-- A look that took a while is followed by a pause that is so many times longer.
+local PAUSE = 3
+
+-- One look: the end of the match and its captures; false if there is more to look at, else nil. And
+-- how long to wait before the next one.
+local function look(self, search)
+  if self.object.machine.state == "closed" then return {}, 0 end
+  local began = core.now()
+  local found = table.pack(core.buffer_search(self.object, search, self.position))
+  return found, PAUSE * (core.now() - began)
+end
+
+-- Until more is printed, or the pause is over if there is one worth it.
+local function wait_for_output(self, what, timeout, pause)
   wait.block {
-    what = what, timeout = timeout, machine = self.object.machine, start = wait.joins(self.waiting),
+    what = what, timeout = timeout, machine = self.object.machine,
+    start = function(wake)
+      if not pause then return wait.joins(self.waiting)(wake) end
+      local timer
+      local function cancel() timer:cancel() end
+      timer = core.timer(pause, function() wake(true) end, true)
+      return cancel
+    end,
   }
+end
+
+-- Waits a while; returns whether the time is over. Where the machine has ended that is seen later:
+-- what was printed last may be what is waited for.
+local function waited(self, what, left, pause)
+  local ok, err = pcall(wait_for_output, self, what, left, pause)
+  if ok or event.has_ended(self.object.machine) then return false end
+  if getmetatable(err) and err.code == "timeout" then return true end
+  error(err, 0)
 end
 
 --- Waits until the guest has printed something that matches the pattern (a Lua pattern, or plain
@@ -126,23 +150,22 @@ function Console:expect(pattern, opts)
   opts = options.parse("expect", opts, { timeout = "seconds", plain = "boolean" })
   local deadline = opts.timeout and core.now() + opts.timeout
   local what = ("'%s' on the console"):format(pattern)
+  local search, m = core.search(pattern, opts.plain), self.object.machine
+  local over = false
+  recent.begin(m)
   while true do
-    local found, first = match(self, pattern, opts.plain)
-    if found then return table.unpack(found, first, found.n) end
-    local m = self.object.machine
-    if event.has_ended(m) then error(wait.ended_error(m, what), 0) end
-    local left = deadline and math.max(deadline - core.now(), 0)
-    local ok, err = pcall(wait_for_output, self, what, left)
-    if not ok then
-      -- It may have come together with what ended the wait.
-      found, first = self.object.alive and match(self, pattern, opts.plain) or nil, 3
-      if found then return table.unpack(found, first, found.n) end
-      if getmetatable(err) and err.code == "timeout" then
-        err = core.error("timeout", ("no %s within %g s; %s"):format(what, opts.timeout,
-          tail(self:peek())))
-      end
-      error(err, 0)
+    local found, pause = look(self, search)
+    if found[1] then
+      self.position = found[1]
+      return table.unpack(found, 2, found.n)
+    elseif over then
+      error(core.error("timeout", ("no %s within %g s; %s"):format(what, opts.timeout,
+        tail(self))), 0)
+    elseif found[1] == nil and event.has_ended(m) then
+      error(wait.ended_error(m, what), 0)
     end
+    over = waited(self, what, deadline and math.max(deadline - core.now(), 0),
+      (found[1] == false or pause > 0.001) and pause)
   end
 end
 

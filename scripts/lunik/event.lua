@@ -6,6 +6,7 @@
 local core = require "lunik.core"
 local list = require "lunik.list"
 local options = require "lunik.options"
+local recent = require "lunik.recent"
 
 local event = {}
 
@@ -386,6 +387,7 @@ core.hooks.event = function(m, ev)
   local subscriptions, n = concerned(state, ev)
   if n == 0 then tell_unheard(m, ev) end
   note_end(m, state, ev)
+  recent.note(m, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
   local ok, err = pcall(call_each, m, subscriptions, n, source, ev)

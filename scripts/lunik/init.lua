@@ -8,6 +8,7 @@ local directory = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
 core.set_library_dir(directory .. "/")
 core.shared.directory = directory
 
+local ending = require "lunik.ending"
 local event = require "lunik.event"
 local wait = require "lunik.wait"
 local boards = require "lunik.boards"
@@ -23,6 +24,8 @@ boards.directories = {
   directory .. "/../boards", directory .. "/boards",
   loaded .. "/../../../share/lua/5.4/lunik/boards",
 }
+
+os.exit = ending.exit -- luacheck: ignore 122
 
 local lunik = {
   version = core.version,

@@ -7,6 +7,7 @@ local console = require "lunik.console"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local options = require "lunik.options"
+local recent = require "lunik.recent"
 require "lunik.memory"
 local sandbox = require "lunik.sandbox"
 local unplug = require "lunik.unplug"
@@ -205,11 +206,23 @@ machine.list = core.machines
 
 local Machine = {}
 
-core.shared.start = core.shared.start or core.classes.Machine.methods.start
+-- What a script does to a machine, as the C half has it: also when this is loaded again.
+local actions = { "start", "reset", "pause", "resume", "shutdown", "powerdown", "device_add" }
+
+core.shared.actions = core.shared.actions or {}
+for _, name in ipairs(actions) do
+  local act = core.shared.actions[name] or core.classes.Machine.methods[name]
+  core.shared.actions[name] = act
+  Machine[name] = function(m, ...)
+    recent.acted(m)
+    return act(m, ...)
+  end
+end
 
 function Machine.start(m, ...)
   sandbox.before_start(event.state(m).sandbox)
-  return core.shared.start(m, ...)
+  recent.acted(m)
+  return core.shared.actions.start(m, ...)
 end
 
 Machine.on = event.on
@@ -220,7 +233,11 @@ Machine.on_rejected = event.on_rejected
 Machine.emit = event.emit
 Machine.watch = watch.new
 Machine.wait = watch.wait
-Machine.device_del = unplug.request
+
+function Machine.device_del(m, device)
+  recent.acted(m)
+  return unplug.request(m, device)
+end
 
 --- A drawing; lunik.memory_map needs this module itself.
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end

@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local event = require "lunik.event"
 local options = require "lunik.options"
+local recent = require "lunik.recent"
 local wait = require "lunik.wait"
 
 local watch = {}
@@ -143,14 +144,37 @@ local function ended_already(m, names, fields)
   end
 end
 
+local function is_wanted(names, fields)
+  return function(ev)
+    for _, name in ipairs(names) do
+      if (name == ev.name or name == "*") and matches(ev, fields) then return true end
+    end
+    return false
+  end
+end
+
+-- Waits for what has not come yet. Where it has, before the wait, the error says so.
+local function wait_for_next(m, names, fields, timeout)
+  local wanted, began = is_wanted(names, fields), core.now()
+  local self <close> = watch.new(m, names, fields)
+  local ok, ev = pcall(self.wait, self, { timeout = timeout })
+  if ok then return ev end
+  local missed = type(ev) == "table" and ev.code == "timeout" and recent.missed(m, wanted)
+  if missed then
+    ev.message = ("%s; one came %.3g s before this wait began: m:watch(), made before what causes "
+      .. "it, keeps it"):format(ev.message, began - missed.time / 1e9)
+  end
+  error(ev, 0)
+end
+
 --- m:wait(events, {field = value, timeout = seconds})
 function watch.wait(m, names, filter)
   names = check_names("wait", names)
   local fields, timeout = split_filter("wait", filter)
-  local ended = ended_already(m, names, fields)
-  if ended then return ended end
-  local self <close> = watch.new(m, names, fields)
-  return self:wait { timeout = timeout }
+  local ev = recent.find(m, is_wanted(names, fields)) or ended_already(m, names, fields)
+    or wait_for_next(m, names, fields, timeout)
+  recent.took(m, ev)
+  return ev
 end
 
 return watch
