@@ -102,7 +102,7 @@ LIB_SRC  = $(filter-out $(GEN_SRC),$(wildcard runtime/*.c runtime/*/*.c devices/
 GEN_SRC  = runtime/sandbox_generate.c runtime/sandbox_calls.c
 # The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
 MAIN_SRC = bindings/main.c
-EDIT_SRC = bindings/lineedit.c
+EDIT_SRC = bindings/lineedit.c bindings/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC = $(wildcard spec/c/test_*.c)
 

@@ -17,6 +17,7 @@
 #include <editline/readline.h>
 
 #include "command.h"
+#include "history.h"
 
 /* libedit's callbacks carry no context and its state is the process's: one reader for all. */
 static struct {
@@ -317,29 +318,23 @@ static int l_redisplay(lua_State *L)
     return 0;
 }
 
+/* add_history(text): nothing, or why the entry could not be saved. */
 static int l_add_history(lua_State *L)
 {
-    add_history(luaL_checkstring(L, 1));
+    lua_pushstring(L, history_add(luaL_checkstring(L, 1)));
+    return 1;
+}
+
+/* open_history(path): entries come from that file and are added to it. */
+static int l_open_history(lua_State *L)
+{
+    history_open(luaL_checkstring(L, 1));
     return 0;
-}
-
-/* load_history(path), save_history(path): true if the file could be used. */
-static int l_load_history(lua_State *L)
-{
-    using_history();
-    stifle_history(1000);
-    lua_pushboolean(L, read_history(luaL_checkstring(L, 1)) == 0);
-    return 1;
-}
-
-static int l_save_history(lua_State *L)
-{
-    lua_pushboolean(L, write_history(luaL_checkstring(L, 1)) == 0);
-    return 1;
 }
 
 static int l_close(lua_State *L)
 {
+    history_close();
     free(reader.pending);
     reader.pending = NULL;
     reader.pending_size = 0;
@@ -353,8 +348,7 @@ static const luaL_Reg functions[] = {
     {"read", l_read},
     {"redisplay", l_redisplay},
     {"add_history", l_add_history},
-    {"load_history", l_load_history},
-    {"save_history", l_save_history},
+    {"open_history", l_open_history},
     {"close", l_close},
     {NULL, NULL},
 };

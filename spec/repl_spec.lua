@@ -354,7 +354,7 @@ describe("the prompt on a terminal", function()
     type_in({ { PROMPT, "7 * 7\n" }, { "\n49\n" }, { PROMPT, "os.exit(0)\n" } }, path)
     type_in({ { PROMPT, "\16\16" }, { "7 * 7", "\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
     local out = type_in({ { PROMPT, "1\n" }, { PROMPT, "2\n" }, { PROMPT, "\4" } }, "/no/such/file")
-    local _, count = out:gsub("the history can't be saved to '/no/such/file'\n", "")
+    local _, count = out:gsub("the history can't be saved to '/no/such/file': No such file", "")
     assert.equal(1, count)
   end)
 
@@ -364,6 +364,86 @@ describe("the prompt on a terminal", function()
     finally(function() os.remove(path) end)
     type_in({ { PROMPT, "7 * 7\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
     type_in({ { PROMPT, "\16" }, { "7 * 7", "\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
+  end)
+end)
+
+describe("the prompt's history", function()
+  local PROMPT, FORMAT = "lunik> ", "_HiStOrY_V2_\n"
+
+  local function entries(first, last)
+    local lines = {}
+    for i = first, last do
+      table.insert(lines, ("old%d\n"):format(i))
+    end
+    return table.concat(lines)
+  end
+
+  it("outlives a terminal that is closed", function()
+    for _ = 1, 3 do
+      local path <close> = command.file(FORMAT .. entries(1, 3))
+      local out = type_in({
+        { PROMPT, "'pid ' .. io.open('/proc/self/stat'):read('n')\n" }, { '"pid ' },
+        { PROMPT, terminal.HANGUP },
+      }, path)
+      -- it may end a moment later than its terminal
+      run(("while kill -0 %s; do sleep 0.01; done"):format(out:match '"pid (%d+)"'))
+      assert.matches("^" .. FORMAT .. entries(1, 3) .. "'pid[^\n]*\n$", command.read(path))
+    end
+  end)
+
+  it("is shared by prompts that run at the same time", function()
+    local path <close> = command.file("")
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
+      { "Stopped" }, { "bash-", build .. "/lunik\n" }, { PROMPT, "'b1'\n" }, { '"b1"\n' },
+      { PROMPT, "\4" }, { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' },
+      { PROMPT, "\4" }, { "bash-", "exit 7\n" },
+    }, { "LUNIK_HISTORY=" .. path })
+    assert.equal(7, code)
+    assert.equal(FORMAT .. "'a1'\n'b1'\n'a2'\n", command.read(path))
+  end)
+
+  it("is as it was where nothing can be written", function()
+    local path <close> = command.file(FORMAT .. entries(1, 3))
+    local out = terminal.run(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
+      { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "LUNIK_HISTORY=" .. path })
+    assert.matches("saved to '" .. path .. "': File too large\n", out)
+    assert.equal(FORMAT .. entries(1, 3), command.read(path))
+  end)
+
+  it("is not written to a file of another kind", function()
+    local path <close> = command.file("all I know\n")
+    local out = type_in({ { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, path)
+    assert.matches("saved to '" .. path .. "': it is another kind of file", out, 1, true)
+    assert.equal("all I know\n", command.read(path))
+  end)
+
+  it("begins on a line of its own where the last one was cut short", function()
+    local path <close> = command.file(FORMAT .. "old1\nol")
+    type_in({ { PROMPT, "1\n" }, { "\n1\n" }, { PROMPT, "\4" } }, path)
+    assert.equal(FORMAT .. "old1\nol\n1\n", command.read(path))
+  end)
+
+  it("takes bytes of any kind, and chunks of several lines", function()
+    local path <close> = command.file("")
+    local typed = "'\\\\u{e4}ä',\n"
+    type_in({ { PROMPT, typed }, { ">> ", "2\n" }, { "\t2\n" }, { PROMPT, "\4" } }, path)
+    type_in({ { PROMPT, "\16" }, { typed .. "2", "\n" }, { "\t2\n" }, { PROMPT, "\4" } }, path)
+  end)
+
+  it("does not grow for ever, whoever else adds to it", function()
+    local path <close> = command.file("")
+    local _, code = terminal.run("bash --norc --noprofile -i", {
+      { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
+      { "Stopped" }, { "bash-", ("seq -f old%%g 3000 >>%s; %s/lunik\n"):format(path, build) },
+      { PROMPT, "'b1'\n" }, { '"b1"\n' }, { PROMPT, "\4" },
+      { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' }, { PROMPT, "\4" },
+      { "bash-", "exit 7\n" },
+    }, { "LUNIK_HISTORY=" .. path })
+    assert.equal(7, code)
+    assert.equal(FORMAT .. entries(2001, 3000) .. "'b1'\n'a2'\n", command.read(path))
+    local left = run(("ls %s.*"):format(path))
+    assert.equal("", left)
   end)
 end)
 

@@ -232,6 +232,24 @@ function repl.take_terminal()
   end
 end
 
+-- ---- history -----------------------------------------------------------------------------------
+
+local function history_file()
+  local home = os.getenv("HOME")
+  return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
+end
+
+local unsaved = false
+
+-- Each entry is saved at once: the terminal may be closed, or the process killed, at any time.
+local function add_history(text)
+  local trouble = lineedit.add_history(text)
+  if trouble and not unsaved then
+    unsaved = true
+    report(("lunik: the history can't be saved to '%s': %s"):format(history_file(), trouble))
+  end
+end
+
 -- ---- the loop ----------------------------------------------------------------------------------
 
 -- Words that mean something alone on a line, unless the user has given them another meaning.
@@ -248,7 +266,7 @@ local function read_rest(text, newline)
   while true do
     local chunk, err, more = compile(text)
     if not more then
-      lineedit.add_history(text)
+      add_history(text)
       if not chunk then
         report(err)
       end
@@ -279,7 +297,7 @@ local function read_chunk(newline)
   if not chunk then
     return read_rest(text, newline)
   end
-  lineedit.add_history(text)
+  add_history(text)
   if chunk == help then
     return chunk
   end
@@ -308,43 +326,22 @@ local function read_from_pipe()
   return read_chunk(function() end)
 end
 
--- ---- history -----------------------------------------------------------------------------------
-
-local function history_file()
-  local home = os.getenv("HOME")
-  return os.getenv("LUNIK_HISTORY") or home and home .. "/.lunik_history"
-end
-
--- Loads the history; returns what saves it. That is done after each line: who knows how this ends.
-local function open_history()
-  local path = history_file()
-  if not path then
-    return function() end
-  end
-  lineedit.load_history(path)
-  local told = false
-  return function()
-    if not lineedit.save_history(path) and not told then
-      told = true
-      report(("lunik: the history can't be saved to '%s'"):format(path))
-    end
-  end
-end
-
 -- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise
 -- an error in what runs, if may_interrupt() is true; without the function: end the command.
 function repl.run(options)
-  local read, save_history = read_from_pipe, function() end
+  local read = read_from_pipe
   _G.help = help
   options.on_signals(may_interrupt)
   if on_terminal() then
     print(("Lunik %s (%s). help helps, quit or Ctrl-D leaves."):format(host.version, _VERSION))
-    read, save_history = read_beside_handlers, open_history()
+    read = read_beside_handlers
+    if history_file() then
+      lineedit.open_history(history_file())
+    end
   end
   offer_machines(on_terminal())
   while true do
     local chunk = read()
-    save_history()
     if chunk == nil then
       break
     elseif chunk then

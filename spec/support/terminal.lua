@@ -3,6 +3,9 @@ local uv = require "luv"
 
 local terminal = {}
 
+-- In place of keys: the terminal goes away.
+terminal.HANGUP = {}
+
 local TIMEOUT = 60000 -- ms, for a whole conversation
 
 -- Runs a command on a terminal, in the shell's place: one that waits for it would die of a Ctrl-C
@@ -23,7 +26,9 @@ function terminal.run(command_line, steps, env)
         return
       end
       position = last + 1
-      if steps[step][2] then
+      if steps[step][2] == terminal.HANGUP then
+        process:kill "sigkill"
+      elseif steps[step][2] then
         input:write(steps[step][2])
       end
       step = step + 1
