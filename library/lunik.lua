@@ -78,7 +78,9 @@ local lunik = {}
 
 ---A board puts a machine together. It is a Lua file that returns this table (scripts/boards/micro.lua
 ---is a short one to copy), or the table itself. A name without "/" and ".lua" is one of
----lunik.boards(), everything else a file.
+---lunik.boards(), everything else a file. The lunik command runs such a file as a machine whose serial
+---port is on the terminal: lunik -o memory=1G -o kernel=vmlinux scripts/boards/pc.lua. There tables
+---are written as in Lua, booleans are true, on, yes, false, off or no; functions can't be given.
 ---@class lunik.Board
 ---@field name? string Names the machine, too.
 ---@field description? string

@@ -188,6 +188,126 @@ describe("the lunik command", function()
   end)
 end)
 
+describe("a board file", function()
+  -- The micro board, on which the script plays a guest that prints a text and ends the machine.
+  local FILE = [[
+    local lunik = require "lunik"
+    local micro = dofile "scripts/boards/micro.lua"
+    return {
+      options = {
+        text = "up\n", code = { kind = "count", default = 0 }, loud = false, bytes = "4K",
+        factor = 1.5, list = { kind = "table", default = {} }, fn = { kind = "function" },
+      },
+      build = micro.build,
+      finish = function(m, opt)
+        m:on("started", function()
+          local text = opt.loud and opt.text:upper() or opt.text
+          text = text .. ("%d %s %d\n"):format(opt.bytes, opt.factor, #opt.list)
+          for c in text:gmatch "." do m:outb(0x3f8, c:byte()) end
+          m:outb(0xf4, opt.code)
+        end)
+      end,
+    }
+  ]]
+  local NONE = "-o accel=none -o memory=1M "
+
+  it("is built, started and has its serial port on the terminal", function()
+    local path <close> = command.file(FILE, ".lua")
+    assert.same({ "up\n4096 1.5 0\n", "", 1 }, { lunik_run(NONE .. path) })
+    assert.same({ "up\n4096 1.5 0\n", "", 1 }, { lunik_run(NONE .. "-", FILE) })
+  end)
+
+  it("has its options before it and after it", function()
+    local path <close> = command.file(FILE, ".lua")
+    assert.same({ "A=B1048576 2 2\n", "", 7 }, { lunik_run(NONE .. "-o factor=1 -ofactor=2 " .. path
+      .. " -o text=a=b -o loud=yes -ocode=3 -o bytes=1M -o 'list={1,{}}'") })
+  end)
+
+  it("reads the terminal for the guest", function()
+    local path <close> = command.file([[
+      local micro = dofile "scripts/boards/micro.lua"
+      return { build = micro.build, finish = function(m)
+        require("lunik").spawn(function()
+          for c in ("ready"):gmatch "." do m:outb(0x3f8, c:byte()) end
+          while m:inb(0x3fd) & 1 == 0 do require("lunik").sleep(0.01) end
+          m:outb(0xf4, m:inb(0x3f8))
+        end)
+      end }]], ".lua")
+    local _, code = terminal.run(("%s %s%s"):format(lunik, NONE, path), { { "ready", "\9" } })
+    assert.equal(9 * 2 + 1, code)
+  end)
+
+  it("leaves the terminal to the prompt, which has the machine", function()
+    local path <close> = command.file(FILE:gsub("m:outb%(0xf4[^\n]*", ""), ".lua")
+    local out, err, code = run(("%s -i %s %s"):format(lunik, NONE, path),
+      "m.state\nm:console():expect('up.*%d\\n', { timeout = 20 })\n")
+    assert.same({ '"running"\nup\n4096 1.5 0\n', "", 0 }, { out, err, code })
+  end)
+
+  it("keeps the serial port where its own default says", function()
+    local board = FILE:gsub("options = {", "%0 serial = 'null',")
+    assert.same({ "", "", 1 }, { lunik_run(NONE .. "-", board) })
+    assert.same({ "up\n4096 1.5 0\n", "", 1 }, { lunik_run(NONE .. "-o serial=stdio -", board) })
+  end)
+
+  for arguments, message in pairs {
+    ["-o memroy=1G -"] = "-: -o: 'memroy' is not an option (did you mean 'memory'?)",
+    ["- -o txt=1"] = "-: -o: 'txt' is not an option (did you mean 'text'?)",
+    ["-o loud -"] = "-: -o: 'loud' is not a setting (want name=value)",
+    ["-o =1 -"] = "-: -o: '=1' is not a setting (want name=value)",
+    ["-o loud=perhaps -"] = "-: -o: loud: 'perhaps' is not a boolean (want true or false)",
+    ["-o cpus=1.5 -"] = "-: -o: cpus: '1.5' is not an integer (want an integer)",
+    ["-o code=-1 -"] = "-: -o: code: '-1' is negative (want 0 or more)",
+    ["-o memory=4Q -"] = "-: -o: memory: '4Q' is not a size (want e.g. 512M, 4G)",
+    ["-o list=os.exit() -"] = "-: -o: list: 'os.exit()' is not a table (want a table)",
+    ["-o fn=print -"] = "-: -o: 'print' is not possible on the command line (want a script that",
+    ["-o board=pc -"] = "-: -o: board: is the file that the command runs",
+    ["- fast"] = "-: 'fast': a board file takes no arguments (want -o name=value)",
+    ["- -o"] = "-: '-o' needs an argument",
+    ["-o x=1 -e 'print(1)'"] = "-o: 'x=1': there is no board file to set it for",
+    ["-o x=1 -o"] = "'-o' needs an argument",
+  } do
+    it("is not run with " .. arguments, function()
+      local out, err, code = lunik_run(arguments:gsub("[()]", "\\%0"), FILE)
+      assert.same({ "", 2 }, { out, code })
+      assert.matches("lunik: " .. message, err, 1, true)
+    end)
+  end
+
+  it("that is none takes no options", function()
+    local out, err, code = lunik_run("-o x=1 -", "print 'here' return { x = 2 }")
+    assert.same({ "here\n", 2 }, { out, code })
+    assert.matches("lunik: -o: 'x=1': - is no board file (want one that returns a board)\n", err, 1,
+      true)
+    assert.same({ "here\n", "", 0 }, { lunik_run("- -o x=1", "print 'here' return { x = 2 }") })
+  end)
+
+  it("with a fault in it is reported, and nothing runs", function()
+    for board, message in pairs {
+      ["return { finish = print }"] = "machine: board: has no build function",
+      ["return { build = 1 }"] = "machine: board: build: '1' is not a function (want a function)",
+      ["return { build = function() error 'boom' end }"] = "stdin:1: boom\nstack traceback:\n",
+      ["return { build = function(m) m:object_add('x') end }"] = "stdin:1: 'x' is not a known type",
+    } do
+      local out, err, code = lunik_run(NONE .. "-", board)
+      assert.same({ "", 1 }, { out, code })
+      assert.matches("lunik: " .. message, err, 1, true)
+    end
+  end)
+
+  it("of the boards that ship boots a guest", function()
+    if not command.kvm() then
+      return pending("no /dev/kvm")
+    end
+    local kernel = command.build .. "/guests/small.elf"
+    for _, board in ipairs { "pc", "micro" } do
+      local _, code = terminal.run(("%s -o kernel=%s -o memory=64M scripts/boards/%s.lua")
+        :format(lunik, kernel, board), { { "guest: ready", "exit 3\r" }, { "ok exit 3" } })
+      assert.equal(7, code)
+    end
+  end)
+end)
+
 describe("an example", function()
   it("in C embeds the library", function()
     if not command.kvm() then

@@ -368,7 +368,7 @@ describe("the prompt on a terminal", function()
 end)
 
 describe("the prompt's history", function()
-  local PROMPT, FORMAT = "lunik> ", "_HiStOrY_V2_\n"
+  local FORMAT = "_HiStOrY_V2_\n"
 
   local function entries(first, last)
     local lines = {}

@@ -6,13 +6,18 @@ local cli = {}
 
 local USAGE = [=[
 usage: lunik [options] [script [args]]
+       lunik [options] [-o name=value]... board.lua [-o name=value]...
 
 Runs a Lua script, with the module "lunik" in the global lunik. When the script has ended and
-machines it started still run, the command goes on until they have stopped.
+machines it started still run, the command goes on until they have stopped. A script that returns a
+board is a board file: a machine with that board is built and started, its serial port on the
+terminal.
 
   -e STAT      execute the Lua statement STAT
-  -i           enter the prompt after the script
+  -i           enter the prompt after the script; with a board file m is its machine, whose serial
+               port's output is kept for m:console()
   -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
+  -o NAME=VALUE  set an option of the board file's machine: -o memory=1G -o kernel=vmlinux
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
   -W           turn warnings on; among others, of a host that does not let the sandbox be entered
   --no-sandbox keep what the sandbox takes away when the first machine starts: to start programs and
@@ -73,13 +78,13 @@ local function with_traceback(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
--- Runs fn(...); a failure is reported. Returns whether it went well.
+-- Runs fn(...); a failure is reported. Returns whether it went well, and what fn returned.
 local function protected(fn, ...)
-  local ok, err = xpcall(fn, with_traceback, ...)
+  local ok, result = xpcall(fn, with_traceback, ...)
   if not ok then
-    complain(err)
+    complain(result)
   end
-  return ok
+  return ok, result
 end
 
 -- ---- the command line --------------------------------------------------------------------------
@@ -90,7 +95,7 @@ local function bad_usage(...)
   error(setmetatable({ message = string.format(...) }, Usage))
 end
 
-local WITH_VALUE = { ["-d"] = true, ["-e"] = true, ["-l"] = true }
+local WITH_VALUE = { ["-d"] = true, ["-e"] = true, ["-l"] = true, ["-o"] = true }
 local LOGS = { rejected = true }
 local FLAGS = {
   ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
@@ -106,10 +111,23 @@ local function parse_logs(logs, list)
   end
 end
 
--- Sorts argv into {steps = {{"-e"|"-l", value}...}, logs = {name = true}, script = index or nil,
--- ...flags}.
+-- Puts the value of an option that has one where it belongs.
+local function take_value(options, short, value)
+  if not value then
+    bad_usage("'%s' needs an argument", short)
+  elseif short == "-d" then
+    parse_logs(options.logs, value)
+  elseif short == "-o" then
+    table.insert(options.settings, value)
+  else
+    table.insert(options.steps, { short, value })
+  end
+end
+
+-- Sorts argv into {steps = {{"-e"|"-l", value}...}, logs = {name = true}, settings = {"name=value"
+-- ...}, script = index or nil, ...flags}.
 local function parse(argv)
-  local options = { steps = {}, logs = {} }
+  local options = { steps = {}, logs = {}, settings = {} }
   local i = 1
   while i <= #argv do
     local word = argv[i]
@@ -129,14 +147,7 @@ local function parse(argv)
         i = i + 1
         value = argv[i]
       end
-      if not value then
-        bad_usage("'%s' needs an argument", short)
-      end
-      if short == "-d" then
-        parse_logs(options.logs, value)
-      else
-        table.insert(options.steps, { short, value })
-      end
+      take_value(options, short, value)
     else
       bad_usage("unrecognized option '%s'", word)
     end
@@ -175,7 +186,7 @@ end
 
 local function run_script(arg)
   local name = arg[0]
-  compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
+  return compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
 end
 
 -- Waits until no machine runs any more; the last exit code that is not zero.
@@ -268,6 +279,70 @@ local function run_steps(steps)
   return true
 end
 
+-- Calls fn(...); a wrong command line is reported: false.
+local function usage(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then
+    return result
+  elseif getmetatable(result) ~= Usage then
+    error(result, 0)
+  end
+  complain(result.message)
+  io.stderr:write("'lunik --help' shows the options\n")
+  return false
+end
+
+-- The options of the board's machine.
+local function board_options(board, options, arg)
+  local ok, result = pcall(require("lunik.board_file").options, board, options.settings, arg)
+  if not ok then
+    bad_usage("%s: %s", arg[0], result.message or result)
+  end
+  return result
+end
+
+-- Calls fn(...) of the library: what it refuses came about in no script's line.
+local function refusable(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then
+    error(type(result) == "string" and result or plain(tostring(result)), 0)
+  end
+  return result
+end
+
+local function check_board(board)
+  refusable(require("lunik.boards").load, board)
+end
+
+local function start_board(given, prompt)
+  local start = require("lunik.board_file").start
+  local m = refusable(start, given, prompt and "buffer" or "stdio")
+  if prompt then
+    _G.m = m
+  end
+end
+
+local function refuse_settings(options, arg)
+  bad_usage("-o: '%s': %s is no board file (want one that returns a board)", options.settings[1],
+    arg[0])
+end
+
+-- Runs the script, and the machine of the board that it may return. Returns 0, or the exit code if
+-- that failed.
+local function run_main(arg, options, prompt)
+  local ok, board = protected(run_script, arg)
+  if not ok then
+    return 1
+  elseif type(board) ~= "table" or not require("lunik.board_file").is_board(board) then
+    return options.settings[1] and (usage(refuse_settings, options, arg) or 2) or 0
+  end
+  if not protected(check_board, board) then
+    return 1
+  end
+  local given = usage(board_options, board, options, arg)
+  return not given and 2 or protected(start_board, given, prompt) and 0 or 1
+end
+
 local function run(argv, options, lunik)
   local arg = make_arg(argv, options.script)
   local nothing_given = not options.script and #options.steps == 0
@@ -287,26 +362,21 @@ local function run(argv, options, lunik)
   if options.logs.rejected then
     lunik.log_rejected {}
   end
-  local ok = run_steps(options.steps) and (not options.script or protected(run_script, arg))
+  if options.settings[1] and not options.script then
+    return usage(bad_usage, "-o: '%s': there is no board file to set it for", options.settings[1])
+      or 2
+  end
+  local code = run_steps(options.steps) and 0 or 1
+  if code == 0 and options.script then
+    code = run_main(arg, options, prompt)
+  end
   if prompt then
     return repl.run { on_signals = set_signals, handler = with_traceback }
+  elseif code ~= 0 then
+    return code
   end
-  local code
-  ok = ok and protected(function() code = wait_for_machines(lunik) end)
+  local ok = protected(function() code = wait_for_machines(lunik) end)
   return ok and code or 1
-end
-
--- Calls fn(...); a wrong command line is reported: false.
-local function usage(fn, ...)
-  local ok, result = pcall(fn, ...)
-  if ok then
-    return result
-  elseif getmetatable(result) ~= Usage then
-    error(result, 0)
-  end
-  complain(result.message)
-  io.stderr:write("'lunik --help' shows the options\n")
-  return false
 end
 
 -- Carries out the command line argv (argv[0] is the command); returns the exit code.

@@ -37,11 +37,25 @@ local function kind_and_default(board_options, name)
   return own.kind, own.default, own.choices
 end
 
---- Every option, checked and converted; board's defaults filled in.
-local function parse(given, board_options)
-  local known, opt = {}, {}
+--- Every option's name -> true.
+local function names(board_options)
+  local known = {}
   for name in pairs(common) do known[name] = true end
   for name in pairs(board_options) do known[name] = true end
+  return known
+end
+
+--- The kinds of the options that a machine with this board has: name -> kind.
+function machine.kinds(board)
+  local own = boards.options(boards.load(board))
+  local kinds = names(own)
+  for name in pairs(kinds) do kinds[name] = kind_and_default(own, name) end
+  return kinds
+end
+
+--- Every option, checked and converted; board's defaults filled in.
+local function parse(given, board_options)
+  local known, opt = names(board_options), {}
   options.known("machine", given, known)
   for name in pairs(known) do
     local kind, default, choices = kind_and_default(board_options, name)
