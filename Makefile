@@ -5,6 +5,7 @@ CC        = gcc
 endif
 CFLAGS   ?= -O2 -g
 PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
 SANITIZE ?=
 Q         = $(if $(V),,@)
 # The linters' names, so that a newer one can be chosen.
@@ -101,7 +102,7 @@ LIB_SRC  = $(filter-out $(GEN_SRC),$(wildcard runtime/*.c runtime/*/*.c devices/
 # What writes the code of the sandbox's filters.
 GEN_SRC  = runtime/sandbox_generate.c runtime/sandbox_calls.c
 # The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
-MAIN_SRC = bindings/main.c
+MAIN_SRC = bindings/main.c bindings/modules.c
 EDIT_SRC = bindings/lineedit.c bindings/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC = $(wildcard spec/c/test_*.c)
@@ -213,16 +214,16 @@ $(BUILD)/lua/lunik/lineedit.so: $(EDIT_OBJ) $(BUILD)/.flags
 
 $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 	@echo '  LINK $@'
-	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
+	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
 
 $(BUILD)/scripts:
 	@mkdir -p $(@D)
-	@ln -sfn $(CURDIR)/scripts $@
+	@ln -sfn "$(CURDIR)/scripts" $@
 
 $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
 	@mkdir -p $(@D)
-	$(Q)lua5.4 bindings/compile.lua $< $@ $(CURDIR)/$<
+	$(Q)lua5.4 bindings/compile.lua $< $@ "$(CURDIR)/$<"
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
@@ -248,7 +249,7 @@ $(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
-	    -Wl,-rpath,$(abspath $(BUILD)) -luv
+	    -Wl,-rpath,"$(abspath $(BUILD))" -luv
 
 -include $(LIB_OBJ:.o=.d) $(GEN_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(EDIT_OBJ:.o=.d) \
     $(TEST_OBJ:.o=.d) $(FAULTS_OBJ:.o=.d)
@@ -315,33 +316,23 @@ valgrind: ## run the tests that need no KVM under valgrind (SPEC="FILES" for oth
 
 # ---- install ------------------------------------------------------------------------------------
 
-LUA_SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
-LUA_LIB   = $(DESTDIR)$(PREFIX)/lib/lua/5.4
+# Names of folders may have spaces.
+INSTALL = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" BUILD="$(BUILD)" \
+    SONAME="$(SONAME)" VERSION="$(VERSION)" sh install.sh
 
-install: all ## install below PREFIX (DESTDIR is put in front)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/lunik/library \
-	    $(LUA_LIB)/lunik $(LUA_SHARE)/lunik/boards
-	install -m 755 $(BUILD)/lunik $(DESTDIR)$(PREFIX)/bin/lunik
-	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/liblunik.so
-	install -m 644 runtime/lunik.h runtime/lunik_device.h $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so $(LUA_LIB)/lunik
-	install -m 644 scripts/lunik/*.lua $(LUA_SHARE)/lunik
-	install -d $(DESTDIR)$(PREFIX)/lib/lunik/lunik
-	for f in $(MODULES:scripts/lunik/%=%); do lua5.4 bindings/compile.lua scripts/lunik/$$f \
-	    $(DESTDIR)$(PREFIX)/lib/lunik/lunik/$$f $(PREFIX)/share/lua/5.4/lunik/$$f || exit 1; done
-	install -m 644 scripts/boards/*.lua $(LUA_SHARE)/lunik/boards
-	install -m 644 library/lunik.lua $(DESTDIR)$(PREFIX)/share/lunik/library
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' runtime/lunik.pc.in \
-	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
+install: all $(BUILD)/installed/lunik ## install below PREFIX, libraries into LIBDIR (DESTDIR is put in front)
+	$(INSTALL) install
 
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/lunik $(DESTDIR)$(PREFIX)/lib/liblunik.so \
-	    $(DESTDIR)$(PREFIX)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/include/lunik.h \
-	    $(DESTDIR)$(PREFIX)/include/lunik_device.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/lunik.pc
-	rm -rf $(LUA_LIB)/lunik $(LUA_SHARE)/lunik $(DESTDIR)$(PREFIX)/lib/lunik \
-	    $(DESTDIR)$(PREFIX)/share/lunik
+# The command as it is installed: it finds the library from where it is.
+$(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(LINK) -rdynamic -Xlinker -rpath -Xlinker \
+	    '$$ORIGIN'"/$$(realpath -sm --relative-to="$(PREFIX)/bin" "$(LIBDIR)")" \
+	    -o $@ $(MAIN_OBJ) $(BIND_OBJ) -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
+
+uninstall: ## remove what install put there, and the folders it made
+	$(INSTALL) uninstall
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 
@@ -362,7 +353,7 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings bench spec/* \
            spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
-SH_FILES = .ci/run $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
+SH_FILES = .ci/run install.sh $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 
 clean: ## remove everything that was built, but for the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\
@@ -425,7 +416,8 @@ help: ## this text
 	    $(filter Makefile %.mk,$(MAKEFILE_LIST))
 	@echo 'Variables:'
 	@echo '  V=1: show the commands'
-	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  DESTDIR=folder'
+	@echo '  CC=clang  CFLAGS=...  BUILD=folder  PREFIX=/usr/local  LIBDIR=folder'
+	@echo '  DESTDIR=folder'
 	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
 
 FORCE:

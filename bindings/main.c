@@ -1,8 +1,8 @@
 /*
  * main.c: the lunik command, a Lua interpreter with the library built in.
  *
- * C does what Lua can't: signals, the terminal, finding the scripts. Options, the script's run, the
- * prompt and the exit code are scripts/lunik/cli.lua and repl.lua.
+ * C does what Lua can't: signals, the terminal, finding the scripts (modules.c). Options, the
+ * script's run, the prompt and the exit code are scripts/lunik/cli.lua and repl.lua.
  *
  * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and interrupts what runs
  * (interrupt.c): the script calls the function that cli.lua has left in the registry, handlers are
@@ -148,42 +148,6 @@ static void preload(lua_State *L, const char *name, lua_CFunction open)
     lua_pop(L, 1);
 }
 
-/* Puts templates in front of those in package[field]. The string on top of the stack is taken. */
-static void put_first(lua_State *L, const char *field)
-{
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, field);
-    lua_pushfstring(L, "%s;%s", lua_tostring(L, -3), lua_tostring(L, -1));
-    lua_setfield(L, -3, field);
-    lua_pop(L, 3);
-}
-
-/* Lets modules be found beside the executable (in a build folder, or an installation): the Lua half
- * compiled, then as text, and what is written in C. */
-static void find_modules(lua_State *L)
-{
-    char folder[4096];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
-    const char *compiled = "compiled", *text = "scripts", *binary = "lua";
-
-    if (n < 0)
-        luaL_error(L, "can't read /proc/self/exe");
-    folder[n] = '\0';
-    *strrchr(folder, '/') = '\0';
-    lua_pushfstring(L, "%s/%s", folder, text);
-    if (access(lua_tostring(L, -1), F_OK) != 0) {
-        compiled = "../lib/lunik";
-        text = "../share/lua/5.4";
-        binary = "../lib/lua/5.4";
-    }
-    lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua;%s/%s/?.lua;%s/%s/?/init.lua", folder,
-                    compiled, folder, compiled, folder, text, folder, text);
-    put_first(L, "path");
-    lua_pushfstring(L, "%s/%s/?.so", folder, binary);
-    put_first(L, "cpath");
-    lua_settop(L, 2);
-}
-
 static int run(lua_State *L)
 {
     int argc = (int)lua_tointeger(L, 1);
@@ -194,7 +158,7 @@ static int run(lua_State *L)
     bind_track_coroutines(L);
     preload(L, "lunik.core", luaopen_lunik_core);
     preload(L, "lunik.host", open_host);
-    find_modules(L);
+    modules_find(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "lunik.cli");
     lua_call(L, 1, 1);

@@ -4,8 +4,11 @@
 
 local core = require "lunik.core"
 
-local directory = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
-core.set_library_dir(directory .. "/")
+-- The folder of this file as messages name it, and as it was found: an installation may have been
+-- moved since it was compiled.
+local named = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
+local directory = (select(2, ...) or ""):match "^(.*)/init%.lua$" or named
+core.set_library_dir(named .. "/")
 core.shared.directory = directory
 
 local ending = require "lunik.ending"
@@ -16,14 +19,8 @@ local machine = require "lunik.machine"
 local device = require "lunik.device"
 local sandbox = require "lunik.sandbox"
 
--- The compiled form of this file names the place of the text; where both have been moved together,
--- the boards are found from the place of what was loaded.
-local loaded = (select(2, ...) or ""):match "^(.*)/" or "."
-
-boards.directories = {
-  directory .. "/../boards", directory .. "/boards",
-  loaded .. "/../../../share/lua/5.4/lunik/boards",
-}
+-- In a checkout, and in an installation.
+boards.directories = { directory .. "/../boards", directory .. "/boards" }
 
 os.exit = ending.exit -- luacheck: ignore 122
 

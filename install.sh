@@ -1,0 +1,121 @@
+#!/bin/sh
+# Installs what is built, or removes it: make install, make uninstall. Below $DESTDIR, if that is set:
+#   $PREFIX/bin/lunik, $PREFIX/include, $PREFIX/share  the command, headers, texts
+#   $LIBDIR                                            liblunik.so, what the command loads
+# usage: PREFIX= LIBDIR= DESTDIR= BUILD= SONAME= VERSION= install.sh install|uninstall
+set -eu
+
+bin=$DESTDIR$PREFIX/bin
+include=$DESTDIR$PREFIX/include
+share=$DESTDIR$PREFIX/share/lunik
+doc=$DESTDIR$PREFIX/share/doc/lunik
+lua_share=$DESTDIR$PREFIX/share/lua/5.4
+lib=$DESTDIR$LIBDIR
+lua_lib=$lib/lua/5.4
+folders=$lib/lunik/folders # a list of those that were made
+
+# Makes a folder and those above it, and notes which were not there.
+make_folder() {
+    [ -d "$1" ] && return
+    make_folder "$(dirname "$1")"
+    mkdir "$1"
+    made="$made${1#"$DESTDIR"}
+"
+}
+
+make_folders() {
+    made=''
+    for folder in "$bin" "$include" "$lib/pkgconfig" "$lib/lunik/lunik" "$lua_lib/lunik" \
+        "$lua_share/lunik/boards" "$share/examples" "$share/library" "$doc"; do
+        make_folder "$folder"
+    done
+    printf %s "$made" >>"$folders"
+}
+
+# Whether the loader looks into $LIBDIR for libraries.
+is_known() {
+    PATH=$PATH:/sbin:/usr/sbin ldconfig -N -X -v 2>/dev/null | sed -n 's|^\(/[^:]*\):.*|\1|p' |
+        xargs -d '\n' realpath -m -- | grep -qxF "$(realpath -m -- "$LIBDIR")"
+}
+
+# pkg-config's file: with a run path where programs would not start without one.
+write_pc() {
+    rpath=''
+    # shellcheck disable=SC2016 # a variable of pkg-config's
+    is_known || rpath=' -Wl,-rpath,"${libdir}"'
+    # what sed would take for its own in a replacement
+    escaped() { printf %s "$1" | sed 's/[\\&|]/\\&/g'; }
+    sed -e "s|@PREFIX@|$(escaped "$PREFIX")|" -e "s|@LIBDIR@|$(escaped "$LIBDIR")|" \
+        -e "s|@RPATH@|$rpath|" -e "s|@VERSION@|$VERSION|" runtime/lunik.pc.in \
+        >"$lib/pkgconfig/lunik.pc"
+    chmod 644 "$lib/pkgconfig/lunik.pc"
+}
+
+# The texts first: the compiled form of one that is newer is not used.
+install_lua_half() {
+    install -m 644 scripts/lunik/*.lua "$lua_share/lunik"
+    install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
+    for text in scripts/lunik/*.lua; do
+        name=${text##*/}
+        lua5.4 bindings/compile.lua "$text" "$lib/lunik/lunik/$name" \
+            "$PREFIX/share/lua/5.4/lunik/$name"
+        chmod 644 "$lib/lunik/lunik/$name"
+    done
+}
+
+install_all() {
+    make_folders
+    install -m 755 "$BUILD/installed/lunik" "$bin/lunik"
+    install -m 755 "$BUILD/$SONAME" "$lib/$SONAME"
+    ln -sf "$SONAME" "$lib/liblunik.so"
+    install -m 755 "$BUILD/lua/lunik/core.so" "$BUILD/lua/lunik/lineedit.so" "$lua_lib/lunik"
+    install_lua_half
+    write_pc
+    install -m 644 runtime/lunik.h runtime/lunik_device.h "$include"
+    install -m 644 library/lunik.lua "$share/library"
+    install -m 644 scripts/examples/* "$share/examples"
+    ln -sfn ../lua/5.4/lunik/boards "$share/boards"
+    install -m 644 README.md SECURITY.md LICENSE "$doc"
+}
+
+# Has the loader find the library, and reports what is left to do.
+finish() {
+    if ! is_known; then
+        echo "The loader does not know $LIBDIR: 'pkg-config --libs lunik' (PKG_CONFIG_PATH=$LIBDIR/pkgconfig) has a run path for it."
+    elif [ "$(id -u)" = 0 ]; then
+        PATH=$PATH:/sbin:/usr/sbin ldconfig
+    else
+        echo "Run ldconfig as root, so that the loader finds $LIBDIR/$SONAME."
+    fi
+    lua5.4 -e 'print(package.path, package.cpath)' | grep -F "$PREFIX/share/lua/5.4/?.lua" |
+        grep -qF "$LIBDIR/lua/5.4/?.so" ||
+        echo "lua5.4 finds the module with LUA_PATH='$PREFIX/share/lua/5.4/?.lua;$PREFIX/share/lua/5.4/?/init.lua;;' LUA_CPATH='$LIBDIR/lua/5.4/?.so;;'."
+}
+
+uninstall_all() {
+    made=''
+    [ ! -f "$folders" ] || made=$(sort -r "$folders")
+    rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
+        "$include/lunik_device.h" "$lib/pkgconfig/lunik.pc"
+    rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"
+    printf '%s\n' "$made" | while IFS= read -r folder; do
+        [ ! -d "$DESTDIR$folder" ] || [ -z "$folder" ] ||
+            rmdir --ignore-fail-on-non-empty "$DESTDIR$folder"
+    done
+}
+
+for folder in "$PREFIX" "$LIBDIR" "${DESTDIR:-/}"; do
+    case $folder in
+    /*) ;;
+    *) echo "install.sh: '$folder' is not an absolute path (want PREFIX, LIBDIR, DESTDIR from / on)" >&2
+        exit 2 ;;
+    esac
+done
+case $1 in
+install)
+    umask 022
+    install_all
+    [ "$DESTDIR" ] || finish
+    ;;
+uninstall) uninstall_all ;;
+esac
