@@ -250,7 +250,7 @@ static int dirty_blocks(lua_State *L)
 /* The iterators' upvalues: handle, index of the block, offset in it. */
 enum { UP_HANDLE = 1, UP_BLOCK, UP_OFFSET };
 
-/* Finds the run at or after the position, and pushes name, offset. */
+/* Finds the run at or after the position, or with size NULL its first page; pushes name, offset. */
 static bool next_run(lua_State *L, uint64_t *offset, uint64_t *size)
 {
     struct dirty *d = bind_check_open(L, lua_upvalueindex(UP_HANDLE), dirty_class)->ptr;
@@ -280,9 +280,9 @@ static void set_offset(lua_State *L, uint64_t offset)
 
 static int iterate_pages(lua_State *L)
 {
-    uint64_t offset, size;
+    uint64_t offset;
 
-    if (!next_run(L, &offset, &size))
+    if (!next_run(L, &offset, NULL))
         return 0;
     set_offset(L, offset + LUNIK_DIRTY_PAGE);
     return 2;

@@ -303,6 +303,7 @@ bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t 
         return false;
     s.first = first;
     *offset = first * PAGE;
-    *size = (find_clean(bits, s) - first) * PAGE;
+    if (size)
+        *size = (find_clean(bits, s) - first) * PAGE;
     return true;
 }

@@ -262,6 +262,22 @@ static void step_clear(unsigned r)
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
+/* The pages of a block one by one. */
+static bool same_pages(unsigned b, unsigned c)
+{
+    uint64_t offset = 0;
+
+    for (unsigned page = 0; page < PAGES; page++) {
+        if (!dirty[b][c][page])
+            continue;
+        if (!lunik_dirty_next(rams[b], 1u << c, &offset, PAGES * PAGE, NULL) ||
+            offset != page * (uint64_t)PAGE)
+            return false;
+        offset += PAGE;
+    }
+    return !lunik_dirty_next(rams[b], 1u << c, &offset, PAGES * PAGE, NULL);
+}
+
 static bool same_as_model(void)
 {
     for (unsigned b = 0; b < BLOCKS; b++)
@@ -284,6 +300,8 @@ static bool same_as_model(void)
             for (; next < PAGES; next++)
                 if (dirty[b][c][next])
                     return false;
+            if (!same_pages(b, c))
+                return false;
         }
     for (unsigned r = 0; r < REGIONS; r++)
         if (place[r] >= 0 && slot_mask[r] != mask_of(r))
