@@ -1,5 +1,8 @@
 /*
- * children.c: a container's children, by priority in a list and by address in a treap.
+ * children.c: a container's children, in a list and by address in a treap.
+ *
+ * The list is put into the order of priority when it is read, not when it changes: changes come by
+ * the thousand, and are taken back as fast, without anything reading it.
  *
  * Every node knows the last address of its subtree, so that the children that overlap a span are
  * found without a look at the others.
@@ -101,15 +104,14 @@ static lunik_region *erase(lunik_region *t, const lunik_region *node)
 
 void children_insert(lunik_region *parent, lunik_region *child)
 {
-    lunik_region **link = &parent->children;
+    lunik_region *first = parent->children;
 
-    while (*link && above(*link, child))
-        link = &(*link)->next_child;
-    child->next_child = *link;
-    child->child_link = link;
-    if (*link)
-        (*link)->child_link = &child->next_child;
-    *link = child;
+    parent->unsorted = first && (parent->unsorted || !above(child, first));
+    child->next_child = first;
+    child->child_link = &parent->children;
+    if (first)
+        first->child_link = &child->next_child;
+    parent->children = child;
     parent->tree = insert(parent->tree, child);
 }
 
@@ -121,6 +123,59 @@ void children_remove(lunik_region *parent, lunik_region *child)
     child->next_child = NULL;
     parent->tree = erase(parent->tree, child);
     child->left = child->right = NULL;
+}
+
+/* Takes the regions at the front of *list that are in order. */
+static lunik_region *take_run(lunik_region **list)
+{
+    lunik_region *run = *list, *end = run;
+
+    while (end && end->next_child && above(end, end->next_child))
+        end = end->next_child;
+    if (end) {
+        *list = end->next_child;
+        end->next_child = NULL;
+    }
+    return run;
+}
+
+static lunik_region **merge_runs(lunik_region *a, lunik_region *b, lunik_region **out)
+{
+    while (a || b) {
+        lunik_region **from = !b || (a && above(a, b)) ? &a : &b;
+
+        *out = *from;
+        *from = (*from)->next_child;
+        out = &(*out)->next_child;
+    }
+    *out = NULL;
+    return out;
+}
+
+/* Merges neighbouring runs until there is only one. */
+static void sort(lunik_region *parent)
+{
+    unsigned pairs;
+
+    do {
+        lunik_region *rest = parent->children, **out = &parent->children;
+
+        for (pairs = 0; rest; pairs++) {
+            lunik_region *a = take_run(&rest), *b = take_run(&rest);
+
+            out = merge_runs(a, b, out);
+        }
+    } while (pairs > 1);
+    for (lunik_region **link = &parent->children; *link; link = &(*link)->next_child)
+        (*link)->child_link = link;
+    parent->unsorted = false;
+}
+
+lunik_region *children_first(lunik_region *parent)
+{
+    if (parent->unsorted)
+        sort(parent);
+    return parent->children;
 }
 
 void children_move(lunik_region *parent, lunik_region *child, uint64_t address, uint64_t last)

@@ -63,8 +63,7 @@ static bool state_equal(const struct region_state *a, const struct region_state 
            a->enabled == b->enabled && a->readonly == b->readonly && a->romd == b->romd;
 }
 
-/* Brings r into its new state. What leaves its rank among its siblings alone must not look at
- * them all. */
+/* Brings r into its new state. */
 static void enter_state(lunik_region *r, const struct region_state *to)
 {
     bool same_rank =

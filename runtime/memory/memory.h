@@ -108,7 +108,8 @@ struct lunik_region {
     lunik_region *target;
 
     struct region_state s;
-    lunik_region *children; /* highest priority first */
+    lunik_region *children; /* in any order: see children_first() */
+    bool unsorted;          /* they may not be in the order of priority */
     lunik_region *next_child, **child_link;
     lunik_region *tree;         /* the children as a treap by address */
     lunik_region *left, *right; /* in the parent's treap */
@@ -143,6 +144,8 @@ void region_mark(lunik_region *r, struct span window);
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
 void children_remove(lunik_region *parent, lunik_region *child);
+/* The first of the children, which are in order of priority now, highest first. */
+lunik_region *children_first(lunik_region *parent);
 /* Gives a child another place, leaving its rank among the others. */
 void children_move(lunik_region *parent, lunik_region *child, uint64_t address, uint64_t last);
 /* Calls fn for the children that overlap s, by ascending address, until it returns false. */

@@ -340,7 +340,7 @@ uint64_t lunik_region_ram_offset(const lunik_region *r)
 
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous)
 {
-    return previous ? previous->next_child : parent->children;
+    return previous ? previous->next_child : children_first((lunik_region *)parent);
 }
 
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out)

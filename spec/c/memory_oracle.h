@@ -150,6 +150,31 @@ static void check_late(void)
         complain("a listener that is gone keeps %u sections", late.known.count);
 }
 
+/* Every container's children are listed by priority, later additions first. */
+static void check_children(void)
+{
+    lunik_region *next[NODES_MAX];
+
+    for (unsigned i = 0; i < shape->nodes; i++)
+        next[i] = nodes[i].kind == LUNIK_REGION_ALIAS
+                      ? NULL
+                      : lunik_region_next_child(nodes[i].region, NULL);
+    for (unsigned i = 0; i < shape->nodes; i++) {
+        const struct node *n = &nodes[order[i]];
+
+        if (n->parent < 0)
+            continue;
+        if (next[n->parent] != n->region) {
+            complain("n%d: the next child is not n%u", n->parent, order[i]);
+            return;
+        }
+        next[n->parent] = lunik_region_next_child(nodes[n->parent].region, n->region);
+    }
+    for (unsigned i = 0; i < shape->nodes; i++)
+        if (next[i])
+            complain("n%u: has a child too many", i);
+}
+
 static void check_everything(void)
 {
     for (unsigned i = 0; i < shape->nodes; i++)
@@ -158,6 +183,8 @@ static void check_everything(void)
     for (unsigned i = 0; i < SPACES; i++)
         if (spaces[i])
             check_space(i);
+    if (chance(4) == 0)
+        check_children();
     check_mirror(&first);
     check_mirror(&picky);
     check_mirror(&last);
