@@ -172,10 +172,22 @@ struct range_list {
     size_t count, capacity;
 };
 
+/* What a region would show if nothing were in front of it. */
+struct leaf {
+    struct flat_range range;
+    size_t rank; /* the lowest wins */
+};
+
+struct leaf_list {
+    struct leaf *items;
+    size_t count, capacity;
+};
+
 /* What commits work with, kept from one to the next unless it has become large. */
 struct scratch {
     struct range_list rendered, pending;
-    lunik_region **kids; /* stack of the children being rendered, all levels */
+    struct leaf_list leaves; /* of the window being rendered */
+    lunik_region **kids;     /* stack of the children being rendered, all levels */
     size_t kid_capacity;
 };
 void scratch_free(struct scratch *scratch);

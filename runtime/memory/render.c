@@ -1,8 +1,9 @@
 /*
  * render.c: what a region graph shows in a window of addresses.
  *
- * Regions are rendered from the highest priority down; each fills only what those above it left
- * free.
+ * The graph is walked from the highest priority down, which gives the leaves in the order in which
+ * they win. Then they are swept by address: at each one the leaf that comes first in that order
+ * shows. With n leaves that takes n log n steps, however they overlap.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,8 @@
 #include "memory.h"
 
 struct renderer {
-    struct range_list *out;
-    size_t base; /* the window's first item in out */
-    struct scratch *scratch;
-    size_t kid_count; /* of the scratch's */
+    struct scratch *scratch; /* its leaves: in the order in which they win */
+    size_t kid_count;        /* of the scratch's */
     int rc;
     lunik_error *err;
 };
@@ -25,57 +24,16 @@ static bool reserve(struct renderer *rd, void **items, size_t *capacity, size_t 
     return !rd->rc;
 }
 
-static void insert_range(struct renderer *rd, size_t at, struct flat_range range)
+/* ---- the walk ------------------------------------------------------------------------------- */
+
+static void add_leaf(struct renderer *rd, struct flat_range range)
 {
-    struct range_list *l = rd->out;
+    struct leaf_list *l = &rd->scratch->leaves;
 
     if (!reserve(rd, (void **)&l->items, &l->capacity, l->count + 1, sizeof(*l->items)))
         return;
-    memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(*l->items));
-    l->items[at] = range;
+    l->items[l->count] = (struct leaf){.range = range, .rank = l->count};
     l->count++;
-}
-
-/* The first item of the window that does not end before address. */
-static size_t find_item(const struct renderer *rd, uint64_t address)
-{
-    size_t low = rd->base, high = rd->out->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (rd->out->items[middle].span.last < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* Puts range into the gaps between what is there. */
-static void fill_gaps(struct renderer *rd, struct flat_range range)
-{
-    struct range_list *l = rd->out;
-    const uint64_t last = range.span.last;
-    const uint64_t delta = range.offset - range.span.first; /* address to offset, modulo 2^64 */
-    uint64_t first = range.span.first;
-
-    for (size_t i = find_item(rd, first); !rd->rc; i++) {
-        bool below = i < l->count && l->items[i].span.first <= last;
-
-        if (!below || l->items[i].span.first > first) {
-            range.span.first = first;
-            range.span.last = below ? l->items[i].span.first - 1 : last;
-            range.offset = first + delta;
-            insert_range(rd, i, range);
-            if (!below || rd->rc)
-                return;
-            i++;
-        }
-        if (l->items[i].span.last >= last)
-            return;
-        first = l->items[i].span.last + 1;
-    }
 }
 
 static bool collect(void *opaque, lunik_region *child)
@@ -151,19 +109,122 @@ static void render(struct renderer *rd, lunik_region *r, uint64_t base, struct s
         return;
     if (region_has_ram(r) && (r->kind != LUNIK_REGION_ROM_DEVICE || r->s.romd))
         flags |= RANGE_DIRECT;
-    fill_gaps(rd, (struct flat_range){.span = {base + window.first, base + window.last},
-                                      .region = r,
-                                      .offset = window.first,
-                                      .flags = flags});
+    add_leaf(rd, (struct flat_range){.span = {base + window.first, base + window.last},
+                                     .region = r,
+                                     .offset = window.first,
+                                     .flags = flags});
+}
+
+/* ---- the sweep ------------------------------------------------------------------------------ */
+
+static int compare_first(const void *a, const void *b)
+{
+    const struct leaf *x = a, *y = b;
+
+    if (x->range.span.first != y->range.span.first)
+        return x->range.span.first < y->range.span.first ? -1 : 1;
+    return x->rank < y->rank ? -1 : 1;
+}
+
+/* The leaves that the sweep has reached, in a heap: the one that wins is on top. They are kept at
+ * the front of the leaves themselves, which are used up from there. */
+struct heap {
+    struct leaf *items;
+    size_t count;
+};
+
+static void swap(struct leaf *a, struct leaf *b)
+{
+    struct leaf keep = *a;
+
+    *a = *b;
+    *b = keep;
+}
+
+static void heap_add(struct heap *h, struct leaf leaf)
+{
+    size_t i = h->count++;
+
+    h->items[i] = leaf;
+    for (; i && h->items[i].rank < h->items[(i - 1) / 2].rank; i = (i - 1) / 2)
+        swap(&h->items[i], &h->items[(i - 1) / 2]);
+}
+
+static void heap_drop(struct heap *h)
+{
+    size_t i = 0, least;
+
+    h->items[0] = h->items[--h->count];
+    while ((least = 2 * i + 1) < h->count) {
+        if (least + 1 < h->count && h->items[least + 1].rank < h->items[least].rank)
+            least++;
+        if (h->items[i].rank < h->items[least].rank)
+            return;
+        swap(&h->items[i], &h->items[least]);
+        i = least;
+    }
+}
+
+/* The part of leaf in span. */
+static struct flat_range part_of(const struct leaf *leaf, struct span span)
+{
+    struct flat_range range = leaf->range;
+
+    range.offset += span.first - range.span.first;
+    range.span = span;
+    return range;
+}
+
+/* Goes over the leaves in the order of their addresses. */
+static int sweep(struct leaf_list *l, struct range_list *out, lunik_error *err)
+{
+    struct heap h = {.items = l->items};
+    uint64_t at = 0;
+    size_t next = 0;
+    int rc = 0;
+
+    while (!rc && (h.count || next < l->count)) {
+        struct flat_range range;
+        struct leaf top;
+
+        if (!h.count) {
+            at = l->items[next].range.span.first;
+            heap_add(&h, l->items[next++]);
+        }
+        top = h.items[0];
+        if (top.range.span.last < at) {
+            heap_drop(&h);
+            continue;
+        }
+        range = part_of(&top, (struct span){at, top.range.span.last});
+        for (; next < l->count && l->items[next].range.span.first <= range.span.last; next++) {
+            struct leaf leaf = l->items[next];
+
+            if (leaf.rank < top.rank) /* shows from here on */
+                range.span.last = leaf.range.span.first - 1;
+            heap_add(&h, leaf);
+        }
+        if (range.span.last >= at)
+            rc = ranges_append(out, &range, 1, err);
+        if (range.span.last == UINT64_MAX)
+            return rc;
+        at = range.span.last + 1;
+    }
+    return rc;
 }
 
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err)
 {
-    struct renderer rd = {
-        .out = out, .base = out->count, .scratch = &root->core->scratch, .err = err};
+    struct leaf_list *leaves = &root->core->scratch.leaves;
+    struct renderer rd = {.scratch = &root->core->scratch, .err = err};
 
+    leaves->count = 0;
     render(&rd, root, 0, window, 0, 1);
-    return rd.rc;
+    if (rd.rc)
+        return rd.rc;
+    if (leaves->count > 1)
+        qsort(leaves->items, leaves->count, sizeof(*leaves->items), compare_first);
+    return sweep(leaves, out, err);
 }
 
 int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,

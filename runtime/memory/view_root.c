@@ -210,6 +210,7 @@ void scratch_free(struct scratch *scratch)
 {
     free(scratch->rendered.items);
     free(scratch->pending.items);
+    free(scratch->leaves.items);
     free(scratch->kids);
     *scratch = (struct scratch){0};
 }
@@ -219,7 +220,7 @@ static void scratch_trim(struct scratch *scratch)
     const size_t limit = 1024; /* items */
 
     if (scratch->rendered.capacity > limit || scratch->pending.capacity > limit ||
-        scratch->kid_capacity > limit)
+        scratch->leaves.capacity > limit || scratch->kid_capacity > limit)
         scratch_free(scratch);
 }
 
