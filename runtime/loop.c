@@ -20,9 +20,45 @@
 
 /* ---- lock ----------------------------------------------------------------------------------- */
 
+/* What lunik_on_loop_thread() says, for the paths of exits. */
+static bool on_loop(const lunik_runtime *rt)
+{
+    return rt->loop_thread == pthread_self();
+}
+
+/* Whether the thread that holds the lock is a reader for that alone. */
+static bool reads_with_lock(const lunik_runtime *rt)
+{
+    return !on_loop(rt) || rt->calls;
+}
+
 static void note_taken(lunik_runtime *rt)
 {
     atomic_store_explicit(&rt->owner, pthread_self(), memory_order_relaxed);
+    if (reads_with_lock(rt))
+        rcu_online();
+}
+
+void runtime_enter(lunik_runtime *rt)
+{
+    if (on_loop(rt) && !rt->calls++)
+        rcu_online();
+}
+
+void runtime_leave(lunik_runtime *rt)
+{
+    if (on_loop(rt) && !--rt->calls)
+        rcu_offline();
+}
+
+void runtime_lock_unpinned(lunik_runtime *rt)
+{
+    if (lock_try(&rt->lock)) {
+        note_taken(rt);
+        return;
+    }
+    rcu_offline();
+    lunik_lock(rt);
     rcu_online();
 }
 
@@ -30,7 +66,7 @@ void lunik_lock(lunik_runtime *rt)
 {
     if (!lock_try(&rt->lock)) {
         /* Its holder may be waiting in a loop we don't know: make our fd readable there. */
-        if (!lunik_on_loop_thread(rt))
+        if (!on_loop(rt))
             uv_async_send(&rt->wake);
         lock_take(&rt->lock);
     }
@@ -39,11 +75,12 @@ void lunik_lock(lunik_runtime *rt)
 
 void lunik_unlock(lunik_runtime *rt)
 {
-    bool wake = rt->touched && !lunik_on_loop_thread(rt);
+    bool wake = rt->touched && !on_loop(rt);
 
     if (wake)
         rt->touched = false;
-    rcu_offline();
+    if (reads_with_lock(rt))
+        rcu_offline();
     atomic_store_explicit(&rt->owner, 0, memory_order_relaxed);
     lock_release(&rt->lock);
     if (wake)
@@ -57,7 +94,7 @@ bool lunik_locked(const lunik_runtime *rt)
 
 bool lunik_on_loop_thread(const lunik_runtime *rt)
 {
-    return rt->loop_thread == pthread_self();
+    return on_loop(rt);
 }
 
 uv_loop_t *lunik_loop(lunik_runtime *rt)
@@ -199,12 +236,13 @@ static void on_wake(uv_async_t *wake)
 /* Handles what is ready; the lock is held throughout. */
 static void handle_ready(lunik_runtime *rt)
 {
-    rcu_checkpoint();
+    runtime_enter(rt);
     rt->depth++;
     uv_run(&rt->loop, UV_RUN_NOWAIT);
     tasks_run(rt);
     lunik_deliver_events(rt);
     rt->depth--;
+    runtime_leave(rt);
 }
 
 /* Something besides our own wake handle that may still happen. */
@@ -230,7 +268,8 @@ static void wait_ready(lunik_runtime *rt, int timeout_ms)
 /* Whoever waits for the lock has it first, and then we again. */
 static void yield_lock(lunik_runtime *rt)
 {
-    rcu_offline();
+    if (reads_with_lock(rt))
+        rcu_offline();
     lock_yield(&rt->lock);
     note_taken(rt);
 }
@@ -388,6 +427,7 @@ fail_types:
 
 void lunik_runtime_free(lunik_runtime *rt)
 {
+    runtime_enter(rt);
     while (!LIST_EMPTY(&rt->machines))
         lunik_machine_close(LIST_FIRST(&rt->machines));
     data_release(&rt->data);
@@ -397,6 +437,7 @@ void lunik_runtime_free(lunik_runtime *rt)
     /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
     while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
         ;
+    runtime_leave(rt);
     lunik_unlock(rt);
     rcu_drain();
     uv_loop_close(&rt->loop);

@@ -259,6 +259,7 @@ struct view_chunk;
 
 struct flat_view {
     struct rcu_head rcu;
+    uint64_t serial;         /* one more than that of the view before it */
     struct view_chunk *dead; /* chunks to free with it */
     size_t count;
     struct {

@@ -10,6 +10,7 @@
 
 #include "kvm.h"
 #include "memory.h"
+#include "runtime.h"
 
 static int fail_listening(lunik_error *err)
 {
@@ -139,6 +140,7 @@ void transaction_begin(struct memory_core *core)
         core->told++;
     } else if (!core->depth++) {
         rcu_checkpoint();
+        runtime_enter(core->rt);
         cause_of_transaction(core);
     }
 }
@@ -157,6 +159,7 @@ static int end_told(struct memory_core *core, lunik_error *err)
 int transaction_commit(struct memory_core *core, lunik_error *err)
 {
     lunik_machine *m = core->machine;
+    lunik_runtime *rt = core->rt;
     int rc = 0;
 
     if (core->told)
@@ -183,6 +186,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     core->depth = 0;
     changes_commit(core);
     kvm_io_flush(m);
+    runtime_leave(rt);
     return rc;
 }
 
