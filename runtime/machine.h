@@ -92,6 +92,8 @@ int memory_init(lunik_machine *m, lunik_error *err);
 void memory_fini(lunik_machine *m);
 /* Disables the regions of an owner, in one transaction. */
 int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
+/* The owner is being removed: those that have RAM leave their containers and give it back. */
+void regions_orphan(lunik_machine *m, const struct region_list *list);
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is

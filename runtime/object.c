@@ -489,6 +489,7 @@ void object_remove(lunik_object *o)
     lunik_object_ref(o);
     lunik_cause_push(&cause);
     object_unrealize(o);
+    regions_orphan(o->machine, &o->regions);
     lunik_cause_pop(&cause);
     table_remove(o);
     lunik_object_unref(o);

@@ -73,6 +73,11 @@ void rcu_checkpoint(void)
     urcu_memb_read_lock();
 }
 
+bool rcu_nested(void)
+{
+    return online_depth > 1;
+}
+
 void rcu_thread_done(void)
 {
     if (!registered)
@@ -274,8 +279,10 @@ bool rcu_wait(unsigned ms)
     uint64_t target;
     bool waiting, done;
 
-    if (online_depth)
+    if (rcu_nested())
         return false; /* it would wait for this thread */
+    if (online_depth)
+        stop_reading();
     pthread_mutex_lock(&reclaimer.mutex);
     target = reclaimer.deferred;
     waiting = reclaimer.reclaimed < target && reclaimer.running && !reclaimer.orphaned;
@@ -287,6 +294,8 @@ bool rcu_wait(unsigned ms)
     }
     done = reclaimer.reclaimed >= target;
     pthread_mutex_unlock(&reclaimer.mutex);
+    if (online_depth)
+        urcu_memb_read_lock();
     return waiting && done;
 }
 

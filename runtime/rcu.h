@@ -42,6 +42,8 @@ void rcu_offline(void);
 /* The calling thread declares that it holds no reference to anything published, unless it is inside
  * a nested read section. For entry points of long-lived lock holders. */
 void rcu_checkpoint(void);
+/* Whether the calling thread is inside a nested read section. */
+bool rcu_nested(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 
@@ -52,8 +54,8 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
 void rcu_drain(void);
-/* The same for at most ms milliseconds. True if there was something, and it has been reclaimed;
- * false at once on a thread that is a reader. */
+/* The same for at most ms milliseconds, with the lock or without. True if there was something, and
+ * it has been reclaimed. A checkpoint; false at once inside a nested read section. */
 bool rcu_wait(unsigned ms);
 /* True if the reclaimer thread exists: the first rcu_defer() makes it, for good. Any thread. */
 bool rcu_has_reclaimer(void);

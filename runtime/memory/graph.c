@@ -102,6 +102,8 @@ static int change(lunik_region *r, struct region_state to, lunik_error *err)
     static const struct span everything = {0, UINT64_MAX};
     int rc = core_check(r->core, err);
 
+    if (!rc && r->gone && (to.parent || to.enabled))
+        rc = region_fail_gone(r, err);
     if (!rc)
         rc = check_ports(r, &to, err);
     if (rc)
@@ -263,6 +265,24 @@ int regions_disable(lunik_machine *m, const struct region_list *list, lunik_erro
     return transaction_commit(m->memory, err);
 }
 
+void regions_orphan(lunik_machine *m, const struct region_list *list)
+{
+    lunik_region *r;
+
+    if (LIST_EMPTY(list) || !m->memory)
+        return;
+    transaction_begin(m->memory);
+    LIST_FOREACH(r, list, owned)
+    if (r->ram)
+        lunik_region_del(r, NULL);
+    transaction_commit(m->memory, NULL);
+    LIST_FOREACH(r, list, owned)
+    {
+        r->orphan = true;
+        region_settle(r);
+    }
+}
+
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
     struct region_state to = r->s;
@@ -297,7 +317,7 @@ int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err)
 {
     struct region_state to = r->s;
 
-    if (!readonly && r->ram && lunik_ram_readonly(r->ram))
+    if (!readonly && lunik_region_ram(r) && lunik_ram_readonly(r->ram))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory region '%s': readonly: its RAM '%s' can't be written", r->name,
                           lunik_ram_name(r->ram));

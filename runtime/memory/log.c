@@ -60,6 +60,8 @@ static int check(struct memory_core *core, unsigned client, const lunik_dirty_sc
     if (scope && scope->region && !scope->region->ram)
         return lunik_fail(err, LUNIK_E_INVALID, "dirty: memory region '%s' has no RAM",
                           scope->region->name);
+    if (scope && scope->region && scope->region->gone)
+        return region_fail_gone(scope->region, err);
     if (scope && scope->region && scope->region->core != core)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "dirty: memory region '%s' belongs to another machine",
@@ -411,6 +413,8 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
         global_stop(core, core->listener_count);
     drop_bits(&q);
     tracker_unuse(core);
+    if (scope && scope->region)
+        region_settle(scope->region);
     return 0;
 }
 
@@ -513,6 +517,8 @@ uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client,
 
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size)
 {
-    if (r->ram)
+    rcu_online(); /* which keeps the block, should the region give it back now */
+    if (lunik_region_ram(r))
         region_written(r, offset, size);
+    rcu_offline();
 }

@@ -30,6 +30,30 @@ static void set_owner(lunik_region *r, lunik_object *owner)
     LIST_INSERT_HEAD(&owner->regions, r, owned);
 }
 
+/* The block is unmapped after a grace period, until when vCPUs may look at what is left of r. */
+static void drop_ram(lunik_region *r)
+{
+    LIST_REMOVE(r, backed);
+    atomic_store_explicit(&r->gone, true, memory_order_release);
+    lunik_ram_unref(r->ram);
+}
+
+static bool is_logged(const lunik_region *r)
+{
+    for (size_t i = 0; i < LUNIK_DIRTY_CLIENTS; i++)
+        if (r->log.counts[i])
+            return true;
+    return false;
+}
+
+void region_settle(lunik_region *r)
+{
+    bool in_use = r->core->machine && (r->s.parent || is_logged(r));
+
+    if (r->orphan && r->ram && !r->gone && !in_use)
+        drop_ram(r);
+}
+
 /* Nothing shows r any more; a vCPU may still look at the struct until it is through with an old
  * view. */
 static void region_destroy(lunik_region *r)
@@ -46,10 +70,8 @@ static void region_destroy(lunik_region *r)
         LIST_REMOVE(r, aliasing);
         lunik_region_unref(r->target);
     }
-    if (r->ram) {
-        LIST_REMOVE(r, backed);
-        lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
-    }
+    if (r->ram && !r->gone)
+        drop_ram(r);
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
     cause_unref(r->cause);
@@ -70,6 +92,11 @@ void lunik_region_unref(lunik_region *r)
 {
     if (!--r->refs)
         region_destroy(r);
+}
+
+int region_fail_gone(const lunik_region *r, lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_GONE, "memory region '%s' is gone", r->name);
 }
 
 /* ---- making regions ------------------------------------------------------------------------- */
@@ -124,6 +151,8 @@ int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err)
                           r->name);
     if (!r->ram)
         return 0;
+    if (r->gone)
+        return region_fail_gone(r, err);
     limit = lunik_ram_size(r->ram) - r->ram_offset;
     if (size > limit)
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -147,6 +176,8 @@ static int check_needs(const lunik_region *r, const lunik_region_config *c, luni
     if (missing)
         return lunik_fail(err, LUNIK_E_INVALID, "memory region '%s': %s: is missing (want %s)",
                           r->name, missing, want);
+    if (r->kind == LUNIK_REGION_ALIAS && c->target->gone)
+        return region_fail_gone(c->target, err);
     if (r->kind == LUNIK_REGION_ALIAS && c->target->core != r->core)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory region '%s': target: '%s' belongs to another machine", r->name,
@@ -328,9 +359,14 @@ lunik_object *lunik_region_owner(const lunik_region *r)
     return r->owner;
 }
 
+bool lunik_region_alive(const lunik_region *r)
+{
+    return !atomic_load_explicit(&r->gone, memory_order_acquire);
+}
+
 lunik_ram *lunik_region_ram(const lunik_region *r)
 {
-    return r->ram;
+    return lunik_region_alive(r) ? r->ram : NULL;
 }
 
 uint64_t lunik_region_ram_offset(const lunik_region *r)

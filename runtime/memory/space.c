@@ -207,6 +207,18 @@ int memory_init(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
+/* Others may keep regions; memory goes with the machine. */
+static void orphan_all(struct memory_core *core)
+{
+    lunik_region *r, *next;
+
+    for (r = LIST_FIRST(&core->with_ram); r; r = next) {
+        next = LIST_NEXT(r, backed);
+        r->orphan = true;
+        region_settle(r);
+    }
+}
+
 void memory_fini(lunik_machine *m)
 {
     struct memory_core *core = m->memory;
@@ -229,5 +241,6 @@ void memory_fini(lunik_machine *m)
     core->machine = NULL;
     free(core->listeners);
     core->listeners = NULL;
+    orphan_all(core);
     core_unref(core);
 }
