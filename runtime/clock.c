@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "misuse.h"
 #include "runtime.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -26,7 +27,7 @@ struct clock_wake {
 struct machine_clock {
     lunik_clock clock; /* first: what devices see */
     bool manual;
-    bool closed; /* takes no timers any more */
+    bool closed;             /* takes no timers any more */
     _Atomic uint64_t frozen; /* the time while it stands still, UINT64_MAX while it runs */
     _Atomic uint64_t offset; /* CLOCK_MONOTONIC minus machine time while it runs */
     lunik_timer **heap;
@@ -54,11 +55,15 @@ static uint64_t clock_now(lunik_clock *clock)
 
 lunik_clock *lunik_machine_clock(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return &m->clock->clock;
 }
 
 uint64_t lunik_clock_now(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return clock_now(&m->clock->clock);
 }
 
@@ -131,6 +136,8 @@ static void arm(struct machine_clock *c)
 
 void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *))
 {
+    NOT_NULL(timer);
+
     timer->fn = fn;
     timer->machine = machine;
     timer->deadline = UINT64_MAX;
@@ -139,6 +146,8 @@ void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lun
 
 void lunik_timer_set(lunik_timer *timer, uint64_t deadline)
 {
+    NOT_NULL(timer);
+
     struct machine_clock *c;
     lunik_timer *first;
 
@@ -171,6 +180,8 @@ void lunik_timer_set(lunik_timer *timer, uint64_t deadline)
 
 void lunik_timer_cancel(lunik_timer *timer)
 {
+    NOT_NULL(timer);
+
     struct machine_clock *c;
     bool first;
 
@@ -211,6 +222,8 @@ static void on_timerfd(uv_poll_t *poll, int status, int events)
 
 int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     struct machine_clock *c = m->clock;
     uint64_t now = clock_now(&c->clock), end;
 

@@ -91,6 +91,14 @@ int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
 /* The Lua name of a code ("invalid", ...), "unknown" for others. Any thread. */
 const char *lunik_error_name(int code);
 
+/* A call that breaks a precondition, such as one with a pointer that is NULL where NULL is not said
+ * to be allowed, does nothing: a function with an error result returns LUNIK_E_INVALID, any other
+ * one the value that stands for nothing, with a sentence to this function: which function was
+ * called and what is wrong. NULL: the sentence goes to the standard error stream. Any thread; fn
+ * may be called on any. */
+typedef void lunik_misuse_fn(const char *message);
+void lunik_set_misuse_cb(lunik_misuse_fn *fn);
+
 /* ---- values --------------------------------------------------------------------------------- */
 
 typedef enum lunik_value_kind {
@@ -146,8 +154,10 @@ const lunik_type *const *lunik_builtin_types(void);
  * caller becomes the loop thread and holds the machine lock. Any thread without a lock. */
 int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err);
 
-/* Stops and frees every machine, runs the loop empty and frees the runtime. Loop thread. */
-void lunik_runtime_free(lunik_runtime *rt);
+/* Aborts open transactions, stops and frees every machine, runs the loop empty and frees the
+ * runtime, which no other thread may use any more; NULL: nothing. LUNIK_E_STATE, and nothing is
+ * freed, when it is not called on the loop thread with the lock held, or from a callback. */
+int lunik_runtime_free(lunik_runtime *rt);
 
 /* Adds one more type, e.g. one defined by a script; it must outlive the runtime. Fails when the
  * name is taken or the parent unknown. */
@@ -182,9 +192,9 @@ typedef enum lunik_run_mode {
     LUNIK_RUN_NOWAIT,  /* handle what is ready, let those who wait for the lock have it, return */
 } lunik_run_mode;
 
-/* Runs the loop on the loop thread; the lock is free while it waits, and where it does not wait
- * goes once to whoever does for the lock. Must not be called from a callback of the loop. Returns
- * true if there is more to wait for. */
+/* Runs the loop. On any other thread than the loop thread with the lock held, and in a callback of
+ * the loop, it is a misuse and returns false. The lock is free while it waits, and where it does
+ * not wait goes once to whoever does for the lock. Returns true if there is more to wait for. */
 bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
 
 /* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */
@@ -375,17 +385,17 @@ typedef struct lunik_machine_stats {
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 
 /* The following may release the lock while they wait. Threads that start, pause, reset or close the
- * same machine take turns: each waits until the one before has finished, and fails with LUNIK_E_GONE
- * if that closed the machine, with LUNIK_E_STATE if it is closed when the call begins. The caller
- * has a reference if another thread may close the machine. */
+ * same machine take turns: each waits until the one before has finished, and fails with
+ * LUNIK_E_GONE if that closed the machine, with LUNIK_E_STATE if it is closed when the call begins.
+ * The caller has a reference if another thread may close the machine. */
 
-/* Starts a machine (resetting it first) or resumes a paused one. LUNIK_E_STATE inside a transaction,
- * in a listener's hook, in what a reset, start, pause or close of the machine calls, and for one
- * that has been shut down or has crashed from a vCPU's callback. */
+/* Starts a machine (resetting it first) or resumes a paused one. LUNIK_E_STATE inside a
+ * transaction, in a listener's hook, in what a reset, start, pause or close of the machine calls,
+ * and for one that has been shut down or has crashed from a vCPU's callback. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Returns when no vCPU is inside the guest any more and the machine's clock stands still. Called
- * from a vCPU's callback or inside a transaction it returns at once and takes effect soon after that
- * ends. */
+ * from a vCPU's callback or inside a transaction it returns at once and takes effect soon after
+ * that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the

@@ -14,6 +14,7 @@
 #include "outlet.h"
 #include "rcu.h"
 #include "runtime.h"
+#include "misuse.h"
 #include "vcpu.h"
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
@@ -32,16 +33,22 @@ const char *lunik_state_name(lunik_run_state state)
 
 const char *lunik_machine_name(const lunik_machine *m)
 {
+    NOT_NULL(m, "");
+
     return m->name;
 }
 
 lunik_runtime *lunik_machine_runtime(const lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->rt;
 }
 
 lunik_accel lunik_machine_accel(const lunik_machine *m)
 {
+    NOT_NULL(m, LUNIK_ACCEL_NONE);
+
     return m->config.accel;
 }
 
@@ -52,43 +59,60 @@ unsigned lunik_machine_address_bits(const lunik_machine *m)
 
 lunik_run_state lunik_machine_state(const lunik_machine *m)
 {
+    NOT_NULL(m, LUNIK_STATE_CLOSED);
+
     return (lunik_run_state)atomic_load_explicit(&m->state, memory_order_relaxed);
 }
 
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return &m->config;
 }
 
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 {
+    NOT_NULL(m);
+    NOT_NULL(out);
+
     *out = (lunik_machine_stats){0};
     kvm_memory_get_stats(m, out);
 }
 
 int lunik_machine_exit_code(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return m->exit_code;
 }
 
 lunik_space *lunik_machine_memory(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->memory_space;
 }
 
 lunik_space *lunik_machine_io(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->io_space;
 }
 
 void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque)
 {
+    NOT_NULL(m);
+
     m->exit_fn = fn;
     m->exit_opaque = opaque;
 }
 
 void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque)
 {
+    NOT_NULL(m);
+
     m->reset_fn = fn;
     m->reset_opaque = opaque;
 }
@@ -141,14 +165,17 @@ void machine_want(lunik_machine *m, unsigned what)
 
 void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 {
+    NOT_NULL(m);
+    NOT_NULL(why);
+
     lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "memory"));
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
-/* Every vCPU outside, the clock and the devices stopped. In a turn, not on a vCPU's thread: the lock
- * is released while vCPUs leave the guest, which may end the run meanwhile. */
+/* Every vCPU outside, the clock and the devices stopped. In a turn, not on a vCPU's thread: the
+ * lock is released while vCPUs leave the guest, which may end the run meanwhile. */
 static void stop_running(lunik_machine *m)
 {
     vcpus_stop(m);
@@ -244,6 +271,10 @@ static int start_now(lunik_machine *m, lunik_error *err)
 
 int lunik_machine_start(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
     int rc = check_start(m, err);
 
     if (rc == 0)
@@ -251,8 +282,8 @@ int lunik_machine_start(lunik_machine *m, lunik_error *err)
     if (rc)
         return rc;
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) /* by another thread's turn */
-        rc = lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is running",
-                        m->name);
+        rc =
+            lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is running", m->name);
     else
         rc = start_now(m, err);
     turn_end(m);
@@ -288,6 +319,10 @@ static int pause_now(lunik_machine *m, lunik_error *err)
 
 int lunik_machine_pause(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
     int rc = check_pause(m, err);
 
     if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
@@ -329,6 +364,10 @@ static int reset_now(lunik_machine *m, lunik_error *err)
 
 int lunik_machine_reset(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
     int rc;
 
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
@@ -362,12 +401,16 @@ static void end_run(lunik_machine *m, lunik_run_state state)
 
 void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
 {
+    NOT_NULL(m);
+    REQUIRE(lunik_locked(m->rt), UNLOCKED);
+
     lunik_run_state state = lunik_machine_state(m);
 
     if (state != LUNIK_STATE_RUNNING && state != LUNIK_STATE_PAUSED)
         return;
     m->exit_code = code;
-    lunik_emit(m, "shutdown", LUNIK_FIELD_STRING("reason", reason), LUNIK_FIELD_INT("code", code));
+    lunik_emit(m, "shutdown", LUNIK_FIELD_STRING("reason", reason ? reason : "host-quit"),
+               LUNIK_FIELD_INT("code", code));
     end_run(m, LUNIK_STATE_SHUTDOWN);
 }
 
@@ -416,6 +459,8 @@ static void reset_failed(lunik_machine *m, const lunik_error *why)
 
 void lunik_machine_guest_reset(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     lunik_error err;
 
     if (lunik_machine_reset(m, &err))
@@ -456,6 +501,8 @@ static void do_wanted(lunik_task *task)
 
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     for (lunik_object *o = lunik_object_next(m, NULL); o; o = lunik_object_next(m, o)) {
         const lunik_power_button_ops *ops = lunik_object_iface(o, "power-button");
 
@@ -469,11 +516,15 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 
 void lunik_machine_ref(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
 }
 
 void lunik_machine_unref(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
     clock_free(m);
@@ -523,6 +574,10 @@ static int build(lunik_machine *m, lunik_error *err)
 int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
                       lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(rt, err);
+    NOT_NULL_OR_FAIL(config, err);
+    NOT_NULL_OR_FAIL(out, err);
+
     lunik_machine *m = calloc(1, sizeof(*m));
     int rc;
 
@@ -568,6 +623,9 @@ static void close_now(lunik_machine *m)
 
 void lunik_machine_close(lunik_machine *m)
 {
+    NOT_NULL(m);
+    REQUIRE(lunik_locked(m->rt), UNLOCKED);
+
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && turn_mine(m))
         return;
     if (must_not_wait(m) || turn_mine(m)) {

@@ -13,6 +13,7 @@
 
 #include "kvm.h"
 #include "memory.h"
+#include "misuse.h"
 #include "runtime.h"
 
 /* Callbacks that access memory may end up in callbacks, down to this depth. */
@@ -438,11 +439,17 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
 
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
+
     return transfer(s, address, buf, size, ACCESS_BULK);
 }
 
 int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
+
     /* Only read from: the access is a write. */
     return transfer(s, address, (void *)(uintptr_t)buf, size, ACCESS_BULK | ACCESS_WRITE);
 }
@@ -454,11 +461,16 @@ static bool size_ok(unsigned size)
 
 int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(value, LUNIK_E_INVALID);
+
     *value = 0;
     return size_ok(size) ? transfer(s, address, value, size, 0) : LUNIK_E_INVALID;
 }
 
 int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+
     return size_ok(size) ? transfer(s, address, &value, size, ACCESS_WRITE) : LUNIK_E_INVALID;
 }

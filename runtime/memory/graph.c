@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 void region_attach(lunik_region *r)
@@ -193,6 +194,9 @@ static int check_overlap(const lunik_region *parent, const lunik_region *child,
 int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
                      bool may_overlap, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(parent, err);
+    NOT_NULL_OR_FAIL(child, err);
+
     struct region_state to = child->s;
     int rc;
 
@@ -222,6 +226,8 @@ int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child,
 
 int lunik_region_del(lunik_region *child, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(child, err);
+
     struct region_state to = child->s;
 
     if (!to.parent)
@@ -242,6 +248,8 @@ static int wrong_kind(const lunik_region *r, const char *property, const char *w
 
 int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     to.enabled = enabled;
@@ -285,6 +293,8 @@ void regions_orphan(lunik_machine *m, const struct region_list *list)
 
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (!to.parent)
@@ -296,6 +306,8 @@ int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 
 int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
     int rc = region_check_size(r, size, err);
 
@@ -307,6 +319,8 @@ int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err)
 
 int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     to.priority = priority;
@@ -315,6 +329,8 @@ int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err)
 
 int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (!readonly && lunik_region_ram(r) && lunik_ram_readonly(r->ram))
@@ -327,6 +343,8 @@ int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err)
 
 int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (r->kind != LUNIK_REGION_ROM_DEVICE)
@@ -337,6 +355,8 @@ int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err)
 
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (r->kind != LUNIK_REGION_ALIAS)

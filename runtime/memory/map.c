@@ -1,11 +1,12 @@
 /*
  * map.c: host pointers into an address space.
  *
- * Each mapping uses its region and its RAM, which stays until it is unmapped. What is not RAM is reached
- * through a buffer, read when it is mapped, written when it is unmapped.
+ * Each mapping uses its region and its RAM, which stays until it is unmapped. What is not RAM is
+ * reached through a buffer, read when it is mapped, written when it is unmapped.
  */
 #include <stdlib.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 enum { BOUNCE_MAX = 4096, BOUNCE_TOTAL_MAX = 1 << 20 };
@@ -53,6 +54,9 @@ static void *map_bounce(struct mapping *map, lunik_space *s)
 
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write)
 {
+    NOT_NULL(s, NULL);
+    NOT_NULL(size, NULL);
+
     const struct flat_range *r;
     struct mapping *map;
     struct mapping **list;
@@ -86,6 +90,9 @@ void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool wri
 
 void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed)
 {
+    NOT_NULL(s);
+    NOT_NULL(host);
+
     struct memory_core *core = s->core;
     struct mapping **link = bucket(core, host), *map;
 

@@ -6,6 +6,7 @@
  */
 #include "machine.h"
 #include "memory/ram.h"
+#include "misuse.h"
 #include "memory/sigbus.h"
 
 #include <errno.h>
@@ -233,6 +234,9 @@ static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err
 
 int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     lunik_ram_config c = *config;
     uint64_t page_size = c.page_size ? c.page_size : (uint64_t)sysconf(_SC_PAGESIZE);
     lunik_ram *ram;
@@ -269,56 +273,78 @@ bool ram_damaged(const lunik_ram *ram)
 
 void lunik_ram_ref(lunik_ram *ram)
 {
+    NOT_NULL(ram);
+
     atomic_fetch_add_explicit(&ram->refs, 1, memory_order_relaxed);
 }
 
 void lunik_ram_unref(lunik_ram *ram)
 {
+    NOT_NULL(ram);
+
     if (atomic_fetch_sub_explicit(&ram->refs, 1, memory_order_acq_rel) == 1)
         rcu_defer_urgent(&ram->rcu, ram_reclaim);
 }
 
 void *lunik_ram_host(const lunik_ram *ram)
 {
+    NOT_NULL(ram, NULL);
+
     return ram->host;
 }
 
 uint64_t lunik_ram_size(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->size;
 }
 
 uint64_t lunik_ram_page_size(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->page_size;
 }
 
 uint64_t lunik_ram_align(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->align;
 }
 
 int lunik_ram_fd(const lunik_ram *ram)
 {
+    NOT_NULL(ram, -1);
+
     return ram->fd;
 }
 
 uint64_t lunik_ram_fd_offset(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->fd_offset;
 }
 
 bool lunik_ram_shared(const lunik_ram *ram)
 {
+    NOT_NULL(ram, false);
+
     return ram->share;
 }
 
 bool lunik_ram_readonly(const lunik_ram *ram)
 {
+    NOT_NULL(ram, false);
+
     return ram->readonly;
 }
 
 const char *lunik_ram_name(const lunik_ram *ram)
 {
+    NOT_NULL(ram, "");
+
     return ram->name;
 }

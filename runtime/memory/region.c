@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "misuse.h"
 #include "object.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -85,11 +86,15 @@ static void region_destroy(lunik_region *r)
 
 void lunik_region_ref(lunik_region *r)
 {
+    NOT_NULL(r);
+
     r->refs++;
 }
 
 void lunik_region_unref(lunik_region *r)
 {
+    NOT_NULL(r);
+
     if (!--r->refs)
         region_destroy(r);
 }
@@ -232,6 +237,10 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
 int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
                      lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     const char *name = config->name ? config->name : "region";
     lunik_region *r;
     int rc;
@@ -301,86 +310,121 @@ void region_check_damage(lunik_region *r)
 
 const char *lunik_region_name(const lunik_region *r)
 {
+    NOT_NULL(r, "");
+
     return r->name;
 }
 
 lunik_region_kind lunik_region_get_kind(const lunik_region *r)
 {
+    NOT_NULL(r, LUNIK_REGION_CONTAINER);
+
     return r->kind;
 }
 
 uint64_t lunik_region_size(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return span_size((struct span){0, r->s.last});
 }
 
 uint64_t lunik_region_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.address;
 }
 
 int lunik_region_priority(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.priority;
 }
 
 bool lunik_region_enabled(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->s.enabled;
 }
 
 bool lunik_region_readonly(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->s.readonly;
 }
 
 bool lunik_region_romd(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->kind == LUNIK_REGION_ROM_DEVICE && r->s.romd;
 }
 
 lunik_region *lunik_region_target(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->target;
 }
 
 uint64_t lunik_region_alias_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.alias_offset;
 }
 
 lunik_region *lunik_region_parent(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->s.parent;
 }
 
 lunik_object *lunik_region_owner(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->owner;
 }
 
 bool lunik_region_alive(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return !atomic_load_explicit(&r->gone, memory_order_acquire);
 }
 
 lunik_ram *lunik_region_ram(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return lunik_region_alive(r) ? r->ram : NULL;
 }
 
 uint64_t lunik_region_ram_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->ram_offset;
 }
 
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous)
 {
+    NOT_NULL(parent, NULL);
+
     return previous ? previous->next_child : parent->children;
 }
 
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out)
 {
+    NOT_NULL(r);
+    NOT_NULL(out);
+
     out->reads = atomic_load_explicit(&r->reads, memory_order_relaxed);
     out->writes = atomic_load_explicit(&r->writes, memory_order_relaxed);
     out->rejected = atomic_load_explicit(&r->rejected, memory_order_relaxed);

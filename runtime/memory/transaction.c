@@ -10,6 +10,7 @@
 
 #include "kvm.h"
 #include "memory.h"
+#include "misuse.h"
 #include "runtime.h"
 
 static int fail_listening(lunik_error *err)
@@ -192,12 +193,16 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
 
 void lunik_transaction_begin(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     if (m->memory)
         transaction_begin(m->memory);
 }
 
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
     if (!m->memory->depth && !m->memory->told)
@@ -207,6 +212,8 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 
 void lunik_transaction_abort(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     struct memory_core *core = m->memory;
 
     if (!core || (!core->depth && !core->told))

@@ -20,10 +20,9 @@ static lunik_machine *machine(lunik_runtime **rt)
     lunik_machine *m = NULL;
 
     if (lunik_runtime_new(rt, lunik_builtin_types(), &err) ||
-        lunik_machine_new(*rt,
-                          &(lunik_machine_config){
-                              .name = "reclaim", .accel = LUNIK_ACCEL_NONE, .cpus = 1},
-                          &m, &err))
+        lunik_machine_new(
+            *rt, &(lunik_machine_config){.name = "reclaim", .accel = LUNIK_ACCEL_NONE, .cpus = 1},
+            &m, &err))
         printf("# %s\n", err.message);
     return m;
 }

@@ -132,9 +132,9 @@ static void test_waiting(void)
     check_int("the reset was carried out", reset.rc, 0);
     for (unsigned i = 0; i < CALLS; i++) {
         end(&waiting[i]);
-        check_true("before the close, refused or gone",
-                   waiting[i].rc == 0 || waiting[i].rc == LUNIK_E_STATE ||
-                       waiting[i].rc == LUNIK_E_GONE);
+        check_true("before the close, refused or gone", waiting[i].rc == 0 ||
+                                                            waiting[i].rc == LUNIK_E_STATE ||
+                                                            waiting[i].rc == LUNIK_E_GONE);
     }
     check_int("closed by both", waiting[CALLS - 1].state, LUNIK_STATE_CLOSED);
     lunik_machine_unref(m);
