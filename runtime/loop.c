@@ -474,16 +474,19 @@ static bool is_open_transaction(const lunik_machine *m)
 /* Each transaction that is open is a call; any more are those of callbacks. */
 static bool in_callback(const lunik_runtime *rt)
 {
+    const lunik_machine *m;
     unsigned transactions = 0;
 
-    for (const lunik_machine *m = rt->machines; m; m = m->next)
+    LIST_FOREACH (m, &rt->machines, link)
         transactions += is_open_transaction(m);
     return turn_any() || rt->calls > transactions;
 }
 
 static void abort_transactions(lunik_runtime *rt)
 {
-    for (lunik_machine *m = rt->machines; m; m = m->next)
+    lunik_machine *m;
+
+    LIST_FOREACH (m, &rt->machines, link)
         while (lunik_in_transaction(m))
             lunik_transaction_abort(m);
 }

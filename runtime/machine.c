@@ -54,6 +54,8 @@ lunik_accel lunik_machine_accel(const lunik_machine *m)
 
 unsigned lunik_machine_address_bits(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return m->kvm ? m->kvm->phys_bits : MOST_ADDRESS_BITS;
 }
 

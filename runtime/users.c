@@ -47,6 +47,8 @@ static void use_end(struct object_use *use)
 
 void lunik_object_unuse(lunik_object *o, lunik_object *user)
 {
+    NOT_NULL(o);
+
     struct object_use *use = use_find(o, user);
 
     if (use)

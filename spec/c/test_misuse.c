@@ -252,23 +252,23 @@ static void call_all(bool (*wanted)(const char *name))
          lunik_machine_set_hotplug_handler(NULL, NULL, NULL, NULL));
     CALL(lunik_machine_hotplug_handler, lunik_machine_hotplug_handler(NULL, NULL));
     CALL(lunik_machine_hotplugging, lunik_machine_hotplugging(NULL));
+    CALL(lunik_type_replace, lunik_type_replace(NULL, NULL, NULL));
+    CALL(lunik_machine_address_bits, lunik_machine_address_bits(NULL));
+    CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));
+    CALL(lunik_runtime_data, lunik_runtime_data(NULL, NULL));
+    CALL(lunik_set_kick_cb, lunik_set_kick_cb(NULL));
+    CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
+    CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
+    CALL(lunik_machine_flush, lunik_machine_flush(NULL));
 #undef CALL
 }
 
 /* These take anything but a NULL, or are macros' and formats' helpers. */
 static const char *const others[] = {
-    "lunik_cause_pop",
-    "lunik_cause_push",
-    "lunik_fail",
-    "lunik_fail_errno",
-    "lunik_fail_prefix",
-    "lunik_poll_start",
-    "lunik_sandbox",
-    "lunik_set_misuse_cb",
-    "lunik_sandboxed",
-    "lunik_state",
-    "lunik_state_object",
-    NULL,
+    "lunik_cause_pop",        "lunik_cause_push", "lunik_fail",         "lunik_fail_errno",
+    "lunik_fail_prefix",      "lunik_poll_start", "lunik_sandbox",      "lunik_set_misuse_cb",
+    "lunik_kick_lock_holder", /* of signal handlers */
+    "lunik_sandboxed",        "lunik_state",      "lunik_state_object", NULL,
 };
 
 static const char *looked_for;
