@@ -191,6 +191,10 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
 {
     struct acpi_facts facts;
 
+    if (!m || !rsdp)
+        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_install: %s is NULL", m ? "rsdp" : "m");
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
     if (lunik_machine_data(m, STATE_KEY))
         return lunik_fail(err, LUNIK_E_EXISTS, "acpi: the machine has its tables already");
     struct acpi_tables *t = calloc(1, sizeof(*t));
@@ -216,11 +220,14 @@ const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *si
 {
     const struct acpi_tables *t = lunik_machine_data(m, STATE_KEY);
 
+    if (!t || !signature || !size)
+        t = NULL;
     for (size_t i = 0; t && i < t->count; i++)
         if (!strcmp(t->tables[i].signature, signature)) {
             *size = t->tables[i].size;
             return t->image.data + t->tables[i].offset;
         }
-    *size = 0;
+    if (size)
+        *size = 0;
     return NULL;
 }

@@ -42,7 +42,11 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
 
 lunik_region *bind_region(lua_State *L, int index)
 {
-    return bind_check_open(L, index, region_class)->ptr;
+    lunik_region *r = bind_check_open(L, index, region_class)->ptr;
+
+    if (!lunik_region_alive(r))
+        bind_fail(L, LUNIK_E_GONE, "region '%s' is gone", lunik_region_name(r));
+    return r;
 }
 
 lunik_region *bind_region_option(lua_State *L, int index, const char *what)

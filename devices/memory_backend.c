@@ -161,6 +161,7 @@ int memory_backend_map(lunik_object *o, lunik_ram_config *config, lunik_error *e
     config->size = b->size;
     config->share = b->share;
     config->noreserve = !b->reserve;
+    config->rt = lunik_machine_runtime(lunik_object_machine(o));
     rc = lunik_ram_new(&b->ram, config, err);
     if (rc)
         return lunik_fail_prefix(err, rc, "%s", type);

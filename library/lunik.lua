@@ -350,7 +350,8 @@ function lunik.use_luv(uv) end
 local Machine = {}
 
 ---Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew (not from
----a vCPU's handler: use lunik.defer there).
+---a vCPU's handler: use lunik.defer there). An error of code "state" in an on_reset function, inside a
+---transaction and in a listener's functions.
 ---@return lunik.Machine self
 function Machine:start() end
 

@@ -3,7 +3,8 @@
  *
  * Machine time stands still until the first start and while the machine is paused. Timers sit in a
  * binary heap; one timerfd, armed for the earliest, wakes the loop. A manual clock has no timerfd:
- * it moves when told to.
+ * it moves when told to. The struct stays as long as the machine's, so that any thread may ask for
+ * the time, which a closed machine's clock goes on showing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "misuse.h"
 #include "runtime.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -25,6 +27,7 @@ struct clock_wake {
 struct machine_clock {
     lunik_clock clock; /* first: what devices see */
     bool manual;
+    bool closed;             /* takes no timers any more */
     _Atomic uint64_t frozen; /* the time while it stands still, UINT64_MAX while it runs */
     _Atomic uint64_t offset; /* CLOCK_MONOTONIC minus machine time while it runs */
     lunik_timer **heap;
@@ -52,11 +55,15 @@ static uint64_t clock_now(lunik_clock *clock)
 
 lunik_clock *lunik_machine_clock(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return &m->clock->clock;
 }
 
 uint64_t lunik_clock_now(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return clock_now(&m->clock->clock);
 }
 
@@ -129,6 +136,8 @@ static void arm(struct machine_clock *c)
 
 void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *))
 {
+    NOT_NULL(timer);
+
     timer->fn = fn;
     timer->machine = machine;
     timer->deadline = UINT64_MAX;
@@ -137,6 +146,8 @@ void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lun
 
 void lunik_timer_set(lunik_timer *timer, uint64_t deadline)
 {
+    NOT_NULL(timer);
+
     struct machine_clock *c;
     lunik_timer *first;
 
@@ -147,6 +158,8 @@ void lunik_timer_set(lunik_timer *timer, uint64_t deadline)
         return;
     }
     c = timer->machine->clock;
+    if (c->closed)
+        return;
     first = c->count ? c->heap[0] : NULL;
     if (timer->deadline != UINT64_MAX)
         heap_remove(c, timer);
@@ -167,6 +180,8 @@ void lunik_timer_set(lunik_timer *timer, uint64_t deadline)
 
 void lunik_timer_cancel(lunik_timer *timer)
 {
+    NOT_NULL(timer);
+
     struct machine_clock *c;
     bool first;
 
@@ -179,6 +194,7 @@ void lunik_timer_cancel(lunik_timer *timer)
         arm(c);
 }
 
+/* A timer may close the machine, which ends this. */
 static void run_due(struct machine_clock *c, uint64_t now)
 {
     while (c->count && c->heap[0]->deadline <= now) {
@@ -192,20 +208,27 @@ static void run_due(struct machine_clock *c, uint64_t now)
 static void on_timerfd(uv_poll_t *poll, int status, int events)
 {
     struct clock_wake *wake = lunik_container_of(poll, struct clock_wake, poll);
-    struct machine_clock *c = wake->machine->clock;
+    lunik_machine *m = wake->machine;
+    struct machine_clock *c = m->clock;
     uint64_t expirations;
 
     if (read(wake->fd, &expirations, sizeof(expirations)) < 0)
         return;
+    lunik_machine_ref(m);
     run_due(c, clock_now(&c->clock));
     arm(c);
+    lunik_machine_unref(m);
 }
 
 int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     struct machine_clock *c = m->clock;
     uint64_t now = clock_now(&c->clock), end;
 
+    if (c->closed)
+        return machine_fail_closed(m, err);
     if (!c->manual)
         return lunik_fail(err, LUNIK_E_STATE,
                           "machine '%s': its clock can't be advanced (want clock = \"manual\")",
@@ -213,12 +236,16 @@ int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err)
     if (ns >= UINT64_MAX - now)
         return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': advance: %llu ns is too far",
                           m->name, (unsigned long long)ns);
+    lunik_machine_ref(m);
+    runtime_enter(m->rt);
     /* Timers see the time at which they were due, and may set others on the way. */
     for (end = now + ns; c->count && c->heap[0]->deadline <= end; run_due(c, now)) {
         now = c->heap[0]->deadline > now ? c->heap[0]->deadline : now;
         atomic_store_explicit(&c->frozen, now, memory_order_release);
     }
     atomic_store_explicit(&c->frozen, end, memory_order_release);
+    runtime_leave(m->rt);
+    lunik_machine_unref(m);
     return 0;
 }
 
@@ -293,12 +320,22 @@ void clock_fini(lunik_machine *m)
 
     if (!c)
         return;
+    atomic_store_explicit(&c->frozen, clock_now(&c->clock), memory_order_release);
     if (c->wake) {
         lunik_loop(m->rt);
         close_wake(c->wake);
+        c->wake = NULL;
     }
+    while (c->count)
+        heap_remove(c, c->heap[0]);
     free(c->heap);
-    free(c);
+    c->heap = NULL;
+    c->closed = true;
+}
+
+void clock_free(lunik_machine *m)
+{
+    free(m->clock);
     m->clock = NULL;
 }
 

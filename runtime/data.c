@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "runtime.h"
 
 static struct attached *find(struct attached *list, const char *key)
@@ -52,20 +53,32 @@ void data_release(struct attached **list)
 
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *))
 {
+    NOT_NULL(m, LUNIK_E_INVALID);
+    NOT_NULL(key, LUNIK_E_INVALID);
+
     return set(&m->data, key, data, release);
 }
 
 void *lunik_machine_data(const lunik_machine *m, const char *key)
 {
+    NOT_NULL(m, NULL);
+    NOT_NULL(key, NULL);
+
     return get(m->data, key);
 }
 
 int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *))
 {
+    NOT_NULL(rt, LUNIK_E_INVALID);
+    NOT_NULL(key, LUNIK_E_INVALID);
+
     return set(&rt->data, key, data, release);
 }
 
 void *lunik_runtime_data(const lunik_runtime *rt, const char *key)
 {
+    NOT_NULL(rt, NULL);
+    NOT_NULL(key, NULL);
+
     return get(rt->data, key);
 }

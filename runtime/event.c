@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "machine.h"
+#include "misuse.h"
 #include "runtime.h"
 
 struct event_node {
@@ -19,13 +20,18 @@ struct event_node {
     char text[]; /* the strings of its fields */
 };
 
+static const char *text_of(const lunik_field *f)
+{
+    return f->value.string ? f->value.string : "";
+}
+
 static size_t text_size(const lunik_field *fields, size_t count)
 {
     size_t size = 0;
 
     for (size_t i = 0; i < count; i++)
         if (fields[i].value.kind == LUNIK_STRING)
-            size += strlen(fields[i].value.string) + 1;
+            size += strlen(text_of(&fields[i])) + 1;
     return size;
 }
 
@@ -39,7 +45,7 @@ static void copy_fields(struct event_node *node, const lunik_field *fields, size
         if (fields[i].value.kind != LUNIK_STRING)
             continue;
         node->event.fields[i].value.string = text;
-        text = stpcpy(text, fields[i].value.string) + 1;
+        text = stpcpy(text, text_of(&fields[i])) + 1;
     }
 }
 
@@ -57,6 +63,10 @@ static void push(lunik_runtime *rt, struct event_node *node)
 
 void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fields, size_t count)
 {
+    NOT_NULL(m);
+    NOT_NULL(name);
+    REQUIRE(fields || !count, "fields is NULL");
+
     struct event_node *node;
     lunik_vcpu *vcpu = lunik_vcpu_current();
     struct timespec t;
@@ -156,6 +166,8 @@ static void report_losses(lunik_runtime *rt)
 
 void lunik_deliver_events(lunik_runtime *rt)
 {
+    NOT_NULL(rt);
+
     struct event_node *node;
 
     /* A callback may deliver again (it waits for something): what is queued must be visible to
@@ -225,6 +237,8 @@ void events_discard(lunik_runtime *rt)
 
 void lunik_machine_set_event_cb(lunik_machine *m, lunik_event_fn *fn, void *opaque)
 {
+    NOT_NULL(m);
+
     m->event_fn = fn;
     m->event_opaque = opaque;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "misuse.h"
 #include "memory/memory.h"
 
 struct lunik_ioeventfd {
@@ -67,6 +68,10 @@ static int watch(lunik_ioeventfd *e, lunik_error *err)
 int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
                         const lunik_ioeventfd_config *config, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(r, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     lunik_ioeventfd *e = calloc(1, sizeof(*e));
     int rc;
 
@@ -95,17 +100,23 @@ int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
 
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e)
 {
+    NOT_NULL(e, -1);
+
     return e->fd;
 }
 
 int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(e, err);
+
     return io_del_event(e->region, e->config.offset, e->config.size, e->config.match,
                         e->config.data, e->fd, err);
 }
 
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(e, err);
+
     int rc = lunik_ioeventfd_detach(e, err);
 
     if (rc == LUNIK_E_STATE)

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 
 #include "kvm.h"
+#include "misuse.h"
 #include "machine.h"
 
 struct gsi_line {
@@ -66,6 +67,9 @@ static void source_changed(lunik_irq *irq, bool level)
 
 int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(irq, err);
+
     if (gsi >= LUNIK_GSI_COUNT)
         return lunik_fail(err, LUNIK_E_INVALID, "irq: GSI %u does not exist (want 0..%d)", gsi,
                           LUNIK_GSI_COUNT - 1);
@@ -75,22 +79,30 @@ int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_erro
 
 void lunik_irq_disconnect(lunik_irq *irq)
 {
+    NOT_NULL(irq);
+
     lunik_irq_set(irq, false);
     irq->fn = NULL;
 }
 
 bool lunik_gsi_level(const lunik_machine *m, unsigned gsi)
 {
+    NOT_NULL(m, false);
+
     return gsi < LUNIK_GSI_COUNT && m->gsi->line[gsi].high > 0;
 }
 
 uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi)
 {
+    NOT_NULL(m, 0);
+
     return gsi < LUNIK_GSI_COUNT ? m->gsi->line[gsi].edges : 0;
 }
 
 void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque)
 {
+    NOT_NULL(m);
+
     m->gsi->fn = fn;
     m->gsi->opaque = opaque;
 }

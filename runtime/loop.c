@@ -16,21 +16,64 @@
 #include <unistd.h>
 
 #include "rcu.h"
+#include "misuse.h"
 #include "runtime.h"
 
+#define NOT_ON_LOOP  "the calling thread is not the loop thread with the lock held"
+#define RUNS_ALREADY "the loop is being run already"
+
 /* ---- lock ----------------------------------------------------------------------------------- */
+
+/* What lunik_on_loop_thread() says, for the paths of exits. */
+static bool on_loop(const lunik_runtime *rt)
+{
+    return rt->loop_thread == pthread_self();
+}
+
+/* Whether the thread that holds the lock is a reader for that alone. */
+static bool reads_with_lock(const lunik_runtime *rt)
+{
+    return !on_loop(rt) || rt->calls;
+}
 
 static void note_taken(lunik_runtime *rt)
 {
     atomic_store_explicit(&rt->owner, pthread_self(), memory_order_relaxed);
+    if (reads_with_lock(rt))
+        rcu_online();
+}
+
+void runtime_enter(lunik_runtime *rt)
+{
+    if (on_loop(rt) && !rt->calls++)
+        rcu_online();
+}
+
+void runtime_leave(lunik_runtime *rt)
+{
+    if (on_loop(rt) && !--rt->calls)
+        rcu_offline();
+}
+
+void runtime_lock_unpinned(lunik_runtime *rt)
+{
+    if (lock_try(&rt->lock)) {
+        note_taken(rt);
+        return;
+    }
+    rcu_offline();
+    lunik_lock(rt);
     rcu_online();
 }
 
 void lunik_lock(lunik_runtime *rt)
 {
+    NOT_NULL(rt);
+
     if (!lock_try(&rt->lock)) {
+        REQUIRE(!lunik_locked(rt), "the calling thread holds the lock already");
         /* Its holder may be waiting in a loop we don't know: make our fd readable there. */
-        if (!lunik_on_loop_thread(rt))
+        if (!on_loop(rt))
             uv_async_send(&rt->wake);
         lock_take(&rt->lock);
     }
@@ -39,11 +82,15 @@ void lunik_lock(lunik_runtime *rt)
 
 void lunik_unlock(lunik_runtime *rt)
 {
-    bool wake = rt->touched && !lunik_on_loop_thread(rt);
+    NOT_NULL(rt);
+    REQUIRE(lunik_locked(rt), "the calling thread does not hold the lock");
+
+    bool wake = rt->touched && !on_loop(rt);
 
     if (wake)
         rt->touched = false;
-    rcu_offline();
+    if (reads_with_lock(rt))
+        rcu_offline();
     atomic_store_explicit(&rt->owner, 0, memory_order_relaxed);
     lock_release(&rt->lock);
     if (wake)
@@ -52,16 +99,22 @@ void lunik_unlock(lunik_runtime *rt)
 
 bool lunik_locked(const lunik_runtime *rt)
 {
+    NOT_NULL(rt, false);
+
     return atomic_load_explicit(&rt->owner, memory_order_relaxed) == pthread_self();
 }
 
 bool lunik_on_loop_thread(const lunik_runtime *rt)
 {
-    return rt->loop_thread == pthread_self();
+    NOT_NULL(rt, false);
+
+    return on_loop(rt);
 }
 
 uv_loop_t *lunik_loop(lunik_runtime *rt)
 {
+    NOT_NULL(rt, NULL);
+
     if (!lunik_on_loop_thread(rt))
         rt->touched = true;
     return &rt->loop;
@@ -118,6 +171,9 @@ void runtime_wake(lunik_runtime *rt)
 
 void lunik_defer(lunik_runtime *rt, lunik_task *task)
 {
+    NOT_NULL(rt);
+    NOT_NULL(task);
+
     bool first = false;
 
     pthread_mutex_lock(&rt->task_mutex);
@@ -135,6 +191,9 @@ void lunik_defer(lunik_runtime *rt, lunik_task *task)
 
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task)
 {
+    NOT_NULL(rt);
+    NOT_NULL(task);
+
     lunik_task **link;
 
     pthread_mutex_lock(&rt->task_mutex);
@@ -199,12 +258,13 @@ static void on_wake(uv_async_t *wake)
 /* Handles what is ready; the lock is held throughout. */
 static void handle_ready(lunik_runtime *rt)
 {
-    rcu_checkpoint();
+    runtime_enter(rt);
     rt->depth++;
     uv_run(&rt->loop, UV_RUN_NOWAIT);
     tasks_run(rt);
     lunik_deliver_events(rt);
     rt->depth--;
+    runtime_leave(rt);
 }
 
 /* Something besides our own wake handle that may still happen. */
@@ -230,7 +290,8 @@ static void wait_ready(lunik_runtime *rt, int timeout_ms)
 /* Whoever waits for the lock has it first, and then we again. */
 static void yield_lock(lunik_runtime *rt)
 {
-    rcu_offline();
+    if (reads_with_lock(rt))
+        rcu_offline();
     lock_yield(&rt->lock);
     note_taken(rt);
 }
@@ -249,6 +310,10 @@ static bool watchers_changed(const lunik_runtime *rt)
 /* What is handled before it waits may have been all there was to wait for. */
 bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 {
+    NOT_NULL(rt, false);
+    REQUIRE(on_loop(rt) && lunik_locked(rt), NOT_ON_LOOP, false);
+    REQUIRE(!rt->depth, RUNS_ALREADY, false);
+
     if (timeout_ms != 0 && !watchers_changed(rt) && !atomic_load(&rt->stop)) {
         wait_ready(rt, timeout_ms);
         handle_ready(rt);
@@ -261,6 +326,10 @@ bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 
 bool lunik_run(lunik_runtime *rt, lunik_run_mode mode)
 {
+    NOT_NULL(rt, false);
+    REQUIRE(on_loop(rt) && lunik_locked(rt), NOT_ON_LOOP, false);
+    REQUIRE(!rt->depth, RUNS_ALREADY, false);
+
     bool more;
 
     switch (mode) {
@@ -283,22 +352,30 @@ bool lunik_run(lunik_runtime *rt, lunik_run_mode mode)
 
 void lunik_stop(lunik_runtime *rt)
 {
+    NOT_NULL(rt);
+
     atomic_store(&rt->stop, true);
     runtime_wake(rt);
 }
 
 int lunik_backend_fd(const lunik_runtime *rt)
 {
+    NOT_NULL(rt, -1);
+
     return uv_backend_fd(&rt->loop);
 }
 
 int lunik_backend_timeout(const lunik_runtime *rt)
 {
+    NOT_NULL(rt, -1);
+
     return uv_backend_timeout(&rt->loop);
 }
 
 bool lunik_running(const lunik_runtime *rt)
 {
+    NOT_NULL(rt, false);
+
     return rt->depth > 0;
 }
 
@@ -345,6 +422,9 @@ static int reserve_own(uv_loop_t *loop)
 
 int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(types, err);
+
     lunik_runtime *rt = calloc(1, sizeof(*rt));
     int rc;
 
@@ -386,8 +466,39 @@ fail_types:
     return rc;
 }
 
-void lunik_runtime_free(lunik_runtime *rt)
+static bool is_open_transaction(const lunik_machine *m)
 {
+    return lunik_in_transaction(m) && !lunik_in_listener(m);
+}
+
+/* Each transaction that is open is a call; any more are those of callbacks. */
+static bool in_callback(const lunik_runtime *rt)
+{
+    const lunik_machine *m;
+    unsigned transactions = 0;
+
+    LIST_FOREACH (m, &rt->machines, link)
+        transactions += is_open_transaction(m);
+    return turn_any() || rt->calls > transactions;
+}
+
+static void abort_transactions(lunik_runtime *rt)
+{
+    lunik_machine *m;
+
+    LIST_FOREACH (m, &rt->machines, link)
+        while (lunik_in_transaction(m))
+            lunik_transaction_abort(m);
+}
+
+int lunik_runtime_free(lunik_runtime *rt)
+{
+    if (!rt)
+        return 0;
+    REQUIRE(on_loop(rt) && lunik_locked(rt), NOT_ON_LOOP, LUNIK_E_STATE);
+    REQUIRE(!in_callback(rt), "a runtime can't be freed in a callback", LUNIK_E_STATE);
+    abort_transactions(rt);
+    runtime_enter(rt);
     while (!LIST_EMPTY(&rt->machines))
         lunik_machine_close(LIST_FIRST(&rt->machines));
     data_release(&rt->data);
@@ -397,6 +508,7 @@ void lunik_runtime_free(lunik_runtime *rt)
     /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
     while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
         ;
+    runtime_leave(rt);
     lunik_unlock(rt);
     rcu_drain();
     uv_loop_close(&rt->loop);
@@ -404,6 +516,7 @@ void lunik_runtime_free(lunik_runtime *rt)
     pthread_mutex_destroy(&rt->task_mutex);
     lock_destroy(&rt->lock);
     free(rt);
+    return 0;
 }
 
 struct type_table *runtime_types(const lunik_runtime *rt)

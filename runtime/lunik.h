@@ -91,6 +91,14 @@ int lunik_fail_prefix(lunik_error *err, int code, const char *format, ...)
 /* The Lua name of a code ("invalid", ...), "unknown" for others. Any thread. */
 const char *lunik_error_name(int code);
 
+/* A call that breaks a precondition, such as one with a pointer that is NULL where NULL is not said
+ * to be allowed, does nothing: a function with an error result returns LUNIK_E_INVALID, any other
+ * one the value that stands for nothing, with a sentence to this function: which function was
+ * called and what is wrong. NULL: the sentence goes to the standard error stream. Any thread; fn
+ * may be called on any. */
+typedef void lunik_misuse_fn(const char *message);
+void lunik_set_misuse_cb(lunik_misuse_fn *fn);
+
 /* ---- values --------------------------------------------------------------------------------- */
 
 typedef enum lunik_value_kind {
@@ -146,8 +154,10 @@ const lunik_type *const *lunik_builtin_types(void);
  * caller becomes the loop thread and holds the machine lock. Any thread without a lock. */
 int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err);
 
-/* Stops and frees every machine, runs the loop empty and frees the runtime. Loop thread. */
-void lunik_runtime_free(lunik_runtime *rt);
+/* Aborts open transactions, stops and frees every machine, runs the loop empty and frees the
+ * runtime, which no other thread may use any more; NULL: nothing. LUNIK_E_STATE, and nothing is
+ * freed, when it is not called on the loop thread with the lock held, or from a callback. */
+int lunik_runtime_free(lunik_runtime *rt);
 
 /* Adds one more type, e.g. one defined by a script; it must outlive the runtime. Fails when the
  * name is taken or the parent unknown. */
@@ -182,9 +192,9 @@ typedef enum lunik_run_mode {
     LUNIK_RUN_NOWAIT,  /* handle what is ready, let those who wait for the lock have it, return */
 } lunik_run_mode;
 
-/* Runs the loop on the loop thread; the lock is free while it waits, and where it does not wait
- * goes once to whoever does for the lock. Must not be called from a callback of the loop. Returns
- * true if there is more to wait for. */
+/* Runs the loop. On any other thread than the loop thread with the lock held, and in a callback of
+ * the loop, it is a misuse and returns false. The lock is free while it waits, and where it does
+ * not wait goes once to whoever does for the lock. Returns true if there is more to wait for. */
 bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
 
 /* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */
@@ -344,9 +354,9 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
                       lunik_error *err);
 
 /* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
- * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on one
- * of its vCPU threads, it closes the machine soon after. The lock may be free for a while in here:
- * until the vCPUs are outside, and until slow readers have taken the last output (at most five
+ * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on a
+ * vCPU's thread, inside a transaction or in what a reset, start or pause of the machine calls, it
+ * closes the machine soon after that ends. The lock may be free for a while in here: until the vCPUs are outside, and until slow readers have taken the last output (at most five
  * seconds; for standard output, if this is the runtime's last machine, until they have, or a
  * signal's handler calls lunik_stop()). What happens meanwhile, such as output that is lost
  * ("chardev-error"), is reported before it returns; events before that which have not been
@@ -374,15 +384,22 @@ typedef struct lunik_machine_stats {
 } lunik_machine_stats;
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 
-/* Starts a machine (resetting it first) or resumes a paused one. One that has been shut down or has
- * crashed can't be started again from a vCPU's callback or inside a transaction. */
+/* The following may release the lock while they wait. Threads that start, pause, reset or close the
+ * same machine take turns: each waits until the one before has finished, and fails with
+ * LUNIK_E_GONE if that closed the machine, with LUNIK_E_STATE if it is closed when the call begins.
+ * The caller has a reference if another thread may close the machine. */
+
+/* Starts a machine (resetting it first) or resumes a paused one. LUNIK_E_STATE inside a
+ * transaction, in a listener's hook, in what a reset, start, pause or close of the machine calls,
+ * and for one that has been shut down or has crashed from a vCPU's callback. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
-/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. From a
- * vCPU's callback or inside a transaction that is so soon after this one ends. */
+/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. Called
+ * from a vCPU's callback or inside a transaction it returns at once and takes effect soon after
+ * that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
- * running. From a vCPU's callback or inside a transaction it is carried out soon after this ends.
- */
+ * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the
+ * machine calls it takes effect soon after that ends; during a reset it does nothing. */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
 /* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
  * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a
@@ -397,7 +414,8 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err);
 lunik_space *lunik_machine_memory(lunik_machine *m); /* the guest's physical memory */
 lunik_space *lunik_machine_io(lunik_machine *m);     /* the guest's 64 KiB of I/O ports */
 
-/* Nanoseconds of machine time: stands still while the machine is paused. Any thread. */
+/* Nanoseconds of machine time: stands still while the machine is paused, and once it is closed. Any
+ * thread. */
 uint64_t lunik_clock_now(const lunik_machine *m);
 /* Moves a manual clock forward and runs the timers that become due. */
 int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err);

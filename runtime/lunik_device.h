@@ -269,8 +269,8 @@ void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque);
 
 /* ---- RAM blocks ----------------------------------------------------------------------------- */
 
-/* A host mapping that backs guest memory. Reference-counted; the mapping outlives every region,
- * memslot and mapped pointer that uses it. */
+/* A host mapping that backs guest memory. Reference-counted; the mapping outlives every memslot and
+ * mapped pointer that uses it, and every region while that is alive. */
 typedef struct lunik_ram lunik_ram;
 
 typedef struct lunik_ram_config {
@@ -284,8 +284,14 @@ typedef struct lunik_ram_config {
     bool readonly;  /* PROT_READ */
     bool noreserve; /* MAP_NORESERVE */
     void *host;     /* an existing mapping to use instead of making one; not unmapped */
+    /* Whose lock to release, unless a transaction is open, while the host takes back what has been
+     * freed; NULL: none */
+    lunik_runtime *rt;
 } lunik_ram_config;
 
+/* Makes a block. Where the host lacks memory or descriptors while others of this process are on
+ * their way back to it, which takes milliseconds, waits for these, at most a second, and tries
+ * again; a vCPU's callback does not wait. Any thread. */
 int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err);
 void lunik_ram_ref(lunik_ram *ram);
 void lunik_ram_unref(lunik_ram *ram);
@@ -301,7 +307,7 @@ const char *lunik_ram_name(const lunik_ram *ram);
 
 /* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
  * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
- * no transaction is open.
+ * no transaction is open. Where there is too little memory it waits as lunik_ram_new() does.
  * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
  * touched, a block that can't fit into the host's free memory and swap, or its file into the file
  * system: to go on would have the host end some process. */
@@ -360,8 +366,9 @@ typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
     uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;     /* kept alive as long as the region, which is disabled before its owner
-                              * is removed; may be NULL */
+    lunik_object *owner;     /* its struct is kept as long as the region, which is disabled before its
+                              * owner is removed; one with RAM leaves its container then and gives
+                              * it back; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
     void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
@@ -399,6 +406,9 @@ int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err);
 int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err);
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
 
+/* False once a region with RAM has given it back, because its owner has been removed or its machine
+ * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread. */
+bool lunik_region_alive(const lunik_region *r);
 const char *lunik_region_name(const lunik_region *r);
 lunik_region_kind lunik_region_get_kind(const lunik_region *r);
 uint64_t lunik_region_size(const lunik_region *r);
@@ -411,7 +421,7 @@ lunik_region *lunik_region_target(const lunik_region *r); /* of an ALIAS; else N
 uint64_t lunik_region_alias_offset(const lunik_region *r);
 lunik_region *lunik_region_parent(const lunik_region *r);
 lunik_object *lunik_region_owner(const lunik_region *r);
-lunik_ram *lunik_region_ram(const lunik_region *r);
+lunik_ram *lunik_region_ram(const lunik_region *r); /* NULL if it has none, or is gone */
 uint64_t lunik_region_ram_offset(const lunik_region *r);
 /* Children in order of decreasing priority: NULL starts, NULL ends. */
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);

@@ -14,6 +14,7 @@
 #include "outlet.h"
 #include "rcu.h"
 #include "runtime.h"
+#include "misuse.h"
 #include "vcpu.h"
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
@@ -32,63 +33,88 @@ const char *lunik_state_name(lunik_run_state state)
 
 const char *lunik_machine_name(const lunik_machine *m)
 {
+    NOT_NULL(m, "");
+
     return m->name;
 }
 
 lunik_runtime *lunik_machine_runtime(const lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->rt;
 }
 
 lunik_accel lunik_machine_accel(const lunik_machine *m)
 {
+    NOT_NULL(m, LUNIK_ACCEL_NONE);
+
     return m->config.accel;
 }
 
 unsigned lunik_machine_address_bits(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return m->kvm ? m->kvm->phys_bits : MOST_ADDRESS_BITS;
 }
 
 lunik_run_state lunik_machine_state(const lunik_machine *m)
 {
+    NOT_NULL(m, LUNIK_STATE_CLOSED);
+
     return (lunik_run_state)atomic_load_explicit(&m->state, memory_order_relaxed);
 }
 
 const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return &m->config;
 }
 
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 {
+    NOT_NULL(m);
+    NOT_NULL(out);
+
     *out = (lunik_machine_stats){0};
     kvm_memory_get_stats(m, out);
 }
 
 int lunik_machine_exit_code(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return m->exit_code;
 }
 
 lunik_space *lunik_machine_memory(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->memory_space;
 }
 
 lunik_space *lunik_machine_io(lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->io_space;
 }
 
 void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque)
 {
+    NOT_NULL(m);
+
     m->exit_fn = fn;
     m->exit_opaque = opaque;
 }
 
 void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque)
 {
+    NOT_NULL(m);
+
     m->reset_fn = fn;
     m->reset_opaque = opaque;
 }
@@ -121,7 +147,12 @@ bool machines_in_transaction(const lunik_runtime *rt)
     return false;
 }
 
-/* Who waits for vCPUs lets go of the lock. */
+int machine_fail_closed(const lunik_machine *m, lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", m->name);
+}
+
+/* Waiting for vCPUs releases the machine lock, which is not allowed here. */
 static bool must_not_wait(const lunik_machine *m)
 {
     return on_vcpu() || machines_in_transaction(m->rt);
@@ -136,13 +167,17 @@ void machine_want(lunik_machine *m, unsigned what)
 
 void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 {
+    NOT_NULL(m);
+    NOT_NULL(why);
+
     lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "memory"));
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
-/* Every vCPU outside, the clock and the devices stopped. Not on a vCPU's thread. */
+/* Every vCPU outside, the clock and the devices stopped. In a turn, not on a vCPU's thread: the
+ * lock is released while vCPUs leave the guest, which may end the run meanwhile. */
 static void stop_running(lunik_machine *m)
 {
     vcpus_stop(m);
@@ -182,56 +217,98 @@ static int reset_all(lunik_machine *m, lunik_error *err)
 
     if (rc)
         return rc;
+    m->resetting = true;
     objects_reset(m);
     rc = boot_reset(m, err);
     if (rc == 0)
         rc = vcpus_reset(m, err);
     if (rc == 0 && m->reset_fn)
         m->reset_fn(m->reset_opaque);
+    m->resetting = false;
+    return rc;
+}
+
+/* Where the calling thread is, if a machine can't be started there; else NULL. */
+static const char *no_start_here(const lunik_machine *m, lunik_run_state state)
+{
+    if (turn_mine(m))
+        return m->resetting ? "while it is being reset" : "while it is being stopped or started";
+    if (machines_in_transaction(m->rt))
+        return "inside a transaction or by a listener";
+    if (on_vcpu() && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
+        return "from a vCPU's callback"; /* where nothing can wait for the end of the last run */
+    return NULL;
+}
+
+static int check_start(const lunik_machine *m, lunik_error *err)
+{
+    lunik_run_state state = lunik_machine_state(m);
+    const char *where = no_start_here(m, state);
+
+    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
+                          lunik_state_name(state));
+    if (where)
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started %s: it is %s", m->name,
+                          where, lunik_state_name(state));
+    return 0;
+}
+
+static int start_now(lunik_machine *m, lunik_error *err)
+{
+    bool resume = lunik_machine_state(m) == LUNIK_STATE_PAUSED;
+    int rc = 0;
+
+    if (!resume) {
+        stop_running(m);
+        m->exit_code = 0;
+        rc = reset_all(m, err);
+    }
+    if (rc == 0)
+        rc = go_on(m, err);
+    if (rc == 0)
+        lunik_emit_fields(m, resume ? "resumed" : "started", NULL, 0);
     return rc;
 }
 
 int lunik_machine_start(lunik_machine *m, lunik_error *err)
 {
-    lunik_run_state state = lunik_machine_state(m);
-    int rc;
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
 
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
-                          lunik_state_name(state));
-    if (must_not_wait(m) && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started again %s: it is %s",
-                          m->name, on_vcpu() ? "from a vCPU's callback" : "inside a transaction",
-                          lunik_state_name(state));
-    if (state == LUNIK_STATE_PAUSED) {
-        rc = go_on(m, err);
-        if (rc == 0)
-            lunik_emit_fields(m, "resumed", NULL, 0);
+    int rc = check_start(m, err);
+
+    if (rc == 0)
+        rc = turn_take(m, err);
+    if (rc)
         return rc;
-    }
-    stop_running(m);
-    m->exit_code = 0;
-    rc = reset_all(m, err);
-    if (rc == 0)
-        rc = go_on(m, err);
-    if (rc == 0)
-        lunik_emit_fields(m, "started", NULL, 0);
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) /* by another thread's turn */
+        rc =
+            lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is running", m->name);
+    else
+        rc = start_now(m, err);
+    turn_end(m);
     return rc;
 }
 
-int lunik_machine_pause(lunik_machine *m, lunik_error *err)
+static int check_pause(const lunik_machine *m, lunik_error *err)
 {
     lunik_run_state state = lunik_machine_state(m);
 
-    if (state == LUNIK_STATE_PAUSED)
+    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
         return 0;
-    if (state != LUNIK_STATE_RUNNING)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
-                          lunik_state_name(state));
-    if (must_not_wait(m)) {
-        machine_want(m, MACHINE_WANT_PAUSE);
-        return 0;
-    }
+    return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
+                      lunik_state_name(state));
+}
+
+/* In a turn. */
+static int pause_now(lunik_machine *m, lunik_error *err)
+{
+    int rc = check_pause(m, err);
+
+    if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
+        return rc;
     stop_running(m);
     /* The guest may have shut down while we waited for its vCPUs. */
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
@@ -242,29 +319,42 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err)
     return 0;
 }
 
-int lunik_machine_reset(lunik_machine *m, lunik_error *err)
+int lunik_machine_pause(lunik_machine *m, lunik_error *err)
 {
-    lunik_run_state state = lunik_machine_state(m);
-    bool running = state == LUNIK_STATE_RUNNING;
-    int rc;
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
 
-    if (state == LUNIK_STATE_CLOSED)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be reset: it is closed", m->name);
-    if (m->resetting)
-        return 0;
+    int rc = check_pause(m, err);
+
+    if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
+        return rc;
     if (must_not_wait(m)) {
-        machine_want(m, MACHINE_WANT_RESET);
+        machine_want(m, MACHINE_WANT_PAUSE);
         return 0;
     }
-    m->resetting = true;
+    rc = turn_take(m, err);
+    if (rc)
+        return rc;
+    rc = pause_now(m, err);
+    turn_end(m);
+    return rc;
+}
+
+/* In a turn. A hook that pauses the machine or shuts it down has the last word. */
+static int reset_now(lunik_machine *m, lunik_error *err)
+{
+    lunik_run_state before;
+    int rc;
+
     stop_running(m);
+    before = lunik_machine_state(m);
     rc = reset_all(m, err);
-    m->resetting = false;
     if (rc == 0) {
         lunik_emit_fields(m, "reset", NULL, 0);
-        if (running && lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
             rc = go_on(m, err);
-        else if (lunik_machine_state(m) != LUNIK_STATE_CREATED)
+        else if (before != LUNIK_STATE_CREATED && lunik_machine_state(m) == before)
             set_state(m, LUNIK_STATE_PAUSED);
     }
     if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
@@ -274,24 +364,55 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
+int lunik_machine_reset(lunik_machine *m, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
+    int rc;
+
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be reset: it is closed", m->name);
+    if (turn_mine(m) && m->resetting)
+        return 0;
+    if (must_not_wait(m) || turn_mine(m)) {
+        machine_want(m, MACHINE_WANT_RESET);
+        return 0;
+    }
+    rc = turn_take(m, err);
+    if (rc)
+        return rc;
+    rc = reset_now(m, err);
+    turn_end(m);
+    return rc;
+}
+
 /* Enters a final state; the rest of the stop is the loop's where we can't wait for it. */
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
     set_state(m, state);
-    if (must_not_wait(m))
+    if (must_not_wait(m) || turn_take(m, NULL)) {
         machine_want(m, MACHINE_WANT_STOP);
-    else
+        return;
+    }
+    if (lunik_machine_state(m) == state)
         stop_running(m);
+    turn_end(m);
 }
 
 void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
 {
+    NOT_NULL(m);
+    REQUIRE(lunik_locked(m->rt), UNLOCKED);
+
     lunik_run_state state = lunik_machine_state(m);
 
     if (state != LUNIK_STATE_RUNNING && state != LUNIK_STATE_PAUSED)
         return;
     m->exit_code = code;
-    lunik_emit(m, "shutdown", LUNIK_FIELD_STRING("reason", reason), LUNIK_FIELD_INT("code", code));
+    lunik_emit(m, "shutdown", LUNIK_FIELD_STRING("reason", reason ? reason : "host-quit"),
+               LUNIK_FIELD_INT("code", code));
     end_run(m, LUNIK_STATE_SHUTDOWN);
 }
 
@@ -329,41 +450,61 @@ void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
     end_run(m, LUNIK_STATE_CRASHED);
 }
 
-void lunik_machine_guest_reset(lunik_machine *m)
+static void reset_failed(lunik_machine *m, const lunik_error *why)
 {
-    lunik_error err;
-
-    if (lunik_machine_reset(m, &err) == 0)
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
-    lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
+    lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "reset"));
     lunik_machine_shutdown(m, "reset-failed", 1);
 }
 
-/* Carries out on the loop thread what vCPU threads asked for. */
-static void do_wanted(lunik_task *task)
+void lunik_machine_guest_reset(lunik_machine *m)
 {
-    lunik_machine *m = lunik_container_of(task, lunik_machine, work);
-    unsigned wanted = atomic_exchange(&m->wanted, 0);
-    lunik_run_state state;
+    NOT_NULL(m);
+
+    lunik_error err;
+
+    if (lunik_machine_reset(m, &err))
+        reset_failed(m, &err);
+}
+
+static void close_now(lunik_machine *m);
+
+/* Carries out on the loop thread what vCPU threads asked for. In a turn. */
+static void carry_out(lunik_machine *m, unsigned wanted)
+{
+    lunik_run_state state = lunik_machine_state(m);
+    lunik_error err;
 
     if (wanted & MACHINE_WANT_CLOSE) {
-        lunik_machine_close(m);
+        close_now(m);
         return;
     }
-    state = lunik_machine_state(m);
     if (state != LUNIK_STATE_RUNNING)
         stop_running(m);
     if (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED)
         return;
-    if (wanted & MACHINE_WANT_RESET)
-        lunik_machine_guest_reset(m);
+    if (wanted & MACHINE_WANT_RESET && reset_now(m, &err))
+        reset_failed(m, &err);
     if (wanted & MACHINE_WANT_PAUSE)
-        lunik_machine_pause(m, NULL);
+        pause_now(m, NULL);
+}
+
+static void do_wanted(lunik_task *task)
+{
+    lunik_machine *m = lunik_container_of(task, lunik_machine, work);
+
+    if (turn_take(m, NULL))
+        return;
+    carry_out(m, atomic_exchange(&m->wanted, 0));
+    turn_end(m);
 }
 
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     for (lunik_object *o = lunik_object_next(m, NULL); o; o = lunik_object_next(m, o)) {
         const lunik_power_button_ops *ops = lunik_object_iface(o, "power-button");
 
@@ -377,14 +518,20 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 
 void lunik_machine_ref(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
 }
 
 void lunik_machine_unref(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
+    clock_free(m);
     config_free(&m->config);
+    turn_destroy(&m->turn);
     free(m);
 }
 
@@ -429,6 +576,10 @@ static int build(lunik_machine *m, lunik_error *err)
 int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
                       lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(rt, err);
+    NOT_NULL_OR_FAIL(config, err);
+    NOT_NULL_OR_FAIL(out, err);
+
     lunik_machine *m = calloc(1, sizeof(*m));
     int rc;
 
@@ -442,6 +593,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->rt = rt;
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
+    turn_init(&m->turn);
     m->work.fn = do_wanted;
     TAILQ_INIT(&m->outlets);
     rc = build(m, err);
@@ -456,26 +608,37 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     return 0;
 }
 
-void lunik_machine_close(lunik_machine *m)
+/* In a turn. It stays in the list to the end, so that a runtime is not freed meanwhile. */
+static void close_now(lunik_machine *m)
 {
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return;
-    if (on_vcpu()) {
-        machine_want(m, MACHINE_WANT_CLOSE);
-        return;
-    }
     stop_running(m);
     m->closing = true;
-    if (outlets_wait(m, NULL))
-        stop_running(m); /* it may have been started meanwhile */
-    /* Somebody else may have closed it while we waited for the vCPUs. */
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return;
+    outlets_wait(m, NULL);
     set_state(m, LUNIK_STATE_CLOSED);
-    LIST_REMOVE(m, link);
     take_apart(m);
     m->event_fn = NULL;
     m->exit_fn = NULL;
     m->reset_fn = NULL;
+    LIST_REMOVE(m, link);
     lunik_machine_unref(m);
+}
+
+void lunik_machine_close(lunik_machine *m)
+{
+    NOT_NULL(m);
+    REQUIRE(lunik_locked(m->rt), UNLOCKED);
+
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && turn_mine(m))
+        return;
+    if (must_not_wait(m) || turn_mine(m)) {
+        machine_want(m, MACHINE_WANT_CLOSE);
+        return;
+    }
+    if (turn_take(m, NULL)) {
+        if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
+            machine_want(m, MACHINE_WANT_CLOSE);
+        return;
+    }
+    close_now(m);
+    turn_end(m);
 }

@@ -8,6 +8,7 @@
 
 #include "lock.h"
 #include "lunik_device.h"
+#include "turn.h"
 
 LIST_HEAD(region_list, lunik_region);
 LIST_HEAD(machine_list, lunik_machine);
@@ -62,7 +63,8 @@ struct lunik_machine {
     lunik_task work;              /* what vCPU threads ask the loop thread to do */
     _Atomic unsigned wanted;      /* MACHINE_WANT_* */
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
-    bool resetting;
+    struct turn turn;             /* of those who change the run state */
+    bool resetting;               /* in this turn */
     _Atomic bool closing; /* events from now on are delivered before it is closed */
     bool devices_running; /* clock and devices have been told that vCPUs run */
 };
@@ -73,6 +75,9 @@ enum {
     MACHINE_WANT_PAUSE = 4,
     MACHINE_WANT_CLOSE = 8,
 };
+
+/* machine.c: fails with LUNIK_E_GONE. */
+int machine_fail_closed(const lunik_machine *m, lunik_error *err);
 
 /* error.c: a name must not break the lines of the texts that show it. */
 int name_check(const char *what, const char *name, lunik_error *err);
@@ -87,6 +92,8 @@ int memory_init(lunik_machine *m, lunik_error *err);
 void memory_fini(lunik_machine *m);
 /* Disables the regions of an owner, in one transaction. */
 int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
+/* The owner is being removed: those that have RAM leave their containers and give it back. */
+void regions_orphan(lunik_machine *m, const struct region_list *list);
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
@@ -112,6 +119,7 @@ int boot_reset(lunik_machine *m, lunik_error *err);
 /* runtime/clock.c, irq.c, event.c */
 int clock_init(lunik_machine *m, lunik_error *err);
 void clock_fini(lunik_machine *m);
+void clock_free(lunik_machine *m);
 void clock_run_state(lunik_machine *m, bool running);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);

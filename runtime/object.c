@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "object.h"
+#include "misuse.h"
 #include "outlet.h"
+#include "runtime.h"
 #include "rcu.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -37,11 +39,15 @@ static void object_reclaim(struct rcu_head *head)
 
 void lunik_object_ref(lunik_object *o)
 {
+    NOT_NULL(o);
+
     atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
 }
 
 void lunik_object_unref(lunik_object *o)
 {
+    NOT_NULL(o);
+
     if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
         rcu_defer(&o->rcu, object_reclaim);
 }
@@ -55,46 +61,66 @@ const char *object_name(const lunik_object *o)
 
 const char *lunik_object_id(const lunik_object *o)
 {
+    NOT_NULL(o, "");
+
     return o->id;
 }
 
 const char *lunik_object_path(const lunik_object *o)
 {
+    NOT_NULL(o, "");
+
     return o->path;
 }
 
 const char *lunik_object_type_name(const lunik_object *o)
 {
+    NOT_NULL(o, "");
+
     return o->type_name;
 }
 
 lunik_machine *lunik_object_machine(const lunik_object *o)
 {
+    NOT_NULL(o, NULL);
+
     return o->machine;
 }
 
 bool lunik_object_alive(const lunik_object *o)
 {
+    NOT_NULL(o, false);
+
     return o->state != OBJECT_DEAD;
 }
 
 const lunik_type *lunik_object_type(const lunik_object *o)
 {
+    NOT_NULL(o, NULL);
+
     return o->type->type;
 }
 
 bool lunik_object_is(const lunik_object *o, const char *type)
 {
+    NOT_NULL(o, false);
+    NOT_NULL(type, false);
+
     return type_is(o->type, type);
 }
 
 bool lunik_object_is_device(const lunik_object *o)
 {
+    NOT_NULL(o, false);
+
     return o->is_device;
 }
 
 const void *lunik_object_iface(const lunik_object *o, const char *name)
 {
+    NOT_NULL(o, NULL);
+    NOT_NULL(name, NULL);
+
     return type_iface(o->type, name);
 }
 
@@ -123,6 +149,9 @@ lunik_object *object_lookup(lunik_machine *m, const char *id)
 
 lunik_object *lunik_object_find(lunik_machine *m, const char *id)
 {
+    NOT_NULL(m, NULL);
+    NOT_NULL(id, NULL);
+
     lunik_object *o = object_lookup(m, id);
     return o && o->state == OBJECT_ALIVE ? o : NULL;
 }
@@ -130,6 +159,8 @@ lunik_object *lunik_object_find(lunik_machine *m, const char *id)
 /* An object in the list knows what is next; where one was that is gone its serial tells. */
 lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
 {
+    NOT_NULL(m, NULL);
+
     lunik_object *o = m->objects ? m->objects->first : NULL;
 
     if (o && previous && previous->state != OBJECT_DEAD)
@@ -180,13 +211,31 @@ static bool id_valid(const char *id)
     return !*id;
 }
 
-/* Finds the id among the properties; NULL if there is none. */
+/* A field as it comes from outside. */
+static int check_field(const char *type, const lunik_field *f, lunik_error *err)
+{
+    if (!f->name)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: a property's name is NULL", type);
+    if ((unsigned)f->value.kind > LUNIK_LIST)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: %d is not a kind of values", type, f->name,
+                          (int)f->value.kind);
+    if ((f->value.kind == LUNIK_STRING && !f->value.string) ||
+        (f->value.kind == LUNIK_LIST && f->value.list.count && !f->value.list.items))
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: its value is NULL", type, f->name);
+    return 0;
+}
+
+/* Checks the fields and finds the id among them; NULL if there is none. */
 static int id_from_props(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
                          const char **out, lunik_error *err)
 {
     *out = NULL;
     for (size_t i = 0; i < count; i++) {
         const lunik_value *v = &props[i].value;
+        int rc = check_field(type, &props[i], err);
+
+        if (rc)
+            return rc;
         if (strcmp(props[i].name, "id"))
             continue;
         if (*out)
@@ -290,11 +339,6 @@ static void object_unrealize(lunik_object *o)
     props_release(o);
 }
 
-static int fail_closed(const lunik_machine *m, lunik_error *err)
-{
-    return lunik_fail(err, LUNIK_E_GONE, "machine '%s' has been closed", lunik_machine_name(m));
-}
-
 /* The lock may be free for a while in here; the machine may even be closed. */
 static int object_realize(lunik_object *o, lunik_error *err)
 {
@@ -318,7 +362,7 @@ static int object_realize(lunik_object *o, lunik_error *err)
         return rc;
     if (o->state == OBJECT_DEAD) {
         object_unrealize(o);
-        return fail_closed(o->machine, err);
+        return machine_fail_closed(o->machine, err);
     }
     o->state = OBJECT_ALIVE;
     if (hotplug && o->type->reset)
@@ -441,11 +485,16 @@ static const struct type_entry *creatable_type(lunik_machine *m, const char *nam
 int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field *props,
                      size_t count, lunik_object **out, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(type_name, err);
+    REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
+
     lunik_error local;
     const struct type_entry *type;
 
-    if (!m->objects)
-        return fail_closed(m, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, type_name, false, err);
     return type ? object_create(m, type, props, count, out, err) : err->code;
@@ -454,11 +503,16 @@ int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field 
 int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
                      lunik_object **out, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(driver, err);
+    REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
+
     lunik_error local;
     const struct type_entry *type;
 
-    if (!m->objects)
-        return fail_closed(m, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, driver, true, err);
     if (!type)
@@ -489,6 +543,7 @@ void object_remove(lunik_object *o)
     lunik_object_ref(o);
     lunik_cause_push(&cause);
     object_unrealize(o);
+    regions_orphan(o->machine, &o->regions);
     lunik_cause_pop(&cause);
     table_remove(o);
     lunik_object_unref(o);
@@ -559,6 +614,10 @@ static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lun
 
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(id, err);
+
     lunik_object *named, *o;
     int rc = find_unused(m, id, &named, err);
 

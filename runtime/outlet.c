@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <time.h>
 
+#include "misuse.h"
 #include "runtime.h"
 
 enum {
@@ -22,6 +23,9 @@ enum {
 
 void lunik_outlet_fill(lunik_outlet *outlet, lunik_object *owner)
 {
+    NOT_NULL(outlet);
+    NOT_NULL(owner);
+
     lunik_machine *m = lunik_object_machine(owner);
 
     if (outlet->owner)
@@ -33,6 +37,8 @@ void lunik_outlet_fill(lunik_outlet *outlet, lunik_object *owner)
 
 void lunik_outlet_clear(lunik_outlet *outlet)
 {
+    NOT_NULL(outlet);
+
     if (!outlet->owner)
         return;
     TAILQ_REMOVE(&lunik_object_machine(outlet->owner)->outlets, outlet, entry);
@@ -69,6 +75,8 @@ static void flush(lunik_machine *m, const lunik_object *owner,
 
 void lunik_machine_flush(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     flush(m, NULL, any);
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "object.h"
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -23,6 +24,8 @@ void device_emit(lunik_object *o, const char *event, const lunik_field *extra, s
 
 lunik_plug_state lunik_device_plug_state(const lunik_object *o)
 {
+    NOT_NULL(o, LUNIK_PLUG_EJECTED);
+
     return o->plug;
 }
 
@@ -62,6 +65,8 @@ static void refuse(lunik_object *o, const char *reason)
 
 void lunik_device_ejected(lunik_object *o)
 {
+    NOT_NULL(o);
+
     lunik_error err;
 
     if (o->state == OBJECT_ALIVE && device_leave(o, &err))
@@ -70,6 +75,8 @@ void lunik_device_ejected(lunik_object *o)
 
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)
 {
+    NOT_NULL(o);
+
     if (o->state != OBJECT_ALIVE || o->plug != LUNIK_PLUG_REQUESTED)
         return;
     o->plug = LUNIK_PLUG_REFUSED;
@@ -113,6 +120,9 @@ static void request_undo(lunik_change *c)
 
 int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(id, err);
+
     lunik_object *o = lunik_object_find(m, id);
     bool started = lunik_machine_state(m) != LUNIK_STATE_CREATED;
     int rc;
@@ -150,6 +160,8 @@ void plug_reset(lunik_machine *m)
 
 bool lunik_machine_hotplugging(const lunik_machine *m)
 {
+    NOT_NULL(m, false);
+
     return m->objects && m->objects->hotplugging;
 }
 
@@ -176,6 +188,9 @@ static void handler_drop(struct hotplug_entry **slot)
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
                                       lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(kind, err);
+
     struct hotplug_entry **slot, *entry;
 
     if (!m->objects)
@@ -203,6 +218,9 @@ int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_
 
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind)
 {
+    NOT_NULL(m, NULL);
+    NOT_NULL(kind, NULL);
+
     struct hotplug_entry *entry = m->objects ? *handler_slot(m, kind) : NULL;
     return entry ? entry->handler : NULL;
 }

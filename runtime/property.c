@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "object.h"
 
 /* What a string or list field points into. */
@@ -281,6 +282,10 @@ static int fail_gone(const lunik_object *o, lunik_error *err)
 
 int lunik_object_get(lunik_object *o, const char *name, lunik_value *out, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(o, err);
+    NOT_NULL_OR_FAIL(name, err);
+    NOT_NULL_OR_FAIL(out, err);
+
     const lunik_prop *p;
     size_t index;
 
@@ -338,6 +343,10 @@ static int prop_set(lunik_object *o, const lunik_prop *p, const lunik_value *val
 
 int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(o, err);
+    NOT_NULL_OR_FAIL(name, err);
+    NOT_NULL_OR_FAIL(value, err);
+
     struct prop_change *change = NULL;
     union converted c = {.number = 0};
     const lunik_prop *p;

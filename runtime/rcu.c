@@ -73,6 +73,11 @@ void rcu_checkpoint(void)
     urcu_memb_read_lock();
 }
 
+bool rcu_nested(void)
+{
+    return online_depth > 1;
+}
+
 void rcu_thread_done(void)
 {
     if (!registered)
@@ -87,8 +92,9 @@ void rcu_thread_done(void)
 
 /* ---- the reclaimer -------------------------------------------------------------------------- */
 
-/* It reclaims whatever comes within so many nanoseconds after a single grace period. */
-enum { GATHER_NS = 10 * 1000 * 1000 };
+/* It reclaims whatever comes within so many nanoseconds after a single grace period, unless that is
+ * urgent. */
+enum { GATHER_NS = 10 * 1000 * 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
 static struct {
     pthread_mutex_t mutex;
@@ -97,11 +103,10 @@ static struct {
     uint64_t deferred, reclaimed;       /* so far */
     bool running;                       /* the thread exists */
     bool busy;                          /* it waits for readers or reclaims */
-    bool urgent;                        /* somebody waits for it */
+    bool urgent;                        /* it is waited for, or worth much */
     bool orphaned;                      /* there are no grace periods: nothing is reclaimed */
 } reclaimer = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .done = PTHREAD_COND_INITIALIZER,
     .end = &reclaimer.first,
 };
 
@@ -115,13 +120,14 @@ static void after_fork_parent(void)
     pthread_mutex_unlock(&reclaimer.mutex);
 }
 
-static void init_work(void)
+static void init_conditions(void)
 {
     pthread_condattr_t attr;
 
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&reclaimer.work, &attr);
+    pthread_cond_init(&reclaimer.done, &attr);
     pthread_condattr_destroy(&attr);
 }
 
@@ -134,15 +140,25 @@ static void after_fork_child(void)
     reclaimer.reclaimed = reclaimer.deferred;
     for (struct cds_wfcq_node *node = reclaimer.first; node; node = node->next)
         reclaimer.reclaimed--;
-    init_work();
-    pthread_cond_init(&reclaimer.done, NULL);
+    init_conditions();
     pthread_mutex_unlock(&reclaimer.mutex);
 }
 
 static void init_reclaimer(void)
 {
-    init_work();
+    init_conditions();
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+static struct timespec from_now(uint64_t ns)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(ns / NS_PER_S);
+    t.tv_nsec = (long)(ns % NS_PER_S);
+    return t;
 }
 
 /* Waits for work, and then a while for more. With the mutex held. */
@@ -152,12 +168,7 @@ static void gather(void)
 
     while (!reclaimer.first)
         pthread_cond_wait(&reclaimer.work, &reclaimer.mutex);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += GATHER_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    until = from_now(GATHER_NS);
     while (!reclaimer.urgent && !pthread_cond_timedwait(&reclaimer.work, &reclaimer.mutex, &until))
         ;
 }
@@ -216,7 +227,7 @@ static void start_reclaimer(void)
         pthread_detach(thread);
 }
 
-void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+static void defer(struct rcu_head *head, void (*fn)(struct rcu_head *head), bool urgent)
 {
     rcu_note_reader_done();
     head->func = fn;
@@ -224,12 +235,23 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
     pthread_mutex_lock(&reclaimer.mutex);
     if (!reclaimer.running && !reclaimer.orphaned)
         start_reclaimer();
-    if (!reclaimer.first)
+    if (!reclaimer.first || (urgent && !reclaimer.urgent))
         pthread_cond_signal(&reclaimer.work);
     *reclaimer.end = &head->next;
     reclaimer.end = &head->next.next;
     reclaimer.deferred++;
+    reclaimer.urgent |= urgent;
     pthread_mutex_unlock(&reclaimer.mutex);
+}
+
+void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+    defer(head, fn, false);
+}
+
+void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+    defer(head, fn, true);
 }
 
 /* Until what has been deferred so far is reclaimed, by the reclaimer or, without one, here. */
@@ -249,6 +271,32 @@ static void wait_for_reclaimer(void)
         pthread_cond_wait(&reclaimer.done, &reclaimer.mutex);
     }
     pthread_mutex_unlock(&reclaimer.mutex);
+}
+
+bool rcu_wait(unsigned ms)
+{
+    struct timespec until = from_now((uint64_t)ms * NS_PER_MS);
+    uint64_t target;
+    bool waiting, done;
+
+    if (rcu_nested())
+        return false; /* it would wait for this thread */
+    if (online_depth)
+        stop_reading();
+    pthread_mutex_lock(&reclaimer.mutex);
+    target = reclaimer.deferred;
+    waiting = reclaimer.reclaimed < target && reclaimer.running && !reclaimer.orphaned;
+    while (waiting && reclaimer.reclaimed < target) {
+        reclaimer.urgent = true;
+        pthread_cond_signal(&reclaimer.work);
+        if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.mutex, &until))
+            break;
+    }
+    done = reclaimer.reclaimed >= target;
+    pthread_mutex_unlock(&reclaimer.mutex);
+    if (online_depth)
+        urcu_memb_read_lock();
+    return waiting && done;
 }
 
 bool rcu_has_reclaimer(void)

@@ -2,10 +2,12 @@
  * rcu.h: deferred reclamation (liburcu, membarrier flavour: readers need no fence where the kernel
  * has that call).
  *
- * A vCPU thread is a reader whenever it is outside KVM_RUN and not blocked; a thread that takes
- * the machine lock is a reader while it holds it. Flat views and what they point to are published
- * with atomic stores and freed with rcu_defer() once every reader has gone quiescent. Nobody ever
- * waits for a grace period with the machine lock held.
+ * A vCPU thread is a reader while it carries out an access, but not while it waits for the machine
+ * lock. A thread that takes the machine lock is a reader while it holds it; the loop thread, which
+ * keeps the lock while its embedder waits for other things, only inside the calls that need it
+ * (runtime_enter()). Flat views and what they point to are published with atomic stores and freed
+ * with rcu_defer() once every reader has gone quiescent. Under the machine lock no thread waits for
+ * a grace period without limit.
  */
 #ifndef RUNTIME_RCU_H
 #define RUNTIME_RCU_H
@@ -40,14 +42,21 @@ void rcu_offline(void);
 /* The calling thread declares that it holds no reference to anything published, unless it is inside
  * a nested read section. For entry points of long-lived lock holders. */
 void rcu_checkpoint(void);
+/* Whether the calling thread is inside a nested read section. */
+bool rcu_nested(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 
 /* Calls fn(head) on the reclaimer thread after a grace period. Any thread. In the child of a fork
  * beside other readers it is never called. */
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
+/* The same without the delay in which the reclaimer gathers more: for what takes much memory. */
+void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
 void rcu_drain(void);
+/* The same for at most ms milliseconds, with the lock or without. True if there was something, and
+ * it has been reclaimed. A checkpoint; false at once inside a nested read section. */
+bool rcu_wait(unsigned ms);
 /* True if the reclaimer thread exists: the first rcu_defer() makes it, for good. Any thread. */
 bool rcu_has_reclaimer(void);
 

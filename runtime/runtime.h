@@ -13,6 +13,7 @@ struct lunik_runtime {
     _Atomic(pthread_t) owner; /* who holds the lock, 0 if nobody */
     pthread_t loop_thread;
     unsigned depth;               /* lunik_run() frames on the loop thread */
+    unsigned calls;               /* runtime_enter() calls not yet left; loop thread */
     bool touched;                 /* a vCPU thread changed handles: wake the loop at unlock */
     _Atomic bool stop;            /* lunik_stop() was called */
     struct machine_list machines; /* newest first */
@@ -29,6 +30,15 @@ struct lunik_runtime {
 };
 
 void runtime_wake(lunik_runtime *rt); /* any thread */
+
+/* Enclose a call in which things may be freed that it, or a callback it makes, still looks at: they
+ * stay to its end, unless the lock is released. Between such calls the loop thread, idle with the
+ * lock held, keeps nothing from being freed. Nest. Lock held. */
+void runtime_enter(lunik_runtime *rt);
+void runtime_leave(lunik_runtime *rt);
+/* lunik_lock() for an RCU reader that is none while it waits: what it found in a published view may
+ * be gone afterwards. */
+void runtime_lock_unpinned(lunik_runtime *rt);
 
 /* event.c: frees what is queued. Lock held. */
 void events_discard(lunik_runtime *rt);

@@ -1,6 +1,7 @@
 /* suggest.c: "did you mean": the known name nearest to a misspelt one. */
 #include <string.h>
 
+#include "misuse.h"
 #include "object.h"
 
 enum { NAME_MAX_LENGTH = 63 };
@@ -59,6 +60,9 @@ void suggestion_consider(struct suggestion *s, const char *candidate)
 
 const char *lunik_suggest(const char *name, const char *const *names)
 {
+    NOT_NULL(name, NULL);
+    NOT_NULL(names, NULL);
+
     struct suggestion s = {.wanted = name};
 
     for (; *names; names++)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "object.h"
 
 struct type_table {
@@ -222,22 +223,35 @@ void types_fini(struct type_table *t)
 
 int lunik_type_add(lunik_runtime *rt, const lunik_type *type, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(rt, err);
+    NOT_NULL_OR_FAIL(type, err);
+    NOT_NULL_OR_FAIL(type->name, err);
+
     return table_add(runtime_types(rt), type, false, err);
 }
 
 int lunik_type_replace(lunik_runtime *rt, const lunik_type *type, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(rt, err);
+    NOT_NULL_OR_FAIL(type, err);
+    NOT_NULL_OR_FAIL(type->name, err);
+
     return table_add(runtime_types(rt), type, true, err);
 }
 
 const lunik_type *lunik_type_find(const lunik_runtime *rt, const char *name)
 {
+    NOT_NULL(rt, NULL);
+    NOT_NULL(name, NULL);
+
     const struct type_entry *e = entry_find(runtime_types(rt), name);
     return e ? e->type : NULL;
 }
 
 const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *previous)
 {
+    NOT_NULL(rt, NULL);
+
     const struct type_table *t = runtime_types(rt);
     const struct type_entry *e = t->first;
 
@@ -252,6 +266,9 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 
 const lunik_prop *lunik_type_prop(const lunik_runtime *rt, const lunik_type *type, size_t index)
 {
+    NOT_NULL(rt, NULL);
+    NOT_NULL(type, NULL);
+
     const struct type_entry *e = entry_of(runtime_types(rt), type);
     return e && index < e->prop_count ? e->props[index] : NULL;
 }

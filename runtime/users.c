@@ -6,10 +6,14 @@
  */
 #include <stdlib.h>
 
+#include "misuse.h"
 #include "object.h"
 
 int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(o, err);
+    NOT_NULL_OR_FAIL(user, err);
+
     struct object_use *use = malloc(sizeof(*use));
 
     if (!use)
@@ -43,6 +47,8 @@ static void use_end(struct object_use *use)
 
 void lunik_object_unuse(lunik_object *o, lunik_object *user)
 {
+    NOT_NULL(o);
+
     struct object_use *use = use_find(o, user);
 
     if (use)
@@ -85,6 +91,9 @@ static const lunik_object *staying_user(const lunik_object *o)
 
 int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(o, err);
+    NOT_NULL_OR_FAIL(user, err);
+
     const lunik_object *other = other_user(o, user);
 
     if (other)
@@ -96,12 +105,16 @@ int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err)
 
 void lunik_object_release(lunik_object *o, lunik_object *user)
 {
+    NOT_NULL(o);
+
     if (o->claimed_by == user)
         o->claimed_by = NULL;
 }
 
 lunik_object *lunik_object_claimed_by(const lunik_object *o)
 {
+    NOT_NULL(o, NULL);
+
     return o->claimed_by;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "lunik.h"
 
 /* The power of two that a size suffix stands for, or -1. */
@@ -27,6 +28,10 @@ static const char *skip_unit(const char *p, bool suffixed)
 
 int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(text, err);
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(what, err);
+
     unsigned long long number;
     const char *rest;
     char *end;

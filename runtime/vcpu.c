@@ -22,6 +22,7 @@
 #include "rcu.h"
 #include "runtime.h"
 #include "sandbox.h"
+#include "misuse.h"
 #include "vcpu_internal.h"
 
 /* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
@@ -38,26 +39,37 @@ lunik_vcpu *lunik_vcpu_current(void)
 
 unsigned lunik_vcpu_count(const lunik_machine *m)
 {
+    NOT_NULL(m, 0);
+
     return m->vcpus ? m->vcpus->count : 0;
 }
 
 lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index)
 {
+    NOT_NULL(m, NULL);
+
     return index < lunik_vcpu_count(m) ? &m->vcpus->vcpu[index] : NULL;
 }
 
 lunik_machine *lunik_vcpu_machine(const lunik_vcpu *v)
 {
+    NOT_NULL(v, NULL);
+
     return v->machine;
 }
 
 unsigned lunik_vcpu_index(const lunik_vcpu *v)
 {
+    NOT_NULL(v, 0);
+
     return v->index;
 }
 
 void lunik_vcpu_get_stats(const lunik_vcpu *v, lunik_vcpu_stats *out)
 {
+    NOT_NULL(v);
+    NOT_NULL(out);
+
     out->exits = atomic_load_explicit(&v->exits, memory_order_relaxed);
     out->io = atomic_load_explicit(&v->io, memory_order_relaxed);
     out->mmio = atomic_load_explicit(&v->mmio, memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "misuse.h"
 #include "vcpu_internal.h"
 
 /* ---- registers by name ---------------------------------------------------------------------- */
@@ -134,6 +135,10 @@ static int write_set(lunik_vcpu *v, enum reg_set set, union reg_state *state)
 
 int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+    NOT_NULL_OR_FAIL(name, err);
+    NOT_NULL_OR_FAIL(out, err);
+
     const struct reg *r = find_reg(name, err);
     union reg_state state;
     int rc;
@@ -156,6 +161,9 @@ int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_err
 
 int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+    NOT_NULL_OR_FAIL(name, err);
+
     const struct reg *r = find_reg(name, err);
     union reg_state state;
     int rc;
@@ -189,6 +197,9 @@ struct one_msr {
 
 int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+    NOT_NULL_OR_FAIL(out, err);
+
     struct one_msr msr = {.head.nmsrs = 1, .entry.index = index};
     int rc = begin_access(v, err);
 
@@ -205,6 +216,8 @@ int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error
 
 int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+
     struct one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
     int rc = begin_access(v, err);
 
@@ -258,6 +271,8 @@ static void put_interrupt(struct kvm_vcpu_events *e, unsigned vector, int has_er
 int lunik_vcpu_inject_exception(lunik_vcpu *v, unsigned vector, bool has_error, uint32_t error,
                                 lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+
     if (vector > 31 || vector == 2)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "cpu %u: %u is not an exception (want 0..31 without 2)", v->index,
@@ -267,6 +282,8 @@ int lunik_vcpu_inject_exception(lunik_vcpu *v, unsigned vector, bool has_error, 
 
 int lunik_vcpu_inject_interrupt(lunik_vcpu *v, unsigned vector, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+
     if (vector > 255)
         return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: %u is not a vector (want 0..255)",
                           v->index, vector);
@@ -275,6 +292,8 @@ int lunik_vcpu_inject_interrupt(lunik_vcpu *v, unsigned vector, lunik_error *err
 
 int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+
     int rc = begin_access(v, err);
 
     if (rc)
@@ -289,6 +308,9 @@ int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err)
 int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresses, size_t count,
                          lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(v, err);
+    REQUIRE_OR_FAIL(addresses || !count, "addresses is NULL", err);
+
     struct kvm_guest_debug debug = {0};
     int rc;
 
@@ -405,6 +427,9 @@ static void put_code(struct text *t, lunik_vcpu *v, uint64_t linear)
 
 size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size)
 {
+    NOT_NULL(v, 0);
+    REQUIRE(buf || !size, "buf is NULL", 0);
+
     struct text t = {.at = buf, .left = size};
     struct kvm_regs r;
     struct kvm_sregs s;

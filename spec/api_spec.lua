@@ -377,6 +377,16 @@ describe("the clock", function()
 end)
 
 describe("resets", function()
+  it("are not started by what their reset calls", function()
+    local m = machines.none()
+    local codes = {}
+    m:on_reset(function() codes[#codes + 1] = machines.raised(m.start, m).code end)
+    m:start()
+    m:reset()
+    assert.are.same({ "state", "state" }, codes)
+    assert.are.equal("running", m.state)
+  end)
+
   it("call on_reset after the devices", function()
     local m = machines.none()
     local count = 0

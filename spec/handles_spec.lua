@@ -306,3 +306,83 @@ describe("the end of a script", function()
     assert.are.same({ lunik.version .. "\n", "", 0 }, { out, err, code })
   end)
 end)
+
+describe("a handle of memory", function()
+  local process = require "spec.support.process"
+  local MIB = 64
+  local SIZE = MIB << 20
+
+  -- Waits until no more than half of a backend is still mapped, beyond what was before.
+  local function given_back(before)
+    local deadline = lunik.now() + 20
+    while process.rss() - before > MIB // 2 do
+      assert(lunik.now() < deadline, "its pages stay")
+      lunik.sleep(0.001)
+    end
+  end
+
+  local function backend(m)
+    return m:object_add("memory-backend-ram", { id = "mem", size = SIZE, prealloc = true })
+  end
+
+  it("keeps no pages of a DIMM that is gone", function()
+    local m = machines.none { board = "pc", maxmem = "1G", slots = 2, serial = "buffer" }
+    local before = process.rss()
+    backend(m)
+    m:device_add("pc-dimm", { id = "dimm", memdev = "mem" })
+    local section = m.memory:find(0x100000000)
+    local region, owner, map = section.region, section.owner, m:map(0x100000000)
+    assert.is_true(process.rss() - before > MIB // 2)
+    m:device_del("dimm")
+    m:object_del("mem")
+    given_back(before)
+    assert.matches("region 'mem' is gone", gone(function() return region.size end))
+    assert.matches("region 'mem' is gone", gone(function() region.enabled = true end))
+    assert.matches("region 'mem' is gone", gone(m.memory.root.add, m.memory.root, region, 0))
+    gone(owner.get, owner, "addr")
+    gone(map.read, map, 0, 4)
+    assert.matches("^region 'mem'", tostring(region))
+  end)
+
+  it("keeps none of a backend that a script has mapped", function()
+    local m = machines.none()
+    local before = process.rss()
+    backend(m)
+    local region = m:region { kind = "ram", memdev = "mem", name = "mine" }
+    local alias = m:region { kind = "alias", target = region, size = 4096 }
+    m.memory.root:add(region, 0x200000000)
+    m.memory.root:add(alias, 0x300000000)
+    m:object_del("mem")
+    given_back(before)
+    assert.matches("region 'mine' is gone", gone(function() return region.size end))
+    assert.is_nil(m.memory:find(0x200000000))
+    assert.is_nil(m.memory:find(0x300000000))
+  end)
+
+  it("keeps none of a machine that is closed", function()
+    local m = machines.none()
+    local before = process.rss()
+    backend(m)
+    local region = m:region { kind = "ram", memdev = "mem", name = "mine" }
+    m.memory.root:add(region, 0x200000000)
+    local section = m.memory:find(0x200000000)
+    m:close()
+    given_back(before)
+    gone(function() return region.size end)
+    gone(function() return section.region.size end)
+  end)
+
+  it("keeps memory that a transaction does not take away after all", function()
+    local m = machines.none()
+    backend(m)
+    local region = m:region { kind = "ram", memdev = "mem", name = "mine" }
+    m.memory.root:add(region, 0x200000000)
+    m:write(0x200000000, "kept")
+    machines.raised(m.transaction, m, function()
+      m:object_del("mem")
+      error("no")
+    end)
+    assert.are.equal("kept", m:read(0x200000000, 4))
+    assert.are.equal(SIZE, region.size)
+  end)
+end)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "boot.h"
+#include "misuse.h"
 #include "vcpu.h"
 
 #define KERNEL_MAX  (2048ull << 20)
@@ -160,12 +161,17 @@ static int make_plan(struct boot_plan *p, const struct boot_images *images, luni
 
 int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     struct boot_images *images;
     struct boot_plan plan;
     int rc;
 
     if (!config->kernel || !*config->kernel)
         return lunik_fail(err, LUNIK_E_INVALID, "kernel: no file is named");
+    if (!m->boot)
+        return machine_fail_closed(m, err);
     if (m->boot->firmware)
         return lunik_fail(err, LUNIK_E_EXISTS, "kernel: '%s': the machine boots firmware",
                           config->kernel);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "boot.h"
 
 #define FIRMWARE_MAX  (8u << 20) /* stays clear of the APICs */
@@ -90,9 +91,14 @@ static int install(lunik_machine *m, const struct boot_file *f, lunik_error *err
 
 int lunik_boot_firmware(lunik_machine *m, const char *path, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(path, err);
+
     struct boot_file f;
     int rc;
 
+    if (!m->boot)
+        return machine_fail_closed(m, err);
     if (m->boot->firmware)
         return lunik_fail(err, LUNIK_E_EXISTS, "firmware: '%s': the machine has firmware already",
                           path);

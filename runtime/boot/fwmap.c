@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "boot.h"
 
 static const char *type_name(lunik_fwmap_type type)
@@ -45,11 +46,16 @@ static int find_place(const struct boot_state *b, const lunik_fwmap_entry *entry
 
 int lunik_fwmap_add(lunik_machine *m, const lunik_fwmap_entry *entry, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(entry, err);
+
     struct boot_state *b = m->boot;
     lunik_fwmap_entry *map;
     size_t index = 0;
     int rc;
 
+    if (!b)
+        return machine_fail_closed(m, err);
     if (!type_name(entry->type))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory map: type: '%d' is unknown (want ram, reserved, acpi or hotplug)",
@@ -74,8 +80,11 @@ int lunik_fwmap_add(lunik_machine *m, const lunik_fwmap_entry *entry, lunik_erro
 
 const lunik_fwmap_entry *lunik_fwmap(const lunik_machine *m, size_t *count)
 {
-    *count = m->boot->map_count;
-    return m->boot->map;
+    NOT_NULL(m, NULL);
+    NOT_NULL(count, NULL);
+
+    *count = m->boot ? m->boot->map_count : 0;
+    return m->boot ? m->boot->map : NULL;
 }
 
 bool fwmap_ram_after(const struct boot_state *b, uint64_t from, uint64_t *base, uint64_t *last)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "boot.h"
 
 /* Writes to one RAM section behind the back of its read-only attribute. */
@@ -78,10 +79,16 @@ static int check_free(const struct boot_state *b, const char *name, uint64_t add
 int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const void *data,
                   size_t size, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(name, err);
+    REQUIRE_OR_FAIL(data || !size, "data is NULL", err);
+
     struct boot_state *b = m->boot;
     struct boot_rom *rom;
     int rc;
 
+    if (!b)
+        return machine_fail_closed(m, err);
     if (!size || size > UINT64_MAX - address)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "ROM '%s': size: '%zu' is not possible at 0x%" PRIx64

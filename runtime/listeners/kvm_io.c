@@ -19,6 +19,7 @@
 
 #include "kvm.h"
 #include "memory/memory.h"
+#include "runtime.h"
 
 struct entry {
     uint64_t address, size, data;
@@ -402,6 +403,7 @@ void kvm_io_flush(lunik_machine *m)
     if (!count && !k->late_count)
         return;
     lunik_machine_ref(m);
+    runtime_enter(m->rt);
     k->busy++;
     flushing = k;
     while (still_there(m, k)) {
@@ -417,6 +419,7 @@ void kvm_io_flush(lunik_machine *m)
     if (still_there(m, k))
         k->busy--;
     flushing = outer;
+    runtime_leave(m->rt);
     lunik_machine_unref(m);
 }
 

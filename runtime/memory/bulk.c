@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "bulk.h"
+#include "misuse.h"
 #include "sha256.h"
 
 enum { BUFFER_SIZE = 4096 };
@@ -112,6 +113,9 @@ static bool take_sha256(struct reader *r, uint64_t address, const uint8_t *data,
 
 int lunik_space_hash(lunik_space *s, uint64_t address, uint64_t size, uint64_t *hash)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(hash, LUNIK_E_INVALID);
+
     struct hasher h = {.reader = {.take = take_xxh64}};
     int rc;
 
@@ -127,6 +131,9 @@ int lunik_space_hash(lunik_space *s, uint64_t address, uint64_t size, uint64_t *
 
 int lunik_space_sha256(lunik_space *s, uint64_t address, uint64_t size, uint8_t digest[32])
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(digest, LUNIK_E_INVALID);
+
     struct hasher h = {.reader = {.take = take_sha256}};
     int rc;
 
@@ -160,6 +167,10 @@ static bool take_string(struct reader *r, uint64_t address, const uint8_t *data,
 
 int lunik_space_string(lunik_space *s, uint64_t address, char *buf, size_t size, size_t *length)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(length, LUNIK_E_INVALID);
+    REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
+
     /* Registers behind the end of the string must not be read. */
     struct string string = {.reader = {.take = take_string, .most = 1}, .to = buf};
     int rc;
@@ -176,6 +187,8 @@ int lunik_space_string(lunik_space *s, uint64_t address, char *buf, size_t size,
 
 int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t size)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+
     uint8_t buffer[BUFFER_SIZE];
     int rc = 0;
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 enum { CHAIN_MAX = 8, MAP_MAX = 1 << 14 };
@@ -251,6 +252,8 @@ static const lunik_cause *first_of(const struct cause_ref *ref)
 
 const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address)
 {
+    NOT_NULL(s, NULL);
+
     const struct cause_map *map = &s->vr->causes;
     size_t i = seek(map, address);
 
@@ -260,6 +263,8 @@ const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address)
 
 const lunik_cause *lunik_section_cause(const lunik_section *s)
 {
+    NOT_NULL(s, NULL);
+
     const struct memory_core *core = s->space->core;
 
     if (core->notifying && core->depth)
@@ -269,6 +274,8 @@ const lunik_cause *lunik_section_cause(const lunik_section *s)
 
 const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
 {
+    NOT_NULL(m, NULL);
+
     return m->memory && m->memory->depth ? first_of(m->memory->cause) : NULL;
 }
 
@@ -309,6 +316,8 @@ void cause_print_chain(FILE *out, const lunik_cause *c)
 
 size_t lunik_cause_text(const lunik_cause *cause, char **text)
 {
+    NOT_NULL(text, 0);
+
     size_t size = 0;
     FILE *out;
 

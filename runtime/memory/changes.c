@@ -2,6 +2,7 @@
  * changes.c: what a transaction does beside changing the topology: devices made in it, requests to
  * the guest that wait for it, all in one list in order of time.
  */
+#include "misuse.h"
 #include "memory.h"
 
 static void unlink_change(struct memory_core *core, lunik_change *c)
@@ -14,6 +15,9 @@ static void unlink_change(struct memory_core *core, lunik_change *c)
 
 void lunik_transaction_note(lunik_machine *m, lunik_change *c)
 {
+    NOT_NULL(m);
+    NOT_NULL(c);
+
     struct memory_core *core = m->memory;
 
     if (!core || !core->depth) {
@@ -31,17 +35,24 @@ void lunik_transaction_note(lunik_machine *m, lunik_change *c)
 
 void lunik_transaction_forget(lunik_machine *m, lunik_change *c)
 {
+    NOT_NULL(m);
+    NOT_NULL(c);
+
     if (c->noted && m->memory)
         unlink_change(m->memory, c);
 }
 
 bool lunik_in_transaction(const lunik_machine *m)
 {
+    NOT_NULL(m, false);
+
     return m->memory && m->memory->depth;
 }
 
 bool lunik_in_listener(const lunik_machine *m)
 {
+    NOT_NULL(m, false);
+
     return m->memory && m->memory->notifying;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 #define PAGE ((uint64_t)LUNIK_DIRTY_PAGE)
@@ -250,6 +251,8 @@ static uint64_t count_all(const lunik_ram *ram, unsigned client)
 uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
                            uint64_t size)
 {
+    NOT_NULL(ram, 0);
+
     _Atomic uint64_t *bits = bitmap(ram, client);
     uint64_t count = 0, word;
     struct span s;
@@ -292,6 +295,10 @@ static uint64_t find_clean(const _Atomic uint64_t *bits, struct span s)
 bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
                       uint64_t end, uint64_t *size)
 {
+    NOT_NULL(ram, false);
+    NOT_NULL(offset, false);
+    NOT_NULL(size, false);
+
     _Atomic uint64_t *bits = bitmap(ram, client);
     struct span s;
     uint64_t first;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 struct sampled_block {
@@ -100,6 +101,9 @@ static int sample_space(lunik_dirty_sample *s, lunik_space *space, unsigned per_
 int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned per_gib,
                            lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(m, err);
+
     struct memory_core *core = m->memory;
     lunik_dirty_sample *s;
     int rc = 0;
@@ -122,6 +126,9 @@ int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned 
 
 bool lunik_dirty_sample_compare(const lunik_dirty_sample *s, size_t index, lunik_dirty_sampled *out)
 {
+    NOT_NULL(s, false);
+    NOT_NULL(out, false);
+
     const struct sampled_block *b = &s->blocks[index];
 
     if (index >= s->block_count)
@@ -134,6 +141,8 @@ bool lunik_dirty_sample_compare(const lunik_dirty_sample *s, size_t index, lunik
 
 void lunik_dirty_sample_free(lunik_dirty_sample *s)
 {
+    if (!s)
+        return;
     for (size_t i = 0; i < s->block_count; i++)
         lunik_ram_unref(s->blocks[i].ram);
     free(s->blocks);

@@ -13,6 +13,8 @@
 
 #include "kvm.h"
 #include "memory.h"
+#include "misuse.h"
+#include "runtime.h"
 
 /* Callbacks that access memory may end up in callbacks, down to this depth. */
 enum { MAX_NESTING = 16 };
@@ -306,10 +308,10 @@ static lunik_access access_nothing(const struct access *a, uint64_t size)
 static lunik_access space_access(struct access *a);
 
 /* A device that needs the lock. If the topology has changed while we waited for it the piece is
- * looked up again; the view that it was found in can't be mistaken for another, as none is freed
- * before this thread is done. ioeventfds change without it. */
+ * looked up again: the region may be gone with the view that it was found in. ioeventfds change
+ * without it. */
 static lunik_access access_with_lock(lunik_region *r, uint64_t offset, const struct access *a,
-                                     unsigned size, const struct flat_view *view)
+                                     unsigned size, uint64_t serial)
 {
     struct access piece = *a;
     lunik_access result;
@@ -318,8 +320,8 @@ static lunik_access access_with_lock(lunik_region *r, uint64_t offset, const str
         piece.flags |= ACCESS_BULK;
     piece.size = size;
     piece.flags |= ACCESS_LOCKED;
-    lunik_lock(a->space->core->rt);
-    if (view_root_current(a->space->vr) != view)
+    runtime_lock_unpinned(a->space->core->rt);
+    if (view_root_current(a->space->vr)->serial != serial)
         result = space_access(&piece);
     else if (a->flags & ACCESS_WRITE && io_signal(r, offset, a->data, size))
         result = LUNIK_ACCESS_OK;
@@ -359,7 +361,7 @@ static lunik_access access_piece(const struct access *a, uint64_t *done)
         return access_lockless(r, offset, a, (unsigned)size);
     if (a->flags & ACCESS_LOCKED)
         return access_io_locked(r, offset, a, (unsigned)size);
-    return access_with_lock(r, offset, a, (unsigned)size, c.view);
+    return access_with_lock(r, offset, a, (unsigned)size, c.view->serial);
 }
 
 static lunik_access space_access(struct access *a)
@@ -421,17 +423,33 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
     struct access a = {
         .space = s, .address = address, .data = data, .size = size, .flags = flags | ACCESS_LOCKED};
 
-    kvm_io_flush(s->core->machine);
-    return code_of(space_access(&a));
+    struct memory_core *core = s->core;
+    lunik_runtime *rt = core->rt;
+    int code = LUNIK_E_GONE; /* what is flushed may close the machine */
+
+    runtime_enter(rt);
+    core->refs++;
+    kvm_io_flush(core->machine);
+    if (core->machine)
+        code = code_of(space_access(&a));
+    core_unref(core);
+    runtime_leave(rt);
+    return code;
 }
 
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
+
     return transfer(s, address, buf, size, ACCESS_BULK);
 }
 
 int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t size)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
+
     /* Only read from: the access is a write. */
     return transfer(s, address, (void *)(uintptr_t)buf, size, ACCESS_BULK | ACCESS_WRITE);
 }
@@ -443,11 +461,16 @@ static bool size_ok(unsigned size)
 
 int lunik_space_load(lunik_space *s, uint64_t address, unsigned size, uint64_t *value)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(value, LUNIK_E_INVALID);
+
     *value = 0;
     return size_ok(size) ? transfer(s, address, value, size, 0) : LUNIK_E_INVALID;
 }
 
 int lunik_space_store(lunik_space *s, uint64_t address, unsigned size, uint64_t value)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+
     return size_ok(size) ? transfer(s, address, &value, size, ACCESS_WRITE) : LUNIK_E_INVALID;
 }

@@ -304,6 +304,7 @@ int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_c
         return rc;
     }
     old->dead = a.dropped;
+    a.view->serial = old->serial + 1;
     for (size_t i = 0; i < count; i++)
         changes[i].new = view_seek(a.view, changes[i].span.first);
     *out = a.view;

@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 void region_attach(lunik_region *r)
@@ -101,6 +102,8 @@ static int change(lunik_region *r, struct region_state to, lunik_error *err)
     static const struct span everything = {0, UINT64_MAX};
     int rc = core_check(r->core, err);
 
+    if (!rc && r->gone && (to.parent || to.enabled))
+        rc = region_fail_gone(r, err);
     if (!rc)
         rc = check_ports(r, &to, err);
     if (rc)
@@ -190,6 +193,9 @@ static int check_overlap(const lunik_region *parent, const lunik_region *child,
 int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
                      bool may_overlap, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(parent, err);
+    NOT_NULL_OR_FAIL(child, err);
+
     struct region_state to = child->s;
     int rc;
 
@@ -219,6 +225,8 @@ int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child,
 
 int lunik_region_del(lunik_region *child, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(child, err);
+
     struct region_state to = child->s;
 
     if (!to.parent)
@@ -239,6 +247,8 @@ static int wrong_kind(const lunik_region *r, const char *property, const char *w
 
 int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     to.enabled = enabled;
@@ -262,8 +272,28 @@ int regions_disable(lunik_machine *m, const struct region_list *list, lunik_erro
     return transaction_commit(m->memory, err);
 }
 
+void regions_orphan(lunik_machine *m, const struct region_list *list)
+{
+    lunik_region *r;
+
+    if (LIST_EMPTY(list) || !m->memory)
+        return;
+    transaction_begin(m->memory);
+    LIST_FOREACH(r, list, owned)
+    if (r->ram)
+        lunik_region_del(r, NULL);
+    transaction_commit(m->memory, NULL);
+    LIST_FOREACH(r, list, owned)
+    {
+        r->orphan = true;
+        region_settle(r);
+    }
+}
+
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (!to.parent)
@@ -275,6 +305,8 @@ int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 
 int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
     int rc = region_check_size(r, size, err);
 
@@ -286,6 +318,8 @@ int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err)
 
 int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     to.priority = priority;
@@ -294,9 +328,11 @@ int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err)
 
 int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
-    if (!readonly && r->ram && lunik_ram_readonly(r->ram))
+    if (!readonly && lunik_region_ram(r) && lunik_ram_readonly(r->ram))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory region '%s': readonly: its RAM '%s' can't be written", r->name,
                           lunik_ram_name(r->ram));
@@ -306,6 +342,8 @@ int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err)
 
 int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (r->kind != LUNIK_REGION_ROM_DEVICE)
@@ -316,6 +354,8 @@ int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err)
 
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct region_state to = r->s;
 
     if (r->kind != LUNIK_REGION_ALIAS)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kvm.h"
+#include "misuse.h"
 #include "memory.h"
 
 /* ---- sets ----------------------------------------------------------------------------------- */
@@ -356,6 +357,8 @@ static int open_event(const lunik_region *r, struct io_event *e, int fd, lunik_e
 int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
                              uint64_t data, int fd, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct io_event e = {.offset = offset, .size = size, .match = match};
     int rc = make_event(r, &e, data, err);
 
@@ -394,6 +397,8 @@ int io_del_event(lunik_region *r, uint64_t offset, unsigned size, bool match, ui
 int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
                              uint64_t data, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     return io_del_event(r, offset, size, match, data, -1, err);
 }
 
@@ -425,6 +430,8 @@ bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned s
 
 int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     struct span range = {offset, offset + size_to_last(size)};
     int rc = check_kind(r, "coalesce", err);
 
@@ -440,6 +447,8 @@ int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik
 
 int lunik_region_uncoalesce(lunik_region *r, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(r, err);
+
     const struct io_set *set = r->s.io;
 
     if (!set || !set->range_count)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 typedef void section_hook(lunik_listener *l, const lunik_section *s);
@@ -242,6 +243,9 @@ static void insert_listener(struct memory_core *core, lunik_listener *l)
 
 int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(l, err);
+
     struct memory_core *core = m->memory;
     int rc;
 
@@ -272,6 +276,8 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
 
 void lunik_listener_del(lunik_listener *l)
 {
+    NOT_NULL(l);
+
     struct memory_core *core = l->machine ? l->machine->memory : NULL;
     bool nested = core && core->notifying;
 

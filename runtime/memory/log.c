@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 struct log_block {
@@ -60,6 +61,8 @@ static int check(struct memory_core *core, unsigned client, const lunik_dirty_sc
     if (scope && scope->region && !scope->region->ram)
         return lunik_fail(err, LUNIK_E_INVALID, "dirty: memory region '%s' has no RAM",
                           scope->region->name);
+    if (scope && scope->region && scope->region->gone)
+        return region_fail_gone(scope->region, err);
     if (scope && scope->region && scope->region->core != core)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "dirty: memory region '%s' belongs to another machine",
@@ -182,6 +185,8 @@ static void tracker_unuse(struct memory_core *core)
 
 lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index)
 {
+    NOT_NULL(m, NULL);
+
     const struct log_tracker *t = m->memory ? m->memory->logged : NULL;
 
     return t && index < t->count ? t->blocks[index].ram : NULL;
@@ -346,6 +351,8 @@ static int make_bitmaps(const struct memory_core *core, const lunik_dirty_scope 
 int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                       lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     struct memory_core *core = m->memory;
     struct inquiry q = {.core = core, .scope = scope, .client = client, .on = true};
     unsigned index = (unsigned)__builtin_ctz(client | 1u << 31);
@@ -384,6 +391,8 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
 int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                      lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     struct memory_core *core = m->memory;
     struct inquiry q = {.core = core, .scope = scope, .client = client};
     struct log_users *users;
@@ -411,6 +420,8 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
         global_stop(core, core->listener_count);
     drop_bits(&q);
     tracker_unuse(core);
+    if (scope && scope->region)
+        region_settle(scope->region);
     return 0;
 }
 
@@ -455,6 +466,8 @@ static void tell_sync(void *opaque)
 
 int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     struct memory_core *core = m->memory;
     int rc;
 
@@ -499,6 +512,9 @@ static void tell_clear(void *opaque)
 uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
                                     uint64_t offset, uint64_t size, uint64_t *bits)
 {
+    NOT_NULL(m, 0);
+    NOT_NULL(ram, 0);
+
     const uint64_t mask = LUNIK_DIRTY_PAGE - 1;
     uint64_t count = ram_dirty_clear(ram, client, offset, size, bits);
     const lunik_dirty_scope scope = {.ram = ram};
@@ -513,6 +529,10 @@ uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client,
 
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size)
 {
-    if (r->ram)
+    NOT_NULL(r);
+
+    rcu_online(); /* which keeps the block, should the region give it back now */
+    if (lunik_region_ram(r))
         region_written(r, offset, size);
+    rcu_offline();
 }

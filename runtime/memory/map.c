@@ -1,11 +1,12 @@
 /*
  * map.c: host pointers into an address space.
  *
- * Each mapping uses its region, so that RAM stays until it is unmapped. What is not RAM is reached
- * through a buffer, read when it is mapped, written when it is unmapped.
+ * Each mapping uses its region and its RAM, which stays until it is unmapped. What is not RAM is
+ * reached through a buffer, read when it is mapped, written when it is unmapped.
  */
 #include <stdlib.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 enum { BOUNCE_MAX = 4096, BOUNCE_TOTAL_MAX = 1 << 20 };
@@ -14,6 +15,7 @@ struct mapping {
     struct mapping *next;
     void *host;
     lunik_region *region; /* NULL: a bounce buffer */
+    lunik_ram *ram;       /* the region's */
     uint64_t address, size;
     bool write;
 };
@@ -27,6 +29,8 @@ static void *map_ram(struct mapping *map, const struct flat_range *r, uint64_t o
 {
     map->region = r->region;
     lunik_region_ref(map->region);
+    map->ram = r->region->ram;
+    lunik_ram_ref(map->ram);
     return r->region->host + offset;
 }
 
@@ -50,6 +54,9 @@ static void *map_bounce(struct mapping *map, lunik_space *s)
 
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write)
 {
+    NOT_NULL(s, NULL);
+    NOT_NULL(size, NULL);
+
     const struct flat_range *r;
     struct mapping *map;
     struct mapping **list;
@@ -83,6 +90,9 @@ void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool wri
 
 void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed)
 {
+    NOT_NULL(s);
+    NOT_NULL(host);
+
     struct memory_core *core = s->core;
     struct mapping **link = bucket(core, host), *map;
 
@@ -98,6 +108,7 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
                            accessed < size ? accessed : size);
         region_check_damage(map->region);
         lunik_region_unref(map->region);
+        lunik_ram_unref(map->ram);
     } else {
         if (write)
             lunik_space_write(s, map->address, host, accessed < size ? accessed : size);

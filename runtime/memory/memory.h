@@ -102,7 +102,9 @@ struct lunik_region {
     char *name;
     lunik_object *owner;
     LIST_ENTRY(lunik_region) owned; /* by the owner */
-    lunik_ram *ram;
+    lunik_ram *ram;            /* a reference, until it is gone */
+    _Atomic bool gone;         /* it has given its RAM back; nothing shows it any more */
+    bool orphan;               /* its owner is, or the machine: it gives its RAM back */
     uint64_t ram_offset;
     LIST_ENTRY(lunik_region) backed; /* by RAM: in the core's list */
     lunik_region *target;
@@ -133,6 +135,10 @@ static inline bool region_has_ram(const lunik_region *r)
            r->kind == LUNIK_REGION_ROM_DEVICE;
 }
 
+/* Gives the RAM of an orphan back, unless it is in a container or a client logs it. Whoever holds a
+ * reference keeps no more than the struct. */
+void region_settle(lunik_region *r);
+int region_fail_gone(const lunik_region *r, lunik_error *err);
 /* Fails for a size that is none, or more than the region's RAM. */
 int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err);
 /* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
@@ -274,6 +280,7 @@ struct view_chunk;
 
 struct flat_view {
     struct rcu_head rcu;
+    uint64_t serial;         /* one more than that of the view before it */
     struct view_chunk *dead; /* chunks to free with it */
     size_t count;
     struct {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kvm.h"
+#include "misuse.h"
 #include "memory.h"
 
 struct printer {
@@ -180,6 +181,9 @@ static void print_views(struct printer *p, const struct memory_core *core)
 
 size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out)
 {
+    NOT_NULL(m, 0);
+    NOT_NULL(out, 0);
+
     struct printer p = {.flags = flags};
     size_t size = 0;
 

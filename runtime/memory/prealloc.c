@@ -16,6 +16,7 @@
 
 #include "machine.h"
 #include "memory/ram.h"
+#include "misuse.h"
 #include "memory/sigbus.h"
 
 #ifndef MADV_POPULATE_READ
@@ -217,11 +218,24 @@ static int populate_all(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
     return p.sys ? fail(&p, err) : 0;
 }
 
-int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
-                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
-                       lunik_error *err)
+static int prealloc_once(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
+                         void (*progress)(void *opaque, uint64_t done, uint64_t total),
+                         void *opaque, lunik_error *err)
 {
     int rc = ram_check_fit(ram, err);
 
     return rc ? rc : populate_all(ram, threads, rt, progress, opaque, err);
+}
+
+int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
+                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
+                       lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(ram, err);
+
+    int rc = prealloc_once(ram, threads, rt, progress, opaque, err);
+
+    if ((rc == LUNIK_E_NO_MEMORY || rc == LUNIK_E_NO_SPACE) && ram_wait_reclaimed(rt))
+        rc = prealloc_once(ram, threads, rt, progress, opaque, err);
+    return rc;
 }

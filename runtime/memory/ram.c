@@ -4,7 +4,9 @@
  * A block is unmapped a grace period after its last reference went, so a vCPU or device thread
  * that found it through a flat view can finish its access.
  */
+#include "machine.h"
 #include "memory/ram.h"
+#include "misuse.h"
 #include "memory/sigbus.h"
 
 #include <errno.h>
@@ -153,6 +155,39 @@ static void advise(const lunik_ram *ram)
         madvise(ram->host, ram->size, MADV_HUGEPAGE);
 }
 
+/* Takes from the host what config says; returns 0 or an errno value. */
+static int ram_acquire(lunik_ram *ram, const lunik_ram_config *c)
+{
+    if (c->fd >= 0 && ram->fd < 0)
+        ram->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    if (c->fd >= 0 && ram->fd < 0)
+        return errno;
+    ram->host = c->host ? c->host : map_aligned(c, max_u64(ram->align, HUGE_ALIGN));
+    return ram->host ? 0 : errno;
+}
+
+/* Whether the host has too little of something that blocks take. */
+static bool is_shortage(int sys)
+{
+    return sys == ENOMEM || sys == EMFILE || sys == ENFILE;
+}
+
+/* ---- reclamation ---------------------------------------------------------------------------- */
+
+/* In a transaction the lock is kept; nothing that reclamation waits for needs it. */
+bool ram_wait_reclaimed(lunik_runtime *rt)
+{
+    enum { RECLAIM_MS = 1000 };
+    bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt) && !rcu_nested(), some;
+
+    if (unlocked)
+        lunik_unlock(rt);
+    some = rcu_wait(RECLAIM_MS);
+    if (unlocked)
+        lunik_lock(rt);
+    return some;
+}
+
 /* ---- blocks --------------------------------------------------------------------------------- */
 
 static void ram_free(lunik_ram *ram)
@@ -175,22 +210,21 @@ static void ram_reclaim(struct rcu_head *head)
 
 static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err)
 {
+    int sys;
+
     ram->name = strdup(c->name);
     if (!ram->name)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", c->name);
-    if (c->fd >= 0) {
-        ram->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
-        if (ram->fd < 0)
-            return lunik_fail_errno(err, errno, "%s: can't keep its file open", c->name);
-    }
-    if (c->host) {
-        ram->host = c->host;
-        ram->borrowed = true;
+    sys = ram_acquire(ram, c);
+    if (is_shortage(sys) && ram_wait_reclaimed(c->rt))
+        sys = ram_acquire(ram, c);
+    if (sys && c->fd >= 0 && ram->fd < 0)
+        return lunik_fail_errno(err, sys, "%s: can't keep its file open", c->name);
+    if (sys)
+        return map_failed(c, ram->page_size, sys, err);
+    ram->borrowed = c->host;
+    if (ram->borrowed)
         return 0;
-    }
-    ram->host = map_aligned(c, max_u64(ram->align, HUGE_ALIGN));
-    if (!ram->host)
-        return map_failed(c, ram->page_size, errno, err);
     advise(ram);
     if (ram->fd < 0)
         return 0;
@@ -200,6 +234,9 @@ static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err
 
 int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     lunik_ram_config c = *config;
     uint64_t page_size = c.page_size ? c.page_size : (uint64_t)sysconf(_SC_PAGESIZE);
     lunik_ram *ram;
@@ -236,56 +273,78 @@ bool ram_damaged(const lunik_ram *ram)
 
 void lunik_ram_ref(lunik_ram *ram)
 {
+    NOT_NULL(ram);
+
     atomic_fetch_add_explicit(&ram->refs, 1, memory_order_relaxed);
 }
 
 void lunik_ram_unref(lunik_ram *ram)
 {
+    NOT_NULL(ram);
+
     if (atomic_fetch_sub_explicit(&ram->refs, 1, memory_order_acq_rel) == 1)
-        rcu_defer(&ram->rcu, ram_reclaim);
+        rcu_defer_urgent(&ram->rcu, ram_reclaim);
 }
 
 void *lunik_ram_host(const lunik_ram *ram)
 {
+    NOT_NULL(ram, NULL);
+
     return ram->host;
 }
 
 uint64_t lunik_ram_size(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->size;
 }
 
 uint64_t lunik_ram_page_size(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->page_size;
 }
 
 uint64_t lunik_ram_align(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->align;
 }
 
 int lunik_ram_fd(const lunik_ram *ram)
 {
+    NOT_NULL(ram, -1);
+
     return ram->fd;
 }
 
 uint64_t lunik_ram_fd_offset(const lunik_ram *ram)
 {
+    NOT_NULL(ram, 0);
+
     return ram->fd_offset;
 }
 
 bool lunik_ram_shared(const lunik_ram *ram)
 {
+    NOT_NULL(ram, false);
+
     return ram->share;
 }
 
 bool lunik_ram_readonly(const lunik_ram *ram)
 {
+    NOT_NULL(ram, false);
+
     return ram->readonly;
 }
 
 const char *lunik_ram_name(const lunik_ram *ram)
 {
+    NOT_NULL(ram, "");
+
     return ram->name;
 }

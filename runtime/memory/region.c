@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "misuse.h"
 #include "object.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -30,6 +31,30 @@ static void set_owner(lunik_region *r, lunik_object *owner)
     LIST_INSERT_HEAD(&owner->regions, r, owned);
 }
 
+/* The block is unmapped after a grace period, until when vCPUs may look at what is left of r. */
+static void drop_ram(lunik_region *r)
+{
+    LIST_REMOVE(r, backed);
+    atomic_store_explicit(&r->gone, true, memory_order_release);
+    lunik_ram_unref(r->ram);
+}
+
+static bool is_logged(const lunik_region *r)
+{
+    for (size_t i = 0; i < LUNIK_DIRTY_CLIENTS; i++)
+        if (r->log.counts[i])
+            return true;
+    return false;
+}
+
+void region_settle(lunik_region *r)
+{
+    bool in_use = r->core->machine && (r->s.parent || is_logged(r));
+
+    if (r->orphan && r->ram && !r->gone && !in_use)
+        drop_ram(r);
+}
+
 /* Nothing shows r any more; a vCPU may still look at the struct until it is through with an old
  * view. */
 static void region_destroy(lunik_region *r)
@@ -46,10 +71,8 @@ static void region_destroy(lunik_region *r)
         LIST_REMOVE(r, aliasing);
         lunik_region_unref(r->target);
     }
-    if (r->ram) {
-        LIST_REMOVE(r, backed);
-        lunik_ram_unref(r->ram); /* unmapped after a grace period, too */
-    }
+    if (r->ram && !r->gone)
+        drop_ram(r);
     io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
     io_set_unref(r->s.io);
     cause_unref(r->cause);
@@ -63,13 +86,22 @@ static void region_destroy(lunik_region *r)
 
 void lunik_region_ref(lunik_region *r)
 {
+    NOT_NULL(r);
+
     r->refs++;
 }
 
 void lunik_region_unref(lunik_region *r)
 {
+    NOT_NULL(r);
+
     if (!--r->refs)
         region_destroy(r);
+}
+
+int region_fail_gone(const lunik_region *r, lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_GONE, "memory region '%s' is gone", r->name);
 }
 
 /* ---- making regions ------------------------------------------------------------------------- */
@@ -124,6 +156,8 @@ int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err)
                           r->name);
     if (!r->ram)
         return 0;
+    if (r->gone)
+        return region_fail_gone(r, err);
     limit = lunik_ram_size(r->ram) - r->ram_offset;
     if (size > limit)
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -147,6 +181,8 @@ static int check_needs(const lunik_region *r, const lunik_region_config *c, luni
     if (missing)
         return lunik_fail(err, LUNIK_E_INVALID, "memory region '%s': %s: is missing (want %s)",
                           r->name, missing, want);
+    if (r->kind == LUNIK_REGION_ALIAS && c->target->gone)
+        return region_fail_gone(c->target, err);
     if (r->kind == LUNIK_REGION_ALIAS && c->target->core != r->core)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "memory region '%s': target: '%s' belongs to another machine", r->name,
@@ -201,6 +237,10 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
 int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
                      lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(config, err);
+
     const char *name = config->name ? config->name : "region";
     lunik_region *r;
     int rc;
@@ -270,81 +310,121 @@ void region_check_damage(lunik_region *r)
 
 const char *lunik_region_name(const lunik_region *r)
 {
+    NOT_NULL(r, "");
+
     return r->name;
 }
 
 lunik_region_kind lunik_region_get_kind(const lunik_region *r)
 {
+    NOT_NULL(r, LUNIK_REGION_CONTAINER);
+
     return r->kind;
 }
 
 uint64_t lunik_region_size(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return span_size((struct span){0, r->s.last});
 }
 
 uint64_t lunik_region_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.address;
 }
 
 int lunik_region_priority(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.priority;
 }
 
 bool lunik_region_enabled(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->s.enabled;
 }
 
 bool lunik_region_readonly(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->s.readonly;
 }
 
 bool lunik_region_romd(const lunik_region *r)
 {
+    NOT_NULL(r, false);
+
     return r->kind == LUNIK_REGION_ROM_DEVICE && r->s.romd;
 }
 
 lunik_region *lunik_region_target(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->target;
 }
 
 uint64_t lunik_region_alias_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->s.alias_offset;
 }
 
 lunik_region *lunik_region_parent(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->s.parent;
 }
 
 lunik_object *lunik_region_owner(const lunik_region *r)
 {
+    NOT_NULL(r, NULL);
+
     return r->owner;
+}
+
+bool lunik_region_alive(const lunik_region *r)
+{
+    NOT_NULL(r, false);
+
+    return !atomic_load_explicit(&r->gone, memory_order_acquire);
 }
 
 lunik_ram *lunik_region_ram(const lunik_region *r)
 {
-    return r->ram;
+    NOT_NULL(r, NULL);
+
+    return lunik_region_alive(r) ? r->ram : NULL;
 }
 
 uint64_t lunik_region_ram_offset(const lunik_region *r)
 {
+    NOT_NULL(r, 0);
+
     return r->ram_offset;
 }
 
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous)
 {
+    NOT_NULL(parent, NULL);
+
     return previous ? previous->next_child : children_first((lunik_region *)parent);
 }
 
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out)
 {
+    NOT_NULL(r);
+    NOT_NULL(out);
+
     out->reads = atomic_load_explicit(&r->reads, memory_order_relaxed);
     out->writes = atomic_load_explicit(&r->writes, memory_order_relaxed);
     out->rejected = atomic_load_explicit(&r->rejected, memory_order_relaxed);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE /* open_memstream */
 #include <stdlib.h>
 
+#include "misuse.h"
 #include "memory.h"
 
 const char *lunik_reject_name(lunik_reject why)
@@ -80,6 +81,9 @@ void reject_tell(const lunik_rejection *r)
 
 size_t lunik_rejection_text(const lunik_rejection *r, char **text)
 {
+    NOT_NULL(r, 0);
+    NOT_NULL(text, 0);
+
     size_t size = 0;
     FILE *out;
 
@@ -102,6 +106,8 @@ size_t lunik_rejection_text(const lunik_rejection *r, char **text)
 
 void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *opaque)
 {
+    NOT_NULL(m);
+
     if (!m->memory)
         return;
     m->memory->reject_opaque = opaque;
@@ -110,6 +116,9 @@ void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *op
 
 void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out)
 {
+    NOT_NULL(s);
+    NOT_NULL(out);
+
     out->rejected = atomic_load_explicit(&s->rejected, memory_order_relaxed);
     out->unassigned = atomic_load_explicit(&s->unassigned, memory_order_relaxed);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "bulk.h"
 
 enum { BLOCK = 16, ANCHORS = 2 };
@@ -163,6 +164,10 @@ static void skip_search(struct reader *r)
 int lunik_space_search(lunik_space *s, uint64_t address, uint64_t size,
                        const lunik_pattern *pattern, uint64_t *found)
 {
+    NOT_NULL(s, LUNIK_E_INVALID);
+    NOT_NULL(pattern, LUNIK_E_INVALID);
+    NOT_NULL(found, LUNIK_E_INVALID);
+
     struct searcher f = {.reader = {.take = take_search, .skip = skip_search}, .pattern = pattern};
     int rc;
 

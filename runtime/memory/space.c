@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kvm.h"
+#include "misuse.h"
 #include "memory.h"
 
 void core_unref(struct memory_core *core)
@@ -95,6 +96,11 @@ static int space_appear(lunik_space *s, lunik_error *err)
 int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
                     lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(name, err);
+    NOT_NULL_OR_FAIL(root, err);
+
     struct memory_core *core = m->memory;
     lunik_space *s;
     int rc;
@@ -142,16 +148,22 @@ void lunik_space_free(lunik_space *s)
 
 const char *lunik_space_name(const lunik_space *s)
 {
+    NOT_NULL(s, "");
+
     return s->name;
 }
 
 lunik_region *lunik_space_root(const lunik_space *s)
 {
+    NOT_NULL(s, NULL);
+
     return s->vr->root;
 }
 
 lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous)
 {
+    NOT_NULL(m, NULL);
+
     if (previous)
         return previous->next;
     return m->memory ? m->memory->spaces : NULL;
@@ -159,6 +171,9 @@ lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous)
 
 bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out)
 {
+    NOT_NULL(s, false);
+    NOT_NULL(out, false);
+
     const struct flat_range *r = view_find(view_root_current(s->vr), address);
 
     if (r)
@@ -207,6 +222,18 @@ int memory_init(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
+/* Others may keep regions; memory goes with the machine. */
+static void orphan_all(struct memory_core *core)
+{
+    lunik_region *r, *next;
+
+    for (r = LIST_FIRST(&core->with_ram); r; r = next) {
+        next = LIST_NEXT(r, backed);
+        r->orphan = true;
+        region_settle(r);
+    }
+}
+
 void memory_fini(lunik_machine *m)
 {
     struct memory_core *core = m->memory;
@@ -229,5 +256,6 @@ void memory_fini(lunik_machine *m)
     core->machine = NULL;
     free(core->listeners);
     core->listeners = NULL;
+    orphan_all(core);
     core_unref(core);
 }

@@ -10,6 +10,8 @@
 
 #include "kvm.h"
 #include "memory.h"
+#include "misuse.h"
+#include "runtime.h"
 
 static int fail_listening(lunik_error *err)
 {
@@ -139,6 +141,7 @@ void transaction_begin(struct memory_core *core)
         core->told++;
     } else if (!core->depth++) {
         rcu_checkpoint();
+        runtime_enter(core->rt);
         cause_of_transaction(core);
     }
 }
@@ -157,6 +160,7 @@ static int end_told(struct memory_core *core, lunik_error *err)
 int transaction_commit(struct memory_core *core, lunik_error *err)
 {
     lunik_machine *m = core->machine;
+    lunik_runtime *rt = core->rt;
     int rc = 0;
 
     if (core->told)
@@ -183,17 +187,22 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     core->depth = 0;
     changes_commit(core);
     kvm_io_flush(m);
+    runtime_leave(rt);
     return rc;
 }
 
 void lunik_transaction_begin(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     if (m->memory)
         transaction_begin(m->memory);
 }
 
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(m, err);
+
     if (!m->memory)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
     if (!m->memory->depth && !m->memory->told)
@@ -203,6 +212,8 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 
 void lunik_transaction_abort(lunik_machine *m)
 {
+    NOT_NULL(m);
+
     struct memory_core *core = m->memory;
 
     if (!core || (!core->depth && !core->told))
