@@ -212,7 +212,8 @@ enum lunik_sandbox_allow {
     LUNIK_SANDBOX_SOCKETS = 2, /* make Unix domain sockets and connect to them */
     LUNIK_SANDBOX_NETWORK = 4, /* make Internet sockets */
     LUNIK_SANDBOX_EXEC = 8,    /* start programs, which are in the sandbox too; needs FILES */
-    LUNIK_SANDBOX_PATHS = 16,  /* not to be asked for: read or write of the policy name paths */
+    LUNIK_SANDBOX_PATHS = 16,  /* not to be asked for: the policy names paths */
+    LUNIK_SANDBOX_LISTEN = 32, /* make Unix domain sockets that others connect to; part of SOCKETS */
 };
 
 typedef struct lunik_sandbox_policy {

@@ -164,10 +164,19 @@ static bool has_paths(const lunik_sandbox_policy *p)
     return (p->read && *p->read) || (p->write && *p->write);
 }
 
+/* Sockets that listen and those of the network together are all of them: a call that connects does
+ * not say to what. */
+static unsigned whole_groups(unsigned allow)
+{
+    if (allow & LUNIK_SANDBOX_LISTEN && allow & LUNIK_SANDBOX_NETWORK)
+        allow |= LUNIK_SANDBOX_SOCKETS;
+    return allow & LUNIK_SANDBOX_SOCKETS ? allow & ~(unsigned)LUNIK_SANDBOX_LISTEN : allow;
+}
+
 static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_error *err)
 {
-    const unsigned known =
-        LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK | LUNIK_SANDBOX_EXEC;
+    const unsigned known = LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK |
+                           LUNIK_SANDBOX_EXEC | LUNIK_SANDBOX_LISTEN;
     int rc = 0;
 
     if (p->allow & ~known)
@@ -180,7 +189,7 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
         return lunik_fail(err, LUNIK_E_INVALID,
                           "sandbox: allow: 'exec' is of no use without 'files': programs and their "
                           "libraries have to be opened");
-    s->allow = p->allow;
+    s->allow = whole_groups(p->allow);
     if (has_paths(p))
         s->allow |= LUNIK_SANDBOX_PATHS;
     s->capabilities = capabilities_for(s->allow);

@@ -23,7 +23,7 @@ enum {
     SANDBOX_ENGINE = 0x100,   /* what runs a machine needs: allowed */
     SANDBOX_METADATA = 0x200, /* changes files without opening them */
     SANDBOX_EXPLOIT = 0x400,  /* what no program that uses the library calls: ends the process */
-    SANDBOX_PRETEND = 0x800,  /* answered as by a kernel that lacks it; there are other ways */
+    SANDBOX_PRETEND = 0x800,  /* where it is not allowed, answered as by a kernel that lacks it */
 };
 
 struct sandbox_call {

@@ -17,49 +17,22 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
 #include "../../runtime/rcu.h"
-#include "../../runtime/sandbox.h"
 #include "check.h"
-
-/* Exit codes of the children; others are errno values. */
-enum { WORKED = 0, NO_SANDBOX = 200, WRONG = 201 };
+#include "sandbox.h"
 
 static lunik_error err;
-
-/* ---- children ------------------------------------------------------------------------------- */
-
-static int result(long rc)
-{
-    return rc < 0 ? errno : WORKED;
-}
-
-/* Enters the sandbox in a child, which does something there: its exit code, or 1000 + signal. */
-static int within(const lunik_sandbox_policy *policy, int (*fn)(void))
-{
-    int status;
-    pid_t child;
-
-    fflush(stdout);
-    child = fork();
-    if (child == 0) {
-        if (lunik_sandbox(policy, &err)) {
-            fprintf(stderr, "%s\n", err.message);
-            _exit(NO_SANDBOX);
-        }
-        _exit(fn());
-    }
-    waitpid(child, &status, 0);
-    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 static const lunik_sandbox_policy closed = {0};
 static const lunik_sandbox_policy with_files = {.allow = LUNIK_SANDBOX_FILES};
 static const lunik_sandbox_policy with_sockets = {.allow = LUNIK_SANDBOX_SOCKETS};
+static const lunik_sandbox_policy with_listen = {.allow = LUNIK_SANDBOX_LISTEN};
 static const lunik_sandbox_policy with_network = {.allow = LUNIK_SANDBOX_NETWORK};
 static const lunik_sandbox_policy with_exec = {.allow = LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_EXEC};
 
@@ -100,6 +73,41 @@ static int try_internet_socket(void)
 static int try_packet_socket(void)
 {
     return result(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int try_datagram_socket(void)
+{
+    return result(socket(AF_UNIX, SOCK_DGRAM, 0));
+}
+
+static char path_of_socket[] = "/tmp/lunik-sandbox.socket";
+
+static int try_to_listen(void)
+{
+    const struct sockaddr_un address = {AF_UNIX, "/tmp/lunik-sandbox.socket"};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) && errno != EADDRINUSE)
+        return errno;
+    return listen(fd, 1) && errno != EINVAL ? errno : WORKED;
+}
+
+static int try_to_connect(void)
+{
+    const struct sockaddr_un address = {AF_UNIX, "/nowhere"};
+
+    return result(connect(socket(AF_UNIX, SOCK_STREAM, 0), (const struct sockaddr *)&address,
+                          sizeof(address)));
+}
+
+static int try_unlink(void)
+{
+    return result(unlink("/does/not/exist"));
+}
+
+static int try_mode(void)
+{
+    return result(fchmod(0, 0600));
 }
 
 static int try_executable_memory(void)
@@ -225,6 +233,13 @@ static const struct {
     {"an Internet socket with sockets allowed", try_internet_socket, &with_sockets, EPERM},
     {"an Internet socket, allowed", try_internet_socket, &with_network, WORKED},
     {"a packet socket with the network allowed", try_packet_socket, &with_network, EPERM},
+    {"a datagram socket with listening ones allowed", try_datagram_socket, &with_listen, EPERM},
+    {"a socket that listens, allowed", try_to_listen, &with_listen, WORKED},
+    {"connecting with listening sockets allowed", try_to_connect, &with_listen, EPERM},
+    {"connecting with sockets allowed", try_to_connect, &with_sockets, ENOENT},
+    {"removing a file with sockets allowed", try_unlink, &with_sockets, EPERM},
+    {"removing a file, allowed", try_unlink, &with_files, ENOENT},
+    {"the mode of what is open", try_mode, &with_sockets, EPERM},
     {"executable memory", try_executable_memory, &closed, EPERM},
     {"executable memory, for libraries", try_executable_memory, &with_files, WORKED},
     {"making memory executable", try_make_executable, &closed, EPERM},
@@ -251,6 +266,7 @@ static void test_calls(void)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         check_int(cases[i].name, within(cases[i].policy, cases[i].fn), cases[i].want);
+    unlink(path_of_socket);
 }
 
 /* ---- hosts that forbid it ------------------------------------------------------------------- */
