@@ -59,7 +59,7 @@ struct sandbox {
     bool changes_user, changes_group;
     uid_t uid;
     gid_t gid;
-    int rules; /* Landlock's, or -1 */
+    int rules; /* Landlock's domain, or -1 */
 };
 
 bool lunik_sandboxed(unsigned *allow)
@@ -148,10 +148,10 @@ static uint64_t capabilities_for(unsigned allow)
     uint64_t kept = capability(CAP_IPC_LOCK);
 
     if (allow & (LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS))
-        kept |= capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) |
-                capability(CAP_FOWNER) | capability(CAP_CHOWN);
+        kept |=
+            capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) | capability(CAP_FOWNER);
     if (allow & LUNIK_SANDBOX_FILES)
-        kept |= capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
+        kept |= capability(CAP_CHOWN) | capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
     if (allow & LUNIK_SANDBOX_NETWORK)
         kept |= capability(CAP_NET_BIND_SERVICE);
     if (allow & LUNIK_SANDBOX_EXEC)
@@ -161,7 +161,12 @@ static uint64_t capabilities_for(unsigned allow)
 
 static bool has_paths(const lunik_sandbox_policy *p)
 {
-    return (p->read && *p->read) || (p->write && *p->write);
+    const char *const *const lists[] = {p->read, p->write, p->read_if_there, p->write_if_there};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (lists[i] && *lists[i])
+            return true;
+    return false;
 }
 
 /* Sockets that listen and those of the network together are all of them: a call that connects does
@@ -319,12 +324,8 @@ static void read_ahead(void)
 
 static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_error *err)
 {
-    int rc = 0;
+    int rc = sandbox_paths_prepare(s->allow, policy, &s->rules, err);
 
-    if (s->allow & LUNIK_SANDBOX_PATHS) {
-        s->rules = sandbox_paths_prepare(policy, err);
-        rc = s->rules < 0 ? s->rules : 0;
-    }
     if (rc == 0)
         rc = sandbox_filter_prepare(s->allow, err);
     return rc ? rc : check_threads(err);

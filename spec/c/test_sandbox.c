@@ -360,68 +360,6 @@ static void test_fork(void)
     pthread_barrier_destroy(&barrier);
 }
 
-/* ---- paths ---------------------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/lunik-sandbox.XXXXXX";
-static char inside[64];
-
-static int try_paths(void)
-{
-    int fd = open(inside, O_RDWR | O_CREAT, 0600);
-
-    if (fd < 0 || write(fd, "x", 1) != 1 || unlink(inside))
-        return WRONG;
-    if (open("/etc/passwd", O_RDONLY) < 0)
-        return WRONG;
-    return open("/etc/passwd", O_WRONLY) < 0 && errno == EACCES &&
-                   open("/etc/group", O_RDONLY) < 0 && errno == EACCES &&
-                   open("/tmp/lunik-elsewhere", O_RDWR | O_CREAT, 0600) < 0 && errno == EACCES &&
-                   chmod(folder, 0777) < 0 && errno == EPERM
-               ? WORKED
-               : WRONG;
-}
-
-static void *open_in_thread(void *arg)
-{
-    *(int *)arg = open("/etc/group", O_RDONLY) < 0 ? errno : WORKED;
-    return NULL;
-}
-
-static int try_thread(void)
-{
-    pthread_t thread;
-    int rc = WRONG;
-
-    if (pthread_create(&thread, NULL, open_in_thread, &rc))
-        return WRONG;
-    pthread_join(thread, NULL);
-    return rc;
-}
-
-static void test_paths(void)
-{
-    const char *read[] = {"/etc/passwd", NULL}, *write[] = {folder, NULL};
-    const char *missing[] = {"/does/not/exist", NULL};
-    const lunik_sandbox_policy policy = {.read = read, .write = write};
-    const lunik_sandbox_policy both = {.allow = LUNIK_SANDBOX_FILES, .read = read};
-    const lunik_sandbox_policy nowhere = {.read = missing};
-
-    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1) {
-        printf("ok - # SKIP paths: this kernel has no Landlock\n");
-        return;
-    }
-    if (!mkdtemp(folder))
-        return (void)check_true("a folder", false);
-    snprintf(inside, sizeof(inside), "%s/file", folder);
-    check_int("files below the paths, and no others", within(&policy, try_paths), WORKED);
-    check_int("threads are held to the paths", within(&policy, try_thread), EACCES);
-    check_int("all files and some", lunik_sandbox(&both, &err), LUNIK_E_INVALID);
-    check_int("a path that is not there", lunik_sandbox(&nowhere, &err), LUNIK_E_NOT_FOUND);
-    check_contains("is named", err.message, "'/does/not/exist'");
-    check_true("nothing is in force", !lunik_sandboxed(NULL));
-    rmdir(folder);
-}
-
 /* ---- users ---------------------------------------------------------------------------------- */
 
 static int try_identity(void)
@@ -564,7 +502,6 @@ int main(void)
     check_int("groups that are none", lunik_sandbox(&wrong, &err), LUNIK_E_INVALID);
     check_int("programs without files", lunik_sandbox(&only_exec, &err), LUNIK_E_INVALID);
     test_calls();
-    test_paths();
     test_users();
     test_forbidden();
     test_fork();

@@ -5,7 +5,6 @@
 #define _GNU_SOURCE /* F_SETSIG, sched_setaffinity, ... */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -385,15 +384,6 @@ static void test_int80(void)
 static bool has_landlock(void)
 {
     return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 1;
-}
-
-/* Else the kernel protects root's process from its children in the sandbox, which have fewer. */
-static bool drop_capabilities(void)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[2] = {{0}};
-
-    return syscall(SYS_capset, &head, none) == 0;
 }
 
 int main(void)
