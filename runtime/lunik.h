@@ -225,7 +225,8 @@ typedef struct lunik_sandbox_policy {
      * Landlock (Linux 5.13). */
     const char *const *read;
     const char *const *write;
-    /* The same, but those that can't be found or opened are passed over. */
+    /* The same, but those that can't be found or opened are passed over, and so is the root
+     * directory: lists that are put together from what a process happens to have never mean all. */
     const char *const *read_if_there;
     const char *const *write_if_there;
     /* Whom to become, by name or number; NULL: stay. A user without a group: the user's own. */

@@ -95,8 +95,8 @@ const char *lunik_sandbox_denial(void)
         return text_of(classes);
     /* Landlock, and where programs may be started the kernel, refuse without a signal. */
     if (lunik_sandboxed(&allowed) && allowed & LUNIK_SANDBOX_PATHS)
-        return "it is not below the sandbox's paths, or the host refuses (lunik.sandbox: read, "
-               "write)";
+        return "permission denied by the host or by the sandbox's paths (lunik.sandbox: read, "
+               "write; lunik --sandbox=on,read:PATH,write:PATH)";
     if (lunik_sandboxed(&allowed) && allowed & LUNIK_SANDBOX_EXEC)
         return "the sandbox does not allow it, or the host refuses (lunik.sandbox: allow)";
     return NULL;

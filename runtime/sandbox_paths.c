@@ -93,33 +93,41 @@ static int add_open(const struct rules *r, int fd, uint64_t access)
                                                                                            : 0;
 }
 
-static int add_path(const struct rules *r, const char *path, uint64_t access)
-{
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    int sys = fd < 0 ? errno : add_open(r, fd, access);
-
-    if (fd >= 0)
-        close(fd);
-    return sys;
-}
-
 static int add_paths(const struct rules *r, const char *const *paths, uint64_t access,
                      lunik_error *err)
 {
     for (; paths && *paths; paths++) {
-        int sys = add_path(r, *paths, access);
+        int fd = open(*paths, O_PATH | O_CLOEXEC);
+        int sys = fd < 0 ? errno : add_open(r, fd, access);
 
+        if (fd >= 0)
+            close(fd);
         if (sys)
             return lunik_fail_errno(err, sys, "sandbox: path '%s'", *paths);
     }
     return 0;
 }
 
+static bool is_root(int fd)
+{
+    struct stat st, root;
+
+    return fstat(fd, &st) == 0 && stat("/", &root) == 0 && st.st_dev == root.st_dev &&
+           st.st_ino == root.st_ino;
+}
+
 /* Those that can't be opened could not be later on either; pipes and the like need no rule. */
 static void add_those_there(const struct rules *r, const char *const *paths, uint64_t access)
 {
-    for (; paths && *paths; paths++)
-        add_path(r, *paths, access);
+    for (; paths && *paths; paths++) {
+        int fd = open(*paths, O_PATH | O_CLOEXEC);
+
+        if (fd < 0)
+            continue;
+        if (!is_root(fd))
+            add_open(r, fd, access);
+        close(fd);
+    }
 }
 
 static int add_policy(const struct rules *r, unsigned allow, const lunik_sandbox_policy *policy,

@@ -322,6 +322,9 @@ local function open_history()
     return function() end
   end
   lineedit.load_history(path)
+  local file = io.open(path, "a") -- in the sandbox it can be written if it was there before
+  if file then file:close() end
+  require("lunik.sandbox_paths").name("write", path)
   local told = false
   return function()
     if not lineedit.save_history(path) and not told then
