@@ -195,7 +195,8 @@ m:start()
 local other = arg[2]
 local function try(path, mode)
   local file, message = io.open(path, mode)
-  print(path:gsub(other, "PID"):gsub("%.%./tmp", "tmp"), file and "open" or message:match "sandbox" or message)
+  local shown = path:gsub(other, "PID"):gsub("%.%./tmp", "tmp")
+  print(shown, file and "open" or message:match "sandbox" or message)
   if file then file:close() end
 end
 for _, path in ipairs { "/usr/share", "/proc/meminfo", "/etc/passwd", "../home/named",
@@ -239,6 +240,26 @@ tmp/PID	open
 ../home/profile	sandbox
 /etc/cron.d/lunik	sandbox
 ]], out)
+  end)
+
+  by_default("allows all files where the kernel has no Landlock, which -W reports", function()
+    local WITHOUT = [[
+local core = require "lunik.core"
+local enter = core.sandbox
+function core.sandbox(policy)
+  if policy.read_if_there then error(core.error("unsupported", "no Landlock"), 0) end
+  enter(policy)
+end
+]]
+    local out, err, code = script(WITHOUT .. SHOW, "-W")
+    assert.same({ "files,listen\n", 0 }, { out, code })
+    assert.equal("Lua warning: lunik: entered with all files allowed: no Landlock\n", err)
+    assert.equal("files,listen\n", works(WITHOUT .. SHOW))
+    for _, option in ipairs { "--sandbox", "--sandbox=on,sockets", "--sandbox=read:/usr" } do
+      out, err, code = script(WITHOUT .. SHOW, option)
+      assert.same({ "", 1 }, { out, code })
+      assert.matches("no Landlock", err)
+    end
   end)
 
   by_default("grants what the modules need that were loaded before", function()
@@ -546,6 +567,33 @@ small.run(m, "out 0x510 8")
 assert(said:find "does not allow programs", said)
 assert(err.code == "denied", tostring(err))
 assert(os.execute "true")
+]])
+  end)
+
+  it("keeps vCPUs' handlers to the paths, as the loop", function()
+    works(GUEST .. [[
+local m = small.machine { sandbox = { default = true } }
+local function tries()
+  local said = {}
+  for _, path in ipairs { "/etc/shadow", "/etc/cron.d/lunik", "/proc/1/mem", "/proc/self/mem" } do
+    said[#said + 1] = select(2, io.open(path, "r+"))
+  end
+  said[#said + 1] = select(2, os.remove "/etc/passwd")
+  said[#said + 1] = select(2, io.popen "true")
+  return said
+end
+local said
+lunik.device { name = "asker", ports = { base = 0x510, size = 1, write = function()
+  said = tries()
+  return true
+end } }
+m:device_add("asker", { id = "asker" })
+small.start(m)
+small.run(m, "out 0x510 8")
+for _, list in ipairs { said, tries() } do
+  assert(#list == 6)
+  for _, message in ipairs(list) do assert(message:find "sandbox", message) end
+end
 ]])
   end)
 end)

@@ -52,8 +52,8 @@ function sandbox.parse(what, given)
   return policy
 end
 
--- With what the library itself reads later, its modules and the boards of further machines; and what
--- is read and written by default, if it is asked for.
+-- With what the library itself reads later, its modules and the boards of further machines; and, if
+-- it is asked for, what is read and written by default.
 local function with_own_paths(policy)
   local read, write = {}, {}
   if policy.default then read, write = paths.lists() end

@@ -82,8 +82,8 @@ local function unique(list)
   return out
 end
 
---- The lists of paths that may be read, and be written, if they are there; the root directory, which
--- may be among them, does not count.
+--- The lists of paths that may be read, and be written, if they are there. The root directory may
+-- be among them; it does not count.
 function paths.lists()
   local read, write = table.move(READ, 1, #READ, 1, {}), table.move(WRITE, 1, #WRITE, 1, {})
   table.insert(write, ".")
