@@ -33,7 +33,8 @@ static const char *opt_field(lua_State *L, const char *name)
     return lua_isnil(L, -1) ? NULL : bind_string(L, -1, name);
 }
 
-/* core.sandbox{allow = bits, read = {path, ...}, write = {...}, user = , group = } */
+/* core.sandbox{allow = bits, read = {path, ...}, write = {...}, read_if_there = {...},
+ * write_if_there = {...}, user = , group = } */
 int bind_lua_sandbox(lua_State *L)
 {
     lunik_sandbox_policy policy = {0};
@@ -44,6 +45,8 @@ int bind_lua_sandbox(lua_State *L)
     policy.allow = (unsigned)luaL_checkinteger(L, -1);
     policy.read = string_list(L, "read");
     policy.write = string_list(L, "write");
+    policy.read_if_there = string_list(L, "read_if_there");
+    policy.write_if_there = string_list(L, "write_if_there");
     policy.user = opt_field(L, "user");
     policy.group = opt_field(L, "group");
     if (lunik_sandbox(&policy, &err))

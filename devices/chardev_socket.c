@@ -200,14 +200,33 @@ static void remove_stale(struct socket_chardev *s, const struct sockaddr_un *add
     close(fd);
 }
 
+/* With mode 0600, before others can see the file. A sandbox without all files has no fchmod(),
+ * which reaches whatever is open; there files that other threads make at the same time get it, too.
+ */
+static int bind_privately(int fd, const struct sockaddr_un *address)
+{
+    unsigned allow;
+    bool masked = lunik_sandboxed(&allow) && !(allow & LUNIK_SANDBOX_FILES);
+    mode_t before = 0;
+    int rc;
+
+    if (masked)
+        before = umask(0177);
+    else if (fchmod(fd, 0600) < 0)
+        return -1;
+    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+    if (masked)
+        umask(before);
+    return rc;
+}
+
 static int bind_path(struct socket_chardev *s, int fd, const struct sockaddr_un *address,
                      lunik_error *err)
 {
     struct stat st;
 
     remove_stale(s, address);
-    /* The mode of the socket file, before anybody can see it. */
-    if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+    if (bind_privately(fd, address) < 0) {
         if (errno == EADDRINUSE)
             return lunik_fail(err, LUNIK_E_EXISTS, "chardev-socket: path: '%s' exists", s->path);
         return fail(s, err, "bind to");

@@ -124,9 +124,10 @@ function lunik.machine(options) end
 
 ---What a sandboxed process may still do beyond running its machines.
 ---@class lunik.SandboxPolicy
----@field allow? string[] Of "files" (open, make and remove any file, load libraries), "sockets" (Unix domain sockets), "network" (Internet sockets), "exec" (start programs, which are in the sandbox too; needs "files"). Default: none.
+---@field allow? string[] Of "files" (open, make, change and remove any file, load libraries), "listen" (make Unix domain sockets that others connect to), "sockets" (connect to those of others as well), "network" (Internet sockets), "exec" (start programs, which are in the sandbox too; needs "files"). Default: none.
 ---@field read? string[] Instead of "files": files and directories that may be read, with all below them. The library adds its own scripts and boards. Needs Landlock (Linux 5.13).
 ---@field write? string[] The same for reading, writing, making and removing.
+---@field default? boolean Adds what the lunik command allows by default: "listen", and the paths that SECURITY.md lists. Needs Landlock; not with "files".
 ---@field user? string|integer Whom to become, by name or number. /dev/kvm is kept open; the library's files must be readable for it.
 ---@field group? string|integer Default: the user's own.
 
@@ -142,16 +143,18 @@ function lunik.machine(options) end
 ---Needed later, and how: "ram" and "memfd" backends, their preallocation, timers, further machines:
 ---nothing. A "file" backend: nothing, if its fd is one that was opened or received before; else
 ---"files", or its directory in write. chardev-file: "files", or its directory in write. chardev-pty:
----"files". chardev-socket: "sockets", and the socket's directory in write. os.execute, io.popen:
+---"files", or "/dev/ptmx" and "/dev/pts" in write, which is where other terminals are. chardev-socket:
+---"listen", or "sockets" to connect, and the socket's directory in write. os.execute, io.popen:
 ---"exec" and "files"; programs that run already are waited for without. luv, LuaSocket: "network".
 ---
----The lunik command enters one when the first machine starts: with "files" and "sockets", and what
----the modules that have been required by then need: "network" and "exec" for luv and posix,
+---The lunik command enters one when the first machine starts: with default = true, and what the
+---modules that have been required by then need: "network", "exec" and all "files" for luv and posix,
 ---"network" for socket. With "files" root keeps the capabilities that make files of others
 ---reachable, and those of priorities and limits. What is meant to be otherwise says so before the
 ---start: lunik.sandbox{...}, lunik.sandbox(false), or the command line's --no-sandbox and
------sandbox=LIST. Where the host has no seccomp, the process has threads of its own or a sanitizer,
----the machine starts without, and the option -W tells why. Programs that load the library
+-----sandbox=LIST. Where the kernel has no Landlock all files are allowed; where the host has no
+---seccomp, the process has threads of its own or a sanitizer, the machine starts without; option
+---W (warnings) reports why. Programs that load the library
 ---themselves are in none unless they ask for it.
 ---
 ---Without arguments: what is allowed, or nil if the process is in none.

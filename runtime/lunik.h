@@ -218,20 +218,27 @@ bool lunik_running(const lunik_runtime *rt);
 
 /* What a sandboxed process may do beyond running its machines. Each is a group of system calls. */
 enum lunik_sandbox_allow {
-    LUNIK_SANDBOX_FILES = 1,   /* open, make and remove files, load libraries */
-    LUNIK_SANDBOX_SOCKETS = 2, /* make Unix domain sockets and connect to them */
+    LUNIK_SANDBOX_FILES = 1,   /* open, make, change and remove all files, load libraries */
+    LUNIK_SANDBOX_SOCKETS = 2, /* make Unix domain sockets, and connect to those of others */
     LUNIK_SANDBOX_NETWORK = 4, /* make Internet sockets */
     LUNIK_SANDBOX_EXEC = 8,    /* start programs, which are in the sandbox too; needs FILES */
-    LUNIK_SANDBOX_PATHS = 16,  /* not to be asked for: read or write of the policy name paths */
+    LUNIK_SANDBOX_PATHS = 16,  /* not to be asked for: the policy names paths */
+    LUNIK_SANDBOX_LISTEN = 32, /* make Unix domain sockets that others connect to; part of SOCKETS,
+                                  and together with NETWORK the same */
 };
 
 typedef struct lunik_sandbox_policy {
-    unsigned allow; /* LUNIK_SANDBOX_FILES, _SOCKETS, _NETWORK, _EXEC */
+    unsigned allow; /* LUNIK_SANDBOX_FILES, _SOCKETS, _NETWORK, _EXEC, _LISTEN */
     /* Files and directories (with all below them) that may be opened for reading, and for reading,
-     * writing, making and removing; NULL-terminated or NULL. They take the place of
-     * LUNIK_SANDBOX_FILES and need Landlock (Linux 5.13). */
+     * writing, making and removing; NULL-terminated or NULL. Libraries may be loaded from them, but
+     * modes, owners and times not be changed. They take the place of LUNIK_SANDBOX_FILES and need
+     * Landlock (Linux 5.13). */
     const char *const *read;
     const char *const *write;
+    /* The same, but those that can't be found or opened are passed over, and so is the root
+     * directory: lists that are put together from what a process happens to have never mean all. */
+    const char *const *read_if_there;
+    const char *const *write_if_there;
     /* Whom to become, by name or number; NULL: stay. A user without a group: the user's own. */
     const char *user, *group;
 } lunik_sandbox_policy;
@@ -241,16 +248,24 @@ typedef struct lunik_sandbox_policy {
  * - no program it starts can gain privileges (no_new_privs), and capabilities are gone, but for
  *   CAP_IPC_LOCK and those that make the files, the network or the programs allowed reachable;
  * - a system call of a group that is not allowed fails with EPERM, and the message of a lunik_error
- *   names the group; it works by SIGSYS, whose handler must stay. Those that start programs fail
- *   without the signal, and where programs may be started all do: the message is less exact there;
- * - one that only an attacker would make (ptrace, mount, bpf, loading modules, changing users, ...)
- *   ends the process with SIGSYS;
- * - threads of vCPUs, their callbacks included, can't start programs or make sockets, whatever is
- *   allowed;
- * - memory that is not of a file can't be made executable, unless files are allowed.
+ *   names the group; this is implemented with a SIGSYS handler, which must not be replaced. Calls
+ *   that start programs fail without the signal, and where programs may be started all do: the
+ *   message is less exact there;
+ * - calls that are allowed act on the process itself: signals (but where programs may be started),
+ *   priorities, processors and limits of others are out of reach;
+ * - where the kernel has Landlock, it can't trace other processes or open their memory
+ * (/proc/PID/mem), whatever is allowed; from Linux 6.12 on it can't connect to abstract sockets
+ * outside either;
+ * - a call that only an attacker would make (ptrace, mount, bpf, loading modules, changing users,
+ *   calls of the x32 and i386 ABIs, ...) ends the process with SIGSYS;
+ * - threads of vCPUs, their callbacks included, can't start programs, signal others or make
+ * sockets, whatever is allowed;
+ * - memory can't be made executable, unless files are allowed; with paths, files can be mapped so.
  * Allowed throughout: memory backends "ram" and "memfd", files and sockets open before, timers,
  * threads, further machines (/dev/kvm is kept open), waiting for children, a further sandbox of
  * programs that are allowed, and looking at names, modes and sizes of files.
+ * LUNIK_SANDBOX_SOCKETS and _LISTEN do not allow a socket's file to be removed: name its directory
+ * in write.
  *
  * It is entered in 0.3 ms, and the filter takes 0.07 us of each exit of a vCPU, 0.1 us where
  * sockets, the network or programs are allowed.

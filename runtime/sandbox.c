@@ -59,7 +59,7 @@ struct sandbox {
     bool changes_user, changes_group;
     uid_t uid;
     gid_t gid;
-    int rules; /* Landlock's, or -1 */
+    int rules; /* Landlock's domain, or -1 */
 };
 
 bool lunik_sandboxed(unsigned *allow)
@@ -148,10 +148,10 @@ static uint64_t capabilities_for(unsigned allow)
     uint64_t kept = capability(CAP_IPC_LOCK);
 
     if (allow & (LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS))
-        kept |= capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) |
-                capability(CAP_FOWNER) | capability(CAP_CHOWN);
+        kept |=
+            capability(CAP_DAC_OVERRIDE) | capability(CAP_DAC_READ_SEARCH) | capability(CAP_FOWNER);
     if (allow & LUNIK_SANDBOX_FILES)
-        kept |= capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
+        kept |= capability(CAP_CHOWN) | capability(CAP_SYS_NICE) | capability(CAP_SYS_RESOURCE);
     if (allow & LUNIK_SANDBOX_NETWORK)
         kept |= capability(CAP_NET_BIND_SERVICE);
     if (allow & LUNIK_SANDBOX_EXEC)
@@ -161,13 +161,27 @@ static uint64_t capabilities_for(unsigned allow)
 
 static bool has_paths(const lunik_sandbox_policy *p)
 {
-    return (p->read && *p->read) || (p->write && *p->write);
+    const char *const *const lists[] = {p->read, p->write, p->read_if_there, p->write_if_there};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (lists[i] && *lists[i])
+            return true;
+    return false;
+}
+
+/* Sockets that listen and those of the network together are all of them: a call that connects does
+ * not say to what. */
+static unsigned whole_groups(unsigned allow)
+{
+    if (allow & LUNIK_SANDBOX_LISTEN && allow & LUNIK_SANDBOX_NETWORK)
+        allow |= LUNIK_SANDBOX_SOCKETS;
+    return allow & LUNIK_SANDBOX_SOCKETS ? allow & ~(unsigned)LUNIK_SANDBOX_LISTEN : allow;
 }
 
 static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_error *err)
 {
-    const unsigned known =
-        LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK | LUNIK_SANDBOX_EXEC;
+    const unsigned known = LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK |
+                           LUNIK_SANDBOX_EXEC | LUNIK_SANDBOX_LISTEN;
     int rc = 0;
 
     if (p->allow & ~known)
@@ -180,7 +194,7 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
         return lunik_fail(err, LUNIK_E_INVALID,
                           "sandbox: allow: 'exec' is of no use without 'files': programs and their "
                           "libraries have to be opened");
-    s->allow = p->allow;
+    s->allow = whole_groups(p->allow);
     if (has_paths(p))
         s->allow |= LUNIK_SANDBOX_PATHS;
     s->capabilities = capabilities_for(s->allow);
@@ -310,12 +324,8 @@ static void read_ahead(void)
 
 static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_error *err)
 {
-    int rc = 0;
+    int rc = sandbox_paths_prepare(s->allow, policy, &s->rules, err);
 
-    if (s->allow & LUNIK_SANDBOX_PATHS) {
-        s->rules = sandbox_paths_prepare(policy, err);
-        rc = s->rules < 0 ? s->rules : 0;
-    }
     if (rc == 0)
         rc = sandbox_filter_prepare(s->allow, err);
     return rc ? rc : check_threads(err);

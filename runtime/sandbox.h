@@ -23,7 +23,7 @@ enum {
     SANDBOX_ENGINE = 0x100,   /* what runs a machine needs: allowed */
     SANDBOX_METADATA = 0x200, /* changes files without opening them */
     SANDBOX_EXPLOIT = 0x400,  /* what no program that uses the library calls: ends the process */
-    SANDBOX_PRETEND = 0x800,  /* answered as by a kernel that lacks it; there are other ways */
+    SANDBOX_PRETEND = 0x800,  /* where it is not allowed, answered as by a kernel that lacks it */
 };
 
 struct sandbox_call {
@@ -63,9 +63,11 @@ int sandbox_filter_enter(lunik_error *err);
 
 /* ---- sandbox_paths.c: Landlock -------------------------------------------------------------- */
 
-/* Makes the rules for files that may be opened: a descriptor, or an error. */
-int sandbox_paths_prepare(const lunik_sandbox_policy *policy, lunik_error *err);
-/* Puts them into force for the calling thread and those that it starts; returns errno or 0. */
+/* Makes the domain for what is allowed, LUNIK_SANDBOX_*: a descriptor in *fd, or -1 where the
+ * kernel has no Landlock and the policy does not need it. */
+int sandbox_paths_prepare(unsigned allow, const lunik_sandbox_policy *policy, int *fd,
+                          lunik_error *err);
+/* Puts it into force for the calling thread and those that it starts; returns errno or 0. */
 int sandbox_paths_enter(int rules);
 
 #endif

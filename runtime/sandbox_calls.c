@@ -1,8 +1,10 @@
 /*
  * sandbox_calls.c: system calls by what they are for. Those that are not here are refused.
  *
- * Calls whose arguments decide are in sandbox_generate.c: clone, ioctl, kill, mmap, mprotect,
- * prlimit64, socket, socketpair, tgkill.
+ * Calls whose arguments decide are in sandbox_generate.c: clone, fcntl, ioctl, kill, mmap,
+ * mprotect, open, openat, prctl, prlimit64, sched_setaffinity, sched_setparam, sched_setscheduler,
+ * setpriority, socket, socketpair, tgkill. What is listed here is allowed with any arguments: it
+ * must not reach another process, or a file that no policy has opened, by any of them.
  */
 #include "sandbox.h"
 
@@ -10,7 +12,7 @@ enum {
     E = SANDBOX_ENGINE,
     F = LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS,
     M = SANDBOX_METADATA,
-    S = LUNIK_SANDBOX_SOCKETS,
+    L = LUNIK_SANDBOX_LISTEN | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK,
     N = LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK,
     X = LUNIK_SANDBOX_EXEC,
     KILL = SANDBOX_EXPLOIT,
@@ -40,7 +42,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"dup", E},
     {"dup2", E},
     {"dup3", E},
-    {"fcntl", E},
     {"flock", E},
     {"pipe", E},
     {"pipe2", E},
@@ -62,7 +63,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"fsync", E},
     {"fdatasync", E},
     {"sync_file_range", E},
-    {"fchmod", E},
     {"getdents", E},
     {"getdents64", E},
     {"fstatfs", E},
@@ -117,11 +117,9 @@ const struct sandbox_call sandbox_calls[] = {
     {"membarrier", E},
     /* threads and signals */
     {"set_robust_list", E},
-    {"get_robust_list", E},
     {"set_tid_address", E},
     {"rseq", E},
     {"arch_prctl", E},
-    {"prctl", E},
     {"seccomp", E}, /* these only take away; a program within may have a sandbox of its own */
     {"capset", E},
     {"landlock_create_ruleset", E},
@@ -146,15 +144,11 @@ const struct sandbox_call sandbox_calls[] = {
     {"timer_delete", E},
     {"sched_yield", E},
     {"sched_getaffinity", E},
-    {"sched_setaffinity", E},
     {"sched_getparam", E},
-    {"sched_setparam", E},
     {"sched_getscheduler", E},
-    {"sched_setscheduler", E},
     {"sched_get_priority_max", E},
     {"sched_get_priority_min", E},
     {"getpriority", E},
-    {"setpriority", E},
     {"wait4", E}, /* for programs started before */
     {"waitid", E},
     /* who and when */
@@ -198,13 +192,12 @@ const struct sandbox_call sandbox_calls[] = {
     {"getsockopt", E},
     {"setsockopt", E},
     /* sockets that are new */
-    {"bind", N},
+    {"bind", L},
+    {"listen", L},
     {"connect", N},
-    {"listen", N},
     /* files */
-    {"open", F},
-    {"openat", F},
-    {"openat2", F},
+    {"open", M}, /* by paths: sandbox_generate.c */
+    {"openat", M},
     {"creat", F},
     {"rename", F},
     {"renameat", F},
@@ -218,14 +211,15 @@ const struct sandbox_call sandbox_calls[] = {
     {"rmdir", F},
     {"mknod", F},
     {"mknodat", F},
-    {"truncate", F},
     {"chdir", F},
     {"fchdir", F},
     {"inotify_add_watch", F},
-    {"unlink", F | S}, /* the file of a Unix domain socket */
-    {"unlinkat", F | S},
-    /* Landlock does not see these. */
+    {"unlink", F},
+    {"unlinkat", F},
+    /* Landlock does not see these, or not in all its versions. */
+    {"truncate", M},
     {"chmod", M},
+    {"fchmod", M},
     {"fchmodat", M},
     {"chown", M},
     {"fchown", M},
@@ -262,6 +256,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"sync", X},
     {"syncfs", X},
     /* Their arguments are out of a filter's sight, or they lead around it. */
+    {"openat2", M | LACKING},
     {"clone3", LACKING},
     {"io_uring_setup", LACKING},
     {"io_uring_enter", LACKING},

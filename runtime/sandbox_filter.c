@@ -25,9 +25,16 @@
 
 enum { FROM_SECCOMP = 1 }; /* si_code of such a SIGSYS, SYS_SECCOMP in the kernel's headers */
 
+/* What a process may be allowed and its vCPUs are not. */
+enum {
+    BEYOND_VCPUS =
+        LUNIK_SANDBOX_EXEC | LUNIK_SANDBOX_NETWORK | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_LISTEN,
+};
+
 static struct {
     const struct sandbox_filters *code;
-    struct sigaction before; /* SIGSYS */
+    struct sock_filter *vcpu; /* the process's own copy; NULL: vCPUs need none */
+    struct sigaction before;  /* SIGSYS */
 } filter;
 
 static __thread unsigned denied; /* classes of the last call refused */
@@ -37,8 +44,9 @@ static __thread unsigned denied; /* classes of the last call refused */
 /* What would allow a socket that is refused. */
 static unsigned socket_class(void)
 {
-    return filter.code->allow & LUNIK_SANDBOX_SOCKETS ? LUNIK_SANDBOX_NETWORK
-                                                      : LUNIK_SANDBOX_SOCKETS;
+    if (filter.code->allow & LUNIK_SANDBOX_SOCKETS)
+        return LUNIK_SANDBOX_NETWORK;
+    return filter.code->allow & LUNIK_SANDBOX_LISTEN ? LUNIK_SANDBOX_SOCKETS : LUNIK_SANDBOX_LISTEN;
 }
 
 static void on_sigsys(int sig, siginfo_t *info, void *context)
@@ -66,9 +74,12 @@ static const char *text_of(unsigned classes)
     if (classes & (LUNIK_SANDBOX_FILES | LUNIK_SANDBOX_PATHS | SANDBOX_METADATA))
         return "the sandbox does not allow files to be opened or changed (lunik.sandbox: allow "
                "'files', or list the path)";
+    if (classes & LUNIK_SANDBOX_LISTEN)
+        return "the sandbox does not allow sockets (lunik.sandbox: allow 'listen', 'sockets' or "
+               "'network'; never on a vCPU's thread)";
     if (classes & LUNIK_SANDBOX_SOCKETS)
-        return "the sandbox does not allow sockets (lunik.sandbox: allow 'sockets' or 'network'; "
-               "never on a vCPU's thread)";
+        return "the sandbox does not allow sockets to be connected (lunik.sandbox: allow 'sockets' "
+               "or 'network'; never on a vCPU's thread)";
     if (classes & LUNIK_SANDBOX_NETWORK)
         return "the sandbox does not allow the network (lunik.sandbox: allow 'network'; never on a "
                "vCPU's thread)";
@@ -84,8 +95,8 @@ const char *lunik_sandbox_denial(void)
         return text_of(classes);
     /* Landlock, and where programs may be started the kernel, refuse without a signal. */
     if (lunik_sandboxed(&allowed) && allowed & LUNIK_SANDBOX_PATHS)
-        return "it is not below the sandbox's paths, or the host refuses (lunik.sandbox: read, "
-               "write)";
+        return "permission denied by the host or by the sandbox's paths (lunik.sandbox: read, "
+               "write; lunik --sandbox=on,read:PATH,write:PATH)";
     if (lunik_sandboxed(&allowed) && allowed & LUNIK_SANDBOX_EXEC)
         return "the sandbox does not allow it, or the host refuses (lunik.sandbox: allow)";
     return NULL;
@@ -120,20 +131,25 @@ static int install(const struct sock_filter *code, unsigned short len, unsigned 
     return rc > 0 ? ESRCH : 0; /* a thread's filters are not the caller's */
 }
 
-/* Its code, with the process's own number in the place of SANDBOX_SELF. */
-static int install_for_process(const struct sandbox_code *from)
+/* A copy of the code with the process's own number in the place of SANDBOX_SELF; NULL: no memory.
+ */
+static struct sock_filter *own_copy(const struct sandbox_code *from)
 {
     struct sock_filter *code = calloc(from->len, sizeof(*code));
-    int sys = ENOMEM;
 
-    if (!code)
-        return sys;
-    for (unsigned i = 0; i < from->len; i++) {
+    for (unsigned i = 0; code && i < from->len; i++) {
         code[i] = from->code[i];
         if (code[i].k == SANDBOX_SELF)
             code[i].k = (unsigned)getpid();
     }
-    sys = install(code, from->len, SECCOMP_FILTER_FLAG_TSYNC);
+    return code;
+}
+
+static int install_for_process(const struct sandbox_code *from)
+{
+    struct sock_filter *code = own_copy(from);
+    int sys = code ? install(code, from->len, SECCOMP_FILTER_FLAG_TSYNC) : ENOMEM;
+
     free(code);
     return sys;
 }
@@ -143,11 +159,15 @@ int sandbox_filter_enter(lunik_error *err)
     struct sigaction action = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO | SA_NODEFER};
     int sys;
 
+    if (filter.code->allow & BEYOND_VCPUS && !(filter.vcpu = own_copy(&filter.code->vcpu)))
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "sandbox: no memory for the filter of vCPUs");
     sigemptyset(&action.sa_mask);
     sigaction(SIGSYS, &action, &filter.before);
     sys = install_for_process(&filter.code->process);
     if (sys) {
         sigaction(SIGSYS, &filter.before, NULL);
+        free(filter.vcpu);
+        filter.vcpu = NULL;
         return lunik_fail_errno(err, sys, "sandbox: the kernel does not take the seccomp filter");
     }
     return 0;
@@ -155,9 +175,6 @@ int sandbox_filter_enter(lunik_error *err)
 
 void sandbox_enter_vcpu(void)
 {
-    const unsigned beyond = LUNIK_SANDBOX_EXEC | LUNIK_SANDBOX_NETWORK | LUNIK_SANDBOX_SOCKETS;
-
-    if (lunik_sandboxed(NULL) && filter.code->allow & beyond &&
-        install(filter.code->vcpu.code, filter.code->vcpu.len, 0))
+    if (lunik_sandboxed(NULL) && filter.vcpu && install(filter.vcpu, filter.code->vcpu.len, 0))
         abort(); /* the kernel took a longer one before */
 }

@@ -1,4 +1,15 @@
-/* sandbox_paths.c: Landlock rules for the files that may be opened. */
+/*
+ * sandbox_paths.c: the Landlock domain: which files may be opened, and which processes reached.
+ *
+ * DESIGN. A process in a domain can't trace another one outside it, nor open its /proc/PID/mem,
+ * whatever else the domain says. So every sandbox has one where the kernel has Landlock. What it
+ * says of files depends on the policy:
+ * - with paths, they are all that may be opened;
+ * - with all files it says no more than it must to be one;
+ * - with neither, no file may be opened, as the seccomp filter says, too. Unix domain sockets may
+ * be made anywhere then. From its sixth version on it also keeps signals and abstract sockets
+ * within the process, and from those that it starts itself.
+ */
 #define _GNU_SOURCE /* O_PATH */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +21,9 @@
 #include "sandbox.h"
 
 /* Newer than the headers may be. */
-#define ACCESS_TRUNCATE (UINT64_C(1) << 14) /* Landlock 3 */
+#define ACCESS_TRUNCATE        (UINT64_C(1) << 14) /* Landlock 3 */
+#define SCOPE_ABSTRACT_SOCKETS (UINT64_C(1) << 0)  /* Landlock 6 */
+#define SCOPE_SIGNALS          (UINT64_C(1) << 1)
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define ACCESS_ON_FILES                                                                            \
@@ -20,14 +33,26 @@
      LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                              \
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |    \
      LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER)
-#define ACCESS_NEVER                                                                               \
-    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
+#define ACCESS_DEVICES (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
+#define ACCESS_NEVER   (LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_DEVICES)
 
-/* What this kernel's Landlock knows of it. */
-static uint64_t handled(long abi)
+/* struct landlock_ruleset_attr in its sixth version; older kernels take it if the rest is 0. */
+struct ruleset {
+    uint64_t files, network, scoped;
+};
+
+/* ---- what it says --------------------------------------------------------------------------- */
+
+/* Accesses that need a rule, of those that this kernel's Landlock knows. One that moves or links
+ * files into another directory needs a rule in any domain, where there can be one. */
+static uint64_t handled(unsigned allow, long abi)
 {
     uint64_t access = ACCESS_WRITE | ACCESS_NEVER;
 
+    if (allow & LUNIK_SANDBOX_FILES)
+        access = LANDLOCK_ACCESS_FS_REFER | ACCESS_DEVICES;
+    else if (!(allow & LUNIK_SANDBOX_PATHS))
+        access &= ~(uint64_t)LANDLOCK_ACCESS_FS_MAKE_SOCK;
     if (abi < 2)
         access &= ~(uint64_t)LANDLOCK_ACCESS_FS_REFER;
     if (abi < 3)
@@ -35,53 +60,120 @@ static uint64_t handled(long abi)
     return access;
 }
 
-static int add_path(int rules, const char *path, uint64_t access, lunik_error *err)
+/* A process that may start programs has to be able to end those that it has started before. */
+static uint64_t scoped(unsigned allow, long abi)
 {
-    struct landlock_path_beneath_attr rule = {.allowed_access = access};
+    if (abi < 6)
+        return 0;
+    return SCOPE_ABSTRACT_SOCKETS | (allow & LUNIK_SANDBOX_EXEC ? 0 : SCOPE_SIGNALS);
+}
+
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+/* The rules that are being made. */
+struct rules {
+    int fd;
+    uint64_t handled;
+};
+
+/* Adds the file or directory that is open; returns errno or 0. */
+static int add_open(const struct rules *r, int fd, uint64_t access)
+{
+    struct landlock_path_beneath_attr rule = {
+        .allowed_access = access & r->handled,
+        .parent_fd = fd,
+    };
     struct stat st;
-    int code = 0;
 
-    rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
-    if (rule.parent_fd < 0)
-        return lunik_fail_errno(err, errno, "sandbox: path '%s'", path);
-    if (fstat(rule.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
+    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
         rule.allowed_access &= ACCESS_ON_FILES;
-    if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-        code = lunik_fail_errno(err, errno, "sandbox: path '%s'", path);
-    close(rule.parent_fd);
-    return code;
+    if (!rule.allowed_access)
+        return 0;
+    return syscall(SYS_landlock_add_rule, r->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? errno
+                                                                                           : 0;
 }
 
-static int add_paths(int rules, const char *const *paths, uint64_t access, lunik_error *err)
+static int add_paths(const struct rules *r, const char *const *paths, uint64_t access,
+                     lunik_error *err)
 {
-    int code = 0;
+    for (; paths && *paths; paths++) {
+        int fd = open(*paths, O_PATH | O_CLOEXEC);
+        int sys = fd < 0 ? errno : add_open(r, fd, access);
 
-    for (; paths && *paths && !code; paths++)
-        code = add_path(rules, *paths, access, err);
-    return code;
+        if (fd >= 0)
+            close(fd);
+        if (sys)
+            return lunik_fail_errno(err, sys, "sandbox: path '%s'", *paths);
+    }
+    return 0;
 }
 
-int sandbox_paths_prepare(const lunik_sandbox_policy *policy, lunik_error *err)
+static bool is_root(int fd)
+{
+    struct stat st, root;
+
+    return fstat(fd, &st) == 0 && stat("/", &root) == 0 && st.st_dev == root.st_dev &&
+           st.st_ino == root.st_ino;
+}
+
+/* Those that can't be opened could not be later on either; pipes and the like need no rule. */
+static void add_those_there(const struct rules *r, const char *const *paths, uint64_t access)
+{
+    for (; paths && *paths; paths++) {
+        int fd = open(*paths, O_PATH | O_CLOEXEC);
+
+        if (fd < 0)
+            continue;
+        if (!is_root(fd))
+            add_open(r, fd, access);
+        close(fd);
+    }
+}
+
+static int add_policy(const struct rules *r, unsigned allow, const lunik_sandbox_policy *policy,
+                      lunik_error *err)
+{
+    static const char *const everywhere[] = {"/", NULL};
+    int code;
+
+    if (allow & LUNIK_SANDBOX_FILES)
+        return add_paths(r, everywhere, LANDLOCK_ACCESS_FS_REFER, err);
+    code = add_paths(r, policy->read, ACCESS_READ, err);
+    if (!code)
+        code = add_paths(r, policy->write, ACCESS_WRITE, err);
+    if (code)
+        return code;
+    add_those_there(r, policy->read_if_there, ACCESS_READ);
+    add_those_there(r, policy->write_if_there, ACCESS_WRITE);
+    return 0;
+}
+
+/* ---- the domain ----------------------------------------------------------------------------- */
+
+int sandbox_paths_prepare(unsigned allow, const lunik_sandbox_policy *policy, int *fd,
+                          lunik_error *err)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    struct landlock_ruleset_attr attr = {.handled_access_fs = handled(abi)};
-    int rules, code;
+    const struct ruleset attr = {.files = handled(allow, abi), .scoped = scoped(allow, abi)};
+    struct rules r = {.handled = attr.files};
+    int code;
 
-    if (abi < 1)
+    *fd = -1;
+    if (abi < 1 && allow & LUNIK_SANDBOX_PATHS)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
                           "sandbox: this kernel has no Landlock, which paths need (allow 'files' "
                           "instead)");
-    rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-    if (rules < 0)
+    if (abi < 1)
+        return 0;
+    r.fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+    if (r.fd < 0)
         return lunik_fail_errno(err, errno, "sandbox: can't make rules for paths");
-    code = add_paths(rules, policy->read, ACCESS_READ & attr.handled_access_fs, err);
-    if (!code)
-        code = add_paths(rules, policy->write, ACCESS_WRITE & attr.handled_access_fs, err);
-    if (code) {
-        close(rules);
-        return code;
-    }
-    return rules;
+    code = add_policy(&r, allow, policy, err);
+    if (code)
+        close(r.fd);
+    else
+        *fd = r.fd;
+    return code;
 }
 
 int sandbox_paths_enter(int rules)

@@ -7,6 +7,17 @@ local ENVIRONMENT = 'ASAN_OPTIONS="detect_leaks=0" '
 local sanitized = require "lunik.core".sanitized()
 local terminal = require "spec.support.terminal"
 
+-- A path that is found from another directory.
+local function there(path)
+  return path:find "^/" and path or os.getenv "PWD" .. "/" .. path
+end
+
+-- Whether the kernel can keep a process to paths.
+local function landlock()
+  local path <close> = command.file "require 'lunik'.sandbox { read = { '/usr' } }"
+  return select(3, command.run(command.lunik .. " " .. path)) == 0
+end
+
 local CLOSE = "\nfor _, m in ipairs(require 'lunik'.machines()) do m:close() end\n"
 
 -- Runs a script with the command; shell: what comes after it. Standard output, standard error, exit
@@ -150,7 +161,7 @@ print(s and table.concat(s.allow, ",") or "off")
 
   by_default("is on by default: a script opens files and takes memory, and starts no programs",
     function()
-      assert.equal("files,sockets\nnil\ntrue\n", works(SHOW .. [[
+      assert.equal("listen\nnil\ntrue\n", works(SHOW .. [[
 local ok, message = os.execute "true"
 print(ok)
 assert(message:find("run lunik --no-sandbox", 1, true), message)
@@ -163,6 +174,93 @@ assert(next(require "lunik.initramfs".from_folder "scripts"))
 print(os.remove(path))
 ]]))
     end)
+
+  local ANOTHER = [[
+mkdir work home tmp && touch home/key home/named && cp %s work/script.lua && cd work || exit 1
+export TMPDIR=../tmp
+sleep 60 & other=$!
+%s script.lua ../home/named $other
+code=$?
+kill $other
+exit $code]]
+
+  -- What can't be opened beyond the working directory, whoever asks.
+  by_default("lets a script read what it needs and write where it works, and no more", function()
+    if not landlock() then
+      return pending("no Landlock")
+    end
+    local folder <close> = command.file("", ".d")
+    local tries <close> = command.file(NONE .. [[
+m:start()
+local other = arg[2]
+local function try(path, mode)
+  local file, message = io.open(path, mode)
+  local shown = path:gsub(other, "PID"):gsub("%.%./tmp", "tmp")
+  print(shown, file and "open" or message:match "sandbox" or message)
+  if file then file:close() end
+end
+for _, path in ipairs { "/usr/share", "/proc/meminfo", "/etc/passwd", "../home/named",
+  "../home/key", "/etc/shadow", "/proc/" .. other .. "/environ" } do
+  try(path, "r")
+end
+for _, path in ipairs { "here", "../tmp/" .. other, "/dev/shm/lunik-" .. other } do
+  try(path, "w")
+  os.remove(path)
+end
+for _, path in ipairs { "/dev/null", "../home/key", "../home/named", "/proc/" .. other .. "/mem",
+  "/proc/self/mem", "/proc/sys/kernel/core_pattern", "/usr/bin/env" } do
+  try(path, "r+")
+end
+try("../home/profile", "a")
+try("/etc/cron.d/lunik", "a")
+]] .. CLOSE)
+    os.remove(tostring(folder))
+    local out, err, code = command.run(("mkdir %s && cd %s || exit 1\n%s"):format(folder, folder,
+      ANOTHER:format(tries, there(command.lunik))))
+    os.execute("rm -r " .. folder)
+    assert.same({ "", 0 }, { err, code })
+    assert.equal([[
+/usr/share	open
+/proc/meminfo	open
+/etc/passwd	open
+../home/named	open
+../home/key	sandbox
+/etc/shadow	sandbox
+/proc/PID/environ	sandbox
+here	open
+tmp/PID	open
+/dev/shm/lunik-PID	open
+/dev/null	open
+../home/key	sandbox
+../home/named	sandbox
+/proc/PID/mem	sandbox
+/proc/self/mem	sandbox
+/proc/sys/kernel/core_pattern	sandbox
+/usr/bin/env	sandbox
+../home/profile	sandbox
+/etc/cron.d/lunik	sandbox
+]], out)
+  end)
+
+  by_default("allows all files where the kernel has no Landlock, which -W reports", function()
+    local WITHOUT = [[
+local core = require "lunik.core"
+local enter = core.sandbox
+function core.sandbox(policy)
+  if policy.read_if_there then error(core.error("unsupported", "no Landlock"), 0) end
+  enter(policy)
+end
+]]
+    local out, err, code = script(WITHOUT .. SHOW, "-W")
+    assert.same({ "files,listen\n", 0 }, { out, code })
+    assert.equal("Lua warning: lunik: entered with all files allowed: no Landlock\n", err)
+    assert.equal("files,listen\n", works(WITHOUT .. SHOW))
+    for _, option in ipairs { "--sandbox", "--sandbox=on,sockets", "--sandbox=read:/usr" } do
+      out, err, code = script(WITHOUT .. SHOW, option)
+      assert.same({ "", 1 }, { out, code })
+      assert.matches("no Landlock", err)
+    end
+  end)
 
   by_default("grants what the modules need that were loaded before", function()
     local CONNECT = [[
@@ -218,7 +316,7 @@ os.exit(0, false)
 
   by_default("can be had within another", function()
     local inner <close> = command.file(SHOW .. CLOSE)
-    assert.equal("files,sockets\n", works(NONE .. ([[
+    assert.equal("listen\n", works(NONE .. ([[
 lunik.sandbox { allow = { "files", "sockets", "exec" } }
 assert(os.execute(%q))
 ]]):format(ENVIRONMENT .. command.lunik .. " " .. inner)))
@@ -229,7 +327,7 @@ assert(os.execute(%q))
       { "lunik> ", "m = lunik.machine { board = 'pc', accel = 'none', memory = '16M' }\r" },
       { "lunik> ", "m:start()\r" },
       { "lunik> ", "#lunik.sandbox().allow\r" },
-      { "2\n", "io.popen 'true'\r" },
+      { "1\n", "io.popen 'true'\r" },
       { "run lunik --no-sandbox", "m:reset() m:close()\r" },
       { "lunik> ", "lunik.machine { board = 'micro', accel = 'none' }:start()\r" },
       { "lunik> ", "io.open '/etc/passwd' ~= nil\r" },
@@ -252,7 +350,9 @@ assert(os.execute(%q))
     assert.equal("off\n", works(SHOW, "--sandbox=off"))
     assert.equal("\n", works(SHOW, "--sandbox=none"))
     if not sanitized then
-      assert.equal("files,sockets\n", works(SHOW, "--sandbox"))
+      assert.equal("listen\n", works(SHOW, "--sandbox"))
+      assert.equal("sockets\n", works(SHOW, "--sandbox=on,sockets"))
+      assert.equal("files,listen\n", works(SHOW, "--sandbox=on,files"))
     end
     assert.equal("files,network,exec\n", works(SHOW, "--sandbox=network,files,exec"))
     local _, err, code = script(SHOW, "--sandbox=file")
@@ -278,8 +378,9 @@ describe("in the sandbox", function()
   end
 
   -- A policy that opens no more than what the specs and their library read.
-  local TIGHT = '{ read = { ".", "/usr/share/lua" }, write = { "/dev/kvm" } }'
-  local ORDINARY = '{ allow = { "files", "sockets" } }'
+  local TIGHT = ('{ read = { ".", "/usr/share/lua" }, write = { %s } }'):format(
+    command.kvm() and '"/dev/kvm"' or "")
+  local ORDINARY = '{ default = true }'
 
   -- {spec, policy, which of its tests}. One of a kind of test is enough for a policy: the others of
   -- that kind make the same calls.
@@ -466,6 +567,33 @@ small.run(m, "out 0x510 8")
 assert(said:find "does not allow programs", said)
 assert(err.code == "denied", tostring(err))
 assert(os.execute "true")
+]])
+  end)
+
+  it("keeps vCPUs' handlers to the paths, as the loop", function()
+    works(GUEST .. [[
+local m = small.machine { sandbox = { default = true } }
+local function tries()
+  local said = {}
+  for _, path in ipairs { "/etc/shadow", "/etc/cron.d/lunik", "/proc/1/mem", "/proc/self/mem" } do
+    said[#said + 1] = select(2, io.open(path, "r+"))
+  end
+  said[#said + 1] = select(2, os.remove "/etc/passwd")
+  said[#said + 1] = select(2, io.popen "true")
+  return said
+end
+local said
+lunik.device { name = "asker", ports = { base = 0x510, size = 1, write = function()
+  said = tries()
+  return true
+end } }
+m:device_add("asker", { id = "asker" })
+small.start(m)
+small.run(m, "out 0x510 8")
+for _, list in ipairs { said, tries() } do
+  assert(#list == 6)
+  for _, message in ipairs(list) do assert(message:find "sandbox", message) end
+end
 ]])
   end)
 end)

@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local options = require "lunik.options"
 local console = require "lunik.console"
+local sandbox_paths = require "lunik.sandbox_paths"
 
 local chardev = {}
 
@@ -63,7 +64,9 @@ function chardev.add(m, spec, id, what)
   local existing = m:object(spec)
   if existing and existing:is "chardev" then return existing end
   local type_name, props = parse(what, spec)
-  return m:object_add(type_name, with_id(props, id))
+  local object = m:object_add(type_name, with_id(props, id))
+  sandbox_paths.name("write", props.path or spec == "pty" and object:get "path")
+  return object
 end
 
 return chardev

@@ -23,8 +23,11 @@ terminal.
   --no-sandbox keep what the sandbox takes away when the first machine starts: to start programs and
                use the network, among others. Without it os.execute and io.popen fail from then on,
                unless the script asks for them with lunik.sandbox()
-  --sandbox=LIST  keep only these: files, sockets, network, exec, or none. "on", the default: files,
-               sockets and what the modules it has loaded need. "off": everything
+  --sandbox=LIST  keep only these: read:PATH and write:PATH (with all below), files (all of them),
+               listen, sockets, network, exec, or none. "on", the default: read programs, libraries
+               and what the command line and machines name; write below the working directory, the
+               temporary directory, /dev/shm and huge pages; listen; and what the modules it has
+               loaded need. "off": everything
   -v --version show the version
   -h --help    show this text
   --           stop handling options
@@ -259,15 +262,11 @@ local function parse_sandbox(options)
   if not wanted or wanted == "on" then
     return { get = sandbox.for_script, by_default = not wanted }
   end
-  local allow = {}
-  for group in (wanted == "none" and "" or wanted):gmatch "[^,]+" do
-    table.insert(allow, group)
-  end
-  local ok, policy = pcall(sandbox.parse, "--sandbox", { allow = allow })
+  local ok, get = pcall(sandbox.from_list, wanted)
   if not ok then
-    bad_usage("%s", policy.message)
+    bad_usage("%s", get.message)
   end
-  return { get = function() return policy end }
+  return { get = get }
 end
 
 local function run_steps(steps)

@@ -10,6 +10,7 @@ local options = require "lunik.options"
 local recent = require "lunik.recent"
 require "lunik.memory"
 local sandbox = require "lunik.sandbox"
+local sandbox_paths = require "lunik.sandbox_paths"
 local unplug = require "lunik.unplug"
 local watch = require "lunik.watch"
 
@@ -174,6 +175,22 @@ local function finish_options(opt, board)
   end
 end
 
+--- Notes the files that the options name, for the sandbox.
+local function name_files(opt)
+  for _, name in ipairs { "board", "kernel", "initrd", "firmware" } do
+    sandbox_paths.name("read", opt[name])
+  end
+  for _, module in ipairs(opt.modules or {}) do
+    sandbox_paths.name("read", type(module) == "string" and module:match "^%S+")
+  end
+  for _, list in ipairs { opt.objects or {}, opt.devices or {} } do
+    for _, thing in ipairs(list) do
+      local props = thing[2] or {}
+      sandbox_paths.name("write", props.path or props.mem_path or props["mem-path"])
+    end
+  end
+end
+
 -- ---- building ----------------------------------------------------------------------------------
 
 local function build(m, board, opt)
@@ -192,6 +209,7 @@ function machine.new(given)
   local board = boards.load(given.board or "pc")
   local opt = parse(given, boards.options(board))
   finish_options(opt, board)
+  name_files(opt)
   local m = core.machine {
     name = opt.name, accel = opt.accel, cpus = opt.cpus, sockets = opt.sockets,
     cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),

@@ -7,6 +7,7 @@ local above = require "lunik.above"
 local complete = require "lunik.complete"
 local inspect = require "lunik.inspect"
 local mistake = require "lunik.mistake"
+local sandbox_paths = require "lunik.sandbox_paths"
 
 local repl = {}
 
@@ -337,6 +338,7 @@ function repl.run(options)
     read = read_beside_handlers
     if history_file() then
       lineedit.open_history(history_file())
+      sandbox_paths.name("write", history_file()) -- opened again when another prompt replaces it
     end
   end
   offer_machines(on_terminal())

@@ -3,13 +3,15 @@
 local core = require "lunik.core"
 local boards = require "lunik.boards"
 local options = require "lunik.options"
+local paths = require "lunik.sandbox_paths"
 
 local sandbox = {}
 
-local GROUPS = { files = 1, sockets = 2, network = 4, exec = 8 }
-local NAMES = { "files", "sockets", "network", "exec" }
+local GROUPS = { files = 1, sockets = 2, network = 4, exec = 8, listen = 32 }
+local NAMES = { "files", "listen", "sockets", "network", "exec" }
 
-local FIELDS = { allow = "table", read = "table", write = "table", user = "any", group = "any" }
+local FIELDS = { allow = "table", read = "table", write = "table", default = "boolean",
+  user = "any", group = "any" }
 
 -- Kept when the library is loaded again: at_start, what to enter when the first machine starts;
 -- by_default: nobody asked for it.
@@ -41,23 +43,24 @@ function sandbox.parse(what, given)
   if given == false then return false end
   if given == true then given = {} end
   local t = options.parse(what, given, FIELDS)
-  local policy = { allow = 0, user = id(what .. ": user", t.user),
-    group = id(what .. ": group", t.group), read = strings(what .. ": read", t.read),
-    write = strings(what .. ": write", t.write) }
+  local policy = { allow = t.default and GROUPS.listen or 0, default = t.default or false,
+    user = id(what .. ": user", t.user), group = id(what .. ": group", t.group),
+    read = strings(what .. ": read", t.read), write = strings(what .. ": write", t.write) }
   for _, name in ipairs(strings(what .. ": allow", t.allow)) do
     policy.allow = policy.allow | GROUPS[options.choice(what .. ": allow", name, NAMES)]
   end
   return policy
 end
 
--- What the library itself reads later: its modules, and the boards of further machines.
-local function add_own_paths(policy)
-  local read = { table.unpack(policy.read) }
-  for _, directory in ipairs { shared.directory, table.unpack(boards.directories) } do
-    if core.scandir(directory) then read[#read + 1] = directory end
-  end
-  return { allow = policy.allow, user = policy.user, group = policy.group, read = read,
-    write = policy.write }
+-- With what the library itself reads later, its modules and the boards of further machines; and, if
+-- it is asked for, what is read and written by default.
+local function with_own_paths(policy)
+  local read, write = {}, {}
+  if policy.default then read, write = paths.lists() end
+  table.insert(read, shared.directory)
+  table.move(boards.directories, 1, #boards.directories, #read + 1, read)
+  return { allow = policy.allow, user = policy.user, group = policy.group, read = policy.read,
+    write = policy.write, read_if_there = read, write_if_there = write }
 end
 
 -- ---- named errors ------------------------------------------------------------------------------
@@ -96,13 +99,13 @@ end
 -- ---- entering ----------------------------------------------------------------------------------
 
 local function enter(policy)
-  local paths = #policy.read + #policy.write > 0
-  if policy.allow & GROUPS.files ~= 0 then
+  if policy.allow & GROUPS.files ~= 0 and not policy.default then
     core.sandbox(policy)
   else
-    local ok, err = pcall(core.sandbox, add_own_paths(policy))
+    local ok, err = pcall(core.sandbox, with_own_paths(policy))
     -- Without Landlock there are no paths: nothing can be opened, unless that was asked for.
-    if not ok and (err.code ~= "unsupported" or paths) then error(err, 0) end
+    local asked = policy.default or #policy.read + #policy.write > 0
+    if not ok and (err.code ~= "unsupported" or asked) then error(err, 0) end
     if not ok then core.sandbox(policy) end
   end
   shared.at_start = nil
@@ -139,10 +142,25 @@ end
 -- What keeps a process from entering that has not been asked to: the host, threads that are there.
 local BEYOND_IT = { unsupported = true, state = true }
 
+-- What is entered where the host has no Landlock: all files are open then.
+local function enter_without_paths(policy)
+  if not policy.default then return false end
+  local ok, err = pcall(enter, { allow = policy.allow | GROUPS.files, read = {}, write = {} })
+  if not ok and not BEYOND_IT[err.code] then error(err, 0) end
+  return ok
+end
+
 local function enter_at_start()
-  local ok, err = pcall(function() enter(shared.at_start()) end)
+  local policy
+  local ok, err = pcall(function()
+    policy = shared.at_start()
+    enter(policy)
+  end)
   if ok then return end
   if not shared.by_default or not BEYOND_IT[err.code] then error(err, 0) end
+  if err.code == "unsupported" and policy and enter_without_paths(policy) then
+    return warn("lunik: entered with all files allowed: ", err.message)
+  end
   shared.at_start = nil
   warn("lunik: not entered: ", err.message)
 end
@@ -160,18 +178,42 @@ local NEEDS = {
   posix = { "network", "exec" }, cqueues = { "network" },
 }
 
---- The lunik command's policy: what a script can be expected to do once its machines run.
-function sandbox.for_script()
+--- The lunik command's policy: what a script can be expected to do once its machines run. more: a
+-- parsed policy to add.
+function sandbox.for_script(more)
   if core.sanitized() then
     options.fail("unsupported", "sandbox: this build's sanitizer does what a sandbox refuses")
   end
-  local allow = { "files", "sockets" }
+  local policy = sandbox.parse("sandbox", { default = true })
+  policy.allow = policy.allow | (more and more.allow or 0)
+  policy.read, policy.write = more and more.read or {}, more and more.write or {}
   for module, groups in pairs(NEEDS) do
     if package.loaded[module] then
-      for _, group in ipairs(groups) do allow[#allow + 1] = group end
+      for _, group in ipairs(groups) do policy.allow = policy.allow | GROUPS[group] end
     end
   end
-  return sandbox.parse("sandbox", { allow = allow })
+  -- Nothing is known of the files that programs need.
+  if policy.allow & GROUPS.exec ~= 0 then policy.allow = policy.allow | GROUPS.files end
+  if policy.allow & GROUPS.files ~= 0 then policy.default = false end
+  return policy
+end
+
+--- The policy of --sandbox=LIST, as a function: "on" for the default one, groups, "read:PATH" and
+-- "write:PATH"; "none" adds nothing.
+function sandbox.from_list(list)
+  local given, base = { allow = {}, read = {}, write = {} }, false
+  for word in list:gmatch "[^,]+" do
+    local how, path = word:match "^(%l+):(.+)$"
+    if word == "on" then
+      base = true
+    elseif how == "read" or how == "write" then
+      table.insert(given[how], path)
+    elseif word ~= "none" then
+      table.insert(given.allow, word)
+    end
+  end
+  local policy = sandbox.parse("--sandbox", given)
+  return base and function() return sandbox.for_script(policy) end or function() return policy end
 end
 
 return sandbox
