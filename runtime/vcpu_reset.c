@@ -13,6 +13,26 @@ enum { MAX_MSRS = 512 };
  * one after reset on hardware (PPR, "Core::X86::Msr::HWCR"), zero in KVM. */
 enum { MSR_HWCR_INDEX = 0xc0010015u, HWCR_TSC_FREQ_SEL = 1 << 24 };
 
+enum { MSR_TSC_INDEX = 0x10 };
+
+/* MSRs that a guest can write and KVM_GET_MSR_INDEX_LIST does not name. Those that a reset leaves
+ * as they are have no place here (SDM vol. 3A, table 10-1): the machine check banks, 0x400 and up.
+ */
+static const struct {
+    uint32_t first, last;
+} unlisted[] = {
+    {0x8c, 0x8f},   /* SGX launch key hash */
+    {0x1d9, 0x1d9}, /* DEBUGCTL */
+    {0x200, 0x20f}, /* MTRRs: variable ranges */
+    {0x250, 0x250},
+    {0x258, 0x259},
+    {0x268, 0x26f},             /* fixed ranges */
+    {0x2ff, 0x2ff},             /* default type */
+    {0xc0010114u, 0xc0010114u}, /* VM_CR */
+    {0xc0010140u, 0xc0010141u}, /* OS visible workarounds */
+    {0xc0011029u, 0xc0011029u}, /* DE_CFG */
+};
+
 struct vcpu_power_on {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
@@ -26,7 +46,15 @@ struct vcpu_power_on {
     struct kvm_msrs *msrs;
 };
 
-/* The MSRs that the kernel lists, without values. */
+static void list_unlisted(struct kvm_msrs *msrs)
+{
+    for (size_t i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
+        for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
+            if (msrs->nmsrs < MAX_MSRS)
+                msrs->entries[msrs->nmsrs++].index = index;
+}
+
+/* The MSRs that a reset changes, without values. */
 static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 {
     struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
@@ -38,7 +66,9 @@ static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
         rc = lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
     for (uint32_t i = 0; rc == 0 && i < list->nmsrs; i++)
-        msrs->entries[msrs->nmsrs++].index = list->indices[i];
+        if (list->indices[i] != MSR_TSC_INDEX || !kvm_clocks_own_tsc(v))
+            msrs->entries[msrs->nmsrs++].index = list->indices[i];
+    list_unlisted(msrs);
     free(list);
     return rc;
 }
@@ -177,7 +207,7 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
 
     if (!g)
         return 0;
-    rc = kvm_vm_reset(m->kvm, err);
+    rc = kvm_vm_reset(m->kvm, gsi_elcr(m), err);
     for (unsigned i = 0; i < g->count && rc == 0; i++) {
         bool boot = i == 0 && g->has_boot_state;
         struct vcpu_power_on *p = g->vcpu[i].power_on;
@@ -185,6 +215,10 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
         rc = reset_vcpu(&g->vcpu[i], boot ? &g->boot_regs : &p->regs,
                         boot ? &g->boot_sregs : &p->sregs, err);
     }
+    if (rc == 0)
+        rc = kvm_clocks_reset(m, err);
+    if (rc == 0)
+        gsi_show_high(m);
     return rc;
 }
 
