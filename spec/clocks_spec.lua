@@ -121,7 +121,7 @@ describe("over a pause", function()
     until pm_seconds(pm, m:load(0x710, 4)) > 0.5
     m:pause()
     local seconds = pm_seconds(pm, m:load(0x710, 4))
-    assert.is_true(m:load(0x700, 4) - ticks <= seconds * 100 + 50)
+    assert.is_true(m:load(0x700, 4) - ticks <= seconds * 100 + 5)
     assert.is_true(m:load(0x700, 4) > ticks + 1)
   end)
 
