@@ -292,6 +292,23 @@ static const lunik_hotplug_ops hotplug_ops = {
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
+/* The window may reach further: it has room for gaps that alignment leaves. */
+static int check_reach(const struct device_memory *d, const lunik_machine *m, lunik_error *err)
+{
+    unsigned bits = lunik_machine_address_bits(m);
+    uint64_t end = bits < 64 ? UINT64_C(1) << bits : UINT64_MAX;
+    uint64_t room = d->base < end ? end - d->base : 0;
+
+    if (d->limit > room && d->size > room)
+        return lunik_fail(
+            err, LUNIK_E_INVALID,
+            "device-memory: limit: 0x%" PRIx64 " bytes at 0x%" PRIx64
+            " end beyond the guest's %u physical address bits (want at most 0x%" PRIx64
+            " bytes: a smaller maxmem)",
+            d->limit, d->base, bits, room);
+    return 0;
+}
+
 static int init_window(lunik_object *o, lunik_error *err)
 {
     struct device_memory *d = lunik_state(o);
@@ -309,7 +326,7 @@ static int init_window(lunik_object *o, lunik_error *err)
     if (!d->limit)
         d->limit = d->size;
     d->gaps[d->gap_count++] = (struct gap){0, d->size};
-    return 0;
+    return check_reach(d, lunik_object_machine(o), err);
 }
 
 static int realize(lunik_object *o, lunik_error *err)

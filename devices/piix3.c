@@ -3,7 +3,8 @@
  * and the reset control register (290550-002, sections 2.2, 2.5.4 and 2.5.5).
  *
  * The interrupt controllers, timers and DMA of the chip are other parts; with KVM the in-kernel
- * PIC has an ELCR of its own that the guest sees instead of this one. Not modelled: X-bus chip
+ * PIC has an ELCR of its own that the guest sees instead of this one, with the same value after a
+ * reset. Not modelled: X-bus chip
  * selects, DMA buffers, the APIC base relocation, port 0xcf9's soft reset (it resets the machine
  * as a hard one does).
  */
@@ -186,6 +187,7 @@ static void piix3_reset(lunik_object *o)
     piix3 *s = lunik_state(o);
 
     s->elcr = initial_elcr(s);
+    lunik_machine_set_elcr(lunik_object_machine(o), s->elcr);
     s->reset_control = 0;
     pci_function_reset(&s->function);
     update_irqs(s);

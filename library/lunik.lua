@@ -58,7 +58,7 @@ local lunik = {}
 ---@field cores? integer Per socket.
 ---@field threads? integer Per core.
 ---@field memory? lunik.Size RAM. Default "128M".
----@field maxmem? lunik.Size To what memory may grow by plugging. Nothing can be plugged without slots.
+---@field maxmem? lunik.Size To what memory may grow by plugging. Nothing can be plugged without slots. Refused when the guest's addresses (m.address_bits) don't reach so far.
 ---@field slots? integer How many memory devices can be plugged, 0 to 256. Default 0; more need maxmem.
 ---@field memdev? string The backend (of objects) that is the machine's RAM.
 ---@field kernel? string ELF with PVH note, multiboot 1 image or bzImage to boot.
@@ -358,14 +358,23 @@ local Machine = {}
 ---@return lunik.Machine self
 function Machine:start() end
 
----Returns when no vCPU is in the guest any more and the machine's clock stands still. From a vCPU's
+---Returns when no vCPU is in the guest any more and its clocks stand still, all of them together: the
+---machine's, by which the PM timer, m:timer() and, unless it follows the host's, the RTC count, and
+---KVM's, which are kvmclock, the PIT, the local APICs' timers and the TSCs (those from Linux 5.16 on). The same holds while the
+---machine is shut down or has crashed. The guest's kvmclock says that it was stopped. From a vCPU's
 ---handler: soon after that has returned.
 function Machine:pause() end
 
 ---Resumes a paused machine.
 function Machine:resume() end
 
----Restores the state after power-on. From a vCPU's handler: once that has returned.
+---Restores the state after power-on. From a vCPU's handler: once that has returned. What a reset
+---leaves: memory, the machine check banks of the vCPUs, and lines that are held high, which the
+---interrupt controllers see again.
+---
+---A system that is gone can't answer: a removal that it was asked for is completed (the device is
+---ejected, its handle says "ejected"), and memory that was plugged and not taken yet is there for the
+---next one from the start, without an insert event. QEMU keeps both waiting for the next system.
 function Machine:reset() end
 
 ---Ends the run: event "shutdown" with reason "host-quit".
@@ -487,6 +496,8 @@ function Machine:device_add(driver, properties) end
 ---m:object_del("mem1")
 ---guest:detach()
 ---```
+---
+---A reset completes a removal that is pending (see m:reset()).
 ---@param device string|lunik.Object
 ---@return lunik.Unplug
 function Machine:device_del(device) end

@@ -1,7 +1,9 @@
 /*
  * clock.c: a machine's clock and its timers.
  *
- * Machine time stands still until the first start and while the machine is paused. Timers sit in a
+ * Machine time stands still until the first start and while the machine is stopped: paused, shut
+ * down, crashed, or held by a debugger. clocks_stop() and clocks_start() are the one place for
+ * that: the clocks that KVM keeps for the guest stand still with it (kvm_clock.c). Timers sit in a
  * binary heap; one timerfd, armed for the earliest, wakes the loop. A manual clock has no timerfd:
  * it moves when told to. The struct stays as long as the machine's, so that any thread may ask for
  * the time, which a closed machine's clock goes on showing.
@@ -12,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kvm.h"
 #include "misuse.h"
 #include "runtime.h"
 
@@ -339,18 +342,27 @@ void clock_free(lunik_machine *m)
     m->clock = NULL;
 }
 
-void clock_run_state(lunik_machine *m, bool running)
+void clocks_stop(lunik_machine *m)
 {
     struct machine_clock *c = m->clock;
-    bool frozen = atomic_load_explicit(&c->frozen, memory_order_relaxed) != UINT64_MAX;
 
-    if (c->manual || running != frozen)
-        return;
-    if (running) {
-        atomic_store_explicit(&c->offset, monotonic() - clock_now(&c->clock), memory_order_relaxed);
-        atomic_store_explicit(&c->frozen, UINT64_MAX, memory_order_release);
-    } else {
+    if (!c->manual) {
         atomic_store_explicit(&c->frozen, clock_now(&c->clock), memory_order_release);
+        arm(c);
     }
+    if (m->kvm)
+        kvm_clocks_stop(m);
+}
+
+int clocks_start(lunik_machine *m, lunik_error *err)
+{
+    struct machine_clock *c = m->clock;
+    int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
+
+    if (rc || c->manual)
+        return rc;
+    atomic_store_explicit(&c->offset, monotonic() - clock_now(&c->clock), memory_order_relaxed);
+    atomic_store_explicit(&c->frozen, UINT64_MAX, memory_order_release);
     arm(c);
+    return 0;
 }

@@ -20,6 +20,7 @@ struct gsi_line {
 
 struct gsi_lines {
     struct gsi_line line[LUNIK_GSI_COUNT];
+    uint16_t elcr;
     lunik_gsi_fn *fn;
     void *opaque;
 };
@@ -32,7 +33,17 @@ static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
     ioctl(m->kvm->vm_fd, KVM_IRQ_LINE, &arg);
 }
 
-void gsi_irqchip_added(lunik_machine *m)
+void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered)
+{
+    m->gsi->elcr = level_triggered;
+}
+
+uint16_t gsi_elcr(const lunik_machine *m)
+{
+    return m->gsi->elcr;
+}
+
+void gsi_show_high(lunik_machine *m)
 {
     for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
         if (lunik_gsi_level(m, gsi))

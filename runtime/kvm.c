@@ -21,7 +21,6 @@ enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
 
 struct irqchip_state {
     struct kvm_irqchip chip[CHIP_COUNT];
-    struct kvm_pit_state2 pit;
 };
 
 static int fail_open(int sys, lunik_error *err)
@@ -165,8 +164,6 @@ static int save_irqchip(struct kvm_vm *vm, struct irqchip_state *s, lunik_error 
         if (ioctl(vm->vm_fd, KVM_GET_IRQCHIP, &s->chip[i]) < 0)
             return lunik_fail_errno(err, errno, "KVM: can't read the interrupt controllers");
     }
-    if (ioctl(vm->vm_fd, KVM_GET_PIT2, &s->pit) < 0)
-        return lunik_fail_errno(err, errno, "KVM: can't read the timer");
     return 0;
 }
 
@@ -180,6 +177,8 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
     rc = create_irqchip(vm, err);
     if (rc == 0)
         rc = save_irqchip(vm, s, err);
+    if (rc == 0)
+        rc = kvm_clocks_save_power_on(vm, err);
     if (rc)
         free(s);
     else
@@ -187,13 +186,15 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
     return rc;
 }
 
-int kvm_vm_reset(struct kvm_vm *vm, lunik_error *err)
+int kvm_vm_reset(struct kvm_vm *vm, uint16_t level_triggered, lunik_error *err)
 {
+    struct kvm_irqchip *chip = vm->power_on->chip;
+
+    chip[PIC_MASTER].chip.pic.elcr = (uint8_t)level_triggered;
+    chip[PIC_SLAVE].chip.pic.elcr = (uint8_t)(level_triggered >> 8);
     for (unsigned i = 0; i < CHIP_COUNT; i++)
-        if (ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &vm->power_on->chip[i]) < 0)
+        if (ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &chip[i]) < 0)
             return lunik_fail_errno(err, errno, "KVM: can't reset the interrupt controllers");
-    if (ioctl(vm->vm_fd, KVM_SET_PIT2, &vm->power_on->pit) < 0)
-        return lunik_fail_errno(err, errno, "KVM: can't reset the timer");
     return 0;
 }
 
@@ -265,6 +266,8 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
         goto fail;
     }
     rc = check_host(vm, err);
+    if (!rc)
+        rc = kvm_clocks_init(vm, err);
     if (rc)
         goto fail;
     read_limits(vm);
@@ -293,6 +296,7 @@ void kvm_vm_free(struct kvm_vm *vm)
         close(vm->vm_fd);
     if (vm->dev_fd >= 0)
         close(vm->dev_fd);
+    kvm_clocks_fini(vm);
     free(vm->power_on);
     free(vm);
 }

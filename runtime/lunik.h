@@ -408,13 +408,18 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
  * transaction, in a listener's hook, in what a reset, start, pause or close of the machine calls,
  * and for one that has been shut down or has crashed from a vCPU's callback. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
-/* Returns when no vCPU is inside the guest any more and the machine's clock stands still. Called
- * from a vCPU's callback or inside a transaction it returns at once and takes effect soon after
- * that ends. */
+/* Returns when no vCPU is inside the guest any more and all its clocks stand still together: the
+ * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
+ * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and takes
+ * effect soon after that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the
- * machine calls it takes effect soon after that ends; during a reset it does nothing. */
+ * machine calls it takes effect soon after that ends; during a reset it does nothing.
+ *
+ * A removal that the guest was asked for is completed ("device-deleted"), and devices that it has
+ * not taken yet are present from the start, without an insert event: the system that would have
+ * answered is gone. (QEMU keeps both pending.) */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
 /* Ends the run: vCPUs leave the guest, state becomes SHUTDOWN, event "shutdown" {reason, code}.
  * reason is a static string: "guest-shutdown", "exit-device", "host-quit". May be called from a

@@ -263,6 +263,11 @@ void lunik_irq_disconnect(lunik_irq *irq);
 #define LUNIK_GSI_COUNT 24
 bool lunik_gsi_level(const lunik_machine *m, unsigned gsi);
 uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi); /* rising edges so far */
+
+/* Sets what the edge/level control registers of KVM's PICs hold after a reset: a bit for each of
+ * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; it takes effect at the
+ * end of that reset. Without KVM it has no effect. Lock held. */
+void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered);
 /* Called whenever a line changes, on the thread that changed it. One observer per machine. */
 typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
 void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque);

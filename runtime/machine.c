@@ -185,8 +185,25 @@ static void stop_running(lunik_machine *m)
     if (!m->devices_running)
         return;
     m->devices_running = false;
-    clock_run_state(m, false);
+    clocks_stop(m);
     objects_run_state(m, false);
+}
+
+/* The opposite, without the vCPUs. */
+static int start_devices(lunik_machine *m, lunik_error *err)
+{
+    int rc;
+
+    if (m->devices_running)
+        return 0;
+    m->devices_running = true;
+    objects_run_state(m, true);
+    rc = clocks_start(m, err);
+    if (rc) {
+        objects_run_state(m, false);
+        m->devices_running = false;
+    }
+    return rc;
 }
 
 static int go_on(lunik_machine *m, lunik_error *err)
@@ -194,13 +211,10 @@ static int go_on(lunik_machine *m, lunik_error *err)
     lunik_run_state before = lunik_machine_state(m);
     int rc = kvm_memory_repair(m, err);
 
+    if (rc == 0)
+        rc = start_devices(m, err);
     if (rc)
         return rc;
-    if (!m->devices_running) {
-        m->devices_running = true;
-        objects_run_state(m, true);
-        clock_run_state(m, true);
-    }
     set_state(m, LUNIK_STATE_RUNNING);
     rc = vcpus_resume(m, err);
     if (rc) {

@@ -120,11 +120,16 @@ int boot_reset(lunik_machine *m, lunik_error *err);
 int clock_init(lunik_machine *m, lunik_error *err);
 void clock_fini(lunik_machine *m);
 void clock_free(lunik_machine *m);
-void clock_run_state(lunik_machine *m, bool running);
+/* Stops all clocks of the guest together, its own and KVM's, and lets them go on from there; in
+ * turn, with the vCPUs stopped. After a failed clocks_start() they stand still as before. */
+void clocks_stop(lunik_machine *m);
+int clocks_start(lunik_machine *m, lunik_error *err);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
-/* Tells the new in-kernel irqchip which lines are high. */
-void gsi_irqchip_added(lunik_machine *m);
+/* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */
+void gsi_show_high(lunik_machine *m);
+/* What lunik_machine_set_elcr() was given. */
+uint16_t gsi_elcr(const lunik_machine *m);
 
 /* A registered type with its ancestors resolved is found through the runtime. */
 struct type_table;

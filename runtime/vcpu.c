@@ -591,7 +591,7 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
         rc = kvm_vm_add_irqchip(m->kvm, err);
         if (rc)
             return rc;
-        gsi_irqchip_added(m);
+        gsi_show_high(m);
     }
     for (unsigned i = 0; i < g->count && rc == 0; i++)
         if (!g->vcpu[i].power_on)

@@ -8,6 +8,19 @@
 
 struct vcpu_power_on;
 
+/* Clocks of a vCPU while they stand still (kvm_clock.c). */
+struct vcpu_clocks {
+    bool has_tsc;           /* tsc_offset is to be put back */
+    uint64_t tsc_offset;    /* of its TSC to the host's */
+    uint32_t apic_count;    /* left on its local APIC's timer; 0: none */
+    uint64_t apic_deadline; /* TSC at which that expires; 0: none */
+};
+
+struct vcpu_one_msr {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+};
+
 struct lunik_vcpu {
     lunik_machine *machine;
     unsigned index;
@@ -19,6 +32,7 @@ struct lunik_vcpu {
     bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
     bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
     struct vcpu_power_on *power_on;
+    struct vcpu_clocks held;    /* under the machine lock */
     struct kvm_dirty_gfn *ring; /* its dirty ring, or NULL; under the machine lock */
     uint32_t ring_next;         /* where it is read next; wraps */
     unsigned ring_in_vain;      /* exits because it is full while it is not */

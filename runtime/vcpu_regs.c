@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "kvm.h"
 #include "misuse.h"
 #include "vcpu_internal.h"
 
@@ -190,17 +191,12 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
 
 /* ---- MSRs ----------------------------------------------------------------------------------- */
 
-struct one_msr {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entry;
-};
-
 int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(v, err);
     NOT_NULL_OR_FAIL(out, err);
 
-    struct one_msr msr = {.head.nmsrs = 1, .entry.index = index};
+    struct vcpu_one_msr msr = {.head.nmsrs = 1, .entry.index = index};
     int rc = begin_access(v, err);
 
     if (rc)
@@ -210,7 +206,7 @@ int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error
     if (rc != 1)
         return lunik_fail(err, LUNIK_E_NOT_FOUND, "cpu %u: MSR 0x%x can't be read", v->index,
                           index);
-    *out = msr.entry.data;
+    *out = kvm_clocks_msr_read(v, index, msr.entry.data);
     return 0;
 }
 
@@ -218,12 +214,14 @@ int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_erro
 {
     NOT_NULL_OR_FAIL(v, err);
 
-    struct one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
+    struct vcpu_one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
     int rc = begin_access(v, err);
 
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_SET_MSRS, &msr);
+    if (rc == 1)
+        kvm_clocks_msr_written(v, index, value);
     end_access(v);
     if (rc != 1)
         return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: MSR 0x%x = 0x%llx is refused", v->index,

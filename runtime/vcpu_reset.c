@@ -13,6 +13,26 @@ enum { MAX_MSRS = 512 };
  * one after reset on hardware (PPR, "Core::X86::Msr::HWCR"), zero in KVM. */
 enum { MSR_HWCR_INDEX = 0xc0010015u, HWCR_TSC_FREQ_SEL = 1 << 24 };
 
+enum { MSR_TSC_INDEX = 0x10 };
+
+/* MSRs that a guest can write and KVM_GET_MSR_INDEX_LIST does not name. Those that a reset leaves
+ * as they are have no place here (SDM vol. 3A, table 10-1): the machine check banks, 0x400 and up.
+ */
+static const struct {
+    uint32_t first, last;
+} unlisted[] = {
+    {0x8c, 0x8f},   /* SGX launch key hash */
+    {0x1d9, 0x1d9}, /* DEBUGCTL */
+    {0x200, 0x20f}, /* MTRRs: variable ranges */
+    {0x250, 0x250},
+    {0x258, 0x259},
+    {0x268, 0x26f},             /* fixed ranges */
+    {0x2ff, 0x2ff},             /* default type */
+    {0xc0010114u, 0xc0010114u}, /* VM_CR */
+    {0xc0010140u, 0xc0010141u}, /* OS visible workarounds */
+    {0xc0011029u, 0xc0011029u}, /* DE_CFG */
+};
+
 struct vcpu_power_on {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
@@ -22,11 +42,25 @@ struct vcpu_power_on {
     struct kvm_lapic_state lapic;
     struct kvm_vcpu_events events;
     struct kvm_mp_state mp_state;
-    bool has_xcrs;
+    struct kvm_nested_state nested;
+    bool has_xcrs, has_nested;
     struct kvm_msrs *msrs;
 };
 
-/* The MSRs that the kernel lists, without values. */
+struct msr_batch {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entries[MAX_MSRS];
+};
+
+static void list_unlisted(struct kvm_msrs *msrs)
+{
+    for (size_t i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
+        for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
+            if (msrs->nmsrs < MAX_MSRS)
+                msrs->entries[msrs->nmsrs++].index = index;
+}
+
+/* The MSRs that a reset changes, without values. */
 static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 {
     struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
@@ -38,7 +72,9 @@ static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
         rc = lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
     for (uint32_t i = 0; rc == 0 && i < list->nmsrs; i++)
-        msrs->entries[msrs->nmsrs++].index = list->indices[i];
+        if (list->indices[i] != MSR_TSC_INDEX || !kvm_clocks_own_tsc(v))
+            msrs->entries[msrs->nmsrs++].index = list->indices[i];
+    list_unlisted(msrs);
     free(list);
     return rc;
 }
@@ -46,10 +82,7 @@ static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 /* Reads them. KVM_GET_MSRS stops at the first that can't be read: it is left out. */
 static void read_msrs(lunik_vcpu *v, struct kvm_msrs *msrs)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[MAX_MSRS];
-    } batch;
+    struct msr_batch batch;
     uint32_t listed = msrs->nmsrs, next = 0;
 
     msrs->nmsrs = 0;
@@ -81,6 +114,15 @@ static int save_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     return 0;
 }
 
+/* Fails where KVM has no nested virtualization, and for a guest that uses it, as the state is
+ * larger then. */
+static bool read_nested(const lunik_vcpu *v, struct kvm_nested_state *s)
+{
+    memset(s, 0, sizeof(*s));
+    s->size = sizeof(*s);
+    return ioctl(v->fd, KVM_GET_NESTED_STATE, s) == 0;
+}
+
 static int save_state(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
 {
     if (ioctl(v->fd, KVM_GET_REGS, &p->regs) < 0 || ioctl(v->fd, KVM_GET_SREGS, &p->sregs) < 0 ||
@@ -91,6 +133,7 @@ static int save_state(lunik_vcpu *v, struct vcpu_power_on *p, lunik_error *err)
         ioctl(v->fd, KVM_GET_MP_STATE, &p->mp_state) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't read its state", v->index);
     p->has_xcrs = ioctl(v->fd, KVM_GET_XCRS, &p->xcrs) == 0;
+    p->has_nested = read_nested(v, &p->nested);
     return save_msrs(v, p->msrs, err);
 }
 
@@ -119,32 +162,54 @@ void vcpu_free_power_on(lunik_vcpu *v)
     v->power_on = NULL;
 }
 
+/* Those that have changed since power-on, with what they held then. The others are not written: KVM
+ * reports some writes that change nothing in the kernel's log. */
+static void find_changed(lunik_vcpu *v, struct msr_batch *out)
+{
+    const struct kvm_msrs *all = v->power_on->msrs;
+    struct msr_batch now = {.head.nmsrs = all->nmsrs};
+    int count;
+
+    memcpy(now.entries, all->entries, all->nmsrs * sizeof(now.entries[0]));
+    count = ioctl(v->fd, KVM_GET_MSRS, &now);
+    out->head = (struct kvm_msrs){0};
+    for (uint32_t i = 0; i < all->nmsrs; i++)
+        if ((int)i >= count || now.entries[i].data != all->entries[i].data)
+            out->entries[out->head.nmsrs++] = all->entries[i];
+}
+
 /* KVM_SET_MSRS stops at the first it refuses (some are read-only): go on behind it. Returns 0, or
  * -1 with errno set. */
 static int restore_msrs(lunik_vcpu *v)
 {
-    struct kvm_msrs *all = v->power_on->msrs;
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[MAX_MSRS];
-    } batch;
+    struct msr_batch changed;
     uint32_t done = 0;
 
-    while (done < all->nmsrs) {
+    find_changed(v, &changed);
+    while (done < changed.head.nmsrs) {
+        struct msr_batch batch = {.head.nmsrs = changed.head.nmsrs - done};
         int accepted;
 
-        batch.head.nmsrs = all->nmsrs - done;
-        batch.head.pad = 0;
-        for (uint32_t i = 0; i < batch.head.nmsrs; i++)
-            batch.entries[i] = all->entries[done + i];
+        memcpy(batch.entries, &changed.entries[done], batch.head.nmsrs * sizeof(batch.entries[0]));
         accepted = ioctl(v->fd, KVM_SET_MSRS, &batch);
         if (accepted < 0)
             return -1;
         done += (uint32_t)accepted;
-        if (done < all->nmsrs)
+        if (done < changed.head.nmsrs)
             done++;
     }
     return 0;
+}
+
+/* Ends what a guest runs as a hypervisor. Until then KVM refuses other special registers. */
+static int leave_nested(lunik_vcpu *v)
+{
+    struct vcpu_power_on *p = v->power_on;
+    struct kvm_nested_state now;
+
+    if (!p->has_nested || (read_nested(v, &now) && !memcmp(&now, &p->nested, sizeof(now))))
+        return 0;
+    return ioctl(v->fd, KVM_SET_NESTED_STATE, &p->nested);
 }
 
 static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
@@ -154,6 +219,9 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
     struct kvm_sregs s = *sregs;
     struct kvm_regs r = *regs;
 
+    if (leave_nested(v) < 0)
+        return lunik_fail_errno(err, errno, "KVM: vCPU %u: its nested guest can't be ended",
+                                v->index);
     if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0)
         return lunik_fail_errno(err, errno,
                                 "KVM: vCPU %u: the special registers of its reset state are "
@@ -177,7 +245,7 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
 
     if (!g)
         return 0;
-    rc = kvm_vm_reset(m->kvm, err);
+    rc = kvm_vm_reset(m->kvm, gsi_elcr(m), err);
     for (unsigned i = 0; i < g->count && rc == 0; i++) {
         bool boot = i == 0 && g->has_boot_state;
         struct vcpu_power_on *p = g->vcpu[i].power_on;
@@ -185,6 +253,10 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
         rc = reset_vcpu(&g->vcpu[i], boot ? &g->boot_regs : &p->regs,
                         boot ? &g->boot_sregs : &p->sregs, err);
     }
+    if (rc == 0)
+        rc = kvm_clocks_reset(m, err);
+    if (rc == 0)
+        gsi_show_high(m);
     return rc;
 }
 

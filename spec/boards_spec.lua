@@ -208,6 +208,7 @@ describe("board pc", function()
     ["maxmem: '32M' is less than"] = { maxmem = "32M", slots = 1 },
     ["maxmem: '64M' leaves nothing"] = { maxmem = "64M", slots = 1 },
     ["maxmem: '0x80000200' is not a multiple of"] = { maxmem = 2 * GiB + 512, slots = 1 },
+    ["end beyond the guest's 52 physical address bits"] = { maxmem = "4P", slots = 1 },
     ["memory: '0x4000001' is not a multiple of"] = { memory = 64 * MiB + 1 },
     ["memory: '512K' is too small"] = { memory = "512K" },
     ["memdev: 'nosuch' does not exist"] = { memdev = "nosuch" },

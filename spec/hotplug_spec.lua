@@ -339,6 +339,22 @@ local scenarios = {
     g.m:object_del "a-mem"
   end },
 
+  { "finds after a reset what was plugged before it", { deaf = true }, function(g)
+    local function events() -- of slot 0: insert 2, remove 4
+      g.m:outl(0xa00, 0)
+      return g.m:inb(0xa14) & 6
+    end
+    g:plug "a"
+    g:expect "device-added a"
+    assert.equal(2, events())
+    g.m:reset()
+    assert.equal(0, events())
+    g:rebooted()
+    g:listen()
+    if g.guest then g:expect "acpi-ost a 1 0" end
+    g:check { a = 0 }
+  end },
+
   { "keeps its memory over a reset", function(g)
     g:plug "a"
     g:plugged "a"
