@@ -59,8 +59,6 @@ local cases = {
     m:emit "x"]],
     "a handler of 'x': %(error object is a table value%)" },
   ["a device on a vCPU's thread"] = { KVM, "a read handler: .-interrupted!", kvm = true },
-  ["a device on a vCPU's thread, paused"] = { KVM .. "lunik.defer(function() m:pause() end)",
-    "a read handler: .-interrupted!", kvm = true },
   ["a device on a vCPU's thread, again"] = {
     CATCH .. KVM:gsub("forever", "stubborn", 1), "interrupted!", kvm = true },
 }
