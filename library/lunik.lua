@@ -360,9 +360,9 @@ function Machine:start() end
 
 ---Returns when no vCPU is in the guest any more and its clocks stand still, all of them together: the
 ---machine's, by which the PM timer, m:timer() and, unless it follows the host's, the RTC count, and
----KVM's, which are kvmclock, the PIT, the local APICs' timers and the TSCs (those from Linux 5.16 on). The same holds while the
----machine is shut down or has crashed. The guest's kvmclock says that it was stopped. From a vCPU's
----handler: soon after that has returned.
+---KVM's, which are kvmclock, the PIT, the local APICs' timers and the TSCs (those from Linux 5.16
+---on). The same holds while the machine is shut down or has crashed. The guest's kvmclock says that
+---it was stopped. From a vCPU's handler: soon after that has returned.
 function Machine:pause() end
 
 ---Resumes a paused machine.

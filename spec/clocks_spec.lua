@@ -103,7 +103,7 @@ describe("over a pause", function()
   end)
 
   it("ticks of the PIT do not pile up", function()
-    -- PIC: IRQ 0 is vector 8; channel 0 in mode 2 at 100 Hz; the handler counts and reads the PM timer
+    -- PIC: IRQ 0 is vector 8; channel 0 in mode 2 at 100 Hz; the handler counts, reads the PM timer
     local handler = "\x66\x50\x52" .. read_pm
       .. real.bytes "66 a3 10 07 66 ff 06 00 07 b0 20 e6 20 5a 66 58 cf"
     local m = real.machine("\xfa" .. real.vector(8)
@@ -126,8 +126,9 @@ describe("over a pause", function()
   end)
 
   it("a count on the PIT's channel 2 is not lost", function()
-    -- gate on; mode 0, 65535: 55 ms; PM timer to 704, flag at 708; until OUT is high; PM timer to 710
-    local m = real.machine(real.bytes "fa e4 61 24 fd 0c 01 e6 61 b0 b0 e6 43 b0 ff e6 42 b0 ff e6 42"
+    -- gate on; mode 0, 65535: 55 ms; PM timer to 704, flag at 708; when OUT is high it goes to 710
+    local m = real.machine(real.bytes "fa e4 61 24 fd 0c 01 e6 61"
+      .. real.bytes "b0 b0 e6 43 b0 ff e6 42 b0 ff e6 42"
       .. read_pm .. real.bytes "66 a3 04 07 c6 06 08 07 01 e4 61 a8 20 74 fa" .. read_pm
       .. real.bytes "66 a3 10 07 c6 06 00 07 01 f3 90 eb fc")
     m:start()

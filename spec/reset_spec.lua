@@ -73,7 +73,8 @@ describe("a reset", function()
 
   it("leaves the chipset's levels in the ELCR", function()
     -- 4d0 and 4d1 to 510; 2 to 4d1; a flag to 500
-    local m = real.machine(real.bytes "ba d0 04 ec a2 10 05 42 ec a2 11 05 b0 02 ee c6 06 00 05 01" .. LOOP)
+    local m = real.machine(real.bytes "ba d0 04 ec a2 10 05 42 ec a2 11 05 b0 02 ee c6 06 00 05 01"
+      .. LOOP)
     for _ = 1, 2 do
       m:start()
       real.changed(m, 0x500, 1, 0)
