@@ -91,7 +91,7 @@ describe("character devices", function()
     end
   end)
 
-  it("a function gets what was written before an event before the handlers of that event", function()
+  it("a function gets what was written before an event before handlers get the event", function()
     local text, seen = "", {}
     connect(m:chardev(function(bytes) text = text .. bytes end, "kept").id)
     m:start()
@@ -184,11 +184,13 @@ describe("character devices", function()
   it("what a serial port still holds when it is closed is told", function()
     os.remove(path)
     os.execute("mkfifo " .. path)
-    local reader <close> = assert(io.open(path, "r+"))
+    local reader = assert(io.open(path, "r+"))
     m:object_add("chardev-file", { id = "log", path = path })
     connect "log"
     local seen = {}
-    m:on("chardev-error", function(ev) seen[#seen + 1] = ev.message:match "^(%d+) bytes of output" end)
+    m:on("chardev-error", function(ev)
+      seen[#seen + 1] = ev.message:match "^(%d+) bytes of output"
+    end)
     local sent = 0
     while m:inb(COM2 + 5) & 0x20 ~= 0 do
       m:outb(COM2, 65)
@@ -197,6 +199,7 @@ describe("character devices", function()
     end
     local written = m:object("log").written
     m:close()
+    reader:close()
     assert.equal(2, #seen)
     assert.equal(sent - written, tonumber(seen[1]))
     assert.equal(65536, tonumber(seen[2]))

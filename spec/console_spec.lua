@@ -18,7 +18,9 @@ local singles = {
   "[%d%s]", "[^%w]", "[]a]", "[^]]", "[a%-z]", "[%a-]", "-", "\0", "^", "]", "1",
 }
 local repeats = { "", "", "", "*", "+", "-", "?" }
-local others = { "()", "%b()", "%bab", "%f[%w]", "%f[^%w]", "%f[%z]", "%1", "%2", "$", "(", ")", "%" }
+local others = {
+  "()", "%b()", "%bab", "%f[%w]", "%f[^%w]", "%f[%z]", "%1", "%2", "$", "(", ")", "%",
+}
 
 local function random_pattern()
   local parts, open = { chance(8) == 1 and "^" or "" }, 0
@@ -110,8 +112,9 @@ describe("console", function()
       local made, search = pcall(core.search, pattern)
       for i = 1, made and #text or 0 do
         print_out(text:sub(i, i))
-        local wanted = by_find(text:sub(1, i), pattern)
-        assert.same(wanted, searched(search, position), ("%q in %q"):format(pattern, text:sub(1, i)))
+        local come = text:sub(1, i)
+        local wanted = by_find(come, pattern)
+        assert.same(wanted, searched(search, position), ("%q in %q"):format(pattern, come))
         if wanted then break end
       end
     end
@@ -151,8 +154,8 @@ describe("console", function()
       connect(64)
       local err = machines.raised(function() m:console("out"):expect(case[1], { timeout = 0 }) end)
       assert.equal("invalid", err.code)
-      assert.truthy(err.message:find(("expect: '%s' is not a pattern: it %s"):format(case[1], case[2]), 1, true),
-        err.message)
+      local said = ("expect: '%s' is not a pattern: it %s"):format(case[1], case[2])
+      assert.truthy(err.message:find(said, 1, true), err.message)
       assert.truthy(err.where and err.where:find "console_spec")
     end)
   end

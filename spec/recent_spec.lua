@@ -89,8 +89,8 @@ describe("a wait for an event that came before it", function()
     local task = lunik.spawn(function() return pcall(m.wait, m, "x-ost", { timeout = 0.01 }) end)
     local ok, err = task:wait()
     assert.is_false(ok)
-    assert.truthy(err.message:find("no 'x%-ost' within 0.01 s; one came [%d.e-]+ s before this wait "
-      .. "began: m:watch%(%), made before what causes it, keeps it$"), err.message)
+    assert.truthy(err.message:find("no 'x%-ost' within 0.01 s; one came [%d.e-]+ s before "
+      .. "this wait began: m:watch%(%), made before what causes it, keeps it$"), err.message)
   end)
 
   it("keeps the last thousand events", function()

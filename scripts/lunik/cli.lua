@@ -216,8 +216,8 @@ local function checked_code(code)
   return n
 end
 
--- os.exit and lunik.exit close the machines first (lunik.ending). The Lua state can be closed only from
--- the main thread: handlers run on threads of their own, in the middle of the loop.
+-- os.exit and lunik.exit close the machines first (lunik.ending). The Lua state can be closed only
+-- from the main thread: handlers run on threads of their own, in the middle of the loop.
 local function set_exit(lunik)
   local exit = os.exit
   local function close_and_exit(code, close)
