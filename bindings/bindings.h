@@ -38,6 +38,8 @@ struct map_listener;
 
 #define BIND_CALLS_MAX 160 /* callbacks in progress at once, nested ones included */
 
+enum { BIND_LIBRARY_DIRS = 2 };
+
 /* Everything of one lua_State; a userdata in the registry whose __gc closes it all. */
 struct bindings {
     lunik_runtime *rt; /* NULL until it is first needed */
@@ -49,7 +51,9 @@ struct bindings {
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;
     struct lua_type *types; /* defined by scripts */
-    char library_dir[1024]; /* of the Lua half; its frames are skipped in error positions */
+    /* Of the Lua half, as it was compiled and as it was found; its frames are skipped in error
+     * positions. */
+    char library_dirs[BIND_LIBRARY_DIRS][1024];
 };
 
 struct bindings *bind_state(lua_State *L);

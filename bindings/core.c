@@ -81,12 +81,14 @@ static int parse_size(lua_State *L)
     return 1;
 }
 
-/* core.set_library_dir(dir): error positions are looked for outside it. */
-static int set_library_dir(lua_State *L)
+/* core.set_library_dirs(dir, dir): error positions are looked for outside them. */
+static int set_library_dirs(lua_State *L)
 {
     struct bindings *b = bind_state(L);
 
-    snprintf(b->library_dir, sizeof(b->library_dir), "%s", bind_string(L, 1, "directory"));
+    for (int i = 0; i < BIND_LIBRARY_DIRS; i++)
+        snprintf(b->library_dirs[i], sizeof(b->library_dirs[i]), "%s",
+                 bind_string(L, i + 1, "directory"));
     return 0;
 }
 
@@ -163,7 +165,7 @@ static const luaL_Reg functions[] = {
     {"parse_size", parse_size},
     {"dirty_sample", bind_lua_dirty_sample},
     {"dirty_compare", bind_lua_dirty_compare},
-    {"set_library_dir", set_library_dir},
+    {"set_library_dirs", set_library_dirs},
     {"is_a", is_a},
     {"sandbox", bind_lua_sandbox},
     {"sandboxed", bind_lua_sandboxed},

@@ -81,9 +81,14 @@ int bind_lua_text(lua_State *L)
 bool bind_in_library(lua_State *L, const lua_Debug *ar)
 {
     const struct bindings *b = bind_state(L);
-    size_t length = strlen(b->library_dir);
 
-    return length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dir, length);
+    for (size_t i = 0; i < BIND_LIBRARY_DIRS; i++) {
+        size_t length = strlen(b->library_dirs[i]);
+
+        if (length && ar->source[0] == '@' && !strncmp(ar->source + 1, b->library_dirs[i], length))
+            return true;
+    }
+    return false;
 }
 
 bool bind_where(lua_State *L, lua_Debug *ar)

@@ -35,7 +35,10 @@ static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
 
 void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered)
 {
-    m->gsi->elcr = level_triggered;
+    NOT_NULL(m);
+
+    if (m->gsi)
+        m->gsi->elcr = level_triggered;
 }
 
 uint16_t gsi_elcr(const lunik_machine *m)

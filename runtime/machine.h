@@ -65,8 +65,8 @@ struct lunik_machine {
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
     struct turn turn;             /* of those who change the run state */
     bool resetting;               /* in this turn */
-    _Atomic bool closing; /* events from now on are delivered before it is closed */
-    bool devices_running; /* clock and devices have been told that vCPUs run */
+    _Atomic bool closing;         /* events from now on are delivered before it is closed */
+    bool devices_running;         /* clock and devices have been told that vCPUs run */
 };
 
 enum {

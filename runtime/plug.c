@@ -194,7 +194,7 @@ int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_
     struct hotplug_entry **slot, *entry;
 
     if (!m->objects)
-        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine has been closed") : 0;
+        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine is closed") : 0;
     slot = handler_slot(m, kind);
     if (!handler) {
         if (*slot)

@@ -297,7 +297,6 @@ bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t 
 {
     NOT_NULL(ram, false);
     NOT_NULL(offset, false);
-    NOT_NULL(size, false);
 
     _Atomic uint64_t *bits = bitmap(ram, client);
     struct span s;

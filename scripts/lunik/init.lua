@@ -8,7 +8,7 @@ local core = require "lunik.core"
 -- moved since it was compiled.
 local named = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
 local directory = (select(2, ...) or ""):match "^(.*)/init%.lua$" or named
-core.set_library_dir(named .. "/")
+core.set_library_dirs(named .. "/", directory .. "/")
 core.shared.directory = directory
 
 local ending = require "lunik.ending"

@@ -154,6 +154,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_defer_cancel, lunik_defer_cancel(NULL, NULL));
     CALL(lunik_emit_fields, lunik_emit_fields(NULL, NULL, NULL, 0));
     CALL(lunik_irq_connect, lunik_irq_connect(NULL, NULL, 0, NULL));
+    CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
     CALL(lunik_irq_disconnect, lunik_irq_disconnect(NULL));
     CALL(lunik_gsi_level, lunik_gsi_level(NULL, 0));
     CALL(lunik_gsi_edges, lunik_gsi_edges(NULL, 0));

@@ -161,14 +161,18 @@ enum { STATES = sizeof(states) / sizeof(states[0]) };
 static void test_machines(void)
 {
     lunik_runtime *rt = NULL;
+    lunik_machine *m;
     unsigned before;
 
     lunik_runtime_new(&rt, lunik_builtin_types(), &err);
+    m = machine(rt); /* what a runtime keeps from then on: the watch on terminals */
+    furnish(m);
+    lunik_machine_close(m);
     before = handles(rt);
     for (unsigned i = 0; i < STATES; i++) {
         struct holding held = holding();
-        lunik_machine *m = machine(rt);
 
+        m = machine(rt);
         if (!check_true("a machine", m && furnish(m)))
             continue;
         states[i].fn(m);
