@@ -371,9 +371,10 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
 /* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
  * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). Called on a
  * vCPU's thread, inside a transaction or in what a reset, start or pause of the machine calls, it
- * closes the machine soon after that ends. The lock may be free for a while in here: until the vCPUs are outside, and until slow readers have taken the last output (at most five
- * seconds; for standard output, if this is the runtime's last machine, until they have, or a
- * signal's handler calls lunik_stop()). What happens meanwhile, such as output that is lost
+ * closes the machine soon after that ends. The lock may be free for a while in here: until the
+ * vCPUs are outside, and until slow readers have taken the last output (at most five seconds; for
+ * standard output, if this is the runtime's last machine, until they have, or a signal's handler
+ * calls lunik_stop()). What happens meanwhile, such as output that is lost
  * ("chardev-error"), is reported before it returns; events before that which have not been
  * delivered are not. */
 void lunik_machine_close(lunik_machine *m);
@@ -410,8 +411,8 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Returns when no vCPU is inside the guest any more and all its clocks stand still together: the
  * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
- * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and takes
- * effect soon after that ends. */
+ * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
+ * takes effect soon after that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the
