@@ -191,8 +191,8 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
 {
     struct acpi_facts facts;
 
-    if (!m || !rsdp)
-        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_install: %s is NULL", m ? "rsdp" : "m");
+    if (!m)
+        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_install: m is NULL");
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
     if (lunik_machine_data(m, STATE_KEY))

@@ -371,9 +371,9 @@ typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
     uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;     /* its struct is kept as long as the region, which is disabled before its
-                              * owner is removed; one with RAM leaves its container then and gives
-                              * it back; may be NULL */
+    lunik_object *owner;     /* its struct is kept as long as the region, which is disabled before
+                              * its owner is removed; one with RAM leaves its container then and
+                              * gives it back; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
     void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
@@ -412,7 +412,8 @@ int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err);
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
 
 /* False once a region with RAM has given it back, because its owner has been removed or its machine
- * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread. */
+ * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread.
+ */
 bool lunik_region_alive(const lunik_region *r);
 const char *lunik_region_name(const lunik_region *r);
 lunik_region_kind lunik_region_get_kind(const lunik_region *r);

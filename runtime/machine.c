@@ -280,8 +280,10 @@ static int start_now(lunik_machine *m, lunik_error *err)
     }
     if (rc == 0)
         rc = go_on(m, err);
-    if (rc == 0)
-        lunik_emit_fields(m, resume ? "resumed" : "started", NULL, 0);
+    if (rc == 0 && resume)
+        lunik_emit_fields(m, "resumed", NULL, 0);
+    else if (rc == 0)
+        lunik_emit_fields(m, "started", NULL, 0);
     return rc;
 }
 
@@ -644,6 +646,8 @@ void lunik_machine_close(lunik_machine *m)
 
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && turn_mine(m))
         return;
+    while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
+        lunik_transaction_abort(m);
     if (must_not_wait(m) || turn_mine(m)) {
         machine_want(m, MACHINE_WANT_CLOSE);
         return;

@@ -351,7 +351,7 @@ static void test_closed_meanwhile(void)
     lunik_machine_ref(m);
     MAKE("memory-backend-ram", TEXT("size", "40M"), TEXT("prealloc", "on"));
     check_int("closed while it preallocates", err.code, LUNIK_E_GONE);
-    check_string("  it says", err.message, "machine 'machine' has been closed");
+    check_string("  it says", err.message, "machine 'machine' is closed");
     lunik_machine_unref(m);
 }
 
