@@ -369,14 +369,14 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
                       lunik_error *err);
 
 /* Stops the vCPUs, removes every device and object, frees the VM and drops the runtime's reference.
- * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). A transaction
- * of the machine is undone. Called on a vCPU's thread, in a listener's hook or in what a reset,
- * start or pause of the machine calls, it closes the machine soon after that ends. The lock may be
- * free for a while in here: until the vCPUs are outside, and until slow readers have taken the last
- * output (at most five seconds; for standard output, if this is the runtime's last machine, until
- * they have, or a signal's handler calls lunik_stop()). What happens meanwhile, such as output that
- * is lost ("chardev-error"), is reported before it returns; events before that which have not been
- * delivered are not. */
+ * The struct stays, in state CLOSED, for those who took one with lunik_machine_ref(). An open
+ * transaction of the machine is aborted. Called on a vCPU's thread, inside another machine's
+ * transaction, in a listener's hook or in what a reset, start or pause of the machine calls, it
+ * closes the machine soon after that ends. The lock may be free for a while in here: until the
+ * vCPUs are outside, and until slow readers have taken the last output (at most five seconds; for
+ * standard output, if this is the runtime's last machine, until they have, or a signal's handler
+ * calls lunik_stop()). What happens meanwhile, such as output that is lost ("chardev-error"), is
+ * reported before it returns; events before that which have not been delivered are not. */
 void lunik_machine_close(lunik_machine *m);
 
 void lunik_machine_ref(lunik_machine *m);
@@ -411,8 +411,8 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Returns when no vCPU is inside the guest any more and all its clocks stand still together: the
  * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
- * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
- * takes effect soon after that ends. */
+ * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and takes
+ * effect soon after that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the
@@ -618,7 +618,8 @@ int lunik_boot_firmware(lunik_machine *m, const char *path, lunik_error *err);
 /* ---- ACPI ----------------------------------------------------------------------------------- */
 
 /* Assembles the ACPI tables from what the machine's devices contribute and places them below
- * 1 MiB at every reset. *rsdp (rsdp may be NULL) receives the RSDP's guest address. */
+ * 1 MiB at every reset. *rsdp (may be NULL) receives the RSDP's guest
+ * address. */
 int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err);
 /* A table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled; NULL if absent. */
 const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *size);

@@ -370,12 +370,12 @@ typedef enum lunik_region_kind {
 typedef struct lunik_region_config {
     lunik_region_kind kind;
     const char *name;
-    uint64_t size;       /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner; /* its struct is kept as long as the region, which is disabled before its
-                          * owner is removed; one with RAM leaves its container then and gives
-                          * it back; may be NULL */
-    const lunik_io_ops *ops;       /* IO, ROM_DEVICE; optional for the others */
-    void *opaque;                  /* handed to ops */
+    uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
+    lunik_object *owner;     /* its struct is kept as long as the region, which is disabled before
+                              * its owner is removed; one with RAM leaves its container then and
+                              * gives it back; may be NULL */
+    const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
+    void *opaque;            /* handed to ops */
     void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
                                       the lock; may be NULL; not called if the making fails */
     lunik_ram *ram;                /* RAM, ROM, ROM_DEVICE; the region takes a reference */
@@ -736,9 +736,9 @@ lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
 /* The dirty pages of a block for one client. Ranges include the pages that they touch. */
 uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
                            uint64_t size);
-/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With
- * size NULL it finds its first page only, without a look at how long the run is: to go from page to
- * page, call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
+/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With size
+ * NULL it finds its first page only, without a look at how long the run is: to go from page to page,
+ * call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
 bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
                       uint64_t end, uint64_t *size);
 /* Clears the client's bits, so that later writes set them again, and returns how many were set.

@@ -137,16 +137,6 @@ static bool on_vcpu(void)
     return lunik_vcpu_current() != NULL;
 }
 
-static bool machines_in_listener(const lunik_runtime *rt)
-{
-    const lunik_machine *m;
-
-    LIST_FOREACH (m, &rt->machines, link)
-        if (lunik_in_listener(m))
-            return true;
-    return false;
-}
-
 bool machines_in_transaction(const lunik_runtime *rt)
 {
     const lunik_machine *m;
@@ -290,13 +280,11 @@ static int start_now(lunik_machine *m, lunik_error *err)
     }
     if (rc == 0)
         rc = go_on(m, err);
-    if (rc)
-        return rc;
-    if (resume)
+    if (rc == 0 && resume)
         lunik_emit_fields(m, "resumed", NULL, 0);
-    else
+    else if (rc == 0)
         lunik_emit_fields(m, "started", NULL, 0);
-    return 0;
+    return rc;
 }
 
 int lunik_machine_start(lunik_machine *m, lunik_error *err)
@@ -658,7 +646,9 @@ void lunik_machine_close(lunik_machine *m)
 
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && turn_mine(m))
         return;
-    if (on_vcpu() || machines_in_listener(m->rt) || turn_mine(m)) {
+    while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
+        lunik_transaction_abort(m);
+    if (must_not_wait(m) || turn_mine(m)) {
         machine_want(m, MACHINE_WANT_CLOSE);
         return;
     }
