@@ -4,10 +4,11 @@
 
 local core = require "lunik.core"
 
--- The folder of this file as messages name it, and as it was found: an installation may have been
--- moved since it was compiled.
+-- The folder of this file as messages name it; where that is gone, since an installation
+-- has been moved, the one in which it was found.
 local named = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
-local directory = (select(2, ...) or ""):match "^(.*)/init%.lua$" or named
+local place = (select(2, ...) or ""):match "^(.*)/init%.lua$" or named
+local directory = core.scandir(named) and named or place
 core.set_library_dirs(named .. "/", directory .. "/")
 core.shared.directory = directory
 
