@@ -114,11 +114,9 @@ static int save_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     return 0;
 }
 
-/* Fails where KVM has no nested virtualization, and for a guest that uses it, as the state is
- * larger then. */
+/* False where KVM has no nested virtualization. */
 static bool read_nested(const lunik_vcpu *v, struct kvm_nested_state *s)
 {
-    memset(s, 0, sizeof(*s));
     s->size = sizeof(*s);
     return ioctl(v->fd, KVM_GET_NESTED_STATE, s) == 0;
 }
@@ -205,11 +203,8 @@ static int restore_msrs(lunik_vcpu *v)
 static int leave_nested(lunik_vcpu *v)
 {
     struct vcpu_power_on *p = v->power_on;
-    struct kvm_nested_state now;
 
-    if (!p->has_nested || (read_nested(v, &now) && !memcmp(&now, &p->nested, sizeof(now))))
-        return 0;
-    return ioctl(v->fd, KVM_SET_NESTED_STATE, &p->nested);
+    return p->has_nested ? ioctl(v->fd, KVM_SET_NESTED_STATE, &p->nested) : 0;
 }
 
 static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
