@@ -68,8 +68,10 @@ static void line_changed(lunik_machine *m, unsigned gsi, bool level)
 static void source_changed(lunik_irq *irq, bool level)
 {
     lunik_machine *m = irq->opaque;
-    struct gsi_line *line = &m->gsi->line[irq->line];
+    struct gsi_line *line = m->gsi ? &m->gsi->line[irq->line] : NULL;
 
+    if (!line)
+        return; /* the machine is closed */
     if (level) {
         if (line->high++ == 0)
             line_changed(m, irq->line, true);
@@ -84,6 +86,8 @@ int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_erro
     NOT_NULL_OR_FAIL(m, err);
     NOT_NULL_OR_FAIL(irq, err);
 
+    if (!m->gsi)
+        return machine_fail_closed(m, err);
     if (gsi >= LUNIK_GSI_COUNT)
         return lunik_fail(err, LUNIK_E_INVALID, "irq: GSI %u does not exist (want 0..%d)", gsi,
                           LUNIK_GSI_COUNT - 1);
@@ -103,20 +107,22 @@ bool lunik_gsi_level(const lunik_machine *m, unsigned gsi)
 {
     NOT_NULL(m, false);
 
-    return gsi < LUNIK_GSI_COUNT && m->gsi->line[gsi].high > 0;
+    return m->gsi && gsi < LUNIK_GSI_COUNT && m->gsi->line[gsi].high > 0;
 }
 
 uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi)
 {
     NOT_NULL(m, 0);
 
-    return gsi < LUNIK_GSI_COUNT ? m->gsi->line[gsi].edges : 0;
+    return m->gsi && gsi < LUNIK_GSI_COUNT ? m->gsi->line[gsi].edges : 0;
 }
 
 void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque)
 {
     NOT_NULL(m);
 
+    if (!m->gsi)
+        return;
     m->gsi->fn = fn;
     m->gsi->opaque = opaque;
 }

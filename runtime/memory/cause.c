@@ -103,6 +103,8 @@ static struct cause_ref *copy_stack(void)
 
 lunik_cause *lunik_cause_copy(const lunik_cause *cause)
 {
+    NOT_NULL(cause, NULL);
+
     size_t count, size = chain_size(cause, &count);
     lunik_cause *copy = malloc(size);
 

@@ -261,6 +261,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
     CALL(lunik_machine_flush, lunik_machine_flush(NULL));
+    CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
 #undef CALL
 }
 
@@ -390,15 +391,31 @@ static int closed_commit(void)
     return lunik_transaction_commit(m, &err);
 }
 
+static int closed_irq_connect(void)
+{
+    lunik_irq irq = {0};
+
+    lunik_machine_set_gsi_cb(m, NULL, NULL);
+    lunik_machine_set_elcr(m, 0);
+    check_true("lines are low", !lunik_gsi_level(m, 1) && !lunik_gsi_edges(m, 1));
+    return lunik_irq_connect(m, &irq, 1, &err);
+}
+
 static const struct {
     const char *name;
     int (*fn)(void);
 } closed[] = {
-    {"fwmap_add", closed_fwmap_add},       {"rom_add", closed_rom_add},
-    {"boot_kernel", closed_boot_kernel},   {"boot_firmware", closed_boot_firmware},
-    {"acpi_install", closed_acpi_install}, {"clock_advance", closed_clock_advance},
-    {"object_add", closed_object_add},     {"device_add", closed_device_add},
-    {"region_new", closed_region_new},     {"commit", closed_commit},
+    {"irq_connect", closed_irq_connect},
+    {"fwmap_add", closed_fwmap_add},
+    {"rom_add", closed_rom_add},
+    {"boot_kernel", closed_boot_kernel},
+    {"boot_firmware", closed_boot_firmware},
+    {"acpi_install", closed_acpi_install},
+    {"clock_advance", closed_clock_advance},
+    {"object_add", closed_object_add},
+    {"device_add", closed_device_add},
+    {"region_new", closed_region_new},
+    {"commit", closed_commit},
 };
 
 static void test_closed(void)
