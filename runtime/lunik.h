@@ -411,8 +411,8 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Returns when no vCPU is inside the guest any more and all its clocks stand still together: the
  * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
- * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and takes
- * effect soon after that ends. */
+ * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
+ * takes effect soon after that ends. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pause, reset devices, reload boot images, resume if it was
  * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the

@@ -55,6 +55,7 @@ local function warm_up()
       plug(m, "d")
       m:object_add("memory-backend-ram", { id = "touched", size = "16M", prealloc = true,
         prealloc_threads = 2 })
+      m:object_add("chardev-pty", { id = "pty" })
       m:start()
       m:close()
     end
