@@ -384,6 +384,7 @@ lint-cppcheck:
 	$(call lint-with,cppcheck,cppcheck -q -j2 \
 	    --enable=warning$(comma)portability$(comma)performance \
 	    --inline-suppr --error-exitcode=1 -Iruntime -I$(BUILD) \
+	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h))) \
 	    runtime devices acpi bindings bench spec/c spec/faults)
 
 # gcc's analyzer. It does not follow ownership into a structure, such as a list of embedded links,

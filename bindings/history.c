@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include <editline/readline.h>
+#include <uv.h>
 
 #include "history.h"
 
@@ -55,7 +56,7 @@ static const char *open_file(const char *path)
     struct stat st;
 
     if (fd < 0)
-        return strerror(errno);
+        return uv_strerror(-errno);
     if (fstat(fd, &st) != 0 || !has_format(fd, &st)) {
         close(fd);
         return "it is another kind of file (want one that begins with _HiStOrY_V2_, or none)";
@@ -162,7 +163,7 @@ static const char *append(const char *text)
     if (!line)
         trouble = "out of memory";
     else if (!write_all(history.fd, line, strlen(line)))
-        trouble = strerror(errno);
+        trouble = uv_strerror(-errno);
     free(line);
     flock(history.fd, LOCK_UN);
     return trouble;

@@ -25,10 +25,26 @@ struct header {
 
 /* ---- the Lua half --------------------------------------------------------------------------- */
 
+/* "# SIZE NAME" */
+static bool parse_header(char *line, struct header *header)
+{
+    char *end;
+
+    if (strncmp(line, "# ", 2) != 0)
+        return false;
+    header->size = strtoll(line + 2, &end, 10);
+    if (end == line + 2 || *end != ' ')
+        return false;
+    end[strcspn(end, "\n")] = '\0';
+    snprintf(header->name, sizeof(header->name), "%s", end + 1);
+    return *header->name;
+}
+
 static bool read_header(const char *path, struct header *header)
 {
+    char line[PATH_MAX + 32];
     FILE *file = fopen(path, "re");
-    bool ok = file && fscanf(file, "# %lld %4095[^\n]", &header->size, header->name) == 2;
+    bool ok = file && fgets(line, sizeof(line), file) && parse_header(line, header);
 
     if (file)
         fclose(file);

@@ -158,12 +158,12 @@ static int push_match(lua_State *L, const struct search *s, const struct output 
     unsigned count = s->pattern.captures;
 
     luaL_checkstack(L, PATTERN_CAPTURES + 2, NULL);
-    lua_pushinteger(L, (lua_Integer)(out->base + match->end));
+    lua_pushinteger(L, (lua_Integer)out->base + (lua_Integer)match->end);
     if (!count)
         push_text(L, &out->text, match->start, match->end - match->start);
     for (unsigned i = 0; i < count; i++) {
         if (match->captures[i].length == PATTERN_WHERE)
-            lua_pushinteger(L, (lua_Integer)(match->captures[i].start + 1));
+            lua_pushinteger(L, (lua_Integer)match->captures[i].start + 1);
         else
             push_text(L, &out->text, match->captures[i].start, (size_t)match->captures[i].length);
     }

@@ -73,7 +73,7 @@ static int check_host(struct kvm_vm *vm, lunik_error *err)
     if (version < 0)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
                           "/dev/kvm: there is no KVM behind it: %s (want KVM's device)",
-                          strerror(errno));
+                          uv_strerror(-errno));
     if (version != KVM_API_VERSION)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm: API version %d (want %d)", version,
                           KVM_API_VERSION);

@@ -736,9 +736,9 @@ lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
 /* The dirty pages of a block for one client. Ranges include the pages that they touch. */
 uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
                            uint64_t size);
-/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With size
- * NULL it finds its first page only, without a look at how long the run is: to go from page to page,
- * call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
+/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With
+ * size NULL it finds its first page only, without a look at how long the run is: to go from page to
+ * page, call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
 bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
                       uint64_t end, uint64_t *size);
 /* Clears the client's bits, so that later writes set them again, and returns how many were set.

@@ -618,7 +618,7 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
     NOT_NULL_OR_FAIL(id, err);
 
-    lunik_object *named, *o;
+    lunik_object *named = NULL, *o;
     int rc = find_unused(m, id, &named, err);
 
     if (rc)
@@ -628,7 +628,7 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     /* Others may have done anything while the lock was free. */
     if (outlets_wait(m, named))
         rc = find_unused(m, id, &o, err);
-    if (!rc)
+    if (!rc && o)
         rc = object_leave(o, object_remove, err);
     lunik_object_unref(named);
     return rc;

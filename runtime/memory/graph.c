@@ -279,12 +279,11 @@ void regions_orphan(lunik_machine *m, const struct region_list *list)
     if (LIST_EMPTY(list) || !m->memory)
         return;
     transaction_begin(m->memory);
-    LIST_FOREACH(r, list, owned)
-    if (r->ram)
-        lunik_region_del(r, NULL);
+    LIST_FOREACH (r, list, owned)
+        if (r->ram)
+            lunik_region_del(r, NULL);
     transaction_commit(m->memory, NULL);
-    LIST_FOREACH(r, list, owned)
-    {
+    LIST_FOREACH (r, list, owned) {
         r->orphan = true;
         region_settle(r);
     }

@@ -102,9 +102,9 @@ struct lunik_region {
     char *name;
     lunik_object *owner;
     LIST_ENTRY(lunik_region) owned; /* by the owner */
-    lunik_ram *ram;            /* a reference, until it is gone */
-    _Atomic bool gone;         /* it has given its RAM back; nothing shows it any more */
-    bool orphan;               /* its owner is, or the machine: it gives its RAM back */
+    lunik_ram *ram;                 /* a reference, until it is gone */
+    _Atomic bool gone;              /* it has given its RAM back; nothing shows it any more */
+    bool orphan;                    /* its owner is, or the machine: it gives its RAM back */
     uint64_t ram_offset;
     LIST_ENTRY(lunik_region) backed; /* by RAM: in the core's list */
     lunik_region *target;

@@ -36,8 +36,8 @@ struct lunik_ram {
 /* Part of its content is lost: zeros are in the place of pages that can't be had. */
 bool ram_damaged(const lunik_ram *ram);
 
-/* What the host lacks may be under way back to it: waits for that, a second at most, with the lock of
- * rt (may be NULL) released unless a transaction is open. True if it is worth trying again. */
+/* What the host lacks may be under way back to it: waits for that, a second at most, with the lock
+ * of rt (may be NULL) released unless a transaction is open. True if it is worth trying again. */
 bool ram_wait_reclaimed(lunik_runtime *rt);
 
 /* ram_fit.c: fails if the host can't have room for all of its pages. */

@@ -153,7 +153,7 @@ static void check_late(void)
 /* Every container's children are listed by priority, later additions first. */
 static void check_children(void)
 {
-    lunik_region *next[NODES_MAX];
+    lunik_region *next[NODES_MAX] = {NULL};
 
     for (unsigned i = 0; i < shape->nodes; i++)
         next[i] = nodes[i].kind == LUNIK_REGION_ALIAS
