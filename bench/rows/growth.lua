@@ -37,6 +37,32 @@ case("dirty:pages() of one run", "all n pages of a region are dirty, one run; to
     end, function() m:close() end
   end)
 
+-- ---- console -----------------------------------------------------------------------------------
+
+local COM1 = 0x3f8
+
+local function print_bytes(m, text)
+  for i = 1, #text do m:outb(COM1, text:byte(i)) end
+  lunik.run "nowait"
+end
+
+local function expecting(what, pattern)
+  case(what, "n bytes are printed, 64 at a time, while they are looked at; total",
+    { 16384, 131072 }, LINEAR, function(n)
+      local m = machine { board = "micro", memory = "1M", serial = "buffer" }
+      local task = lunik.spawn(function() m:console():expect(pattern, { timeout = 100 }) end)
+      local line = ("x"):rep(63) .. "\n"
+      return function()
+        for _ = 1, n // #line do print_bytes(m, line) end
+        print_bytes(m, "host login: ")
+        task:wait { timeout = 100 }
+      end, function() m:close() end
+    end)
+end
+
+expecting("console:expect() of text", "login: ")
+expecting("console:expect() of a pattern", "(%w+) login: ")
+
 -- ---- events and waits ---------------------------------------------------------------------------
 
 case("watch:wait() of a backlog", "n events wait in a watch and are taken one by one; total",
