@@ -6,6 +6,7 @@
  */
 #include "bare.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -99,30 +100,28 @@ static void *run_thread(void *index)
     return NULL;
 }
 
-static void run_threads(void)
+/* Sides on threads of this process. Never on its first thread, whose heap is another. */
+static void run_threads(unsigned first, unsigned count)
 {
     pthread_t threads[SIDES];
 
-    for (uintptr_t i = 0; i < SIDES; i++)
-        pthread_create(&threads[i], NULL, run_thread, (void *)i);
-    for (unsigned i = 0; i < SIDES; i++)
+    for (unsigned i = 0; i < count; i++)
+        pthread_create(&threads[i], NULL, run_thread, (void *)(uintptr_t)(first + i));
+    for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
 }
 
-/* One process with a thread for each side, or a process for each. */
-static void run(bool threads)
+/* One process with both sides, or one for each. */
+static void run(bool together)
 {
+    unsigned sides = together ? SIDES : 1;
     int status;
 
-    for (unsigned i = 0; i < (threads ? 1 : SIDES); i++) {
-        if (fork())
-            continue;
-        if (threads)
-            run_threads();
-        else
-            run_side(i);
-        _exit(0);
-    }
+    for (unsigned first = 0; first < SIDES; first += sides)
+        if (!fork()) {
+            run_threads(first, sides);
+            _exit(0);
+        }
     while (wait(&status) > 0)
         if (status)
             exit(1);
@@ -139,17 +138,20 @@ int main(void)
 {
     pthread_barrierattr_t attr;
 
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20); /* lest the kernel's clearing of pages is measured */
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
     pthread_barrierattr_init(&attr);
     pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
     pthread_barrier_init(&shared->barrier, &attr, SIDES);
-    for (unsigned turn = 0; turn < TURNS; turn++)
-        for (unsigned threads = 0; threads < 2; threads++) {
-            run(threads);
-            show("commits", threads ? "threads" : "processes", shared->commits);
-            show("objects", threads ? "threads" : "processes", shared->objects);
-        }
+    for (unsigned turn = 0; turn < 2 * TURNS; turn++) {
+        const char *how = turn % 2 ? "threads" : "processes";
+
+        run(turn % 2);
+        show("commits", how, shared->commits);
+        show("objects", how, shared->objects);
+    }
     return 0;
 }

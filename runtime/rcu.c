@@ -103,7 +103,9 @@ void rcu_thread_done(void)
  */
 
 /* It reclaims whatever comes within so many nanoseconds after a single grace period, unless that is
- * urgent. */
+ * urgent, or a thread defers so many calls: memory had better be used again while it is in a cache
+ * than the heap grow by system calls, in which threads of a process wait for each other. */
+enum { MOST_GATHERED = 512 };
 enum { GATHER_NS = 10 * 1000 * 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
 static struct {
@@ -185,30 +187,31 @@ static void gather(void)
         ;
 }
 
-/* With the mutex held. Returns the oldest. Whatever is pushed and urgent after this finds that it
- * has to say so. */
-static struct cds_wfcq_node *take_batch(void)
+/* Turns a list round. */
+static struct cds_wfcq_node *oldest_first(struct cds_wfcq_node *node)
 {
-    struct cds_wfcq_node *node, *next, *oldest = NULL;
+    struct cds_wfcq_node *next, *first = NULL;
+
+    for (; node; node = next) {
+        next = node->next;
+        node->next = first;
+        first = node;
+    }
+    return first;
+}
+
+/* Takes what waits, and reclaims it. With the mutex held, which is free meanwhile. What is pushed
+ * later and is urgent finds that it has to say so. */
+static void reclaim(void)
+{
+    struct cds_wfcq_node *node, *next;
 
     reclaimer.urgent = false;
     reclaimer.taken++;
-    for (node = atomic_exchange(&reclaimer.newest, NULL); node; node = next) {
-        next = node->next;
-        node->next = oldest;
-        oldest = node;
-    }
-    return oldest;
-}
-
-/* Takes what waits, and reclaims it. With the mutex held, which is free meanwhile. */
-static void reclaim(void)
-{
-    struct cds_wfcq_node *node = take_batch(), *next;
-
+    node = atomic_exchange(&reclaimer.newest, NULL);
     pthread_mutex_unlock(&reclaimer.mutex);
     urcu_memb_synchronize_rcu();
-    for (; node; node = next) {
+    for (node = oldest_first(node); node; node = next) {
         struct rcu_head *head = lunik_container_of(node, struct rcu_head, next);
 
         next = node->next;
@@ -275,9 +278,11 @@ static bool push(struct cds_wfcq_node *node)
 
 static void defer(struct rcu_head *head, void (*fn)(struct rcu_head *head), bool urgent)
 {
+    static __thread unsigned count;
     bool first;
 
     rcu_note_reader_done();
+    urgent |= ++count % MOST_GATHERED == 0;
     head->func = fn;
     first = push(&head->next);
     if (first || (urgent && !reclaimer.urgent) || !reclaimer.running)
