@@ -16,6 +16,7 @@
 
 #include "kvm.h"
 #include "misuse.h"
+#include "rcu.h"
 #include "runtime.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -274,6 +275,8 @@ static int make_wake(lunik_machine *m, struct clock_wake **out, lunik_error *err
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
     wake->machine = m;
     wake->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (wake->fd < 0 && rcu_shortage_over(errno))
+        wake->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (wake->fd < 0) {
         rc = lunik_fail_errno(err, errno, "machine '%s': can't make a timer", m->name);
         goto fail_fd;

@@ -7,6 +7,7 @@
 #include "machine.h"
 #include "misuse.h"
 #include "memory/memory.h"
+#include "rcu.h"
 
 struct lunik_ioeventfd {
     lunik_runtime *rt;
@@ -78,6 +79,8 @@ int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
     if (!e)
         return fail_no_memory(err);
     e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (e->fd < 0 && rcu_shortage_over(errno))
+        e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->fd < 0) {
         rc = lunik_fail_errno(err, errno, "memory region '%s': can't make an ioeventfd", r->name);
         free(e);

@@ -9,13 +9,16 @@
 #include "kvm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "sandbox.h"
+#include "vcpu.h"
 
 enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
 
@@ -252,6 +255,23 @@ static int setup_dirty_log(struct kvm_vm *vm, const lunik_machine_config *config
     return 0;
 }
 
+static int create_vm(const struct kvm_vm *vm)
+{
+    return TEMP_FAILURE_RETRY(ioctl(vm->dev_fd, KVM_CREATE_VM, 0));
+}
+
+static void give_back(struct kvm_vm *vm)
+{
+    vcpus_free(vm->ended, vm);
+    if (vm->vm_fd >= 0)
+        close(vm->vm_fd);
+    if (vm->dev_fd >= 0)
+        close(vm->dev_fd);
+    kvm_clocks_fini(vm);
+    free(vm->power_on);
+    free(vm);
+}
+
 int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err)
 {
     struct kvm_vm *vm = calloc(1, sizeof(*vm));
@@ -261,6 +281,8 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     vm->vm_fd = -1;
     vm->dev_fd = sandbox_open_kvm();
+    if (vm->dev_fd < 0 && rcu_shortage_over(errno))
+        vm->dev_fd = sandbox_open_kvm();
     if (vm->dev_fd < 0) {
         rc = fail_open(errno, err);
         goto fail;
@@ -271,7 +293,9 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     if (rc)
         goto fail;
     read_limits(vm);
-    vm->vm_fd = TEMP_FAILURE_RETRY(ioctl(vm->dev_fd, KVM_CREATE_VM, 0));
+    vm->vm_fd = create_vm(vm);
+    if (vm->vm_fd < 0 && rcu_shortage_over(errno))
+        vm->vm_fd = create_vm(vm);
     if (vm->vm_fd < 0) {
         rc = lunik_fail_errno(err, errno, "KVM: can't create a VM");
         goto fail;
@@ -284,19 +308,46 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     *out = vm;
     return 0;
 fail:
-    kvm_vm_free(vm);
+    give_back(vm);
     return rc;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+/* VMs that the reclaimer has not given back yet. */
+static _Atomic unsigned leaving;
+
+static void reclaim(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    give_back(lunik_container_of(head, struct kvm_vm, rcu));
+    leaving--;
+}
+
+/* Whether the process has few descriptors left: what opens one next may not wait for ours. */
+static bool descriptors_short(const struct kvm_vm *vm)
+{
+    enum { ENOUGH = 32 };
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    int lowest = fcntl(vm->dev_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (lowest < 0)
+        return true;
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return (rlim_t)lowest + ENOUGH > limit.rlim_cur;
 }
 
 void kvm_vm_free(struct kvm_vm *vm)
 {
+    enum { MOST_LEAVING = 8 };
+
     if (!vm)
         return;
-    if (vm->vm_fd >= 0)
-        close(vm->vm_fd);
-    if (vm->dev_fd >= 0)
-        close(vm->dev_fd);
-    kvm_clocks_fini(vm);
-    free(vm->power_on);
-    free(vm);
+    if (leaving >= MOST_LEAVING || descriptors_short(vm) || !rcu_has_reclaimer()) {
+        give_back(vm);
+        return;
+    }
+    leaving++;
+    rcu_defer_urgent(&vm->rcu, reclaim);
 }

@@ -3,6 +3,7 @@
 #define RUNTIME_KVM_H
 
 #include "machine.h"
+#include "rcu.h"
 
 struct irqchip_state;
 struct kvm_memory;
@@ -27,9 +28,14 @@ struct kvm_vm {
     struct kvm_clocks *clocks;      /* kvm_clock.c */
     struct kvm_memory *memory;      /* listeners/kvm_memory.c */
     struct kvm_io *io;              /* listeners/kvm_io.c */
+    struct vcpu_group *ended;       /* the machine's vCPUs once their threads have ended */
+    struct rcu_head rcu;            /* its way to the reclaimer */
 };
 
 int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err);
+/* Gives everything back, vCPUs included: soon after the call, on the reclaimer thread, as the
+ * kernel takes milliseconds for it; or at once where descriptors are short, much is on its way
+ * already, or there is no such thread. NULL: nothing. */
 void kvm_vm_free(struct kvm_vm *vm);
 /* Creates the interrupt controllers and the PIT: once, before any vCPU. May be called again after
  * it failed. */

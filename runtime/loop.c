@@ -452,6 +452,7 @@ int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik
         rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
         goto fail_async;
     }
+    fd_table_reserve(uv_backend_fd(&rt->loop));
     lunik_lock(rt);
     *out = rt;
     return 0;

@@ -2,8 +2,10 @@
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "rcu.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,23 +94,36 @@ void rcu_thread_done(void)
 
 /* ---- the reclaimer -------------------------------------------------------------------------- */
 
+/*
+ * One thread for all runtimes. Threads that defer push onto a list without a lock; the mutex is for
+ * the reclaimer's sleep and for threads that wait for it. It takes the list as a whole: a batch.
+ *
+ * call_rcu() of liburcu would not do: it aborts the process where its thread or its memory cannot
+ * be had, it sleeps 10 ms whatever is urgent, and rcu_barrier() has no time limit.
+ */
+
 /* It reclaims whatever comes within so many nanoseconds after a single grace period, unless that is
- * urgent. */
+ * urgent, or a thread defers so many calls: memory had better be used again while it is in a cache
+ * than the heap grow by system calls, in which threads of a process wait for each other. */
+enum { MOST_GATHERED = 512 };
 enum { GATHER_NS = 10 * 1000 * 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
 static struct {
+    _Atomic(struct cds_wfcq_node *) newest; /* of what waits; the others follow, the oldest last */
+    _Atomic bool running;                   /* the thread exists */
+    _Atomic bool urgent;                    /* it is waited for, or worth much */
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
-    struct cds_wfcq_node *first, **end; /* of what waits */
-    uint64_t deferred, reclaimed;       /* so far */
-    bool running;                       /* the thread exists */
-    bool busy;                          /* it waits for readers or reclaims */
-    bool urgent;                        /* it is waited for, or worth much */
-    bool orphaned;                      /* there are no grace periods: nothing is reclaimed */
+    uint64_t taken, reclaimed; /* batches so far */
+    bool orphaned;             /* there are no grace periods: nothing is reclaimed */
 } reclaimer = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .end = &reclaimer.first,
 };
+
+static bool busy(void)
+{
+    return reclaimer.reclaimed != reclaimer.taken;
+}
 
 static void before_fork(void)
 {
@@ -135,11 +150,9 @@ static void init_conditions(void)
  * was it in the middle of a grace period, liburcu would wait for threads that are not there. */
 static void after_fork_child(void)
 {
-    reclaimer.orphaned |= reclaimer.busy || readers != registered;
-    reclaimer.running = reclaimer.busy = reclaimer.urgent = false;
-    reclaimer.reclaimed = reclaimer.deferred;
-    for (struct cds_wfcq_node *node = reclaimer.first; node; node = node->next)
-        reclaimer.reclaimed--;
+    reclaimer.orphaned |= busy() || readers != registered;
+    reclaimer.running = reclaimer.urgent = false;
+    reclaimer.reclaimed = reclaimer.taken;
     init_conditions();
     pthread_mutex_unlock(&reclaimer.mutex);
 }
@@ -161,40 +174,53 @@ static struct timespec from_now(uint64_t ns)
     return t;
 }
 
-/* Waits for work, and then a while for more. With the mutex held. */
+/* Waits for work, and then a while for more. With the mutex held. A batch that another thread has
+ * taken, before there was a reclaimer, comes first. */
 static void gather(void)
 {
     struct timespec until;
 
-    while (!reclaimer.first)
+    while (!reclaimer.newest || busy())
         pthread_cond_wait(&reclaimer.work, &reclaimer.mutex);
     until = from_now(GATHER_NS);
     while (!reclaimer.urgent && !pthread_cond_timedwait(&reclaimer.work, &reclaimer.mutex, &until))
         ;
 }
 
-/* Takes what waits, and reclaims it. With the mutex held, which is free meanwhile. */
+/* Turns a list round. */
+static struct cds_wfcq_node *oldest_first(struct cds_wfcq_node *node)
+{
+    struct cds_wfcq_node *next, *first = NULL;
+
+    for (; node; node = next) {
+        next = node->next;
+        node->next = first;
+        first = node;
+    }
+    return first;
+}
+
+/* Takes what waits, and reclaims it. With the mutex held, which is free meanwhile. What is pushed
+ * later and is urgent finds that it has to say so. */
 static void reclaim(void)
 {
-    struct cds_wfcq_node *node = reclaimer.first, *next;
-    uint64_t count = 0;
+    struct cds_wfcq_node *node, *next;
 
-    reclaimer.first = NULL;
-    reclaimer.end = &reclaimer.first;
     reclaimer.urgent = false;
-    reclaimer.busy = true;
+    reclaimer.taken++;
+    node = atomic_exchange(&reclaimer.newest, NULL);
     pthread_mutex_unlock(&reclaimer.mutex);
     urcu_memb_synchronize_rcu();
-    for (; node; node = next, count++) {
+    for (node = oldest_first(node); node; node = next) {
         struct rcu_head *head = lunik_container_of(node, struct rcu_head, next);
 
         next = node->next;
         head->func(head);
     }
     pthread_mutex_lock(&reclaimer.mutex);
-    reclaimer.busy = false;
-    reclaimer.reclaimed += count;
+    reclaimer.reclaimed++;
     pthread_cond_broadcast(&reclaimer.done);
+    pthread_cond_signal(&reclaimer.work);
 }
 
 static void *run_reclaimer(void *unused)
@@ -227,21 +253,40 @@ static void start_reclaimer(void)
         pthread_detach(thread);
 }
 
-static void defer(struct rcu_head *head, void (*fn)(struct rcu_head *head), bool urgent)
+/* Starts the reclaimer, or wakes it up. */
+static void notify_reclaimer(bool urgent)
 {
-    rcu_note_reader_done();
-    head->func = fn;
-    head->next.next = NULL;
     pthread_mutex_lock(&reclaimer.mutex);
     if (!reclaimer.running && !reclaimer.orphaned)
         start_reclaimer();
-    if (!reclaimer.first || (urgent && !reclaimer.urgent))
-        pthread_cond_signal(&reclaimer.work);
-    *reclaimer.end = &head->next;
-    reclaimer.end = &head->next.next;
-    reclaimer.deferred++;
-    reclaimer.urgent |= urgent;
+    if (urgent)
+        reclaimer.urgent = true;
+    pthread_cond_signal(&reclaimer.work);
     pthread_mutex_unlock(&reclaimer.mutex);
+}
+
+/* Returns true if it is the first of a batch. */
+static bool push(struct cds_wfcq_node *node)
+{
+    struct cds_wfcq_node *before = atomic_load_explicit(&reclaimer.newest, memory_order_relaxed);
+
+    do {
+        node->next = before;
+    } while (!atomic_compare_exchange_weak(&reclaimer.newest, &before, node));
+    return !before;
+}
+
+static void defer(struct rcu_head *head, void (*fn)(struct rcu_head *head), bool urgent)
+{
+    static __thread unsigned count;
+    bool first;
+
+    rcu_note_reader_done();
+    urgent |= ++count % MOST_GATHERED == 0;
+    head->func = fn;
+    first = push(&head->next);
+    if (first || (urgent && !reclaimer.urgent) || !reclaimer.running)
+        notify_reclaimer(urgent);
 }
 
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
@@ -254,20 +299,32 @@ void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head))
     defer(head, fn, true);
 }
 
+/* How many batches have to be reclaimed until all that has been deferred so far is: those taken,
+ * and the next. With the mutex held. */
+static uint64_t batches_deferred(void)
+{
+    return reclaimer.taken + (reclaimer.newest != NULL);
+}
+
+static void hurry(void)
+{
+    reclaimer.urgent = true;
+    pthread_cond_signal(&reclaimer.work);
+}
+
 /* Until what has been deferred so far is reclaimed, by the reclaimer or, without one, here. */
 static void wait_for_reclaimer(void)
 {
     uint64_t target;
 
     pthread_mutex_lock(&reclaimer.mutex);
-    target = reclaimer.deferred;
+    target = batches_deferred();
     while (reclaimer.reclaimed < target && !reclaimer.orphaned) {
-        if (!reclaimer.running && reclaimer.first) {
+        if (!reclaimer.running && !busy()) {
             reclaim();
             continue;
         }
-        reclaimer.urgent = true;
-        pthread_cond_signal(&reclaimer.work);
+        hurry();
         pthread_cond_wait(&reclaimer.done, &reclaimer.mutex);
     }
     pthread_mutex_unlock(&reclaimer.mutex);
@@ -284,11 +341,10 @@ bool rcu_wait(unsigned ms)
     if (online_depth)
         stop_reading();
     pthread_mutex_lock(&reclaimer.mutex);
-    target = reclaimer.deferred;
+    target = batches_deferred();
     waiting = reclaimer.reclaimed < target && reclaimer.running && !reclaimer.orphaned;
     while (waiting && reclaimer.reclaimed < target) {
-        reclaimer.urgent = true;
-        pthread_cond_signal(&reclaimer.work);
+        hurry();
         if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.mutex, &until))
             break;
     }
@@ -299,14 +355,22 @@ bool rcu_wait(unsigned ms)
     return waiting && done;
 }
 
+bool rcu_is_shortage(int sys)
+{
+    return sys == ENOMEM || sys == EMFILE || sys == ENFILE;
+}
+
+bool rcu_shortage_over(int sys)
+{
+    bool over = rcu_is_shortage(sys) && rcu_wait(RCU_SHORTAGE_MS);
+
+    errno = sys;
+    return over;
+}
+
 bool rcu_has_reclaimer(void)
 {
-    bool running;
-
-    pthread_mutex_lock(&reclaimer.mutex);
-    running = reclaimer.running;
-    pthread_mutex_unlock(&reclaimer.mutex);
-    return running;
+    return reclaimer.running;
 }
 
 void rcu_drain(void)

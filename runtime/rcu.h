@@ -57,6 +57,14 @@ void rcu_drain(void);
 /* The same for at most ms milliseconds, with the lock or without. True if there was something, and
  * it has been reclaimed. A checkpoint; false at once inside a nested read section. */
 bool rcu_wait(unsigned ms);
+/* How long a call waits, at most, for what it lacks and others have released. */
+enum { RCU_SHORTAGE_MS = 1000 };
+/* True if sys is a lack of memory or descriptors. */
+bool rcu_is_shortage(int sys);
+/* For a call that has failed with sys: true if that is a lack of memory or descriptors, some were
+ * on their way back, and they are back now, so that the call is worth repeating. Waits at most a
+ * second, with the lock or without. A checkpoint; errno is sys afterwards. */
+bool rcu_shortage_over(int sys);
 /* True if the reclaimer thread exists: the first rcu_defer() makes it, for good. Any thread. */
 bool rcu_has_reclaimer(void);
 

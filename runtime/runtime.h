@@ -46,6 +46,9 @@ void events_discard(lunik_runtime *rt);
  * before. */
 void events_deliver_last(lunik_machine *m);
 
+/* fd_table.c: makes room for descriptors. any: one that is open. */
+void fd_table_reserve(int any);
+
 /* loop.c */
 void tasks_run(lunik_runtime *rt);
 

@@ -561,6 +561,8 @@ static int create_vcpu(lunik_vcpu *v, lunik_error *err)
 
     if (v->fd < 0)
         v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, v->index);
+    if (v->fd < 0 && rcu_shortage_over(errno))
+        v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, v->index);
     if (v->fd < 0)
         return lunik_fail_errno(err, errno, "KVM: can't create vCPU %u", v->index);
     if (!v->run) {
@@ -655,13 +657,20 @@ void vcpus_fini(lunik_machine *m)
     join_all(g);
     kvm_io_set_vcpu_map(m, NULL);
     m->vcpus = NULL;
+    m->kvm->ended = g;
+}
+
+void vcpus_free(struct vcpu_group *g, const struct kvm_vm *vm)
+{
+    if (!g)
+        return;
     for (unsigned i = 0; i < g->count; i++) {
         lunik_vcpu *v = &g->vcpu[i];
 
         vcpu_free_power_on(v);
-        vcpu_ring_fini(v);
+        vcpu_ring_fini(v, vm);
         if (v->run)
-            munmap(v->run, (size_t)m->kvm->vcpu_map_size);
+            munmap(v->run, (size_t)vm->vcpu_map_size);
         if (v->fd >= 0)
             close(v->fd);
     }

@@ -10,8 +10,11 @@ int vcpus_init(lunik_machine *m, lunik_error *err);
  * they are needed, which is after the board's memory is mapped (see kvm.c). May be called again
  * after it failed. Their threads start with vcpus_resume(). */
 int vcpus_create(lunik_machine *m, lunik_error *err);
-/* Ends the threads, releasing the machine lock while it waits for them, and frees the vCPUs. */
+/* Ends the threads, releasing the machine lock while it waits for them. m has no vCPUs any more;
+ * they are m->kvm->ended, and are freed with vcpus_free(), on any thread. */
 void vcpus_fini(lunik_machine *m);
+struct kvm_vm;
+void vcpus_free(struct vcpu_group *g, const struct kvm_vm *vm); /* g may be NULL */
 
 /* Takes every vCPU of m out of KVM_RUN and keeps them out until vcpus_release(). Nests. Lock held;
  * a vCPU's own thread may call it (it is outside already). Cheap when none is running. */

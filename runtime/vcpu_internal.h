@@ -58,7 +58,7 @@ struct vcpu_group {
 
 /* vcpu_ring.c */
 int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
-void vcpu_ring_fini(lunik_vcpu *v);
+void vcpu_ring_fini(lunik_vcpu *v, const struct kvm_vm *vm);
 /* After an exit because it is full; false if that doesn't help. Lock not held. */
 bool vcpu_ring_make_room(lunik_vcpu *v);
 

@@ -6,29 +6,30 @@
 #include "kvm.h"
 #include "vcpu_internal.h"
 
-static size_t ring_bytes(const lunik_vcpu *v)
+static size_t ring_bytes(const struct kvm_vm *vm)
 {
-    return v->machine->kvm->dirty_ring * sizeof(*v->ring);
+    return vm->dirty_ring * sizeof(struct kvm_dirty_gfn);
 }
 
 int vcpu_ring_init(lunik_vcpu *v, lunik_error *err)
 {
+    const struct kvm_vm *vm = v->machine->kvm;
     off_t offset = KVM_DIRTY_LOG_PAGE_OFFSET * sysconf(_SC_PAGESIZE);
     void *ring;
 
-    if (!v->machine->kvm->dirty_ring || v->ring)
+    if (!vm->dirty_ring || v->ring)
         return 0;
-    ring = mmap(NULL, ring_bytes(v), PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, offset);
+    ring = mmap(NULL, ring_bytes(vm), PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, offset);
     if (ring == MAP_FAILED)
         return lunik_fail_errno(err, errno, "KVM: can't map the dirty ring of vCPU %u", v->index);
     v->ring = ring;
     return 0;
 }
 
-void vcpu_ring_fini(lunik_vcpu *v)
+void vcpu_ring_fini(lunik_vcpu *v, const struct kvm_vm *vm)
 {
     if (v->ring)
-        munmap(v->ring, ring_bytes(v));
+        munmap(v->ring, ring_bytes(vm));
 }
 
 uint64_t vcpus_take_dirty(lunik_machine *m, void (*fn)(void *opaque, uint32_t slot, uint64_t page),

@@ -33,6 +33,22 @@ local function commit_rows(b)
   end
 end
 
+local function runtime_rows(b)
+  local all = gather("runtimes", b:rounds(3))
+  for _, case in ipairs {
+    { "commits", "a register block is hidden and shown" },
+    { "objects", "an object is added and deleted" },
+  } do
+    local name, what = table.unpack(case)
+    b:row {
+      name = "two runtimes, " .. name, unit = "us", lunik = all[name .. "-threads"],
+      limit = all[name .. "-processes"],
+      what = what .. ", on two threads of a process at once; limit: in two processes",
+      target = { vs = "limit", at_most = 1.1 },
+    }
+  end
+end
+
 local function hold_rows(b)
   for _, cpus in ipairs { 1, 2, 4 } do
     local name = "hold-" .. cpus
@@ -69,6 +85,7 @@ return {
   run = function(b)
     commit_rows(b)
     dispatch_rows(b)
+    runtime_rows(b)
     hold_rows(b)
   end,
 }

@@ -332,6 +332,13 @@ static bool is_eventfd(int fd)
     return strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
+static int copy_fd(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    return copy < 0 && rcu_shortage_over(errno) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : copy;
+}
+
 static int open_event(const lunik_region *r, struct io_event *e, int fd, lunik_error *err)
 {
     if (fd < 0 || !is_eventfd(fd))
@@ -342,7 +349,7 @@ static int open_event(const lunik_region *r, struct io_event *e, int fd, lunik_e
     e->ref = malloc(sizeof(*e->ref));
     if (!e->ref)
         return fail_no_memory(err);
-    *e->ref = (struct event_ref){.refs = 1, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .source = fd};
+    *e->ref = (struct event_ref){.refs = 1, .fd = copy_fd(fd), .source = fd};
     if (e->ref->fd < 0) {
         int sys = errno;
 

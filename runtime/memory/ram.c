@@ -166,23 +166,16 @@ static int ram_acquire(lunik_ram *ram, const lunik_ram_config *c)
     return ram->host ? 0 : errno;
 }
 
-/* Whether the host has too little of something that blocks take. */
-static bool is_shortage(int sys)
-{
-    return sys == ENOMEM || sys == EMFILE || sys == ENFILE;
-}
-
 /* ---- reclamation ---------------------------------------------------------------------------- */
 
 /* In a transaction the lock is kept; nothing that reclamation waits for needs it. */
 bool ram_wait_reclaimed(lunik_runtime *rt)
 {
-    enum { RECLAIM_MS = 1000 };
     bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt) && !rcu_nested(), some;
 
     if (unlocked)
         lunik_unlock(rt);
-    some = rcu_wait(RECLAIM_MS);
+    some = rcu_wait(RCU_SHORTAGE_MS);
     if (unlocked)
         lunik_lock(rt);
     return some;
@@ -216,7 +209,7 @@ static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err
     if (!ram->name)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", c->name);
     sys = ram_acquire(ram, c);
-    if (is_shortage(sys) && ram_wait_reclaimed(c->rt))
+    if (rcu_is_shortage(sys) && ram_wait_reclaimed(c->rt))
         sys = ram_acquire(ram, c);
     if (sys && c->fd >= 0 && ram->fd < 0)
         return lunik_fail_errno(err, sys, "%s: can't keep its file open", c->name);

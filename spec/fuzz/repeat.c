@@ -6,6 +6,7 @@
  * freed memory shows first.
  */
 #define _GNU_SOURCE /* syscall, gettid */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -90,6 +91,11 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
         reclaim();
 }
 
+void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+    rcu_defer(head, fn);
+}
+
 void rcu_online(void)
 {
     if (gettid() != getpid())
@@ -118,6 +124,27 @@ void rcu_thread_done(void)
 void rcu_drain(void)
 {
     reclaim();
+}
+
+bool rcu_nested(void)
+{
+    return online_depth > 1;
+}
+
+/* Nothing is on its way for longer than a call. */
+bool rcu_wait(unsigned ms)
+{
+    return false;
+}
+
+bool rcu_is_shortage(int sys)
+{
+    return sys == ENOMEM || sys == EMFILE || sys == ENFILE;
+}
+
+bool rcu_shortage_over(int sys)
+{
+    return false;
 }
 
 bool rcu_has_reclaimer(void)
