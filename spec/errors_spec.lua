@@ -562,5 +562,5 @@ describe("without KVM", function()
     "mount -t tmpfs none /dev && : >/dev/null", "not-found", "/dev/kvm", "kvm_intel")
   missing("the error says that it is something else",
     "mount -t tmpfs none /dev && : >/dev/null && : >/dev/kvm", "unsupported",
-    "/dev/kvm: there is no KVM behind it: Inappropriate ioctl for device")
+    "/dev/kvm: there is no KVM behind it: inappropriate ioctl for device")
 end)

@@ -354,7 +354,7 @@ describe("the prompt on a terminal", function()
     type_in({ { PROMPT, "7 * 7\n" }, { "\n49\n" }, { PROMPT, "os.exit(0)\n" } }, path)
     type_in({ { PROMPT, "\16\16" }, { "7 * 7", "\n" }, { "\n49\n" }, { PROMPT, "\4" } }, path)
     local out = type_in({ { PROMPT, "1\n" }, { PROMPT, "2\n" }, { PROMPT, "\4" } }, "/no/such/file")
-    local _, count = out:gsub("the history can't be saved to '/no/such/file': No such file", "")
+    local _, count = out:gsub("the history can't be saved to '/no/such/file': no such file", "")
     assert.equal(1, count)
   end)
 
@@ -407,7 +407,7 @@ describe("the prompt's history", function()
     local path <close> = command.file(FORMAT .. entries(1, 3))
     local out = terminal.run(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
       { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "LUNIK_HISTORY=" .. path })
-    assert.matches("saved to '" .. path .. "': File too large\n", out)
+    assert.matches("saved to '" .. path .. "': file too large\n", out)
     assert.equal(FORMAT .. entries(1, 3), command.read(path))
   end)
 
