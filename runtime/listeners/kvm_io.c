@@ -49,8 +49,9 @@ struct kvm_io {
     struct entry_list present;                  /* in KVM, sorted */
     struct entry_list dels, adds;               /* collected since begin */
     bool lost;                                  /* no memory to collect something */
-    size_t ring_page;                           /* of a vCPU's mapping */
-    struct kvm_coalesced_mmio_ring *ring;       /* NULL: no vCPUs */
+    bool ended;       /* the VM goes, and with it what KVM holds: not taken out one by one */
+    size_t ring_page; /* of a vCPU's mapping */
+    struct kvm_coalesced_mmio_ring *ring; /* NULL: no vCPUs */
     uint32_t ring_size;
     struct late_write *late; /* ring_size of them */
     size_t late_first;
@@ -452,6 +453,8 @@ static int on_commit(lunik_listener *l, lunik_error *err)
     int rc;
 
     k->lost = false;
+    if (k->ended)
+        return 0;
     if (!k->dels.count && !k->adds.count && !lost)
         return 0;
     cancel_pairs(k);
@@ -539,6 +542,7 @@ void kvm_io_fini(lunik_machine *m)
 
     if (!k)
         return;
+    k->ended = true;
     lunik_listener_del(&k->listener);
     m->kvm->io = NULL;
     free_all(k);
