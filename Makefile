@@ -33,12 +33,12 @@ define PACKAGES
 pkg-config    command:pkg-config     build  the Makefile: compiler and linker flags
 lua5.4        command:lua5.4         build  the build of boards and tables, every script
 liblua5.4-dev pkg:lua5.4             build  bindings/: the Lua module and the lunik command
-libuv1-dev    pkg:libuv              build  runtime/loop.c: the event loop
-liburcu-dev   pkg:liburcu-memb       build  runtime/rcu.c: flat views read without a lock
+libuv1-dev    pkg:libuv              build  runtime/core/loop.c: the event loop
+liburcu-dev   pkg:liburcu-memb       build  runtime/core/rcu.c: flat views read without a lock
 libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of guest memory
 libmd-dev     header:sha2.h          build  runtime/memory/sha256.c
-libseccomp-dev pkg:libseccomp        build  runtime/sandbox_generate.c: the sandbox
-libedit-dev   pkg:libedit            build  bindings/lineedit.c: the prompt's line editing
+libseccomp-dev pkg:libseccomp        build  runtime/sandbox/sandbox_generate.c: the sandbox
+libedit-dev   pkg:libedit            build  bindings/command/lineedit.c: the prompt's line editing
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
@@ -98,12 +98,15 @@ export DEPS
 
 # ---- sources and flags --------------------------------------------------------------------------
 
-LIB_SRC  = $(filter-out $(GEN_SRC),$(wildcard runtime/*.c runtime/*/*.c devices/*.c acpi/*.c))
+# Files of that kind in a folder and all below it.
+below    = $(foreach f,$(wildcard $(1)/*),$(if $(filter %$(2),$(f)),$(f),$(call below,$(f),$(2))))
+
+LIB_SRC  = $(filter-out $(GEN_SRC),$(call below,runtime,.c) $(call below,devices,.c) $(wildcard acpi/*.c))
 # What writes the code of the sandbox's filters.
-GEN_SRC  = runtime/sandbox_generate.c runtime/sandbox_calls.c
+GEN_SRC  = runtime/sandbox/sandbox_generate.c runtime/sandbox/sandbox_calls.c
 # The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
-MAIN_SRC = bindings/main.c bindings/modules.c
-EDIT_SRC = bindings/lineedit.c bindings/history.c
+MAIN_SRC = bindings/command/main.c bindings/command/modules.c
+EDIT_SRC = bindings/command/lineedit.c bindings/command/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC = $(wildcard spec/c/test_*.c)
 
@@ -143,7 +146,7 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 # ---- the build ----------------------------------------------------------------------------------
 
 # The Lua half, compiled for the lunik command.
-MODULES  = $(wildcard scripts/lunik/*.lua)
+MODULES  = $(call below,scripts/lunik,.lua)
 COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
 
 PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
@@ -221,9 +224,9 @@ $(BUILD)/scripts:
 	@mkdir -p $(@D)
 	@ln -sfn "$(CURDIR)/scripts" $@
 
-$(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/compile.lua
+$(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/command/compile.lua
 	@mkdir -p $(@D)
-	$(Q)lua5.4 bindings/compile.lua $< $@ "$(CURDIR)/$<"
+	$(Q)lua5.4 bindings/command/compile.lua $< $@ "$(CURDIR)/$<"
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
@@ -302,7 +305,7 @@ endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 # valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
 # own way (test_memory_backend), and gives test_chardev's children another end: these do without.
 VALGRIND_SPEC = $(patsubst %,spec/c/test_%.c,acpi boot chipset clock config dimm dirty i8042 \
-    ioeventfd kvm_io mc146818 memory memory_slots object pci piix4_pm property ram \
+    hotplug_slots ioeventfd kvm_io mc146818 memory object pci piix4_pm property ram \
     uart16550) $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
     memory_map objects transaction)
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --num-callers=16 \
@@ -351,8 +354,9 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-C_FILES  = $(wildcard $(foreach folder,runtime runtime/* devices acpi bindings bench spec/* \
-           spec/guests/* scripts/examples,$(folder)/*.c $(folder)/*.h))
+# The header of the benchmarks' guests is the assembler's.
+C_FILES  = $(filter-out bench/guests/guest.h,$(foreach folder,runtime devices acpi bindings bench \
+           spec scripts/examples,$(call below,$(folder),.c) $(call below,$(folder),.h)))
 SH_FILES = .ci/run install.sh $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 
 clean: ## remove everything that was built, but for the Linux guest

@@ -25,8 +25,8 @@ make_folder() {
 
 make_folders() {
     made=''
-    for folder in "$bin" "$include" "$lib/pkgconfig" "$lib/lunik/lunik" "$lua_lib/lunik" \
-        "$lua_share/lunik/boards" "$share/examples" "$share/library" "$doc"; do
+    for folder in "$bin" "$include" "$lib/pkgconfig" "$lib/lunik/lunik/command" \
+        "$lua_lib/lunik" "$lua_share/lunik/boards" "$lua_share/lunik/command" "$share/examples" "$share/library" "$doc"; do
         make_folder "$folder"
     done
     printf %s "$made" >>"$folders"
@@ -54,10 +54,11 @@ write_pc() {
 # The texts first: the compiled form of one that is newer is not used.
 install_lua_half() {
     install -m 644 scripts/lunik/*.lua "$lua_share/lunik"
+    install -m 644 scripts/lunik/command/*.lua "$lua_share/lunik/command"
     install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
-    for text in scripts/lunik/*.lua; do
-        name=${text##*/}
-        lua5.4 bindings/compile.lua "$text" "$lib/lunik/lunik/$name" \
+    for text in scripts/lunik/*.lua scripts/lunik/command/*.lua; do
+        name=${text#scripts/lunik/}
+        lua5.4 bindings/command/compile.lua "$text" "$lib/lunik/lunik/$name" \
             "$PREFIX/share/lua/5.4/lunik/$name"
         chmod 644 "$lib/lunik/lunik/$name"
     done

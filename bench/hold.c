@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "../runtime/vcpu_internal.h"
+#include "kvm/vcpu_internal.h"
 #include "lunik.h"
 #include "lunik_device.h"
 #include "must.h"

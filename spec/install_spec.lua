@@ -49,8 +49,8 @@ describe("an installation", function()
   it("has a command that finds its modules and boards", function()
     assert.equal("micro pc\n", lunik [[-e 'print(table.concat(require "lunik".boards(), " "))']])
     assert.equal("function\n", lunik [[-e 'print(type(require "lunik.lineedit".read))']])
-    assert.equal(prefix .. "/share/lua/5.4/lunik/cli.lua\n",
-      lunik [[-e 'print((debug.getinfo(require "lunik.cli".main, "S").source:sub(2)))']])
+    assert.equal(prefix .. "/share/lua/5.4/lunik/command/cli.lua\n",
+      lunik [[-e 'print((debug.getinfo(require "lunik.command.cli".main, "S").source:sub(2)))']])
   end)
 
   it("has examples that run, and texts", function()
@@ -86,7 +86,7 @@ describe("an installation", function()
   end)
 
   it("uses what is written in its Lua half", function()
-    local path = prefix .. "/share/lua/5.4/lunik/cli.lua"
+    local path = prefix .. "/share/lua/5.4/lunik/command/cli.lua"
     local text = command.read(path)
     assert.matches("^usage: lunik", lunik "--help")
     write(path, (text:gsub("usage: lunik", "USAGE: LUNIK")))
@@ -97,7 +97,7 @@ describe("an installation", function()
     write(path, "x = = 1")
     local _, err, code = run(("'%s/bin/lunik' --help"):format(prefix))
     assert.equal(1, code)
-    assert.matches(path .. ":1: unexpected symbol near '='", err, 1, true)
+    assert.matches("lunik/command/cli.lua:1: unexpected symbol near '='", err, 1, true)
     os.remove(path)
     assert.matches("^usage: lunik", lunik "--help")
     write(path, text)

@@ -449,7 +449,7 @@ end)
 
 describe("completion", function()
   local script = [[
-    local complete = require "lunik.complete"
+    local complete = require "lunik.command.complete"
     print(table.concat(complete(arg[1], arg[2]), " "))
   ]]
   local function complete(line, word, setup)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "boot.h"
-#include "misuse.h"
-#include "vcpu.h"
+#include "core/misuse.h"
+#include "kvm/vcpu.h"
 
 #define KERNEL_MAX  (2048ull << 20)
 #define MODULES_MAX 128

@@ -9,7 +9,7 @@
 #ifndef RUNTIME_BOOT_BOOT_H
 #define RUNTIME_BOOT_BOOT_H
 
-#include "machine.h"
+#include "core/machine.h"
 
 #define BOOT_4G 0x100000000ull
 

@@ -2,7 +2,7 @@
 #include <linux/kvm.h>
 
 #include "boot.h"
-#include "vcpu.h"
+#include "kvm/vcpu.h"
 
 #define CR0_PE   0x1u
 #define CR0_ET   0x10u

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "boot.h"
 
 #define FIRMWARE_MAX  (8u << 20) /* stays clear of the APICs */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "boot.h"
 
 static const char *type_name(lunik_fwmap_type type)

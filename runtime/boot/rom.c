@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "boot.h"
 
 /* Writes to one RAM section behind the back of its read-only attribute. */

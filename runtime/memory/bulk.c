@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #include "bulk.h"
-#include "misuse.h"
+#include "core/misuse.h"
 #include "sha256.h"
 
 enum { BUFFER_SIZE = 4096 };

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 enum { CHAIN_MAX = 8, MAP_MAX = 1 << 14 };

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 struct sampled_block {

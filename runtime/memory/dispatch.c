@@ -11,10 +11,10 @@
 #include <limits.h>
 #include <string.h>
 
-#include "kvm.h"
+#include "kvm/kvm.h"
 #include "memory.h"
-#include "misuse.h"
-#include "runtime.h"
+#include "core/misuse.h"
+#include "core/runtime.h"
 
 /* Callbacks that access memory may end up in callbacks, down to this depth. */
 enum { MAX_NESTING = 16 };

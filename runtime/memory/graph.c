@@ -6,7 +6,7 @@
  */
 #include <inttypes.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 void region_attach(lunik_region *r)

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kvm.h"
-#include "misuse.h"
+#include "kvm/kvm.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 /* ---- sets ----------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 typedef void section_hook(lunik_listener *l, const lunik_section *s);

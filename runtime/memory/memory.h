@@ -27,9 +27,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "machine.h"
-#include "ram.h"
-#include "rcu.h"
+#include "core/machine.h"
+#include "ram/ram.h"
+#include "core/rcu.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
 

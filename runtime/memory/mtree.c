@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm.h"
-#include "misuse.h"
+#include "kvm/kvm.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 struct printer {

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "memory.h"
-#include "misuse.h"
-#include "object.h"
+#include "core/misuse.h"
+#include "object/object.h"
 
 /* ---- references ----------------------------------------------------------------------------- */
 

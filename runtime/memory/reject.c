@@ -4,7 +4,7 @@
 #define _GNU_SOURCE /* open_memstream */
 #include <stdlib.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "memory.h"
 
 const char *lunik_reject_name(lunik_reject why)

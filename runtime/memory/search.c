@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuse.h"
+#include "core/misuse.h"
 #include "bulk.h"
 
 enum { BLOCK = 16, ANCHORS = 2 };

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm.h"
+#include "kvm/kvm.h"
 #include "memory.h"
-#include "misuse.h"
-#include "runtime.h"
+#include "core/misuse.h"
+#include "core/runtime.h"
 
 static int fail_listening(lunik_error *err)
 {

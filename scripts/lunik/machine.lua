@@ -1,7 +1,7 @@
 --- lunik.machine{}: from a table of options to a machine built by its board.
 
 local core = require "lunik.core"
-local boards = require "lunik.boards"
+local boards = require "lunik.board_loader"
 local chardev = require "lunik.chardev"
 local console = require "lunik.console"
 local dirty = require "lunik.dirty"

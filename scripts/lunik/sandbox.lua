@@ -1,7 +1,7 @@
---- The sandbox: what the process gives up before a machine starts. runtime/sandbox.c does it.
+--- The sandbox: what the process gives up before a machine starts. runtime/sandbox/sandbox.c does it.
 
 local core = require "lunik.core"
-local boards = require "lunik.boards"
+local boards = require "lunik.board_loader"
 local options = require "lunik.options"
 local paths = require "lunik.sandbox_paths"
 

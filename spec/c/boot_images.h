@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../runtime/boot/boot.h"
+#include "boot/boot.h"
 #include "check.h"
 
 #define MIB         (1ull << 20)

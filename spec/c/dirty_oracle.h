@@ -10,8 +10,8 @@
 
 #include <stdlib.h>
 
-#include "../../runtime/memory/memory.h"
-#include "../../runtime/memory/ram.h"
+#include "memory/memory.h"
+#include "ram/ram.h"
 #include "check.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, BLOCKS = 3, REGIONS = 5, PAGES = 150, CLIENTS = 3, PLACES = 8 };

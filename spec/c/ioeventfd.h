@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 static lunik_runtime *rt;
 static lunik_machine *m;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 enum { NODES_MAX = 160, CELLS_MAX = 512, SPACES = 3, RAMS = 4 };
 

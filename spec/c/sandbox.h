@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
-#include "../../runtime/sandbox.h"
+#include "lunik_device.h"
+#include "sandbox/sandbox.h"
 
 /* Exit codes of the children; others are errno values. */
 enum { WORKED = 0, NO_SANDBOX = 200, WRONG = 201 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 enum { SIZE = 0x3000, HALF = 0x1800 + 5 };
 

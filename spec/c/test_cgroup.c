@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../runtime/memory/cgroup.h"
+#include "ram/cgroup.h"
 #include "check.h"
 
 static char dir[] = "/tmp/lunik-cgroup-XXXXXX";

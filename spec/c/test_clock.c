@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 enum { TIMERS = 200, STEPS = 400 };

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../../runtime/lunik_device.h"
-#include "../../runtime/rcu.h"
+#include "../../runtime/core/rcu.h"
 #include "check.h"
 
 static lunik_error err;

@@ -1,5 +1,5 @@
 /* test_config.c: machine configurations that are refused, and what the defaults become. */
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 static lunik_runtime *rt;

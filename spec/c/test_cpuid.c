@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/cpuid.h"
+#include "kvm/cpuid.h"
 #include "check.h"
 
 static lunik_runtime *rt;

@@ -2,8 +2,8 @@
  * ports and memory. */
 #include <stdlib.h>
 
-#include "../../devices/memory_slots.h"
-#include "../../runtime/lunik_device.h"
+#include "../../devices/memory/hotplug_slots.h"
+#include "lunik_device.h"
 #include "check.h"
 
 #define GIB    (UINT64_C(1) << 30)

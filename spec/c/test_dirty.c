@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 #include "check.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, MIB = 1 << 20 };

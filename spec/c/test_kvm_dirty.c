@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/kvm.h"
-#include "../../runtime/listeners/kvm_memory.h"
-#include "../../runtime/memory/memory.h"
-#include "../../runtime/vcpu_internal.h"
+#include "kvm/kvm.h"
+#include "kvm/kvm_memory.h"
+#include "memory/memory.h"
+#include "kvm/vcpu_internal.h"
 #include "check.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, PAGES = 64, DATA = 0x10000, CODE = 0x9000, RAM_SIZE = 0x60000 };

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "../../runtime/kvm.h"
-#include "../../runtime/memory/memory.h"
-#include "../../runtime/vcpu_internal.h"
+#include "kvm/kvm.h"
+#include "memory/memory.h"
+#include "kvm/vcpu_internal.h"
 
 enum {
     CODE = 0x9000,

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "../../runtime/kvm.h"
-#include "../../runtime/listeners/kvm_memory.h"
-#include "../../runtime/memory/memory.h"
+#include "kvm/kvm.h"
+#include "kvm/kvm_memory.h"
+#include "memory/memory.h"
 
 enum { RAM_SIZE = 0x10000, LEFT = 0x7f00, RIGHT = 0x8100, CODE = 0x9000, SWAPS = 600 };
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/kvm.h"
-#include "../../runtime/memory/memory.h"
+#include "kvm/kvm.h"
+#include "memory/memory.h"
 #include "check.h"
 
 enum { PAGE = 0x1000, PAGES = 64, RAM_PAGES = 32, REGIONS = 9, IDS = 64, COMMITS = 12000 };

@@ -1,7 +1,7 @@
 /* test_lock.c: the machine lock excludes, wakes everybody and starves nobody. */
 #include <unistd.h>
 
-#include "../../runtime/lock.h"
+#include "core/lock.h"
 #include "check.h"
 
 enum { THREADS = 4, ROUNDS = 20000 };

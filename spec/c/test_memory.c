@@ -3,7 +3,7 @@
 #include <time.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

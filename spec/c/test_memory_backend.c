@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../runtime/memory/ram.h"
+#include "ram/ram.h"
 #include "check.h"
 
 #define MIB (UINT64_C(1) << 20)

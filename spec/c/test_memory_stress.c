@@ -14,9 +14,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../../runtime/kvm.h"
-#include "../../runtime/memory/memory.h"
-#include "../../runtime/vcpu_internal.h"
+#include "kvm/kvm.h"
+#include "memory/memory.h"
+#include "kvm/vcpu_internal.h"
 #include "check.h"
 
 enum { PAGE = 0x1000, BORDER = 0x8000, BLOCK_SIZE = 0x40000, CPUS_MAX = 4 };

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 enum { READERS = 2, ROUNDS = 4000, SLOTS = 6, SIZE = 0x1000 };
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 static lunik_error err;

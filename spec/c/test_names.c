@@ -1,10 +1,10 @@
 /* test_names.c [SEED]: a table of names against a plain array, with random changes. */
-#include "../../runtime/names.h"
+#include "core/names.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 enum { THINGS = 300, STEPS = 20000, NAMES = 100 };

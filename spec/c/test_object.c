@@ -1,5 +1,5 @@
 /* test_object.c: types, the life of objects and devices, users, plug states, hotplug handlers. */
-#include "../../runtime/object.h"
+#include "object/object.h"
 #include "check.h"
 
 /* ---- types that write down what happens to them --------------------------------------------- */

@@ -1,5 +1,5 @@
 /* test_parse_size.c: sizes as people write them. */
-#include "../../runtime/lunik.h"
+#include "lunik.h"
 #include "check.h"
 
 static void accepts(const char *text, uint64_t want)

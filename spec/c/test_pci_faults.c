@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../../runtime/kvm.h"
+#include "kvm/kvm.h"
 #include "pci_rig.h"
 
 /* ---- calls that fail ------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* test_piix4_pm.c: the register models of the PIIX4's power management, with a clock of our own. */
 
-#include "../../devices/acpi_pm.h"
-#include "../../devices/piix4_smbus.h"
+#include "../../devices/pci/acpi_pm.h"
+#include "../../devices/pci/piix4_smbus.h"
 #include "check.h"
 
 struct rig {

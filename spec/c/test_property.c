@@ -1,5 +1,5 @@
 /* test_property.c: what each kind of property takes, and the words for what it does not. */
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 struct thing {

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../runtime/memory/ram.h"
+#include "ram/ram.h"
 #include "check.h"
 
 #define MIB (UINT64_C(1) << 20)

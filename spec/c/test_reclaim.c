@@ -6,9 +6,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
-#include "../../runtime/rcu.h"
-#include "../../runtime/machine.h"
+#include "lunik_device.h"
+#include "core/rcu.h"
+#include "core/machine.h"
 #include "check.h"
 
 #define MIB (UINT64_C(1) << 20)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 
 static lunik_runtime *rt;
 static lunik_machine *m;

@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../runtime/rcu.h"
+#include "core/rcu.h"
 #include "check.h"
 #include "sandbox.h"
 

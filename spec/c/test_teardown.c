@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 #define MIB (UINT64_C(1) << 20)

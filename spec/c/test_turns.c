@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
+#include "lunik_device.h"
 #include "check.h"
 
 static lunik_error err;

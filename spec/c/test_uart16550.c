@@ -2,7 +2,7 @@
  * line and a far end of our own. */
 #include <stdlib.h>
 
-#include "../../devices/uart16550.h"
+#include "../../devices/isa/uart16550.h"
 #include "check.h"
 
 /* Four characters of 10 bits at 9600 baud. */

@@ -16,7 +16,7 @@ TARGETS    ?= $(FUZZ_ALL)
 FUZZ_OBJ    = $(FUZZ_SRC:%.c=$(BUILD)/obj/%.o)
 FUZZ_OWN    = $(BUILD)/obj/spec/fuzz/repeat.o
 # repeat.c has RCU of its own.
-FUZZ_LIB    = $(filter-out $(BUILD)/obj/runtime/rcu.o,$(LIB_OBJ))
+FUZZ_LIB    = $(filter-out $(BUILD)/obj/runtime/core/rcu.o,$(LIB_OBJ))
 
 FUZZ_MAKE = $(MAKE) --no-print-directory CC="$(FUZZ_CC)" BUILD=$(FUZZ_BUILD) \
     SANITIZE=fuzzer-no-link,address,undefined CFLAGS="-O1 -gline-tables-only"
@@ -50,10 +50,10 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/spec/fuzz/fuzz_%.o $(FUZZ_OWN) $(FUZZ_LIB) $(BIND_
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS) $(LUA_LIBS)
 
 # What several threads do at once, they do in another order each time: no input is kept for that.
-$(FUZZ_BUILD)/obj/runtime/memory/prealloc.o: override SANITIZE = address,undefined
+$(FUZZ_BUILD)/obj/runtime/ram/prealloc.o: override SANITIZE = address,undefined
 # Nor for what depends on where memory is.
-$(FUZZ_BUILD)/obj/runtime/memory/map.o: spec/fuzz/ignored.txt
-$(FUZZ_BUILD)/obj/runtime/memory/map.o: SAN += -fsanitize-coverage-ignorelist=spec/fuzz/ignored.txt
+$(FUZZ_BUILD)/obj/runtime/memory/mapping.o: spec/fuzz/ignored.txt
+$(FUZZ_BUILD)/obj/runtime/memory/mapping.o: SAN += -fsanitize-coverage-ignorelist=spec/fuzz/ignored.txt
 
 .SECONDARY: $(FUZZ_OBJ) $(FUZZ_OWN)
 -include $(patsubst %.o,%.d,$(FUZZ_OBJ) $(FUZZ_OWN))

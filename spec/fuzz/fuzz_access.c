@@ -3,7 +3,7 @@
  * mappings at any address and of any size, over RAM, ROM, devices (one refuses everything) and
  * holes, against an array of bytes. -max_len=256 -runs=6000
  */
-#include "../../runtime/memory/memory.h"
+#include "memory/memory.h"
 #include "fuzz.h"
 
 enum { PAGE = 4096, BYTES = 8 * PAGE, MAPPINGS = 4 };

@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "../c/boot_images.h"
-#include "../../runtime/rcu.h"
+#include "core/rcu.h"
 #include "fuzz.h"
 
 enum { PLACE_MAX = 1 << 20, MODULES_MAX = 3 };

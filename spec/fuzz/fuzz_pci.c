@@ -5,7 +5,7 @@
  * What a function's registers hold is what was written to their writable bits, for any size of
  * access; no other function changes; memory and ports show what the registers say.
  */
-#include "../../devices/pci.h"
+#include "../../devices/pci/pci.h"
 #include "board.h"
 
 enum { PORT_ADDRESS = 0xcf8, PORT_DATA = 0xcfc, TEST_DEVFN = PCI_DEVFN(5, 2) };

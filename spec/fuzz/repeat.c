@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../runtime/rcu.h"
+#include "core/rcu.h"
 
 /* ---- clocks --------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ EXPORT NO_COVERAGE time_t time(time_t *t)
 }
 
 /* ---- RCU, in the place of
- * runtime/rcu.c------------------------------------------------------------------ */
+ * runtime/core/rcu.c------------------------------------------------------------------ */
 
 static struct deferred {
     struct rcu_head *head;

@@ -1,0 +1,230 @@
+/*
+ * chardev_pty.c: a pseudo-terminal. While no program has its slave open, output is dropped.
+ *
+ * The master only tells that the last program has closed the slave, not that one has opened it;
+ * inotify does, so that nothing has to be polled.
+ */
+#define _GNU_SOURCE /* posix_openpt, ptsname_r */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "chardev.h"
+#include "pty_watch.h"
+#include "../types.h"
+
+struct pty_chardev {
+    struct chardev base;
+    char path[64]; /* of the slave */
+    bool connected;
+    int master;
+    struct chardev_input *input;
+    struct chardev_output *output;
+    struct pty_watch watch;
+};
+
+static size_t pty_write(lunik_object *o, const uint8_t *data, size_t size)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    return p->connected ? chardev_output_write(p->output, data, size)
+                        : chardev_drop(&p->base, size);
+}
+
+static void pty_accept_input(lunik_object *o)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    if (p->connected)
+        chardev_input_resume(p->input);
+}
+
+static const lunik_chardev_ops pty_ops = {
+    .attach = chardev_attach,
+    .write = pty_write,
+    .accept_input = pty_accept_input,
+};
+
+/* ---- connection ----------------------------------------------------------------------------- */
+
+/* Looks whether anybody has the slave open. */
+static void check_connection(struct pty_chardev *p)
+{
+    bool connected = !chardev_hung_up(p->master);
+
+    if (connected == p->connected)
+        return;
+    p->connected = connected;
+    p->base.failed = false;
+    if (!connected)
+        chardev_output_discard(p->output);
+}
+
+static void slave_touched(struct pty_watch *watch)
+{
+    struct pty_chardev *p = lunik_container_of(watch, struct pty_chardev, watch);
+
+    check_connection(p);
+    if (p->connected)
+        chardev_input_restart(p->input);
+}
+
+/* The master fails when the last program closes the slave; otherwise the host does. Input goes on
+ * when a program opens the slave again. */
+static void master_failed(struct chardev *c, int sys)
+{
+    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
+
+    check_connection(p);
+    if (p->connected)
+        chardev_failed(c, sys ? sys : EIO);
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int fail(lunik_error *err, const char *what)
+{
+    return lunik_fail_errno(err, errno, "chardev-pty: %s", what);
+}
+
+/* Opens a master whose slave is in raw mode and closed again. */
+static int open_master(struct pty_chardev *p, lunik_error *err)
+{
+    struct termios raw;
+    int slave;
+
+    p->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (p->master < 0)
+        return fail(err, "can't open a pseudo-terminal");
+    if (fcntl(p->master, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || grantpt(p->master) < 0 ||
+        unlockpt(p->master) < 0 || ptsname_r(p->master, p->path, sizeof(p->path)) != 0)
+        return fail(err, "can't prepare a pseudo-terminal");
+    slave = TEMP_FAILURE_RETRY(open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (slave < 0)
+        return fail(err, p->path);
+    if (tcgetattr(slave, &raw) == 0) {
+        cfmakeraw(&raw);
+        tcsetattr(slave, TCSANOW, &raw);
+    }
+    close(slave);
+    return 0;
+}
+
+/* A descriptor of its own for each direction, as libuv watches a descriptor only once. */
+static int open_streams(struct pty_chardev *p, lunik_error *err)
+{
+    int in = fcntl(p->master, F_DUPFD_CLOEXEC, 0), out = fcntl(p->master, F_DUPFD_CLOEXEC, 0);
+    int code = 0;
+
+    if (in < 0 || out < 0)
+        code = fail(err, "can't duplicate the master");
+    if (!code)
+        code =
+            chardev_output_open(&p->output, &p->base, out, CHARDEV_READER_PEER, master_failed, err);
+    if (!code)
+        code = chardev_input_open(&p->input, &p->base, in, master_failed, err);
+    if (code && out >= 0 && !p->output)
+        close(out);
+    if (code && in >= 0)
+        close(in);
+    return code;
+}
+
+/* Whether there is something that the program at the slave has not read. */
+static bool unread(const struct pty_chardev *p)
+{
+    int slave = ioctl(p->master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int count = 0;
+
+    if (slave < 0)
+        return false;
+    if (ioctl(slave, FIONREAD, &count) < 0)
+        count = 0;
+    close(slave);
+    return count > 0;
+}
+
+/* Closing the master takes away what has not been read. */
+static void close_output(struct pty_chardev *p)
+{
+    uint64_t dropped = p->base.dropped;
+    bool lost = p->connected && unread(p);
+
+    chardev_output_close(&p->output, CHARDEV_REST_DROP);
+    if (lost || p->base.dropped > dropped)
+        chardev_error(&p->base, "output is lost: closed before the other side had read it");
+}
+
+static void pty_unrealize(lunik_object *o)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    pty_watch_close(&p->watch);
+    chardev_input_close(&p->input);
+    if (p->output)
+        close_output(p);
+    if (p->master >= 0)
+        close(p->master);
+    p->master = -1;
+}
+
+static int pty_realize(lunik_object *o, lunik_error *err)
+{
+    struct pty_chardev *p = lunik_state(o);
+    int code = open_master(p, err);
+
+    p->watch.fn = slave_touched;
+    if (!code)
+        code = pty_watch_open(&p->watch, chardev_runtime(&p->base), p->path, err);
+    if (!code)
+        code = open_streams(p, err);
+    if (code)
+        pty_unrealize(o);
+    else
+        check_connection(p);
+    return code;
+}
+
+static void get_path(lunik_object *o, lunik_value *out)
+{
+    struct pty_chardev *p = lunik_state(o);
+
+    *out = (lunik_value){.kind = LUNIK_STRING, .string = p->path};
+}
+
+static const lunik_prop pty_props[] = {
+    {
+        .name = "path",
+        .kind = LUNIK_PROP_STRING,
+        .doc = "The slave, for a terminal program to open.",
+        .flags = LUNIK_PROP_READONLY,
+        .get = get_path,
+    },
+    {
+        .name = "connected",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "A program has the slave open.",
+        .offset = offsetof(struct pty_chardev, connected),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {0},
+};
+
+static const lunik_iface pty_ifaces[] = {{"chardev", &pty_ops}, {0}};
+
+const lunik_type chardev_pty_type = {
+    .name = "chardev-pty",
+    .parent = "chardev",
+    .doc = "A pseudo-terminal; output is dropped while nobody has its slave open.",
+    .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+    .size = sizeof(struct pty_chardev),
+    .props = pty_props,
+    .ifaces = pty_ifaces,
+    .realize = pty_realize,
+    .unrealize = pty_unrealize,
+};

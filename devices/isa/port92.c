@@ -1,0 +1,74 @@
+/*
+ * port92.c: system control port A of the PS/2, port 0x92: fast reset and A20.
+ *
+ * Not modelled: masking of address line 20 (bit 1 keeps its value; A20 is always on), the disk
+ * activity and watchdog bits.
+ */
+#include "../ports.h"
+#include "../types.h"
+
+#define PORT92       0x92
+#define PORT92_RESET 0x01 /* 0 to 1 resets the machine */
+#define PORT92_A20   0x02
+
+typedef struct port92 {
+    lunik_region *port;
+    uint8_t value;
+} port92;
+
+static void port92_reset(lunik_object *o)
+{
+    port92 *s = lunik_state(o);
+
+    s->value = PORT92_A20;
+}
+
+static lunik_access port92_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const port92 *s = opaque;
+
+    *value = s->value;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access port92_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    port92 *s = opaque;
+    bool reset = value & ~s->value & PORT92_RESET;
+
+    s->value = value & (PORT92_RESET | PORT92_A20);
+    if (reset)
+        lunik_machine_guest_reset(lunik_object_machine(lunik_state_object(s)));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops port92_ops = {
+    .read = port92_read,
+    .write = port92_write,
+    .valid = {1, 1, false},
+};
+
+static int port92_realize(lunik_object *o, lunik_error *err)
+{
+    port92 *s = lunik_state(o);
+
+    port92_reset(o);
+    return device_ports_new(&s->port, s, "port92", PORT92, 1, &port92_ops, err);
+}
+
+static void port92_unrealize(lunik_object *o)
+{
+    port92 *s = lunik_state(o);
+
+    device_region_drop(&s->port);
+}
+
+const lunik_type port92_type = {
+    .name = "port92",
+    .doc = "System control port A at 0x92: fast reset, and A20 (which is always on).",
+    .flags = LUNIK_TYPE_DEVICE,
+    .size = sizeof(port92),
+    .realize = port92_realize,
+    .unrealize = port92_unrealize,
+    .reset = port92_reset,
+};

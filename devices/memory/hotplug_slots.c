@@ -1,0 +1,89 @@
+/*
+ * hotplug_slots.c: the register model of ACPI memory hotplug.
+ *
+ * Layout and rules of QEMU's docs/specs/acpi_mem_hotplug.rst: one selected slot shows in 24 bytes
+ * of ports. Offsets that are no register read as all ones. A selector without a slot reads as
+ * zero and takes no writes but that of the selector. Of several bits written to the control
+ * register the lowest counts alone. Other than there, a reset clears the two events of every slot:
+ * they were for the system that is gone, and the next one looks at all slots when it starts.
+ */
+#include "hotplug_slots.h"
+
+#include <string.h>
+
+void memory_slots_init(struct memory_slots *s, unsigned count, const struct memory_slots_ops *ops)
+{
+    memset(s, 0, sizeof(*s));
+    s->ops = ops;
+    s->count = count;
+}
+
+void memory_slots_reset(struct memory_slots *s)
+{
+    s->selector = 0;
+    for (unsigned i = 0; i < s->count; i++) {
+        s->slot[i].inserting = s->slot[i].removing = false;
+        s->slot[i].ost_event = s->slot[i].ost_status = 0;
+    }
+}
+
+uint32_t memory_slots_read(const struct memory_slots *s, unsigned offset)
+{
+    const struct memory_slot *slot;
+
+    if (s->selector >= s->count)
+        return 0;
+    slot = &s->slot[s->selector];
+    switch (offset) {
+    case MHP_ADDR_LOW:
+        return (uint32_t)slot->address;
+    case MHP_ADDR_HIGH:
+        return (uint32_t)(slot->address >> 32);
+    case MHP_SIZE_LOW:
+        return (uint32_t)slot->size;
+    case MHP_SIZE_HIGH:
+        return (uint32_t)(slot->size >> 32);
+    case MHP_NODE:
+        return slot->node;
+    case MHP_CONTROL:
+        return (slot->enabled ? MHP_ENABLED : 0) | (slot->inserting ? MHP_INSERT : 0) |
+               (slot->removing ? MHP_REMOVE : 0);
+    default:
+        return UINT32_MAX;
+    }
+}
+
+static void write_control(struct memory_slots *s, struct memory_slot *slot, uint32_t value)
+{
+    if (value & MHP_INSERT)
+        slot->inserting = false;
+    else if (value & MHP_REMOVE)
+        slot->removing = false;
+    else if (value & MHP_EJECT && slot->enabled)
+        s->ops->eject(s, s->selector);
+}
+
+void memory_slots_write(struct memory_slots *s, unsigned offset, uint32_t value)
+{
+    struct memory_slot *slot;
+
+    if (offset == MHP_SELECTOR) {
+        s->selector = value;
+        return;
+    }
+    if (s->selector >= s->count)
+        return;
+    slot = &s->slot[s->selector];
+    switch (offset) {
+    case MHP_OST_EVENT:
+        slot->ost_event = value;
+        break;
+    case MHP_OST_STATUS:
+        slot->ost_status = value;
+        s->ops->ost(s, s->selector, slot->ost_event, value);
+        break;
+    case MHP_CONTROL:
+        write_control(s, slot, value);
+        break;
+    }
+}

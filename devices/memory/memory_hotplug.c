@@ -1,0 +1,317 @@
+/*
+ * memory_hotplug.c: the ACPI memory hotplug registers on the I/O bus.
+ *
+ * Ports: see hotplug_slots.c. They are followed by a port for each slot, not found elsewhere, that
+ * reads as the slot's _STA: guests ask for that of every slot several times when they start, and
+ * this way need not select the slot first.
+ *
+ * _OST codes: ACPI 6.4, section 6.3.5; _STA bits: 6.3.7.
+ */
+#include <inttypes.h>
+
+#include "hotplug_slots.h"
+#include "../ports.h"
+#include "../types.h"
+
+/* _OST source events */
+enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
+/* _OST status codes; all others say that an ejection failed */
+enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
+
+/* _STA of a slot that holds memory: present, enabled, shown, functioning */
+enum { STA_PRESENT = 0x0f };
+
+struct memory_hotplug {
+    uint64_t iobase, slots_count, gpe;
+    lunik_object *pm; /* iface "gpe" */
+    struct memory_slots slots;
+    lunik_object *device[MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
+    lunik_region *ports, *status;
+    uint64_t fresh[MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
+    lunik_change news; /* what the guest is to be told once the transaction is committed */
+    bool notify;
+};
+
+static struct memory_hotplug *from_slots(struct memory_slots *s)
+{
+    return lunik_container_of(s, struct memory_hotplug, slots);
+}
+
+static void notify_guest(struct memory_hotplug *d)
+{
+    const lunik_gpe_ops *gpe = d->pm ? lunik_object_iface(d->pm, "gpe") : NULL;
+
+    if (gpe)
+        gpe->raise(d->pm, (unsigned)d->gpe);
+}
+
+static lunik_memory_device *memory_device(lunik_object *device)
+{
+    const lunik_memory_device_ops *ops = lunik_object_iface(device, "memory-device");
+    return ops->get(device);
+}
+
+/* ---- what the guest says -------------------------------------------------------------------- */
+
+static void on_eject(struct memory_slots *s, unsigned slot)
+{
+    lunik_object *device = from_slots(s)->device[slot];
+
+    if (device)
+        lunik_device_ejected(device); /* comes back as unplug() */
+}
+
+static bool is_refusal(uint32_t event, uint32_t status)
+{
+    return (event == OST_EJECT_REQUEST || event == OST_EJECTING) && status != OST_SUCCESS &&
+           status != OST_EJECT_IN_PROGRESS;
+}
+
+static void on_ost(struct memory_slots *s, unsigned slot, uint32_t event, uint32_t status)
+{
+    struct memory_hotplug *d = from_slots(s);
+    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
+    lunik_object *device = d->device[slot];
+    const char *id = device ? lunik_object_id(device) : "";
+    lunik_field fields[5] = {
+        LUNIK_FIELD_UINT("slot", slot),
+        LUNIK_FIELD_STRING("slot_type", "DIMM"),
+        LUNIK_FIELD_UINT("source", event),
+        LUNIK_FIELD_UINT("status", status),
+    };
+    size_t count = 4;
+
+    if (*id)
+        fields[count++] = LUNIK_FIELD_STRING("device", id);
+    lunik_emit_fields(m, "acpi-ost", fields, count);
+    if (device && is_refusal(event, status))
+        lunik_device_refused(device, event, status);
+}
+
+static const struct memory_slots_ops slots_ops = {.eject = on_eject, .ost = on_ost};
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static lunik_access ports_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct memory_hotplug *d = opaque;
+
+    *value = memory_slots_read(&d->slots, (unsigned)offset);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access ports_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct memory_hotplug *d = opaque;
+
+    memory_slots_write(&d->slots, (unsigned)offset, (uint32_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops ports_ops = {
+    .read = ports_read,
+    .write = ports_write,
+    .valid = {.min = 1, .max = 4, .unaligned = true},
+    .impl = {.min = 1, .max = 4, .unaligned = true},
+};
+
+static lunik_access status_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct memory_hotplug *d = opaque;
+
+    *value = d->slots.slot[offset].enabled ? STA_PRESENT : 0;
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops status_ops = {
+    .read = status_read,
+    .valid = {.min = 1, .max = 4, .unaligned = true},
+    .impl = {.min = 1, .max = 1},
+};
+
+/* ---- what the machine says ------------------------------------------------------------------ */
+
+static void show_device(struct memory_hotplug *d, unsigned slot)
+{
+    const lunik_memory_device *md = memory_device(d->device[slot]);
+
+    d->slots.slot[slot] = (struct memory_slot){
+        .address = md->address,
+        .size = md->size,
+        .node = (uint32_t)md->node,
+        .enabled = true,
+        .inserting = md->hotplugged,
+    };
+    d->notify = d->notify || md->hotplugged;
+}
+
+/* The devices in their slots are mapped now: the guest may see them. It is told once of all that
+ * one transaction brought. */
+static void show_news(lunik_change *c)
+{
+    struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
+
+    for (unsigned word = 0; word < MEMORY_SLOTS_MAX / 64; word++)
+        for (; d->fresh[word]; d->fresh[word] &= d->fresh[word] - 1)
+            show_device(d, word * 64 + (unsigned)__builtin_ctzll(d->fresh[word]));
+    if (d->notify)
+        notify_guest(d);
+    d->notify = false;
+}
+
+static void drop_news(lunik_change *c)
+{
+    struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
+
+    d->notify = false;
+}
+
+static unsigned acpi_count(lunik_object *o)
+{
+    const struct memory_hotplug *d = lunik_state(o);
+    return d->slots.count;
+}
+
+static void acpi_plug(lunik_object *o, lunik_object *device)
+{
+    struct memory_hotplug *d = lunik_state(o);
+    int64_t slot = memory_device(device)->slot;
+
+    d->device[slot] = device;
+    d->fresh[slot / 64] |= UINT64_C(1) << slot % 64;
+    lunik_transaction_note(lunik_object_machine(o), &d->news);
+}
+
+static void acpi_unplug_request(lunik_object *o, lunik_object *device)
+{
+    struct memory_hotplug *d = lunik_state(o);
+
+    d->slots.slot[memory_device(device)->slot].removing = true;
+    d->notify = true;
+    lunik_transaction_note(lunik_object_machine(o), &d->news);
+}
+
+static void acpi_unplug(lunik_object *o, lunik_object *device)
+{
+    struct memory_hotplug *d = lunik_state(o);
+    int64_t slot = memory_device(device)->slot;
+
+    d->device[slot] = NULL;
+    d->fresh[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    d->slots.slot[slot] = (struct memory_slot){.enabled = false};
+}
+
+static const lunik_acpi_slots_ops acpi_slots_ops = {
+    .count = acpi_count,
+    .plug = acpi_plug,
+    .unplug_request = acpi_unplug_request,
+    .unplug = acpi_unplug,
+};
+
+static void describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const struct memory_hotplug *d = lunik_state(o);
+
+    *out = (lunik_acpi_node){
+        .part = "memory_hotplug",
+        .count = 3,
+        .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}, {"MHGP", d->gpe}},
+    };
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = describe};
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int check_gpe(const struct memory_hotplug *d, lunik_error *err)
+{
+    const lunik_gpe_ops *gpe = d->pm ? lunik_object_iface(d->pm, "gpe") : NULL;
+
+    if (gpe && d->gpe >= gpe->count)
+        return lunik_fail(
+            err, LUNIK_E_INVALID, "%s: gpe: '%" PRIu64 "' is no event of '%s' (want 0 to %u)",
+            memory_hotplug_type.name, d->gpe, lunik_object_path(d->pm), gpe->count - 1);
+    return 0;
+}
+
+static int realize(lunik_object *o, lunik_error *err)
+{
+    struct memory_hotplug *d = lunik_state(o);
+    uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
+    int rc = check_gpe(d, err);
+
+    if (rc < 0)
+        return rc;
+    d->news.commit = show_news;
+    d->news.undo = drop_news;
+    memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
+    rc = device_ports_new(&d->ports, d, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
+                          &ports_ops, err);
+    if (rc == 0 && d->slots_count)
+        rc = device_ports_new(&d->status, d, "acpi-mem-status", status, d->slots_count, &status_ops,
+                              err);
+    if (rc == 0)
+        return 0;
+    device_region_drop(&d->ports);
+    return rc;
+}
+
+static void unrealize(lunik_object *o)
+{
+    struct memory_hotplug *d = lunik_state(o);
+
+    lunik_transaction_forget(lunik_object_machine(o), &d->news);
+    device_region_drop(&d->status);
+    device_region_drop(&d->ports);
+}
+
+static void reset(lunik_object *o)
+{
+    struct memory_hotplug *d = lunik_state(o);
+    memory_slots_reset(&d->slots);
+}
+
+static const lunik_prop props[] = {
+    {.name = "iobase",
+     .kind = LUNIK_PROP_UINT,
+     .doc = "The first of 24 I/O ports, which one port for each slot follows.",
+     .offset = offsetof(struct memory_hotplug, iobase),
+     .def = 0xa00,
+     .max = 0x10000 - MEMORY_SLOTS_SIZE - MEMORY_SLOTS_MAX},
+    {.name = "slots",
+     .kind = LUNIK_PROP_UINT,
+     .doc = "Memory slots, 0 to 256.",
+     .offset = offsetof(struct memory_hotplug, slots_count),
+     .flags = LUNIK_PROP_REQUIRED,
+     .max = MEMORY_SLOTS_MAX},
+    {.name = "gpe",
+     .kind = LUNIK_PROP_UINT,
+     .doc = "The general-purpose event that tells the guest to look, 0 to 31.",
+     .offset = offsetof(struct memory_hotplug, gpe),
+     .def = 3,
+     .max = 31},
+    {.name = "pm",
+     .kind = LUNIK_PROP_LINK,
+     .doc = "The device that raises the event; without it the guest has to poll.",
+     .offset = offsetof(struct memory_hotplug, pm),
+     .link = "gpe"},
+    {.name = NULL},
+};
+
+static const lunik_iface ifaces[] = {
+    {"acpi-slots", &acpi_slots_ops},
+    {"acpi", &acpi_ops},
+    {NULL, NULL},
+};
+
+const lunik_type memory_hotplug_type = {
+    .name = "acpi-memory-hotplug",
+    .doc = "The registers through which ACPI takes memory in and out.",
+    .flags = LUNIK_TYPE_DEVICE,
+    .size = sizeof(struct memory_hotplug),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
+};

@@ -1,0 +1,188 @@
+/*
+ * pc_dimm.c: a DIMM: a memory backend in a slot, at an address.
+ *
+ * Where it goes is decided by the machine's hotplug handler for memory (device_memory.c), who is
+ * also asked when it is to leave.
+ */
+#include "../types.h"
+
+struct pc_dimm {
+    lunik_memory_device md; /* addr, slot, node and memdev are properties */
+    lunik_object *handler;  /* while plugged */
+};
+
+static int fail_no_handler(lunik_error *err)
+{
+    return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                      "pc-dimm: the machine takes no memory devices (want maxmem and slots)");
+}
+
+static int check_node(lunik_object *o, lunik_error *err)
+{
+    const struct pc_dimm *d = lunik_state(o);
+    size_t nodes = lunik_machine_config_get(lunik_object_machine(o))->node_count;
+
+    nodes = nodes ? nodes : 1;
+    if (d->md.node < nodes)
+        return 0;
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "pc-dimm: node: %llu is not a NUMA node of the machine, which has %zu",
+                      (unsigned long long)d->md.node, nodes);
+}
+
+static int make_region(lunik_object *o, lunik_error *err)
+{
+    struct pc_dimm *d = lunik_state(o);
+    const lunik_memory_backend_ops *backend = lunik_object_iface(d->md.memdev, "memory-backend");
+    lunik_ram *ram = backend->ram(d->md.memdev);
+
+    d->md.size = lunik_ram_size(ram);
+    d->md.align = lunik_ram_align(ram);
+    return lunik_region_new(&d->md.region, lunik_object_machine(o),
+                            &(lunik_region_config){.kind = lunik_ram_readonly(ram)
+                                                               ? LUNIK_REGION_ROM
+                                                               : LUNIK_REGION_RAM,
+                                                   .name = lunik_object_id(d->md.memdev),
+                                                   .owner = o,
+                                                   .ram = ram},
+                            err);
+}
+
+static int plug(lunik_object *o, lunik_object *handler, lunik_error *err)
+{
+    struct pc_dimm *d = lunik_state(o);
+    const lunik_hotplug_ops *ops = lunik_object_iface(handler, "hotplug-handler");
+    int rc = ops->pre_plug(handler, o, err);
+
+    if (!rc)
+        rc = lunik_object_use(handler, o, err);
+    if (rc)
+        return rc;
+    rc = ops->plug(handler, o, err);
+    if (rc)
+        lunik_object_unuse(handler, o);
+    else
+        d->handler = handler;
+    return rc;
+}
+
+static int realize(lunik_object *o, lunik_error *err)
+{
+    struct pc_dimm *d = lunik_state(o);
+    lunik_machine *m = lunik_object_machine(o);
+    lunik_object *handler = lunik_machine_hotplug_handler(m, "memory");
+    int rc;
+
+    if (!handler)
+        return fail_no_handler(err);
+    rc = check_node(o, err);
+    if (rc)
+        return rc;
+    rc = lunik_object_claim(d->md.memdev, o, err);
+    if (rc)
+        return lunik_fail_prefix(err, rc, "pc-dimm: memdev");
+    d->md.hotplugged = lunik_machine_hotplugging(m);
+    rc = make_region(o, err);
+    if (rc)
+        goto release;
+    rc = plug(o, handler, err);
+    if (!rc)
+        return 0;
+    lunik_region_unref(d->md.region);
+    d->md.region = NULL;
+release:
+    lunik_object_release(d->md.memdev, o);
+    return rc;
+}
+
+static void unrealize(lunik_object *o)
+{
+    struct pc_dimm *d = lunik_state(o);
+    const lunik_hotplug_ops *ops = lunik_object_iface(d->handler, "hotplug-handler");
+
+    ops->unplug(d->handler, o);
+    lunik_object_unuse(d->handler, o);
+    d->handler = NULL;
+    lunik_region_unref(d->md.region);
+    d->md.region = NULL;
+    lunik_object_release(d->md.memdev, o);
+}
+
+static int unplug_request(lunik_object *o, lunik_error *err)
+{
+    struct pc_dimm *d = lunik_state(o);
+    const lunik_hotplug_ops *ops = lunik_object_iface(d->handler, "hotplug-handler");
+
+    return ops->unplug_request(d->handler, o, err);
+}
+
+/* ---- properties ----------------------------------------------------------------------------- */
+
+static void get_hotpluggable(lunik_object *o, lunik_value *out)
+{
+    *out = (lunik_value){.kind = LUNIK_BOOL, .boolean = true};
+}
+
+#define FIELD(name) offsetof(struct pc_dimm, md.name)
+
+static const lunik_prop props[] = {
+    {.name = "memdev",
+     .kind = LUNIK_PROP_LINK,
+     .doc = "The memory backend; nobody else may use it.",
+     .offset = FIELD(memdev),
+     .flags = LUNIK_PROP_REQUIRED,
+     .link = "memory-backend"},
+    {.name = "addr",
+     .kind = LUNIK_PROP_UINT,
+     .doc = "Guest physical address; 0: the first that fits.",
+     .offset = FIELD(address)},
+    {.name = "slot",
+     .kind = LUNIK_PROP_INT,
+     .doc = "Memory slot; -1: the first that is free.",
+     .offset = FIELD(slot),
+     .def = (uint64_t)-1,
+     .min = (uint64_t)-1,
+     .max = INT32_MAX},
+    {.name = "node", .kind = LUNIK_PROP_UINT, .doc = "Guest NUMA node.", .offset = FIELD(node)},
+    {.name = "size",
+     .kind = LUNIK_PROP_SIZE,
+     .doc = "Bytes: those of memdev.",
+     .offset = FIELD(size),
+     .flags = LUNIK_PROP_READONLY},
+    {.name = "hotplugged",
+     .kind = LUNIK_PROP_BOOL,
+     .doc = "Added after the machine was started.",
+     .offset = FIELD(hotplugged),
+     .flags = LUNIK_PROP_READONLY},
+    {.name = "hotpluggable",
+     .kind = LUNIK_PROP_BOOL,
+     .doc = "Can be removed from a running machine.",
+     .flags = LUNIK_PROP_READONLY,
+     .get = get_hotpluggable},
+    {.name = NULL},
+};
+
+static lunik_memory_device *get_memory_device(lunik_object *o)
+{
+    struct pc_dimm *d = lunik_state(o);
+    return &d->md;
+}
+
+static const lunik_memory_device_ops memory_device_ops = {.get = get_memory_device};
+
+static const lunik_iface ifaces[] = {
+    {"memory-device", &memory_device_ops},
+    {NULL, NULL},
+};
+
+const lunik_type pc_dimm_type = {
+    .name = "pc-dimm",
+    .doc = "A memory module.",
+    .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+    .size = sizeof(struct pc_dimm),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .unplug_request = unplug_request,
+};

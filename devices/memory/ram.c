@@ -1,0 +1,101 @@
+/*
+ * ram.c: RAM on the board: shows a memory backend, or a part of it, at a fixed guest address.
+ */
+#include <inttypes.h>
+
+#include "../ports.h"
+#include "../types.h"
+
+typedef struct ram_window {
+    lunik_object *memdev;
+    uint64_t addr, offset, size;
+    lunik_region *ram, *window;
+} ram_window;
+
+static int check_range(ram_window *s, uint64_t whole, lunik_error *err)
+{
+    if (s->offset >= whole)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "ram: offset: '0x%" PRIx64 "' is beyond %s (want less than 0x%" PRIx64
+                          ")",
+                          s->offset, lunik_object_path(s->memdev), whole);
+    if (!s->size)
+        s->size = whole - s->offset;
+    if (s->size > whole - s->offset)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "ram: size: '0x%" PRIx64 "' is more than %s has there (want 0x%" PRIx64
+                          " at most)",
+                          s->size, lunik_object_path(s->memdev), whole - s->offset);
+    if (s->size - 1 > UINT64_MAX - s->addr)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "ram: addr: '0x%" PRIx64 "' is too high for 0x%" PRIx64 " bytes", s->addr,
+                          s->size);
+    return 0;
+}
+
+static void ram_unrealize(lunik_object *o)
+{
+    ram_window *s = lunik_state(o);
+
+    device_region_drop(&s->window);
+    device_region_drop(&s->ram);
+}
+
+static int ram_realize(lunik_object *o, lunik_error *err)
+{
+    ram_window *s = lunik_state(o);
+    lunik_machine *m = lunik_object_machine(o);
+    const lunik_memory_backend_ops *backend = lunik_object_iface(s->memdev, "memory-backend");
+    lunik_region_config whole = {.kind = LUNIK_REGION_RAM,
+                                 .name = lunik_object_id(s->memdev),
+                                 .owner = o,
+                                 .ram = backend->ram(s->memdev)};
+    lunik_region_config window = {
+        .kind = LUNIK_REGION_ALIAS, .name = lunik_object_id(o), .owner = o, .offset = s->offset};
+    int rc = check_range(s, lunik_ram_size(whole.ram), err);
+
+    if (rc == 0)
+        rc = lunik_region_new(&s->ram, m, &whole, err);
+    window.size = s->size;
+    window.target = s->ram;
+    if (rc == 0)
+        rc = lunik_region_new(&s->window, m, &window, err);
+    if (rc == 0)
+        rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), s->addr, s->window, 0,
+                              false, err);
+    if (rc < 0)
+        ram_unrealize(o);
+    return rc;
+}
+
+static const lunik_prop ram_props[] = {
+    {.name = "memdev",
+     .kind = LUNIK_PROP_LINK,
+     .doc = "The memory backend.",
+     .offset = offsetof(ram_window, memdev),
+     .flags = LUNIK_PROP_REQUIRED,
+     .link = "memory-backend"},
+    {.name = "addr",
+     .kind = LUNIK_PROP_SIZE,
+     .doc = "Guest physical address.",
+     .offset = offsetof(ram_window, addr)},
+    {.name = "offset",
+     .kind = LUNIK_PROP_SIZE,
+     .doc = "Where in the backend it starts.",
+     .offset = offsetof(ram_window, offset)},
+    {.name = "size",
+     .kind = LUNIK_PROP_SIZE,
+     .doc = "Bytes to show; 0 = all from offset on.",
+     .offset = offsetof(ram_window, size)},
+    {.name = NULL},
+};
+
+const lunik_type ram_type = {
+    .name = "ram",
+    .doc = "RAM on the board: a memory backend, or a part of it, at a fixed guest address.",
+    .flags = LUNIK_TYPE_DEVICE,
+    .size = sizeof(ram_window),
+    .props = ram_props,
+    .realize = ram_realize,
+    .unrealize = ram_unrealize,
+};

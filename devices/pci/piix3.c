@@ -1,0 +1,299 @@
+/*
+ * piix3.c: Intel 82371SB (PIIX3), function 0: the PCI-to-ISA bridge with interrupt routing, ELCR
+ * and the reset control register (290550-002, sections 2.2, 2.5.4 and 2.5.5).
+ *
+ * The interrupt controllers, timers and DMA of the chip are other parts; with KVM the in-kernel
+ * PIC has an ELCR of its own that the guest sees instead of this one, with the same value after a
+ * reset. Not modelled: X-bus chip
+ * selects, DMA buffers, the APIC base relocation, port 0xcf9's soft reset (it resets the machine
+ * as a hard one does).
+ */
+#include <string.h>
+
+#include "pci.h"
+#include "../ports.h"
+#include "../types.h"
+
+#define PIIX3_IORT     0x4c
+#define PIIX3_XBCS     0x4e
+#define PIIX3_PIRQRCA  0x60 /* to 0x63 for PIRQD */
+#define PIRQRC_OFF     0x80
+#define PIRQRC_ROUTE   0x0f
+#define PIIX3_TOM      0x69
+#define PIIX3_MBIRQ0   0x70
+#define PIIX3_MBDMA0   0x76
+#define PIIX3_MBDMA1   0x77
+#define PIIX3_APICBASE 0x80
+#define PIIX3_DLC      0x82
+#define PIIX3_SMICNTL  0xa0
+
+#define ELCR_PORT  0x4d0
+#define ELCR_VALID 0xdef8 /* IRQ 0, 1, 2, 8 and 13 are always edge triggered */
+
+#define RESET_PORT  0xcf9
+#define RESET_HARD  0x02
+#define RESET_START 0x04
+
+#define ISA_IRQS 16
+
+typedef struct piix3 {
+    lunik_object *bus;
+    char *addr;
+    uint64_t pirq[PCI_PIRQS];
+
+    pci_function function;
+    lunik_region *elcr_port, *reset_port;
+    lunik_irq irqs[ISA_IRQS]; /* those in ELCR_VALID are connected */
+    bool level[PCI_PIRQS];    /* of the PCI lines */
+    uint16_t elcr;
+    uint8_t reset_control;
+} piix3;
+
+/* ---- interrupt routing ---------------------------------------------------------------------- */
+
+/* The ISA interrupt a PIRQ goes to, or -1. */
+static int route_of(const piix3 *s, unsigned pirq)
+{
+    uint8_t route = s->function.config[PIIX3_PIRQRCA + pirq];
+    unsigned irq = route & PIRQRC_ROUTE;
+
+    return !(route & PIRQRC_OFF) && (ELCR_VALID & 1u << irq) ? (int)irq : -1;
+}
+
+static void update_irqs(piix3 *s)
+{
+    uint16_t high = 0;
+
+    for (unsigned i = 0; i < PCI_PIRQS; i++) {
+        int irq = route_of(s, i);
+        if (irq >= 0 && s->level[i])
+            high |= (uint16_t)(1u << irq);
+    }
+    for (unsigned i = 0; i < ISA_IRQS; i++)
+        lunik_irq_set(&s->irqs[i], high >> i & 1);
+}
+
+static void pirq_changed(void *opaque, unsigned pirq, bool level)
+{
+    piix3 *s = opaque;
+
+    s->level[pirq] = level;
+    update_irqs(s);
+}
+
+static void config_written(pci_function *f, unsigned offset, unsigned size)
+{
+    if (offset < PIIX3_PIRQRCA + PCI_PIRQS && offset + size > PIIX3_PIRQRCA)
+        update_irqs(lunik_container_of(f, piix3, function));
+}
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static lunik_access elcr_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const piix3 *s = opaque;
+
+    *value = s->elcr >> 8 * offset;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access elcr_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    piix3 *s = opaque;
+    uint16_t mask = (uint16_t)(ELCR_VALID & 0xffu << 8 * offset);
+
+    s->elcr = (uint16_t)((s->elcr & ~mask) | (value << 8 * offset & mask));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops elcr_ops = {
+    .read = elcr_read,
+    .write = elcr_write,
+    .valid = {1, 2, false},
+    .impl = {1, 1, false},
+};
+
+static lunik_access reset_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const piix3 *s = opaque;
+
+    *value = s->reset_control;
+    return LUNIK_ACCESS_OK;
+}
+
+/* The reset starts when RESET_START goes from 0 to 1; it leaves the register zero. */
+static lunik_access reset_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    piix3 *s = opaque;
+    bool start = value & ~s->reset_control & RESET_START;
+
+    s->reset_control = value & (RESET_HARD | RESET_START);
+    if (start)
+        lunik_machine_guest_reset(lunik_object_machine(lunik_state_object(s)));
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops reset_ops = {
+    .read = reset_read,
+    .write = reset_write,
+    .valid = {1, 1, false},
+};
+
+/* ---- realize and reset ---------------------------------------------------------------------- */
+
+static void init_function(piix3 *s)
+{
+    pci_function *f = &s->function;
+
+    pci_function_init(f, lunik_state_object(s), 0x8086, 0x7000, 0x00, 0x060100);
+    f->written = config_written;
+    f->initial[PCI_HEADER] = PCI_HEADER_MULTI;
+    pci_set_word(f->initial, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    pci_set_word(f->writable, PCI_COMMAND, 0x0008);
+    pci_set_word(f->initial, PCI_STATUS, PCI_STATUS_DEVSEL_MED);
+
+    static const struct {
+        uint8_t offset, value, writable;
+    } registers[] = {
+        {PIIX3_IORT, 0x4d, 0x7f},    {PIIX3_XBCS, 0x03, 0xff},     {PIIX3_XBCS + 1, 0x00, 0x01},
+        {PIIX3_TOM, 0x02, 0xfe},     {PIIX3_MBIRQ0, 0x80, 0xef},   {PIIX3_MBDMA0, 0x0c, 0x8f},
+        {PIIX3_MBDMA1, 0x0c, 0x8f},  {PIIX3_APICBASE, 0x00, 0x7f}, {PIIX3_DLC, 0x00, 0x0f},
+        {PIIX3_SMICNTL, 0x08, 0x1f},
+    };
+    for (size_t i = 0; i < sizeof registers / sizeof registers[0]; i++) {
+        f->initial[registers[i].offset] = registers[i].value;
+        f->writable[registers[i].offset] = registers[i].writable;
+    }
+    for (unsigned i = 0; i < PCI_PIRQS; i++) {
+        f->initial[PIIX3_PIRQRCA + i] = s->pirq[i] ? (uint8_t)s->pirq[i] : PIRQRC_OFF;
+        f->writable[PIIX3_PIRQRCA + i] = PIRQRC_OFF | PIRQRC_ROUTE;
+    }
+}
+
+/* Where the board stands in for firmware, the routed interrupts are level triggered. */
+static uint16_t initial_elcr(const piix3 *s)
+{
+    uint16_t elcr = 0;
+
+    for (unsigned i = 0; i < PCI_PIRQS; i++) {
+        if (s->pirq[i])
+            elcr |= (uint16_t)(1u << s->pirq[i]);
+    }
+    return elcr;
+}
+
+static void piix3_reset(lunik_object *o)
+{
+    piix3 *s = lunik_state(o);
+
+    s->elcr = initial_elcr(s);
+    lunik_machine_set_elcr(lunik_object_machine(o), s->elcr);
+    s->reset_control = 0;
+    pci_function_reset(&s->function);
+    update_irqs(s);
+}
+
+/* The port is on the PCI bus: the host bridge passes on what is not meant for its own registers
+ * at the same address. */
+static int new_reset_port(piix3 *s, lunik_error *err)
+{
+    lunik_object *o = lunik_state_object(s);
+    lunik_region_config config = {.kind = LUNIK_REGION_IO,
+                                  .name = "piix3-reset-control",
+                                  .size = 1,
+                                  .owner = o,
+                                  .ops = &reset_ops,
+                                  .opaque = s};
+    int rc = lunik_region_new(&s->reset_port, lunik_object_machine(o), &config, err);
+
+    if (rc < 0)
+        return rc;
+    return lunik_region_add(s->function.bus->io, RESET_PORT, s->reset_port, 1, false, err);
+}
+
+static void piix3_unrealize(lunik_object *o)
+{
+    piix3 *s = lunik_state(o);
+
+    device_region_drop(&s->reset_port);
+    if (s->function.bus)
+        pci_bus_set_router(s->function.bus, NULL, NULL);
+    pci_bus_remove(&s->function);
+    device_region_drop(&s->elcr_port);
+    for (unsigned i = 0; i < ISA_IRQS; i++)
+        lunik_irq_disconnect(&s->irqs[i]);
+}
+
+static int piix3_realize(lunik_object *o, lunik_error *err)
+{
+    piix3 *s = lunik_state(o);
+    int rc = 0;
+
+    for (unsigned i = 0; i < PCI_PIRQS; i++) {
+        if (s->pirq[i] && !(ELCR_VALID & 1u << s->pirq[i]))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "piix3: pirq-%c: '%u' is no interrupt a PIRQ can go to (want 3 to 7, "
+                              "9 to 12, 14, 15, or 0 for none)",
+                              'a' + (int)i, (unsigned)s->pirq[i]);
+    }
+    init_function(s);
+    for (unsigned i = 0; rc == 0 && i < ISA_IRQS; i++) {
+        if (ELCR_VALID & 1u << i)
+            rc = lunik_irq_connect(lunik_object_machine(o), &s->irqs[i], i, err);
+    }
+    if (rc == 0)
+        rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, err);
+    if (rc == 0)
+        rc = pci_device_add(s->bus, s->addr, &s->function, err);
+    if (rc == 0)
+        rc = new_reset_port(s, err);
+    if (rc < 0) {
+        piix3_unrealize(o);
+        return rc;
+    }
+    s->elcr = initial_elcr(s);
+    pci_bus_set_router(s->function.bus, pirq_changed, s);
+    return 0;
+}
+
+/* ---- interfaces and type -------------------------------------------------------------------- */
+
+static void piix3_describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const piix3 *s = lunik_state(o);
+    uint8_t devfn = s->function.devfn;
+
+    *out = (lunik_acpi_node){
+        .part = "piix3", .count = 1, .values = {{"_ADR", devfn >> 3 << 16 | (devfn & 7)}}};
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = piix3_describe};
+
+static const lunik_iface piix3_ifaces[] = {
+    {"acpi", &acpi_ops},
+    {NULL, NULL},
+};
+
+#define PIRQ_PROP(prop, index)                                                                     \
+    {                                                                                              \
+        .name = (prop), .kind = LUNIK_PROP_UINT,                                                   \
+        .doc = "ISA interrupt this PIRQ is routed to after reset, 0 = none (left to firmware).",   \
+        .offset = offsetof(piix3, pirq) + (index) * sizeof(uint64_t), .max = 15                    \
+    }
+
+static const lunik_prop piix3_props[] = {
+    PCI_DEVICE_PROPS(piix3, "1.0"), PIRQ_PROP("pirq-a", 0), PIRQ_PROP("pirq-b", 1),
+    PIRQ_PROP("pirq-c", 2),         PIRQ_PROP("pirq-d", 3), {.name = NULL},
+};
+
+const lunik_type piix3_type = {
+    .name = "piix3",
+    .doc = "Intel 82371SB PCI-to-ISA bridge: PIRQ routing, ELCR, reset control at 0xcf9.",
+    .flags = LUNIK_TYPE_DEVICE,
+    .size = sizeof(piix3),
+    .props = piix3_props,
+    .ifaces = piix3_ifaces,
+    .realize = piix3_realize,
+    .unrealize = piix3_unrealize,
+    .reset = piix3_reset,
+};

@@ -1,0 +1,140 @@
+/* machine.h: the runtime's own view of runtimes and machines; not for devices or bindings. */
+#ifndef CORE_MACHINE_H
+#define CORE_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "lock.h"
+#include "lunik_device.h"
+#include "turn.h"
+
+LIST_HEAD(region_list, lunik_region);
+LIST_HEAD(machine_list, lunik_machine);
+TAILQ_HEAD(outlet_list, lunik_outlet);
+
+struct memory_core;
+struct object_table;
+struct boot_state;
+struct vcpu_group;
+struct kvm_vm;
+struct machine_clock;
+struct gsi_lines;
+
+/* data.c */
+struct attached {
+    const char *key;
+    void *data;
+    void (*release)(void *);
+    struct attached *next;
+};
+void data_release(struct attached **list);
+
+struct lunik_machine {
+    lunik_runtime *rt;
+    LIST_ENTRY(lunik_machine) link; /* in rt->machines */
+    const char *name;               /* config.name */
+    lunik_machine_config config;    /* deep copy */
+    _Atomic unsigned refs;
+    _Atomic int state; /* lunik_run_state */
+    int exit_code;
+
+    struct kvm_vm *kvm;           /* kvm.h; NULL with accel none */
+    struct vcpu_group *vcpus;     /* vcpu.h; NULL with accel none */
+    struct gsi_lines *gsi;        /* irq.c */
+    struct machine_clock *clock;  /* clock.c */
+    struct memory_core *memory;   /* memory/memory.h */
+    struct object_table *objects; /* object.h */
+    struct boot_state *boot;      /* boot/boot.h */
+    lunik_space *memory_space, *io_space;
+    struct attached *data;
+
+    lunik_event_fn *event_fn;
+    void *event_opaque;
+    lunik_exit_fn *exit_fn;
+    void *exit_opaque;
+    void (*reset_fn)(void *opaque);
+    void *reset_opaque;
+
+    struct outlet_list outlets; /* outlet.h: those that hold output */
+    unsigned outlet_pass;       /* counts lunik_machine_flush() */
+
+    lunik_task work;              /* what vCPU threads ask the loop thread to do */
+    _Atomic unsigned wanted;      /* MACHINE_WANT_* */
+    _Atomic unsigned events_lost; /* for lack of memory since the last report */
+    struct turn turn;             /* of those who change the run state */
+    bool resetting;               /* in this turn */
+    _Atomic bool closing;         /* events from now on are delivered before it is closed */
+    bool devices_running;         /* clock and devices have been told that vCPUs run */
+};
+
+enum {
+    MACHINE_WANT_RESET = 1,
+    MACHINE_WANT_STOP = 2,
+    MACHINE_WANT_PAUSE = 4,
+    MACHINE_WANT_CLOSE = 8,
+};
+
+/* machine.c: fails with LUNIK_E_GONE. */
+int machine_fail_closed(const lunik_machine *m, lunik_error *err);
+
+/* error.c: a name must not break the lines of the texts that show it. */
+int name_check(const char *what, const char *name, lunik_error *err);
+
+/* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
+int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
+void config_free(lunik_machine_config *c);
+
+/* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
+ * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
+int memory_init(lunik_machine *m, lunik_error *err);
+void memory_fini(lunik_machine *m);
+/* Disables the regions of an owner, in one transaction. */
+int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
+/* The owner is being removed: those that have RAM leave their containers and give it back. */
+void regions_orphan(lunik_machine *m, const struct region_list *list);
+
+/* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
+ * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
+ * 1..8 bytes for MMIO, 1, 2 or 4 for ports. */
+lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
+                               bool write);
+
+/* True while any machine has a transaction open or its listeners are informed: the lock must not be
+ * let go of, as a vCPU could not change the memory map. */
+bool machines_in_transaction(const lunik_runtime *rt);
+
+/* runtime/object/object.c */
+int objects_init(lunik_machine *m, lunik_error *err);
+void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */
+void objects_reset(lunik_machine *m);
+void objects_run_state(lunik_machine *m, bool running);
+
+/* runtime/boot: boot images and what they do to memory and the first vCPU at reset. */
+int boot_init(lunik_machine *m, lunik_error *err);
+void boot_fini(lunik_machine *m);
+int boot_reset(lunik_machine *m, lunik_error *err);
+
+/* runtime/core/clock.c, irq.c, event.c */
+int clock_init(lunik_machine *m, lunik_error *err);
+void clock_fini(lunik_machine *m);
+void clock_free(lunik_machine *m);
+/* Stops all clocks of the guest together, its own and KVM's, and lets them go on from there; in
+ * turn, with the vCPUs stopped. After a failed clocks_start() they stand still as before. */
+void clocks_stop(lunik_machine *m);
+int clocks_start(lunik_machine *m, lunik_error *err);
+int gsi_init(lunik_machine *m, lunik_error *err);
+void gsi_fini(lunik_machine *m);
+/* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */
+void gsi_show_high(lunik_machine *m);
+/* What lunik_machine_set_elcr() was given. */
+uint16_t gsi_elcr(const lunik_machine *m);
+
+/* A registered type with its ancestors resolved is found through the runtime. */
+struct type_table;
+struct type_table *runtime_types(const lunik_runtime *rt);
+int types_init(struct type_table **out, const lunik_type *const *types, lunik_error *err);
+void types_fini(struct type_table *t);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * irq.c: GSI lines.
+ *
+ * A line is the OR of its sources, so level-triggered lines can be shared: it counts the sources
+ * that are high and tells the in-kernel irqchip when the count leaves or reaches zero.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "kvm.h"
+#include "core/misuse.h"
+#include "core/machine.h"
+
+struct gsi_line {
+    unsigned high; /* sources that are high */
+    uint64_t edges;
+};
+
+struct gsi_lines {
+    struct gsi_line line[LUNIK_GSI_COUNT];
+    uint16_t elcr;
+    lunik_gsi_fn *fn;
+    void *opaque;
+};
+
+/* Fails only for lines the irqchip does not have; those were refused at connect. */
+static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
+{
+    struct kvm_irq_level arg = {.irq = gsi, .level = level};
+
+    ioctl(m->kvm->vm_fd, KVM_IRQ_LINE, &arg);
+}
+
+void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered)
+{
+    NOT_NULL(m);
+
+    if (m->gsi)
+        m->gsi->elcr = level_triggered;
+}
+
+uint16_t gsi_elcr(const lunik_machine *m)
+{
+    return m->gsi->elcr;
+}
+
+void gsi_show_high(lunik_machine *m)
+{
+    for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
+        if (lunik_gsi_level(m, gsi))
+            tell_irqchip(m, gsi, true);
+}
+
+static void line_changed(lunik_machine *m, unsigned gsi, bool level)
+{
+    struct gsi_lines *g = m->gsi;
+
+    if (level)
+        g->line[gsi].edges++;
+    if (m->kvm && m->kvm->power_on)
+        tell_irqchip(m, gsi, level);
+    if (g->fn)
+        g->fn(g->opaque, gsi, level);
+}
+
+static void source_changed(lunik_irq *irq, bool level)
+{
+    lunik_machine *m = irq->opaque;
+    struct gsi_line *line = m->gsi ? &m->gsi->line[irq->line] : NULL;
+
+    if (!line)
+        return; /* the machine is closed */
+    if (level) {
+        if (line->high++ == 0)
+            line_changed(m, irq->line, true);
+    } else {
+        if (--line->high == 0)
+            line_changed(m, irq->line, false);
+    }
+}
+
+int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(irq, err);
+
+    if (!m->gsi)
+        return machine_fail_closed(m, err);
+    if (gsi >= LUNIK_GSI_COUNT)
+        return lunik_fail(err, LUNIK_E_INVALID, "irq: GSI %u does not exist (want 0..%d)", gsi,
+                          LUNIK_GSI_COUNT - 1);
+    *irq = (lunik_irq){.fn = source_changed, .opaque = m, .line = gsi};
+    return 0;
+}
+
+void lunik_irq_disconnect(lunik_irq *irq)
+{
+    NOT_NULL(irq);
+
+    lunik_irq_set(irq, false);
+    irq->fn = NULL;
+}
+
+bool lunik_gsi_level(const lunik_machine *m, unsigned gsi)
+{
+    NOT_NULL(m, false);
+
+    return m->gsi && gsi < LUNIK_GSI_COUNT && m->gsi->line[gsi].high > 0;
+}
+
+uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi)
+{
+    NOT_NULL(m, 0);
+
+    return m->gsi && gsi < LUNIK_GSI_COUNT ? m->gsi->line[gsi].edges : 0;
+}
+
+void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque)
+{
+    NOT_NULL(m);
+
+    if (!m->gsi)
+        return;
+    m->gsi->fn = fn;
+    m->gsi->opaque = opaque;
+}
+
+int gsi_init(lunik_machine *m, lunik_error *err)
+{
+    m->gsi = calloc(1, sizeof(*m->gsi));
+    if (!m->gsi)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
+    return 0;
+}
+
+void gsi_fini(lunik_machine *m)
+{
+    free(m->gsi);
+    m->gsi = NULL;
+}

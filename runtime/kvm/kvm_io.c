@@ -1,0 +1,549 @@
+/*
+ * kvm_io.c: the listener that makes KVM's ioeventfds and coalesced zones follow the two spaces that
+ * the guest sees.
+ *
+ * What goes and what comes is collected and applied at commit. A kernel without some of it is no
+ * error: such writes exit, and dispatch does what KVM would have done.
+ *
+ * Coalesced writes wait in a ring that is shared by all vCPUs. Whoever empties it holds the machine
+ * lock. Those that are in it when their zone goes were meant for what is there until the commit:
+ * they are set aside with their regions and delivered when it is over.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kvm.h"
+#include "memory/memory.h"
+#include "core/runtime.h"
+
+struct entry {
+    uint64_t address, size, data;
+    uint64_t offset;
+    lunik_region *region; /* valid until the commit, later only told from others */
+    int fd;               /* -1: a coalesced zone */
+    bool match, port;
+};
+
+struct entry_list {
+    struct entry *items;
+    size_t count, capacity;
+};
+
+struct late_write {
+    lunik_space *space;
+    lunik_region *region; /* in use */
+    uint64_t address, offset;
+    uint8_t data[8];
+    unsigned size;
+};
+
+struct kvm_io {
+    lunik_listener listener;
+    struct kvm_vm *vm;
+    bool eventfds, any_size, zones, port_zones; /* what the kernel has */
+    struct entry_list present;                  /* in KVM, sorted */
+    struct entry_list dels, adds;               /* collected since begin */
+    bool lost;                                  /* no memory to collect something */
+    bool ended;       /* the VM goes, and with it what KVM holds: not taken out one by one */
+    size_t ring_page; /* of a vCPU's mapping */
+    struct kvm_coalesced_mmio_ring *ring; /* NULL: no vCPUs */
+    uint32_t ring_size;
+    struct late_write *late; /* ring_size of them */
+    size_t late_first;
+    /* Read without the lock: a vCPU that finds the ring empty must not overtake what is not yet
+     * delivered. */
+    _Atomic size_t late_count;
+    _Atomic unsigned busy; /* flushes under way */
+};
+
+/* Whose writes this thread is delivering: what the handlers do does not deliver more. */
+static __thread const struct kvm_io *flushing;
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    const uint64_t keys[][2] = {
+        {x->address, y->address},
+        {x->size, y->size},
+        {x->data, y->data},
+        {x->offset, y->offset},
+        {(uintptr_t)x->region, (uintptr_t)y->region},
+        {(uint64_t)x->fd, (uint64_t)y->fd},
+        {x->match, y->match},
+        {x->port, y->port},
+    };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (keys[i][0] != keys[i][1])
+            return keys[i][0] < keys[i][1] ? -1 : 1;
+    return 0;
+}
+
+static bool list_reserve(struct entry_list *l, size_t need)
+{
+    return grow((void **)&l->items, &l->capacity, need, sizeof(*l->items));
+}
+
+/* The place of the first entry that does not come before e. */
+static size_t list_find(const struct entry_list *l, const struct entry *e)
+{
+    size_t low = 0, high = l->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (compare_entries(&l->items[middle], e) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_present(const struct kvm_io *k, const struct entry *e)
+{
+    size_t at = list_find(&k->present, e);
+
+    return at < k->present.count && !compare_entries(&k->present.items[at], e);
+}
+
+static void note_present(struct kvm_io *k, const struct entry *e, bool present)
+{
+    struct entry_list *l = &k->present;
+    size_t at = list_find(l, e);
+
+    if (present) {
+        memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(*e));
+        l->items[at] = *e;
+        l->count++;
+    } else {
+        l->count--;
+        memmove(&l->items[at], &l->items[at + 1], (l->count - at) * sizeof(*e));
+    }
+}
+
+/* ---- KVM ------------------------------------------------------------------------------------ */
+
+static int set_eventfd(const struct kvm_io *k, const struct entry *e, bool on)
+{
+    struct kvm_ioeventfd event = {
+        .addr = e->address, .len = (uint32_t)e->size, .fd = e->fd, .datamatch = e->data};
+
+    if (e->match)
+        event.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+    if (e->port)
+        event.flags |= KVM_IOEVENTFD_FLAG_PIO;
+    if (!on)
+        event.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+    return ioctl(k->vm->vm_fd, KVM_IOEVENTFD, &event) < 0 ? errno : 0;
+}
+
+static int set_zone(const struct kvm_io *k, const struct entry *e, bool on)
+{
+    struct kvm_coalesced_mmio_zone zone = {
+        .addr = e->address, .size = (uint32_t)e->size, .pio = e->port};
+    unsigned long request = on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO;
+
+    return ioctl(k->vm->vm_fd, request, &zone) < 0 ? errno : 0;
+}
+
+static int set_entry(struct kvm_io *k, const struct entry *e, bool on, lunik_error *err)
+{
+    int sys = e->fd < 0 ? set_zone(k, e, on) : set_eventfd(k, e, on);
+
+    if (!sys) {
+        note_present(k, e, on);
+        return 0;
+    }
+    return lunik_fail_errno(
+        err, sys,
+        "KVM: memory region '%s': %s of 0x%" PRIx64 " bytes at %s0x%" PRIx64 " can't be %s",
+        lunik_region_name(e->region), e->fd < 0 ? "a coalesced range" : "an ioeventfd", e->size,
+        e->port ? "port " : "", e->address, on ? "set" : "taken back");
+}
+
+/* Takes back and sets; when KVM refuses, undoes what was done. There is room among the present. */
+static int apply(struct kvm_io *k, lunik_error *err)
+{
+    size_t dels = 0, adds = 0;
+    int rc = 0;
+
+    while (!rc && dels < k->dels.count)
+        if (!(rc = set_entry(k, &k->dels.items[dels], false, err)))
+            dels++;
+    while (!rc && adds < k->adds.count)
+        if (!(rc = set_entry(k, &k->adds.items[adds], true, err)))
+            adds++;
+    if (!rc)
+        return 0;
+    while (adds)
+        set_entry(k, &k->adds.items[--adds], false, NULL);
+    while (dels)
+        set_entry(k, &k->dels.items[--dels], true, NULL);
+    return rc;
+}
+
+/* ---- collecting ----------------------------------------------------------------------------- */
+
+static bool kernel_can(const struct kvm_io *k, const struct entry *e)
+{
+    if (e->fd < 0)
+        return k->zones && (!e->port || k->port_zones);
+    return k->eventfds && (e->size || k->any_size);
+}
+
+static void collect(struct kvm_io *k, struct entry_list *list, const lunik_section *s,
+                    struct entry e)
+{
+    const lunik_machine *m = k->listener.machine;
+
+    if (s->space != m->memory_space && s->space != m->io_space)
+        return;
+    e.port = s->space == m->io_space;
+    e.address = s->address;
+    e.region = s->region;
+    e.offset = s->offset;
+    if (!kernel_can(k, &e))
+        return;
+    if (list_reserve(list, list->count + 1))
+        list->items[list->count++] = e;
+    else
+        k->lost = true;
+}
+
+static void on_eventfd_add(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
+                           int fd)
+{
+    struct kvm_io *k = lunik_container_of(l, struct kvm_io, listener);
+
+    collect(k, &k->adds, s,
+            (struct entry){.size = s->size, .match = match, .data = data, .fd = fd});
+}
+
+static void on_eventfd_del(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
+                           int fd)
+{
+    struct kvm_io *k = lunik_container_of(l, struct kvm_io, listener);
+
+    collect(k, &k->dels, s,
+            (struct entry){.size = s->size, .match = match, .data = data, .fd = fd});
+}
+
+/* KVM's zones are below 2 GiB in size; writes to the rest of a larger one exit. */
+static struct entry zone_entry(uint64_t size)
+{
+    return (struct entry){.size = size < INT32_MAX ? size : INT32_MAX, .fd = -1};
+}
+
+static void on_coalesced_add(lunik_listener *l, const lunik_section *s, uint64_t address,
+                             uint64_t size)
+{
+    struct kvm_io *k = lunik_container_of(l, struct kvm_io, listener);
+
+    collect(k, &k->adds, s, zone_entry(size));
+}
+
+static void on_coalesced_del(lunik_listener *l, const lunik_section *s, uint64_t address,
+                             uint64_t size)
+{
+    struct kvm_io *k = lunik_container_of(l, struct kvm_io, listener);
+
+    collect(k, &k->dels, s, zone_entry(size));
+}
+
+static void sort_entries(struct entry_list *l)
+{
+    if (l->count > 1)
+        qsort(l->items, l->count, sizeof(l->items[0]), compare_entries);
+}
+
+/* Strikes out what goes and comes unchanged. Both lists end up sorted. */
+static void cancel_pairs(struct kvm_io *k)
+{
+    struct entry_list *d = &k->dels, *a = &k->adds;
+    size_t di = 0, ai = 0, dk = 0, ak = 0;
+
+    sort_entries(d);
+    sort_entries(a);
+    while (di < d->count || ai < a->count) {
+        int order = di == d->count   ? 1
+                    : ai == a->count ? -1
+                                     : compare_entries(&d->items[di], &a->items[ai]);
+
+        if (order < 0) {
+            d->items[dk++] = d->items[di++];
+        } else if (order > 0) {
+            a->items[ak++] = a->items[ai++];
+        } else {
+            di++;
+            ai++;
+        }
+    }
+    d->count = dk;
+    a->count = ak;
+}
+
+/* Drops those that are in KVM, or not in KVM, already: the reverse of changes that could not be
+ * collected. */
+static void drop_done(const struct kvm_io *k, struct entry_list *l, bool present)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (is_present(k, &l->items[i]) != present)
+            l->items[kept++] = l->items[i];
+    l->count = kept;
+}
+
+/* ---- the ring ------------------------------------------------------------------------------- */
+
+static uint32_t ring_count(const struct kvm_io *k)
+{
+    uint32_t first, last;
+
+    if (!k->ring)
+        return 0;
+    first = __atomic_load_n(&k->ring->first, __ATOMIC_ACQUIRE);
+    last = __atomic_load_n(&k->ring->last, __ATOMIC_ACQUIRE);
+    return (last + k->ring_size - first) % k->ring_size;
+}
+
+/* The oldest write in a ring that is not empty. */
+static struct kvm_coalesced_mmio ring_peek(const struct kvm_io *k)
+{
+    struct kvm_coalesced_mmio write = k->ring->coalesced_mmio[k->ring->first];
+
+    if (write.len > sizeof(write.data))
+        write.len = sizeof(write.data);
+    return write;
+}
+
+static void ring_pop(struct kvm_io *k)
+{
+    __atomic_store_n(&k->ring->first, (k->ring->first + 1) % k->ring_size, __ATOMIC_RELEASE);
+}
+
+static lunik_space *space_of(const struct kvm_io *k, const struct kvm_coalesced_mmio *write)
+{
+    const lunik_machine *m = k->listener.machine;
+
+    return write->pio ? m->io_space : m->memory_space;
+}
+
+/* Finds out what the writes in the ring were meant for, while it can still be found. */
+static void set_aside(struct kvm_io *k)
+{
+    uint32_t count = ring_count(k);
+
+    for (; count && k->late_first + k->late_count < k->ring_size; count--) {
+        struct kvm_coalesced_mmio write = ring_peek(k);
+        struct late_write *late = &k->late[k->late_first + k->late_count];
+        lunik_section section;
+
+        if (lunik_space_find(space_of(k, &write), write.phys_addr, &section) &&
+            section.region->ops) {
+            *late = (struct late_write){
+                .space = section.space,
+                .region = section.region,
+                .address = write.phys_addr,
+                .offset = section.offset + (write.phys_addr - section.address),
+                .size = write.len,
+            };
+            memcpy(late->data, write.data, sizeof(late->data));
+            lunik_region_ref(late->region);
+            k->late_count++;
+        }
+        ring_pop(k);
+    }
+}
+
+static void deliver_late(struct kvm_io *k)
+{
+    struct late_write late = k->late[k->late_first++];
+
+    if (!--k->late_count)
+        k->late_first = 0;
+    region_write_late(late.space, late.address, late.region, late.offset, late.data, late.size);
+    lunik_region_unref(late.region);
+}
+
+static void deliver(struct kvm_io *k)
+{
+    struct kvm_coalesced_mmio write = ring_peek(k);
+    lunik_space *s = space_of(k, &write);
+    uint64_t value = 0;
+
+    ring_pop(k);
+    memcpy(&value, write.data, sizeof(value));
+    if (lunik_space_store(s, write.phys_addr, write.len, value) == LUNIK_E_INVALID)
+        lunik_space_write(s, write.phys_addr, write.data, write.len); /* part of an access */
+}
+
+/* A handler may close the machine. */
+static bool still_there(const lunik_machine *m, const struct kvm_io *k)
+{
+    return m->kvm && m->kvm->io == k;
+}
+
+void kvm_io_flush(lunik_machine *m)
+{
+    struct kvm_io *k = m && m->kvm ? m->kvm->io : NULL;
+    const struct kvm_io *outer = flushing;
+    uint32_t count; /* what the guest writes from now on waits for the next time */
+
+    if (!k || flushing == k)
+        return;
+    count = ring_count(k);
+    if (!count && !k->late_count)
+        return;
+    lunik_machine_ref(m);
+    runtime_enter(m->rt);
+    k->busy++;
+    flushing = k;
+    while (still_there(m, k)) {
+        if (k->late_count) {
+            deliver_late(k);
+        } else if (count && ring_count(k)) {
+            count--;
+            deliver(k);
+        } else {
+            break;
+        }
+    }
+    if (still_there(m, k))
+        k->busy--;
+    flushing = outer;
+    runtime_leave(m->rt);
+    lunik_machine_unref(m);
+}
+
+void kvm_io_vcpu_exit(lunik_machine *m)
+{
+    const struct kvm_io *k = m->kvm->io;
+
+    if (!ring_count(k) && !k->late_count && !k->busy)
+        return;
+    lunik_lock(m->rt);
+    kvm_io_flush(m);
+    lunik_unlock(m->rt);
+}
+
+/* ---- commit --------------------------------------------------------------------------------- */
+
+static bool has_zones(const struct entry_list *l)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < l->count; i++)
+        found = found || l->items[i].fd < 0;
+    return found;
+}
+
+static int on_commit(lunik_listener *l, lunik_error *err)
+{
+    struct kvm_io *k = lunik_container_of(l, struct kvm_io, listener);
+    bool lost = k->lost;
+    int rc;
+
+    k->lost = false;
+    if (k->ended)
+        return 0;
+    if (!k->dels.count && !k->adds.count && !lost)
+        return 0;
+    cancel_pairs(k);
+    drop_done(k, &k->dels, false);
+    drop_done(k, &k->adds, true);
+    if (lost || !list_reserve(&k->present, k->present.count + k->adds.count))
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    rc = apply(k, err);
+    if (has_zones(&k->dels))
+        set_aside(k);
+    if (rc)
+        return rc;
+    k->dels.count = k->adds.count = 0;
+    return 0;
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static void find_out(struct kvm_io *k)
+{
+    int dev = k->vm->dev_fd, page = ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+
+    k->eventfds = ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD) > 0;
+    k->any_size = ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
+    k->zones = page > 0 && ((size_t)page + 1) * page_size <= (size_t)k->vm->vcpu_map_size;
+    k->port_zones = k->zones && ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0;
+    k->ring_page = k->zones ? (size_t)page * page_size : 0;
+    k->ring_size = (uint32_t)((page_size - sizeof(*k->ring)) / sizeof(struct kvm_coalesced_mmio));
+}
+
+void kvm_io_set_vcpu_map(lunik_machine *m, void *map)
+{
+    struct kvm_io *k = m->kvm->io;
+
+    if (k)
+        k->ring = map && k->zones
+                      ? (struct kvm_coalesced_mmio_ring *)((uint8_t *)map + k->ring_page)
+                      : NULL;
+}
+
+static void free_all(struct kvm_io *k)
+{
+    for (; k->late_count; k->late_count--)
+        lunik_region_unref(k->late[k->late_first++].region);
+    free(k->present.items);
+    free(k->dels.items);
+    free(k->adds.items);
+    free(k->late);
+    free(k);
+}
+
+int kvm_io_init(lunik_machine *m, lunik_error *err)
+{
+    struct kvm_io *k = calloc(1, sizeof(*k));
+    int rc;
+
+    if (!k)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    k->vm = m->kvm;
+    find_out(k);
+    k->late = calloc(k->ring_size, sizeof(*k->late));
+    if (!k->late) {
+        free_all(k);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    }
+    k->listener = (lunik_listener){.name = "kvm-io",
+                                   .priority = 10,
+                                   .eventfd_add = on_eventfd_add,
+                                   .eventfd_del = on_eventfd_del,
+                                   .coalesced_add = on_coalesced_add,
+                                   .coalesced_del = on_coalesced_del,
+                                   .commit = on_commit};
+    rc = lunik_listener_add(m, &k->listener, err);
+    if (rc)
+        free_all(k);
+    else
+        m->kvm->io = k;
+    return rc;
+}
+
+void kvm_io_fini(lunik_machine *m)
+{
+    struct kvm_io *k = m->kvm->io;
+
+    if (!k)
+        return;
+    k->ended = true;
+    lunik_listener_del(&k->listener);
+    m->kvm->io = NULL;
+    free_all(k);
+}

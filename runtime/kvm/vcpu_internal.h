@@ -1,0 +1,69 @@
+/* vcpu_internal.h: struct lunik_vcpu, for the vcpu_*.c files. */
+#ifndef KVM_VCPU_INTERNAL_H
+#define KVM_VCPU_INTERNAL_H
+
+#include <linux/kvm.h>
+
+#include "vcpu.h"
+
+struct vcpu_power_on;
+
+/* Clocks of a vCPU while they stand still (kvm_clock.c). */
+struct vcpu_clocks {
+    bool has_tsc;           /* tsc_offset is to be put back */
+    uint64_t tsc_offset;    /* of its TSC to the host's */
+    uint32_t apic_count;    /* left on its local APIC's timer; 0: none */
+    uint64_t apic_deadline; /* TSC at which that expires; 0: none */
+};
+
+struct vcpu_one_msr {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+};
+
+struct lunik_vcpu {
+    lunik_machine *machine;
+    unsigned index;
+    int fd;
+    struct kvm_run *run;
+    pthread_t thread;
+    bool started;          /* thread exists */
+    _Atomic bool in_guest; /* inside KVM_RUN, or about to enter it */
+    bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
+    bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
+    struct vcpu_power_on *power_on;
+    struct vcpu_clocks held;    /* under the machine lock */
+    struct kvm_dirty_gfn *ring; /* its dirty ring, or NULL; under the machine lock */
+    uint32_t ring_next;         /* where it is read next; wraps */
+    unsigned ring_in_vain;      /* exits because it is full while it is not */
+    _Atomic uint64_t dirtied;   /* pages it has reported */
+    _Atomic uint64_t exits, io, mmio, interrupted; /* written by the own thread only */
+};
+
+struct vcpu_group {
+    lunik_machine *machine;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    _Atomic bool closed; /* the gate: some of the three below */
+    unsigned holds;      /* vcpus_hold() calls not yet released */
+    bool paused;
+    bool quit;
+    bool has_boot_state;
+    struct kvm_regs boot_regs;
+    struct kvm_sregs boot_sregs;
+    struct kvm_cpuid2 *cpuid; /* until the vCPUs have been created */
+    unsigned count;
+    lunik_vcpu vcpu[];
+};
+
+/* vcpu_ring.c */
+int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
+void vcpu_ring_fini(lunik_vcpu *v, const struct kvm_vm *vm);
+/* After an exit because it is full; false if that doesn't help. Lock not held. */
+bool vcpu_ring_make_room(lunik_vcpu *v);
+
+/* vcpu_reset.c */
+int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err);
+void vcpu_free_power_on(lunik_vcpu *v);
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * object.h: types, properties and objects, for the rest of the runtime.
+ *
+ * DESIGN. A type_entry is a registered lunik_type with everything it inherits worked out: one flat
+ * list of properties (a child's replaces its parent's of the same name), functions, flags. Objects
+ * stand in one list per machine, in order of creation; the list holds one reference to each. An
+ * object's header and its device state are one allocation, freed after a grace period because a
+ * lockless callback may still be in it; nothing that is freed then depends on the type, which may
+ * be gone before.
+ *
+ * A reference only keeps the struct. What keeps an object from being deleted is a use: one for
+ * every link property that names it, and those made with lunik_object_use(). A claim is an
+ * exclusive use.
+ */
+#ifndef OBJECT_OBJECT_H
+#define OBJECT_OBJECT_H
+
+#include "core/machine.h"
+#include "core/names.h"
+#include "core/rcu.h"
+
+/* ---- type.c --------------------------------------------------------------------------------- */
+
+struct type_entry {
+    const lunik_type *type;
+    const struct type_entry *parent;
+    struct type_entry *next;
+    struct type_entry *replaced; /* the former type of that name, which objects may still be of */
+    struct named by_name;
+    const lunik_prop **props; /* the parent's first */
+    size_t prop_count;
+    size_t owned_count; /* properties that own memory: strings and lists */
+    int (*realize)(lunik_object *o, lunik_error *err);
+    void (*unrealize)(lunik_object *o);
+    void (*reset)(lunik_object *o);
+    void (*run_state)(lunik_object *o, bool running);
+    int (*unplug_request)(lunik_object *o, lunik_error *err);
+};
+
+/* Fails with a suggestion when there is no such type. */
+const struct type_entry *type_lookup(const lunik_runtime *rt, const char *name, lunik_error *err);
+/* True if t or an ancestor has that name or implements that interface. */
+bool type_is(const struct type_entry *t, const char *name);
+const void *type_iface(const struct type_entry *t, const char *name);
+/* The property of that name, '_' standing for '-' as well; NULL if there is none. */
+const lunik_prop *type_prop(const struct type_entry *t, const char *name, size_t *index);
+
+/* True if the runtime allocates what the property's field points to. */
+bool prop_owns_memory(const lunik_prop *p);
+
+/* Finds what a misspelt name may have meant. */
+struct suggestion {
+    const char *wanted;
+    const char *best; /* NULL: nothing comes close */
+    unsigned distance;
+};
+void suggestion_consider(struct suggestion *s, const char *candidate);
+
+/* ---- object.c ------------------------------------------------------------------------------- */
+
+enum object_state {
+    OBJECT_CREATING, /* holds its id, can't be found yet */
+    OBJECT_ALIVE,
+    OBJECT_LEAVING,  /* deleted, if the transaction is committed; can't be found any more */
+    OBJECT_REMOVING, /* unrealize is running */
+    OBJECT_DEAD,     /* only references keep the struct */
+};
+
+struct object_use {
+    lunik_object *used, *user;
+    LIST_ENTRY(object_use) of_used, of_user;
+};
+
+LIST_HEAD(use_list, object_use);
+
+struct lunik_object {
+    struct rcu_head rcu;
+    _Atomic unsigned refs;
+    enum object_state state;
+    lunik_plug_state plug;
+    lunik_machine *machine; /* referenced */
+    const struct type_entry *type;
+    const char *type_name;
+    bool is_device;
+    const char *id; /* "" when it has none; both are in the same piece of memory */
+    const char *path;
+    uint64_t serial; /* counts creations */
+    lunik_object *prev, *next;
+    struct named by_name;   /* the last component of its path */
+    struct use_list users;  /* uses of this object */
+    struct use_list usings; /* its uses of others */
+    lunik_object *claimed_by;
+    struct region_list regions; /* that it owns */
+    bool announced;             /* others know of it: not of one that a transaction has just made */
+    lunik_change change;        /* noted: a reference */
+    void (*remove)(lunik_object *o); /* when it has left */
+    lunik_value *list_items;         /* what lunik_object_get() lent out */
+    size_t owned_count;
+    size_t *owned; /* offsets in the state of the pointers to free with it */
+};
+
+#define OBJECT_STATE_OFFSET ((sizeof(struct lunik_object) + 63) / 64 * 64)
+
+struct hotplug_entry {
+    char *kind;
+    lunik_object *handler;
+    struct hotplug_entry *next;
+};
+
+struct object_table {
+    lunik_object *first, *last;
+    struct names by_name;
+    uint64_t serial;
+    unsigned unattached;  /* devices without an id so far */
+    unsigned hotplugging; /* devices being added to a started machine */
+    struct hotplug_entry *handlers;
+};
+
+/* The id, or the path of an object that has none. */
+const char *object_name(const lunik_object *o);
+/* Unrealizes and deletes; the caller made sure that nobody uses o. */
+void object_remove(lunik_object *o);
+/* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
+ * caller made sure that nobody uses o. On failure o stays as it is. */
+int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *err);
+/* Ties something to be done with o to the transaction that is open. */
+void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
+/* The object, and no longer noted: drop its reference. */
+lunik_object *object_noted(lunik_change *c);
+/* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
+void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
+/* The object with that id or path in any state but OBJECT_DEAD. */
+lunik_object *object_lookup(lunik_machine *m, const char *id);
+
+/* ---- object_uses.c --------------------------------------------------------------------------- */
+
+/* Ends all uses of o and by o, which has died. */
+void uses_forget(lunik_object *o);
+/* Fails with LUNIK_E_BUSY and the user's name if o is in use. */
+int object_check_unused(const lunik_object *o, lunik_error *err);
+
+/* ---- plug.c --------------------------------------------------------------------------------- */
+
+/* Queues an event about a device: its id (if it has one), its path, and extra fields. */
+void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count);
+/* Lets the devices go that the guest had been asked for. */
+void plug_reset(lunik_machine *m);
+void plug_forget_handler(lunik_machine *m, lunik_object *handler);
+
+/* ---- property_convert.c ---------------------------------------------------------------------- */
+
+/* A checked value. A string is borrowed; a list is from prop_alloc() and the caller's to free. */
+union converted {
+    uint64_t number; /* SIZE, UINT, INT, BOOL, ENUM */
+    const char *string;
+    lunik_object *link;
+    lunik_uint_list list;
+};
+
+/* Changes nothing but *out. */
+int prop_convert(const lunik_object *o, const lunik_prop *p, const lunik_value *v,
+                 union converted *out, lunik_error *err);
+/* Whether a UINT, SIZE or INT has limits of its own (for SIZE and UINT: an upper one). */
+bool prop_limited(const lunik_prop *p);
+/* What the property takes, for "(want ...)". */
+void prop_want_text(const lunik_prop *p, char *buf, size_t size);
+int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *err);
+
+/* ---- property.c ----------------------------------------------------------------------------- */
+
+/* The memory of strings and lists, with room for what a deferred free needs; NULL if out of it. */
+void *prop_alloc(size_t size);
+char *prop_copy_string(const char *text);
+void prop_free(void *data);
+
+/* Where the property's value is. */
+void *prop_field(const lunik_object *o, const lunik_prop *p);
+/* Stores a value there; takes over the memory of strings and lists. Only links can fail. */
+int prop_put(lunik_object *o, const lunik_prop *p, const union converted *c, lunik_error *err);
+
+/* Gives every property of a new object its default, then the value in props ("id" is skipped);
+ * fails on unknown, repeated and missing ones. */
+int props_init(lunik_object *o, const lunik_field *props, size_t count, lunik_error *err);
+/* Drops the links. The memory that properties own goes with the object. */
+void props_release(lunik_object *o);
+/* Frees that memory, a grace period after the object died. */
+void props_free(lunik_object *o);
+/* Same name, '_' and '-' being equal. */
+bool prop_name_equal(const char *a, const char *b);
+
+/* ---- property_change.c ---------------------------------------------------------------------- */
+
+/* A property's value before it is set in a transaction, to be put back if that is undone. */
+struct prop_change;
+int prop_change_new(struct prop_change **out, lunik_object *o, const lunik_prop *p,
+                    lunik_error *err);
+void prop_change_free(struct prop_change *c); /* takes NULL, too */
+/* It has been set: the transaction takes c over. */
+void prop_change_note(struct prop_change *c);
+
+#endif

@@ -1,0 +1,238 @@
+/* plug.c: devices on their way out, and the hotplug handlers of a machine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/misuse.h"
+#include "object.h"
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count)
+{
+    lunik_field fields[LUNIK_EVENT_FIELDS];
+    size_t n = 0;
+
+    if (*o->id)
+        fields[n++] = LUNIK_FIELD_STRING("device", o->id);
+    fields[n++] = LUNIK_FIELD_STRING("path", o->path);
+    for (size_t i = 0; i < count && n < LUNIK_EVENT_FIELDS; i++)
+        fields[n++] = extra[i];
+    lunik_emit_fields(o->machine, event, fields, n);
+}
+
+/* ---- plug states ---------------------------------------------------------------------------- */
+
+lunik_plug_state lunik_device_plug_state(const lunik_object *o)
+{
+    NOT_NULL(o, LUNIK_PLUG_EJECTED);
+
+    return o->plug;
+}
+
+const char *lunik_plug_state_name(lunik_plug_state state)
+{
+    switch (state) {
+#define PLUG_CASE(name, lua)                                                                       \
+    case LUNIK_PLUG_##name:                                                                        \
+        return lua;
+        LUNIK_PLUG_MAP(PLUG_CASE)
+#undef PLUG_CASE
+    }
+    return "unknown";
+}
+
+static void device_remove(lunik_object *o)
+{
+    lunik_object_ref(o);
+    object_remove(o);
+    device_emit(o, "device-deleted", NULL, 0);
+    lunik_object_unref(o);
+}
+
+/* Removes a device that has agreed, unless somebody uses it or that can't be done now. */
+static int device_leave(lunik_object *o, lunik_error *err)
+{
+    int rc = object_check_unused(o, err);
+
+    return rc ? rc : object_leave(o, device_remove, err);
+}
+
+static void refuse(lunik_object *o, const char *reason)
+{
+    o->plug = LUNIK_PLUG_REFUSED;
+    device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", reason), 1);
+}
+
+void lunik_device_ejected(lunik_object *o)
+{
+    NOT_NULL(o);
+
+    lunik_error err;
+
+    if (o->state == OBJECT_ALIVE && device_leave(o, &err))
+        refuse(o, err.message);
+}
+
+void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)
+{
+    NOT_NULL(o);
+
+    if (o->state != OBJECT_ALIVE || o->plug != LUNIK_PLUG_REQUESTED)
+        return;
+    o->plug = LUNIK_PLUG_REFUSED;
+    device_emit(o, "device-unplug-guest-error",
+                (const lunik_field[]){LUNIK_FIELD_UINT("source", source),
+                                      LUNIK_FIELD_UINT("status", status)},
+                2);
+}
+
+/* Asks whoever must agree. The answer may come within the call. */
+static int device_request(lunik_object *o, lunik_error *err)
+{
+    lunik_plug_state before = o->plug;
+    int rc;
+
+    lunik_object_ref(o);
+    o->plug = LUNIK_PLUG_REQUESTED;
+    rc = o->type->unplug_request(o, err);
+    if (rc && o->plug == LUNIK_PLUG_REQUESTED)
+        o->plug = before;
+    else if (o->plug == LUNIK_PLUG_REQUESTED && before != LUNIK_PLUG_REQUESTED)
+        device_emit(o, "device-unplug-request", NULL, 0);
+    lunik_object_unref(o);
+    return rc;
+}
+
+static void request_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+    lunik_error err;
+
+    if (o->state == OBJECT_ALIVE && device_request(o, &err))
+        refuse(o, err.message);
+    lunik_object_unref(o);
+}
+
+static void request_undo(lunik_change *c)
+{
+    lunik_object_unref(object_noted(c));
+}
+
+int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(id, err);
+
+    lunik_object *o = lunik_object_find(m, id);
+    bool started = lunik_machine_state(m) != LUNIK_STATE_CREATED;
+    int rc;
+
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no device '%s'", id);
+    if (!o->is_device)
+        return lunik_fail(err, LUNIK_E_INVALID, "'%s' is not a device (use object_del)", id);
+    if (started && !(o->type->type->flags & LUNIK_TYPE_UNPLUG))
+        return lunik_fail(
+            err, LUNIK_E_STATE,
+            "device '%s' (%s) can not be removed from a machine that has been started",
+            object_name(o), o->type_name);
+    if (!started || !o->type->unplug_request || !o->announced)
+        return device_leave(o, err);
+    rc = object_check_unused(o, err);
+    if (rc)
+        return rc;
+    if (!lunik_in_transaction(m))
+        return device_request(o, err);
+    object_note(o, request_commit, request_undo);
+    return 0;
+}
+
+static void leave_if_asked(lunik_object *o)
+{
+    if (o->plug == LUNIK_PLUG_REQUESTED)
+        lunik_device_ejected(o);
+}
+
+void plug_reset(lunik_machine *m)
+{
+    objects_each(m, true, leave_if_asked);
+}
+
+bool lunik_machine_hotplugging(const lunik_machine *m)
+{
+    NOT_NULL(m, false);
+
+    return m->objects && m->objects->hotplugging;
+}
+
+/* ---- hotplug handlers ----------------------------------------------------------------------- */
+
+static struct hotplug_entry **handler_slot(lunik_machine *m, const char *kind)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p && strcmp((*p)->kind, kind))
+        p = &(*p)->next;
+    return p;
+}
+
+static void handler_drop(struct hotplug_entry **slot)
+{
+    struct hotplug_entry *entry = *slot;
+
+    *slot = entry->next;
+    free(entry->kind);
+    free(entry);
+}
+
+int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
+                                      lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(kind, err);
+
+    struct hotplug_entry **slot, *entry;
+
+    if (!m->objects)
+        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine is closed") : 0;
+    slot = handler_slot(m, kind);
+    if (!handler) {
+        if (*slot)
+            handler_drop(slot);
+        return 0;
+    }
+    if (*slot)
+        return lunik_fail(err, LUNIK_E_EXISTS, "%s: the machine has a handler for %s devices: '%s'",
+                          handler->type_name, kind, object_name((*slot)->handler));
+    entry = calloc(1, sizeof(*entry));
+    if (entry)
+        entry->kind = strdup(kind);
+    if (!entry || !entry->kind) {
+        free(entry);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", handler->type_name);
+    }
+    entry->handler = handler;
+    *slot = entry;
+    return 0;
+}
+
+lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind)
+{
+    NOT_NULL(m, NULL);
+    NOT_NULL(kind, NULL);
+
+    struct hotplug_entry *entry = m->objects ? *handler_slot(m, kind) : NULL;
+    return entry ? entry->handler : NULL;
+}
+
+void plug_forget_handler(lunik_machine *m, lunik_object *handler)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p) {
+        if ((*p)->handler == handler)
+            handler_drop(p);
+        else
+            p = &(*p)->next;
+    }
+}

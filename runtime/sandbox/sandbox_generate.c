@@ -1,0 +1,426 @@
+/*
+ * sandbox_generate.c: a program of the build's. Writes the code of the seccomp filters for every
+ * policy as C (sandbox.h: sandbox_filters), since to make it takes longer than to start a machine.
+ */
+#define _GNU_SOURCE /* memfd_create, F_SETPIPE_SZ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox.h"
+
+/* The macros of seccomp.h leave out the last field. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
+#endif
+
+#define NEW_NAMESPACES                                                                             \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
+
+/* ---- rules ---------------------------------------------------------------------------------- */
+
+/* A rule that is wrong for this kernel's table of calls is an error; a call that it lacks is not.
+ */
+static int add_all(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count,
+                   const struct scmp_arg_cmp *all)
+{
+    int nr = seccomp_syscall_resolve_name(name);
+
+    if (nr < 0)
+        return 0;
+    return seccomp_rule_add_array(ctx, action, nr, count, all);
+}
+
+static int add(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count,
+               struct scmp_arg_cmp a)
+{
+    return add_all(ctx, action, name, count, &a);
+}
+
+static int add_listed(scmp_filter_ctx ctx, unsigned allow)
+{
+    int rc = 0;
+
+    for (const struct sandbox_call *c = sandbox_calls; c->name && rc == 0; c++) {
+        uint32_t action;
+
+        if (c->classes & allow)
+            action = SCMP_ACT_ALLOW;
+        else if (c->classes & SANDBOX_EXPLOIT)
+            action = SCMP_ACT_KILL_PROCESS;
+        else if (c->classes & SANDBOX_PRETEND)
+            action = SCMP_ACT_ERRNO(ENOSYS);
+        else if (c->classes & LUNIK_SANDBOX_EXEC)
+            action = SCMP_ACT_ERRNO(EPERM);
+        else
+            continue;
+        rc = add(ctx, action, c->name, 0, (struct scmp_arg_cmp){0});
+    }
+    return rc;
+}
+
+/* A rule for each value that argument number arg, of 32 bits, may have. */
+static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned arg,
+                      const unsigned long *values, size_t count)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = add(ctx, action, name, 1, SCMP_CMP32(arg, SCMP_CMP_EQ, (uint32_t)values[i]));
+    return rc;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* These reach the programs that share the terminal. */
+static const unsigned long terminal_requests[] = {TIOCSPGRP, TIOCSWINSZ};
+
+/* KVM's own, and those of terminals and descriptors; not TIOCSTI, which types at the user's shell,
+ * nor FIOASYNC, FIOSETOWN and SIOCSPGRP, which have the kernel send signals to others. */
+static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
+{
+    static const unsigned long requests[] = {
+        TCGETS,   TCSETS,     TCSETSW,     TCSETSF,  TCFLSH,   TCSBRK,  TIOCGWINSZ, TIOCGPGRP,
+        TIOCGPTN, TIOCSPTLCK, TIOCGPTPEER, TIOCOUTQ, FIONREAD, FIONBIO, FIOCLEX,    FIONCLEX,
+    };
+    int rc =
+        add(ctx, SCMP_ACT_ALLOW, "ioctl", 1, SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
+
+    if (rc == 0)
+        rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, requests, COUNT(requests));
+    if (rc == 0 && allow & LUNIK_SANDBOX_EXEC)
+        rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, terminal_requests,
+                        COUNT(terminal_requests));
+    return rc;
+}
+
+/* Not what has the kernel send signals to the owner of a descriptor, who may be anybody (F_SETOWN,
+ * F_SETSIG, O_ASYNC), nor what makes others wait (F_SETLEASE). */
+static int add_fcntl(scmp_filter_ctx ctx)
+{
+    static const unsigned long commands[] = {
+        F_DUPFD,      F_DUPFD_CLOEXEC, F_GETFD,      F_SETFD,     F_GETFL,
+        F_GETLK,      F_SETLK,         F_SETLKW,     F_OFD_GETLK, F_OFD_SETLK,
+        F_OFD_SETLKW, F_SETPIPE_SZ,    F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS,
+    };
+    const struct scmp_arg_cmp quietly[] = {
+        SCMP_A1_32(SCMP_CMP_EQ, F_SETFL),
+        SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC, 0),
+    };
+    int rc = add_values(ctx, SCMP_ACT_ALLOW, "fcntl", 1, commands, COUNT(commands));
+
+    return rc ? rc : add_all(ctx, SCMP_ACT_ALLOW, "fcntl", COUNT(quietly), quietly);
+}
+
+/* Opening for reading must not truncate: Landlock sees that in its third version only. */
+static int add_open(scmp_filter_ctx ctx, const char *name, unsigned flags)
+{
+    const struct scmp_arg_cmp keeps[] = {
+        SCMP_CMP32(flags, SCMP_CMP_MASKED_EQ, O_TRUNC, 0),
+        SCMP_CMP32(flags, SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, O_TRUNC | O_WRONLY),
+        SCMP_CMP32(flags, SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, O_TRUNC | O_RDWR),
+    };
+    int rc = 0;
+
+    for (size_t i = 0; i < COUNT(keeps) && rc == 0; i++)
+        rc = add(ctx, SCMP_ACT_ALLOW, name, 1, keeps[i]);
+    return rc;
+}
+
+static int add_files(scmp_filter_ctx ctx, unsigned allow)
+{
+    int rc = 0;
+
+    if (allow & LUNIK_SANDBOX_PATHS)
+        rc = add_open(ctx, "open", 1);
+    if (rc == 0 && allow & LUNIK_SANDBOX_PATHS)
+        rc = add_open(ctx, "openat", 2);
+    return rc;
+}
+
+/* Libraries are loaded from files that may be opened; without those no memory becomes executable.
+ */
+static int add_memory(scmp_filter_ctx ctx, unsigned allow)
+{
+    unsigned count = allow & LUNIK_SANDBOX_FILES ? 0 : 1;
+    struct scmp_arg_cmp not_executable = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+    int rc = add(ctx, SCMP_ACT_ALLOW, "mmap", count, not_executable);
+
+    if (rc == 0 && allow & LUNIK_SANDBOX_PATHS)
+        rc = add(ctx, SCMP_ACT_ALLOW, "mmap", 1, SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
+    return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "mprotect", count, not_executable);
+}
+
+/* Threads, and programs if they are allowed; signals for ourselves, limits that are our own. */
+static int add_processes(scmp_filter_ctx ctx, unsigned allow)
+{
+    bool exec = allow & LUNIK_SANDBOX_EXEC;
+    uint64_t thread = exec ? 0 : CLONE_THREAD, self = SANDBOX_SELF;
+    int rc = add(ctx, SCMP_ACT_ALLOW, "clone", 1,
+                 SCMP_A0_64(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES | thread, thread));
+
+    if (rc == 0 && !exec)
+        rc = add(ctx, SCMP_ACT_ERRNO(EPERM), "clone", 1,
+                 SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+    if (rc == 0)
+        rc = add(ctx, SCMP_ACT_ALLOW, "kill", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, self));
+    if (rc == 0)
+        rc = add(ctx, SCMP_ACT_ALLOW, "tgkill", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, self));
+    if (rc == 0)
+        rc = add(ctx, SCMP_ACT_ALLOW, "prlimit64", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, 0));
+    return rc;
+}
+
+/* Those of the calling thread only. */
+static int add_priorities(scmp_filter_ctx ctx)
+{
+    static const char *const calls[] = {"sched_setaffinity", "sched_setparam",
+                                        "sched_setscheduler"};
+    const struct scmp_arg_cmp own[] = {
+        SCMP_A0_32(SCMP_CMP_EQ, PRIO_PROCESS),
+        SCMP_A1_32(SCMP_CMP_EQ, 0),
+    };
+    int rc = add_all(ctx, SCMP_ACT_ALLOW, "setpriority", COUNT(own), own);
+
+    for (size_t i = 0; i < COUNT(calls) && rc == 0; i++)
+        rc = add(ctx, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0_32(SCMP_CMP_EQ, 0));
+    /* All the others are about the caller. */
+    return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "prctl", 1, SCMP_A0_32(SCMP_CMP_NE, PR_SCHED_CORE));
+}
+
+/* Unix domain sockets with connections: others can send to any that has a name, also without
+ * connect(), and from a pair. */
+static int add_streams(scmp_filter_ctx ctx, const char *name)
+{
+    static const unsigned types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+    int rc = 0;
+
+    for (size_t i = 0; i < COUNT(types) && rc == 0; i++) {
+        const struct scmp_arg_cmp stream[] = {
+            SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+            SCMP_A1_32(SCMP_CMP_MASKED_EQ, ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK), types[i]),
+        };
+
+        rc = add_all(ctx, SCMP_ACT_ALLOW, name, COUNT(stream), stream);
+    }
+    return rc;
+}
+
+static int add_unix_sockets(scmp_filter_ctx ctx, unsigned allow)
+{
+    int rc;
+
+    if (allow & LUNIK_SANDBOX_SOCKETS) {
+        rc = add(ctx, SCMP_ACT_ALLOW, "socketpair", 1, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+        return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "socket", 1, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+    }
+    rc = add_streams(ctx, "socketpair");
+    if (rc == 0 && allow & LUNIK_SANDBOX_LISTEN)
+        rc = add_streams(ctx, "socket");
+    return rc;
+}
+
+static int add_sockets(scmp_filter_ctx ctx, unsigned allow)
+{
+    static const unsigned long internet[] = {AF_INET, AF_INET6, AF_NETLINK};
+    int rc = add_unix_sockets(ctx, allow);
+
+    if (rc == 0 && allow & LUNIK_SANDBOX_NETWORK)
+        rc = add_values(ctx, SCMP_ACT_ALLOW, "socket", 0, internet, COUNT(internet));
+    return rc;
+}
+
+static int add_rules(scmp_filter_ctx ctx, unsigned allow)
+{
+    int rc = add_listed(ctx, allow);
+
+    if (rc == 0)
+        rc = add_ioctls(ctx, allow);
+    if (rc == 0)
+        rc = add_fcntl(ctx);
+    if (rc == 0)
+        rc = add_files(ctx, allow);
+    if (rc == 0)
+        rc = add_memory(ctx, allow);
+    if (rc == 0)
+        rc = add_processes(ctx, allow);
+    if (rc == 0)
+        rc = add_priorities(ctx);
+    return rc ? rc : add_sockets(ctx, allow);
+}
+
+/* What programs need to do to others, and no vCPU. */
+static int add_vcpu_processes(scmp_filter_ctx ctx, uint32_t refuse)
+{
+    const struct scmp_arg_cmp other = SCMP_A0_32(SCMP_CMP_NE, SANDBOX_SELF);
+    int rc = add(ctx, refuse, "kill", 1, other);
+
+    if (rc == 0)
+        rc = add(ctx, refuse, "tgkill", 1, other);
+    if (rc == 0)
+        rc = add(ctx, refuse, "prlimit64", 1, SCMP_A0_32(SCMP_CMP_NE, 0));
+    if (rc == 0)
+        rc = add_values(ctx, refuse, "ioctl", 1, terminal_requests, COUNT(terminal_requests));
+    return rc ? rc
+              : add(ctx, SCMP_ACT_ERRNO(EPERM), "clone", 1,
+                    SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+}
+
+/* Everything but new sockets, programs, and what the process may do to others. */
+static int add_vcpu_rules(scmp_filter_ctx ctx, uint32_t refuse)
+{
+    int rc = add(ctx, refuse, "socket", 0, (struct scmp_arg_cmp){0});
+
+    for (const struct sandbox_call *c = sandbox_calls; c->name && rc == 0; c++) {
+        if (c->classes & LUNIK_SANDBOX_EXEC)
+            rc = add(ctx, SCMP_ACT_ERRNO(EPERM), c->name, 0, (struct scmp_arg_cmp){0});
+        else if (c->classes & LUNIK_SANDBOX_NETWORK)
+            rc = add(ctx, refuse, c->name, 0, (struct scmp_arg_cmp){0});
+    }
+    return rc ? rc : add_vcpu_processes(ctx, refuse);
+}
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+static void check(int rc, const char *what)
+{
+    if (rc == 0)
+        return;
+    errno = -rc;
+    err(EXIT_FAILURE, "%s", what);
+}
+
+/* As a tree the kernel is done with it sooner when it is put into force, too. */
+static scmp_filter_ctx new_filter(uint32_t action)
+{
+    enum { BINARY_TREE = 2 };
+    scmp_filter_ctx ctx = seccomp_init(action);
+
+    check(ctx ? 0 : -ENOMEM, "seccomp_init");
+    /* Ended by halves, the process would go on to hold what its other threads wait for. */
+    check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "architectures");
+    check(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE), "a binary tree");
+    return ctx;
+}
+
+static void print_instruction(const struct sock_filter *f)
+{
+    printf("    {0x%x, %u, %u, 0x%xu},\n", f->code, f->jt, f->jf, f->k);
+}
+
+/* Goes before the rest of a filter, so that the call of every exit costs no more than it must: a
+ * request of KVM's is allowed at once. */
+static void print_fast_path(void)
+{
+    enum { LOAD = BPF_LD | BPF_W | BPF_ABS, EQUAL = BPF_JMP | BPF_JEQ | BPF_K };
+    static const struct sock_filter code[] = {
+        BPF_STMT(LOAD, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(EQUAL, AUDIT_ARCH_X86_64, 0, 6),
+        BPF_STMT(LOAD, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(EQUAL, SYS_ioctl, 0, 4),
+        BPF_STMT(LOAD, offsetof(struct seccomp_data, args[1])),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00),
+        BPF_JUMP(EQUAL, KVMIO << 8, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+
+    for (size_t i = 0; i < sizeof(code) / sizeof(code[0]); i++)
+        print_instruction(&code[i]);
+}
+
+static void print_code(scmp_filter_ctx ctx, const char *name, unsigned allow)
+{
+    int fd = memfd_create("filter", MFD_CLOEXEC);
+    struct sock_filter f;
+
+    check(fd < 0 ? -errno : seccomp_export_bpf(ctx, fd), "seccomp_export_bpf");
+    lseek(fd, 0, SEEK_SET);
+    printf("\nstatic const struct sock_filter %s_%x[] = {\n", name, allow);
+    print_fast_path();
+    while (read(fd, &f, sizeof(f)) == (ssize_t)sizeof(f))
+        print_instruction(&f);
+    printf("};\n");
+    close(fd);
+    seccomp_release(ctx);
+}
+
+static uint32_t refusal(unsigned allow)
+{
+    return allow & LUNIK_SANDBOX_EXEC ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_TRAP;
+}
+
+static void print_filters_for(unsigned allow)
+{
+    unsigned classes = allow | SANDBOX_ENGINE;
+    scmp_filter_ctx process = new_filter(refusal(allow)), vcpu = new_filter(SCMP_ACT_ALLOW);
+
+    if (allow & LUNIK_SANDBOX_FILES)
+        classes |= SANDBOX_METADATA;
+    check(add_rules(process, classes), "the process's rules");
+    print_code(process, "process", allow);
+    check(add_vcpu_rules(vcpu, refusal(allow)), "the vCPUs' rules");
+    print_code(vcpu, "vcpu", allow);
+}
+
+static bool is_policy(unsigned allow)
+{
+    const unsigned connect = LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_NETWORK;
+    bool files = allow & LUNIK_SANDBOX_FILES;
+
+    return !(files && allow & LUNIK_SANDBOX_PATHS) && !(!files && allow & LUNIK_SANDBOX_EXEC) &&
+           !(allow & LUNIK_SANDBOX_LISTEN && allow & connect);
+}
+
+static void print_filters(void)
+{
+    const unsigned end = 2 * LUNIK_SANDBOX_LISTEN;
+
+    for (unsigned allow = 0; allow < end; allow++)
+        if (is_policy(allow))
+            print_filters_for(allow);
+    printf("\n#define CODE(name) {sizeof(name) / sizeof(name[0]), name}\n");
+    printf("\nconst struct sandbox_filters sandbox_filters[] = {\n");
+    for (unsigned allow = 0; allow < end; allow++)
+        if (is_policy(allow))
+            printf("    {0x%x, CODE(process_%x), CODE(vcpu_%x)},\n", allow, allow, allow);
+    printf("    {0},\n};\n");
+}
+
+static void print_classes(void)
+{
+    printf("\nconst unsigned short sandbox_classes[SANDBOX_CALLS] = {\n");
+    for (const struct sandbox_call *c = sandbox_calls; c->name; c++) {
+        int nr = seccomp_syscall_resolve_name(c->name);
+
+        if (nr >= 0)
+            printf("    [%d] = 0x%x, /* %s */\n", nr, c->classes, c->name);
+    }
+    printf("};\n");
+}
+
+int main(void)
+{
+    printf("/* Written by sandbox_generate. */\n#include \"sandbox/sandbox.h\"\n");
+    print_filters();
+    print_classes();
+    return 0;
+}

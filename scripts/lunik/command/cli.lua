@@ -1,0 +1,415 @@
+-- The lunik command: options, the script's run, what comes after it. bindings/command/main.c calls main().
+local core = require "lunik.core"
+local host = require "lunik.host"
+
+local cli = {}
+
+local USAGE = [=[
+usage: lunik [options] [script [args]]
+       lunik [options] [-o name=value]... board.lua [-o name=value]...
+
+Runs a Lua script, with the module "lunik" in the global lunik. When the script has ended and
+machines it started still run, the command goes on until they have stopped. A script that returns a
+board is a board file: a machine with that board is built and started, its serial port on the
+terminal.
+
+  -e STAT      execute the Lua statement STAT
+  -i           enter the prompt after the script; with a board file m is its machine, whose serial
+               port's output is kept for m:console()
+  -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
+  -o NAME=VALUE  set an option of the board file's machine: -o memory=1G -o kernel=vmlinux
+  -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
+  -W           turn warnings on; among others, of a host that does not let the sandbox be entered
+  --no-sandbox keep what the sandbox takes away when the first machine starts: to start programs and
+               use the network, among others. Without it os.execute and io.popen fail from then on,
+               unless the script asks for them with lunik.sandbox()
+  --sandbox=LIST  keep only these: read:PATH and write:PATH (with all below), files (all of them),
+               listen, sockets, network, exec, or none. "on", the default: read programs, libraries
+               and what the command line and machines name; write below the working directory, the
+               temporary directory, /dev/shm and huge pages; listen; and what the modules it has
+               loaded need. "off": everything
+  -v --version show the version
+  -h --help    show this text
+  --           stop handling options
+  -            execute standard input as a script
+
+Without a script the prompt starts; when standard input is no terminal, it is the script.
+
+exit code
+  0      all went well
+  1      a script failed, or a machine crashed
+  2      the command line is wrong
+  N      a guest ended its machine with N, or the script called lunik.exit(N)
+  128+S  signal S ended the run
+]=]
+
+local SIGINT = 2
+
+-- ---- messages ----------------------------------------------------------------------------------
+
+local function complain(message)
+  io.stdout:flush()
+  io.stderr:write("lunik: ", core.text(message), "\n")
+end
+
+-- Errors that need no traceback: a chunk's syntax, Ctrl-C.
+local Plain = { __tostring = function(err) return err.message end }
+
+local function plain(message)
+  return setmetatable({ message = message }, Plain)
+end
+
+local function compiled(chunk, err)
+  if not chunk then
+    error(plain(err))
+  end
+  return chunk
+end
+
+-- Message handler: what went wrong and where, without the command's own frames.
+local function with_traceback(err)
+  local meta = getmetatable(err)
+  if meta == Plain then
+    return err.message
+  elseif type(err) == "string" or type(err) == "number"
+    or type(meta) == "table" and meta.__tostring then
+    local text = debug.traceback(core.text(err), 2)
+    text = text:gsub("\n%s*%[C%]: in function 'xpcall'\n[^\n]*/lunik/[%a/]+%.lua:.*$", "")
+    text = text:gsub("\n[^\n]*/lunik/command/repl%.lua:[^\n]*$", "")
+    return (text:gsub("\n[^\n]*/lunik/command/cli%.lua:[^\n]*$", ""))
+  end
+  return ("(error object is a %s value)"):format(type(err))
+end
+
+-- Runs fn(...); a failure is reported. Returns whether it went well, and what fn returned.
+local function protected(fn, ...)
+  local ok, result = xpcall(fn, with_traceback, ...)
+  if not ok then
+    complain(result)
+  end
+  return ok, result
+end
+
+-- ---- the command line --------------------------------------------------------------------------
+
+local Usage = {}
+
+local function bad_usage(...)
+  error(setmetatable({ message = string.format(...) }, Usage))
+end
+
+local WITH_VALUE = { ["-d"] = true, ["-e"] = true, ["-l"] = true, ["-o"] = true }
+local LOGS = { rejected = true }
+local FLAGS = {
+  ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
+  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings", ["--no-sandbox"] = "no_sandbox",
+}
+
+local function parse_logs(logs, list)
+  for name in list:gmatch "[^,]+" do
+    if not LOGS[name] then
+      bad_usage("-d: '%s' can't be logged (want rejected)", name)
+    end
+    logs[name] = true
+  end
+end
+
+-- Puts the value of an option that has one where it belongs.
+local function take_value(options, short, value)
+  if not value then
+    bad_usage("'%s' needs an argument", short)
+  elseif short == "-d" then
+    parse_logs(options.logs, value)
+  elseif short == "-o" then
+    table.insert(options.settings, value)
+  else
+    table.insert(options.steps, { short, value })
+  end
+end
+
+-- Sorts argv into {steps = {{"-e"|"-l", value}...}, logs = {name = true}, settings = {"name=value"
+-- ...}, script = index or nil, ...flags}.
+local function parse(argv)
+  local options = { steps = {}, logs = {}, settings = {} }
+  local i = 1
+  while i <= #argv do
+    local word = argv[i]
+    local short = word:sub(1, 2)
+    if word == "-" or word:sub(1, 1) ~= "-" then
+      break
+    elseif word == "--" then
+      i = i + 1
+      break
+    elseif FLAGS[word] then
+      options[FLAGS[word]] = true
+    elseif word:find "^%-%-sandbox%f[=\0]" then
+      options.sandbox = word:match "=(.*)" or "on"
+    elseif WITH_VALUE[short] then
+      local value = word:sub(3)
+      if value == "" then
+        i = i + 1
+        value = argv[i]
+      end
+      take_value(options, short, value)
+    else
+      bad_usage("unrecognized option '%s'", word)
+    end
+    i = i + 1
+  end
+  if argv[i] then
+    options.script = i
+  end
+  return options
+end
+
+-- The global `arg`: the script at 0, its arguments after it, what came before it below.
+local function make_arg(argv, script)
+  local arg = {}
+  for i = 0, #argv do
+    arg[i - (script or 0)] = argv[i]
+  end
+  return arg
+end
+
+-- ---- running -----------------------------------------------------------------------------------
+
+local function run_step(step)
+  local kind, value = step[1], step[2]
+  if kind == "-e" then
+    compiled(load(value, "=(command line)"))()
+  else
+    local global, module = value:match("^([%w_]+)=(.+)$")
+    local ok, result = pcall(require, module or value)
+    if not ok then
+      error(type(result) == "string" and plain(result) or result)
+    end
+    _G[global or value] = result
+  end
+end
+
+local function run_script(arg)
+  local name = arg[0]
+  return compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
+end
+
+-- Waits until no machine runs any more; the last exit code that is not zero.
+local function wait_for_machines(lunik)
+  local code = 0
+  lunik.run()
+  for _, machine in ipairs(lunik.machines()) do
+    if machine.exit_code ~= 0 then
+      code = machine.exit_code
+    elseif machine.state == "crashed" then
+      code = 1
+    end
+  end
+  return code
+end
+
+-- The exit code that lunik.exit() is given; a process has no other ones.
+local function checked_code(code)
+  if type(code) == "boolean" or code == nil then
+    return code
+  end
+  local options = require "lunik.options"
+  local n = options.value("exit: code", code, "integer")
+  if n < 0 or n > 255 then
+    options.fail("invalid", "exit: code: '%d' is out of range (want an integer from 0 to 255)", n)
+  end
+  return n
+end
+
+-- os.exit and lunik.exit close the machines first (lunik.ending). The Lua state can be closed only
+-- from the main thread: handlers run on threads of their own, in the middle of the loop.
+local function set_exit(lunik)
+  local exit = os.exit
+  local function close_and_exit(code, close)
+    local _, main = coroutine.running()
+    require("lunik.ending").close_machines()
+    require("lunik.wait").report_failures()
+    host.detach()
+    exit(code, close and main)
+  end
+  os.exit = close_and_exit -- luacheck: ignore 122
+  lunik.exit = function(code)
+    local ok, result = pcall(checked_code, code)
+    if not ok then
+      error(lunik.error(result.code, result.message), 2)
+    end
+    close_and_exit(result)
+  end
+end
+
+-- may_interrupt(): whether SIGINT raises an error in what runs; without it, it ends the command.
+local function set_signals(may_interrupt)
+  host.on_signal(function(signal)
+    if not may_interrupt or signal ~= SIGINT then
+      require("lunik").stop() -- no wait without an end for whoever reads the output
+      os.exit(128 + signal)
+    elseif may_interrupt() then
+      error(plain("interrupted!"))
+    end
+  end)
+end
+
+-- {get = what gives the sandbox's policy, or false, by_default = nobody asked for it}.
+local function parse_sandbox(options)
+  local wanted = options.no_sandbox and "off" or options.sandbox
+  if wanted == "off" then
+    return { get = false }
+  end
+  local sandbox = require "lunik.sandbox"
+  if not wanted or wanted == "on" then
+    return { get = sandbox.for_script, by_default = not wanted }
+  end
+  local ok, get = pcall(sandbox.from_list, wanted)
+  if not ok then
+    bad_usage("%s", get.message)
+  end
+  return { get = get }
+end
+
+local function run_steps(steps)
+  for _, step in ipairs(steps) do
+    if not protected(run_step, step) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Calls fn(...); a wrong command line is reported: false.
+local function usage(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then
+    return result
+  elseif getmetatable(result) ~= Usage then
+    error(result, 0)
+  end
+  complain(result.message)
+  io.stderr:write("'lunik --help' shows the options\n")
+  return false
+end
+
+-- The options of the board's machine.
+local function board_options(board, options, arg)
+  local ok, result = pcall(require("lunik.command.board_file").options, board, options.settings, arg)
+  if not ok then
+    bad_usage("%s: %s", arg[0], result.message or result)
+  end
+  return result
+end
+
+-- Calls fn(...) of the library: what it refuses came about in no script's line.
+local function refusable(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then
+    error(type(result) == "string" and result or plain(tostring(result)), 0)
+  end
+  return result
+end
+
+local function check_board(board)
+  refusable(require("lunik.board_loader").load, board)
+end
+
+local function start_board(given, prompt)
+  local start = require("lunik.command.board_file").start
+  local m = refusable(start, given, prompt and "buffer" or "stdio")
+  if prompt then
+    _G.m = m
+  end
+end
+
+local function refuse_settings(options, arg)
+  bad_usage("-o: '%s': %s is no board file (want one that returns a board)", options.settings[1],
+    arg[0])
+end
+
+-- Runs the script, and the machine of the board that it may return. Returns 0, or the exit code if
+-- that failed.
+local function run_main(arg, options, prompt)
+  local ok, board = protected(run_script, arg)
+  if not ok then
+    return 1
+  elseif type(board) ~= "table" or not require("lunik.command.board_file").is_board(board) then
+    return options.settings[1] and (usage(refuse_settings, options, arg) or 2) or 0
+  end
+  if not protected(check_board, board) then
+    return 1
+  end
+  local given = usage(board_options, board, options, arg)
+  return not given and 2 or protected(start_board, given, prompt) and 0 or 1
+end
+
+local function run(argv, options, lunik)
+  local arg = make_arg(argv, options.script)
+  local nothing_given = not options.script and #options.steps == 0
+  local prompt = options.interactive or nothing_given and host.isatty(0)
+  local repl = prompt and require "lunik.command.repl"
+  if nothing_given and not prompt then
+    arg[0] = "-"
+    options.script = 0
+  end
+  _G.arg, _G.lunik = arg, lunik
+  if prompt then
+    repl.take_terminal()
+  end
+  if options.policy.get then
+    require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)
+  end
+  if options.logs.rejected then
+    lunik.log_rejected {}
+  end
+  if options.settings[1] and not options.script then
+    return usage(bad_usage, "-o: '%s': there is no board file to set it for", options.settings[1])
+      or 2
+  end
+  local code = run_steps(options.steps) and 0 or 1
+  if code == 0 and options.script then
+    code = run_main(arg, options, prompt)
+  end
+  if prompt then
+    return repl.run { on_signals = set_signals, handler = with_traceback }
+  elseif code ~= 0 then
+    return code
+  end
+  local ok = protected(function() code = wait_for_machines(lunik) end)
+  return ok and code or 1
+end
+
+-- Carries out the command line argv (argv[0] is the command); returns the exit code.
+function cli.main(argv)
+  local options = usage(parse, argv)
+  if not options then
+    return 2
+  end
+  if options.help then
+    io.stdout:write(USAGE)
+    return 0
+  elseif options.version then
+    print(("Lunik %s (%s)"):format(host.version, _VERSION))
+    if #options.steps == 0 and not options.script and not options.interactive then
+      return 0
+    end
+  end
+  if options.warnings then
+    warn("@on")
+  end
+  local lunik = require "lunik"
+  options.policy = usage(parse_sandbox, options)
+  if not options.policy then
+    return 2
+  end
+  host.attach()
+  set_exit(lunik)
+  set_signals()
+  if host.isatty(2) then
+    require("lunik.command.progress").show(lunik, io.stderr)
+  end
+  local code = run(argv, options, lunik)
+  require("lunik.ending").close_machines()
+  return code
+end
+
+return cli
