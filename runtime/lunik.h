@@ -376,7 +376,9 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
  * vCPUs are outside, and until slow readers have taken the last output (at most five seconds; for
  * standard output, if this is the runtime's last machine, until they have, or a signal's handler
  * calls lunik_stop()). What happens meanwhile, such as output that is lost ("chardev-error"), is
- * reported before it returns; events before that which have not been delivered are not. */
+ * reported before it returns; events before that which have not been delivered are not. Memory, and
+ * the descriptors of the VM and its vCPUs, go back to the host soon after the call, on a thread of
+ * the library's, at the latest in lunik_runtime_free(). */
 void lunik_machine_close(lunik_machine *m);
 
 void lunik_machine_ref(lunik_machine *m);
