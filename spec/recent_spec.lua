@@ -22,6 +22,20 @@ describe("a wait for an event that came before it", function()
     return err.code .. ": " .. err.message
   end
 
+  it("keeps few of the events that came before what was done last", function()
+    m:start()
+    for i = 1, 500 do
+      m:emit("x-old", { n = i })
+      lunik.run "nowait"
+      m:pause()
+      m:start()
+    end
+    local log, count = require("lunik.core").shared.recent[m], 0
+    for i = log.first, log.last do count = count + (log[i] and 1 or 0) end
+    assert.is_true(log.last >= 500 and count < 200, count)
+    assert.is_nil(log[log.first - 1])
+  end)
+
   it("finds one that came during a wait for the console", function()
     m:start()
     lunik.spawn(function()

@@ -11,6 +11,7 @@ local core = require "lunik.core"
 local recent = {}
 
 local KEPT = 1000 -- events of a machine
+local PAST = 64   -- of those that no wait can find any more, for what missed() says
 
 local shared = core.shared
 shared.recent = shared.recent or setmetatable({}, { __mode = "k" })
@@ -42,10 +43,22 @@ local function new_view(log)
   return { from = log.last + 1, taken = setmetatable({}, { __mode = "k" }) }
 end
 
+-- Forgets what no coroutine may wait for any more; not each time, as that looks at all of them.
+local function forget_past(log)
+  if log.last - log.first < 2 * PAST then return end
+  local oldest = log.last + 1 - PAST
+  for _, view in pairs(log.views) do oldest = math.min(oldest, view.from) end
+  while log.first < oldest do
+    log[log.first] = nil
+    log.first = log.first + 1
+  end
+end
+
 --- The running coroutine acts on the machine: what came before is of no more interest to it.
 function recent.acted(m)
   local log = log_of(m)
   log.views[coroutine.running()] = new_view(log)
+  forget_past(log)
 end
 
 --- The running coroutine begins to wait for something else than an event.
