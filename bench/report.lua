@@ -6,8 +6,9 @@ local report = {}
 local Report = {}
 Report.__index = Report
 
-function report.new(quick)
-  return setmetatable({ quick = quick, rows = {} }, Report)
+-- kvm: whether rows that need it can be measured.
+function report.new(quick, kvm)
+  return setmetatable({ quick = quick, kvm = kvm, rows = {} }, Report)
 end
 
 --- How many rounds to measure: as many as given, or one.

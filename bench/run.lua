@@ -43,12 +43,18 @@ local about = {
 
 print(("Lunik, QEMU %s, bare KVM on Linux %s, %s, load %s")
   :format(version or "(not installed: no figures)", about.kernel, about.processor, about.load))
-local b, start = report.new(quick), process.now()
+local kvm = io.open("/dev/kvm", "r+")
+local b, start = report.new(quick, kvm ~= nil), process.now()
 local failed = false
 for _, name in ipairs(groups) do
   local group = require("bench.rows." .. name)
   b:group(group)
-  local ok, err = xpcall(group.run, debug.traceback, b)
+  local ok, err = true, nil
+  if group.kvm and not kvm then
+    print "  skipped: no /dev/kvm"
+  else
+    ok, err = xpcall(group.run, debug.traceback, b)
+  end
   if not ok then
     failed = true
     io.stderr:write(("%s: the rest of its rows is missing: %s\n"):format(name, err))

@@ -212,6 +212,7 @@ describe("board pc", function()
     ["memory: '0x4000001' is not a multiple of"] = { memory = 64 * MiB + 1 },
     ["memory: '512K' is too small"] = { memory = "512K" },
     ["memdev: 'nosuch' does not exist"] = { memdev = "nosuch" },
+    ["memdev: 'no?such' does not exist"] = { memdev = "no\nsuch" },
     ["memory: '64M' is not the size of memdev 'n'"] = {
       memdev = "n", memory = "64M", objects = one,
     },

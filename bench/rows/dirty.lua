@@ -46,7 +46,7 @@ local function collect(rounds, round)
 end
 
 return {
-  name = "dirty",
+  name = "dirty", kvm = true,
   title = "Dirty logging of 1 GiB of RAM; limit: KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG",
   run = function(b)
     local ours, bare = {}, {}

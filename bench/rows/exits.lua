@@ -79,7 +79,7 @@ local function measure_latency(b)
 end
 
 return {
-  name = "exits",
+  name = "exits", kvm = true,
   title = "Exits: microseconds per access as the guest sees it, its loop included; limit: KVM_RUN "
     .. "in a loop that does nothing else",
   run = function(b)

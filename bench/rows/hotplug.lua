@@ -150,7 +150,7 @@ local function rows_of_plugs(b, state, ours, bare, theirs)
 end
 
 return {
-  name = "hotplug",
+  name = "hotplug", kvm = true,
   title = "Hot-add of memory",
   run = function(b)
     local count = b.quick and 20 or 250

@@ -54,7 +54,7 @@ local function collect(samples, seen)
 end
 
 return {
-  name = "idle",
+  name = "idle", kvm = true,
   title = "Idle machines in one process: pc boards, 128 MiB, guests in hlt",
   run = function(b)
     local seconds = b.quick and 0.5 or 10

@@ -86,6 +86,6 @@ return {
     commit_rows(b)
     dispatch_rows(b)
     runtime_rows(b)
-    hold_rows(b)
+    if b.kvm then hold_rows(b) end
   end,
 }

@@ -27,7 +27,7 @@ local function measure_events(m)
 end
 
 return {
-  name = "output",
+  name = "output", kvm = true,
   title = "Output",
   run = function(b)
     local image = process.built "uart.bin"

@@ -60,7 +60,7 @@ local function qemu_argv(case)
 end
 
 return {
-  name = "start",
+  name = "start", kvm = true,
   title = "Start-up: exec to the guest's first port write; QEMU is given the guest as firmware; "
     .. "limit: a bare KVM loop's",
   run = function(b)

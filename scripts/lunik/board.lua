@@ -15,7 +15,7 @@ local MAX_ADDRESS = 1 << 52 -- the most physical address bits an x86-64 CPU has
 board.KiB, board.MiB, board.GiB = KiB, MiB, GiB
 
 local function fail(format, ...)
-  error(lunik.error("invalid", format:format(...)), 0)
+  error(lunik.error("invalid", (format:format(...):gsub("%c", "?"))), 0)
 end
 
 local units = { { "P", 1 << 50 }, { "T", 1 << 40 }, { "G", GiB }, { "M", MiB }, { "K", KiB } }

@@ -17,6 +17,7 @@ local event = require "lunik.event"
 local wait = require "lunik.wait"
 local boards = require "lunik.board_loader"
 local machine = require "lunik.machine"
+local options = require "lunik.options"
 local device = require "lunik.device"
 local sandbox = require "lunik.sandbox"
 
@@ -52,8 +53,8 @@ function lunik.type(name)
   local found = core.type(name)
   if not found then
     local near = core.suggest(name, core.types())
-    error(core.error("not-found", ("type: '%s' is not a known type%s"):format(
-      name, near and (" (did you mean '%s'?)"):format(near) or "")))
+    local hint = near and (" (did you mean '%s'?)"):format(near) or ""
+    options.fail("not-found", "type: '%s' is not a known type%s", name, hint)
   end
   return found
 end

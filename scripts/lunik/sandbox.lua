@@ -1,4 +1,4 @@
---- The sandbox: what the process gives up before a machine starts. runtime/sandbox/sandbox.c does it.
+--- The sandbox: what the process gives up before a machine starts. It is made by runtime/sandbox/.
 
 local core = require "lunik.core"
 local boards = require "lunik.board_loader"

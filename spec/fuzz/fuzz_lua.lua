@@ -149,7 +149,9 @@ local regions = {
   end,
   function()
     local r = some()
-    if is(r, "lunik.Region") then method(r.parent or r, "del", r) end
+    if not is(r, "lunik.Region") then return end
+    local _, parent = pcall(function() return r.parent end) -- its memory may be gone
+    method(is(parent, "lunik.Region") and parent or r, "del", r)
   end,
   function()
     local r, field, value = some(), pick(fields), any()

@@ -1,4 +1,5 @@
--- The lunik command: options, the script's run, what comes after it. bindings/command/main.c calls main().
+-- The lunik command: options, the script's run, what comes after it. main() is called by
+-- bindings/command/main.c.
 local core = require "lunik.core"
 local host = require "lunik.host"
 
@@ -293,7 +294,8 @@ end
 
 -- The options of the board's machine.
 local function board_options(board, options, arg)
-  local ok, result = pcall(require("lunik.command.board_file").options, board, options.settings, arg)
+  local read = require("lunik.command.board_file").options
+  local ok, result = pcall(read, board, options.settings, arg)
   if not ok then
     bad_usage("%s: %s", arg[0], result.message or result)
   end
