@@ -89,6 +89,8 @@ void config_free(lunik_machine_config *c);
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
 int memory_init(lunik_machine *m, lunik_error *err);
+/* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
+void memory_end(lunik_machine *m);
 void memory_fini(lunik_machine *m);
 /* Disables the regions of an owner, in one transaction. */
 int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);

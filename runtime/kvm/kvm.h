@@ -64,6 +64,11 @@ bool kvm_clocks_own_tsc(const lunik_vcpu *v);
 uint64_t kvm_clocks_msr_read(const lunik_vcpu *v, uint32_t index, uint64_t value);
 void kvm_clocks_msr_written(lunik_vcpu *v, uint32_t index, uint64_t value);
 
+/* kvm_map.c: makes all of the below follow m's memory map. After a failure kvm_map_fini() takes
+ * back what was done. */
+int kvm_map_init(lunik_machine *m, lunik_error *err);
+void kvm_map_fini(lunik_machine *m);
+
 /* kvm_regions.c: reserves the places of what KVM does itself, in m's two spaces. */
 int kvm_regions_init(lunik_machine *m, lunik_error *err);
 

@@ -559,6 +559,9 @@ static void take_apart(lunik_machine *m)
     events_deliver_last(m);
     data_release(&m->data);
     boot_fini(m);
+    memory_end(m);
+    if (m->kvm)
+        kvm_map_fini(m);
     memory_fini(m);
     gsi_fini(m);
     lunik_defer_cancel(m->rt, &m->work);
@@ -580,6 +583,8 @@ static int build(lunik_machine *m, lunik_error *err)
         rc = gsi_init(m, err);
     if (rc == 0)
         rc = memory_init(m, err);
+    if (rc == 0 && m->kvm)
+        rc = kvm_map_init(m, err);
     if (rc == 0)
         rc = objects_init(m, err);
     if (rc == 0)

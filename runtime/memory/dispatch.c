@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "kvm/kvm.h"
 #include "memory.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
@@ -429,7 +428,7 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
 
     runtime_enter(rt);
     core->refs++;
-    kvm_io_flush(core->machine);
+    core_flush(core);
     if (core->machine)
         code = code_of(space_access(&a));
     core_unref(core);

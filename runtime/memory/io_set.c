@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kvm/kvm.h"
 #include "core/misuse.h"
 #include "memory.h"
 
@@ -465,5 +464,8 @@ int lunik_region_uncoalesce(lunik_region *r, lunik_error *err)
 
 void lunik_coalesced_flush(lunik_machine *m)
 {
-    kvm_io_flush(m);
+    NOT_NULL(m);
+
+    if (m->memory)
+        core_flush(m->memory);
 }

@@ -398,10 +398,21 @@ struct log_tracker;
 struct mapping;
 enum { MAPPING_BUCKETS = 256 };
 
+/* What the memory core asks of the accelerator that follows its map. Lock held. */
+struct memory_hooks {
+    /* Delivers the writes that it has kept back so far. m: NULL once it is closed. */
+    void (*flush)(lunik_machine *m);
+    /* Retries rolling back changes that it refused to undo. */
+    int (*repair)(lunik_machine *m, lunik_error *err);
+    /* Whether it has a memory slot for exactly these addresses. */
+    bool (*has_slot)(const lunik_machine *m, uint64_t first, uint64_t last);
+};
+
 struct memory_core {
     unsigned refs;          /* regions keep the struct */
     lunik_machine *machine; /* NULL once it is closed */
     lunik_runtime *rt;
+    const struct memory_hooks *hooks; /* NULL: there is no accelerator */
     uint64_t seq;
     struct view_root *roots;
     lunik_space *spaces;
@@ -434,6 +445,12 @@ struct memory_core {
 };
 
 void core_unref(struct memory_core *core);
+/* Has the accelerator deliver the writes that it keeps back. */
+static inline void core_flush(const struct memory_core *core)
+{
+    if (core->hooks)
+        core->hooks->flush(core->machine);
+}
 /* Fails when the machine is closed or listeners are being called. */
 int core_check(struct memory_core *core, lunik_error *err);
 

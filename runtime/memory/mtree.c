@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm/kvm.h"
 #include "core/misuse.h"
 #include "memory.h"
 
@@ -137,7 +136,7 @@ static void print_tree(struct printer *p, const struct memory_core *core)
 
 static void print_range(struct printer *p, const struct view_root *vr, const struct flat_range *r)
 {
-    const lunik_machine *m = vr->core->machine;
+    const struct memory_core *core = vr->core;
 
     fprintf(p->out, "  %016" PRIx64 "-%016" PRIx64 " (prio %d, %s%s): %s", r->span.first,
             r->span.last, r->region->s.priority, r->flags & RANGE_NONVOLATILE ? "nv-" : "",
@@ -145,7 +144,8 @@ static void print_range(struct printer *p, const struct view_root *vr, const str
     if (r->offset)
         fprintf(p->out, " @%016" PRIx64, r->offset);
     print_owner(p, r->region);
-    if (m->memory_space->vr == vr && kvm_memory_has(m, r->span.first, r->span.last))
+    if (core->hooks && core->machine->memory_space->vr == vr &&
+        core->hooks->has_slot(core->machine, r->span.first, r->span.last))
         fputs(" KVM", p->out);
     fputc('\n', p->out);
 }

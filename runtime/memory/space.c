@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm/kvm.h"
 #include "core/misuse.h"
 #include "memory.h"
 
@@ -211,12 +210,6 @@ int memory_init(lunik_machine *m, lunik_error *err)
     rc = new_machine_space(m, &m->memory_space, "memory", "system", LUNIK_SIZE_MAX, err);
     if (!rc)
         rc = new_machine_space(m, &m->io_space, "I/O", "io", 0x10000, err);
-    if (!rc && m->kvm)
-        rc = kvm_memory_init(m, err);
-    if (!rc && m->kvm)
-        rc = kvm_io_init(m, err);
-    if (!rc && m->kvm)
-        rc = kvm_regions_init(m, err);
     if (rc)
         memory_fini(m);
     return rc;
@@ -234,7 +227,7 @@ static void orphan_all(struct memory_core *core)
     }
 }
 
-void memory_fini(lunik_machine *m)
+void memory_end(lunik_machine *m)
 {
     struct memory_core *core = m->memory;
 
@@ -243,10 +236,14 @@ void memory_fini(lunik_machine *m)
     while (core->depth)
         lunik_transaction_abort(m);
     log_fini(core);
-    if (m->kvm) {
-        kvm_io_fini(m);
-        kvm_memory_fini(m);
-    }
+}
+
+void memory_fini(lunik_machine *m)
+{
+    struct memory_core *core = m->memory;
+
+    if (!core)
+        return;
     while (core->listener_count)
         lunik_listener_del(core->listeners[0]);
     while (core->spaces)

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm/kvm.h"
 #include "memory.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
@@ -169,7 +168,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
         core->depth--;
         return 0;
     }
-    kvm_io_flush(m); /* to where they were written */
+    core_flush(core); /* to where they were written */
     if (core->doomed)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else
@@ -179,14 +178,14 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
 
         changes_undo(core);
         undo(core);
-        if (kvm_memory_repair(m, &why))
+        if (core->hooks && core->hooks->repair(m, &why))
             lunik_machine_map_broken(m, &why);
     }
     forget_touched(core);
     core->doomed = false;
     core->depth = 0;
     changes_commit(core);
-    kvm_io_flush(m);
+    core_flush(core);
     runtime_leave(rt);
     return rc;
 }
