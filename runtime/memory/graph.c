@@ -275,17 +275,21 @@ int regions_disable(lunik_machine *m, const struct region_list *list, lunik_erro
 void regions_orphan(lunik_machine *m, const struct region_list *list)
 {
     lunik_region *r;
+    int rc;
 
     if (LIST_EMPTY(list) || !m->memory)
         return;
     transaction_begin(m->memory);
     LIST_FOREACH (r, list, owned)
-        if (r->ram)
+        if (r->ram) {
+            lunik_region_set_enabled(r, false, NULL); /* aliases show it without a container */
             lunik_region_del(r, NULL);
-    transaction_commit(m->memory, NULL);
+        }
+    rc = transaction_commit(m->memory, NULL);
     LIST_FOREACH (r, list, owned) {
         r->orphan = true;
-        region_settle(r);
+        if (!rc) /* else views may still show it: it goes with the machine */
+            region_settle(r);
     }
 }
 
