@@ -3,7 +3,7 @@
  * (Motorola MC146818A data sheet, 1988), apart from any bus.
  *
  * The time is a clock's, the machine's or another, plus a base, so nothing has to count seconds:
- * flags are worked out when somebody looks, and a deadline is asked for only while an interrupt is
+ * flags are worked out when they are read, and a deadline is asked for only while an interrupt is
  * enabled that has not happened yet. An update takes no time; UIP announces it as the chip does. As
  * in a PC, byte 0x32 holds the century. Not modelled: daylight saving, the square wave output, a
  * day of the week that disagrees with the date, crystals other than 32.768 kHz.

@@ -10,7 +10,7 @@ struct lunik_runtime {
     uv_loop_t loop;
     uv_async_t wake; /* the one handle of ours that keeps the loop alive */
     struct lock lock;
-    _Atomic(pthread_t) owner; /* who holds the lock, 0 if nobody */
+    _Atomic(pthread_t) owner; /* the thread that holds the lock, or 0 */
     pthread_t loop_thread;
     unsigned depth;               /* lunik_run() frames on the loop thread */
     unsigned calls;               /* runtime_enter() calls not yet left; loop thread */

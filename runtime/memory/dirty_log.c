@@ -360,7 +360,7 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = core_check(core, err);
     if (!rc)
         rc = check(core, client, scope, err);
@@ -400,7 +400,7 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = core_check(core, err);
     if (!rc)
         rc = check(core, client, scope, err);
@@ -472,7 +472,7 @@ int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = core_check(core, err);
     if (rc || !core->logged)
         return rc;

@@ -109,7 +109,7 @@ int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned 
     int rc = 0;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     s = calloc(1, sizeof(*s));
     if (!s)
         return fail_no_memory(err);

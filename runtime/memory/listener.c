@@ -250,7 +250,7 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = core_check(core, err);
     if (rc)
         return rc;

@@ -246,7 +246,7 @@ int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_co
     int rc;
 
     if (!m->memory)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = name_check("memory region", name, err);
     if (rc)
         return rc;

@@ -105,7 +105,7 @@ int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik
     int rc;
 
     if (!core)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     rc = core_check(core, err);
     if (!rc)
         rc = name_check("address space", name, err);

@@ -203,7 +203,7 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
     NOT_NULL_OR_FAIL(m, err);
 
     if (!m->memory)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+        return machine_fail_closed(m, err);
     if (!m->memory->depth && !m->memory->told)
         return lunik_fail(err, LUNIK_E_STATE, "memory: no transaction is open");
     return transaction_commit(m->memory, err);

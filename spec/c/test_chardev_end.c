@@ -107,7 +107,7 @@ static void test_stuck_reader(bool with_machine)
     forget_fifo();
 }
 
-/* The reader goes away while the end waits for it: that is an error, too. */
+/* The reader goes away while the end waits for it: that is also an error. */
 static void *close_reader(void *opaque)
 {
     lunik_lock(rt);
@@ -140,7 +140,7 @@ static void on_alarm(int number)
     lunik_stop(rt);
 }
 
-/* Fills standard output, which nobody reads, and closes. */
+/* Fills standard output, which has no reader, and closes. */
 static void flood_stdout(bool alone)
 {
     lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
