@@ -158,8 +158,11 @@ static bool must_not_wait(const lunik_machine *m)
     return on_vcpu() || machines_in_transaction(m->rt);
 }
 
+/* A closed machine wants nothing any more: its task could outlive it. */
 void machine_want(lunik_machine *m, unsigned what)
 {
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return;
     atomic_fetch_or(&m->wanted, what);
     vcpus_stop(m);
     lunik_defer(m->rt, &m->work);
@@ -658,8 +661,7 @@ void lunik_machine_close(lunik_machine *m)
         return;
     }
     if (turn_take(m, NULL)) {
-        if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
-            machine_want(m, MACHINE_WANT_CLOSE);
+        machine_want(m, MACHINE_WANT_CLOSE);
         return;
     }
     close_now(m);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../../runtime/core/rcu.h"
 #include "lunik_device.h"
 #include "check.h"
 
@@ -11,13 +12,17 @@ static lunik_error err;
 static lunik_runtime *rt;
 static lunik_machine *m;
 
-static void make(void)
+static void make_with(const lunik_type *const *types)
 {
     const lunik_machine_config config = {.name = "turns", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
-        lunik_machine_new(rt, &config, &m, &err))
+    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err))
         printf("# %s\n", err.message);
+}
+
+static void make(void)
+{
+    make_with(lunik_builtin_types());
 }
 
 static bool is(lunik_run_state state)
@@ -99,6 +104,45 @@ static void test_close_during_reset(void)
     check_int("the reset before it was carried out", reset.rc, 0);
     check_int("another one is not", lunik_machine_reset(m, &err), LUNIK_E_STATE);
     lunik_machine_unref(m);
+    lunik_runtime_free(rt);
+}
+
+static int shut_it_down(lunik_machine *machine, lunik_error *unused)
+{
+    lunik_machine_shutdown(machine, "host-quit", 0);
+    return 0;
+}
+
+static void release_lock_in_stop(lunik_object *unused, bool running)
+{
+    if (!running)
+        on_reset(NULL);
+}
+
+/* A shutdown that waits for the end of a close leaves nothing for the loop to do on a machine that
+ * is gone. */
+static void test_shutdown_during_close(void)
+{
+    static const lunik_type slow = {
+        .name = "slow", .flags = LUNIK_TYPE_DEVICE, .run_state = release_lock_in_stop};
+    static const lunik_type *const types[] = {&slow, NULL};
+    struct call shutdown = {.fn = shut_it_down};
+
+    make_with(types);
+    check_int("slow to stop", lunik_device_add(m, "slow", NULL, 0, NULL, &err), 0);
+    check_int("start", lunik_machine_start(m, &err), 0);
+    lunik_machine_ref(m);
+    begin(&shutdown);
+    waits = true;
+    lunik_machine_close(m);
+    end(&shutdown);
+    sem_wait(&inside);
+    check_int("closed when the shutdown had returned", shutdown.state, LUNIK_STATE_CLOSED);
+    lunik_unlock(rt);
+    rcu_drain(); /* the reference that the reclaimer had */
+    lunik_lock(rt);
+    lunik_machine_unref(m);
+    lunik_run_timeout(rt, 0);
     lunik_runtime_free(rt);
 }
 
@@ -280,6 +324,7 @@ int main(void)
 {
     sem_init(&inside, 0, 0);
     test_close_during_reset();
+    test_shutdown_during_close();
     test_waiting();
     test_hammer();
     test_reset_hooks();
