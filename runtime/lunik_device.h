@@ -21,6 +21,11 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
+/* Reports a misuse of a function outside the runtime, as its own functions do: the sentence
+ * "function: what" goes to the function set with lunik_set_misuse_cb(), or to standard error. Any
+ * thread. */
+__attribute__((cold)) void lunik_misuse(const char *function, const char *what);
+
 #define lunik_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- types and properties ------------------------------------------------------------------- */

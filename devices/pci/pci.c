@@ -13,34 +13,27 @@
 
 #define MECHANISM1_ENABLE 0x80000000u
 
+#define REQUIRE(condition, what, ...)                                                              \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            lunik_misuse(__func__, what);                                                          \
+            return __VA_ARGS__;                                                                    \
+        }                                                                                          \
+    } while (0)
+#define NOT_NULL(arg, ...) REQUIRE(arg, #arg " is NULL", __VA_ARGS__)
+#define NOT_NULL_OR_FAIL(arg, err)                                                                 \
+    do {                                                                                           \
+        if (!(arg))                                                                                \
+            return lunik_fail((err), LUNIK_E_INVALID, "%s: " #arg " is NULL", __func__);           \
+    } while (0)
+
 /* ---- configuration space -------------------------------------------------------------------- */
-
-void lunik_pci_set_word(uint8_t *array, unsigned offset, uint16_t value)
-{
-    array[offset] = (uint8_t)value;
-    array[offset + 1] = (uint8_t)(value >> 8);
-}
-
-void lunik_pci_set_long(uint8_t *array, unsigned offset, uint32_t value)
-{
-    lunik_pci_set_word(array, offset, (uint16_t)value);
-    lunik_pci_set_word(array, offset + 2, (uint16_t)(value >> 16));
-}
-
-uint16_t lunik_pci_get_word(const uint8_t *array, unsigned offset)
-{
-    return (uint16_t)(array[offset] | array[offset + 1] << 8);
-}
-
-uint32_t lunik_pci_get_long(const uint8_t *array, unsigned offset)
-{
-    return lunik_pci_get_word(array, offset) | (uint32_t)lunik_pci_get_word(array, offset + 2)
-                                                   << 16;
-}
 
 void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_t vendor,
                              uint16_t device, uint8_t revision, uint32_t class_code)
 {
+    NOT_NULL(f);
+
     memset(f, 0, sizeof *f);
     f->owner = owner;
     lunik_pci_set_word(f->initial, LUNIK_PCI_VENDOR_ID, vendor);
@@ -56,6 +49,9 @@ void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_
 int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
                        lunik_region *region, lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(f, err);
+    NOT_NULL_OR_FAIL(region, err);
+
     uint64_t size = lunik_region_size(region);
     uint64_t least = kind == LUNIK_PCI_BAR_IO ? 4 : 16;
     uint64_t most = kind == LUNIK_PCI_BAR_IO      ? 0x10000
@@ -107,6 +103,10 @@ static bool bar_address(const lunik_pci_function *f, unsigned index, uint64_t *a
 
 void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why)
 {
+    NOT_NULL(f);
+    NOT_NULL(why);
+    REQUIRE(f->bus, "the function is on no bus");
+
     lunik_fail_prefix(why, why->code, "%s: the memory map can't follow the guest's registers",
                       lunik_object_type_name(f->owner));
     lunik_machine_map_broken(f->bus->machine, why);
@@ -143,6 +143,8 @@ static void update_bars(lunik_pci_function *f)
 
 uint32_t lunik_pci_config_read(const lunik_pci_function *f, unsigned offset, unsigned size)
 {
+    NOT_NULL(f, UINT32_MAX);
+
     uint32_t value = 0;
 
     for (unsigned i = 0; i < size && offset + i < LUNIK_PCI_CONFIG_SIZE; i++)
@@ -154,6 +156,9 @@ static void drive_intx(lunik_pci_function *f);
 
 void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned size, uint32_t value)
 {
+    NOT_NULL(f);
+    REQUIRE(offset < LUNIK_PCI_CONFIG_SIZE, "offset is beyond configuration space");
+
     if (size > LUNIK_PCI_CONFIG_SIZE - offset)
         size = LUNIK_PCI_CONFIG_SIZE - offset;
     for (unsigned i = 0; i < size; i++) {
@@ -174,6 +179,8 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
 
 void lunik_pci_function_reset(lunik_pci_function *f)
 {
+    NOT_NULL(f);
+
     f->intx = false;
     memcpy(f->config, f->initial, sizeof f->config);
     drive_intx(f);
@@ -202,6 +209,9 @@ int pci_parse_addr(const char *text, uint8_t *devfn, lunik_error *err)
 
 int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_error *err)
 {
+    if (f->bus)
+        return lunik_fail(err, LUNIK_E_EXISTS, "%s is at PCI address %x.%x already",
+                          lunik_object_path(f->owner), f->devfn >> 3, f->devfn & 7);
     if (bus->functions[devfn])
         return lunik_fail(err, LUNIK_E_EXISTS, "PCI address %x.%x is taken by %s", devfn >> 3,
                           devfn & 7, lunik_object_path(bus->functions[devfn]->owner));
@@ -215,15 +225,23 @@ int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err)
 {
+    NOT_NULL_OR_FAIL(bus, err);
+    NOT_NULL_OR_FAIL(f, err);
+
     const lunik_pci_bus_ops *ops = lunik_object_iface(bus, "pci-bus");
     uint8_t devfn = 0;
-    int rc = pci_parse_addr(addr, &devfn, err);
+    int rc;
 
-    return rc < 0 ? rc : pci_bus_add(ops->bus(bus), f, devfn, err);
+    if (!ops)
+        return lunik_fail(err, LUNIK_E_INVALID, "bus: '%s' is no PCI bus", lunik_object_path(bus));
+    rc = pci_parse_addr(addr, &devfn, err);
+    return rc ? rc : pci_bus_add(ops->bus(bus), f, devfn, err);
 }
 
 void lunik_pci_device_remove(lunik_pci_function *f)
 {
+    NOT_NULL(f);
+
     if (!f->bus)
         return;
     lunik_pci_function_reset(f);
@@ -293,6 +311,8 @@ static void drive_intx(lunik_pci_function *f)
 
 void lunik_pci_intx_set(lunik_pci_function *f, bool level)
 {
+    NOT_NULL(f);
+
     f->intx = level;
     drive_intx(f);
 }

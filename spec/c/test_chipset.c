@@ -193,12 +193,39 @@ static void test_exits(struct rig *r)
     check_uint("S5 ends the machine", lunik_machine_state(r->m), LUNIK_STATE_SHUTDOWN);
 }
 
+/* A device's author who goes wrong is told so. */
+static void test_refusals(struct rig *r)
+{
+    struct probe *probe = lunik_state(r->probe);
+    lunik_object *host = lunik_object_find(r->m, "host");
+    lunik_pci_function f;
+    lunik_error err;
+
+    lunik_pci_function_init(&f, r->probe, 1, 2, 3, 4);
+    check_int("not a bus", lunik_pci_device_add(r->probe, "5", &f, &err), LUNIK_E_INVALID);
+    check_true("named", strstr(err.message, "bus: ") && strstr(err.message, "is no PCI bus"));
+    check_int("on a bus already", lunik_pci_device_add(host, "6", &probe->function, &err),
+              LUNIK_E_EXISTS);
+    check_true("with its address", strstr(err.message, "is at PCI address 3.0 already"));
+    check_int("an address taken", lunik_pci_device_add(host, "3.0", &f, &err), LUNIK_E_EXISTS);
+    check_int("no address", lunik_pci_device_add(host, "3.8", &f, &err), LUNIK_E_INVALID);
+    check_int("a second region for a BAR",
+              lunik_pci_bar_init(&probe->function, 0, LUNIK_PCI_BAR_MEM32, probe->bars[1], &err),
+              LUNIK_E_INVALID);
+    check_int("a BAR that does not exist",
+              lunik_pci_bar_init(&f, 5, LUNIK_PCI_BAR_MEM64, probe->bars[1], &err),
+              LUNIK_E_INVALID);
+    check_int("a size that ports can't have",
+              lunik_pci_bar_init(&f, 0, LUNIK_PCI_BAR_IO, probe->bars[2], &err), LUNIK_E_INVALID);
+}
+
 int main(void)
 {
     struct rig r = {0};
 
     rig_open(&r, LUNIK_ACCEL_NONE, false);
     test_ids(&r);
+    test_refusals(&r);
     test_bytes_of_a_dword(&r);
     test_bars(&r);
     test_routing(&r);

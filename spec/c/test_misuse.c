@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "lunik_device.h"
+#include "lunik_pci.h"
 #include "check.h"
 
 static lunik_error err;
@@ -257,6 +257,16 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_machine_address_bits, lunik_machine_address_bits(NULL));
     CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_runtime_data, lunik_runtime_data(NULL, NULL));
+    CALL(lunik_misuse, lunik_misuse("test", "what"));
+    CALL(lunik_pci_function_init, lunik_pci_function_init(NULL, NULL, 0, 0, 0, 0));
+    CALL(lunik_pci_config_read, lunik_pci_config_read(NULL, 0, 1));
+    CALL(lunik_pci_config_write, lunik_pci_config_write(NULL, 0, 1, 0));
+    CALL(lunik_pci_bar_init, lunik_pci_bar_init(NULL, 0, 0, NULL, NULL));
+    CALL(lunik_pci_device_add, lunik_pci_device_add(NULL, NULL, NULL, NULL));
+    CALL(lunik_pci_device_remove, lunik_pci_device_remove(NULL));
+    CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
+    CALL(lunik_pci_map_failed, lunik_pci_map_failed(NULL, NULL));
+    CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
     CALL(lunik_set_kick_cb, lunik_set_kick_cb(NULL));
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
@@ -331,6 +341,7 @@ static void test_null(void)
     check_string("and its text", err.message, "lunik_machine_start: m is NULL");
     check_header("runtime/lunik.h");
     check_header("runtime/lunik_device.h");
+    check_header("runtime/lunik_pci.h");
 }
 
 /* ---- a closed machine ----------------------------------------------------------------------- */
