@@ -26,6 +26,8 @@ static void on_reset(void *opaque)
             die("KVM_SET_MP_STATE");
 }
 
+static lunik_reset_sub resets = {.fn = on_reset};
+
 static lunik_region *add_ram(const char *name, uint64_t address)
 {
     lunik_ram_config backing = {.name = name, .size = HOLD_PAGE, .fd = -1};
@@ -53,7 +55,7 @@ int main(int argc, char **argv)
     memcpy((uint8_t *)lunik_ram_host(lunik_region_ram(add_ram("code", HOLD_CODE))) + 0xff0, loop,
            sizeof(loop));
     data = add_ram("data", HOLD_DATA);
-    lunik_machine_set_reset_cb(m, on_reset, NULL);
+    lunik_reset_subscribe(m, &resets);
     must(lunik_machine_start(m, &err));
     lunik_run_timeout(rt, 10);
     snprintf(name, sizeof(name), "hold-%u", config.cpus);

@@ -146,9 +146,19 @@ void *lunik_machine_data(const lunik_machine *m, const char *key);
 int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
 void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
-/* Sets the function called at the end of every reset, when devices and boot images are in their
- * power-on state and no vCPU runs yet. One per machine; loop thread. */
-void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque);
+typedef void lunik_reset_fn(void *opaque);
+
+typedef struct lunik_reset_sub {
+    lunik_reset_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_reset_sub;
+
+/* Subscribes to the end of every reset (see "Subscriptions" in lunik.h): devices and boot images
+ * are in their power-on state and no vCPU runs yet. Called on the thread that resets the machine.
+ * Closing the machine there takes effect soon after. */
+void lunik_reset_subscribe(lunik_machine *m, lunik_reset_sub *sub);
+void lunik_reset_unsubscribe(lunik_reset_sub *sub);
 
 /* ---- clock, timers, deferred work ----------------------------------------------------------- */
 
@@ -273,9 +283,19 @@ uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi); /* rising edges 
  * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; it takes effect at the
  * end of that reset. Without KVM it has no effect. Lock held. */
 void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered);
-/* Called whenever a line changes, on the thread that changed it. One observer per machine. */
 typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
-void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque);
+
+typedef struct lunik_gsi_sub {
+    lunik_gsi_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_gsi_sub;
+
+/* Subscribes to changes of the machine's lines (see "Subscriptions" in lunik.h). Called on the
+ * thread that changed the line, from within the device that did. Closing the machine there takes
+ * effect soon after. */
+void lunik_gsi_subscribe(lunik_machine *m, lunik_gsi_sub *sub);
+void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 
 /* ---- RAM blocks ----------------------------------------------------------------------------- */
 
@@ -628,13 +648,21 @@ typedef struct lunik_rejection {
 size_t lunik_rejection_text(const lunik_rejection *r, char **text);
 
 typedef void lunik_reject_fn(void *opaque, const lunik_rejection *r);
-/* Sets the function that is told of each rejected access of vCPUs, devices and lunik_space_*(), or
- * NULL. It is called where the access is made, on the vCPU's own thread for a vCPU, before the
- * access ends: nothing is queued, so that a guest can't fill memory; it only waits. What is in *r
- * lasts until fn returns, which must not close the machine. Rejections while it runs, and those by
- * a region that is gone before the lock can be had, are only counted. Costs nothing but where an
- * access is rejected. */
-void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *opaque);
+
+typedef struct lunik_reject_sub {
+    lunik_reject_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_reject_sub;
+
+/* Subscribes to rejected accesses of vCPUs, devices and lunik_space_*() (see "Subscriptions" in
+ * lunik.h). Called where the access is made, on the vCPU's own thread for a vCPU, before the access
+ * ends: nothing is queued, so that a guest can't fill memory; it only waits. What is in *r lasts
+ * until fn returns. Closing the machine there takes effect soon after. Rejections while subscribers
+ * are called, and those by a region that is gone before the lock can be had, are only counted.
+ * Accepted accesses pay nothing for it. */
+void lunik_reject_subscribe(lunik_machine *m, lunik_reject_sub *sub);
+void lunik_reject_unsubscribe(lunik_reject_sub *sub);
 
 /* ---- listeners ------------------------------------------------------------------------------ */
 

@@ -477,10 +477,13 @@ static bool in_callback(const lunik_runtime *rt)
 {
     const lunik_machine *m;
     unsigned transactions = 0;
+    bool reporting = false;
 
-    LIST_FOREACH (m, &rt->machines, link)
+    LIST_FOREACH (m, &rt->machines, link) {
         transactions += is_open_transaction(m);
-    return turn_any() || rt->calls > transactions;
+        reporting |= subs_called_here(m);
+    }
+    return reporting || turn_any() || rt->calls > transactions;
 }
 
 static void abort_transactions(lunik_runtime *rt)

@@ -206,6 +206,7 @@ int memory_init(lunik_machine *m, lunik_error *err)
     core->refs = 1;
     core->machine = m;
     core->rt = m->rt;
+    sub_list_init(&core->reject_subs, m->rt);
     m->memory = core;
     rc = new_machine_space(m, &m->memory_space, "memory", "system", LUNIK_SIZE_MAX, err);
     if (!rc)
@@ -251,6 +252,7 @@ void memory_fini(lunik_machine *m)
     m->memory_space = m->io_space = NULL;
     m->memory = NULL;
     core->machine = NULL;
+    sub_list_end(&core->reject_subs);
     free(core->listeners);
     core->listeners = NULL;
     orphan_all(core);

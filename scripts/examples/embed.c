@@ -92,6 +92,7 @@ static void place_guest(lunik_machine *m)
 int main(void)
 {
     const lunik_machine_config config = {.name = "embedded", .cpus = 1};
+    lunik_event_sub events = {.fn = on_event};
     lunik_runtime *rt;
     lunik_machine *m;
     lunik_region *ram;
@@ -100,7 +101,7 @@ int main(void)
 
     check(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
     check(lunik_machine_new(rt, &config, &m, &err), &err);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     ram = add_ram(m);
     add_devices(m);
     place_guest(m);

@@ -484,6 +484,7 @@ static void clean_up(void)
 
 static bool setup(void)
 {
+    static lunik_reject_sub subscription = {.fn = on_reject};
     static const lunik_type *const no_types[] = {NULL};
     static const lunik_machine_config config = {
         .name = "oracle", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
@@ -492,7 +493,7 @@ static bool setup(void)
 
     if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
         return false;
-    lunik_machine_set_reject_cb(m, on_reject, NULL);
+    lunik_reject_subscribe(m, &subscription);
     for (unsigned i = 0; i < RAMS; i++) {
         uint8_t *host;
 

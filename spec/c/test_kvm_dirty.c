@@ -409,11 +409,13 @@ static void on_event(void *opaque, const lunik_event *event)
             told = !strcmp(event->fields[i].value.string, "dirty-ring-full");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 /* A ring that is said to be full, and is empty, ends the run in the end. */
 static void test_stuck(const struct mode *mode)
 {
     boot(mode);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     stuck = true;
     must("start", lunik_machine_start(m, &err));
     for (int i = 0; i < 20000 && !told; i++)

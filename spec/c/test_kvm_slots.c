@@ -300,6 +300,8 @@ static void on_event(void *opaque, const lunik_event *event)
     told += !strcmp(event->name, "error");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static uint64_t holds(void)
 {
     lunik_machine_stats stats;
@@ -362,7 +364,7 @@ static void test(bool readonly)
 
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     m->kvm->readonly_mem = m->kvm->readonly_mem && readonly;
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     memset(kvm, 0, sizeof(kvm));
     live = peak = 0;
     logging = false;

@@ -466,6 +466,8 @@ static void on_reject(void *opaque, const lunik_rejection *r)
     free(text);
 }
 
+static lunik_reject_sub rejections = {.fn = on_reject};
+
 static void check_told(const char *name, unsigned count, lunik_reject why, const lunik_region *r,
                        uint64_t address)
 {
@@ -478,7 +480,7 @@ static void check_told(const char *name, unsigned count, lunik_reject why, const
 
 static void test_dispatch(void)
 {
-    lunik_machine_set_reject_cb(m, on_reject, NULL);
+    lunik_reject_subscribe(m, &rejections);
     for (size_t i = 0; i < COUNT(access_cases); i++) {
         const struct access_case *c = &access_cases[i];
         lunik_io_ops ops = c->ops;
@@ -516,7 +518,7 @@ static void test_dispatch(void)
             check_uint(name, device_bytes[c->offset + j], (uint8_t)(c->value >> 8 * j));
         drop(r);
     }
-    lunik_machine_set_reject_cb(m, NULL, NULL);
+    lunik_reject_unsubscribe(&rejections);
 }
 
 static void test_borders(void)
@@ -708,16 +710,18 @@ static void drop_rejecting(void *opaque, const lunik_rejection *r)
                  "rejecting");
 }
 
+static lunik_reject_sub dropping = {.fn = drop_rejecting};
+
 static void test_rejected_last(void)
 {
     static const lunik_io_ops readable = {.read = device_read};
 
     rejecting = add(lunik_space_root(m->memory_space), 0x1000,
                     new_region("rejecting", LUNIK_REGION_IO, 4, &readable), 0);
-    lunik_machine_set_reject_cb(m, drop_rejecting, NULL);
+    lunik_reject_subscribe(m, &dropping);
     check_int("rejection: who is told may take the region away",
               lunik_space_store(m->memory_space, 0x1000, 4, 1), LUNIK_E_ACCESS);
-    lunik_machine_set_reject_cb(m, NULL, NULL);
+    lunik_reject_unsubscribe(&dropping);
     check_uint("rejection: nothing is there then", view_root_current(m->memory_space->vr)->count,
                0);
 }

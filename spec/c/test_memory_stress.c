@@ -100,6 +100,8 @@ static void on_reset(void *opaque)
     }
 }
 
+static lunik_reset_sub resets = {.fn = on_reset};
+
 static uint32_t counter(unsigned cpu, unsigned at)
 {
     const uint8_t *host = lunik_ram_host(block);
@@ -282,6 +284,8 @@ static void on_event(void *opaque, const lunik_event *e)
             printf("# %s: %s: %s\n", e->name, e->fields[i].name, e->fields[i].value.string);
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static uint64_t holds(void)
 {
     lunik_machine_stats stats;
@@ -330,8 +334,8 @@ static void test(unsigned cpus, unsigned wanted)
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     build();
     must("listener", lunik_listener_add(m, &counting, &err));
-    lunik_machine_set_reset_cb(m, on_reset, NULL);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_reset_subscribe(m, &resets);
+    lunik_event_subscribe(m, &events);
     operations = changes = 0;
     logging = false;
     must("start", lunik_machine_start(m, &err));

@@ -54,7 +54,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_running, lunik_running(NULL));
     CALL(lunik_sandbox_denial, lunik_sandbox_denial());
     CALL(lunik_sanitized, lunik_sanitized());
-    CALL(lunik_machine_set_event_cb, lunik_machine_set_event_cb(NULL, NULL, NULL));
+    CALL(lunik_event_subscribe, lunik_event_subscribe(NULL, NULL));
+    CALL(lunik_event_unsubscribe, lunik_event_unsubscribe(NULL));
     CALL(lunik_deliver_events, lunik_deliver_events(NULL));
     CALL(lunik_state_name, lunik_state_name(0));
     CALL(lunik_machine_new, lunik_machine_new(NULL, NULL, NULL, NULL));
@@ -112,7 +113,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_vcpu_inject_interrupt, lunik_vcpu_inject_interrupt(NULL, 0, NULL));
     CALL(lunik_vcpu_inject_nmi, lunik_vcpu_inject_nmi(NULL, NULL));
     CALL(lunik_vcpu_set_debug, lunik_vcpu_set_debug(NULL, 0, NULL, 0, NULL));
-    CALL(lunik_machine_set_exit_cb, lunik_machine_set_exit_cb(NULL, NULL, NULL));
+    CALL(lunik_exit_subscribe, lunik_exit_subscribe(NULL, NULL));
+    CALL(lunik_exit_unsubscribe, lunik_exit_unsubscribe(NULL));
     CALL(lunik_vcpu_dump, lunik_vcpu_dump(NULL, NULL, 0));
     CALL(lunik_vcpu_get_stats, lunik_vcpu_get_stats(NULL, NULL));
     CALL(lunik_fwmap_add, lunik_fwmap_add(NULL, NULL, NULL));
@@ -143,7 +145,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_device_refused, lunik_device_refused(NULL, 0, 0));
     CALL(lunik_machine_set_data, lunik_machine_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_machine_data, lunik_machine_data(NULL, NULL));
-    CALL(lunik_machine_set_reset_cb, lunik_machine_set_reset_cb(NULL, NULL, NULL));
+    CALL(lunik_reset_subscribe, lunik_reset_subscribe(NULL, NULL));
+    CALL(lunik_reset_unsubscribe, lunik_reset_unsubscribe(NULL));
     CALL(lunik_machine_clock, lunik_machine_clock(NULL));
     CALL(lunik_machine_map_broken, lunik_machine_map_broken(NULL, NULL));
     CALL(lunik_machine_guest_reset, lunik_machine_guest_reset(NULL));
@@ -158,7 +161,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_irq_disconnect, lunik_irq_disconnect(NULL));
     CALL(lunik_gsi_level, lunik_gsi_level(NULL, 0));
     CALL(lunik_gsi_edges, lunik_gsi_edges(NULL, 0));
-    CALL(lunik_machine_set_gsi_cb, lunik_machine_set_gsi_cb(NULL, NULL, NULL));
+    CALL(lunik_gsi_subscribe, lunik_gsi_subscribe(NULL, NULL));
+    CALL(lunik_gsi_unsubscribe, lunik_gsi_unsubscribe(NULL));
     CALL(lunik_ram_new, lunik_ram_new(NULL, NULL, NULL));
     CALL(lunik_ram_ref, lunik_ram_ref(NULL));
     CALL(lunik_ram_unref, lunik_ram_unref(NULL));
@@ -234,7 +238,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_reject_name, lunik_reject_name(0));
     CALL(lunik_reject_meaning, lunik_reject_meaning(0));
     CALL(lunik_rejection_text, lunik_rejection_text(NULL, NULL));
-    CALL(lunik_machine_set_reject_cb, lunik_machine_set_reject_cb(NULL, NULL, NULL));
+    CALL(lunik_reject_subscribe, lunik_reject_subscribe(NULL, NULL));
+    CALL(lunik_reject_unsubscribe, lunik_reject_unsubscribe(NULL));
     CALL(lunik_listener_add, lunik_listener_add(NULL, NULL, NULL));
     CALL(lunik_listener_del, lunik_listener_del(NULL));
     CALL(lunik_dirty_start, lunik_dirty_start(NULL, 0, NULL, NULL));
@@ -406,7 +411,6 @@ static int closed_irq_connect(void)
 {
     lunik_irq irq = {0};
 
-    lunik_machine_set_gsi_cb(m, NULL, NULL);
     lunik_machine_set_elcr(m, 0);
     check_true("lines are low", !lunik_gsi_level(m, 1) && !lunik_gsi_edges(m, 1));
     return lunik_irq_connect(m, &irq, 1, &err);
@@ -470,6 +474,7 @@ static void free_in_event(void *unused, const lunik_event *event)
 
 static void test_places(void)
 {
+    lunik_event_sub events = {.fn = free_in_event};
     const lunik_field unnamed = {NULL, {.kind = LUNIK_BOOL}};
     const lunik_field no_text = {"id", {.kind = LUNIK_STRING}};
     const lunik_field no_kind = {"id", {.kind = (lunik_value_kind)77}};
@@ -488,7 +493,7 @@ static void test_places(void)
               LUNIK_E_INVALID);
     check_int("no kind", lunik_object_add(m, "memory-backend-ram", &no_kind, 1, NULL, &err),
               LUNIK_E_INVALID);
-    lunik_machine_set_event_cb(m, free_in_event, NULL);
+    lunik_event_subscribe(m, &events);
     lunik_machine_start(m, &err);
     lunik_machine_shutdown(m, NULL, 0);
     lunik_run_timeout(rt, 10);

@@ -109,6 +109,8 @@ static void on_event(void *opaque, const lunik_event *event)
     snprintf(events + used, sizeof(events) - used, "%s(%s) ", event->name, device);
 }
 
+static lunik_event_sub listening = {.fn = on_event};
+
 static void expect_events(const char *name, const char *want)
 {
     lunik_deliver_events(rt);
@@ -462,7 +464,7 @@ int main(void)
         check_string("set up", err.message, "");
         return 1;
     }
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &listening);
     test_bad_types();
     test_replaced();
     test_refusals();

@@ -102,6 +102,8 @@ static void on_event(void *opaque, const lunik_event *event)
     told += !strcmp(event->name, "error");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static void set(unsigned offset, unsigned size, uint32_t value)
 {
     set_config(&rig, PROBE, offset, size, value);
@@ -180,7 +182,7 @@ static void walk(const struct action *a)
 static void walk_all(lunik_accel accel)
 {
     rig_open(&rig, accel, false);
-    lunik_machine_set_event_cb(rig.m, on_event, NULL);
+    lunik_event_subscribe(rig.m, &events);
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         walk(&actions[i]);
     rig_close(&rig);
