@@ -330,6 +330,7 @@ static void test_null(void)
     check_int("an error", lunik_machine_start(NULL, &err), LUNIK_E_INVALID);
     check_string("and its text", err.message, "lunik_machine_start: m is NULL");
     check_header("runtime/lunik.h");
+    check_header("runtime/lunik_memory.h");
     check_header("runtime/lunik_device.h");
 }
 
