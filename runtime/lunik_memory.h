@@ -40,7 +40,7 @@ typedef struct lunik_ram_config {
 /* Makes a block. Where the host lacks memory or descriptors while others of this process are on
  * their way back to it, which takes milliseconds, waits for these, at most a second, and tries
  * again; a vCPU's callback does not wait. Any thread. */
-int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err);
+int lunik_ram_new(const lunik_ram_config *config, lunik_ram **out, lunik_error *err);
 void lunik_ram_ref(lunik_ram *ram);
 void lunik_ram_unref(lunik_ram *ram);
 void *lunik_ram_host(const lunik_ram *ram);
@@ -130,7 +130,7 @@ typedef struct lunik_region_config {
 } lunik_region_config;
 
 /* Makes a region; it is not visible before it is added to a container of an address space. */
-int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
+int lunik_region_new(lunik_machine *m, const lunik_region_config *config, lunik_region **out,
                      lunik_error *err);
 void lunik_region_ref(lunik_region *r);
 /* Drops a reference. The region must not be in a container when the last one goes. */
@@ -212,8 +212,8 @@ typedef struct lunik_ioeventfd_config {
     void (*fn)(void *opaque, uint64_t count); /* NULL: the fd is for others to read */
     void *opaque;
 } lunik_ioeventfd_config;
-int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
-                        const lunik_ioeventfd_config *config, lunik_error *err);
+int lunik_ioeventfd_new(lunik_region *r, const lunik_ioeventfd_config *config,
+                        lunik_ioeventfd **out, lunik_error *err);
 /* The eventfd: non-blocking, owned by e. */
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
 /* Takes it away from its region, as part of a transaction: another one may take its place in the
@@ -260,7 +260,7 @@ void lunik_transaction_forget(lunik_machine *m, lunik_change *c);
 /* ---- address spaces ------------------------------------------------------------------------- */
 
 /* The space shows root: its address a is root's offset a. */
-int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
+int lunik_space_new(lunik_machine *m, const char *name, lunik_region *root, lunik_space **out,
                     lunik_error *err);
 void lunik_space_free(lunik_space *s);
 const char *lunik_space_name(const lunik_space *s);
@@ -498,7 +498,7 @@ void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 /* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all
  * pages of a smaller block; to be compared with what is there later. */
 typedef struct lunik_dirty_sample lunik_dirty_sample;
-int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned per_gib,
+int lunik_dirty_sample_new(lunik_machine *m, unsigned per_gib, lunik_dirty_sample **out,
                            lunik_error *err);
 typedef struct lunik_dirty_sampled {
     lunik_ram *ram;
