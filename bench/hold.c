@@ -34,8 +34,8 @@ static lunik_region *add_ram(const char *name, uint64_t address)
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = name};
     lunik_region *r;
 
-    must(lunik_ram_new(&config.ram, &backing, &err));
-    must(lunik_region_new(&r, m, &config, &err));
+    must(lunik_ram_new(&backing, &config.ram, &err));
+    must(lunik_region_new(m, &config, &r, &err));
     lunik_ram_unref(config.ram);
     must(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), address, r, 0, false, &err));
     return r;
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
     char name[16];
 
     config.cpus = (unsigned)atoi(argv[1]);
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err));
     must(lunik_machine_new(rt, &config, &m, &err));
     memcpy((uint8_t *)lunik_ram_host(lunik_region_ram(add_ram("code", HOLD_CODE))) + 0xff0, loop,
            sizeof(loop));

@@ -139,7 +139,7 @@ typedef struct lunik_field {
 /* Parses "512M", "4G", "0x1000", "4096" (suffixes K M G T P E, powers of 1024, upper or lower
  * case, an optional trailing "iB" or "B") into *out. what names the value in the error, e.g.
  * "memory-backend-ram: size". Any thread. */
-int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err);
+int lunik_parse_size(const char *text, const char *what, uint64_t *out, lunik_error *err);
 
 /* The one of the NULL-terminated names that a misspelt name most likely means ('_' and '-' being
  * equal), or NULL if none comes close. Any thread. */
@@ -152,7 +152,7 @@ const lunik_type *const *lunik_builtin_types(void);
 
 /* Creates a runtime that knows the given types (a NULL-terminated array that outlives it). The
  * caller becomes the loop thread and holds the machine lock. Any thread without a lock. */
-int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err);
+int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err);
 
 /* Aborts open transactions, stops and frees every machine, runs the loop empty and frees the
  * runtime, which no other thread may use any more; NULL: nothing. LUNIK_E_STATE, and nothing is

@@ -232,7 +232,7 @@ static void init_function(i440fx *s)
 static int new_region(i440fx *s, lunik_region **out, lunik_region_config config, lunik_error *err)
 {
     config.owner = lunik_state_object(s);
-    return lunik_region_new(out, s->bus.machine, &config, err);
+    return lunik_region_new(s->bus.machine, &config, out, err);
 }
 
 static int new_segment(i440fx *s, unsigned i, lunik_error *err)
@@ -289,7 +289,7 @@ static int new_sides(i440fx *s, lunik_error *err)
     if (rc == 0)
         rc = lunik_region_add(s->sides, PAM_END, s->ram_side, 0, false, err);
     if (rc == 0)
-        rc = lunik_space_new(&s->sides_space, s->bus.machine, "pam", s->sides, err);
+        rc = lunik_space_new(s->bus.machine, "pam", s->sides, &s->sides_space, err);
     return rc;
 }
 
@@ -328,7 +328,7 @@ static int new_bus(i440fx *s, lunik_error *err)
     if (rc == 0)
         rc = lunik_region_add(io_root, CONFIG_DATA, s->data_port, 0, false, err);
     if (rc == 0)
-        rc = lunik_space_new(&s->io_space, m, "pci-io", s->io, err);
+        rc = lunik_space_new(m, "pci-io", s->io, &s->io_space, err);
     s->bus.memory = s->memory;
     s->bus.io = s->io;
     return rc;

@@ -205,7 +205,7 @@ static int new_reset_port(piix3 *s, lunik_error *err)
                                   .owner = o,
                                   .ops = &reset_ops,
                                   .opaque = s};
-    int rc = lunik_region_new(&s->reset_port, lunik_object_machine(o), &config, err);
+    int rc = lunik_region_new(lunik_object_machine(o), &config, &s->reset_port, err);
 
     if (rc < 0)
         return rc;

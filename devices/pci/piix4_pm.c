@@ -273,7 +273,7 @@ static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_reg
                                   .ops = ops,
                                   .opaque = s};
     bool movable = parent != s->pm_ports && !offset;
-    int rc = lunik_region_new(out, lunik_object_machine(o), &config, err);
+    int rc = lunik_region_new(lunik_object_machine(o), &config, out, err);
 
     if (rc == 0 && movable)
         rc = lunik_region_set_enabled(*out, false, err);

@@ -420,7 +420,7 @@ static int reserve_own(uv_loop_t *loop)
     return code ? code : epoll_reserve(loop, loop->async_io_watcher.fd);
 }
 
-int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
+int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);
     NOT_NULL_OR_FAIL(types, err);

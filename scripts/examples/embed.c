@@ -59,7 +59,7 @@ static lunik_region *add_ram(lunik_machine *m)
     check(lunik_object_add(m, "memory-backend-ram", props, 2, &object, &err), &err);
     backend = lunik_object_iface(object, "memory-backend");
     config.ram = backend->ram(object);
-    check(lunik_region_new(&ram, m, &config, &err), &err);
+    check(lunik_region_new(m, &config, &ram, &err), &err);
     check(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), GUEST_BASE, ram, 0, false,
                            &err),
           &err);
@@ -99,7 +99,7 @@ int main(void)
     lunik_error err;
     int code;
 
-    check(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
+    check(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
     check(lunik_machine_new(rt, &config, &m, &err), &err);
     lunik_event_subscribe(m, &events);
     ram = add_ram(m);

@@ -94,7 +94,7 @@ static int realize(lunik_object *o, lunik_error *err)
         .ops = &regs_ops,
         .opaque = s,
     };
-    int rc = lunik_region_new(&s->regs, lunik_object_machine(o), &config, err);
+    int rc = lunik_region_new(lunik_object_machine(o), &config, &s->regs, err);
 
     if (rc)
         return rc;
@@ -219,7 +219,7 @@ int main(void)
     lunik_machine *m;
     lunik_error err;
 
-    check(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
+    check(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
     check(lunik_type_add(rt, &square_type, &err), &err);
     check(lunik_machine_new(rt, &config, &m, &err), &err);
     add_devices(m);

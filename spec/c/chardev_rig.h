@@ -34,7 +34,7 @@ static inline void setup(void)
     lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
     lunik_error err = {0};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &machine, &err)) {
         printf("not ok setup: %s\n", err.message);
         exit(1);

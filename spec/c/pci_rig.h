@@ -60,7 +60,7 @@ static inline int probe_realize(lunik_object *o, lunik_error *err)
     };
     const lunik_ram_config ram = {.name = "probe-ram", .size = PROBE_RAM, .fd = -1};
     struct probe *s = lunik_state(o);
-    int rc = lunik_ram_new(&s->ram, &ram, err);
+    int rc = lunik_ram_new(&ram, &s->ram, err);
 
     if (rc)
         return rc;
@@ -75,7 +75,7 @@ static inline int probe_realize(lunik_object *o, lunik_error *err)
                                       .opaque = s,
                                       .ram = s->ram};
 
-        rc = lunik_region_new(&s->bars[i], lunik_object_machine(o), &config, err);
+        rc = lunik_region_new(lunik_object_machine(o), &config, &s->bars[i], err);
         if (rc == 0)
             rc = lunik_pci_bar_init(&s->function, bars[i].index, bars[i].kind, s->bars[i], err);
         if (rc < 0)
@@ -171,7 +171,7 @@ static inline void rig_open(struct rig *r, lunik_accel accel, bool shadow)
                                  LUNIK_FIELD_STRING("bus", "host")};
     lunik_error err;
 
-    must("runtime", lunik_runtime_new(&r->rt, lunik_builtin_types(), &err), &err);
+    must("runtime", lunik_runtime_new(lunik_builtin_types(), &r->rt, &err), &err);
     must("probe type", lunik_type_add(r->rt, &probe_type, &err), &err);
     must("machine", lunik_machine_new(r->rt, &mc, &r->m, &err), &err);
     r->io = lunik_machine_io(r->m);

@@ -449,7 +449,7 @@ static void test_model(void)
 
 int main(void)
 {
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_type_add(rt, &bell_type, &err)) {
         check_string("set up", err.message, "");
         return 1;

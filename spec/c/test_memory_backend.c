@@ -365,7 +365,7 @@ int main(void)
     if (!mkdtemp(dir))
         return 1;
     snprintf(path, sizeof(path), "%s/file", dir);
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &m, &err)) {
         check_string("set up", err.message, "");
         return 1;

@@ -136,7 +136,7 @@ static lunik_region *add(const char *name, lunik_ram *ram, uint64_t offset, uint
         .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
     lunik_region *r;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
     return r;
 }
@@ -151,7 +151,7 @@ static lunik_region *add_mirror(void)
                                   .size = PAGE};
     lunik_region *r;
 
-    must("mirror", lunik_region_new(&r, m, &config, &err));
+    must("mirror", lunik_region_new(m, &config, &r, &err));
     must("mirror",
          lunik_region_add(lunik_space_root(m->memory_space), MIRROR - PAGE, r, 0, true, &err));
     return r;
@@ -172,7 +172,7 @@ static lunik_region *add_flash(lunik_ram *ram)
                                   .size = 2 * PAGE};
     lunik_region *r;
 
-    must("flash", lunik_region_new(&r, m, &config, &err));
+    must("flash", lunik_region_new(m, &config, &r, &err));
     must("flash",
          lunik_region_add(lunik_space_root(m->memory_space), STRIP + PAGE, r, 4, true, &err));
     return r;
@@ -183,9 +183,9 @@ static void build(void)
     lunik_ram_config config = {.name = "block", .size = BLOCK_SIZE, .fd = -1};
     lunik_ram *other;
 
-    must("block", lunik_ram_new(&block, &config, &err));
+    must("block", lunik_ram_new(&config, &block, &err));
     config.size = 2 * PAGE;
-    must("other", lunik_ram_new(&other, &config, &err));
+    must("other", lunik_ram_new(&config, &other, &err));
     whole = add("whole", block, 0, BLOCK_SIZE, 0, 0);
     left = add("left", block, 0, BORDER, 0, 1);
     right = add("right", block, BORDER, BORDER, BORDER, 1);
@@ -369,7 +369,7 @@ int main(void)
         printf("ok memory-stress: skipped, no /dev/kvm\n");
         return 0;
     }
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     random_state = seed ? (unsigned)atoi(seed) : 1;
     printf("# SEED=%u\n", random_state);
     test(2, wanted);

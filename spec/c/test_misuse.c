@@ -21,7 +21,7 @@ static void make(void)
 {
     const lunik_machine_config config = {.name = "misuse", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &m, &err))
         printf("# %s\n", err.message);
 }
@@ -250,7 +250,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_dirty_next, lunik_dirty_next(NULL, 0, NULL, 0, NULL));
     CALL(lunik_dirty_test_and_clear, lunik_dirty_test_and_clear(NULL, 0, NULL, 0, 0, NULL));
     CALL(lunik_dirty_mark, lunik_dirty_mark(NULL, 0, 0));
-    CALL(lunik_dirty_sample_new, lunik_dirty_sample_new(NULL, NULL, 0, NULL));
+    CALL(lunik_dirty_sample_new, lunik_dirty_sample_new(NULL, 0, NULL, NULL));
     CALL(lunik_dirty_sample_compare, lunik_dirty_sample_compare(NULL, 0, NULL));
     CALL(lunik_dirty_sample_free, lunik_dirty_sample_free(NULL));
     CALL(lunik_mtree, lunik_mtree(NULL, 0, NULL));
@@ -286,6 +286,14 @@ static const char *const others[] = {
     "lunik_fail_prefix",      "lunik_poll_start", "lunik_sandbox",      "lunik_set_misuse_cb",
     "lunik_kick_lock_holder", /* of signal handlers */
     "lunik_sandboxed",        "lunik_state",      "lunik_state_object", NULL,
+};
+
+static const char *const headers[] = {
+    "runtime/lunik.h",
+    "runtime/lunik_memory.h",
+    "runtime/lunik_device.h",
+    "runtime/lunik_pci.h",
+    NULL,
 };
 
 static const char *looked_for;
@@ -330,6 +338,26 @@ static void check_header(const char *path)
         fclose(f);
 }
 
+/* Whether `out` is the last argument, or the last before err, wherever a function has one. */
+static void check_out(const char *path)
+{
+    static char text[1 << 17];
+    FILE *f = fopen(path, "r");
+    size_t size = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+    check_true(path, size > 0 && size < sizeof(text) - 1);
+    text[size] = 0;
+    for (const char *at = text; (at = strstr(at, "*out")); at += 4) {
+        const char *rest = at + 5; /* err may be on the next line */
+
+        if (at[4] == ',')
+            check_true("out comes last, but for err",
+                       !strncmp(rest + strspn(rest, " \n"), "lunik_error *err)", 17));
+    }
+    if (f)
+        fclose(f);
+}
+
 static bool every(const char *name)
 {
     return true;
@@ -344,9 +372,10 @@ static void test_null(void)
     check_string("what is said", said, "lunik_region_name: r is NULL");
     check_int("an error", lunik_machine_start(NULL, &err), LUNIK_E_INVALID);
     check_string("and its text", err.message, "lunik_machine_start: m is NULL");
-    check_header("runtime/lunik.h");
-    check_header("runtime/lunik_device.h");
-    check_header("runtime/lunik_pci.h");
+    for (size_t i = 0; headers[i]; i++) {
+        check_header(headers[i]);
+        check_out(headers[i]);
+    }
 }
 
 /* ---- a closed machine ----------------------------------------------------------------------- */
@@ -397,8 +426,8 @@ static int closed_region_new(void)
 {
     lunik_region *r;
 
-    return lunik_region_new(
-        &r, m, &(lunik_region_config){.kind = LUNIK_REGION_CONTAINER, .size = 1}, &err);
+    return lunik_region_new(m, &(lunik_region_config){.kind = LUNIK_REGION_CONTAINER, .size = 1},
+                            &r, &err);
 }
 
 static int closed_commit(void)

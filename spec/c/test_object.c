@@ -418,7 +418,7 @@ static lunik_region *place(const char *name, lunik_object *owner, int priority)
         .kind = LUNIK_REGION_RESERVED, .name = name, .size = 16, .owner = owner};
     lunik_region *r = NULL;
 
-    check_true("made", lunik_region_new(&r, m, &config, &err) == 0);
+    check_true("made", lunik_region_new(m, &config, &r, &err) == 0);
     check_true("placed", lunik_region_add(lunik_space_root(lunik_machine_io(m)), 0x500, r, priority,
                                           true, &err) == 0);
     return r;
@@ -460,7 +460,7 @@ int main(void)
 {
     const lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err)) {
+    if (lunik_runtime_new(types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err)) {
         check_string("set up", err.message, "");
         return 1;
     }

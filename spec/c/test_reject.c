@@ -66,8 +66,8 @@ static lunik_region *add(const char *name, lunik_region_kind kind, uint64_t addr
     lunik_region *r;
 
     if (kind == LUNIK_REGION_RAM || kind == LUNIK_REGION_ROM)
-        must("ram", lunik_ram_new(&config.ram, &ram, &err));
-    must(name, lunik_region_new(&r, m, &config, &err));
+        must("ram", lunik_ram_new(&ram, &config.ram, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     if (config.ram)
         lunik_ram_unref(config.ram);
     must(name, lunik_region_add(lunik_space_root(space), address, r, 0, false, &err));
@@ -362,7 +362,7 @@ int main(void)
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     space = lunik_machine_memory(m);
     add("some", LUNIK_REGION_IO, 0x1000, 0x10, &some);

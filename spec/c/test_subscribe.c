@@ -348,7 +348,7 @@ static void test_misuse(void)
 int main(void)
 {
     lunik_set_misuse_cb(on_misuse);
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err))
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err))
         check_true(err.message, false);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         kind = &kinds[i];

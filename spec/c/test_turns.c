@@ -16,7 +16,7 @@ static void make_with(const lunik_type *const *types)
 {
     const lunik_machine_config config = {.name = "turns", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err))
+    if (lunik_runtime_new(types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err))
         printf("# %s\n", err.message);
 }
 

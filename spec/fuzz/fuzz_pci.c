@@ -66,7 +66,7 @@ static void add_extra(void)
         const lunik_region_config config = {
             .kind = LUNIK_REGION_RESERVED, .name = "bar", .size = bars[i].size};
 
-        fuzz_must(lunik_region_new(&extra_bars[i], board, &config, &err), err);
+        fuzz_must(lunik_region_new(board, &config, &extra_bars[i], &err), err);
         fuzz_must(lunik_pci_bar_init(&extra, bars[i].index, bars[i].kind, extra_bars[i], &err),
                   err);
     }
