@@ -76,7 +76,7 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
-/* machine.c: fails with LUNIK_E_GONE. */
+/* machine_fields.c: fails with LUNIK_E_GONE. */
 int machine_fail_closed(const lunik_machine *m, lunik_error *err);
 
 /* error.c: a name must not break the lines of the texts that show it. */

@@ -19,58 +19,11 @@
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
 
-const char *lunik_state_name(lunik_run_state state)
-{
-    switch (state) {
-#define STATE_CASE(name, lua)                                                                      \
-    case LUNIK_STATE_##name:                                                                       \
-        return lua;
-        LUNIK_STATE_MAP(STATE_CASE)
-#undef STATE_CASE
-    }
-    return "unknown";
-}
-
-const char *lunik_machine_name(const lunik_machine *m)
-{
-    NOT_NULL(m, "");
-
-    return m->name;
-}
-
-lunik_runtime *lunik_machine_runtime(const lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->rt;
-}
-
-lunik_accel lunik_machine_accel(const lunik_machine *m)
-{
-    NOT_NULL(m, LUNIK_ACCEL_NONE);
-
-    return m->config.accel;
-}
-
 unsigned lunik_machine_address_bits(const lunik_machine *m)
 {
     NOT_NULL(m, 0);
 
     return m->kvm ? m->kvm->phys_bits : MOST_ADDRESS_BITS;
-}
-
-lunik_run_state lunik_machine_state(const lunik_machine *m)
-{
-    NOT_NULL(m, LUNIK_STATE_CLOSED);
-
-    return (lunik_run_state)atomic_load_explicit(&m->state, memory_order_relaxed);
-}
-
-const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return &m->config;
 }
 
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
@@ -80,27 +33,6 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 
     *out = (lunik_machine_stats){0};
     kvm_memory_get_stats(m, out);
-}
-
-int lunik_machine_exit_code(const lunik_machine *m)
-{
-    NOT_NULL(m, 0);
-
-    return m->exit_code;
-}
-
-lunik_space *lunik_machine_memory(lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->memory_space;
-}
-
-lunik_space *lunik_machine_io(lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->io_space;
 }
 
 void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque)
@@ -135,21 +67,6 @@ static void set_state(lunik_machine *m, lunik_run_state state)
 static bool on_vcpu(void)
 {
     return lunik_vcpu_current() != NULL;
-}
-
-bool machines_in_transaction(const lunik_runtime *rt)
-{
-    const lunik_machine *m;
-
-    LIST_FOREACH (m, &rt->machines, link)
-        if (lunik_in_transaction(m) || lunik_in_listener(m))
-            return true;
-    return false;
-}
-
-int machine_fail_closed(const lunik_machine *m, lunik_error *err)
-{
-    return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", m->name);
 }
 
 /* Waiting for vCPUs releases the machine lock, which is not allowed here. */
@@ -534,25 +451,6 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 }
 
 /* ---- making and closing --------------------------------------------------------------------- */
-
-void lunik_machine_ref(lunik_machine *m)
-{
-    NOT_NULL(m);
-
-    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
-}
-
-void lunik_machine_unref(lunik_machine *m)
-{
-    NOT_NULL(m);
-
-    if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    clock_free(m);
-    config_free(&m->config);
-    turn_destroy(&m->turn);
-    free(m);
-}
 
 /* Undoes build() as far as it got. */
 static void take_apart(lunik_machine *m)

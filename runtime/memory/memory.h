@@ -30,28 +30,9 @@
 #include "core/machine.h"
 #include "ram/ram.h"
 #include "core/rcu.h"
+#include "core/span.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
-
-struct span {
-    uint64_t first, last;
-};
-
-static inline uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-/* A size as the API gives it; LUNIK_SIZE_MAX stands for 2^64. */
-static inline uint64_t span_size(struct span s)
-{
-    return add_saturated(s.last - s.first, 1);
-}
-
-static inline uint64_t size_to_last(uint64_t size)
-{
-    return size == LUNIK_SIZE_MAX ? UINT64_MAX : size - 1;
-}
 
 static inline void count_up(_Atomic uint64_t *counter)
 {
@@ -339,8 +320,6 @@ void cause_unref(struct cause_ref *ref); /* takes NULL, too */
 void cause_of_transaction(struct memory_core *core);
 void cause_of_region(lunik_region *r);
 void cause_map_clear(struct cause_map *map);
-/* What the calling thread is doing, or NULL. */
-const lunik_cause *cause_current(void);
 /* One cause, and a cause with those it is by, as text. */
 void cause_print(FILE *out, const lunik_cause *c);
 void cause_print_chain(FILE *out, const lunik_cause *c);
