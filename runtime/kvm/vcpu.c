@@ -21,6 +21,7 @@
 #include "kvm.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
+#include "core/vcpu_thread.h"
 #include "sandbox/sandbox.h"
 #include "core/misuse.h"
 #include "vcpu_internal.h"
@@ -28,14 +29,8 @@
 /* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
 #define KICK_SIGNAL (SIGRTMIN + 5)
 
-static __thread lunik_vcpu *current;
 static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
 static _Atomic(lunik_kick_fn *) kick_fn;
-
-lunik_vcpu *lunik_vcpu_current(void)
-{
-    return current;
-}
 
 unsigned lunik_vcpu_count(const lunik_machine *m)
 {
@@ -486,7 +481,7 @@ static void *vcpu_thread(void *arg)
     lunik_vcpu *v = arg;
     int rc, error;
 
-    current = v;
+    vcpu_thread_set(v, v->index);
     sandbox_enter_vcpu();
     for (;;) {
         if (!may_enter(v)) {
