@@ -15,6 +15,7 @@ LIST_HEAD(machine_list, lunik_machine);
 TAILQ_HEAD(outlet_list, lunik_outlet);
 
 struct memory_core;
+struct transaction;
 struct object_table;
 struct boot_state;
 struct vcpu_group;
@@ -40,13 +41,14 @@ struct lunik_machine {
     _Atomic int state; /* lunik_run_state */
     int exit_code;
 
-    struct kvm_vm *kvm;           /* kvm.h; NULL with accel none */
-    struct vcpu_group *vcpus;     /* vcpu.h; NULL with accel none */
-    struct gsi_lines *gsi;        /* irq.c */
-    struct machine_clock *clock;  /* clock.c */
-    struct memory_core *memory;   /* memory/memory.h */
-    struct object_table *objects; /* object.h */
-    struct boot_state *boot;      /* boot/boot.h */
+    struct kvm_vm *kvm;              /* kvm.h; NULL with accel none */
+    struct vcpu_group *vcpus;        /* vcpu.h; NULL with accel none */
+    struct gsi_lines *gsi;           /* irq.c */
+    struct machine_clock *clock;     /* clock.c */
+    struct memory_core *memory;      /* memory/memory.h */
+    struct transaction *transaction; /* changes.h: that core's; NULL without one */
+    struct object_table *objects;    /* object.h */
+    struct boot_state *boot;         /* boot/boot.h */
     lunik_space *memory_space, *io_space;
     struct attached *data;
 
@@ -103,8 +105,8 @@ void regions_orphan(lunik_machine *m, const struct region_list *list);
 lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
                                bool write);
 
-/* True while any machine has a transaction open or its listeners are informed: the lock must not be
- * let go of, as a vCPU could not change the memory map. */
+/* changes.c: true while any machine has a transaction open or its listeners are informed: the lock
+ * must not be let go of, as a vCPU could not change the memory map. */
 bool machines_in_transaction(const lunik_runtime *rt);
 
 /* runtime/object/object.c */

@@ -3,7 +3,6 @@
 
 #include "machine.h"
 #include "misuse.h"
-#include "runtime.h"
 
 const char *lunik_state_name(lunik_run_state state)
 {
@@ -76,16 +75,6 @@ lunik_space *lunik_machine_io(lunik_machine *m)
 int machine_fail_closed(const lunik_machine *m, lunik_error *err)
 {
     return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", m->name);
-}
-
-bool machines_in_transaction(const lunik_runtime *rt)
-{
-    const lunik_machine *m;
-
-    LIST_FOREACH (m, &rt->machines, link)
-        if (lunik_in_transaction(m) || lunik_in_listener(m))
-            return true;
-    return false;
 }
 
 void lunik_machine_ref(lunik_machine *m)

@@ -254,7 +254,7 @@ const lunik_cause *lunik_section_cause(const lunik_section *s)
 
     const struct memory_core *core = s->space->core;
 
-    if (core->notifying && core->depth)
+    if (core->open.notifying && core->open.depth)
         return first_of(region_cause(s->region));
     return lunik_space_why(s->space, s->address);
 }
@@ -263,7 +263,7 @@ const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
 {
     NOT_NULL(m, NULL);
 
-    return m->memory && m->memory->depth ? first_of(m->memory->cause) : NULL;
+    return m->memory && m->memory->open.depth ? first_of(m->memory->cause) : NULL;
 }
 
 void cause_print(FILE *out, const lunik_cause *c)

@@ -27,6 +27,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "core/changes.h"
 #include "core/machine.h"
 #include "ram/ram.h"
 #include "core/rcu.h"
@@ -397,15 +398,13 @@ struct memory_core {
     lunik_space *spaces;
     struct region_list with_ram;
 
-    unsigned depth; /* of open transactions */
-    bool doomed;    /* an inner one was aborted */
-    bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
-    bool notifying; /* listeners are being called */
-    unsigned told;  /* transactions that these have opened: nothing can change in them */
-    bool refused;   /* a change in one of them was refused */
+    struct transaction open; /* what the rooms below may know */
+    bool doomed;             /* an inner transaction was aborted */
+    bool too_deep;           /* a change was beyond MEMORY_MAX_DEPTH */
+    unsigned told; /* transactions that listeners have opened: nothing can change in them */
+    bool refused;  /* a change in one of them was refused */
     lunik_region *touched;
-    lunik_change *first_change, *last_change; /* noted in the open transaction */
-    struct cause_ref *cause, *last_cause;     /* of that transaction; the last one taken */
+    struct cause_ref *cause, *last_cause; /* of the open transaction; the last one taken */
 
     struct log_users log;       /* who logs the whole machine */
     struct log_tracker *logged; /* log.c; NULL while nobody logs anything */
@@ -437,11 +436,6 @@ void transaction_begin(struct memory_core *core);
 int transaction_commit(struct memory_core *core, lunik_error *err);
 /* Remembers r's state; called before each change. */
 void transaction_touch(lunik_region *r);
-
-/* changes.c: carries out what was noted in the transaction, oldest first; or undoes it, newest
- * first, before the topology is put back. */
-void changes_commit(struct memory_core *core);
-void changes_undo(struct memory_core *core);
 
 /* Tells the listeners about every prepared update; if one refuses they have been told the reverse.
  * forced: refusing is of no use. */
