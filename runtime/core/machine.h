@@ -22,6 +22,8 @@ struct vcpu_group;
 struct kvm_vm;
 struct machine_clock;
 struct gsi_lines;
+struct region_hooks;
+struct machine_requests;
 
 /* data.c */
 struct attached {
@@ -50,6 +52,8 @@ struct lunik_machine {
     struct object_table *objects;    /* object.h */
     struct boot_state *boot;         /* boot/boot.h */
     lunik_space *memory_space, *io_space;
+    const struct region_hooks *regions;      /* of the memory core */
+    const struct machine_requests *requests; /* of machine/ */
     struct attached *data;
 
     lunik_event_fn *event_fn;
@@ -78,6 +82,15 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
+/* What the rooms below machine/ ask of it. Lock held; also on a vCPU's thread. */
+struct machine_requests {
+    void (*map_broken)(lunik_machine *m, const lunik_error *why); /* lunik_machine_map_broken() */
+    void (*vcpu_crashed)(lunik_vcpu *v, const lunik_vcpu_exit *info);
+    void (*guest_reset)(lunik_machine *m);
+    void (*shutdown)(lunik_machine *m, const char *reason, int code);
+    void (*pause)(lunik_machine *m); /* soon */
+};
+
 /* machine_fields.c: fails with LUNIK_E_GONE. */
 int machine_fail_closed(const lunik_machine *m, lunik_error *err);
 
@@ -94,10 +107,13 @@ int memory_init(lunik_machine *m, lunik_error *err);
 /* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
 void memory_end(lunik_machine *m);
 void memory_fini(lunik_machine *m);
-/* Disables the regions of an owner, in one transaction. */
-int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
-/* The owner is being removed: those that have RAM leave their containers and give it back. */
-void regions_orphan(lunik_machine *m, const struct region_list *list);
+/* What becomes of the regions of an owner that leaves. */
+struct region_hooks {
+    /* Disables them, in one transaction. */
+    int (*disable)(lunik_machine *m, const struct region_list *list, lunik_error *err);
+    /* Those that have RAM leave their containers and give it back. */
+    void (*orphan)(lunik_machine *m, const struct region_list *list);
+};
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is

@@ -321,9 +321,9 @@ static void report_exit(lunik_vcpu *v, lunik_vcpu_exit *info)
     if (m->exit_fn)
         action = m->exit_fn(m->exit_opaque, v, info);
     if (action == LUNIK_EXIT_UNHANDLED)
-        machine_vcpu_crashed(v, info);
+        m->requests->vcpu_crashed(v, info);
     else if (action == LUNIK_EXIT_PAUSE)
-        machine_want(m, MACHINE_WANT_PAUSE);
+        m->requests->pause(m);
     lunik_unlock(m->rt);
 }
 
@@ -365,9 +365,9 @@ static void system_event(lunik_vcpu *v)
 
     lunik_lock(m->rt);
     if (v->run->system_event.type == KVM_SYSTEM_EVENT_RESET)
-        lunik_machine_guest_reset(m);
+        m->requests->guest_reset(m);
     else
-        lunik_machine_shutdown(m, "guest-shutdown", 0);
+        m->requests->shutdown(m, "guest-shutdown", 0);
     lunik_unlock(m->rt);
 }
 

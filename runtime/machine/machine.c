@@ -76,7 +76,7 @@ static bool must_not_wait(const lunik_machine *m)
 }
 
 /* A closed machine wants nothing any more: its task could outlive it. */
-void machine_want(lunik_machine *m, unsigned what)
+static void machine_want(lunik_machine *m, unsigned what)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
@@ -370,7 +370,7 @@ static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
         snprintf(text, size, "%s", info->reason);
 }
 
-void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
+static void vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
 {
     lunik_machine *m = lunik_vcpu_machine(v);
     char dump[4096] = "", message[96];
@@ -404,6 +404,19 @@ void lunik_machine_guest_reset(lunik_machine *m)
     if (lunik_machine_reset(m, &err))
         reset_failed(m, &err);
 }
+
+static void ask_pause(lunik_machine *m)
+{
+    machine_want(m, MACHINE_WANT_PAUSE);
+}
+
+static const struct machine_requests requests = {
+    .map_broken = lunik_machine_map_broken,
+    .vcpu_crashed = vcpu_crashed,
+    .guest_reset = lunik_machine_guest_reset,
+    .shutdown = lunik_machine_shutdown,
+    .pause = ask_pause,
+};
 
 static void close_now(lunik_machine *m);
 
@@ -516,6 +529,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
     turn_init(&m->turn);
+    m->requests = &requests;
     m->work.fn = do_wanted;
     TAILQ_INIT(&m->outlets);
     rc = build(m, err);

@@ -129,6 +129,9 @@ void region_attach(lunik_region *r);
 /* Marks the offsets `window` of r in every view that shows them. */
 void region_mark(lunik_region *r, struct span window);
 
+/* graph.c: what the machine's objects ask for. */
+extern const struct region_hooks region_hooks;
+
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
 void children_remove(lunik_region *parent, lunik_region *child);

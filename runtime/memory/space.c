@@ -208,6 +208,7 @@ int memory_init(lunik_machine *m, lunik_error *err)
     core->rt = m->rt;
     m->memory = core;
     m->transaction = &core->open;
+    m->regions = &region_hooks;
     rc = new_machine_space(m, &m->memory_space, "memory", "system", LUNIK_SIZE_MAX, err);
     if (!rc)
         rc = new_machine_space(m, &m->io_space, "I/O", "io", 0x10000, err);

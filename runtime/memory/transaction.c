@@ -189,7 +189,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
         changes_undo(&core->open);
         undo(core);
         if (core->hooks && core->hooks->repair(m, &why))
-            lunik_machine_map_broken(m, &why);
+            m->requests->map_broken(m, &why);
     }
     forget_touched(core);
     core->doomed = false;
