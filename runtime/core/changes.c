@@ -1,14 +1,16 @@
 /*
- * changes.c: what a transaction does beside changing the topology: devices made in it, requests to
+ * changes.c: what a transaction does besides changing the topology: devices made in it, requests to
  * the guest that wait for it, all in one list in order of time.
  */
-#include "misuse.h"
-#include "memory/memory.h"
+#include "changes.h"
 
-static void unlink_change(struct memory_core *core, lunik_change *c)
+#include "misuse.h"
+#include "runtime.h"
+
+static void unlink_change(struct transaction *t, lunik_change *c)
 {
-    *(c->prev ? &c->prev->next : &core->first_change) = c->next;
-    *(c->next ? &c->next->prev : &core->last_change) = c->prev;
+    *(c->prev ? &c->prev->next : &t->first_change) = c->next;
+    *(c->next ? &c->next->prev : &t->last_change) = c->prev;
     c->prev = c->next = NULL;
     c->noted = false;
 }
@@ -18,9 +20,9 @@ void lunik_transaction_note(lunik_machine *m, lunik_change *c)
     NOT_NULL(m);
     NOT_NULL(c);
 
-    struct memory_core *core = m->memory;
+    struct transaction *t = m->transaction;
 
-    if (!core || !core->depth) {
+    if (!t || !t->depth) {
         c->commit(c);
         return;
     }
@@ -28,9 +30,9 @@ void lunik_transaction_note(lunik_machine *m, lunik_change *c)
         return;
     c->noted = true;
     c->next = NULL;
-    c->prev = core->last_change;
-    *(c->prev ? &c->prev->next : &core->first_change) = c;
-    core->last_change = c;
+    c->prev = t->last_change;
+    *(c->prev ? &c->prev->next : &t->first_change) = c;
+    t->last_change = c;
 }
 
 void lunik_transaction_forget(lunik_machine *m, lunik_change *c)
@@ -38,45 +40,50 @@ void lunik_transaction_forget(lunik_machine *m, lunik_change *c)
     NOT_NULL(m);
     NOT_NULL(c);
 
-    if (c->noted && m->memory)
-        unlink_change(m->memory, c);
+    if (c->noted && m->transaction)
+        unlink_change(m->transaction, c);
 }
 
 bool lunik_in_transaction(const lunik_machine *m)
 {
     NOT_NULL(m, false);
 
-    return m->memory && m->memory->depth;
+    return m->transaction && m->transaction->depth;
 }
 
 bool lunik_in_listener(const lunik_machine *m)
 {
     NOT_NULL(m, false);
 
-    return m->memory && m->memory->notifying;
+    return m->transaction && m->transaction->notifying;
 }
 
-/* What these do to the topology is one transaction again. */
-void changes_commit(struct memory_core *core)
+bool machines_in_transaction(const lunik_runtime *rt)
+{
+    const lunik_machine *m;
+
+    LIST_FOREACH (m, &rt->machines, link)
+        if (lunik_in_transaction(m) || lunik_in_listener(m))
+            return true;
+    return false;
+}
+
+void changes_commit(struct transaction *t)
 {
     lunik_change *c;
 
-    if (!core->first_change)
-        return;
-    transaction_begin(core);
-    while ((c = core->first_change)) {
-        unlink_change(core, c);
+    while ((c = t->first_change)) {
+        unlink_change(t, c);
         c->commit(c);
     }
-    transaction_commit(core, NULL);
 }
 
-void changes_undo(struct memory_core *core)
+void changes_undo(struct transaction *t)
 {
     lunik_change *c;
 
-    while ((c = core->last_change)) {
-        unlink_change(core, c);
+    while ((c = t->last_change)) {
+        unlink_change(t, c);
         if (c->undo)
             c->undo(c);
     }

@@ -12,6 +12,7 @@
 #include "machine.h"
 #include "misuse.h"
 #include "runtime.h"
+#include "vcpu_thread.h"
 
 struct event_node {
     struct event_node *next;
@@ -68,7 +69,6 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     REQUIRE(fields || !count, "fields is NULL");
 
     struct event_node *node;
-    lunik_vcpu *vcpu = lunik_vcpu_current();
     struct timespec t;
 
     if (count > LUNIK_EVENT_FIELDS)
@@ -86,7 +86,7 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     node->event.name = name;
     node->event.machine = m;
     node->event.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-    node->event.vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1;
+    node->event.vcpu = vcpu_thread_index();
     node->last = m->closing;
     copy_fields(node, fields, count);
     lunik_machine_ref(m);

@@ -16,12 +16,15 @@ LIST_HEAD(machine_list, lunik_machine);
 TAILQ_HEAD(outlet_list, lunik_outlet);
 
 struct memory_core;
+struct transaction;
 struct object_table;
 struct boot_state;
 struct vcpu_group;
 struct kvm_vm;
 struct machine_clock;
 struct gsi_lines;
+struct region_hooks;
+struct machine_requests;
 
 /* data.c */
 struct attached {
@@ -41,14 +44,17 @@ struct lunik_machine {
     _Atomic int state; /* lunik_run_state */
     int exit_code;
 
-    struct kvm_vm *kvm;           /* kvm.h; NULL with accel none */
-    struct vcpu_group *vcpus;     /* vcpu.h; NULL with accel none */
-    struct gsi_lines *gsi;        /* irq.c */
-    struct machine_clock *clock;  /* clock.c */
-    struct memory_core *memory;   /* memory/memory.h */
-    struct object_table *objects; /* object.h */
-    struct boot_state *boot;      /* boot/boot.h */
+    struct kvm_vm *kvm;              /* kvm.h; NULL with accel none */
+    struct vcpu_group *vcpus;        /* vcpu.h; NULL with accel none */
+    struct gsi_lines *gsi;           /* irq.c */
+    struct machine_clock *clock;     /* clock.c */
+    struct memory_core *memory;      /* memory/memory.h */
+    struct transaction *transaction; /* changes.h: that core's; NULL without one */
+    struct object_table *objects;    /* object.h */
+    struct boot_state *boot;         /* boot/boot.h */
     lunik_space *memory_space, *io_space;
+    const struct region_hooks *regions;      /* of the memory core */
+    const struct machine_requests *requests; /* of machine/ */
     struct attached *data;
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
@@ -72,7 +78,16 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
-/* machine.c: fails with LUNIK_E_GONE. */
+/* What the rooms below machine/ ask of it. Lock held; also on a vCPU's thread. */
+struct machine_requests {
+    void (*map_broken)(lunik_machine *m, const lunik_error *why); /* lunik_machine_map_broken() */
+    void (*vcpu_crashed)(lunik_vcpu *v, const lunik_vcpu_exit *info);
+    void (*guest_reset)(lunik_machine *m);
+    void (*shutdown)(lunik_machine *m, const char *reason, int code);
+    void (*pause)(lunik_machine *m); /* soon */
+};
+
+/* machine_fields.c: fails with LUNIK_E_GONE. */
 int machine_fail_closed(const lunik_machine *m, lunik_error *err);
 
 /* error.c: a name must not break the lines of the texts that show it. */
@@ -88,10 +103,13 @@ int memory_init(lunik_machine *m, lunik_error *err);
 /* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
 void memory_end(lunik_machine *m);
 void memory_fini(lunik_machine *m);
-/* Disables the regions of an owner, in one transaction. */
-int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err);
-/* The owner is being removed: those that have RAM leave their containers and give it back. */
-void regions_orphan(lunik_machine *m, const struct region_list *list);
+/* What becomes of the regions of an owner that leaves. */
+struct region_hooks {
+    /* Disables them, in one transaction. */
+    int (*disable)(lunik_machine *m, const struct region_list *list, lunik_error *err);
+    /* Those that have RAM leave their containers and give it back. */
+    void (*orphan)(lunik_machine *m, const struct region_list *list);
+};
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
  * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
@@ -99,8 +117,8 @@ void regions_orphan(lunik_machine *m, const struct region_list *list);
 lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
                                bool write);
 
-/* True while any machine has a transaction open or its listeners are informed: the lock must not be
- * let go of, as a vCPU could not change the memory map. */
+/* changes.c: true while any machine has a transaction open or its listeners are informed: the lock
+ * must not be let go of, as a vCPU could not change the memory map. */
 bool machines_in_transaction(const lunik_runtime *rt);
 
 /* runtime/object/object.c */

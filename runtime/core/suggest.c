@@ -1,8 +1,10 @@
 /* suggest.c: "did you mean": the known name nearest to a misspelt one. */
+#include "suggest.h"
+
 #include <string.h>
 
+#include "lunik_device.h"
 #include "misuse.h"
-#include "object/object.h"
 
 enum { NAME_MAX_LENGTH = 63 };
 

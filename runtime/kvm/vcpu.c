@@ -21,6 +21,7 @@
 #include "kvm.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
+#include "core/vcpu_thread.h"
 #include "sandbox/sandbox.h"
 #include "core/misuse.h"
 #include "vcpu_internal.h"
@@ -28,14 +29,8 @@
 /* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
 #define KICK_SIGNAL (SIGRTMIN + 5)
 
-static __thread lunik_vcpu *current;
 static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
 static _Atomic(lunik_kick_fn *) kick_fn;
-
-lunik_vcpu *lunik_vcpu_current(void)
-{
-    return current;
-}
 
 unsigned lunik_vcpu_count(const lunik_machine *m)
 {
@@ -325,9 +320,9 @@ static void report_exit(lunik_vcpu *v, lunik_vcpu_exit *info)
     lunik_vcpu_get_reg(v, "rip", &info->rip, NULL);
     action = exit_ask(m, v, info);
     if (action == LUNIK_EXIT_UNHANDLED)
-        machine_vcpu_crashed(v, info);
+        m->requests->vcpu_crashed(v, info);
     else if (action == LUNIK_EXIT_PAUSE)
-        machine_want(m, MACHINE_WANT_PAUSE);
+        m->requests->pause(m);
     lunik_unlock(m->rt);
 }
 
@@ -369,9 +364,9 @@ static void system_event(lunik_vcpu *v)
 
     lunik_lock(m->rt);
     if (v->run->system_event.type == KVM_SYSTEM_EVENT_RESET)
-        lunik_machine_guest_reset(m);
+        m->requests->guest_reset(m);
     else
-        lunik_machine_shutdown(m, "guest-shutdown", 0);
+        m->requests->shutdown(m, "guest-shutdown", 0);
     lunik_unlock(m->rt);
 }
 
@@ -485,7 +480,7 @@ static void *vcpu_thread(void *arg)
     lunik_vcpu *v = arg;
     int rc, error;
 
-    current = v;
+    vcpu_thread_set(v, v->index);
     sandbox_enter_vcpu();
     for (;;) {
         if (!may_enter(v)) {

@@ -47,8 +47,4 @@ int vcpu_set_boot_state(lunik_machine *m, const struct kvm_regs *regs,
  * none: returns LUNIK_E_UNSUPPORTED. */
 int vcpu_get_reset_sregs(lunik_machine *m, struct kvm_sregs *sregs, lunik_error *err);
 
-/* machine.c: what a vCPU thread reports, with the lock held. */
-void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info);
-void machine_want(lunik_machine *m, unsigned what); /* MACHINE_WANT_* */
-
 #endif

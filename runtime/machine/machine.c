@@ -19,58 +19,11 @@
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
 
-const char *lunik_state_name(lunik_run_state state)
-{
-    switch (state) {
-#define STATE_CASE(name, lua)                                                                      \
-    case LUNIK_STATE_##name:                                                                       \
-        return lua;
-        LUNIK_STATE_MAP(STATE_CASE)
-#undef STATE_CASE
-    }
-    return "unknown";
-}
-
-const char *lunik_machine_name(const lunik_machine *m)
-{
-    NOT_NULL(m, "");
-
-    return m->name;
-}
-
-lunik_runtime *lunik_machine_runtime(const lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->rt;
-}
-
-lunik_accel lunik_machine_accel(const lunik_machine *m)
-{
-    NOT_NULL(m, LUNIK_ACCEL_NONE);
-
-    return m->config.accel;
-}
-
 unsigned lunik_machine_address_bits(const lunik_machine *m)
 {
     NOT_NULL(m, 0);
 
     return m->kvm ? m->kvm->phys_bits : MOST_ADDRESS_BITS;
-}
-
-lunik_run_state lunik_machine_state(const lunik_machine *m)
-{
-    NOT_NULL(m, LUNIK_STATE_CLOSED);
-
-    return (lunik_run_state)atomic_load_explicit(&m->state, memory_order_relaxed);
-}
-
-const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return &m->config;
 }
 
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
@@ -80,27 +33,6 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
 
     *out = (lunik_machine_stats){0};
     kvm_memory_get_stats(m, out);
-}
-
-int lunik_machine_exit_code(const lunik_machine *m)
-{
-    NOT_NULL(m, 0);
-
-    return m->exit_code;
-}
-
-lunik_space *lunik_machine_memory(lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->memory_space;
-}
-
-lunik_space *lunik_machine_io(lunik_machine *m)
-{
-    NOT_NULL(m, NULL);
-
-    return m->io_space;
 }
 
 /* ---- run states ----------------------------------------------------------------------------- */
@@ -121,21 +53,6 @@ static bool on_vcpu(void)
     return lunik_vcpu_current() != NULL;
 }
 
-bool machines_in_transaction(const lunik_runtime *rt)
-{
-    const lunik_machine *m;
-
-    LIST_FOREACH (m, &rt->machines, link)
-        if (lunik_in_transaction(m) || lunik_in_listener(m))
-            return true;
-    return false;
-}
-
-int machine_fail_closed(const lunik_machine *m, lunik_error *err)
-{
-    return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", m->name);
-}
-
 /* Waiting for vCPUs releases the machine lock, which is not allowed here. */
 static bool must_not_wait(const lunik_machine *m)
 {
@@ -143,7 +60,7 @@ static bool must_not_wait(const lunik_machine *m)
 }
 
 /* A closed machine wants nothing any more: its task could outlive it. */
-void machine_want(lunik_machine *m, unsigned what)
+static void machine_want(lunik_machine *m, unsigned what)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
@@ -437,7 +354,7 @@ static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
         snprintf(text, size, "%s", info->reason);
 }
 
-void machine_vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
+static void vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
 {
     lunik_machine *m = lunik_vcpu_machine(v);
     char dump[4096] = "", message[96];
@@ -471,6 +388,19 @@ void lunik_machine_guest_reset(lunik_machine *m)
     if (lunik_machine_reset(m, &err))
         reset_failed(m, &err);
 }
+
+static void ask_pause(lunik_machine *m)
+{
+    machine_want(m, MACHINE_WANT_PAUSE);
+}
+
+static const struct machine_requests requests = {
+    .map_broken = lunik_machine_map_broken,
+    .vcpu_crashed = vcpu_crashed,
+    .guest_reset = lunik_machine_guest_reset,
+    .shutdown = lunik_machine_shutdown,
+    .pause = ask_pause,
+};
 
 static void close_now(lunik_machine *m);
 
@@ -518,25 +448,6 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 }
 
 /* ---- making and closing --------------------------------------------------------------------- */
-
-void lunik_machine_ref(lunik_machine *m)
-{
-    NOT_NULL(m);
-
-    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
-}
-
-void lunik_machine_unref(lunik_machine *m)
-{
-    NOT_NULL(m);
-
-    if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    clock_free(m);
-    config_free(&m->config);
-    turn_destroy(&m->turn);
-    free(m);
-}
 
 /* Undoes build() as far as it got. */
 static void take_apart(lunik_machine *m)
@@ -602,6 +513,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
     turn_init(&m->turn);
+    m->requests = &requests;
     m->work.fn = do_wanted;
     TAILQ_INIT(&m->outlets);
     subs_init(m);

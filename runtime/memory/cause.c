@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cause_stack.h"
 #include "core/misuse.h"
 #include "memory.h"
 
@@ -20,29 +21,11 @@ struct cause_ref {
     unsigned refs;
     size_t count;
     uint64_t serial;     /* of the frame it was copied from */
-    const void *thread;  /* and whose stack that was on */
+    const void *thread;  /* and the thread whose stack that was on */
     lunik_cause chain[]; /* innermost first; names after it */
 };
 
-static __thread lunik_cause *top;
-static __thread uint64_t pushes;
-
-void lunik_cause_push(lunik_cause *c)
-{
-    c->by = top;
-    c->serial = ++pushes;
-    top = c;
-}
-
-void lunik_cause_pop(lunik_cause *c)
-{
-    top = (lunik_cause *)(uintptr_t)c->by;
-}
-
-const lunik_cause *cause_current(void)
-{
-    return top;
-}
+static __thread char this_thread; /* its address stands for the thread */
 
 /* ---- copies --------------------------------------------------------------------------------- */
 
@@ -91,12 +74,13 @@ static void copy_chain(lunik_cause *to, const lunik_cause *c, size_t count)
 
 static struct cause_ref *copy_stack(void)
 {
+    const lunik_cause *top = cause_current();
     size_t count, size = chain_size(top, &count);
     struct cause_ref *ref = malloc(sizeof(*ref) + size);
 
     if (!ref)
         return NULL;
-    *ref = (struct cause_ref){1, count, top->serial, &top};
+    *ref = (struct cause_ref){1, count, top->serial, &this_thread};
     copy_chain(ref->chain, top, count);
     return ref;
 }
@@ -116,11 +100,12 @@ lunik_cause *lunik_cause_copy(const lunik_cause *cause)
 /* A reference to a copy of the stack as it is now; NULL if it is empty, or without memory. */
 static struct cause_ref *capture(struct memory_core *core)
 {
+    const lunik_cause *top = cause_current();
     struct cause_ref *last = core->last_cause;
 
     if (!top)
         return NULL;
-    if (!last || last->thread != &top || last->serial != top->serial) {
+    if (!last || last->thread != &this_thread || last->serial != top->serial) {
         cause_unref(last);
         core->last_cause = last = copy_stack();
     }
@@ -269,7 +254,7 @@ const lunik_cause *lunik_section_cause(const lunik_section *s)
 
     const struct memory_core *core = s->space->core;
 
-    if (core->notifying && core->depth)
+    if (core->open.notifying && core->open.depth)
         return first_of(region_cause(s->region));
     return lunik_space_why(s->space, s->address);
 }
@@ -278,7 +263,7 @@ const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
 {
     NOT_NULL(m, NULL);
 
-    return m->memory && m->memory->depth ? first_of(m->memory->cause) : NULL;
+    return m->memory && m->memory->open.depth ? first_of(m->memory->cause) : NULL;
 }
 
 void cause_print(FILE *out, const lunik_cause *c)

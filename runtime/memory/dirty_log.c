@@ -246,7 +246,7 @@ int log_greet(struct memory_core *core, lunik_listener *l, lunik_error *err)
 
     if (!core->log.mask || !l->log_global_start)
         return 0;
-    core->notifying = true;
+    core->open.notifying = true;
     rc = l->log_global_start(l, err);
     listeners_call(core, NULL, NULL);
     return rc;
@@ -256,7 +256,7 @@ void log_dismiss(struct memory_core *core, lunik_listener *l)
 {
     if (!core->log.mask || !l->log_global_stop)
         return;
-    core->notifying = true;
+    core->open.notifying = true;
     l->log_global_stop(l);
     listeners_call(core, NULL, NULL);
 }
@@ -264,7 +264,7 @@ void log_dismiss(struct memory_core *core, lunik_listener *l)
 /* The whole machine is not logged any more: tells the first `count` listeners. */
 static void global_stop(struct memory_core *core, size_t count)
 {
-    core->notifying = true;
+    core->open.notifying = true;
     while (count-- > 0) {
         lunik_listener *l = core->listeners[count];
 
@@ -279,7 +279,7 @@ static int global_start(struct memory_core *core, lunik_error *err)
     int rc = 0;
     size_t i;
 
-    core->notifying = true;
+    core->open.notifying = true;
     for (i = 0; i < core->listener_count && !rc; i++) {
         lunik_listener *l = core->listeners[i];
 
@@ -520,7 +520,7 @@ uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client,
     const lunik_dirty_scope scope = {.ram = ram};
     struct inquiry q = {.core = m->memory, .scope = &scope, .client = client};
 
-    if (!count || !q.core || q.core->notifying)
+    if (!count || !q.core || q.core->open.notifying)
         return count;
     q.bytes = (struct span){offset & ~mask, add_saturated(offset, size - 1) | mask};
     listeners_call(q.core, tell_clear, &q);

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "memory.h"
+#include "core/cause_stack.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
+#include "core/vcpu_thread.h"
 
 /* Callbacks that access memory may end up in callbacks, down to this depth. */
 enum { MAX_NESTING = 16 };
@@ -47,14 +49,13 @@ static void read_ones(const struct access *a, uint64_t size)
 static void access_cause(lunik_cause *c, const lunik_region *r, const struct access *a,
                          uint64_t size)
 {
-    const lunik_vcpu *vcpu = lunik_vcpu_current();
     bool write = a->flags & ACCESS_WRITE;
 
     *c = (lunik_cause){
         .action = write ? "write" : "read",
         .name = r ? r->name : NULL,
         .detail = a->space == a->space->core->machine->io_space ? "port" : "address",
-        .vcpu = vcpu ? (int)lunik_vcpu_index(vcpu) : -1,
+        .vcpu = vcpu_thread_index(),
         .address = a->address,
         .size = size < UINT_MAX ? (unsigned)size : UINT_MAX,
     };

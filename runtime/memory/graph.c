@@ -255,7 +255,7 @@ int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err)
     return change(r, to, err);
 }
 
-int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err)
+static int regions_disable(lunik_machine *m, const struct region_list *list, lunik_error *err)
 {
     lunik_region *r;
     int rc;
@@ -272,7 +272,7 @@ int regions_disable(lunik_machine *m, const struct region_list *list, lunik_erro
     return transaction_commit(m->memory, err);
 }
 
-void regions_orphan(lunik_machine *m, const struct region_list *list)
+static void regions_orphan(lunik_machine *m, const struct region_list *list)
 {
     lunik_region *r;
     int rc;
@@ -292,6 +292,8 @@ void regions_orphan(lunik_machine *m, const struct region_list *list)
             region_settle(r);
     }
 }
+
+const struct region_hooks region_hooks = {.disable = regions_disable, .orphan = regions_orphan};
 
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {

@@ -113,7 +113,7 @@ static void calls_end(struct memory_core *core)
         if (core->listeners[i])
             core->listeners[kept++] = core->listeners[i];
     core->listener_count = kept;
-    core->notifying = false;
+    core->open.notifying = false;
 }
 
 int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
@@ -125,7 +125,7 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
         any = any || vr->update || vr->io.changed;
     if (!any)
         return 0;
-    core->notifying = true;
+    core->open.notifying = true;
     call_begin(core);
     io_tell_dels(core, false);
     tell_all(core, PASS_DEL, false);
@@ -146,7 +146,7 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
 
 void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque)
 {
-    core->notifying = true;
+    core->open.notifying = true;
     if (tell)
         tell(opaque);
     calls_end(core);
@@ -157,7 +157,7 @@ int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), 
 {
     int rc;
 
-    core->notifying = true;
+    core->open.notifying = true;
     call_begin(core);
     tell(opaque);
     rc = call_commit(core, must_succeed, err);
@@ -190,7 +190,7 @@ int listeners_add_space(lunik_space *s, lunik_error *err)
     struct memory_core *core = s->core;
     int rc;
 
-    core->notifying = true;
+    core->open.notifying = true;
     call_begin(core);
     for (size_t i = 0; i < core->listener_count; i++)
         if (core->listeners[i])
@@ -204,7 +204,7 @@ void listeners_del_space(lunik_space *s)
 {
     struct memory_core *core = s->core;
 
-    core->notifying = true;
+    core->open.notifying = true;
     call_begin(core);
     for (size_t i = core->listener_count; i-- > 0;)
         if (core->listeners[i])
@@ -221,7 +221,7 @@ static int tell_world(lunik_listener *l, bool add, lunik_error *err)
     struct memory_core *core = l->machine->memory;
     int rc = 0;
 
-    core->notifying = true;
+    core->open.notifying = true;
     if (l->begin)
         l->begin(l);
     for (lunik_space *s = core->spaces; s; s = s->next)
@@ -279,7 +279,7 @@ void lunik_listener_del(lunik_listener *l)
     NOT_NULL(l);
 
     struct memory_core *core = l->machine ? l->machine->memory : NULL;
-    bool nested = core && core->notifying;
+    bool nested = core && core->open.notifying;
 
     for (size_t i = 0; core && i < core->listener_count; i++)
         if (core->listeners[i] == l)

@@ -27,31 +27,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "core/changes.h"
 #include "core/machine.h"
 #include "ram/ram.h"
 #include "core/rcu.h"
+#include "core/span.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
-
-struct span {
-    uint64_t first, last;
-};
-
-static inline uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-/* A size as the API gives it; LUNIK_SIZE_MAX stands for 2^64. */
-static inline uint64_t span_size(struct span s)
-{
-    return add_saturated(s.last - s.first, 1);
-}
-
-static inline uint64_t size_to_last(uint64_t size)
-{
-    return size == LUNIK_SIZE_MAX ? UINT64_MAX : size - 1;
-}
 
 static inline void count_up(_Atomic uint64_t *counter)
 {
@@ -146,6 +128,9 @@ void region_detach(lunik_region *r);
 void region_attach(lunik_region *r);
 /* Marks the offsets `window` of r in every view that shows them. */
 void region_mark(lunik_region *r, struct span window);
+
+/* graph.c: what the machine's objects ask for. */
+extern const struct region_hooks region_hooks;
 
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
@@ -339,8 +324,6 @@ void cause_unref(struct cause_ref *ref); /* takes NULL, too */
 void cause_of_transaction(struct memory_core *core);
 void cause_of_region(lunik_region *r);
 void cause_map_clear(struct cause_map *map);
-/* What the calling thread is doing, or NULL. */
-const lunik_cause *cause_current(void);
 /* One cause, and a cause with those it is by, as text. */
 void cause_print(FILE *out, const lunik_cause *c);
 void cause_print_chain(FILE *out, const lunik_cause *c);
@@ -418,15 +401,13 @@ struct memory_core {
     lunik_space *spaces;
     struct region_list with_ram;
 
-    unsigned depth; /* of open transactions */
-    bool doomed;    /* an inner one was aborted */
-    bool too_deep;  /* a change was beyond MEMORY_MAX_DEPTH */
-    bool notifying; /* listeners are being called */
-    unsigned told;  /* transactions that these have opened: nothing can change in them */
-    bool refused;   /* a change in one of them was refused */
+    struct transaction open; /* what the rooms below may know */
+    bool doomed;             /* an inner transaction was aborted */
+    bool too_deep;           /* a change was beyond MEMORY_MAX_DEPTH */
+    unsigned told; /* transactions that listeners have opened: nothing can change in them */
+    bool refused;  /* a change in one of them was refused */
     lunik_region *touched;
-    lunik_change *first_change, *last_change; /* noted in the open transaction */
-    struct cause_ref *cause, *last_cause;     /* of that transaction; the last one taken */
+    struct cause_ref *cause, *last_cause; /* of the open transaction; the last one taken */
 
     struct log_users log;       /* who logs the whole machine */
     struct log_tracker *logged; /* log.c; NULL while nobody logs anything */
@@ -457,11 +438,6 @@ void transaction_begin(struct memory_core *core);
 int transaction_commit(struct memory_core *core, lunik_error *err);
 /* Remembers r's state; called before each change. */
 void transaction_touch(lunik_region *r);
-
-/* changes.c: carries out what was noted in the transaction, oldest first; or undoes it, newest
- * first, before the topology is put back. */
-void changes_commit(struct memory_core *core);
-void changes_undo(struct memory_core *core);
 
 /* Tells the listeners about every prepared update; if one refuses they have been told the reverse.
  * forced: refusing is of no use. */

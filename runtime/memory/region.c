@@ -297,7 +297,7 @@ static void tell_damage(lunik_machine *m, lunik_ram *ram)
                "%s: a part of this memory is lost and reads as zeros: its file was truncated, or "
                "the host has no page for it",
                ram->name);
-    lunik_machine_map_broken(m, &why);
+    m->requests->map_broken(m, &why);
 }
 
 void region_check_damage(lunik_region *r)

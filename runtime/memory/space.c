@@ -208,6 +208,8 @@ int memory_init(lunik_machine *m, lunik_error *err)
     core->rt = m->rt;
     sub_list_init(&core->reject_subs, m->rt);
     m->memory = core;
+    m->transaction = &core->open;
+    m->regions = &region_hooks;
     rc = new_machine_space(m, &m->memory_space, "memory", "system", LUNIK_SIZE_MAX, err);
     if (!rc)
         rc = new_machine_space(m, &m->io_space, "I/O", "io", 0x10000, err);
@@ -234,7 +236,7 @@ void memory_end(lunik_machine *m)
 
     if (!core)
         return;
-    while (core->depth)
+    while (core->open.depth)
         lunik_transaction_abort(m);
     log_fini(core);
 }
@@ -251,6 +253,7 @@ void memory_fini(lunik_machine *m)
         lunik_space_free(core->spaces);
     m->memory_space = m->io_space = NULL;
     m->memory = NULL;
+    m->transaction = NULL;
     core->machine = NULL;
     sub_list_end(&core->reject_subs);
     free(core->listeners);

@@ -22,7 +22,7 @@ int core_check(struct memory_core *core, lunik_error *err)
 {
     if (!core->machine)
         return lunik_fail(err, LUNIK_E_GONE, "memory: the machine is closed");
-    if (!core->notifying)
+    if (!core->open.notifying)
         return 0;
     core->refused = core->told > 0;
     return fail_listening(err);
@@ -136,9 +136,9 @@ static void undo(struct memory_core *core)
  * keep what it replaces from being freed. */
 void transaction_begin(struct memory_core *core)
 {
-    if (core->notifying) {
+    if (core->open.notifying) {
         core->told++;
-    } else if (!core->depth++) {
+    } else if (!core->open.depth++) {
         rcu_checkpoint();
         runtime_enter(core->rt);
         cause_of_transaction(core);
@@ -156,6 +156,16 @@ static int end_told(struct memory_core *core, lunik_error *err)
     return refused ? fail_listening(err) : 0;
 }
 
+/* What noted changes do to the topology is one transaction again. */
+static void commit_changes(struct memory_core *core)
+{
+    if (!core->open.first_change)
+        return;
+    transaction_begin(core);
+    changes_commit(&core->open);
+    transaction_commit(core, NULL);
+}
+
 int transaction_commit(struct memory_core *core, lunik_error *err)
 {
     lunik_machine *m = core->machine;
@@ -164,8 +174,8 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
 
     if (core->told)
         return end_told(core, err);
-    if (core->depth > 1) {
-        core->depth--;
+    if (core->open.depth > 1) {
+        core->open.depth--;
         return 0;
     }
     core_flush(core); /* to where they were written */
@@ -176,15 +186,15 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     if (rc) {
         lunik_error why;
 
-        changes_undo(core);
+        changes_undo(&core->open);
         undo(core);
         if (core->hooks && core->hooks->repair(m, &why))
-            lunik_machine_map_broken(m, &why);
+            m->requests->map_broken(m, &why);
     }
     forget_touched(core);
     core->doomed = false;
-    core->depth = 0;
-    changes_commit(core);
+    core->open.depth = 0;
+    commit_changes(core);
     core_flush(core);
     runtime_leave(rt);
     return rc;
@@ -204,7 +214,7 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 
     if (!m->memory)
         return machine_fail_closed(m, err);
-    if (!m->memory->depth && !m->memory->told)
+    if (!m->memory->open.depth && !m->memory->told)
         return lunik_fail(err, LUNIK_E_STATE, "memory: no transaction is open");
     return transaction_commit(m->memory, err);
 }
@@ -215,7 +225,7 @@ void lunik_transaction_abort(lunik_machine *m)
 
     struct memory_core *core = m->memory;
 
-    if (!core || (!core->depth && !core->told))
+    if (!core || (!core->open.depth && !core->told))
         return;
     core->doomed = core->doomed || !core->told;
     transaction_commit(core, NULL);

@@ -543,7 +543,7 @@ void object_remove(lunik_object *o)
     lunik_object_ref(o);
     lunik_cause_push(&cause);
     object_unrealize(o);
-    regions_orphan(o->machine, &o->regions);
+    o->machine->regions->orphan(o->machine, &o->regions);
     lunik_cause_pop(&cause);
     table_remove(o);
     lunik_object_unref(o);
@@ -572,7 +572,7 @@ static int hide_regions(lunik_object *o, lunik_error *err)
     int rc;
 
     lunik_cause_push(&cause);
-    rc = regions_disable(o->machine, &o->regions, err);
+    rc = o->machine->regions->disable(o->machine, &o->regions, err);
     lunik_cause_pop(&cause);
     return rc ? lunik_fail_prefix(err, rc, "%s: '%s' can't be taken out", o->type_name,
                                   object_name(o))

@@ -18,6 +18,7 @@
 #include "core/machine.h"
 #include "core/names.h"
 #include "core/rcu.h"
+#include "core/suggest.h"
 
 /* ---- type.c --------------------------------------------------------------------------------- */
 
@@ -47,14 +48,6 @@ const lunik_prop *type_prop(const struct type_entry *t, const char *name, size_t
 
 /* True if the runtime allocates what the property's field points to. */
 bool prop_owns_memory(const lunik_prop *p);
-
-/* Finds what a misspelt name may have meant. */
-struct suggestion {
-    const char *wanted;
-    const char *best; /* NULL: nothing comes close */
-    unsigned distance;
-};
-void suggestion_consider(struct suggestion *s, const char *candidate);
 
 /* ---- object.c ------------------------------------------------------------------------------- */
 

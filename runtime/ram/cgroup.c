@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "memory/memory.h"
+#include "core/span.h"
 
 enum { LEVELS_MAX = 16, KEPT_MAX = 4 };
 

@@ -13,7 +13,8 @@
 #include <sys/mman.h>
 
 #include "core/misuse.h"
-#include "memory/memory.h"
+#include "core/span.h"
+#include "ram.h"
 
 #define PAGE ((uint64_t)LUNIK_DIRTY_PAGE)
 

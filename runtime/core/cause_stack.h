@@ -1,0 +1,10 @@
+/* cause_stack.h: what the calling thread is doing; see lunik_cause in lunik_device.h. */
+#ifndef CORE_CAUSE_STACK_H
+#define CORE_CAUSE_STACK_H
+
+#include "lunik_device.h"
+
+/* The innermost frame, or NULL. */
+const lunik_cause *cause_current(void);
+
+#endif
