@@ -29,7 +29,26 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-#define LUNIK_VERSION "0.1.0"
+/* The version of these headers. The build, pkg-config and lunik_version() take it from here. */
+#define LUNIK_VERSION_MAJOR 0
+#define LUNIK_VERSION_MINOR 1
+#define LUNIK_VERSION_PATCH 0
+
+/* A version as a number, to compare: #if LUNIK_VERSION >= LUNIK_VERSION_NUMBER(0, 2, 0). MINOR and
+ * PATCH are below 256. */
+#define LUNIK_VERSION_NUMBER(major, minor, patch) ((major)*65536 + (minor)*256 + (patch))
+#define LUNIK_VERSION                                                                              \
+    LUNIK_VERSION_NUMBER(LUNIK_VERSION_MAJOR, LUNIK_VERSION_MINOR, LUNIK_VERSION_PATCH)
+
+/* The version of these headers as text. */
+#define LUNIK_VERSION_STRING                                                                       \
+    LUNIK_VERSION_TEXT(LUNIK_VERSION_MAJOR, LUNIK_VERSION_MINOR, LUNIK_VERSION_PATCH)
+#define LUNIK_VERSION_TEXT(major, minor, patch)  LUNIK_VERSION_TEXT_(major, minor, patch)
+#define LUNIK_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
+
+/* Returns the version of the library that is loaded, such as "0.1.0". A program compares it with
+ * the headers it was built with. Any thread, with or without the lock. */
+const char *lunik_version(void);
 
 typedef struct lunik_runtime lunik_runtime;
 typedef struct lunik_machine lunik_machine;
@@ -390,8 +409,9 @@ typedef struct lunik_machine_config {
     lunik_dirty_log dirty_log;
 } lunik_machine_config;
 
-/* Creates a machine without devices: VM, in-kernel irqchip and PIT, vCPUs (not yet running),
- * empty address spaces. *out is borrowed: the runtime refers to it until lunik_machine_close(). */
+/* Creates a machine without devices: with KVM its VM, and empty address spaces. The irqchip, the PIT
+ * and the vCPUs are created in KVM at the first start or reset (see lunik_vcpu_count()). *out is
+ * borrowed: the runtime refers to it until lunik_machine_close(). */
 int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
                       lunik_error *err);
 
@@ -533,8 +553,8 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
-/* KVM creates them, and the interrupt controllers, when the machine is first started or reset or a
- * call below reads or changes one; that is what then may fail. */
+/* Returns how many vCPUs the machine has. They and the interrupt controllers are created in KVM on
+ * the first start, reset or register access; those calls can therefore fail. */
 unsigned lunik_vcpu_count(const lunik_machine *m);
 /* NULL if out of range. vCPUs live as long as their machine is not closed. */
 lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);

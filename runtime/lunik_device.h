@@ -119,8 +119,24 @@ void *lunik_state(const lunik_object *o);
 /* The object of a state struct. */
 lunik_object *lunik_state_object(const void *state);
 const lunik_type *lunik_object_type(const lunik_object *o);
-/* The ops of an interface, or NULL. */
+/* Returns the ops of the interface `name` of o, or NULL if its type does not implement it. For the
+ * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). */
 const void *lunik_object_iface(const lunik_object *o, const char *name);
+
+/* Defines lunik_<iface>_iface(o), which returns the ops of that interface of an object, or NULL.
+ * Needs the struct lunik_<iface>_ops and the interface's name, LUNIK_IFACE_<iface>. */
+#define LUNIK_IFACE_GETTER(iface)                                                                  \
+    static inline const lunik_##iface##_ops *lunik_##iface##_iface(const lunik_object *o)          \
+    {                                                                                              \
+        return (const lunik_##iface##_ops *)lunik_object_iface(o, LUNIK_IFACE_##iface);            \
+    }
+
+/* An entry of a type's table of interfaces; ops points to a struct lunik_<iface>_ops:
+ *   static const lunik_iface ifaces[] = {LUNIK_IFACE(gpe, &gpe_ops), {0}}; */
+#define LUNIK_IFACE(iface, ops)                                                                    \
+    {                                                                                              \
+        LUNIK_IFACE_##iface, true ? (ops) : (const lunik_##iface##_ops *)NULL                      \
+    }
 
 /* Makes `user` one of the users of o, as a link property does: o can't be deleted meanwhile. */
 int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err);
@@ -304,6 +320,8 @@ void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 typedef struct lunik_memory_backend_ops {
     lunik_ram *(*ram)(lunik_object *o);
 } lunik_memory_backend_ops;
+#define LUNIK_IFACE_memory_backend "memory-backend"
+LUNIK_IFACE_GETTER(memory_backend)
 
 /* "memory-device": guest memory that can be plugged (pc-dimm). */
 typedef struct lunik_memory_device {
@@ -319,6 +337,8 @@ typedef struct lunik_memory_device {
 typedef struct lunik_memory_device_ops {
     lunik_memory_device *(*get)(lunik_object *o);
 } lunik_memory_device_ops;
+#define LUNIK_IFACE_memory_device "memory-device"
+LUNIK_IFACE_GETTER(memory_device)
 
 /* "hotplug-handler": the part of a board that takes devices of one kind in and out. The kind
  * ("memory", "cpu", "pci") is given to lunik_machine_set_hotplug_handler(). */
@@ -329,6 +349,8 @@ typedef struct lunik_hotplug_ops {
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
     void (*unplug)(lunik_object *handler, lunik_object *device);
 } lunik_hotplug_ops;
+#define LUNIK_IFACE_hotplug "hotplug-handler"
+LUNIK_IFACE_GETTER(hotplug)
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
                                       lunik_error *err); /* handler NULL: none */
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
@@ -342,17 +364,23 @@ typedef struct lunik_acpi_slots_ops {
     void (*unplug_request)(lunik_object *o, lunik_object *device);
     void (*unplug)(lunik_object *o, lunik_object *device); /* the slot becomes empty */
 } lunik_acpi_slots_ops;
+#define LUNIK_IFACE_acpi_slots "acpi-slots"
+LUNIK_IFACE_GETTER(acpi_slots)
 
 /* "gpe": latches a general-purpose event and raises SCI if it is enabled. */
 typedef struct lunik_gpe_ops {
     unsigned count; /* there are events 0..count-1 */
     void (*raise)(lunik_object *o, unsigned gpe);
 } lunik_gpe_ops;
+#define LUNIK_IFACE_gpe "gpe"
+LUNIK_IFACE_GETTER(gpe)
 
 /* "power-button" */
 typedef struct lunik_power_button_ops {
     int (*press)(lunik_object *o, lunik_error *err);
 } lunik_power_button_ops;
+#define LUNIK_IFACE_power_button "power-button"
+LUNIK_IFACE_GETTER(power_button)
 
 /* "acpi-pm": the fixed hardware that the FADT describes. Addresses are I/O ports. */
 typedef struct lunik_acpi_pm {
@@ -366,6 +394,8 @@ typedef struct lunik_acpi_pm {
 typedef struct lunik_acpi_pm_ops {
     void (*get)(lunik_object *o, lunik_acpi_pm *out);
 } lunik_acpi_pm_ops;
+#define LUNIK_IFACE_acpi_pm "acpi-pm"
+LUNIK_IFACE_GETTER(acpi_pm)
 
 /* "acpi": a device's own part of the ACPI namespace: the name of an ASL part (acpi/<part>.asl) and
  * the numbers to patch into it. */
@@ -381,6 +411,8 @@ typedef struct lunik_acpi_node {
 typedef struct lunik_acpi_ops {
     void (*describe)(lunik_object *o, lunik_acpi_node *out);
 } lunik_acpi_ops;
+#define LUNIK_IFACE_acpi "acpi"
+LUNIK_IFACE_GETTER(acpi)
 
 /* "chardev": a byte stream to the world outside. */
 typedef struct lunik_chardev_front {
@@ -397,6 +429,8 @@ typedef struct lunik_chardev_ops {
     /* The front end can receive again. */
     void (*accept_input)(lunik_object *o);
 } lunik_chardev_ops;
+#define LUNIK_IFACE_chardev "chardev"
+LUNIK_IFACE_GETTER(chardev)
 
 /* "chardev-buffer": the program's end of a chardev-buffer. Positions count the bytes that the front
  * end has written since the object was made. */
@@ -417,6 +451,8 @@ typedef struct lunik_chardev_buffer_ops {
      * event; by the thread that deletes the object if it has not been by then. NULL: no calls. */
     void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
 } lunik_chardev_buffer_ops;
+#define LUNIK_IFACE_chardev_buffer "chardev-buffer"
+LUNIK_IFACE_GETTER(chardev_buffer)
 
 #pragma GCC visibility pop
 
