@@ -154,7 +154,7 @@ lunik_object *lunik_object_claimed_by(const lunik_object *o);
 void lunik_device_ejected(lunik_object *o);
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
 
-/* Ties data of a layer above the runtime (ACPI tables, bindings) to a machine under a static key;
+/* Attaches data of a higher layer (ACPI tables, bindings) to a machine; key is a string constant;
  * release is called when it is replaced or the machine closes. */
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
 void *lunik_machine_data(const lunik_machine *m, const char *key);
@@ -203,7 +203,7 @@ struct lunik_timer {
     void (*fn)(lunik_timer *timer);
     lunik_machine *machine;
     uint64_t deadline; /* ns; UINT64_MAX when idle */
-    size_t heap_index; /* of the runtime's */
+    size_t heap_index; /* private to the runtime */
 };
 /* machine may be NULL for a timer that never fires (register models in tests). */
 void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *));
@@ -216,8 +216,8 @@ void lunik_timer_cancel(lunik_timer *timer);
 typedef struct lunik_task lunik_task;
 struct lunik_task {
     void (*fn)(lunik_task *task);
-    lunik_task *next; /* of the runtime's */
-    int pending;      /* of the runtime's */
+    lunik_task *next; /* private to the runtime */
+    int pending;      /* private to the runtime */
 };
 void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
@@ -357,7 +357,7 @@ lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
 /* True while a device is being added to a machine that has been started. */
 bool lunik_machine_hotplugging(const lunik_machine *m);
 
-/* "acpi-slots": tells the guest about memory devices (the hotplug register block). */
+/* "acpi-slots": announces memory devices to the guest (the hotplug register block). */
 typedef struct lunik_acpi_slots_ops {
     unsigned (*count)(lunik_object *o);
     void (*plug)(lunik_object *o, lunik_object *device); /* device is in its slot */
