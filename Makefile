@@ -23,7 +23,8 @@ SANITIZE_DIR_thread            = build/tsan
 SANITIZE_DIR_ = build
 BUILD ?= $(or $(SANITIZE_DIR_$(SANITIZE)),build/$(subst $(comma),-,$(SANITIZE)))
 
-VERSION := $(shell sed -n 's/^\#define LUNIK_VERSION "\(.*\)"/\1/p' runtime/lunik.h)
+VERSION := $(subst $(space),.,$(foreach part,MAJOR MINOR PATCH,$(shell sed -n \
+    's/^\#define LUNIK_VERSION_$(part) //p' runtime/lunik.h)))
 SONAME   = liblunik.so.0
 
 # ---- packages -----------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ static int add_slot_ports(struct dsdt *d, const lunik_acpi_node *slots, const ch
 /* What a device adds in the first pass, or in the second, below the ISA bridge. */
 static int add_device(struct dsdt *d, lunik_object *o, bool isa)
 {
-    const lunik_acpi_ops *ops = lunik_object_iface(o, "acpi");
+    const lunik_acpi_ops *ops = lunik_acpi_iface(o);
     if (!ops || !lunik_object_alive(o))
         return 0;
 

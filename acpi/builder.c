@@ -143,7 +143,7 @@ static int collect_facts(struct acpi_facts *facts, lunik_machine *m, lunik_error
     *facts = (struct acpi_facts){.machine = m, .cpus = config->cpus ? config->cpus : 1};
 
     for (lunik_object *o = NULL; (o = lunik_object_next(m, o));) {
-        const lunik_acpi_pm_ops *ops = lunik_object_iface(o, "acpi-pm");
+        const lunik_acpi_pm_ops *ops = lunik_acpi_pm_iface(o);
         if (!ops || !lunik_object_alive(o))
             continue;
         if (facts->has_pm)

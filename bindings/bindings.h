@@ -56,10 +56,15 @@ struct bindings {
     char library_dirs[BIND_LIBRARY_DIRS][1024];
 };
 
+/* Keys of the registry: the struct bindings, and the table of the module lunik.core. */
+extern const char bind_state_key;
+extern const char bind_core_key;
+
+/* The data of a Lua state in which lunik.core has been opened. */
 struct bindings *bind_state(lua_State *L);
 /* The runtime; made at the first call. Raises. */
 BIND_EXPORT lunik_runtime *bind_runtime(lua_State *L);
-/* Pushes the table core.hooks, where the Lua half puts the functions that C calls. */
+/* Pushes the function `name` of core.hooks, where the Lua half puts the functions that C calls. */
 void bind_push_hook(lua_State *L, const char *name);
 
 /* What the bindings keep for a machine that is not closed. */

@@ -5,7 +5,7 @@ static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
 {
     lunik_object *o = bind_object(L, 1);
 
-    *ops = lunik_object_iface(o, "chardev-buffer");
+    *ops = lunik_chardev_buffer_iface(o);
     if (!*ops)
         bind_fail(L, LUNIK_E_UNSUPPORTED, "object '%s' is a %s (want a chardev-buffer)",
                   lunik_object_id(o), lunik_object_type_name(o));

@@ -5,41 +5,6 @@
 
 #include "bindings.h"
 
-static const char state_key; /* registry: struct bindings */
-static const char core_key;  /* registry: the module table */
-
-struct bindings *bind_state(lua_State *L)
-{
-    struct bindings *b;
-
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
-    b = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return b;
-}
-
-lunik_runtime *bind_runtime(lua_State *L)
-{
-    struct bindings *b = bind_state(L);
-    lunik_error err;
-
-    if (b->rt)
-        return b->rt;
-    if (b->closing)
-        bind_fail(L, LUNIK_E_STATE, "the Lua state is being closed");
-    bind_check(L, lunik_runtime_new(lunik_builtin_types(), &b->rt, &err), &err);
-    return b->rt;
-}
-
-void bind_push_hook(lua_State *L, const char *name)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key);
-    lua_getfield(L, -1, "hooks");
-    lua_getfield(L, -1, name);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-}
-
 /* The Lua state is closed: stop and free everything. Handles that are left only drop references
  * and have been finalized before, since this userdata was made first. */
 static int state_gc(lua_State *L)
@@ -71,7 +36,7 @@ static void new_state(lua_State *L)
     lua_setmetatable(L, -2);
     b->maker = lua_newthread(L);
     lua_setiuservalue(L, -2, 1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &bind_state_key);
 }
 
 /* core.parse_size(value, what) */
@@ -92,7 +57,7 @@ static int set_library_dirs(lua_State *L)
     return 0;
 }
 
-/* core.boxed(userdata) -> true if it is one of ours and of that class */
+/* core.is_a(value, class) -> whether value is a userdata of that class */
 static int is_a(lua_State *L)
 {
     lua_pushboolean(L, luaL_testudata(L, 1, bind_string(L, 2, "class")) != NULL);
@@ -198,7 +163,7 @@ static void open_classes(lua_State *L)
  * module. */
 int luaopen_lunik_core(lua_State *L)
 {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key) == LUA_TTABLE)
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_core_key) == LUA_TTABLE)
         return 1;
     luaL_checkversion(L);
     new_state(L);
@@ -207,7 +172,7 @@ int luaopen_lunik_core(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     luaL_setfuncs(L, bind_loop_functions, 0);
     luaL_setfuncs(L, bind_console_functions, 0);
-    lua_pushliteral(L, LUNIK_VERSION);
+    lua_pushstring(L, lunik_version());
     lua_setfield(L, -2, "version");
     lua_pushinteger(L, (lua_Integer)LUNIK_SIZE_MAX);
     lua_setfield(L, -2, "SIZE_MAX");
@@ -218,6 +183,6 @@ int luaopen_lunik_core(lua_State *L)
     open_classes(L);
     bind_search_open(L);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &bind_core_key);
     return 1;
 }

@@ -62,12 +62,12 @@ static int dirty_gc(lua_State *L)
 /* The block of a memory backend, or of what is plugged with one. */
 static lunik_ram *ram_of(lua_State *L, lunik_object *o)
 {
-    const lunik_memory_backend_ops *backend = lunik_object_iface(o, "memory-backend");
-    const lunik_memory_device_ops *device = lunik_object_iface(o, "memory-device");
+    const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(o);
+    const lunik_memory_device_ops *device = lunik_memory_device_iface(o);
 
     if (device) {
         o = device->get(o)->memdev;
-        backend = o ? lunik_object_iface(o, "memory-backend") : NULL;
+        backend = o ? lunik_memory_backend_iface(o) : NULL;
     }
     if (!backend)
         bind_fail(L, LUNIK_E_INVALID,

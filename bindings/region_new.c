@@ -237,7 +237,7 @@ static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
     if (lua_isnil(L, index))
         return;
     o = bind_object_arg(L, index, m, "region: memdev");
-    backend = lunik_object_iface(o, "memory-backend");
+    backend = lunik_memory_backend_iface(o);
     q->config.ram = backend ? backend->ram(o) : NULL;
     if (!q->config.ram)
         bind_fail(L, LUNIK_E_INVALID, "region: memdev: '%s' is a %s (want a memory backend)",

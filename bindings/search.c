@@ -178,7 +178,7 @@ int bind_lua_buffer_search(lua_State *L)
     struct search *s = luaL_checkudata(L, 2, search_class);
     struct pattern_match match;
 
-    out.ops = lunik_object_iface(out.o, "chardev-buffer");
+    out.ops = lunik_chardev_buffer_iface(out.o);
     if (!out.ops)
         bind_fail(L, LUNIK_E_UNSUPPORTED, "object '%s' is a %s (want a chardev-buffer)",
                   lunik_object_id(out.o), lunik_object_type_name(out.o));

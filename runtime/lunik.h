@@ -29,7 +29,26 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-#define LUNIK_VERSION "0.1.0"
+/* The version of these headers. The build, pkg-config and lunik_version() take it from here. */
+#define LUNIK_VERSION_MAJOR 0
+#define LUNIK_VERSION_MINOR 1
+#define LUNIK_VERSION_PATCH 0
+
+/* A version as a number, to compare: #if LUNIK_VERSION >= LUNIK_VERSION_NUMBER(0, 2, 0). MINOR and
+ * PATCH are below 256. */
+#define LUNIK_VERSION_NUMBER(major, minor, patch) ((major)*65536 + (minor)*256 + (patch))
+#define LUNIK_VERSION                                                                              \
+    LUNIK_VERSION_NUMBER(LUNIK_VERSION_MAJOR, LUNIK_VERSION_MINOR, LUNIK_VERSION_PATCH)
+
+/* The version of these headers as text. */
+#define LUNIK_VERSION_STRING                                                                       \
+    LUNIK_VERSION_TEXT(LUNIK_VERSION_MAJOR, LUNIK_VERSION_MINOR, LUNIK_VERSION_PATCH)
+#define LUNIK_VERSION_TEXT(major, minor, patch)  LUNIK_VERSION_TEXT_(major, minor, patch)
+#define LUNIK_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
+
+/* Returns the version of the library that is loaded, such as "0.1.0". A program compares it with
+ * the headers it was built with. Any thread, with or without the lock. */
+const char *lunik_version(void);
 
 typedef struct lunik_runtime lunik_runtime;
 typedef struct lunik_machine lunik_machine;
@@ -193,8 +212,9 @@ typedef enum lunik_run_mode {
 } lunik_run_mode;
 
 /* Runs the loop. On any other thread than the loop thread with the lock held, and in a callback of
- * the loop, it is a misuse and returns false. The lock is free while it waits, and where it does
- * not wait goes once to whoever does for the lock. Returns true if there is more to wait for. */
+ * the loop, it is a misuse and returns false. The lock is free while it waits; when the loop
+ * has nothing to wait for, the lock is handed once to the threads waiting for it. Returns true if
+ * there is more to wait for. */
 bool lunik_run(lunik_runtime *rt, lunik_run_mode mode);
 
 /* As LUNIK_RUN_ONCE, but waits at most timeout_ms (-1 = for ever). */
@@ -278,12 +298,12 @@ typedef struct lunik_sandbox_policy {
  * and the backends' "dump". Any thread. */
 int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err);
 
-/* True once lunik_sandbox() has succeeded; *allow (may be NULL) then tells what is allowed, with
+/* True once lunik_sandbox() has succeeded; *allow (may be NULL) then says what is allowed, with
  * LUNIK_SANDBOX_PATHS where paths have been given. Any thread. */
 bool lunik_sandboxed(unsigned *allow);
 
 /* What the sandbox has last refused the calling thread, as a sentence for people, or NULL; it is
- * told once. Any thread. */
+ * reported once. Any thread. */
 const char *lunik_sandbox_denial(void);
 
 /* True if the library was built with a sanitizer, which does what a sandbox refuses (LeakSanitizer
@@ -350,7 +370,7 @@ typedef enum lunik_accel { LUNIK_ACCEL_KVM, LUNIK_ACCEL_NONE } lunik_accel;
     X(RUNNING, "running")   /* vCPUs run */                                                        \
     X(PAUSED, "paused")     /* by request */                                                       \
     X(SHUTDOWN, "shutdown") /* the guest powered off, or the exit device was written */            \
-    X(CRASHED, "crashed")   /* an exit nobody handled; vCPUs can be inspected */                   \
+    X(CRASHED, "crashed")   /* an exit that was not handled; vCPUs can be inspected */             \
     X(CLOSED, "closed")     /* gone; only handles remain */
 
 typedef enum lunik_run_state {
@@ -370,7 +390,8 @@ typedef struct lunik_numa_node {
     const uint8_t *distances;
 } lunik_numa_node;
 
-/* How KVM tells which pages the guest has written, where it does not have a dirty ring to do it. */
+/* How KVM reports which pages the guest has written, where it does not have a dirty ring to do it.
+ */
 typedef enum lunik_dirty_log {
     LUNIK_DIRTY_LOG_AUTO,   /* MANUAL where the kernel can */
     LUNIK_DIRTY_LOG_BITMAP, /* pages are write-protected again when the log is read */
@@ -390,8 +411,9 @@ typedef struct lunik_machine_config {
     lunik_dirty_log dirty_log;
 } lunik_machine_config;
 
-/* Creates a machine without devices: VM, in-kernel irqchip and PIT, vCPUs (not yet running),
- * empty address spaces. *out is borrowed: the runtime refers to it until lunik_machine_close(). */
+/* Creates a machine without devices: with KVM its VM, and empty address spaces. The irqchip, the
+ * PIT and the vCPUs are created in KVM at the first start or reset (see lunik_vcpu_count()). *out
+ * is borrowed: the runtime refers to it until lunik_machine_close(). */
 int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lunik_machine **out,
                       lunik_error *err);
 
@@ -485,15 +507,15 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err);
  * hot-pluggable. */
 int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
                      lunik_object **out, lunik_error *err);
-/* Asks for the removal of a device: at once if nobody has to agree, else once the guest ejects it
- * (event "device-deleted", or "device-unplug-guest-error" when it refuses). */
+/* Asks for the removal of a device: at once if the guest need not agree, else once the guest ejects
+ * it (event "device-deleted", or "device-unplug-guest-error" when it refuses). */
 int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err);
 
 /* Where a device is on its way in or out. X(NAME, "lua-name") */
 #define LUNIK_PLUG_MAP(X)                                                                          \
     X(PLUGGED, "plugged")                                                                          \
-    X(REQUESTED, "requested") /* the guest has been asked to let go */                             \
-    X(REFUSED, "refused")     /* it said no; may be asked again */                                 \
+    X(REQUESTED, "requested") /* the guest has been asked to release it */                         \
+    X(REFUSED, "refused")     /* the guest refused; the request may be repeated */                 \
     X(EJECTED, "ejected")     /* gone */
 
 typedef enum lunik_plug_state {
@@ -533,8 +555,8 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
-/* KVM creates them, and the interrupt controllers, when the machine is first started or reset or a
- * call below reads or changes one; that is what then may fail. */
+/* Returns how many vCPUs the machine has. They and the interrupt controllers are created in KVM on
+ * the first start, reset or register access; those calls can therefore fail. */
 unsigned lunik_vcpu_count(const lunik_machine *m);
 /* NULL if out of range. vCPUs live as long as their machine is not closed. */
 lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);

@@ -119,8 +119,24 @@ void *lunik_state(const lunik_object *o);
 /* The object of a state struct. */
 lunik_object *lunik_state_object(const void *state);
 const lunik_type *lunik_object_type(const lunik_object *o);
-/* The ops of an interface, or NULL. */
+/* Returns the ops of the interface `name` of o, or NULL if its type does not implement it. For the
+ * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). */
 const void *lunik_object_iface(const lunik_object *o, const char *name);
+
+/* Defines lunik_<iface>_iface(o), which returns the ops of that interface of an object, or NULL.
+ * Needs the struct lunik_<iface>_ops and the interface's name, LUNIK_IFACE_<iface>. */
+#define LUNIK_IFACE_GETTER(iface)                                                                  \
+    static inline const lunik_##iface##_ops *lunik_##iface##_iface(const lunik_object *o)          \
+    {                                                                                              \
+        return (const lunik_##iface##_ops *)lunik_object_iface(o, LUNIK_IFACE_##iface);            \
+    }
+
+/* An entry of a type's table of interfaces; ops points to a struct lunik_<iface>_ops:
+ *   static const lunik_iface ifaces[] = {LUNIK_IFACE(gpe, &gpe_ops), {0}}; */
+#define LUNIK_IFACE(iface, ops)                                                                    \
+    {                                                                                              \
+        LUNIK_IFACE_##iface, true ? (ops) : (const lunik_##iface##_ops *)NULL                      \
+    }
 
 /* Makes `user` one of the users of o, as a link property does: o can't be deleted meanwhile. */
 int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err);
@@ -138,7 +154,7 @@ lunik_object *lunik_object_claimed_by(const lunik_object *o);
 void lunik_device_ejected(lunik_object *o);
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
 
-/* Ties data of a layer above the runtime (ACPI tables, bindings) to a machine under a static key;
+/* Attaches data of a higher layer (ACPI tables, bindings) to a machine; key is a string constant;
  * release is called when it is replaced or the machine closes. */
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
 void *lunik_machine_data(const lunik_machine *m, const char *key);
@@ -187,7 +203,7 @@ struct lunik_timer {
     void (*fn)(lunik_timer *timer);
     lunik_machine *machine;
     uint64_t deadline; /* ns; UINT64_MAX when idle */
-    size_t heap_index; /* of the runtime's */
+    size_t heap_index; /* private to the runtime */
 };
 /* machine may be NULL for a timer that never fires (register models in tests). */
 void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *));
@@ -200,8 +216,8 @@ void lunik_timer_cancel(lunik_timer *timer);
 typedef struct lunik_task lunik_task;
 struct lunik_task {
     void (*fn)(lunik_task *task);
-    lunik_task *next; /* of the runtime's */
-    int pending;      /* of the runtime's */
+    lunik_task *next; /* private to the runtime */
+    int pending;      /* private to the runtime */
 };
 void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
@@ -304,6 +320,8 @@ void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 typedef struct lunik_memory_backend_ops {
     lunik_ram *(*ram)(lunik_object *o);
 } lunik_memory_backend_ops;
+#define LUNIK_IFACE_memory_backend "memory-backend"
+LUNIK_IFACE_GETTER(memory_backend)
 
 /* "memory-device": guest memory that can be plugged (pc-dimm). */
 typedef struct lunik_memory_device {
@@ -319,6 +337,8 @@ typedef struct lunik_memory_device {
 typedef struct lunik_memory_device_ops {
     lunik_memory_device *(*get)(lunik_object *o);
 } lunik_memory_device_ops;
+#define LUNIK_IFACE_memory_device "memory-device"
+LUNIK_IFACE_GETTER(memory_device)
 
 /* "hotplug-handler": the part of a board that takes devices of one kind in and out. The kind
  * ("memory", "cpu", "pci") is given to lunik_machine_set_hotplug_handler(). */
@@ -329,30 +349,38 @@ typedef struct lunik_hotplug_ops {
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
     void (*unplug)(lunik_object *handler, lunik_object *device);
 } lunik_hotplug_ops;
+#define LUNIK_IFACE_hotplug "hotplug-handler"
+LUNIK_IFACE_GETTER(hotplug)
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
                                       lunik_error *err); /* handler NULL: none */
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
 /* True while a device is being added to a machine that has been started. */
 bool lunik_machine_hotplugging(const lunik_machine *m);
 
-/* "acpi-slots": tells the guest about memory devices (the hotplug register block). */
+/* "acpi-slots": announces memory devices to the guest (the hotplug register block). */
 typedef struct lunik_acpi_slots_ops {
     unsigned (*count)(lunik_object *o);
     void (*plug)(lunik_object *o, lunik_object *device); /* device is in its slot */
     void (*unplug_request)(lunik_object *o, lunik_object *device);
     void (*unplug)(lunik_object *o, lunik_object *device); /* the slot becomes empty */
 } lunik_acpi_slots_ops;
+#define LUNIK_IFACE_acpi_slots "acpi-slots"
+LUNIK_IFACE_GETTER(acpi_slots)
 
 /* "gpe": latches a general-purpose event and raises SCI if it is enabled. */
 typedef struct lunik_gpe_ops {
     unsigned count; /* there are events 0..count-1 */
     void (*raise)(lunik_object *o, unsigned gpe);
 } lunik_gpe_ops;
+#define LUNIK_IFACE_gpe "gpe"
+LUNIK_IFACE_GETTER(gpe)
 
 /* "power-button" */
 typedef struct lunik_power_button_ops {
     int (*press)(lunik_object *o, lunik_error *err);
 } lunik_power_button_ops;
+#define LUNIK_IFACE_power_button "power-button"
+LUNIK_IFACE_GETTER(power_button)
 
 /* "acpi-pm": the fixed hardware that the FADT describes. Addresses are I/O ports. */
 typedef struct lunik_acpi_pm {
@@ -366,6 +394,8 @@ typedef struct lunik_acpi_pm {
 typedef struct lunik_acpi_pm_ops {
     void (*get)(lunik_object *o, lunik_acpi_pm *out);
 } lunik_acpi_pm_ops;
+#define LUNIK_IFACE_acpi_pm "acpi-pm"
+LUNIK_IFACE_GETTER(acpi_pm)
 
 /* "acpi": a device's own part of the ACPI namespace: the name of an ASL part (acpi/<part>.asl) and
  * the numbers to patch into it. */
@@ -381,6 +411,8 @@ typedef struct lunik_acpi_node {
 typedef struct lunik_acpi_ops {
     void (*describe)(lunik_object *o, lunik_acpi_node *out);
 } lunik_acpi_ops;
+#define LUNIK_IFACE_acpi "acpi"
+LUNIK_IFACE_GETTER(acpi)
 
 /* "chardev": a byte stream to the world outside. */
 typedef struct lunik_chardev_front {
@@ -397,6 +429,8 @@ typedef struct lunik_chardev_ops {
     /* The front end can receive again. */
     void (*accept_input)(lunik_object *o);
 } lunik_chardev_ops;
+#define LUNIK_IFACE_chardev "chardev"
+LUNIK_IFACE_GETTER(chardev)
 
 /* "chardev-buffer": the program's end of a chardev-buffer. Positions count the bytes that the front
  * end has written since the object was made. */
@@ -417,6 +451,8 @@ typedef struct lunik_chardev_buffer_ops {
      * event; by the thread that deletes the object if it has not been by then. NULL: no calls. */
     void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
 } lunik_chardev_buffer_ops;
+#define LUNIK_IFACE_chardev_buffer "chardev-buffer"
+LUNIK_IFACE_GETTER(chardev_buffer)
 
 #pragma GCC visibility pop
 

@@ -119,13 +119,14 @@ typedef struct lunik_region_config {
                               * gives it back; may be NULL */
     const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
     void *opaque;            /* handed to ops */
-    void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
-                                      the lock; may be NULL; not called if the making fails */
-    lunik_ram *ram;                /* RAM, ROM, ROM_DEVICE; the region takes a reference */
-    uint64_t ram_offset;           /* where in ram the region starts */
-    lunik_region *target;          /* ALIAS */
-    uint64_t offset;               /* ALIAS: where in target the window starts */
-    bool readonly;                 /* ALIAS: show the target's RAM as ROM */
+    void (*release)(
+        void *opaque);   /* the region is gone, and ops are not called any more; any thread, without
+                            the lock; may be NULL; not called if the making fails */
+    lunik_ram *ram;      /* RAM, ROM, ROM_DEVICE; the region takes a reference */
+    uint64_t ram_offset; /* where in ram the region starts */
+    lunik_region *target; /* ALIAS */
+    uint64_t offset;      /* ALIAS: where in target the window starts */
+    bool readonly;        /* ALIAS: show the target's RAM as ROM */
     bool nonvolatile;
 } lunik_region_config;
 
@@ -220,7 +221,7 @@ int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
  * same one, and when that is undone it is back. It is to be closed afterwards. */
 int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
 /* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
- * error, or a transaction around it is undone, writes go to an eventfd that nobody reads. In a
+ * error, or a transaction around it is undone, writes go to an eventfd that is never read. In a
  * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 
@@ -229,9 +230,9 @@ int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
  * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
  * can't change the topology while they are informed: transactions of theirs fail if they try to.
  *
- * Objects and devices added in a transaction are there at once, but nobody is told before it has
- * been committed; when it fails they are deleted, newest first. Deletions, and requests to the
- * guest to let a device go, wait for the commit. Properties that have been set get their old
+ * Objects and devices added in a transaction are there at once, but are not announced before it
+ * has been committed; when it fails they are deleted, newest first. Deletions, and requests to the
+ * guest to release a device, wait for the commit. Properties that have been set get their old
  * values back when it fails. The lock must be held from begin to end. */
 void lunik_transaction_begin(lunik_machine *m);
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
@@ -242,16 +243,16 @@ bool lunik_in_transaction(const lunik_machine *m);
 /* True while listeners are informed. */
 bool lunik_in_listener(const lunik_machine *m);
 
-/* Something beside the topology that goes with a transaction: objects added and deleted in it are
- * such changes, too. Embed it, zeroed. When the outermost transaction has been committed commit is
- * called, in the order of the notes; when it fails undo (may be NULL) is, in reverse order. Outside
- * a transaction commit is called at once. Noting again what is noted does nothing: so a device
- * tells the guest once, however much a transaction changed. */
+/* A change outside the memory map that commits or rolls back with a transaction, such as an object
+ * added or deleted in it. Embed it, zeroed. When the outermost transaction has been committed
+ * commit is called, in the order of the notes; when it fails undo (may be NULL) is, in reverse
+ * order. Outside a transaction commit is called at once. Noting again what is noted does nothing:
+ * so a device tells the guest once, however much a transaction changed. */
 typedef struct lunik_change lunik_change;
 struct lunik_change {
     void (*commit)(lunik_change *c);
     void (*undo)(lunik_change *c);
-    lunik_change *prev, *next; /* of the runtime's, with noted */
+    lunik_change *prev, *next; /* private to the runtime, with noted */
     bool noted;
 };
 void lunik_transaction_note(lunik_machine *m, lunik_change *c);
@@ -297,9 +298,9 @@ void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, ui
 
 /* ---- causes --------------------------------------------------------------------------------- */
 
-/* What somebody is doing, and what made him do it. Whoever does something that may change the
- * memory map pushes a frame, fills nothing in later, and pops it on the same thread. The names must
- * last until then. */
+/* A frame of the cause stack: the action in progress and the action that led to it. Code that may
+ * change the memory map fills in a frame, pushes it, and pops it on the same thread; a pushed frame
+ * must not be modified, and its names must last until it is popped. */
 typedef struct lunik_cause lunik_cause;
 struct lunik_cause {
     const char *action; /* static: "device_add", "object_del", "set", "write", "reset", "script" */
@@ -310,7 +311,7 @@ struct lunik_cause {
     uint64_t address, value; /* of an access; the value of a write of at most 8 bytes,
                                 little-endian */
     unsigned size;
-    const lunik_cause *by; /* of the runtime's, with serial; NULL: nothing is known */
+    const lunik_cause *by; /* private to the runtime, with serial; NULL: nothing is known */
     uint64_t serial;
 };
 void lunik_cause_push(lunik_cause *c); /* any thread */
@@ -437,7 +438,7 @@ struct lunik_listener {
                           uint64_t size);
     void (*coalesced_del)(lunik_listener *l, const lunik_section *s, uint64_t address,
                           uint64_t size);
-    lunik_machine *machine; /* of the runtime's from here on */
+    lunik_machine *machine; /* private to the runtime from here on */
     lunik_listener *next;
 };
 
@@ -448,8 +449,8 @@ void lunik_listener_del(lunik_listener *l);
 
 /* ---- dirty pages ---------------------------------------------------------------------------- */
 
-/* Who logs writes to memory. Each has its own bitmap of host pages per RAM block, so that they
- * don't get into each other's way. */
+/* Clients of dirty logging. Each has its own bitmap of host pages per RAM block, so clients do not
+ * interfere. */
 typedef enum lunik_dirty_client {
     LUNIK_DIRTY_MIGRATION = 1,
     LUNIK_DIRTY_DISPLAY = 2,
@@ -479,7 +480,7 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
  * memory is written through an address space, and in lunik_dirty_mark(). */
 int lunik_dirty_sync(lunik_machine *m, lunik_error *err);
 
-/* The blocks in which dirty pages may be found while somebody logs: those that an address space
+/* The blocks in which dirty pages may be found while a client logs: those that an address space
  * shows, and those that it has shown in this time and that still have dirty pages. In order of
  * appearance; NULL past the last one. */
 lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
@@ -493,14 +494,13 @@ uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint
 bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
                       uint64_t end, uint64_t *size);
 /* Clears the client's bits, so that later writes set them again, and returns how many were set.
- * bits (may be NULL) receives them: (pages of the range + 63) / 64 words. Who reads a page after
- * this sees every write that set its bit, and finds the bit set again if there are more. */
+ * bits (may be NULL) receives them: (pages of the range + 63) / 64 words. A page read after this
+ * call shows every write that had set its bit; later writes set the bit again. */
 uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
                                     uint64_t offset, uint64_t size, uint64_t *bits);
 
-/* Says that part of a region has been written other than through an address space: by a device,
- * with a host pointer of its own, or by whatever a listener listens for. After the write; any
- * thread. */
+/* Marks a range of a region as written, for writes that bypass the address spaces (host pointers,
+ * DMA, accelerators that a listener serves). Call it after the write. Any thread. */
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 
 /* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all

@@ -76,13 +76,18 @@ describe("an installation", function()
   it("serves C programs", function()
     if sanitized then return pending("the sanitizer belongs to the program") end
     local source <close> = command.file([[
+      #include <lunik_memory.h> /* without the others */
+      #include <lunik_device.h>
       #include <lunik.h>
       #include <stdio.h>
-      int main(void) { return printf("%s\n", lunik_error_name(LUNIK_E_STATE)) < 0; }]], ".c")
+      int main(void) { return printf("%s\n", lunik_version()) < 0; }]], ".c")
+    local version = output("PKG_CONFIG_PATH='%s/lib/pkgconfig' pkg-config --modversion lunik",
+      prefix)
+    assert.equal(require "lunik".version .. "\n", version)
     local flags = output("PKG_CONFIG_PATH='%s/lib/pkgconfig' pkg-config --cflags --libs lunik",
       prefix)
     flags = flags:gsub("\n", "")
-    assert.equal("state\n", output("cc -o '%s/program' %s %s && '%s/program'", top, source, flags,
+    assert.equal(version, output("cc -o '%s/program' %s %s && '%s/program'", top, source, flags,
       top))
     local device = prefix .. "/share/lunik/examples/pci_device.c"
     assert.matches("111 squared is 12321", output("cc -o '%s/device' '%s' %s && '%s/device'", top,

@@ -133,7 +133,7 @@ static const luaL_Reg host_functions[] = {
 static int open_host(lua_State *L)
 {
     luaL_newlib(L, host_functions);
-    lua_pushstring(L, LUNIK_VERSION);
+    lua_pushstring(L, lunik_version());
     lua_setfield(L, -2, "version");
     return 1;
 }

@@ -7,7 +7,7 @@
 int chardev_attach(lunik_object *o, const lunik_chardev_front *front, lunik_error *err)
 {
     struct chardev *c = lunik_state(o);
-    const lunik_chardev_ops *ops = lunik_object_iface(o, "chardev");
+    const lunik_chardev_ops *ops = lunik_chardev_iface(o);
 
     if (front && c->front)
         return lunik_fail(err, LUNIK_E_BUSY, "%s '%s': a front end is attached already",

@@ -242,7 +242,7 @@ static const lunik_prop buffer_props[] = {
 };
 
 static const lunik_iface buffer_ifaces[] = {
-    {"chardev", &buffer_ops}, {"chardev-buffer", &buffer_buffer_ops}, {0}};
+    LUNIK_IFACE(chardev, &buffer_ops), LUNIK_IFACE(chardev_buffer, &buffer_buffer_ops), {0}};
 
 const lunik_type chardev_buffer_type = {
     .name = "chardev-buffer",

@@ -70,7 +70,7 @@ static const lunik_prop file_props[] = {
     {0},
 };
 
-static const lunik_iface file_ifaces[] = {{"chardev", &file_ops}, {0}};
+static const lunik_iface file_ifaces[] = {LUNIK_IFACE(chardev, &file_ops), {0}};
 
 const lunik_type chardev_file_type = {
     .name = "chardev-file",

@@ -13,7 +13,7 @@ static const lunik_chardev_ops null_ops = {
     .accept_input = chardev_ignore_input,
 };
 
-static const lunik_iface null_ifaces[] = {{"chardev", &null_ops}, {0}};
+static const lunik_iface null_ifaces[] = {LUNIK_IFACE(chardev, &null_ops), {0}};
 
 const lunik_type chardev_null_type = {
     .name = "chardev-null",

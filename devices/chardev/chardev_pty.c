@@ -215,7 +215,7 @@ static const lunik_prop pty_props[] = {
     {0},
 };
 
-static const lunik_iface pty_ifaces[] = {{"chardev", &pty_ops}, {0}};
+static const lunik_iface pty_ifaces[] = {LUNIK_IFACE(chardev, &pty_ops), {0}};
 
 const lunik_type chardev_pty_type = {
     .name = "chardev-pty",

@@ -335,7 +335,7 @@ static const lunik_prop socket_props[] = {
     {0},
 };
 
-static const lunik_iface socket_ifaces[] = {{"chardev", &socket_ops}, {0}};
+static const lunik_iface socket_ifaces[] = {LUNIK_IFACE(chardev, &socket_ops), {0}};
 
 const lunik_type chardev_socket_type = {
     .name = "chardev-socket",

@@ -213,7 +213,7 @@ static const lunik_prop stdio_props[] = {
     {0},
 };
 
-static const lunik_iface stdio_ifaces[] = {{"chardev", &stdio_ops}, {0}};
+static const lunik_iface stdio_ifaces[] = {LUNIK_IFACE(chardev, &stdio_ops), {0}};
 
 const lunik_type chardev_stdio_type = {
     .name = "chardev-stdio",

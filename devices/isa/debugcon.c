@@ -61,7 +61,7 @@ static int debugcon_realize(lunik_object *o, lunik_error *err)
     debugcon *s = lunik_state(o);
 
     if (s->chardev) {
-        const lunik_chardev_ops *out = lunik_object_iface(s->chardev, "chardev");
+        const lunik_chardev_ops *out = lunik_chardev_iface(s->chardev);
 
         s->front = (lunik_chardev_front){.opaque = s, .can_receive = debugcon_can_receive};
         int rc = out->attach(s->chardev, &s->front, err);

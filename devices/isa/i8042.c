@@ -123,7 +123,7 @@ static void i8042_describe(lunik_object *o, lunik_acpi_node *out)
 
 static const lunik_acpi_ops i8042_acpi = {.describe = i8042_describe};
 
-static const lunik_iface i8042_ifaces[] = {{"acpi", &i8042_acpi}, {0}};
+static const lunik_iface i8042_ifaces[] = {LUNIK_IFACE(acpi, &i8042_acpi), {0}};
 
 static const lunik_prop i8042_props[] = {
     {

@@ -225,7 +225,7 @@ static void mc146818_describe(lunik_object *o, lunik_acpi_node *out)
 
 static const lunik_acpi_ops mc146818_acpi = {.describe = mc146818_describe};
 
-static const lunik_iface mc146818_ifaces[] = {{"acpi", &mc146818_acpi}, {0}};
+static const lunik_iface mc146818_ifaces[] = {LUNIK_IFACE(acpi, &mc146818_acpi), {0}};
 
 static const char *const clock_names[] = {
     [FOLLOWS_MACHINE] = "machine", [FOLLOWS_HOST] = "host", NULL};

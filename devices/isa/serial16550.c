@@ -117,7 +117,7 @@ static int attach_chardev(struct serial16550 *s, lunik_object *o, lunik_error *e
         .receive = front_receive,
         .writable = front_writable,
     };
-    s->ops = lunik_object_iface(s->chardev, "chardev");
+    s->ops = lunik_chardev_iface(s->chardev);
     code = s->ops->attach(s->chardev, &s->front, err);
     if (code) {
         s->ops = NULL;
@@ -208,7 +208,7 @@ static void serial16550_describe(lunik_object *o, lunik_acpi_node *out)
 
 static const lunik_acpi_ops serial16550_acpi = {.describe = serial16550_describe};
 
-static const lunik_iface serial16550_ifaces[] = {{"acpi", &serial16550_acpi}, {0}};
+static const lunik_iface serial16550_ifaces[] = {LUNIK_IFACE(acpi, &serial16550_acpi), {0}};
 
 static const lunik_prop serial16550_props[] = {
     {

@@ -29,7 +29,7 @@ struct device_memory {
 
 static lunik_memory_device *memory_device(lunik_object *device)
 {
-    const lunik_memory_device_ops *ops = lunik_object_iface(device, "memory-device");
+    const lunik_memory_device_ops *ops = lunik_memory_device_iface(device);
     return ops->get(device);
 }
 
@@ -40,7 +40,7 @@ static const char *name_of(const lunik_object *device)
 
 static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
 {
-    return d->acpi ? lunik_object_iface(d->acpi, "acpi-slots") : NULL;
+    return d->acpi ? lunik_acpi_slots_iface(d->acpi) : NULL;
 }
 
 /* ---- the slot ------------------------------------------------------------------------------- */
@@ -403,7 +403,7 @@ static const lunik_prop props[] = {
 };
 
 static const lunik_iface ifaces[] = {
-    {"hotplug-handler", &hotplug_ops},
+    LUNIK_IFACE(hotplug, &hotplug_ops),
     {NULL, NULL},
 };
 

@@ -275,7 +275,7 @@ static lunik_ram *get_ram(lunik_object *o)
 static const lunik_memory_backend_ops backend_ops = {.ram = get_ram};
 
 static const lunik_iface ifaces[] = {
-    {"memory-backend", &backend_ops},
+    LUNIK_IFACE(memory_backend, &backend_ops),
     {NULL, NULL},
 };
 

@@ -39,7 +39,7 @@ static struct memory_hotplug *from_slots(struct memory_slots *s)
 
 static void notify_guest(struct memory_hotplug *d)
 {
-    const lunik_gpe_ops *gpe = d->pm ? lunik_object_iface(d->pm, "gpe") : NULL;
+    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
 
     if (gpe)
         gpe->raise(d->pm, (unsigned)d->gpe);
@@ -47,7 +47,7 @@ static void notify_guest(struct memory_hotplug *d)
 
 static lunik_memory_device *memory_device(lunik_object *device)
 {
-    const lunik_memory_device_ops *ops = lunik_object_iface(device, "memory-device");
+    const lunik_memory_device_ops *ops = lunik_memory_device_iface(device);
     return ops->get(device);
 }
 
@@ -225,7 +225,7 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 static int check_gpe(const struct memory_hotplug *d, lunik_error *err)
 {
-    const lunik_gpe_ops *gpe = d->pm ? lunik_object_iface(d->pm, "gpe") : NULL;
+    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
 
     if (gpe && d->gpe >= gpe->count)
         return lunik_fail(
@@ -299,8 +299,8 @@ static const lunik_prop props[] = {
 };
 
 static const lunik_iface ifaces[] = {
-    {"acpi-slots", &acpi_slots_ops},
-    {"acpi", &acpi_ops},
+    LUNIK_IFACE(acpi_slots, &acpi_slots_ops),
+    LUNIK_IFACE(acpi, &acpi_ops),
     {NULL, NULL},
 };
 

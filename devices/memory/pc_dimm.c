@@ -33,7 +33,7 @@ static int check_node(lunik_object *o, lunik_error *err)
 static int make_region(lunik_object *o, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
-    const lunik_memory_backend_ops *backend = lunik_object_iface(d->md.memdev, "memory-backend");
+    const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(d->md.memdev);
     lunik_ram *ram = backend->ram(d->md.memdev);
 
     d->md.size = lunik_ram_size(ram);
@@ -51,7 +51,7 @@ static int make_region(lunik_object *o, lunik_error *err)
 static int plug(lunik_object *o, lunik_object *handler, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_object_iface(handler, "hotplug-handler");
+    const lunik_hotplug_ops *ops = lunik_hotplug_iface(handler);
     int rc = ops->pre_plug(handler, o, err);
 
     if (!rc)
@@ -98,7 +98,7 @@ release:
 static void unrealize(lunik_object *o)
 {
     struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_object_iface(d->handler, "hotplug-handler");
+    const lunik_hotplug_ops *ops = lunik_hotplug_iface(d->handler);
 
     ops->unplug(d->handler, o);
     lunik_object_unuse(d->handler, o);
@@ -111,7 +111,7 @@ static void unrealize(lunik_object *o)
 static int unplug_request(lunik_object *o, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_object_iface(d->handler, "hotplug-handler");
+    const lunik_hotplug_ops *ops = lunik_hotplug_iface(d->handler);
 
     return ops->unplug_request(d->handler, o, err);
 }
@@ -171,7 +171,7 @@ static lunik_memory_device *get_memory_device(lunik_object *o)
 static const lunik_memory_device_ops memory_device_ops = {.get = get_memory_device};
 
 static const lunik_iface ifaces[] = {
-    {"memory-device", &memory_device_ops},
+    LUNIK_IFACE(memory_device, &memory_device_ops),
     {NULL, NULL},
 };
 

@@ -45,7 +45,7 @@ static int ram_realize(lunik_object *o, lunik_error *err)
 {
     ram_window *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
-    const lunik_memory_backend_ops *backend = lunik_object_iface(s->memdev, "memory-backend");
+    const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(s->memdev);
     lunik_region_config whole = {.kind = LUNIK_REGION_RAM,
                                  .name = lunik_object_id(s->memdev),
                                  .owner = o,

@@ -378,7 +378,7 @@ static int check_properties(const i440fx *s, lunik_ram *ram, lunik_error *err)
 static int i440fx_realize(lunik_object *o, lunik_error *err)
 {
     i440fx *s = lunik_state(o);
-    const lunik_memory_backend_ops *backend = lunik_object_iface(s->ram, "memory-backend");
+    const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(s->ram);
     lunik_ram *ram = backend->ram(s->ram);
     lunik_region_config ram_config = {
         .kind = LUNIK_REGION_RAM, .name = lunik_object_id(s->ram), .ram = ram};
@@ -440,7 +440,7 @@ static const lunik_acpi_ops acpi_ops = {.describe = i440fx_describe};
 
 static const lunik_iface i440fx_ifaces[] = {
     {"pci-bus", &bus_ops},
-    {"acpi", &acpi_ops},
+    LUNIK_IFACE(acpi, &acpi_ops),
     {NULL, NULL},
 };
 

@@ -271,7 +271,7 @@ static void piix3_describe(lunik_object *o, lunik_acpi_node *out)
 static const lunik_acpi_ops acpi_ops = {.describe = piix3_describe};
 
 static const lunik_iface piix3_ifaces[] = {
-    {"acpi", &acpi_ops},
+    LUNIK_IFACE(acpi, &acpi_ops),
     {NULL, NULL},
 };
 

@@ -413,10 +413,10 @@ static const lunik_acpi_pm_ops acpi_pm_iface = {.get = piix4_pm_get};
 static const lunik_acpi_ops acpi_iface = {.describe = piix4_pm_describe};
 
 static const lunik_iface piix4_pm_ifaces[] = {
-    {"gpe", &gpe_iface},
-    {"power-button", &power_button_iface},
-    {"acpi-pm", &acpi_pm_iface},
-    {"acpi", &acpi_iface},
+    LUNIK_IFACE(gpe, &gpe_iface),
+    LUNIK_IFACE(power_button, &power_button_iface),
+    LUNIK_IFACE(acpi_pm, &acpi_pm_iface),
+    LUNIK_IFACE(acpi, &acpi_iface),
     {NULL, NULL},
 };
 

@@ -34,7 +34,7 @@
 #define INFO_MAP     (1u << 6)
 #define INFO_LOADER  (1u << 9)
 
-#define LOADER_NAME "Lunik " LUNIK_VERSION
+#define LOADER_NAME "Lunik " LUNIK_VERSION_STRING
 
 struct info {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, module_count, modules, symbols[4];

@@ -439,7 +439,7 @@ int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
     NOT_NULL_OR_FAIL(m, err);
 
     for (lunik_object *o = lunik_object_next(m, NULL); o; o = lunik_object_next(m, o)) {
-        const lunik_power_button_ops *ops = lunik_object_iface(o, "power-button");
+        const lunik_power_button_ops *ops = lunik_power_button_iface(o);
 
         if (ops)
             return ops->press(o, err);

@@ -57,7 +57,7 @@ static lunik_region *add_ram(lunik_machine *m)
     lunik_error err;
 
     check(lunik_object_add(m, "memory-backend-ram", props, 2, &object, &err), &err);
-    backend = lunik_object_iface(object, "memory-backend");
+    backend = lunik_memory_backend_iface(object);
     config.ram = backend->ram(object);
     check(lunik_region_new(m, &config, &ram, &err), &err);
     check(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), GUEST_BASE, ram, 0, false,

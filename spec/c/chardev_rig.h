@@ -125,7 +125,7 @@ static inline void attach(lunik_object *o, size_t room)
     memset(&front, 0, sizeof(front));
     front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
     front.o = o;
-    front.ops = lunik_object_iface(o, "chardev");
+    front.ops = lunik_chardev_iface(o);
     front.room = room;
     check_failures += front.ops->attach(o, &front.front, NULL) != 0;
 }

@@ -59,9 +59,9 @@ static void fake_pm(lunik_object *o, lunik_acpi_pm *out)
 static const lunik_acpi_ops fake_acpi = {.describe = fake_describe};
 static const lunik_acpi_ops slots_acpi = {.describe = slots_describe};
 static const lunik_acpi_pm_ops pm_ops = {.get = fake_pm};
-static const lunik_iface fake_ifaces[] = {{"acpi", &fake_acpi}, {0}};
-static const lunik_iface slots_ifaces[] = {{"acpi", &slots_acpi}, {0}};
-static const lunik_iface pm_ifaces[] = {{"acpi-pm", &pm_ops}, {0}};
+static const lunik_iface fake_ifaces[] = {LUNIK_IFACE(acpi, &fake_acpi), {0}};
+static const lunik_iface slots_ifaces[] = {LUNIK_IFACE(acpi, &slots_acpi), {0}};
+static const lunik_iface pm_ifaces[] = {LUNIK_IFACE(acpi_pm, &pm_ops), {0}};
 
 static const lunik_prop fake_props[] = {
     {.name = "part", .kind = LUNIK_PROP_STRING, .offset = offsetof(struct fake, part)},

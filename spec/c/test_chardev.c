@@ -56,7 +56,7 @@ static void test_buffer(void)
     char text[64] = "";
 
     attach(ADD("chardev-buffer", LUNIK_FIELD_UINT("size", 10)), 4);
-    ops = lunik_object_iface(front.o, "chardev-buffer");
+    ops = lunik_chardev_buffer_iface(front.o);
     check_int("buffer: a second front end", front.ops->attach(front.o, &front.front, NULL),
               LUNIK_E_BUSY);
     ops->set_notify(front.o, on_notify, NULL);
@@ -586,7 +586,7 @@ static void child_echo(void)
         _exit(4);
     front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
     front.o = o;
-    front.ops = lunik_object_iface(o, "chardev");
+    front.ops = lunik_chardev_iface(o);
     front.room = 4;
     front.ops->attach(o, &front.front, NULL);
     settle();

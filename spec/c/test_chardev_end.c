@@ -212,7 +212,7 @@ static void test_order(void)
 
 static void on_text(void *opaque)
 {
-    const lunik_chardev_buffer_ops *ops = lunik_object_iface(front.o, "chardev-buffer");
+    const lunik_chardev_buffer_ops *ops = lunik_chardev_buffer_iface(front.o);
 
     memset(seen, 0, sizeof(seen));
     ops->peek(front.o, 0, (uint8_t *)seen, sizeof(seen) - 1);
@@ -224,7 +224,7 @@ static void test_buffer_order(bool with_machine)
 
     setup();
     attach(add("chardev-buffer", NULL, 0, &add_error), 0);
-    ops = lunik_object_iface(front.o, "chardev-buffer");
+    ops = lunik_chardev_buffer_iface(front.o);
     ops->set_notify(front.o, on_text, NULL);
     put("a");
     lunik_run_timeout(rt, 0);

@@ -30,7 +30,7 @@ static lunik_ram *make(const char *type, const lunik_field *extra, size_t count)
     err = (lunik_error){0};
     if (lunik_object_add(m, type, fields, count + 1, &o, &err))
         return NULL;
-    ops = lunik_object_iface(o, "memory-backend");
+    ops = lunik_memory_backend_iface(o);
     return ops->ram(o);
 }
 #define MAKE(type, ...)                                                                            \

@@ -282,10 +282,13 @@ static void call_all(bool (*wanted)(const char *name))
 
 /* These take anything but a NULL, or are macros' and formats' helpers. */
 static const char *const others[] = {
-    "lunik_cause_pop",        "lunik_cause_push", "lunik_fail",         "lunik_fail_errno",
-    "lunik_fail_prefix",      "lunik_poll_start", "lunik_sandbox",      "lunik_set_misuse_cb",
-    "lunik_kick_lock_holder", /* of signal handlers */
-    "lunik_sandboxed",        "lunik_state",      "lunik_state_object", NULL,
+    "lunik_version",       "lunik_cause_pop",
+    "lunik_cause_push",    "lunik_fail",
+    "lunik_fail_errno",    "lunik_fail_prefix",
+    "lunik_poll_start",    "lunik_sandbox",
+    "lunik_set_misuse_cb", "lunik_kick_lock_holder", /* of signal handlers */
+    "lunik_sandboxed",     "lunik_state",
+    "lunik_state_object",  NULL,
 };
 
 static const char *const headers[] = {

@@ -37,7 +37,7 @@ static lunik_ram *backend(lunik_machine *m, uint64_t size)
         printf("# %s\n", err.message);
         return NULL;
     }
-    ops = lunik_object_iface(o, "memory-backend");
+    ops = lunik_memory_backend_iface(o);
     return ops->ram(o);
 }
 

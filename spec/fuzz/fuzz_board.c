@@ -127,7 +127,7 @@ static void change_dimms(void)
 static void type_text(void)
 {
     lunik_object *port = lunik_object_find(board, "serial-chardev");
-    const lunik_chardev_buffer_ops *ops = lunik_object_iface(port, "chardev-buffer");
+    const lunik_chardev_buffer_ops *ops = lunik_chardev_buffer_iface(port);
     size_t size;
     const uint8_t *text = fuzz_bytes(40, &size);
 

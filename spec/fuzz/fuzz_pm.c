@@ -142,7 +142,7 @@ static void access_block(void)
 static void raise_gpe(void)
 {
     lunik_object *pm = lunik_object_find(board, "piix4-pm");
-    const lunik_gpe_ops *gpe = lunik_object_iface(pm, "gpe");
+    const lunik_gpe_ops *gpe = lunik_gpe_iface(pm);
     unsigned n = fuzz_below(32);
 
     gpe->raise(pm, n);

@@ -1,0 +1,38 @@
+/* state.c: what belongs to a Lua state: the bindings' data, the runtime, the hooks of the Lua half.
+ */
+#include "bindings.h"
+
+const char bind_state_key;
+const char bind_core_key;
+
+struct bindings *bind_state(lua_State *L)
+{
+    struct bindings *b;
+
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_state_key);
+    b = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+lunik_runtime *bind_runtime(lua_State *L)
+{
+    struct bindings *b = bind_state(L);
+    lunik_error err;
+
+    if (b->rt)
+        return b->rt;
+    if (b->closing)
+        bind_fail(L, LUNIK_E_STATE, "the Lua state is being closed");
+    bind_check(L, lunik_runtime_new(lunik_builtin_types(), &b->rt, &err), &err);
+    return b->rt;
+}
+
+void bind_push_hook(lua_State *L, const char *name)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_core_key);
+    lua_getfield(L, -1, "hooks");
+    lua_getfield(L, -1, name);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
