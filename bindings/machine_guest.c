@@ -6,7 +6,7 @@
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-/* As on a bus: what nobody answers reads as all ones. Then a second result, "access", says so. */
+/* As on a bus: a read that no device answers is all ones. Then a second result, "access", says so. */
 static int port_in(lua_State *L, unsigned size)
 {
     lunik_machine *m = bind_machine(L, 1);
