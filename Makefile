@@ -368,6 +368,15 @@ clean: ## remove everything that was built, but for the Linux guest
 format: ## lay out the C sources
 	$(CLANG_FORMAT) -i $(C_FILES)
 
+# For editors and clangd: how each source is compiled.
+COMPILED_C = $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SRC)
+
+compile_commands: ## write compile_commands.json, which editors and clangd read
+	@{ echo '['; separator=; for source in $(COMPILED_C); do \
+	    printf '%s{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
+	        "$$separator" "$(CURDIR)" "$$source" '$(COMPILE)' "$$source"; \
+	    separator=$$(printf ',\n '); done; echo; echo ']'; } > compile_commands.json
+
 # Runs $(2) if the command $(1) is there.
 lint-with = @if command -v $(1) >/dev/null; then echo '  LINT $(1)'; $(2); \
     else echo '  LINT $(1): not installed'; fi
@@ -418,7 +427,7 @@ $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 
 help: ## this text
 	@echo 'Targets:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 	    $(filter Makefile %.mk,$(MAKEFILE_LIST))
 	@echo 'Variables:'
 	@echo '  V=1: show the commands'
@@ -428,4 +437,4 @@ help: ## this text
 
 FORCE:
 .PHONY: all products guests deps check-deps demo test test-products bench endurance valgrind \
-        install uninstall guest-linux clean format lint $(LINTS) help FORCE
+        install uninstall guest-linux clean format compile_commands lint $(LINTS) help FORCE

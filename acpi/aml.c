@@ -14,7 +14,7 @@
 #define AML_BYTE       0x0a
 #define AML_SCOPE      0x10
 #define AML_METHOD     0x14
-#define AML_SERIALIZED 0x08 /* in a method's flags, beside the number of arguments */
+#define AML_SERIALIZED 0x08 /* in a method's flags, together with the number of arguments */
 #define AML_ARG0       0x68
 #define AML_ARG1       0x69
 #define AML_NOTIFY     0x86
@@ -87,8 +87,8 @@ static uint64_t patch_limit(const struct acpi_patch *patch)
     return bits < 64 ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
 }
 
-/* A PkgLength of 2 or 3 bytes: the low four bits beside the number of bytes that follow, then the
- * rest. */
+/* A PkgLength of 2 or 3 bytes: the low four bits together with the number of bytes that follow,
+ * then the rest. */
 static uint64_t package_length(uint64_t length, unsigned bytes)
 {
     return (length >> 4) << 8 | (bytes - 1) << 6 | (length & 0xf);

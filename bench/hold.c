@@ -16,7 +16,7 @@
 
 static lunik_machine *m;
 
-/* Nobody starts the others. */
+/* The others are never started. */
 static void on_reset(void *opaque)
 {
     struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};

@@ -2,7 +2,7 @@
  * call.c: calls from the runtime into Lua.
  *
  * Any thread that holds the machine lock may call. Each call in progress has a Lua thread of its
- * own, taken from a pool: a vCPU's handler that lets go of the lock while it waits leaves its Lua
+ * own, taken from a pool: a vCPU's handler that releases the lock while it waits leaves its Lua
  * thread untouched by what the others do meanwhile.
  */
 #include <stdio.h>

@@ -14,7 +14,7 @@ void bind_script_begin(lua_State *L, struct bind_script *s)
         s->cause.line = s->where.currentline;
     }
     lunik_cause_push(&s->cause);
-    if (!found && s->cause.by) /* what the library does for somebody is that one's doing */
+    if (!found && s->cause.by) /* the library's own actions count as their caller's */
         lunik_cause_pop(&s->cause);
 }
 

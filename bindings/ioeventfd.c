@@ -88,7 +88,7 @@ static void request_from(lua_State *L, lunik_ioeventfd_config *config, int *on)
 
 static void on_commit(lunik_change *change);
 
-/* Lets go of the handle in the table at index. */
+/* Releases the handle in the table at index. */
 static void forget(lua_State *L, int parts, const struct region_event *event)
 {
     parts = lua_absindex(L, parts);

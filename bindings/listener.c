@@ -3,7 +3,7 @@
  *
  * A listener is kept, with its functions, by its machine until it is removed; forgetting its
  * userdata changes nothing. The runtime may still be in a walk over its listeners when one is
- * removed by a hook, so what it looks at is freed later, when nobody can be listening.
+ * removed by a hook, so what it looks at is freed later, when no listener can be running.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -252,7 +252,7 @@ static void listener_free(struct map_listener *e)
     free(e);
 }
 
-/* Nobody is listening now: frees what was removed. */
+/* No listener runs now: frees what was removed. */
 static void sweep(struct glue *g)
 {
     struct map_listener **link = &g->listeners;

@@ -126,7 +126,7 @@ void bind_adopt_machine(lua_State *L, lunik_machine *m)
     lua_pushcfunction(L, adopt_body);
     lua_pushlightuserdata(L, m);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
-        lunik_machine_close(m); /* nobody could */
+        lunik_machine_close(m); /* there is no handle left to close it by */
         lua_error(L);
     }
 }

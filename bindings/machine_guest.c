@@ -6,7 +6,7 @@
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-/* As on a bus: what nobody answers reads as all ones. Then a second result, "access", says so. */
+/* A read that no device answers is all ones; its second result is "access". */
 static int port_in(lua_State *L, unsigned size)
 {
     lunik_machine *m = bind_machine(L, 1);

@@ -2,7 +2,7 @@
  * timer.c: timers on a machine's clock.
  *
  * The struct that the runtime knows hangs on the machine's glue; an armed timer anchors its
- * userdata in the registry, so that a timer nobody keeps still fires.
+ * userdata in the registry, so that a timer without other references still fires.
  */
 #include <stdlib.h>
 
@@ -34,7 +34,7 @@ static struct clock_timer *check_timer(lua_State *L)
     return box->timer;
 }
 
-/* Anchors the userdata at index 1 under the timer's address, or lets go of it. */
+/* Anchors the userdata at index 1 under the timer's address, or releases it. */
 static void anchor(lua_State *L, struct clock_timer *t, bool on)
 {
     if (on)

@@ -82,7 +82,7 @@ local lunik = {}
 ---port is on the terminal: lunik -o memory=1G -o kernel=vmlinux scripts/boards/pc.lua. There tables
 ---are written as in Lua, booleans are true, on, yes, false, off or no; functions can't be given.
 ---@class lunik.Board
----@field name? string Names the machine, too.
+---@field name? string It also names the machine.
 ---@field description? string
 ---@field options? table<string, any> Further options of lunik.machine(): name = default, which tells the kind ("64M" is a size); or name = {kind=, default=, choices=, doc=}; kinds are "size", "address", "integer", "count", "string", "boolean", "function", "table", "seconds", "any".
 ---@field build fun(m: lunik.Machine, opt: table) Makes the parts. opt: the options, checked: sizes in bytes, defaults filled in, serial the chardev's id or nil. An error closes the machine and comes out of lunik.machine().
@@ -470,7 +470,7 @@ function Machine:on_rejected(fn) end
 ---@return lunik.Object
 function Machine:object_add(type, properties) end
 
----Deletes an object that nobody uses.
+---Deletes an object that is not in use.
 ---@param object string|lunik.Object
 function Machine:object_del(object) end
 
@@ -485,9 +485,9 @@ function Machine:object_del(object) end
 ---@return lunik.Object
 function Machine:device_add(driver, properties) end
 
----Asks for the removal of a device: at once if nobody has to agree, else when the guest ejects it.
+---Asks for the removal of a device: at once if no guest has to agree, else when the guest ejects it.
 ---```lua
----local guest = require("lunik.guest").attach(m) -- somebody who lets it go
+---local guest = require("lunik.guest").attach(m) -- a guest that ejects it
 ---m:start()
 ---m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
 ---m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
@@ -636,7 +636,7 @@ function Machine:listen(options) end
 ---The memory map as text, as QEMU's "info mtree" shows it: the tree of regions below each address
 ---space, or what the spaces show. With KVM the interrupt controllers and the timer, which it does
 ---itself, are in it ("kvm-ioapic", ...), and hide what else is put there.
----@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: disabled regions, too.
+---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: also disabled regions.
 ---@return string
 function Machine:mtree(options) end
 
@@ -725,7 +725,7 @@ function Machine:map(address, length) end
 ---@return lunik.Cause?
 function Machine:why(address) end
 
----Reads a byte from a port. As on the bus what nobody answers reads as all ones; the second result
+---Reads a byte from a port. As on the bus a read that no device answers is all ones; the second result
 ---is then "access", or "device" if a device refuses.
 ---@param port lunik.Address
 ---@return integer value
@@ -744,7 +744,7 @@ function Machine:inw(port) end
 ---@return string? refused
 function Machine:inl(port) end
 
----Writes a byte to a port. What nobody takes is dropped; the result is then "access", or "device" if
+---Writes a byte to a port. A write that no device takes is dropped; the result is then "access", or "device" if
 ---a device refuses.
 ---@param port lunik.Address
 ---@param value integer
@@ -1007,7 +1007,7 @@ function Space:find(address) end
 ---@return lunik.Cause?
 function Space:why(address) end
 
----What somebody did that changed the memory map, and what made him do it.
+---An action that changed the memory map, and the action that led to it.
 ---@class lunik.Cause
 ---@field text string All of it in a line.
 ---@field action "device_add"|"device_del"|"object_add"|"object_del"|"set"|"read"|"write"|"reset"|"script"
@@ -1195,7 +1195,7 @@ function Mapping:close() end
 ---@field readonly boolean
 ---@field romd boolean Reads come from RAM.
 ---@field nonvolatile boolean
----@field log_mask integer Who logs writes to it: 1 migration, 2 display, 4 user, 8 dirty rate.
+---@field log_mask integer Clients that log writes to it: 1 migration, 2 display, 4 user, 8 dirty rate.
 ---@field fd? integer The file that holds its memory. Not to be closed.
 ---@field fd_offset? integer Where in that file it starts.
 ---@field cause? lunik.Cause In a listener: why it comes or goes. Else as why() says.
@@ -1223,7 +1223,7 @@ local Dirty = {}
 ---@return lunik.Dirty
 function Dirty:start() end
 
----Ends it and drops the bits. "local d <close> = ..." does this, too.
+---Ends it and drops the bits. "local d <close> = ..." also does this.
 function Dirty:stop() end
 
 ---Collects what was written until now: the number of dirty pages.
@@ -1513,7 +1513,7 @@ function Console:feed(fn) end
 ---@field reason "guest-shutdown"|"exit-device"|"host-quit"|"reset-failed"
 ---@field code integer m.exit_code
 
----An exit that nobody handled has stopped the machine; its vCPUs can be inspected. Without a handler
+---An exit that no handler took has stopped the machine; its vCPUs can be inspected. Without a handler
 ---the dump is printed to standard error.
 ---@class lunik.event.crashed: lunik.Event
 ---@field vcpu integer
@@ -1572,12 +1572,12 @@ function Console:feed(fn) end
 ---@field total integer
 
 ---A character device can't write; what it is given is dropped. Also where one is closed, perhaps with
----its machine, before the other side has taken all of the output. Printed if nobody listens.
+---its machine, before the other side has taken all of the output. Printed if there is no handler.
 ---@class lunik.event.chardev-error: lunik.Event
 ---@field object string
 ---@field message string
 
----Somebody has connected to a socket.
+---A client has connected to a socket.
 ---@class lunik.event.chardev-connected: lunik.Event
 ---@field object string
 

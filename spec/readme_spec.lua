@@ -60,3 +60,47 @@ describe("the README's", function()
     assert.equal(lunik.version, readme:match "Lunik (%d[%d.]*): a machine")
   end)
 end)
+
+local DOCUMENTS = { "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/walk.md",
+  "docs/device.md", "docs/debugging.md", "docs/style.md" }
+
+describe("the documents", function()
+  it("are linked from the README, and name files that are there", function()
+    local readme, files = contents "README.md", 0
+    for _, document in ipairs(DOCUMENTS) do
+      assert.is_truthy(readme:find("`" .. document .. "`", 1, true), document)
+      for path in contents(document):gmatch "`([%w_/]+[/.][%w_./]*)`" do
+        if path:find "/" and not path:find "^build/" then
+          files = files + 1
+          assert.is_truthy(os.rename(path, path), document .. ": " .. path)
+        end
+      end
+    end
+    assert.is_true(files > 30)
+  end)
+
+  it("name functions where they are defined", function()
+    local functions = 0
+    for name, path in contents "docs/walk.md":gmatch "`([%w_]+)` in `([^`]+)`" do
+      functions = functions + 1
+      assert.is_truthy(("\n" .. contents(path)):find("\n[%w_ *]-[ *]" .. name .. "%("),
+        name .. " in " .. path)
+    end
+    assert.is_true(functions > 10)
+  end)
+
+  it("show a device in Lua that runs", function()
+    local script = contents "docs/device.md":match "```lua\n(.-)```"
+    local file <close> = command.file(script, ".lua")
+    assert.same({ "42\n", "", 0 }, { command.run(command.lunik .. " " .. tostring(file)) })
+  end)
+
+  it("show a device in C that compiles and runs", function()
+    local source <close> = command.file(contents "docs/device.md":match "```c\n(.-)```", ".c")
+    local program <close> = command.file("", "")
+    local build = command.build
+    assert.same({ "", "", 0 }, { command.run(("cc -Wall -Werror -Iruntime -o %s %s -L%s -llunik -Wl,-rpath,%s")
+      :format(program, source, build, build)) })
+    assert.same({ "42\n", "", 0 }, { command.run(tostring(program)) })
+  end)
+end)

@@ -28,7 +28,7 @@ static struct {
     int input;                 /* standard input, opened again; -1: not yet, or it can't be */
     char *pending;             /* input that has not become a line yet */
     size_t pending_size;
-    volatile sig_atomic_t disturbed; /* the terminal has another size, or was somebody else's */
+    volatile sig_atomic_t disturbed; /* the terminal has another size, or was another process's */
 } reader = {.input = -1};
 
 /* ---- completion ----------------------------------------------------------------------------- */

@@ -1,6 +1,11 @@
 /*
  * sha256.c: SHA-256 (FIPS 180-4) of large data: whole blocks by the processor's instructions for
  * it, where it has them; the rest, and everything elsewhere, by libmd.
+ *
+ * Libraries that use the instructions were measured against this file (64 MiB, best of three, two
+ * runs): libnettle 3.8 hashes 1480 MB/s, this file 1680; OpenSSL 3.0's libcrypto is as fast as this
+ * file, but a process that links it takes 3 to 4 ms more processor time to start and 1.5 MiB more
+ * memory. libmd alone hashes 300 MB/s.
  */
 #include <immintrin.h>
 #include <stdatomic.h>

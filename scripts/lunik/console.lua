@@ -16,7 +16,7 @@ Console.__name = "lunik.Console"
 console.Console = Console
 
 -- Object -> console, of a machine. The machine keeps them: a function that takes the output of an
--- object is called even if nobody else holds the object.
+-- object is called even if nothing else holds the object.
 local function consoles(m)
   return event.state(m).consoles
 end

@@ -182,7 +182,7 @@ local function label(row)
   return row.title == "hole" and size or ("%s, %s"):format(row.title, size)
 end
 
--- How wide the bar of a space and the labels beside it are.
+-- How wide the bar of a space and the labels next to it are.
 local function measure(rows)
   local bar, labels = BAR, 0
   for _, row in ipairs(rows) do

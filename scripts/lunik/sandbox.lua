@@ -14,7 +14,7 @@ local FIELDS = { allow = "table", read = "table", write = "table", default = "bo
   user = "any", group = "any" }
 
 -- Kept when the library is loaded again: at_start, what to enter when the first machine starts;
--- by_default: nobody asked for it.
+-- by_default: not asked for explicitly.
 local shared = core.shared
 
 -- ---- policies ----------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ local function set_signals(may_interrupt)
   end)
 end
 
--- {get = what gives the sandbox's policy, or false, by_default = nobody asked for it}.
+-- {get = what gives the sandbox's policy, or false, by_default = not asked for explicitly}.
 local function parse_sandbox(options)
   local wanted = options.no_sandbox and "off" or options.sandbox
   if wanted == "off" then

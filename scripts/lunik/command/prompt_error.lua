@@ -1,4 +1,4 @@
--- What the prompt says of an error: no more than helps who typed the line.
+-- Formats errors for the prompt: short traceback, spelling hints.
 local core = require "lunik.core"
 local lunik = require "lunik"
 
