@@ -321,4 +321,4 @@ end
 if not tap then
   print(("%d passed, %d failed, %d skipped"):format(total.passed, total.failed, total.skipped))
 end
-os.exit(total.failed == 0 and total.passed > 0)
+os.exit(total.failed == 0 and total.passed + (options.filter and total.skipped or 0) > 0)
