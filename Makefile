@@ -90,7 +90,7 @@ if [ "$$ACTION" != install ] || [ "$$sudo" = none ] || ! command -v apt-get >/de
     exit 1
 fi
 apt() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -y -q "$$@"; }
-echo "Installing:$$missing"
+echo "Installing with apt-get:$$missing"
 # shellcheck disable=SC2086 # packages are words
 apt install --no-install-recommends $$missing >/dev/null 2>&1 ||
     { apt update >/dev/null && apt install --no-install-recommends $$missing >/dev/null; }
@@ -283,10 +283,20 @@ demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives i
 	@+$(MAKE) --no-print-directory -s products
 	@$(RUN_ENV) $(BUILD)/lunik scripts/examples/demo.lua
 
-test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xml)
+run-tests = $(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
+    --interpreter="$(INTERPRETER)" --jobs=$(or $(JOBS),1) $(if $(TEST),--filter="$(TEST)") \
+    $(if $(REPORT),--report="$(REPORT)")
+
+test: deps ## run all tests (SPEC="FILES" or TEST=NAME for some, JOBS=N files at once, REPORT=tap or FILE.xml)
 	@+$(MAKE) --no-print-directory test-products
-	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
-	    --interpreter="$(INTERPRETER)" $(if $(REPORT),--report="$(REPORT)") $(SPEC)
+	@$(run-tests) $(SPEC)
+
+# Those that take long, or need a machine for themselves.
+NOT_CHECKED = stress sandbox faults linux endurance
+
+check: check-deps ## the tests for in between: those that take long are left out (SPEC, TEST, JOBS as for test)
+	@+$(MAKE) --no-print-directory test-products
+	@LUNIK_QUICK=1 $(run-tests) --except="$(NOT_CHECKED)" $(SPEC)
 
 test-products: products $(TESTS) $(FAULTS) $(EXAMPLES)
 
@@ -436,5 +446,5 @@ help: ## this text
 	@echo '  SANITIZE=address,undefined or thread: built in build/asan, build/tsan'
 
 FORCE:
-.PHONY: all products guests deps check-deps demo test test-products bench endurance valgrind \
+.PHONY: all products guests deps check-deps demo test check test-products bench endurance valgrind \
         install uninstall guest-linux clean format compile_commands lint $(LINTS) help FORCE

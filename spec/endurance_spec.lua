@@ -2,6 +2,7 @@
 --   PLUGS=n     DIMMs that come and go in a running guest
 --   MACHINES=n  machines made and closed one after the other
 --   AT_ONCE=n   machines that run at the same time
+-- Runs alone: it counts what the whole machine holds.
 local growth = require "spec.support.growth"
 local heap = require "faults.heap"
 local lunik = require "lunik"

@@ -1,4 +1,5 @@
 -- make install and make uninstall.
+-- Runs alone: it runs make in the build folder.
 local command = require "spec.support.command"
 
 local run = command.run

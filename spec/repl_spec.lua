@@ -1,6 +1,8 @@
 local command = require "spec.support.command"
 local terminal = require "spec.support.terminal"
 
+local on_terminal = terminal.runner(function(reason) pending(reason) end)
+
 local build, run = command.build, command.run
 
 -- What the prompt says to these lines from a pipe.
@@ -10,7 +12,7 @@ end
 
 -- The prompt on a terminal, with a person who types: see terminal.run.
 local function type_in(steps, history)
-  return terminal.run(build .. "/lunik", steps, { "LUNIK_HISTORY=" .. (history or "/dev/null") })
+  return on_terminal(build .. "/lunik", steps, { "LUNIK_HISTORY=" .. (history or "/dev/null") })
 end
 
 local MACHINE = "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n"
@@ -229,7 +231,7 @@ describe("the prompt on a terminal", function()
   it("says which machines a script has left", function()
     local script <close> = command.file("local m = lunik.machine { board = 'micro', "
       .. "accel = 'none', memory = '1M', name = 'mine' }", ".lua")
-    local out = terminal.run(("%s/lunik -i %s"):format(build, script),
+    local out = on_terminal(("%s/lunik -i %s"):format(build, script),
       { { PROMPT, "machines.mine.name\n" }, { '\n"mine"\n' }, { PROMPT, "\4" } },
       { "LUNIK_HISTORY=/dev/null" })
     assert.matches("leaves%.\r?\nmachines%[1%]  machine 'mine' %(created%)\r?\n", out)
@@ -263,7 +265,7 @@ describe("the prompt on a terminal", function()
 
   it("goes on when all descriptors are in use", function()
     local shell = ("sh -c 'ulimit -n 64; exec %s/lunik'"):format(build)
-    local output, code = terminal.run(shell, {
+    local output, code = on_terminal(shell, {
       { "lunik> ", "f = {} repeat x = io.open '/dev/null' f[#f + 1] = x until not x\n" },
       { "lunik> ", "#f .. '+'\n" },
       { "+", "f = nil collectgarbage()\n" },
@@ -283,7 +285,7 @@ describe("the prompt on a terminal", function()
   end)
 
   it("goes on where it was after Ctrl-Z", function()
-    local _, code = terminal.run("bash --norc --noprofile -i", {
+    local _, code = on_terminal("bash --norc --noprofile -i", {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "x = 'abc" }, { "x = 'abc", "\26" },
       { "Stopped" }, { "bash-", "fg\n" }, { PROMPT .. "x = 'abc", "'\n" }, { PROMPT, "x\n" },
       { '\n"abc"\n' }, { PROMPT, "\4" }, { "bash-", "exit 7\n" },
@@ -393,7 +395,7 @@ describe("the prompt's history", function()
 
   it("is shared by prompts that run at the same time", function()
     local path <close> = command.file("")
-    local _, code = terminal.run("bash --norc --noprofile -i", {
+    local _, code = on_terminal("bash --norc --noprofile -i", {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
       { "Stopped" }, { "bash-", build .. "/lunik\n" }, { PROMPT, "'b1'\n" }, { '"b1"\n' },
       { PROMPT, "\4" }, { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' },
@@ -405,7 +407,7 @@ describe("the prompt's history", function()
 
   it("is as it was where nothing can be written", function()
     local path <close> = command.file(FORMAT .. entries(1, 3))
-    local out = terminal.run(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
+    local out = on_terminal(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
       { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "LUNIK_HISTORY=" .. path })
     assert.matches("saved to '" .. path .. "': file too large\n", out)
     assert.equal(FORMAT .. entries(1, 3), command.read(path))
@@ -433,7 +435,7 @@ describe("the prompt's history", function()
 
   it("does not grow for ever, whoever else adds to it", function()
     local path <close> = command.file("")
-    local _, code = terminal.run("bash --norc --noprofile -i", {
+    local _, code = on_terminal("bash --norc --noprofile -i", {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
       { "Stopped" }, { "bash-", ("seq -f old%%g 3000 >>%s; %s/lunik\n"):format(path, build) },
       { PROMPT, "'b1'\n" }, { '"b1"\n' }, { PROMPT, "\4" },

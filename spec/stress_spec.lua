@@ -1,6 +1,7 @@
 -- Everything at once on KVM: DIMMs come and go while four vCPUs write memory and call into devices
 -- and Lua, regions change under them, registers are read, the machine is paused, resumed and reset.
 -- CYCLES=5000 makes it long, SEED=n repeats a run.
+-- Runs alone: it keeps every CPU busy.
 local growth = require "spec.support.growth"
 local lunik = require "lunik"
 local process = require "spec.support.process"

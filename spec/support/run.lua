@@ -1,18 +1,26 @@
 -- Runs the C unit tests and the specs, each file in a process of its own, and sums up.
 --   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [--limit=SECONDS]
---       [--wrapper=COMMAND] [--output] [FILES]
--- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them.
+--       [--wrapper=COMMAND] [--output] [--jobs=N] [--filter=PATTERN] [--except="WORD ..."] [FILES]
+-- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them, but for
+-- those whose names have one of the words of --except. Files run N at a time; what they print comes
+-- in order. A file that has the line "Runs alone: REASON." in a comment runs with no other.
+-- With --filter only examples and checks whose names match the Lua pattern are run or shown; of a C
+-- test whose file name matches, all are.
+local uv = require "luv"
+
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
 
 -- limit: seconds for a file; wrapper: what to run the tests with; output: what tests print is shown
 -- even if they pass.
-local options = { interpreter = "lua5.4", limit = 1200, wrapper = "", files = {} }
+local options = { interpreter = "lua5.4", limit = 1200, wrapper = "", except = "", jobs = 1,
+  files = {} }
 for _, word in ipairs(arg) do
   local name, value = word:match("^%-%-(%w+)=(.*)$")
-  if name == "interpreter" or name == "report" or name == "wrapper" then
+  if name == "interpreter" or name == "report" or name == "wrapper" or name == "filter"
+    or name == "except" then
     options[name] = value
-  elseif name == "limit" and tonumber(value) then
-    options.limit = tonumber(value)
+  elseif (name == "limit" or name == "jobs") and (math.tointeger(value) or 0) > 0 then
+    options[name] = math.tointeger(value)
   elseif word == "--output" then
     options.output = true
   elseif word:sub(1, 1) == "-" then
@@ -33,22 +41,48 @@ local function lines_of(command)
   return lines
 end
 
--- Runs a command; its output's lines, and what was wrong with its end, or nil.
-local function capture(command)
-  local pipe = assert(io.popen(("timeout -k 5 %d %s 2>&1"):format(options.limit, command)))
-  local lines = {}
-  for line in pipe:lines() do
-    table.insert(lines, line)
-  end
-  local ok, how, code = pipe:close()
-  if ok then
-    return lines
+local function problem_of(code, signal)
+  if signal ~= 0 or code > 128 then
+    return ("was killed by signal %d"):format(signal ~= 0 and signal or code - 128)
   elseif code == 124 then
-    return lines, ("still ran after %d s"):format(options.limit)
-  elseif how == "signal" or code > 128 then
-    return lines, ("was killed by signal %d"):format(how == "signal" and code or code - 128)
+    return ("still ran after %d s"):format(options.limit)
+  elseif code ~= 0 then
+    return ("ended with exit code %d"):format(code)
   end
-  return lines, ("ended with exit code %d"):format(code)
+end
+
+-- Starts a command; done gets its output's lines, and what was wrong with its end, or nil, once it
+-- has ended and no process has its output open.
+local function capture(command, done)
+  local pipe, chunks, left, problem = uv.new_pipe(false), {}, 2, nil
+  local function finish()
+    left = left - 1
+    if left == 0 then
+      local lines = {}
+      for line in table.concat(chunks):gmatch "([^\n]*)\n?" do
+        table.insert(lines, line)
+      end
+      if lines[#lines] == "" then
+        table.remove(lines)
+      end
+      done(lines, problem)
+    end
+  end
+  local process
+  process = assert(uv.spawn("sh", {
+    args = { "-c", ("exec timeout -k 5 %d %s 2>&1"):format(options.limit, command) },
+    stdio = { 0, pipe, 2 },
+  }, function(code, signal)
+    problem = problem_of(code, signal)
+    process:close(finish)
+  end))
+  pipe:read_start(function(_, data)
+    if data then
+      table.insert(chunks, data)
+    else
+      pipe:close(finish)
+    end
+  end)
 end
 
 -- ---- reading results ---------------------------------------------------------------------------
@@ -90,13 +124,16 @@ end
 
 -- ---- running -----------------------------------------------------------------------------------
 
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
 local function command_for(file)
   local c_test = file:match("^spec/c/(.*)%.c$")
   if c_test then
     return options.wrapper .. " " .. BUILD .. "/spec/" .. c_test
   end
-  return ("%s %s /usr/bin/busted --ignore-lua --keep-going -o TAP %s"):format(options.wrapper,
-    options.interpreter, file)
+  local filter = options.filter and quoted("--filter=" .. options.filter) or ""
+  return ("%s %s /usr/bin/busted --ignore-lua --keep-going -o TAP %s %s"):format(options.wrapper,
+    options.interpreter, filter, file)
 end
 
 local function show(file, results, other, seconds)
@@ -121,22 +158,75 @@ local function show(file, results, other, seconds)
   end
 end
 
-local function now()
-  local file = io.open("/proc/uptime")
-  local seconds = file:read("n")
-  file:close()
-  return seconds
+local function source_of(file)
+  local source = io.open(file)
+  local text = source and source:read "a" or ""
+  if source then
+    source:close()
+  end
+  return text
 end
 
-local function run_file(file)
-  local start = now()
-  local lines, problem = capture(command_for(file))
-  local results, other = parse(lines)
-  if problem and count(results, "failed") == 0 or #results == 0 then
-    table.insert(results, { name = file, status = "failed",
-      details = { problem or "ran no test" } })
+local function is_c(file) return file:match "%.c$" ~= nil end
+
+-- Whether the filter can match anything in the file. busted knows for specs.
+local function may_match(file)
+  local filter = options.filter
+  return not filter or not is_c(file) or file:find(filter) or source_of(file):find(filter)
+end
+
+-- Leaves out the checks of a C test that the filter does not match.
+local function matching(file, results)
+  if not options.filter or not is_c(file) or file:find(options.filter) then
+    return results
   end
-  return { file = file, results = results, other = other, seconds = now() - start }
+  local kept = {}
+  for _, result in ipairs(results) do
+    if result.name:find(options.filter) then
+      table.insert(kept, result)
+    end
+  end
+  return kept
+end
+
+-- done gets a table of the file's results.
+local function run_file(file, done)
+  local start = uv.hrtime()
+  capture(command_for(file), function(lines, problem)
+    local results, other = parse(lines)
+    results = matching(file, results)
+    local nothing = #results == 0 and not options.filter
+    if problem and count(results, "failed") == 0 or nothing then
+      table.insert(results, { name = file, status = "failed",
+        details = { problem or "ran no test" } })
+    end
+    done { file = file, results = results, other = other, seconds = (uv.hrtime() - start) / 1e9 }
+  end)
+end
+
+-- Runs the files, as many at a time as options.jobs says; each_run gets their results in order.
+local function run_files(files, each_run)
+  local finished, running, next_file, next_shown, alone = {}, 0, 1, 1, false
+  local function go_on()
+    while files[next_file] and running < options.jobs and not alone do
+      local file, index = files[next_file], next_file
+      local wants_alone = source_of(file):find "Runs alone: "
+      if wants_alone and running > 0 then
+        return
+      end
+      alone, running, next_file = wants_alone, running + 1, next_file + 1
+      run_file(file, function(run)
+        finished[index], running, alone = run, running - 1, false
+        while finished[next_shown] do
+          each_run(finished[next_shown])
+          next_shown = next_shown + 1
+        end
+        go_on()
+      end)
+    end
+  end
+  go_on()
+  uv.run()
 end
 
 -- ---- reports -----------------------------------------------------------------------------------
@@ -186,24 +276,43 @@ end
 
 -- ---- all of it ---------------------------------------------------------------------------------
 
+local function excepted(file)
+  for word in options.except:gmatch "%S+" do
+    if file:match("[^/]*$"):find(word, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
 if #options.files == 0 then
-  options.files = lines_of("ls spec/c/test_*.c spec/*_spec.lua 2>/dev/null")
+  for _, file in ipairs(lines_of("ls spec/c/test_*.c spec/*_spec.lua 2>/dev/null")) do
+    if not excepted(file) then
+      table.insert(options.files, file)
+    end
+  end
+end
+
+local files = {}
+for _, file in ipairs(options.files) do
+  if may_match(file) then
+    table.insert(files, file)
+  end
 end
 
 local tap = options.report == "tap"
 local total = { passed = 0, failed = 0, skipped = 0 }
 local runs = {}
-for _, file in ipairs(options.files) do
-  local run = run_file(file)
+run_files(files, function(run)
   table.insert(runs, run)
   for status in pairs(total) do
     total[status] = total[status] + count(run.results, status)
   end
-  if not tap then
+  if not tap and #run.results > 0 then
     show(run.file, run.results, run.other, run.seconds)
     io.stdout:flush()
   end
-end
+end)
 if tap then
   report_tap(runs)
 elseif options.report then
@@ -212,4 +321,4 @@ end
 if not tap then
   print(("%d passed, %d failed, %d skipped"):format(total.passed, total.failed, total.skipped))
 end
-os.exit(total.failed == 0 and total.passed > 0)
+os.exit(total.failed == 0 and total.passed + (options.filter and total.skipped or 0) > 0)

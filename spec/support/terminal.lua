@@ -66,4 +66,18 @@ function terminal.run(command_line, steps, env)
   return output, code
 end
 
+-- Why there are no pseudo-terminals here, or nil.
+function terminal.missing()
+  if not os.execute "script -qec true /dev/null </dev/null >/dev/null 2>&1" then
+    return "no pseudo-terminals (is devpts mounted?)"
+  end
+end
+
+-- A terminal.run for a spec. Without pseudo-terminals it calls skip with the reason instead, which
+-- is to end the test: function(reason) pending(reason) end.
+function terminal.runner(skip)
+  local reason = terminal.missing()
+  return reason and function() skip(reason) end or terminal.run
+end
+
 return terminal
