@@ -117,7 +117,7 @@ MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
 EDIT_OBJ = $(EDIT_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
-EMBED    = $(BUILD)/examples/embed
+EXAMPLES = $(patsubst scripts/examples/%.c,$(BUILD)/examples/%,$(wildcard scripts/examples/*.c))
 # The Lua module that makes calls fail, for specs. nodelete: others go on calling it.
 FAULTS     = $(BUILD)/lua/faults.so
 FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
@@ -247,8 +247,8 @@ $(FAULTS): $(FAULTS_OBJ)
 	@echo '  LINK $@'
 	$(Q)$(LINK) -shared -Wl,-z,nodelete -o $@ $^ -luv
 
-# A C program that embeds the library, built as its user would.
-$(EMBED): scripts/examples/embed.c $(BUILD)/liblunik.so $(BUILD)/.flags
+# C programs that use the library, built as their users would.
+$(EXAMPLES): $(BUILD)/examples/%: scripts/examples/%.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
@@ -287,7 +287,7 @@ test: deps ## run all tests (SPEC="FILES" for some, REPORT=tap or REPORT=FILE.xm
 	@$(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
 	    --interpreter="$(INTERPRETER)" $(if $(REPORT),--report="$(REPORT)") $(SPEC)
 
-test-products: products $(TESTS) $(FAULTS) $(if $(wildcard scripts/examples/embed.c),$(EMBED))
+test-products: products $(TESTS) $(FAULTS) $(EXAMPLES)
 
 bench: check-deps ## run the benchmarks (ROWS="exits hotplug" for some, QUICK=1 only to try them)
 	@+$(MAKE) --no-print-directory bench-products

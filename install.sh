@@ -72,7 +72,8 @@ install_all() {
     install -m 755 "$BUILD/lua/lunik/core.so" "$BUILD/lua/lunik/lineedit.so" "$lua_lib/lunik"
     install_lua_half
     write_pc
-    install -m 644 runtime/lunik.h runtime/lunik_device.h "$include"
+    install -m 644 runtime/lunik.h runtime/lunik_memory.h runtime/lunik_device.h \
+        runtime/lunik_pci.h "$include"
     install -m 644 library/lunik.lua "$share/library"
     install -m 644 scripts/examples/* "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"
@@ -97,7 +98,8 @@ uninstall_all() {
     made=''
     [ ! -f "$folders" ] || made=$(sort -r "$folders")
     rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
-        "$include/lunik_device.h" "$lib/pkgconfig/lunik.pc"
+        "$include/lunik_memory.h" "$include/lunik_device.h" "$include/lunik_pci.h" \
+        "$lib/pkgconfig/lunik.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"
     printf '%s\n' "$made" | while IFS= read -r folder; do
         [ ! -d "$DESTDIR$folder" ] || [ -z "$folder" ] ||

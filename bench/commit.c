@@ -55,7 +55,7 @@ static lunik_region *make(const struct subject *s, const lunik_region_config *co
 {
     lunik_region *r;
 
-    must(lunik_region_new(&r, s->m, config, &err));
+    must(lunik_region_new(s->m, config, &r, &err));
     return r;
 }
 
@@ -150,8 +150,8 @@ int main(void)
 
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
-    must(lunik_ram_new(&ram, &config, &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err));
+    must(lunik_ram_new(&config, &ram, &err));
     for (unsigned n = 0; n < SUBJECTS; n++)
         prepare(&subjects[n], ram);
     take_turns(false);

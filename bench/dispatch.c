@@ -45,7 +45,7 @@ static void measure(lunik_runtime *rt, const char *name, const lunik_io_ops *ops
     for (unsigned i = 0; i < n; i++) {
         lunik_region *r;
 
-        must(lunik_region_new(&r, m, &config, &err));
+        must(lunik_region_new(m, &config, &r, &err));
         must(lunik_region_add(lunik_space_root(s), 0xe0000000 + (uint64_t)i * 2 * BAR, r, 0, false,
                               &err));
     }
@@ -83,7 +83,7 @@ int main(void)
 {
     lunik_runtime *rt;
 
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err));
     measure_calls();
     for (unsigned n = 10; n <= 1000; n *= 10) {
         measure(rt, "lockless", &lockless, n);

@@ -26,14 +26,16 @@ static void on_reset(void *opaque)
             die("KVM_SET_MP_STATE");
 }
 
+static lunik_reset_sub resets = {.fn = on_reset};
+
 static lunik_region *add_ram(const char *name, uint64_t address)
 {
     lunik_ram_config backing = {.name = name, .size = HOLD_PAGE, .fd = -1};
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = name};
     lunik_region *r;
 
-    must(lunik_ram_new(&config.ram, &backing, &err));
-    must(lunik_region_new(&r, m, &config, &err));
+    must(lunik_ram_new(&backing, &config.ram, &err));
+    must(lunik_region_new(m, &config, &r, &err));
     lunik_ram_unref(config.ram);
     must(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), address, r, 0, false, &err));
     return r;
@@ -48,12 +50,12 @@ int main(int argc, char **argv)
     char name[16];
 
     config.cpus = (unsigned)atoi(argv[1]);
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err));
     must(lunik_machine_new(rt, &config, &m, &err));
     memcpy((uint8_t *)lunik_ram_host(lunik_region_ram(add_ram("code", HOLD_CODE))) + 0xff0, loop,
            sizeof(loop));
     data = add_ram("data", HOLD_DATA);
-    lunik_machine_set_reset_cb(m, on_reset, NULL);
+    lunik_reset_subscribe(m, &resets);
     must(lunik_machine_start(m, &err));
     lunik_run_timeout(rt, 10);
     snprintf(name, sizeof(name), "hold-%u", config.cpus);

@@ -102,9 +102,9 @@ static void add_device(const struct device *d)
     lunik_ioeventfd *e;
     lunik_region *r;
 
-    must(lunik_region_new(&r, m, &config, &err));
+    must(lunik_region_new(m, &config, &r, &err));
     if (d->eventfd)
-        must(lunik_ioeventfd_new(&e, r, &event, &err));
+        must(lunik_ioeventfd_new(r, &event, &e, &err));
     if (d->coalesced)
         must(lunik_region_coalesce(r, 0, d->size, &err));
     must(lunik_region_add(lunik_space_root(d->port ? lunik_machine_io(m) : lunik_machine_memory(m)),
@@ -117,8 +117,8 @@ static void add_ram(uint64_t size)
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "ram"};
     lunik_region *r;
 
-    must(lunik_ram_new(&config.ram, &ram, &err));
-    must(lunik_region_new(&r, m, &config, &err));
+    must(lunik_ram_new(&ram, &config.ram, &err));
+    must(lunik_region_new(m, &config, &r, &err));
     must(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), 0, r, 0, false, &err));
 }
 
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     lunik_runtime *rt;
 
     timed = argc > 2 && strcmp(argv[2], "latency") == 0;
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err));
     must(lunik_machine_new(rt, &config, &m, &err));
     lunik_transaction_begin(m);
     add_ram(16 << 20);

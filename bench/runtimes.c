@@ -47,9 +47,9 @@ static void prepare(struct side *s)
     const lunik_region_config bar = {
         .kind = LUNIK_REGION_IO, .name = "bar", .size = BAR, .ops = &ops};
 
-    must(lunik_runtime_new(&s->rt, lunik_builtin_types(), &err));
+    must(lunik_runtime_new(lunik_builtin_types(), &s->rt, &err));
     must(lunik_machine_new(s->rt, &config, &s->m, &err));
-    must(lunik_region_new(&s->r, s->m, &bar, &err));
+    must(lunik_region_new(s->m, &bar, &s->r, &err));
     must(
         lunik_region_add(lunik_space_root(lunik_machine_memory(s->m)), BARS, s->r, 0, false, &err));
 }

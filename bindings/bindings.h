@@ -73,6 +73,11 @@ struct glue {
     struct clock_timer *timers;
     struct region_event *events; /* ioeventfds */
     struct map_listener *listeners;
+    lunik_event_sub event_sub;
+    lunik_exit_sub exit_sub;
+    lunik_gsi_sub gsi_sub;
+    lunik_reset_sub reset_sub;
+    lunik_reject_sub reject_sub;
 };
 
 /* The glue of a machine, NULL once it is closed. */
@@ -292,6 +297,7 @@ void bind_machine_end(struct glue *g); /* at the end of the state: says so if it
 
 /* event.c */
 void bind_event_attach(struct glue *g);
+void bind_event_detach(struct glue *g);
 int bind_lua_emit(lua_State *L);
 int bind_lua_observe(lua_State *L);
 

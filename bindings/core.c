@@ -27,7 +27,7 @@ lunik_runtime *bind_runtime(lua_State *L)
         return b->rt;
     if (b->closing)
         bind_fail(L, LUNIK_E_STATE, "the Lua state is being closed");
-    bind_check(L, lunik_runtime_new(&b->rt, lunik_builtin_types(), &err), &err);
+    bind_check(L, lunik_runtime_new(lunik_builtin_types(), &b->rt, &err), &err);
     return b->rt;
 }
 

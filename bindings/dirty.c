@@ -406,7 +406,7 @@ int bind_lua_dirty_sample(lua_State *L)
 
     *s = NULL;
     luaL_setmetatable(L, sample_class);
-    bind_check(L, lunik_dirty_sample_new(s, m, per_gib, &err), &err);
+    bind_check(L, lunik_dirty_sample_new(m, per_gib, s, &err), &err);
     return 1;
 }
 

@@ -225,26 +225,58 @@ static void on_reject(void *opaque, const lunik_rejection *rejection)
     bind_call(g->b, g, "an observer of rejected accesses", reject_body, &call);
 }
 
+enum observed { OBSERVE_IRQ, OBSERVE_RESET, OBSERVE_REJECTED };
+
+static void observe(struct glue *g, enum observed kind)
+{
+    if (kind == OBSERVE_IRQ)
+        lunik_gsi_subscribe(g->m, &g->gsi_sub);
+    else if (kind == OBSERVE_RESET)
+        lunik_reset_subscribe(g->m, &g->reset_sub);
+    else
+        lunik_reject_subscribe(g->m, &g->reject_sub);
+}
+
+static void unobserve(struct glue *g, enum observed kind)
+{
+    if (kind == OBSERVE_IRQ)
+        lunik_gsi_unsubscribe(&g->gsi_sub);
+    else if (kind == OBSERVE_RESET)
+        lunik_reset_unsubscribe(&g->reset_sub);
+    else
+        lunik_reject_unsubscribe(&g->reject_sub);
+}
+
 /* core.observe(machine, "irq" | "reset" | "rejected", on): these are only watched if there is
  * an observer. */
 int bind_lua_observe(lua_State *L)
 {
     static const char *const kinds[] = {"irq", "reset", "rejected", NULL};
     struct glue *g = bind_machine_glue(L, 1);
-    int kind = bind_choice(L, 2, "observe: kind", kinds);
+    enum observed kind = (enum observed)bind_choice(L, 2, "observe: kind", kinds);
     bool on = bind_bool(L, 3, "observe: on");
 
-    if (kind == 0)
-        lunik_machine_set_gsi_cb(g->m, on ? on_gsi : NULL, g);
-    else if (kind == 1)
-        lunik_machine_set_reset_cb(g->m, on ? on_reset : NULL, g);
-    else
-        lunik_machine_set_reject_cb(g->m, on ? on_reject : NULL, g);
+    unobserve(g, kind);
+    if (on)
+        observe(g, kind);
     return 0;
 }
 
 void bind_event_attach(struct glue *g)
 {
-    lunik_machine_set_event_cb(g->m, on_event, g);
-    lunik_machine_set_exit_cb(g->m, on_exit_unhandled, g);
+    g->event_sub = (lunik_event_sub){.fn = on_event, .opaque = g};
+    g->exit_sub = (lunik_exit_sub){.fn = on_exit_unhandled, .opaque = g};
+    g->gsi_sub = (lunik_gsi_sub){.fn = on_gsi, .opaque = g};
+    g->reset_sub = (lunik_reset_sub){.fn = on_reset, .opaque = g};
+    g->reject_sub = (lunik_reject_sub){.fn = on_reject, .opaque = g};
+    lunik_event_subscribe(g->m, &g->event_sub);
+    lunik_exit_subscribe(g->m, &g->exit_sub);
+}
+
+void bind_event_detach(struct glue *g)
+{
+    lunik_event_unsubscribe(&g->event_sub);
+    lunik_exit_unsubscribe(&g->exit_sub);
+    for (int kind = OBSERVE_IRQ; kind <= OBSERVE_REJECTED; kind++)
+        unobserve(g, (enum observed)kind);
 }

@@ -125,7 +125,7 @@ int bind_lua_ioeventfd(lua_State *L)
         return lua_error(L);
     }
     config.opaque = event;
-    if (lunik_ioeventfd_new(&event->event, r, &config, &err)) {
+    if (lunik_ioeventfd_new(r, &config, &event->event, &err)) {
         forget(L, handle - 1, event);
         free(event);
         return bind_raise(L, &err);

@@ -74,11 +74,7 @@ static void glue_release(void *data)
 {
     struct glue *g = data, **link = &g->b->machines;
 
-    lunik_machine_set_event_cb(g->m, NULL, NULL);
-    lunik_machine_set_exit_cb(g->m, NULL, NULL);
-    lunik_machine_set_gsi_cb(g->m, NULL, NULL);
-    lunik_machine_set_reset_cb(g->m, NULL, NULL);
-    lunik_machine_set_reject_cb(g->m, NULL, NULL);
+    bind_event_detach(g);
     bind_timer_release(g);
     bind_ioeventfd_release(g);
     bind_listener_release(g);
@@ -269,7 +265,7 @@ void bind_machine_end(struct glue *g)
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
         fprintf(stderr, "lunik: machine '%s' was still %s when the script ended; stopped\n",
                 lunik_machine_name(g->m), lunik_state_name(state));
-    lunik_machine_set_event_cb(g->m, on_last_event, NULL);
+    g->event_sub.fn = on_last_event;
     lunik_machine_close(g->m);
 }
 

@@ -272,7 +272,7 @@ static lunik_ram *ram_new(lua_State *L, const struct request *q)
     else
         bind_fail(L, LUNIK_E_INVALID, "region: host: a %s is not a pointer (want a light userdata)",
                   luaL_typename(L, host));
-    bind_check(L, lunik_ram_new(&ram, &config, &err), &err);
+    bind_check(L, lunik_ram_new(&config, &ram, &err), &err);
     return ram;
 }
 
@@ -347,7 +347,7 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
         q->config.ops = &io->ops;
     q->config.opaque = io;
     q->config.release = free;
-    rc = lunik_region_new(&r, g->m, &q->config, &err);
+    rc = lunik_region_new(g->m, &q->config, &r, &err);
     if (q->made)
         lunik_ram_unref(q->made); /* the region's now */
     if (rc) {

@@ -110,7 +110,7 @@ uint64_t bind_size(lua_State *L, int index, const char *what)
     lua_Integer n;
 
     if (lua_type(L, index) == LUA_TSTRING) {
-        bind_check(L, lunik_parse_size(bind_string(L, index, what), &size, what, &err), &err);
+        bind_check(L, lunik_parse_size(bind_string(L, index, what), what, &size, &err), &err);
         return size;
     }
     n = integer(L, index, what, "a size such as 4096 or \"512M\"");

@@ -12,7 +12,7 @@ int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t
                                   .owner = o,
                                   .ops = ops,
                                   .opaque = state};
-    int rc = lunik_region_new(out, m, &config, err);
+    int rc = lunik_region_new(m, &config, out, err);
 
     if (rc < 0)
         return rc;

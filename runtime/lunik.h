@@ -139,7 +139,7 @@ typedef struct lunik_field {
 /* Parses "512M", "4G", "0x1000", "4096" (suffixes K M G T P E, powers of 1024, upper or lower
  * case, an optional trailing "iB" or "B") into *out. what names the value in the error, e.g.
  * "memory-backend-ram: size". Any thread. */
-int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err);
+int lunik_parse_size(const char *text, const char *what, uint64_t *out, lunik_error *err);
 
 /* The one of the NULL-terminated names that a misspelt name most likely means ('_' and '-' being
  * equal), or NULL if none comes close. Any thread. */
@@ -152,7 +152,7 @@ const lunik_type *const *lunik_builtin_types(void);
 
 /* Creates a runtime that knows the given types (a NULL-terminated array that outlives it). The
  * caller becomes the loop thread and holds the machine lock. Any thread without a lock. */
-int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err);
+int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err);
 
 /* Aborts open transactions, stops and frees every machine, runs the loop empty and frees the
  * runtime, which no other thread may use any more; NULL: nothing. LUNIK_E_STATE, and nothing is
@@ -305,10 +305,37 @@ typedef struct lunik_event {
     lunik_field fields[LUNIK_EVENT_FIELDS];
 } lunik_event;
 
+/* Subscriptions. What happens to a machine is reported to any number of subscribers, in the order
+ * in which they subscribed: lunik_event_subscribe() and lunik_exit_subscribe() here, those to
+ * resets, interrupt lines and rejected accesses in lunik_device.h. Nothing is allocated: a
+ * subscription is a struct of the caller's, zeroed but for fn and opaque, that stays where it is
+ * until it is unsubscribed or the machine has closed, which ends all of its subscriptions.
+ *
+ * Subscribing and unsubscribing want the machine lock; subscribers are called with it. A subscriber
+ * may unsubscribe itself (and free the struct) or others, which are not called any more, and may
+ * subscribe others, which are called from the next report on. A call under way on another thread
+ * that has released the lock goes on after it was unsubscribed. To unsubscribe what is not
+ * subscribed does nothing; to subscribe to a closed machine neither. */
+
+/* A subscription's place in its list. Private to the runtime. */
+typedef struct lunik_sub_link {
+    struct lunik_sub_link *next, *previous;
+    struct lunik_sub_list *list; /* NULL: not subscribed */
+    uint64_t serial;
+} lunik_sub_link;
+
 typedef void lunik_event_fn(void *opaque, const lunik_event *event);
 
-/* Sets the function that receives the machine's events, in order, on the loop thread. */
-void lunik_machine_set_event_cb(lunik_machine *m, lunik_event_fn *fn, void *opaque);
+typedef struct lunik_event_sub {
+    lunik_event_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_event_sub;
+
+/* Subscribes to the machine's events. They are reported in order, on the loop thread, the last ones
+ * while the machine closes. A subscriber may close the machine. */
+void lunik_event_subscribe(lunik_machine *m, lunik_event_sub *sub);
+void lunik_event_unsubscribe(lunik_event_sub *sub);
 
 /* Delivers queued events now, for code that waits without running the loop. Loop thread. */
 void lunik_deliver_events(lunik_runtime *rt);
@@ -561,8 +588,18 @@ typedef enum lunik_exit_action {
 } lunik_exit_action;
 
 typedef lunik_exit_action lunik_exit_fn(void *opaque, lunik_vcpu *v, const lunik_vcpu_exit *exit);
-/* Sets the function asked about such exits; it runs on the vCPU's thread. */
-void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque);
+
+typedef struct lunik_exit_sub {
+    lunik_exit_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_exit_sub;
+
+/* Subscribes to such exits. Subscribers are asked in turn, on the vCPU's thread, until one answers
+ * other than LUNIK_EXIT_UNHANDLED; those after it are not asked. Closing the machine there takes
+ * effect soon after. */
+void lunik_exit_subscribe(lunik_machine *m, lunik_exit_sub *sub);
+void lunik_exit_unsubscribe(lunik_exit_sub *sub);
 
 /* Appends registers and the bytes at rip to buf as readable lines; returns the length written. */
 size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size);

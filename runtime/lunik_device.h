@@ -1,5 +1,6 @@
 /*
- * lunik_device.h: what the author of a device or backend needs beside lunik.h.
+ * lunik_device.h: what the author of a device or backend needs in addition to lunik.h
+ * and lunik_memory.h.
  *
  * A device is a C struct (its state), a table of properties and a lunik_type that names both and
  * the life-cycle functions. The runtime allocates the state zeroed, fills the properties in,
@@ -13,13 +14,18 @@
 
 #include <sys/queue.h>
 
-#include "lunik.h"
+#include "lunik_memory.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #pragma GCC visibility push(default)
+
+/* Reports a misuse of a function outside the runtime, as its own functions do: the sentence
+ * "function: what" goes to the function set with lunik_set_misuse_cb(), or to standard error. Any
+ * thread. */
+__attribute__((cold)) void lunik_misuse(const char *function, const char *what);
 
 #define lunik_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
@@ -141,9 +147,19 @@ void *lunik_machine_data(const lunik_machine *m, const char *key);
 int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
 void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
-/* Sets the function called at the end of every reset, when devices and boot images are in their
- * power-on state and no vCPU runs yet. One per machine; loop thread. */
-void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque);
+typedef void lunik_reset_fn(void *opaque);
+
+typedef struct lunik_reset_sub {
+    lunik_reset_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_reset_sub;
+
+/* Subscribes to the end of every reset (see "Subscriptions" in lunik.h): devices and boot images
+ * are in their power-on state and no vCPU runs yet. Called on the thread that resets the machine.
+ * Closing the machine there takes effect soon after. */
+void lunik_reset_subscribe(lunik_machine *m, lunik_reset_sub *sub);
+void lunik_reset_unsubscribe(lunik_reset_sub *sub);
 
 /* ---- clock, timers, deferred work ----------------------------------------------------------- */
 
@@ -268,513 +284,19 @@ uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi); /* rising edges 
  * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; it takes effect at the
  * end of that reset. Without KVM it has no effect. Lock held. */
 void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered);
-/* Called whenever a line changes, on the thread that changed it. One observer per machine. */
 typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
-void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque);
 
-/* ---- RAM blocks ----------------------------------------------------------------------------- */
-
-/* A host mapping that backs guest memory. Reference-counted; the mapping outlives every memslot and
- * mapped pointer that uses it, and every region while that is alive. */
-typedef struct lunik_ram lunik_ram;
-
-typedef struct lunik_ram_config {
-    const char *name;
-    uint64_t size;      /* bytes, > 0, a multiple of page_size */
-    uint64_t page_size; /* 0 = the host's; alignment of the mapping (2 MiB at least is tried) */
-    uint64_t align;     /* 0 = page_size, 2 MiB if anonymous; what guest addresses should keep */
-    int fd;             /* -1 = anonymous; duplicated */
-    uint64_t fd_offset;
-    bool share;     /* MAP_SHARED */
-    bool readonly;  /* PROT_READ */
-    bool noreserve; /* MAP_NORESERVE */
-    void *host;     /* an existing mapping to use instead of making one; not unmapped */
-    /* Whose lock to release, unless a transaction is open, while the host takes back what has been
-     * freed; NULL: none */
-    lunik_runtime *rt;
-} lunik_ram_config;
-
-/* Makes a block. Where the host lacks memory or descriptors while others of this process are on
- * their way back to it, which takes milliseconds, waits for these, at most a second, and tries
- * again; a vCPU's callback does not wait. Any thread. */
-int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err);
-void lunik_ram_ref(lunik_ram *ram);
-void lunik_ram_unref(lunik_ram *ram);
-void *lunik_ram_host(const lunik_ram *ram);
-uint64_t lunik_ram_size(const lunik_ram *ram);
-uint64_t lunik_ram_page_size(const lunik_ram *ram);
-uint64_t lunik_ram_align(const lunik_ram *ram); /* of guest addresses: fewer, larger mappings */
-int lunik_ram_fd(const lunik_ram *ram);         /* -1 if anonymous */
-uint64_t lunik_ram_fd_offset(const lunik_ram *ram);
-bool lunik_ram_shared(const lunik_ram *ram);
-bool lunik_ram_readonly(const lunik_ram *ram);
-const char *lunik_ram_name(const lunik_ram *ram);
-
-/* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
- * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
- * no transaction is open. Where there is too little memory it waits as lunik_ram_new() does.
- * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
- * touched, a block that can't fit into the host's free memory and swap, or its file into the file
- * system: to go on would have the host end some process. */
-int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
-                       void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
-                       lunik_error *err);
-
-/* ---- memory regions ------------------------------------------------------------------------- */
-
-/* The result of an access. Of the parts that one is cut into, by the borders of regions or to suit
- * a device, all are carried out, and the larger result is that of the whole. */
-typedef enum lunik_access {
-    LUNIK_ACCESS_OK = 0,
-    LUNIK_ACCESS_DEVICE = 1, /* the device refused it: LUNIK_E_DEVICE */
-    LUNIK_ACCESS_DECODE = 2, /* nothing there takes it: LUNIK_E_ACCESS */
-} lunik_access;
-
-typedef enum lunik_endian { LUNIK_LITTLE_ENDIAN, LUNIK_BIG_ENDIAN } lunik_endian;
-
-/* Sizes in bytes (1, 2, 4, 8). valid: what the guest may use; others are rejected (reads give all
- * ones, writes are dropped). impl: what the callbacks take; the core splits larger and unaligned
- * accesses into aligned ones and widens smaller ones to the aligned unit around them: a read takes
- * its bytes out of the unit, a write gets the unit, replaces its bytes and writes the unit back. It
- * gets it from peek, which must have no side effects; without peek from read, so a device that has
- * registers which change when they are read, and an impl.min above valid.min, wants a peek; without
- * either the other bytes are zeros. If getting it is refused, so is the write. Zeros mean 1..4 for
- * valid and valid's for impl. A value is the number that the register's bytes are in the device's
- * endianness. Where read returns an error the guest reads all ones. A device answers
- * LUNIK_ACCESS_DECODE where it has nothing, and LUNIK_ACCESS_DEVICE if it can't do what is asked of
- * it. Without read (write) it decodes no reads (writes). */
-typedef struct lunik_io_ops {
-    lunik_access (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
-    lunik_access (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
-    lunik_access (*peek)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
-    struct {
-        uint8_t min, max;
-        bool unaligned;
-    } valid, impl;
-    lunik_endian endian;
-    bool lockless; /* called without the machine lock, from several threads at once */
-} lunik_io_ops;
-
-typedef enum lunik_region_kind {
-    LUNIK_REGION_CONTAINER,
-    LUNIK_REGION_RAM,
-    LUNIK_REGION_ROM,        /* reads RAM, writes are dropped (or go to ops, if any) */
-    LUNIK_REGION_ROM_DEVICE, /* reads RAM in romd mode, everything else goes to ops */
-    LUNIK_REGION_IO,
-    LUNIK_REGION_ALIAS,    /* a window into another region */
-    LUNIK_REGION_RESERVED, /* decodes, but does nothing: claimed outside this process */
-} lunik_region_kind;
-
-#define LUNIK_SIZE_MAX UINT64_MAX /* as a region's size: all 2^64 bytes */
-
-typedef struct lunik_region_config {
-    lunik_region_kind kind;
-    const char *name;
-    uint64_t size;           /* bytes; LUNIK_SIZE_MAX = 2^64; RAM and ROM: 0 = the block's size */
-    lunik_object *owner;     /* its struct is kept as long as the region, which is disabled before
-                              * its owner is removed; one with RAM leaves its container then and
-                              * gives it back; may be NULL */
-    const lunik_io_ops *ops; /* IO, ROM_DEVICE; optional for the others */
-    void *opaque;            /* handed to ops */
-    void (*release)(void *opaque); /* the region is gone, and nobody calls ops; any thread, without
-                                      the lock; may be NULL; not called if the making fails */
-    lunik_ram *ram;                /* RAM, ROM, ROM_DEVICE; the region takes a reference */
-    uint64_t ram_offset;           /* where in ram the region starts */
-    lunik_region *target;          /* ALIAS */
-    uint64_t offset;               /* ALIAS: where in target the window starts */
-    bool readonly;                 /* ALIAS: show the target's RAM as ROM */
-    bool nonvolatile;
-} lunik_region_config;
-
-/* Makes a region; it is not visible before it is added to a container of an address space. */
-int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
-                     lunik_error *err);
-void lunik_region_ref(lunik_region *r);
-/* Drops a reference. The region must not be in a container when the last one goes. */
-void lunik_region_unref(lunik_region *r);
-
-/* Maps child at offset in parent. Overlapping siblings: the higher priority wins, then the one
- * added later. Without may_overlap a child that overlaps a sibling of the same priority is refused
- * with LUNIK_E_EXISTS, unless that sibling may overlap and is disabled; moving, resizing and
- * enabling are not checked for it. In the machine's I/O space a region has to end at port 0xffff
- * (LUNIK_E_INVALID); any other container cuts off what ends beyond it. */
-int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
-                     bool may_overlap, lunik_error *err);
-/* Takes child out of its container; nothing happens if it is in none. Fails only if a listener
- * can't follow (the topology is then as before). */
-int lunik_region_del(lunik_region *child, lunik_error *err);
-int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err);
-int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err); /* in its parent */
-int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err);
-int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err);
-int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err);
-int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err);
-int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
-
-/* False once a region with RAM has given it back, because its owner has been removed or its machine
- * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread.
- */
-bool lunik_region_alive(const lunik_region *r);
-const char *lunik_region_name(const lunik_region *r);
-lunik_region_kind lunik_region_get_kind(const lunik_region *r);
-uint64_t lunik_region_size(const lunik_region *r);
-uint64_t lunik_region_offset(const lunik_region *r); /* in its parent */
-int lunik_region_priority(const lunik_region *r);
-bool lunik_region_enabled(const lunik_region *r);
-bool lunik_region_readonly(const lunik_region *r);
-bool lunik_region_romd(const lunik_region *r);            /* of a ROM_DEVICE; else false */
-lunik_region *lunik_region_target(const lunik_region *r); /* of an ALIAS; else NULL */
-uint64_t lunik_region_alias_offset(const lunik_region *r);
-lunik_region *lunik_region_parent(const lunik_region *r);
-lunik_object *lunik_region_owner(const lunik_region *r);
-lunik_ram *lunik_region_ram(const lunik_region *r); /* NULL if it has none, or is gone */
-uint64_t lunik_region_ram_offset(const lunik_region *r);
-/* Children in order of decreasing priority: NULL starts, NULL ends. */
-lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);
-
-/* Accesses to the region's callbacks, and how many were rejected (writes to ROM too). */
-typedef struct lunik_region_stats {
-    uint64_t reads, writes, rejected;
-} lunik_region_stats;
-void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
-
-/* ioeventfds: a write of `size` bytes (1, 2, 4, 8; 0: of any size) to exactly this offset of an IO
- * region, ROM or ROM device signals the eventfd fd and is not handed to the callbacks. With match
- * only a write of data does so (not with size 0). KVM signals without an exit; writes from this
- * process do the same. It follows the region: moved, hidden or aliased, it is found where the
- * whole register shows. fd is duplicated. LUNIK_E_EXISTS when another one there takes some of the
- * same writes. Both are topology changes: part of a transaction, refused in a listener's hooks. */
-int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
-                             uint64_t data, int fd, lunik_error *err);
-int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
-                             uint64_t data, lunik_error *err);
-
-/* Coalesced ranges: writes that lie in one may be delivered later, many at once: in order, before
- * anything else that is read or written by this process or by any vCPU's exit, and before the
- * topology changes. Registers with an ioeventfd are left out. Without KVM nothing is delayed. */
-int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err);
-int lunik_region_uncoalesce(lunik_region *r, lunik_error *err); /* all of them */
-/* Delivers now what has been delayed: for devices that show their state by other ways, at times of
- * their own. */
-void lunik_coalesced_flush(lunik_machine *m);
-
-/* An ioeventfd of its own with a callback: fn runs on the loop thread, with how many writes there
- * were since the last time. It does not keep lunik_run() going. */
-typedef struct lunik_ioeventfd lunik_ioeventfd;
-typedef struct lunik_ioeventfd_config {
-    uint64_t offset;
-    unsigned size;
-    bool match;
-    uint64_t data;
-    void (*fn)(void *opaque, uint64_t count); /* NULL: the fd is for others to read */
+typedef struct lunik_gsi_sub {
+    lunik_gsi_fn *fn;
     void *opaque;
-} lunik_ioeventfd_config;
-int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
-                        const lunik_ioeventfd_config *config, lunik_error *err);
-/* The eventfd: non-blocking, owned by e. */
-int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
-/* Takes it away from its region, as part of a transaction: another one may take its place in the
- * same one, and when that is undone it is back. It is to be closed afterwards. */
-int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
-/* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
- * error, or a transaction around it is undone, writes go to an eventfd that nobody reads. In a
- * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
-int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
+    lunik_sub_link link;
+} lunik_gsi_sub;
 
-/* Transactions nest; the outermost commit renders what changed and informs the listeners in one
- * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
- * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
- * can't change the topology while they are informed: transactions of theirs fail if they try to.
- *
- * Objects and devices added in a transaction are there at once, but nobody is told before it has
- * been committed; when it fails they are deleted, newest first. Deletions, and requests to the
- * guest to let a device go, wait for the commit. Properties that have been set get their old
- * values back when it fails. The lock must be held from begin to end. */
-void lunik_transaction_begin(lunik_machine *m);
-int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
-/* Ends the transaction without applying its changes. One that is nested takes those around it
- * along: the outermost commit fails and everything since the outermost begin is undone. */
-void lunik_transaction_abort(lunik_machine *m);
-bool lunik_in_transaction(const lunik_machine *m);
-/* True while listeners are informed. */
-bool lunik_in_listener(const lunik_machine *m);
-
-/* Something beside the topology that goes with a transaction: objects added and deleted in it are
- * such changes, too. Embed it, zeroed. When the outermost transaction has been committed commit is
- * called, in the order of the notes; when it fails undo (may be NULL) is, in reverse order. Outside
- * a transaction commit is called at once. Noting again what is noted does nothing: so a device
- * tells the guest once, however much a transaction changed. */
-typedef struct lunik_change lunik_change;
-struct lunik_change {
-    void (*commit)(lunik_change *c);
-    void (*undo)(lunik_change *c);
-    lunik_change *prev, *next; /* of the runtime's, with noted */
-    bool noted;
-};
-void lunik_transaction_note(lunik_machine *m, lunik_change *c);
-void lunik_transaction_forget(lunik_machine *m, lunik_change *c);
-
-/* ---- address spaces ------------------------------------------------------------------------- */
-
-/* The space shows root: its address a is root's offset a. */
-int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
-                    lunik_error *err);
-void lunik_space_free(lunik_space *s);
-const char *lunik_space_name(const lunik_space *s);
-lunik_region *lunik_space_root(const lunik_space *s);
-lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous);
-
-/* A contiguous part of a region as it shows in an address space. */
-typedef struct lunik_section {
-    lunik_space *space;
-    lunik_region *region;
-    uint64_t offset;  /* in the region */
-    uint64_t address; /* in the space */
-    uint64_t size;    /* LUNIK_SIZE_MAX = 2^64 */
-    bool readonly;
-    bool romd; /* reads come from RAM: RAM, ROM, and ROM devices in that mode */
-    bool nonvolatile;
-    unsigned log_mask; /* LUNIK_DIRTY_*: the clients that log writes to it */
-} lunik_section;
-
-/* Rejected accesses through the space, and among them those to addresses where nothing is. */
-typedef struct lunik_space_stats {
-    uint64_t rejected, unassigned;
-} lunik_space_stats;
-void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out); /* any thread */
-
-/* The section that contains address, as of the last commit; false if nothing is there. */
-bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
-
-/* Direct access for devices: a host pointer to at most *size bytes at address, or NULL. *size
- * becomes what can be reached in one piece. Memory behind MMIO is reached through a bounce
- * buffer. Unmap with the same arguments; accessed is what was read or written. */
-void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write);
-void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed);
-
-/* ---- causes --------------------------------------------------------------------------------- */
-
-/* What somebody is doing, and what made him do it. Whoever does something that may change the
- * memory map pushes a frame, fills nothing in later, and pops it on the same thread. The names must
- * last until then. */
-typedef struct lunik_cause lunik_cause;
-struct lunik_cause {
-    const char *action; /* static: "device_add", "object_del", "set", "write", "reset", "script" */
-    const char *name;   /* of the object, or the region accessed; a script's file; or NULL */
-    const char *detail; /* the object's type, the property, "port" or "address"; or NULL */
-    int line;           /* of the script; 0 for others */
-    int vcpu;           /* whose access it was, or -1 */
-    uint64_t address, value; /* of an access; the value of a write of at most 8 bytes,
-                                little-endian */
-    unsigned size;
-    const lunik_cause *by; /* of the runtime's, with serial; NULL: nothing is known */
-    uint64_t serial;
-};
-void lunik_cause_push(lunik_cause *c); /* any thread */
-void lunik_cause_pop(lunik_cause *c);
-
-/* These are NULL when nothing is known. What they return lasts until the next topology change. */
-
-/* What led to the last change at an address: to what shows there now, or to nothing showing. */
-const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address);
-/* In a listener's hook: why the section comes or goes. */
-const lunik_cause *lunik_section_cause(const lunik_section *s);
-/* What opened the transaction under way. */
-const lunik_cause *lunik_transaction_cause(const lunik_machine *m);
-/* A copy of a cause and those it is by, in one piece to free(); NULL: out of memory. */
-lunik_cause *lunik_cause_copy(const lunik_cause *cause);
-/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
-size_t lunik_cause_text(const lunik_cause *cause, char **text);
-
-/* ---- rejected accesses ---------------------------------------------------------------------- */
-
-/* X(NAME, "lua-name", RESULT, "meaning"): why an access, or a part of one, was rejected. */
-#define LUNIK_REJECT_MAP(X)                                                                        \
-    X(UNASSIGNED, "unassigned", DECODE, "nothing is there")                                        \
-    X(SIZE, "size", DECODE, "not for accesses of this size")                                       \
-    X(ALIGNMENT, "alignment", DECODE, "not for unaligned accesses")                                \
-    X(READONLY, "readonly", DECODE, "not for writes")                                              \
-    X(WRITEONLY, "writeonly", DECODE, "not for reads")                                             \
-    X(UNDECODED, "undecoded", DECODE, "the device has nothing there")                              \
-    X(DEVICE, "device", DEVICE, "the device refuses it")                                           \
-    X(NESTING, "nesting", DEVICE, "devices access each other without end")
-
-typedef enum lunik_reject {
-    LUNIK_REJECT_NONE,
-#define LUNIK_REJECT_ENUM(name, lua, result, text) LUNIK_REJECT_##name,
-    LUNIK_REJECT_MAP(LUNIK_REJECT_ENUM)
-#undef LUNIK_REJECT_ENUM
-} lunik_reject;
-
-const char *lunik_reject_name(lunik_reject why);    /* the Lua name; any thread */
-const char *lunik_reject_meaning(lunik_reject why); /* for people; any thread */
-
-typedef struct lunik_rejection {
-    lunik_space *space;
-    lunik_region *region; /* NULL: nothing is there */
-    uint64_t offset;      /* in the region */
-    lunik_cause access;   /* what was tried ("read" or "write"), at which address of the space, by
-                             which vCPU; by: as which part of what, e.g. a device's access to memory
-                             for a write to its register, or NULL */
-    lunik_reject why;
-    lunik_access result;
-} lunik_rejection;
-/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
-size_t lunik_rejection_text(const lunik_rejection *r, char **text);
-
-typedef void lunik_reject_fn(void *opaque, const lunik_rejection *r);
-/* Sets the function that is told of each rejected access of vCPUs, devices and lunik_space_*(), or
- * NULL. It is called where the access is made, on the vCPU's own thread for a vCPU, before the
- * access ends: nothing is queued, so that a guest can't fill memory; it only waits. What is in *r
- * lasts until fn returns, which must not close the machine. Rejections while it runs, and those by
- * a region that is gone before the lock can be had, are only counted. Costs nothing but where an
- * access is rejected. */
-void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *opaque);
-
-/* ---- listeners ------------------------------------------------------------------------------ */
-
-typedef struct lunik_listener lunik_listener;
-
-/* Follows the topology of one address space, or of all (space NULL). Hooks may be NULL. For a
- * commit that changes what some space shows: begin of all listeners; region_del for each section
- * that goes, in ascending address, listeners in descending priority; region_add for each new
- * section (region_nop for those that stay as they are where something might have changed; what is
- * elsewhere is not mentioned), in ascending address, listeners in ascending priority; commit in
- * ascending priority. lunik_space_find() gives the old topology until all of them have agreed.
- *
- * eventfd_del and coalesced_del come before the first region_del, eventfd_add and coalesced_add
- * after the last region_add, in the same orders; only for those that do not stay where they are. A
- * coalesced range shows in the parts that its region does; an eventfd's section is its register,
- * size 0 for writes of any size, and data the number that the guest writes, in its byte order.
- *
- * When one refuses, all hooks run again with the reverse changes, and no further commit can refuse.
- * So a listener that collects changes between begin and commit keeps them when it refuses, or is
- * not asked: the reverse ones cancel them out.
- *
- * Dirty logging. Sections come and go with the log_mask of their region. When it changes for those
- * that are there, log_start or log_stop is called for each of them between begin and commit, which
- * may refuse a start: log_stop follows. Once log_start or region_add has named clients, every write
- * to the section that does not go through the address spaces has to end up in lunik_dirty_mark(),
- * no later than the next log_sync, log_stop, or commit that takes the section away. log_sync asks
- * for that, section by section; log_sync_global takes its place in a listener that does all at
- * once; log_global_after_sync ends each round. log_clear says that a client has seen the pages
- * of (part of) a section: writes from now on have to be reported anew. log_global_start and _stop
- * enclose the time in which any client logs the whole machine. */
-struct lunik_listener {
-    const char *name;
-    int priority;
-    lunik_space *space;
-    void (*begin)(lunik_listener *l);
-    void (*region_add)(lunik_listener *l, const lunik_section *s);
-    void (*region_del)(lunik_listener *l, const lunik_section *s);
-    void (*region_nop)(lunik_listener *l, const lunik_section *s);
-    /* May refuse: the transaction, or the start of logging, is then rolled back. */
-    int (*commit)(lunik_listener *l, lunik_error *err);
-    void (*log_start)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
-    void (*log_stop)(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now);
-    void (*log_sync)(lunik_listener *l, const lunik_section *s);
-    void (*log_sync_global)(lunik_listener *l);
-    void (*log_clear)(lunik_listener *l, const lunik_section *s);
-    int (*log_global_start)(lunik_listener *l, lunik_error *err);
-    void (*log_global_stop)(lunik_listener *l);
-    void (*log_global_after_sync)(lunik_listener *l);
-    void (*eventfd_add)(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
-                        int fd);
-    void (*eventfd_del)(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
-                        int fd);
-    void (*coalesced_add)(lunik_listener *l, const lunik_section *s, uint64_t address,
-                          uint64_t size);
-    void (*coalesced_del)(lunik_listener *l, const lunik_section *s, uint64_t address,
-                          uint64_t size);
-    lunik_machine *machine; /* of the runtime's from here on */
-    lunik_listener *next;
-};
-
-/* Registers l and replays the present topology to it. */
-int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err);
-/* Unwinds it (region_del for everything) and removes it; from a hook: removes it only. */
-void lunik_listener_del(lunik_listener *l);
-
-/* ---- dirty pages ---------------------------------------------------------------------------- */
-
-/* Who logs writes to memory. Each has its own bitmap of host pages per RAM block, so that they
- * don't get into each other's way. */
-typedef enum lunik_dirty_client {
-    LUNIK_DIRTY_MIGRATION = 1,
-    LUNIK_DIRTY_DISPLAY = 2,
-    LUNIK_DIRTY_USER = 4,
-    LUNIK_DIRTY_RATE = 8, /* lunik's own dirty rate measurement */
-} lunik_dirty_client;
-enum { LUNIK_DIRTY_CLIENTS = 4, LUNIK_DIRTY_PAGE = 4096 };
-
-/* What is logged: a region that has RAM; all regions of a block, now and later; or, with both NULL,
- * all of the machine's memory, now and later. Region and block must stay until the logging ends. */
-typedef struct lunik_dirty_scope {
-    lunik_region *region;
-    lunik_ram *ram;
-} lunik_dirty_scope;
-
-/* Starts and ends logging for a client; starts of the same scope are counted. A client's bits are
- * clear when its logging of a block starts and dropped when it ends. Every write that begins after
- * lunik_dirty_start() has returned is in the bitmap after the next lunik_dirty_sync(), or, if it
- * happens during that, after the one after. Fails if a listener can't log, and when called by one.
- */
-int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
-                      lunik_error *err);
-int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
-                     lunik_error *err);
-
-/* Collects what has been written into the bitmaps of all clients. Bits only appear here, when
- * memory is written through an address space, and in lunik_dirty_mark(). */
-int lunik_dirty_sync(lunik_machine *m, lunik_error *err);
-
-/* The blocks in which dirty pages may be found while somebody logs: those that an address space
- * shows, and those that it has shown in this time and that still have dirty pages. In order of
- * appearance; NULL past the last one. */
-lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
-
-/* The dirty pages of a block for one client. Ranges include the pages that they touch. */
-uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
-                           uint64_t size);
-/* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With
- * size NULL it finds its first page only, without a look at how long the run is: to go from page to
- * page, call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
-bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
-                      uint64_t end, uint64_t *size);
-/* Clears the client's bits, so that later writes set them again, and returns how many were set.
- * bits (may be NULL) receives them: (pages of the range + 63) / 64 words. Who reads a page after
- * this sees every write that set its bit, and finds the bit set again if there are more. */
-uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
-                                    uint64_t offset, uint64_t size, uint64_t *bits);
-
-/* Says that part of a region has been written other than through an address space: by a device,
- * with a host pointer of its own, or by whatever a listener listens for. After the write; any
- * thread. */
-void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
-
-/* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all
- * pages of a smaller block; to be compared with what is there later. */
-typedef struct lunik_dirty_sample lunik_dirty_sample;
-int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned per_gib,
-                           lunik_error *err);
-typedef struct lunik_dirty_sampled {
-    lunik_ram *ram;
-    uint64_t pages;   /* looked at */
-    uint64_t changed; /* of these */
-} lunik_dirty_sampled;
-/* Compares one of its blocks; false past the last one. */
-bool lunik_dirty_sample_compare(const lunik_dirty_sample *s, size_t index,
-                                lunik_dirty_sampled *out);
-void lunik_dirty_sample_free(lunik_dirty_sample *s);
-
-enum {
-    LUNIK_MTREE_FLAT = 1,     /* what the address spaces show instead of the tree of regions */
-    LUNIK_MTREE_OWNER = 2,    /* with each region's owner */
-    LUNIK_MTREE_DISABLED = 4, /* disabled regions too */
-};
-/* The machine's memory map as text, in the format of QEMU's "info mtree". Returns its length; *out
- * is to be freed with free(), NULL when out of memory. */
-size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
+/* Subscribes to changes of the machine's lines (see "Subscriptions" in lunik.h). Called on the
+ * thread that changed the line, from within the device that did. Closing the machine there takes
+ * effect soon after. */
+void lunik_gsi_subscribe(lunik_machine *m, lunik_gsi_sub *sub);
+void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 
 /* ---- interfaces between devices ------------------------------------------------------------- */
 

@@ -319,6 +319,13 @@ describe("an example", function()
     assert.matches("event: shutdown", out, 1, true)
   end)
 
+  it("in C is a PCI device", function()
+    local out, err, code = run(command.build .. "/examples/pci_device")
+    assert.same({ "", 0 }, { err, code })
+    assert.equal("found 1234:5a5a\n111 squared is 12321\nstatus 1, interrupt 11 is high\n"
+      .. "status 0, interrupt 11 is low\n", out)
+  end)
+
   it("in plain Lua drives a machine", function()
     local interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
     local out, err, code = run(interpreter .. " scripts/examples/embed.lua")

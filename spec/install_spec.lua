@@ -81,8 +81,12 @@ describe("an installation", function()
       int main(void) { return printf("%s\n", lunik_error_name(LUNIK_E_STATE)) < 0; }]], ".c")
     local flags = output("PKG_CONFIG_PATH='%s/lib/pkgconfig' pkg-config --cflags --libs lunik",
       prefix)
-    assert.equal("state\n", output("cc -o '%s/program' %s %s && '%s/program'", top, source,
-      flags:gsub("\n", ""), top))
+    flags = flags:gsub("\n", "")
+    assert.equal("state\n", output("cc -o '%s/program' %s %s && '%s/program'", top, source, flags,
+      top))
+    local device = prefix .. "/share/lunik/examples/pci_device.c"
+    assert.matches("111 squared is 12321", output("cc -o '%s/device' '%s' %s && '%s/device'", top,
+      device, flags, top))
   end)
 
   it("uses what is written in its Lua half", function()

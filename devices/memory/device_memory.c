@@ -338,10 +338,10 @@ static int realize(lunik_object *o, lunik_error *err)
     if (rc)
         return rc;
     rc = lunik_region_new(
-        &d->window, m,
+        m,
         &(lunik_region_config){
             .kind = LUNIK_REGION_CONTAINER, .name = "device-memory", .size = d->size, .owner = o},
-        err);
+        &d->window, err);
     if (rc)
         return rc;
     rc = lunik_machine_set_hotplug_handler(m, "memory", o, err);

@@ -162,7 +162,7 @@ int memory_backend_map(lunik_object *o, lunik_ram_config *config, lunik_error *e
     config->share = b->share;
     config->noreserve = !b->reserve;
     config->rt = lunik_machine_runtime(lunik_object_machine(o));
-    rc = lunik_ram_new(&b->ram, config, err);
+    rc = lunik_ram_new(config, &b->ram, err);
     if (rc)
         return lunik_fail_prefix(err, rc, "%s", type);
     if (b->merge) /* a new mapping is not merged, and is dumped */

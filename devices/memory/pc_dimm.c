@@ -38,14 +38,14 @@ static int make_region(lunik_object *o, lunik_error *err)
 
     d->md.size = lunik_ram_size(ram);
     d->md.align = lunik_ram_align(ram);
-    return lunik_region_new(&d->md.region, lunik_object_machine(o),
+    return lunik_region_new(lunik_object_machine(o),
                             &(lunik_region_config){.kind = lunik_ram_readonly(ram)
                                                                ? LUNIK_REGION_ROM
                                                                : LUNIK_REGION_RAM,
                                                    .name = lunik_object_id(d->md.memdev),
                                                    .owner = o,
                                                    .ram = ram},
-                            err);
+                            &d->md.region, err);
 }
 
 static int plug(lunik_object *o, lunik_object *handler, lunik_error *err)

@@ -55,11 +55,11 @@ static int ram_realize(lunik_object *o, lunik_error *err)
     int rc = check_range(s, lunik_ram_size(whole.ram), err);
 
     if (rc == 0)
-        rc = lunik_region_new(&s->ram, m, &whole, err);
+        rc = lunik_region_new(m, &whole, &s->ram, err);
     window.size = s->size;
     window.target = s->ram;
     if (rc == 0)
-        rc = lunik_region_new(&s->window, m, &window, err);
+        rc = lunik_region_new(m, &window, &s->window, err);
     if (rc == 0)
         rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), s->addr, s->window, 0,
                               false, err);

@@ -55,8 +55,8 @@ struct i440fx {
     bool shadow;
     uint64_t mmio_base, mmio_last, mmio64_base, mmio64_last;
 
-    pci_bus bus;
-    pci_function function;
+    lunik_pci_bus bus;
+    lunik_pci_function function;
     uint32_t config_address;
     lunik_region *memory, *io; /* the bus's containers */
     lunik_space *io_space;
@@ -181,10 +181,10 @@ static void follow_pam(i440fx *s)
     lunik_error err;
 
     if (update_pam(s, &err))
-        pci_map_failed(&s->function, &err);
+        lunik_pci_map_failed(&s->function, &err);
 }
 
-static void config_written(pci_function *f, unsigned offset, unsigned size)
+static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
 {
     i440fx *s = lunik_container_of(f, i440fx, function);
 
@@ -205,14 +205,16 @@ static void init_function(i440fx *s)
         {I440FX_FDHC, 0x00, 0xc0},    {I440FX_MTT, 0x00, 0xf8},        {I440FX_CLT, 0x10, 0x1f},
         {I440FX_SMRAM, 0x02, 0x78},   {I440FX_ERRCMD, 0x00, 0x9b},     {I440FX_TRC, 0x00, 0x0f},
     };
-    pci_function *f = &s->function;
+    lunik_pci_function *f = &s->function;
 
-    pci_function_init(f, lunik_state_object(s), 0x8086, 0x1237, 0x02, 0x060000);
+    lunik_pci_function_init(f, lunik_state_object(s), 0x8086, 0x1237, 0x02, 0x060000);
     f->written = config_written;
-    pci_set_word(f->initial, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    pci_set_word(f->writable, PCI_COMMAND, 0x0140);
-    pci_set_word(f->initial, PCI_STATUS, PCI_STATUS_FAST_B2B | PCI_STATUS_DEVSEL_MED);
-    f->writable[PCI_LATENCY] = 0xf8;
+    lunik_pci_set_word(f->initial, LUNIK_PCI_COMMAND,
+                       LUNIK_PCI_COMMAND_MEMORY | LUNIK_PCI_COMMAND_MASTER);
+    lunik_pci_set_word(f->writable, LUNIK_PCI_COMMAND, 0x0140);
+    lunik_pci_set_word(f->initial, LUNIK_PCI_STATUS,
+                       LUNIK_PCI_STATUS_FAST_B2B | LUNIK_PCI_STATUS_DEVSEL_MED);
+    f->writable[LUNIK_PCI_LATENCY] = 0xf8;
     for (size_t i = 0; i < sizeof registers / sizeof registers[0]; i++) {
         f->initial[registers[i].offset] = registers[i].value;
         f->writable[registers[i].offset] = registers[i].writable;
@@ -230,7 +232,7 @@ static void init_function(i440fx *s)
 static int new_region(i440fx *s, lunik_region **out, lunik_region_config config, lunik_error *err)
 {
     config.owner = lunik_state_object(s);
-    return lunik_region_new(out, s->bus.machine, &config, err);
+    return lunik_region_new(s->bus.machine, &config, out, err);
 }
 
 static int new_segment(i440fx *s, unsigned i, lunik_error *err)
@@ -287,7 +289,7 @@ static int new_sides(i440fx *s, lunik_error *err)
     if (rc == 0)
         rc = lunik_region_add(s->sides, PAM_END, s->ram_side, 0, false, err);
     if (rc == 0)
-        rc = lunik_space_new(&s->sides_space, s->bus.machine, "pam", s->sides, err);
+        rc = lunik_space_new(s->bus.machine, "pam", s->sides, &s->sides_space, err);
     return rc;
 }
 
@@ -326,7 +328,7 @@ static int new_bus(i440fx *s, lunik_error *err)
     if (rc == 0)
         rc = lunik_region_add(io_root, CONFIG_DATA, s->data_port, 0, false, err);
     if (rc == 0)
-        rc = lunik_space_new(&s->io_space, m, "pci-io", s->io, err);
+        rc = lunik_space_new(m, "pci-io", s->io, &s->io_space, err);
     s->bus.memory = s->memory;
     s->bus.io = s->io;
     return rc;
@@ -337,7 +339,7 @@ static void i440fx_unrealize(lunik_object *o)
     i440fx *s = lunik_state(o);
 
     lunik_transaction_begin(s->bus.machine);
-    pci_bus_remove(&s->function);
+    lunik_pci_device_remove(&s->function);
     for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
         device_region_drop(&s->pam[i].ram);
         device_region_drop(&s->pam[i].shadow);
@@ -407,20 +409,20 @@ static void i440fx_reset(lunik_object *o)
     i440fx *s = lunik_state(o);
 
     s->config_address = 0;
-    pci_function_reset(&s->function);
+    lunik_pci_function_reset(&s->function);
     follow_pam(s);
 }
 
 /* ---- interfaces and type -------------------------------------------------------------------- */
 
-static pci_bus *i440fx_bus(lunik_object *o)
+static lunik_pci_bus *i440fx_bus(lunik_object *o)
 {
     i440fx *s = lunik_state(o);
 
     return &s->bus;
 }
 
-static const pci_bus_ops bus_ops = {.bus = i440fx_bus};
+static const lunik_pci_bus_ops bus_ops = {.bus = i440fx_bus};
 
 static void i440fx_describe(lunik_object *o, lunik_acpi_node *out)
 {

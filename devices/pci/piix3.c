@@ -41,7 +41,7 @@ typedef struct piix3 {
     char *addr;
     uint64_t pirq[PCI_PIRQS];
 
-    pci_function function;
+    lunik_pci_function function;
     lunik_region *elcr_port, *reset_port;
     lunik_irq irqs[ISA_IRQS]; /* those in ELCR_VALID are connected */
     bool level[PCI_PIRQS];    /* of the PCI lines */
@@ -81,7 +81,7 @@ static void pirq_changed(void *opaque, unsigned pirq, bool level)
     update_irqs(s);
 }
 
-static void config_written(pci_function *f, unsigned offset, unsigned size)
+static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
 {
     if (offset < PIIX3_PIRQRCA + PCI_PIRQS && offset + size > PIIX3_PIRQRCA)
         update_irqs(lunik_container_of(f, piix3, function));
@@ -143,14 +143,15 @@ static const lunik_io_ops reset_ops = {
 
 static void init_function(piix3 *s)
 {
-    pci_function *f = &s->function;
+    lunik_pci_function *f = &s->function;
 
-    pci_function_init(f, lunik_state_object(s), 0x8086, 0x7000, 0x00, 0x060100);
+    lunik_pci_function_init(f, lunik_state_object(s), 0x8086, 0x7000, 0x00, 0x060100);
     f->written = config_written;
-    f->initial[PCI_HEADER] = PCI_HEADER_MULTI;
-    pci_set_word(f->initial, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    pci_set_word(f->writable, PCI_COMMAND, 0x0008);
-    pci_set_word(f->initial, PCI_STATUS, PCI_STATUS_DEVSEL_MED);
+    f->initial[LUNIK_PCI_HEADER] = LUNIK_PCI_HEADER_MULTI;
+    lunik_pci_set_word(f->initial, LUNIK_PCI_COMMAND,
+                       LUNIK_PCI_COMMAND_IO | LUNIK_PCI_COMMAND_MEMORY | LUNIK_PCI_COMMAND_MASTER);
+    lunik_pci_set_word(f->writable, LUNIK_PCI_COMMAND, 0x0008);
+    lunik_pci_set_word(f->initial, LUNIK_PCI_STATUS, LUNIK_PCI_STATUS_DEVSEL_MED);
 
     static const struct {
         uint8_t offset, value, writable;
@@ -189,7 +190,7 @@ static void piix3_reset(lunik_object *o)
     s->elcr = initial_elcr(s);
     lunik_machine_set_elcr(lunik_object_machine(o), s->elcr);
     s->reset_control = 0;
-    pci_function_reset(&s->function);
+    lunik_pci_function_reset(&s->function);
     update_irqs(s);
 }
 
@@ -204,7 +205,7 @@ static int new_reset_port(piix3 *s, lunik_error *err)
                                   .owner = o,
                                   .ops = &reset_ops,
                                   .opaque = s};
-    int rc = lunik_region_new(&s->reset_port, lunik_object_machine(o), &config, err);
+    int rc = lunik_region_new(lunik_object_machine(o), &config, &s->reset_port, err);
 
     if (rc < 0)
         return rc;
@@ -218,7 +219,7 @@ static void piix3_unrealize(lunik_object *o)
     device_region_drop(&s->reset_port);
     if (s->function.bus)
         pci_bus_set_router(s->function.bus, NULL, NULL);
-    pci_bus_remove(&s->function);
+    lunik_pci_device_remove(&s->function);
     device_region_drop(&s->elcr_port);
     for (unsigned i = 0; i < ISA_IRQS; i++)
         lunik_irq_disconnect(&s->irqs[i]);
@@ -244,7 +245,7 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
     if (rc == 0)
         rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, err);
     if (rc == 0)
-        rc = pci_device_add(s->bus, s->addr, &s->function, err);
+        rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
     if (rc == 0)
         rc = new_reset_port(s, err);
     if (rc < 0) {
@@ -282,8 +283,12 @@ static const lunik_iface piix3_ifaces[] = {
     }
 
 static const lunik_prop piix3_props[] = {
-    PCI_DEVICE_PROPS(piix3, "1.0"), PIRQ_PROP("pirq-a", 0), PIRQ_PROP("pirq-b", 1),
-    PIRQ_PROP("pirq-c", 2),         PIRQ_PROP("pirq-d", 3), {.name = NULL},
+    LUNIK_PCI_DEVICE_PROPS(piix3, "1.0"),
+    PIRQ_PROP("pirq-a", 0),
+    PIRQ_PROP("pirq-b", 1),
+    PIRQ_PROP("pirq-c", 2),
+    PIRQ_PROP("pirq-d", 3),
+    {.name = NULL},
 };
 
 const lunik_type piix3_type = {

@@ -41,7 +41,7 @@ typedef struct piix4_pm {
     char *addr;
     uint64_t sci_irq, pm_base, smb_base, gpe_base, reset_port, reset_value;
 
-    pci_function function;
+    lunik_pci_function function;
     acpi_pm pm;
     lunik_irq sci;
     lunik_timer timer;
@@ -176,7 +176,7 @@ static const lunik_io_ops smbus_ops = {
 
 static uint16_t pm_address(const piix4_pm *s)
 {
-    return pci_get_word(s->function.config, PIIX4_PMBA) & PMBA_ADDRESS;
+    return lunik_pci_get_word(s->function.config, PIIX4_PMBA) & PMBA_ADDRESS;
 }
 
 static void move_ports(lunik_region *region, uint16_t address, bool on)
@@ -193,13 +193,13 @@ static void update_ports(piix4_pm *s)
 
     lunik_transaction_begin(lunik_object_machine(lunik_state_object(s)));
     move_ports(s->pm_ports, pm_address(s), config[PIIX4_PMREGMISC] & PMREGMISC_PMIOSE);
-    move_ports(s->smbus_port, pci_get_word(config, PIIX4_SMBBA) & SMBBA_ADDRESS,
+    move_ports(s->smbus_port, lunik_pci_get_word(config, PIIX4_SMBBA) & SMBBA_ADDRESS,
                config[PIIX4_SMBHSTCFG] & SMBHSTCFG_EN);
     if (lunik_transaction_commit(lunik_object_machine(lunik_state_object(s)), &err))
-        pci_map_failed(&s->function, &err);
+        lunik_pci_map_failed(&s->function, &err);
 }
 
-static void config_written(pci_function *f, unsigned offset, unsigned size)
+static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
 {
     if (offset >= PIIX4_PMBA)
         update_ports(lunik_container_of(f, piix4_pm, function));
@@ -207,17 +207,18 @@ static void config_written(pci_function *f, unsigned offset, unsigned size)
 
 static void init_function(piix4_pm *s)
 {
-    pci_function *f = &s->function;
+    lunik_pci_function *f = &s->function;
 
-    pci_function_init(f, lunik_state_object(s), 0x8086, 0x7113, 0x03, 0x068000);
+    lunik_pci_function_init(f, lunik_state_object(s), 0x8086, 0x7113, 0x03, 0x068000);
     f->written = config_written;
-    pci_set_word(f->writable, PCI_COMMAND, PCI_COMMAND_IO);
-    pci_set_word(f->initial, PCI_STATUS, PCI_STATUS_FAST_B2B | PCI_STATUS_DEVSEL_MED);
-    f->initial[PCI_INTERRUPT_LINE] = (uint8_t)s->sci_irq;
-    f->initial[PCI_INTERRUPT_PIN] = 1;
+    lunik_pci_set_word(f->writable, LUNIK_PCI_COMMAND, LUNIK_PCI_COMMAND_IO);
+    lunik_pci_set_word(f->initial, LUNIK_PCI_STATUS,
+                       LUNIK_PCI_STATUS_FAST_B2B | LUNIK_PCI_STATUS_DEVSEL_MED);
+    f->initial[LUNIK_PCI_INTERRUPT_LINE] = (uint8_t)s->sci_irq;
+    f->initial[LUNIK_PCI_INTERRUPT_PIN] = 1;
 
-    pci_set_long(f->initial, PIIX4_PMBA, (uint32_t)s->pm_base | 1);
-    pci_set_long(f->writable, PIIX4_PMBA, PMBA_ADDRESS);
+    lunik_pci_set_long(f->initial, PIIX4_PMBA, (uint32_t)s->pm_base | 1);
+    lunik_pci_set_long(f->writable, PIIX4_PMBA, PMBA_ADDRESS);
     f->initial[PIIX4_PMREGMISC] = s->pm_base ? PMREGMISC_PMIOSE : 0;
     f->writable[PIIX4_PMREGMISC] = PMREGMISC_PMIOSE;
     /* SMIs on command port writes are on: firmware takes it that its handler is in place. */
@@ -225,8 +226,8 @@ static void init_function(piix4_pm *s)
     for (unsigned i = 0; i < 4; i++)
         f->writable[PIIX4_DEVACTB + i] = 0xff;
 
-    pci_set_long(f->initial, PIIX4_SMBBA, (uint32_t)s->smb_base | 1);
-    pci_set_long(f->writable, PIIX4_SMBBA, SMBBA_ADDRESS);
+    lunik_pci_set_long(f->initial, PIIX4_SMBBA, (uint32_t)s->smb_base | 1);
+    lunik_pci_set_long(f->writable, PIIX4_SMBBA, SMBBA_ADDRESS);
     f->initial[PIIX4_SMBHSTCFG] = s->smb_base ? SMBHSTCFG_EN : 0;
     f->writable[PIIX4_SMBHSTCFG] = 0x0f;
 }
@@ -255,7 +256,7 @@ static void piix4_pm_reset(lunik_object *o)
     acpi_pm_reset(&s->pm);
     piix4_smbus_reset(&s->smbus);
     s->apm[0] = s->apm[1] = 0;
-    pci_function_reset(&s->function);
+    lunik_pci_function_reset(&s->function);
     update_ports(s);
 }
 
@@ -272,7 +273,7 @@ static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_reg
                                   .ops = ops,
                                   .opaque = s};
     bool movable = parent != s->pm_ports && !offset;
-    int rc = lunik_region_new(out, lunik_object_machine(o), &config, err);
+    int rc = lunik_region_new(lunik_object_machine(o), &config, out, err);
 
     if (rc == 0 && movable)
         rc = lunik_region_set_enabled(*out, false, err);
@@ -307,7 +308,7 @@ static void piix4_pm_unrealize(lunik_object *o)
 {
     piix4_pm *s = lunik_state(o);
 
-    pci_bus_remove(&s->function);
+    lunik_pci_device_remove(&s->function);
     device_region_drop(&s->smbus_port);
     device_region_drop(&s->apm_port);
     device_region_drop(&s->gpe_port);
@@ -352,7 +353,7 @@ static int piix4_pm_realize(lunik_object *o, lunik_error *err)
     init_function(s);
     rc = new_ports(s, err);
     if (rc == 0)
-        rc = pci_device_add(s->bus, s->addr, &s->function, err);
+        rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
     if (rc < 0) {
         piix4_pm_unrealize(o);
         return rc;
@@ -420,7 +421,7 @@ static const lunik_iface piix4_pm_ifaces[] = {
 };
 
 static const lunik_prop piix4_pm_props[] = {
-    PCI_DEVICE_PROPS(piix4_pm, "1.3"),
+    LUNIK_PCI_DEVICE_PROPS(piix4_pm, "1.3"),
     {.name = "sci",
      .kind = LUNIK_PROP_UINT,
      .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",

@@ -45,12 +45,12 @@ static int make_regions(lunik_machine *m, const struct boot_file *f, lunik_regio
     const lunik_ram_config ram_config = {.name = "pc.bios", .size = f->size, .fd = -1};
     lunik_region_config config = {.kind = LUNIK_REGION_ROM, .name = "pc.bios", .size = f->size};
     uint64_t window = f->size < ISA_WINDOW ? f->size : ISA_WINDOW;
-    int rc = lunik_ram_new(&config.ram, &ram_config, err);
+    int rc = lunik_ram_new(&ram_config, &config.ram, err);
 
     if (rc < 0)
         return rc;
     memcpy(lunik_ram_host(config.ram), f->data, f->size);
-    rc = lunik_region_new(rom, m, &config, err);
+    rc = lunik_region_new(m, &config, rom, err);
     lunik_ram_unref(config.ram);
     if (rc < 0)
         return rc;
@@ -60,7 +60,7 @@ static int make_regions(lunik_machine *m, const struct boot_file *f, lunik_regio
                                    .target = *rom,
                                    .offset = f->size - window,
                                    .readonly = true};
-    rc = lunik_region_new(isa, m, &config, err);
+    rc = lunik_region_new(m, &config, isa, err);
     if (rc < 0)
         lunik_region_unref(*rom);
     return rc;

@@ -119,8 +119,7 @@ static void drop(struct event_node *node)
 static void deliver(const lunik_event *event)
 {
     lunik_machine_flush(event->machine);
-    if (event->machine->event_fn)
-        event->machine->event_fn(event->machine->event_opaque, event);
+    events_report(event->machine, event);
 }
 
 /* The first machine that events were lost of, with how many. */
@@ -233,12 +232,4 @@ void events_discard(lunik_runtime *rt)
         rt->delivering = node->next;
         drop(node);
     }
-}
-
-void lunik_machine_set_event_cb(lunik_machine *m, lunik_event_fn *fn, void *opaque)
-{
-    NOT_NULL(m);
-
-    m->event_fn = fn;
-    m->event_opaque = opaque;
 }

@@ -8,6 +8,7 @@
 
 #include "lock.h"
 #include "lunik_device.h"
+#include "subscribe.h"
 #include "turn.h"
 
 LIST_HEAD(region_list, lunik_region);
@@ -56,12 +57,7 @@ struct lunik_machine {
     const struct machine_requests *requests; /* of machine/ */
     struct attached *data;
 
-    lunik_event_fn *event_fn;
-    void *event_opaque;
-    lunik_exit_fn *exit_fn;
-    void *exit_opaque;
-    void (*reset_fn)(void *opaque);
-    void *reset_opaque;
+    struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
 
     struct outlet_list outlets; /* outlet.h: those that hold output */
     unsigned outlet_pass;       /* counts lunik_machine_flush() */
@@ -149,6 +145,19 @@ void gsi_fini(lunik_machine *m);
 void gsi_show_high(lunik_machine *m);
 /* What lunik_machine_set_elcr() was given. */
 uint16_t gsi_elcr(const lunik_machine *m);
+
+/* subscribe.c */
+void subs_init(lunik_machine *m);
+void subs_end(lunik_machine *m);
+void events_report(lunik_machine *m, const lunik_event *event);
+lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exit *exit);
+void reset_report(lunik_machine *m);
+void gsi_report(lunik_machine *m, unsigned gsi, bool level);
+/* True on a thread that reports a line or a rejected access: whoever caused it still needs the
+ * machine. */
+bool subs_called_here(const lunik_machine *m);
+/* runtime/memory/reject.c: the same for rejected accesses alone. */
+bool rejections_called_here(const lunik_machine *m);
 
 /* A registered type with its ancestors resolved is found through the runtime. */
 struct type_table;

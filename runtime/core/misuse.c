@@ -11,7 +11,7 @@ void lunik_set_misuse_cb(lunik_misuse_fn *fn)
     atomic_store(&observer, fn);
 }
 
-void misuse(const char *function, const char *what)
+void lunik_misuse(const char *function, const char *what)
 {
     lunik_misuse_fn *fn = atomic_load(&observer);
     char message[256];

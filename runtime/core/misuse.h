@@ -8,15 +8,14 @@
 #ifndef CORE_MISUSE_H
 #define CORE_MISUSE_H
 
-#include "lunik.h"
+#include "lunik_device.h"
 
-__attribute__((cold)) void misuse(const char *function, const char *what);
 __attribute__((cold)) int misuse_fail(lunik_error *err, const char *function, const char *what);
 
 #define REQUIRE(condition, what, ...)                                                              \
     do {                                                                                           \
         if (__builtin_expect(!(condition), 0)) {                                                   \
-            misuse(__func__, what);                                                                \
+            lunik_misuse(__func__, what);                                                          \
             return __VA_ARGS__;                                                                    \
         }                                                                                          \
     } while (0)

@@ -26,7 +26,7 @@ static const char *skip_unit(const char *p, bool suffixed)
     return p;
 }
 
-int lunik_parse_size(const char *text, uint64_t *out, const char *what, lunik_error *err)
+int lunik_parse_size(const char *text, const char *what, uint64_t *out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(text, err);
     NOT_NULL_OR_FAIL(out, err);

@@ -21,8 +21,6 @@ struct gsi_line {
 struct gsi_lines {
     struct gsi_line line[LUNIK_GSI_COUNT];
     uint16_t elcr;
-    lunik_gsi_fn *fn;
-    void *opaque;
 };
 
 /* Fails only for lines the irqchip does not have; those were refused at connect. */
@@ -61,8 +59,8 @@ static void line_changed(lunik_machine *m, unsigned gsi, bool level)
         g->line[gsi].edges++;
     if (m->kvm && m->kvm->power_on)
         tell_irqchip(m, gsi, level);
-    if (g->fn)
-        g->fn(g->opaque, gsi, level);
+    if (sub_list_any(&m->gsi_subs))
+        gsi_report(m, gsi, level);
 }
 
 static void source_changed(lunik_irq *irq, bool level)
@@ -115,16 +113,6 @@ uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi)
     NOT_NULL(m, 0);
 
     return m->gsi && gsi < LUNIK_GSI_COUNT ? m->gsi->line[gsi].edges : 0;
-}
-
-void lunik_machine_set_gsi_cb(lunik_machine *m, lunik_gsi_fn *fn, void *opaque)
-{
-    NOT_NULL(m);
-
-    if (!m->gsi)
-        return;
-    m->gsi->fn = fn;
-    m->gsi->opaque = opaque;
 }
 
 int gsi_init(lunik_machine *m, lunik_error *err)

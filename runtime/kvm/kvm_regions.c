@@ -37,7 +37,7 @@ int kvm_regions_init(lunik_machine *m, lunik_error *err)
         lunik_space *space = places[i].port ? m->io_space : m->memory_space;
         lunik_region *r;
 
-        rc = lunik_region_new(&r, m, &config, err);
+        rc = lunik_region_new(m, &config, &r, err);
         if (rc)
             break;
         rc = lunik_region_add(lunik_space_root(space), places[i].address, r, PRIORITY, true, err);

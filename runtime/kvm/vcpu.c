@@ -313,13 +313,12 @@ void vcpus_wait_stopped(lunik_machine *m)
 static void report_exit(lunik_vcpu *v, lunik_vcpu_exit *info)
 {
     lunik_machine *m = v->machine;
-    lunik_exit_action action = LUNIK_EXIT_UNHANDLED;
+    lunik_exit_action action;
 
     lunik_lock(m->rt);
     info->kvm_reason = v->run->exit_reason;
     lunik_vcpu_get_reg(v, "rip", &info->rip, NULL);
-    if (m->exit_fn)
-        action = m->exit_fn(m->exit_opaque, v, info);
+    action = exit_ask(m, v, info);
     if (action == LUNIK_EXIT_UNHANDLED)
         m->requests->vcpu_crashed(v, info);
     else if (action == LUNIK_EXIT_PAUSE)

@@ -35,22 +35,6 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
     kvm_memory_get_stats(m, out);
 }
 
-void lunik_machine_set_exit_cb(lunik_machine *m, lunik_exit_fn *fn, void *opaque)
-{
-    NOT_NULL(m);
-
-    m->exit_fn = fn;
-    m->exit_opaque = opaque;
-}
-
-void lunik_machine_set_reset_cb(lunik_machine *m, void (*fn)(void *opaque), void *opaque)
-{
-    NOT_NULL(m);
-
-    m->reset_fn = fn;
-    m->reset_opaque = opaque;
-}
-
 /* ---- run states ----------------------------------------------------------------------------- */
 
 static void set_state(lunik_machine *m, lunik_run_state state)
@@ -175,8 +159,8 @@ static int reset_all(lunik_machine *m, lunik_error *err)
     rc = boot_reset(m, err);
     if (rc == 0)
         rc = vcpus_reset(m, err);
-    if (rc == 0 && m->reset_fn)
-        m->reset_fn(m->reset_opaque);
+    if (rc == 0)
+        reset_report(m);
     m->resetting = false;
     return rc;
 }
@@ -551,6 +535,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->requests = &requests;
     m->work.fn = do_wanted;
     TAILQ_INIT(&m->outlets);
+    subs_init(m);
     rc = build(m, err);
     if (rc) {
         set_state(m, LUNIK_STATE_CLOSED);
@@ -571,9 +556,7 @@ static void close_now(lunik_machine *m)
     outlets_wait(m, NULL);
     set_state(m, LUNIK_STATE_CLOSED);
     take_apart(m);
-    m->event_fn = NULL;
-    m->exit_fn = NULL;
-    m->reset_fn = NULL;
+    subs_end(m);
     LIST_REMOVE(m, link);
     lunik_machine_unref(m);
 }
@@ -587,7 +570,7 @@ void lunik_machine_close(lunik_machine *m)
         return;
     while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
         lunik_transaction_abort(m);
-    if (must_not_wait(m) || turn_mine(m)) {
+    if (must_not_wait(m) || turn_mine(m) || subs_called_here(m)) {
         machine_want(m, MACHINE_WANT_CLOSE);
         return;
     }

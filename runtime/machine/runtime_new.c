@@ -7,7 +7,7 @@
 
 #define NOT_ON_LOOP "the calling thread is not the loop thread with the lock held"
 
-int lunik_runtime_new(lunik_runtime **out, const lunik_type *const *types, lunik_error *err)
+int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);
     NOT_NULL_OR_FAIL(types, err);
@@ -49,10 +49,13 @@ static bool in_callback(const lunik_runtime *rt)
 {
     const lunik_machine *m;
     unsigned transactions = 0;
+    bool reporting = false;
 
-    LIST_FOREACH (m, &rt->machines, link)
+    LIST_FOREACH (m, &rt->machines, link) {
         transactions += is_open_transaction(m);
-    return turn_any() || rt->calls > transactions;
+        reporting |= subs_called_here(m);
+    }
+    return reporting || turn_any() || rt->calls > transactions;
 }
 
 static void abort_transactions(lunik_runtime *rt)

@@ -98,7 +98,7 @@ static int sample_space(lunik_dirty_sample *s, lunik_space *space, unsigned per_
     return rc;
 }
 
-int lunik_dirty_sample_new(lunik_dirty_sample **out, lunik_machine *m, unsigned per_gib,
+int lunik_dirty_sample_new(lunik_machine *m, unsigned per_gib, lunik_dirty_sample **out,
                            lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);

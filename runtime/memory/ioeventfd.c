@@ -66,8 +66,8 @@ static int watch(lunik_ioeventfd *e, lunik_error *err)
                 : 0;
 }
 
-int lunik_ioeventfd_new(lunik_ioeventfd **out, lunik_region *r,
-                        const lunik_ioeventfd_config *config, lunik_error *err)
+int lunik_ioeventfd_new(lunik_region *r, const lunik_ioeventfd_config *config,
+                        lunik_ioeventfd **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);
     NOT_NULL_OR_FAIL(r, err);

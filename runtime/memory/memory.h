@@ -416,9 +416,8 @@ struct memory_core {
     size_t listener_count, listener_capacity;
 
     unsigned nesting; /* callbacks of locked devices under way */
-    lunik_reject_fn *_Atomic reject_fn;
-    void *reject_opaque;
-    bool telling; /* reject_fn is being called */
+    struct lunik_sub_list reject_subs;
+    bool telling; /* they are being called */
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
     size_t io_sets; /* that exist */

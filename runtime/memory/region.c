@@ -234,7 +234,7 @@ static int region_init(lunik_region *r, const lunik_region_config *c, lunik_erro
     return 0;
 }
 
-int lunik_region_new(lunik_region **out, lunik_machine *m, const lunik_region_config *config,
+int lunik_region_new(lunik_machine *m, const lunik_region_config *config, lunik_region **out,
                      lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);

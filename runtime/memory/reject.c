@@ -44,15 +44,22 @@ lunik_access reject_result(lunik_reject why)
  * struct left. */
 static void tell(struct memory_core *core, const lunik_rejection *r)
 {
-    lunik_reject_fn *fn = atomic_load_explicit(&core->reject_fn, memory_order_relaxed);
+    struct sub_walk walk;
+    lunik_sub_link *link;
 
-    if (!fn || core->telling || (r->region && !r->region->refs))
+    if (core->telling || (r->region && !r->region->refs))
         return;
     if (r->region)
         lunik_region_ref(r->region);
     core->refs++;
     core->telling = true;
-    fn(core->reject_opaque, r);
+    sub_walk_begin(&walk, &core->reject_subs);
+    while ((link = sub_walk_next(&walk))) {
+        lunik_reject_sub *sub = lunik_container_of(link, lunik_reject_sub, link);
+
+        sub->fn(sub->opaque, r);
+    }
+    sub_walk_end(&walk);
     core->telling = false;
     if (r->region)
         lunik_region_unref(r->region);
@@ -63,7 +70,7 @@ bool reject_count(lunik_space *s, lunik_region *r)
 {
     count_up(&s->rejected);
     count_up(r ? &r->rejected : &s->unassigned);
-    return atomic_load_explicit(&s->core->reject_fn, memory_order_relaxed);
+    return sub_list_any(&s->core->reject_subs);
 }
 
 void reject_tell(const lunik_rejection *r)
@@ -104,15 +111,12 @@ size_t lunik_rejection_text(const lunik_rejection *r, char **text)
     return 0;
 }
 
-void lunik_machine_set_reject_cb(lunik_machine *m, lunik_reject_fn *fn, void *opaque)
+bool rejections_called_here(const lunik_machine *m)
 {
-    NOT_NULL(m);
-
-    if (!m->memory)
-        return;
-    m->memory->reject_opaque = opaque;
-    atomic_store_explicit(&m->memory->reject_fn, fn, memory_order_relaxed);
+    return m->memory && sub_list_called_here(&m->memory->reject_subs);
 }
+
+SUBSCRIPTION(reject, &m->memory->reject_subs)
 
 void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out)
 {

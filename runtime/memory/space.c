@@ -92,7 +92,7 @@ static int space_appear(lunik_space *s, lunik_error *err)
     return transaction_commit(s->core, err);
 }
 
-int lunik_space_new(lunik_space **out, lunik_machine *m, const char *name, lunik_region *root,
+int lunik_space_new(lunik_machine *m, const char *name, lunik_region *root, lunik_space **out,
                     lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);
@@ -187,11 +187,11 @@ static int new_machine_space(lunik_machine *m, lunik_space **out, const char *na
 {
     lunik_region_config config = {.kind = LUNIK_REGION_CONTAINER, .name = root_name, .size = size};
     lunik_region *root;
-    int rc = lunik_region_new(&root, m, &config, err);
+    int rc = lunik_region_new(m, &config, &root, err);
 
     if (rc)
         return rc;
-    rc = lunik_space_new(out, m, name, root, err);
+    rc = lunik_space_new(m, name, root, out, err);
     lunik_region_unref(root);
     return rc;
 }
@@ -206,6 +206,7 @@ int memory_init(lunik_machine *m, lunik_error *err)
     core->refs = 1;
     core->machine = m;
     core->rt = m->rt;
+    sub_list_init(&core->reject_subs, m->rt);
     m->memory = core;
     m->transaction = &core->open;
     m->regions = &region_hooks;
@@ -254,6 +255,7 @@ void memory_fini(lunik_machine *m)
     m->memory = NULL;
     m->transaction = NULL;
     core->machine = NULL;
+    sub_list_end(&core->reject_subs);
     free(core->listeners);
     core->listeners = NULL;
     orphan_all(core);

@@ -178,7 +178,7 @@ static bool value_number(const lunik_value *v, uint64_t *out, bool *negative)
         if (parse_number(v->string, out, negative))
             return true;
         *negative = false; /* else "64K", as sizes and addresses are written */
-        return !lunik_parse_size(v->string, out, "", NULL);
+        return !lunik_parse_size(v->string, "", out, NULL);
     default:
         return false;
     }
@@ -193,7 +193,7 @@ static int convert_unsigned(const lunik_object *o, const lunik_prop *p, const lu
     if (p->kind == LUNIK_PROP_SIZE && v->kind == LUNIK_STRING && v->string[0] != '-') {
         char what[128];
         snprintf(what, sizeof(what), "%s: %s", o->type_name, p->name);
-        int rc = lunik_parse_size(v->string, &number, what, err);
+        int rc = lunik_parse_size(v->string, what, &number, err);
         if (rc)
             return rc;
     } else if (!value_number(v, &number, &negative)) {

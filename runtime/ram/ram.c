@@ -225,7 +225,7 @@ static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err
     return ram->guard ? 0 : lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", c->name);
 }
 
-int lunik_ram_new(lunik_ram **out, const lunik_ram_config *config, lunik_error *err)
+int lunik_ram_new(const lunik_ram_config *config, lunik_ram **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(out, err);
     NOT_NULL_OR_FAIL(config, err);

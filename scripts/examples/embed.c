@@ -59,7 +59,7 @@ static lunik_region *add_ram(lunik_machine *m)
     check(lunik_object_add(m, "memory-backend-ram", props, 2, &object, &err), &err);
     backend = lunik_object_iface(object, "memory-backend");
     config.ram = backend->ram(object);
-    check(lunik_region_new(&ram, m, &config, &err), &err);
+    check(lunik_region_new(m, &config, &ram, &err), &err);
     check(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), GUEST_BASE, ram, 0, false,
                            &err),
           &err);
@@ -92,15 +92,16 @@ static void place_guest(lunik_machine *m)
 int main(void)
 {
     const lunik_machine_config config = {.name = "embedded", .cpus = 1};
+    lunik_event_sub events = {.fn = on_event};
     lunik_runtime *rt;
     lunik_machine *m;
     lunik_region *ram;
     lunik_error err;
     int code;
 
-    check(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
+    check(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
     check(lunik_machine_new(rt, &config, &m, &err), &err);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     ram = add_ram(m);
     add_devices(m);
     place_guest(m);

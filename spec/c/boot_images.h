@@ -256,8 +256,8 @@ static inline void make_machine(lunik_runtime *rt)
     lunik_error err;
 
     must(lunik_machine_new(rt, &config, &m, &err), &err);
-    must(lunik_ram_new(&region.ram, &ram, &err), &err);
-    must(lunik_region_new(&ram_region, m, &region, &err), &err);
+    must(lunik_ram_new(&ram, &region.ram, &err), &err);
+    must(lunik_region_new(m, &region, &ram_region, &err), &err);
     lunik_ram_unref(region.ram);
     must(lunik_region_add(lunik_space_root(lunik_machine_memory(m)), 0, ram_region, 0, false, &err),
          &err);

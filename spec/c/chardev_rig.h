@@ -27,17 +27,19 @@ static inline void on_event(void *opaque, const lunik_event *event)
     disconnects += !strcmp(event->name, "chardev-disconnected");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static inline void setup(void)
 {
     lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
     lunik_error err = {0};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &machine, &err)) {
         printf("not ok setup: %s\n", err.message);
         exit(1);
     }
-    lunik_machine_set_event_cb(machine, on_event, NULL);
+    lunik_event_subscribe(machine, &events);
     errors = connects = disconnects = 0;
 }
 

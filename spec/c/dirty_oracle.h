@@ -329,7 +329,7 @@ static void set_up(void)
     for (unsigned b = 0; b < BLOCKS; b++) {
         lunik_ram_config config = {.name = "block", .size = PAGES * PAGE, .fd = -1};
 
-        must("ram", lunik_ram_new(&rams[b], &config, &err));
+        must("ram", lunik_ram_new(&config, &rams[b], &err));
     }
     for (unsigned r = 0; r < REGIONS; r++) {
         lunik_region_config config = {.kind = LUNIK_REGION_RAM,
@@ -338,7 +338,7 @@ static void set_up(void)
                                       .ram_offset = (uint64_t)layout[r].first * PAGE,
                                       .size = (uint64_t)layout[r].pages * PAGE};
 
-        must("region", lunik_region_new(&regions[r], m, &config, &err));
+        must("region", lunik_region_new(m, &config, &regions[r], &err));
         place[r] = -1;
     }
     slots = (lunik_listener){.name = "slots",

@@ -45,7 +45,7 @@ static inline lunik_region *make(const char *name, lunik_region_kind kind, uint6
 
     if (kind == LUNIK_REGION_IO)
         config.ops = &ops;
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     return r;
 }
 

@@ -286,7 +286,7 @@ static void build_regions(void)
     for (int i = 0; i < EVENTS; i++)
         now.events[i].leaf = -1;
     removed.leaf = -1;
-    must("space", lunik_space_new(&space, m, "chance", now.nodes[0].region, &err));
+    must("space", lunik_space_new(m, "chance", now.nodes[0].region, &space, &err));
 }
 
 static void op_event(void)

@@ -363,7 +363,7 @@ static int try_space(void)
         return 0;
     }
     space_roots[i] = (int)chance(chance(2) ? SPACES : shape->nodes);
-    rc = lunik_space_new(&spaces[i], m, "s", nodes[space_roots[i]].region, NULL);
+    rc = lunik_space_new(m, "s", nodes[space_roots[i]].region, &spaces[i], NULL);
     ordered = true;
     mentioned[space_roots[i]] = true;
     script("-- space %u of n%d: %d", i, space_roots[i], rc);
@@ -430,7 +430,7 @@ static void build_tree(void)
         shown_before[i][0].node = -2;
     watch(&last, "last", 9, 3, NULL);
     watch(&first, "first", 1, 1, NULL);
-    if (lunik_space_new(&spaces[0], m, "s", nodes[0].region, NULL))
+    if (lunik_space_new(m, "s", nodes[0].region, &spaces[0], NULL))
         complain("space_new failed");
     space_roots[0] = 0;
     mentioned[0] = true;
@@ -484,19 +484,20 @@ static void clean_up(void)
 
 static bool setup(void)
 {
+    static lunik_reject_sub subscription = {.fn = on_reject};
     static const lunik_type *const no_types[] = {NULL};
     static const lunik_machine_config config = {
         .name = "oracle", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
     lunik_ram_config ram_config = {.name = "ram", .size = 64 * 0x1000, .fd = -1};
     lunik_error err;
 
-    if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
+    if (lunik_runtime_new(no_types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err))
         return false;
-    lunik_machine_set_reject_cb(m, on_reject, NULL);
+    lunik_reject_subscribe(m, &subscription);
     for (unsigned i = 0; i < RAMS; i++) {
         uint8_t *host;
 
-        if (lunik_ram_new(&rams[i], &ram_config, &err))
+        if (lunik_ram_new(&ram_config, &rams[i], &err))
             return false;
         host = lunik_ram_host(rams[i]);
         for (unsigned page = 0; page < 64; page++)

@@ -328,7 +328,7 @@ static void make_node(unsigned i, unsigned *ram)
     n->manner = chance(3) ? ANSWERS : (enum manner)chance(MANNERS);
     if (is_device(n))
         config.ops = &device_ops[n->manner];
-    if (lunik_region_new(&n->region, m, &config, NULL))
+    if (lunik_region_new(m, &config, &n->region, NULL))
         complain("region_new failed");
     if (body)
         define_node(i, config.ram ? *ram - 1 : 0);

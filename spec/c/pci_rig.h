@@ -27,7 +27,7 @@ enum { PROBE_RAM = 0x10000 };
 struct probe {
     lunik_object *bus;
     char *addr;
-    pci_function function;
+    lunik_pci_function function;
     lunik_region *bars[4];
     lunik_ram *ram;
 };
@@ -50,22 +50,22 @@ static inline int probe_realize(lunik_object *o, lunik_error *err)
     static const struct {
         const char *name;
         unsigned index;
-        pci_bar_kind kind;
+        lunik_pci_bar_kind kind;
         uint64_t size;
     } bars[] = {
-        {"probe-io", 0, PCI_BAR_IO, 32},
-        {"probe-mem", 1, PCI_BAR_MEM32, 4096},
-        {"probe-mem64", 2, PCI_BAR_MEM64, UINT64_C(8) << 30},
-        {"probe-ram", 4, PCI_BAR_MEM32, PROBE_RAM},
+        {"probe-io", 0, LUNIK_PCI_BAR_IO, 32},
+        {"probe-mem", 1, LUNIK_PCI_BAR_MEM32, 4096},
+        {"probe-mem64", 2, LUNIK_PCI_BAR_MEM64, UINT64_C(8) << 30},
+        {"probe-ram", 4, LUNIK_PCI_BAR_MEM32, PROBE_RAM},
     };
     const lunik_ram_config ram = {.name = "probe-ram", .size = PROBE_RAM, .fd = -1};
     struct probe *s = lunik_state(o);
-    int rc = lunik_ram_new(&s->ram, &ram, err);
+    int rc = lunik_ram_new(&ram, &s->ram, err);
 
     if (rc)
         return rc;
-    pci_function_init(&s->function, o, 0x1234, 0x5678, 0, 0xff0000);
-    s->function.initial[PCI_INTERRUPT_PIN] = 1;
+    lunik_pci_function_init(&s->function, o, 0x1234, 0x5678, 0, 0xff0000);
+    s->function.initial[LUNIK_PCI_INTERRUPT_PIN] = 1;
     for (unsigned i = 0; i < 4; i++) {
         lunik_region_config config = {.kind = i == 3 ? LUNIK_REGION_RAM : LUNIK_REGION_IO,
                                       .name = bars[i].name,
@@ -75,20 +75,20 @@ static inline int probe_realize(lunik_object *o, lunik_error *err)
                                       .opaque = s,
                                       .ram = s->ram};
 
-        rc = lunik_region_new(&s->bars[i], lunik_object_machine(o), &config, err);
+        rc = lunik_region_new(lunik_object_machine(o), &config, &s->bars[i], err);
         if (rc == 0)
-            rc = pci_bar_init(&s->function, bars[i].index, bars[i].kind, s->bars[i], err);
+            rc = lunik_pci_bar_init(&s->function, bars[i].index, bars[i].kind, s->bars[i], err);
         if (rc < 0)
             return rc;
     }
-    return pci_device_add(s->bus, s->addr, &s->function, err);
+    return lunik_pci_device_add(s->bus, s->addr, &s->function, err);
 }
 
 static inline void probe_unrealize(lunik_object *o)
 {
     struct probe *s = lunik_state(o);
 
-    pci_bus_remove(&s->function);
+    lunik_pci_device_remove(&s->function);
     for (unsigned i = 0; i < 4; i++)
         lunik_region_unref(s->bars[i]);
     lunik_ram_unref(s->ram);
@@ -98,10 +98,11 @@ static inline void probe_reset(lunik_object *o)
 {
     struct probe *s = lunik_state(o);
 
-    pci_function_reset(&s->function);
+    lunik_pci_function_reset(&s->function);
 }
 
-static const lunik_prop probe_props[] = {PCI_DEVICE_PROPS(struct probe, "3.0"), {.name = NULL}};
+static const lunik_prop probe_props[] = {LUNIK_PCI_DEVICE_PROPS(struct probe, "3.0"),
+                                         {.name = NULL}};
 
 static const lunik_type probe_type = {
     .name = "probe",
@@ -170,7 +171,7 @@ static inline void rig_open(struct rig *r, lunik_accel accel, bool shadow)
                                  LUNIK_FIELD_STRING("bus", "host")};
     lunik_error err;
 
-    must("runtime", lunik_runtime_new(&r->rt, lunik_builtin_types(), &err), &err);
+    must("runtime", lunik_runtime_new(lunik_builtin_types(), &r->rt, &err), &err);
     must("probe type", lunik_type_add(r->rt, &probe_type, &err), &err);
     must("machine", lunik_machine_new(r->rt, &mc, &r->m, &err), &err);
     r->io = lunik_machine_io(r->m);

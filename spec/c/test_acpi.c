@@ -102,12 +102,12 @@ static bool open_bench(struct bench *b, unsigned cpus, size_t nodes)
     lunik_ram_config ram = {.name = "area", .size = AREA_SIZE, .fd = -1};
 
     *b = (struct bench){0};
-    if (lunik_runtime_new(&b->rt, types, &b->err) < 0 ||
+    if (lunik_runtime_new(types, &b->rt, &b->err) < 0 ||
         lunik_machine_new(b->rt, &config, &b->m, &b->err) < 0 ||
-        lunik_ram_new(&b->ram, &ram, &b->err) < 0)
+        lunik_ram_new(&ram, &b->ram, &b->err) < 0)
         return check_string("a machine", b->err.message, "");
     lunik_region_config region = {.kind = LUNIK_REGION_RAM, .name = "area", .ram = b->ram};
-    if (lunik_region_new(&b->region, b->m, &region, &b->err) < 0 ||
+    if (lunik_region_new(b->m, &region, &b->region, &b->err) < 0 ||
         lunik_region_add(lunik_space_root(lunik_machine_memory(b->m)), AREA, b->region, 0, false,
                          &b->err) < 0)
         return check_string("memory", b->err.message, "");

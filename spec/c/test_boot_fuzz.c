@@ -114,7 +114,7 @@ int main(void)
     lunik_runtime *rt;
     lunik_error err;
 
-    must(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
+    must(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
     make_machine(rt);
     test_fuzz();
     drop_machine();

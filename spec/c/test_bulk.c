@@ -34,7 +34,7 @@ static void add(uint64_t address, lunik_region_config config)
 {
     lunik_region *r;
 
-    must("region", lunik_region_new(&r, m, &config, &err));
+    must("region", lunik_region_new(m, &config, &r, &err));
     must("add", lunik_region_add(lunik_space_root(space), address, r, 0, false, &err));
     lunik_region_unref(r);
 }
@@ -48,7 +48,7 @@ static void make_memory(void)
     uint64_t at = 0;
 
     for (unsigned i = 0; at < SIZE; at += config.size, i++) {
-        must("ram", lunik_ram_new(&config.ram, &ram, &err));
+        must("ram", lunik_ram_new(&ram, &config.ram, &err));
         config.size = sizes[i] ? sizes[i] : SIZE - at;
         add(at, config);
         lunik_ram_unref(config.ram);
@@ -191,7 +191,7 @@ int main(void)
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     space = lunik_machine_memory(m);
     make_memory();

@@ -301,7 +301,7 @@ static void let_go(bool with_machine)
     }
     lunik_machine_close(machine);
     check_int("another machine", lunik_machine_new(rt, &config, &machine, NULL), 0);
-    lunik_machine_set_event_cb(machine, on_event, NULL);
+    lunik_event_subscribe(machine, &events);
 }
 
 static void test_rest_socket(bool with_machine)

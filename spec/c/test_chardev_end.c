@@ -190,12 +190,14 @@ static void on_order(void *opaque, const lunik_event *event)
     strcat(seen, slurp_file(path_of("order")));
 }
 
+static lunik_event_sub order = {.fn = on_order};
+
 /* More output than one turn of the loop hands on, then an event. */
 static void test_order(void)
 {
     setup();
     memset(seen, 0, sizeof(seen));
-    lunik_machine_set_event_cb(machine, on_order, NULL);
+    lunik_event_subscribe(machine, &order);
     attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", path_of("order"))), 0);
     put("a");
     lunik_run_timeout(rt, 0);

@@ -9,7 +9,7 @@ static void test_ids(struct rig *r)
     check_uint("82441FX", config(r, PCI_DEVFN(0, 0), 0, 4), 0x12378086);
     check_uint("PIIX3", config(r, PCI_DEVFN(1, 0), 0, 4), 0x70008086);
     check_uint("PIIX4 PM", config(r, PCI_DEVFN(1, 3), 0, 4), 0x71138086);
-    check_uint("PIIX3 has functions", config(r, PCI_DEVFN(1, 0), PCI_HEADER, 1), 0x80);
+    check_uint("PIIX3 has functions", config(r, PCI_DEVFN(1, 0), LUNIK_PCI_HEADER, 1), 0x80);
     check_uint("nobody at 2.0", config(r, PCI_DEVFN(2, 0), 0, 4), UINT32_MAX);
     out(r, 0xcf8, 4, 0x80000803);
     check_uint("address latch", in(r, 0xcf8, 4), 0x80000803);
@@ -38,7 +38,7 @@ static void test_bytes_of_a_dword(struct rig *r)
     out(r, 0xcf8, 4, 0x800000ff);
     check_uint("nothing follows the last register", in(r, 0xcfc, 4), 0);
     out(r, 0xcfc, 4, UINT32_MAX);
-    check_uint("nor begins anew", config(r, PCI_DEVFN(0, 0), PCI_COMMAND, 2), 0x0006);
+    check_uint("nor begins anew", config(r, PCI_DEVFN(0, 0), LUNIK_PCI_COMMAND, 2), 0x0006);
 }
 
 static void test_bars(struct rig *r)
@@ -53,7 +53,7 @@ static void test_bars(struct rig *r)
     set_config(r, at, 0x1c, 4, UINT32_MAX);
     check_uint("64-bit BAR size, low", config(r, at, 0x18, 4), 0x00000004);
     check_uint("64-bit BAR size, high", config(r, at, 0x1c, 4), 0xfffffffe);
-    set_config(r, at, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    set_config(r, at, LUNIK_PCI_COMMAND, 2, LUNIK_PCI_COMMAND_IO | LUNIK_PCI_COMMAND_MEMORY);
     check_uint("a BAR being sized does not decode", load(r, 0xfffff000, 1), 0xff);
 
     set_config(r, at, 0x10, 4, 0xc000);
@@ -66,14 +66,14 @@ static void test_bars(struct rig *r)
     set_config(r, at, 0x14, 4, 0xe2000000);
     check_uint("moved away", load(r, 0xe1000004, 1), 0xff);
     check_uint("moved there", load(r, 0xe2000004, 1), 0x54);
-    set_config(r, at, PCI_COMMAND, 2, PCI_COMMAND_IO);
+    set_config(r, at, LUNIK_PCI_COMMAND, 2, LUNIK_PCI_COMMAND_IO);
     check_uint("memory off", load(r, 0xe2000004, 1), 0xff);
     check_uint("io still on", in(r, 0xc003, 1), 0x53);
     set_config(r, at, 0x10, 4, 0x70000);
     check_uint("an io address beyond 64 KiB does not decode", in(r, 0xc003, 1), 0xff);
     set_config(r, at, 0x10, 4, 0xce0);
     check_uint("the board's ports win over BARs", in(r, 0xcf9, 1), 0);
-    set_config(r, at, PCI_COMMAND, 2, 0);
+    set_config(r, at, LUNIK_PCI_COMMAND, 2, 0);
 }
 
 static void test_routing(struct rig *r)
@@ -81,7 +81,7 @@ static void test_routing(struct rig *r)
     struct probe *p = lunik_state(r->probe);
 
     /* INTA# of slot 3 is PIRQC */
-    pci_intx_set(&p->function, true);
+    lunik_pci_intx_set(&p->function, true);
     check_uint("PIRQC goes where the board said", lunik_gsi_level(r->m, 11), 1);
     set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 10);
     check_uint("rerouted: old line", lunik_gsi_level(r->m, 11), 0);
@@ -92,7 +92,7 @@ static void test_routing(struct rig *r)
     check_uint("IRQ 8 can't be routed to", lunik_gsi_level(r->m, 8), 0);
     set_config(r, PCI_DEVFN(1, 0), 0x62, 1, 11);
     check_uint("connected again", lunik_gsi_level(r->m, 11), 1);
-    pci_intx_set(&p->function, false);
+    lunik_pci_intx_set(&p->function, false);
     check_uint("lowered", lunik_gsi_level(r->m, 11), 0);
 
     check_uint("ELCR after reset", in(r, 0x4d0, 2), 0x0800);
@@ -193,12 +193,39 @@ static void test_exits(struct rig *r)
     check_uint("S5 ends the machine", lunik_machine_state(r->m), LUNIK_STATE_SHUTDOWN);
 }
 
+/* A device's author who goes wrong is told so. */
+static void test_refusals(struct rig *r)
+{
+    struct probe *probe = lunik_state(r->probe);
+    lunik_object *host = lunik_object_find(r->m, "host");
+    lunik_pci_function f;
+    lunik_error err;
+
+    lunik_pci_function_init(&f, r->probe, 1, 2, 3, 4);
+    check_int("not a bus", lunik_pci_device_add(r->probe, "5", &f, &err), LUNIK_E_INVALID);
+    check_true("named", strstr(err.message, "bus: ") && strstr(err.message, "is no PCI bus"));
+    check_int("on a bus already", lunik_pci_device_add(host, "6", &probe->function, &err),
+              LUNIK_E_EXISTS);
+    check_true("with its address", strstr(err.message, "is at PCI address 3.0 already"));
+    check_int("an address taken", lunik_pci_device_add(host, "3.0", &f, &err), LUNIK_E_EXISTS);
+    check_int("no address", lunik_pci_device_add(host, "3.8", &f, &err), LUNIK_E_INVALID);
+    check_int("a second region for a BAR",
+              lunik_pci_bar_init(&probe->function, 0, LUNIK_PCI_BAR_MEM32, probe->bars[1], &err),
+              LUNIK_E_INVALID);
+    check_int("a BAR that does not exist",
+              lunik_pci_bar_init(&f, 5, LUNIK_PCI_BAR_MEM64, probe->bars[1], &err),
+              LUNIK_E_INVALID);
+    check_int("a size that ports can't have",
+              lunik_pci_bar_init(&f, 0, LUNIK_PCI_BAR_IO, probe->bars[2], &err), LUNIK_E_INVALID);
+}
+
 int main(void)
 {
     struct rig r = {0};
 
     rig_open(&r, LUNIK_ACCEL_NONE, false);
     test_ids(&r);
+    test_refusals(&r);
     test_bytes_of_a_dword(&r);
     test_bars(&r);
     test_routing(&r);

@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     lunik_error err = {0};
     lunik_runtime *rt;
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &machine, &err)) {
         printf("not ok a machine: %s\n", err.message);
         return 1;

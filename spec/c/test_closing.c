@@ -27,7 +27,7 @@ static lunik_runtime *runtime(void)
 {
     lunik_runtime *rt = NULL;
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err))
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err))
         printf("# %s\n", err.message);
     return rt;
 }
@@ -98,7 +98,7 @@ static void test_shortage(void)
     lunik_region *r = NULL;
     unsigned count;
 
-    lunik_region_new(&r, m, &config, &err);
+    lunik_region_new(m, &config, &r, &err);
     check_int("a backend", lunik_object_add(m, "memory-backend-memfd", props, 2, NULL, &err), 0);
     lunik_object_del(m, "mem", &err);
     lunik_unlock(rt);
@@ -110,10 +110,10 @@ static void test_shortage(void)
     limit.rlim_cur = 32;
     setrlimit(RLIMIT_NOFILE, &limit);
     count = use_up(fds);
-    check_true("none to be had, and none to wait for", lunik_ioeventfd_new(&e, r, &event, &err));
+    check_true("none to be had, and none to wait for", lunik_ioeventfd_new(r, &event, &e, &err));
     close(fds[--count]); /* an ioeventfd takes two */
     lunik_object_del(m, "mem", &err);
-    if (!check_int("one that comes back is waited for", lunik_ioeventfd_new(&e, r, &event, &err),
+    if (!check_int("one that comes back is waited for", lunik_ioeventfd_new(r, &event, &e, &err),
                    0))
         printf("# %s\n", err.message);
     while (count)

@@ -111,7 +111,7 @@ int main(void)
 {
     lunik_error err = {0};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err)) {
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err)) {
         printf("not ok a runtime: %s\n", err.message);
         return 1;
     }

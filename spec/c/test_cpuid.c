@@ -102,7 +102,7 @@ int main(void)
         printf("ok # SKIP no /dev/kvm\n");
         return 0;
     }
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err)) {
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err)) {
         printf("not ok a runtime: %s\n", err.message);
         return 1;
     }

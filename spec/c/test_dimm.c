@@ -55,6 +55,8 @@ static void on_event(void *opaque, const lunik_event *event)
     snprintf(events + used, sizeof(events) - used, "%s; ", text);
 }
 
+static lunik_event_sub listening = {.fn = on_event};
+
 static void expect_events(const char *name, const char *want)
 {
     lunik_deliver_events(rt);
@@ -91,7 +93,7 @@ static void build(uint64_t slots, uint64_t limit)
 
     if (lunik_machine_new(rt, &config, &m, &err))
         abort();
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &listening);
     bell = lunik_state(DEVICE("bell", TEXT("id", "pm")));
     DEVICE("acpi-memory-hotplug", TEXT("id", "regs"), NUM("slots", slots), TEXT("pm", "pm"));
     if (!DEVICE("device-memory", TEXT("id", "window"), NUM("addr", WINDOW),
@@ -447,7 +449,7 @@ static void test_model(void)
 
 int main(void)
 {
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_type_add(rt, &bell_type, &err)) {
         check_string("set up", err.message, "");
         return 1;

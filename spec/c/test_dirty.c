@@ -29,7 +29,7 @@ static lunik_ram *new_ram(const char *name, uint64_t size)
     lunik_ram_config config = {.name = name, .size = size, .fd = -1};
     lunik_ram *ram;
 
-    must(name, lunik_ram_new(&ram, &config, &err));
+    must(name, lunik_ram_new(&config, &ram, &err));
     return ram;
 }
 
@@ -39,7 +39,7 @@ static lunik_region *new_region(const char *name, lunik_ram *ram, uint64_t offse
         .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
     lunik_region *r;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     return r;
 }
 
@@ -474,7 +474,7 @@ int main(void)
     static const lunik_type *const no_types[] = {NULL};
     lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     root = lunik_space_root(lunik_machine_memory(m));
     test_bitmaps();

@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 
     state = seed * 0x9e3779b97f4a7c15u | 1;
     printf("# seed %" PRIu64 ", %u steps\n", seed, count);
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     set_up();
     for (; step < count && same && !check_failures; step++)
         same = take_step();

@@ -303,7 +303,7 @@ static void test_big_endian(void)
     lunik_region *big = NULL;
     int fd = new_fd();
 
-    must("region", lunik_region_new(&big, m, &config, &err));
+    must("region", lunik_region_new(m, &config, &big, &err));
     must("eventfd", lunik_region_add_eventfd(big, 0, 4, true, 0x11223344, fd, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
     *heard = 0;
@@ -386,8 +386,8 @@ static void test_callback(void)
     lunik_ioeventfd_config config = {.offset = 4, .size = 4, .fn = on_event};
     lunik_ioeventfd *e = NULL, *second = NULL;
 
-    must("new", lunik_ioeventfd_new(&e, dev, &config, &err));
-    check_int("callback: taken", lunik_ioeventfd_new(&second, dev, &config, &err), LUNIK_E_EXISTS);
+    must("new", lunik_ioeventfd_new(dev, &config, &e, &err));
+    check_int("callback: taken", lunik_ioeventfd_new(dev, &config, &second, &err), LUNIK_E_EXISTS);
     for (int i = 0; i < 3; i++)
         lunik_space_store(space, 0x1004, 4, 1);
     check_uint("callback: not from the write", called, 0);
@@ -399,7 +399,7 @@ static void test_callback(void)
     lunik_run(rt, LUNIK_RUN_NOWAIT);
     check_uint("callback: not after it is closed", called, 1);
     config.fn = NULL;
-    must("new", lunik_ioeventfd_new(&e, dev, &config, &err));
+    must("new", lunik_ioeventfd_new(dev, &config, &e, &err));
     lunik_space_store(space, 0x1004, 4, 1);
     check_uint("callback: without one there is the fd", signals(lunik_ioeventfd_fd(e)), 1);
     must("close", lunik_ioeventfd_close(e, &err));
@@ -417,8 +417,8 @@ static void test_close_late(void)
     lunik_region *r;
 
     must("machine", lunik_machine_new(rt, &config, &closed, &err));
-    must("region", lunik_region_new(&r, closed, &part, &err));
-    must("new", lunik_ioeventfd_new(&e, r, &event, &err));
+    must("region", lunik_region_new(closed, &part, &r, &err));
+    must("new", lunik_ioeventfd_new(r, &event, &e, &err));
     lunik_region_unref(r);
     lunik_machine_close(closed);
     check_int("close: after the machine", lunik_ioeventfd_close(e, &err), 0);
@@ -429,7 +429,7 @@ static void test_examples(void)
 {
     root = make("root", LUNIK_REGION_CONTAINER, 0x10000, NULL, 0);
     dev = make("dev", LUNIK_REGION_IO, 0x40, NULL, 0);
-    must("space", lunik_space_new(&space, m, "test", root, &err));
+    must("space", lunik_space_new(m, "test", root, &space, &err));
     test_listeners();
     test_replaced_range();
     test_nested_registers();
@@ -462,7 +462,7 @@ int main(void)
 
     unsigned files;
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     files = open_files();
     test_examples();

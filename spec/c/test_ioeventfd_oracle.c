@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     if (argc > 2)
         trees = (unsigned)strtoul(argv[2], NULL, 0);
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     test_trees(seed, trees);
     check_uint("no set is left behind", m->memory->io_sets, 0);

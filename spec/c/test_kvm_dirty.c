@@ -49,7 +49,7 @@ static lunik_region *add(const char *name, lunik_region_kind kind, lunik_ram *me
         .kind = kind, .name = name, .ram = memory, .ram_offset = ram_offset, .size = size};
     lunik_region *r;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
     return r;
 }
@@ -59,7 +59,7 @@ static lunik_ram *new_ram(const char *name, uint64_t size)
     lunik_ram_config config = {.name = name, .size = size, .fd = -1};
     lunik_ram *out;
 
-    must(name, lunik_ram_new(&out, &config, &err));
+    must(name, lunik_ram_new(&config, &out, &err));
     return out;
 }
 
@@ -409,11 +409,13 @@ static void on_event(void *opaque, const lunik_event *event)
             told = !strcmp(event->fields[i].value.string, "dirty-ring-full");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 /* A ring that is said to be full, and is empty, ends the run in the end. */
 static void test_stuck(const struct mode *mode)
 {
     boot(mode);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     stuck = true;
     must("start", lunik_machine_start(m, &err));
     for (int i = 0; i < 20000 && !told; i++)
@@ -435,7 +437,7 @@ int main(void)
         printf("ok skipped: no /dev/kvm\n");
         return 0;
     }
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         test_exact(&modes[i]);
         test_mode(&modes[i]);

@@ -136,8 +136,8 @@ static lunik_region *make(const char *name, lunik_region_kind kind, uint64_t siz
     lunik_region *r = NULL;
 
     if (!io)
-        must(name, lunik_ram_new(&config.ram, &ram_config, &err));
-    must(name, lunik_region_new(&r, m, &config, &err));
+        must(name, lunik_ram_new(&ram_config, &config.ram, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     if (config.ram)
         lunik_ram_unref(config.ram);
     return r;
@@ -982,7 +982,7 @@ int main(void)
         printf("ok kvm io # SKIP no /dev/kvm\n");
         return 0;
     }
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     test_read();
     test_looks();
     test_looks_at_ram("coalesced: delivered before RAM is mapped", look_by_map);

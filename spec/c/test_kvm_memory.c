@@ -48,8 +48,8 @@ static lunik_region *make(const char *name, lunik_region_kind kind, uint64_t siz
     if (kind == LUNIK_REGION_ROM)
         config.ops = &rom_ops;
     if (!target)
-        must(name, lunik_ram_new(&config.ram, &ram_config, &err));
-    must(name, lunik_region_new(&r, m, &config, &err));
+        must(name, lunik_ram_new(&ram_config, &config.ram, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     if (config.ram)
         lunik_ram_unref(config.ram);
     return r;
@@ -278,7 +278,7 @@ int main(void)
         printf("ok kvm-memory: skipped, no /dev/kvm\n");
         return 0;
     }
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     test_swaps();
     test_edges();
     test_refusals();

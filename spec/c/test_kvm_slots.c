@@ -212,7 +212,7 @@ static void build(void)
     };
     lunik_ram_config ram = {.name = "block", .size = RAM_PAGES * PAGE, .fd = -1};
 
-    must("block", lunik_ram_new(&block, &ram, &err));
+    must("block", lunik_ram_new(&ram, &block, &err));
     for (unsigned i = 0; i < REGIONS; i++) {
         lunik_region_config config = {.kind = kinds[i],
                                       .name = "region",
@@ -223,7 +223,7 @@ static void build(void)
             config.target = regions[0];
         else if (kinds[i] != LUNIK_REGION_IO)
             config.ram = block;
-        must("region", lunik_region_new(&regions[i], m, &config, &err));
+        must("region", lunik_region_new(m, &config, &regions[i], &err));
         must("region", lunik_region_add(lunik_space_root(m->memory_space), i * 4ull * PAGE,
                                         regions[i], (int)i, true, &err));
     }
@@ -300,6 +300,8 @@ static void on_event(void *opaque, const lunik_event *event)
     told += !strcmp(event->name, "error");
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static uint64_t holds(void)
 {
     lunik_machine_stats stats;
@@ -362,7 +364,7 @@ static void test(bool readonly)
 
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     m->kvm->readonly_mem = m->kvm->readonly_mem && readonly;
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &events);
     memset(kvm, 0, sizeof(kvm));
     live = peak = 0;
     logging = false;
@@ -395,7 +397,7 @@ int main(void)
     }
     random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)getpid();
     printf("# SEED=%" PRIu64 "\n", random_state);
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     test(true);
     test(false);
     lunik_runtime_free(rt);

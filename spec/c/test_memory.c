@@ -25,7 +25,7 @@ static void setup(void)
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
 }
 
@@ -86,7 +86,7 @@ static lunik_region *new_region(const char *name, lunik_region_kind kind, uint64
         .kind = kind, .name = name, .size = size, .ops = ops, .opaque = (void *)(uintptr_t)ops};
     lunik_region *r = NULL;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     return r;
 }
 
@@ -97,7 +97,7 @@ static lunik_region *new_alias(const char *name, lunik_region *target, uint64_t 
         .kind = LUNIK_REGION_ALIAS, .name = name, .size = size, .target = target, .offset = offset};
     lunik_region *r = NULL;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     return r;
 }
 
@@ -109,8 +109,8 @@ static lunik_region *new_ram(const char *name, lunik_region_kind kind, uint64_t 
         .kind = kind, .name = name, .ops = ops, .opaque = (void *)(uintptr_t)ops};
     lunik_region *r = NULL;
 
-    must(name, lunik_ram_new(&config.ram, &ram_config, &err));
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_ram_new(&ram_config, &config.ram, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     lunik_ram_unref(config.ram);
     return r;
 }
@@ -165,7 +165,7 @@ static void test_documented_overlap(void)
         lunik_region *e = new_region("E", LUNIK_REGION_IO, 0x1000, &plain_ops);
         lunik_space *s;
 
-        must("space", lunik_space_new(&s, m, "picture", a, &err));
+        must("space", lunik_space_new(m, "picture", a, &s, &err));
         add(a, 0x2000, b, 2);
         add(a, 0, c, 1);
         add(b, 0, d, 0);
@@ -198,7 +198,7 @@ static void test_pc_map(void)
     lunik_region *hole = new_alias("pci-hole", pci, 0xe0000000, 0x20000000);
     lunik_space *s;
 
-    must("space", lunik_space_new(&s, m, "pc", system, &err));
+    must("space", lunik_space_new(m, "pc", system, &s, &err));
     add(system, 0, lomem, 0);
     add(system, 0x100000000, himem, 0);
     add(system, 0xa0000, window, 1);
@@ -237,7 +237,7 @@ static void test_edges(void)
     lunik_space *s;
     lunik_section section;
 
-    must("space", lunik_space_new(&s, m, "edges", root, &err));
+    must("space", lunik_space_new(m, "edges", root, &s, &err));
     add(root, 0, all, -1);
     check_string("edges: 2^64 bytes", shown(s), "all 0-ffffffffffffffff");
     check_true("edges: find", lunik_space_find(s, UINT64_MAX, &section));
@@ -274,14 +274,14 @@ static void test_errors(void)
     lunik_region *none = NULL;
     lunik_ram *ram;
 
-    check_int("errors: size 0", lunik_region_new(&none, m, &config, &err), LUNIK_E_INVALID);
+    check_int("errors: size 0", lunik_region_new(m, &config, &none, &err), LUNIK_E_INVALID);
     config = (lunik_region_config){.kind = LUNIK_REGION_IO, .name = "odd", .size = 1, .ops = &odd};
-    check_int("errors: access sizes", lunik_region_new(&none, m, &config, &err), LUNIK_E_INVALID);
+    check_int("errors: access sizes", lunik_region_new(m, &config, &none, &err), LUNIK_E_INVALID);
     check_contains("errors: access sizes, text", err.message, "want 1, 2, 4 or 8");
-    must("ram", lunik_ram_new(&ram, &ram_config, &err));
+    must("ram", lunik_ram_new(&ram_config, &ram, &err));
     config =
         (lunik_region_config){.kind = LUNIK_REGION_RAM, .name = "big", .size = 0x2000, .ram = ram};
-    check_int("errors: more than the RAM", lunik_region_new(&none, m, &config, &err),
+    check_int("errors: more than the RAM", lunik_region_new(m, &config, &none, &err),
               LUNIK_E_INVALID);
     check_uint("errors: which is nobody's then", ram->refs, 1);
     lunik_ram_unref(ram);
@@ -335,7 +335,7 @@ static void test_depth(void)
     int rc = 0;
     size_t n = 0;
 
-    must("space", lunik_space_new(&s, m, "deep", root, &err));
+    must("space", lunik_space_new(m, "deep", root, &s, &err));
     for (lunik_region *at = root; !rc && n < COUNT(levels); at = levels[n++]) {
         levels[n] = new_region("level", LUNIK_REGION_CONTAINER, 0x1000, NULL);
         rc = lunik_region_add(at, 0, levels[n], 0, true, &err);
@@ -466,6 +466,8 @@ static void on_reject(void *opaque, const lunik_rejection *r)
     free(text);
 }
 
+static lunik_reject_sub rejections = {.fn = on_reject};
+
 static void check_told(const char *name, unsigned count, lunik_reject why, const lunik_region *r,
                        uint64_t address)
 {
@@ -478,7 +480,7 @@ static void check_told(const char *name, unsigned count, lunik_reject why, const
 
 static void test_dispatch(void)
 {
-    lunik_machine_set_reject_cb(m, on_reject, NULL);
+    lunik_reject_subscribe(m, &rejections);
     for (size_t i = 0; i < COUNT(access_cases); i++) {
         const struct access_case *c = &access_cases[i];
         lunik_io_ops ops = c->ops;
@@ -516,7 +518,7 @@ static void test_dispatch(void)
             check_uint(name, device_bytes[c->offset + j], (uint8_t)(c->value >> 8 * j));
         drop(r);
     }
-    lunik_machine_set_reject_cb(m, NULL, NULL);
+    lunik_reject_unsubscribe(&rejections);
 }
 
 static void test_borders(void)
@@ -634,8 +636,8 @@ static void test_readonly_ram(void)
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "fixed"};
     lunik_region *r;
 
-    must("ram", lunik_ram_new(&config.ram, &ram_config, &err));
-    must("region", lunik_region_new(&r, m, &config, &err));
+    must("ram", lunik_ram_new(&ram_config, &config.ram, &err));
+    must("region", lunik_region_new(m, &config, &r, &err));
     lunik_ram_unref(config.ram);
     add(lunik_space_root(m->memory_space), 0x1000, r, 0);
     check_true("readonly RAM: its region is, too", lunik_region_readonly(r));
@@ -708,16 +710,18 @@ static void drop_rejecting(void *opaque, const lunik_rejection *r)
                  "rejecting");
 }
 
+static lunik_reject_sub dropping = {.fn = drop_rejecting};
+
 static void test_rejected_last(void)
 {
     static const lunik_io_ops readable = {.read = device_read};
 
     rejecting = add(lunik_space_root(m->memory_space), 0x1000,
                     new_region("rejecting", LUNIK_REGION_IO, 4, &readable), 0);
-    lunik_machine_set_reject_cb(m, drop_rejecting, NULL);
+    lunik_reject_subscribe(m, &dropping);
     check_int("rejection: who is told may take the region away",
               lunik_space_store(m->memory_space, 0x1000, 4, 1), LUNIK_E_ACCESS);
-    lunik_machine_set_reject_cb(m, NULL, NULL);
+    lunik_reject_unsubscribe(&dropping);
     check_uint("rejection: nothing is there then", view_root_current(m->memory_space->vr)->count,
                0);
 }
@@ -871,7 +875,7 @@ static void test_listeners(void)
     struct recorder low, high, all, late;
     lunik_space *s, *twin;
 
-    must("space", lunik_space_new(&s, m, "one", root, &err));
+    must("space", lunik_space_new(m, "one", root, &s, &err));
     low = recorder('L', 1, s);
     high = recorder('H', 2, s);
     add(root, 0, a, 0);
@@ -903,7 +907,7 @@ static void test_listeners(void)
     all = recorder('A', 0, NULL);
     must("listener", lunik_listener_add(m, &all.listener, &err));
     *heard = 0;
-    must("space", lunik_space_new(&twin, m, "two", root, &err));
+    must("space", lunik_space_new(m, "two", root, &twin, &err));
     check_true("listeners: a space with the same root shares its view", twin->vr == s->vr);
     check_heard("listeners: a new space", "A[ L[ H[ A+ a@0 A+ c@800 A+ b@3000 A] L] H] ");
     must("del", lunik_region_del(b, &err));
@@ -945,7 +949,7 @@ static void test_rollback(void)
     lunik_space *s, *young;
     char before[256];
 
-    must("space", lunik_space_new(&s, m, "one", root, &err));
+    must("space", lunik_space_new(m, "one", root, &s, &err));
     add(root, 0, a, 0);
     first = recorder('1', 1, s);
     second = recorder('2', 2, s);
@@ -980,7 +984,7 @@ static void test_rollback(void)
     *heard = 0;
     lunik_transaction_begin(m);
     must("off", lunik_region_set_enabled(a, false, &err));
-    must("space", lunik_space_new(&young, m, "young", b, &err));
+    must("space", lunik_space_new(m, "young", b, &young, &err));
     lunik_transaction_abort(m);
     check_string("abort: undone", shown(s), before);
     check_heard("abort: nothing was heard of it", "1[ 2[ 1] 2] ");
@@ -1013,14 +1017,14 @@ static void test_refused_space(void)
     struct recorder r = recorder('R', 0, NULL);
     lunik_space *one, *two = NULL;
 
-    must("space", lunik_space_new(&one, m, "one", root, &err));
+    must("space", lunik_space_new(m, "one", root, &one, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
     *heard = 0;
     r.refuse = 1;
-    check_int("refused space", lunik_space_new(&two, m, "two", root, &err), LUNIK_E_NO_SPACE);
+    check_int("refused space", lunik_space_new(m, "two", root, &two, &err), LUNIK_E_NO_SPACE);
     check_heard("refused space: goes again", "R[ R+ a@0 R] R[ R- a@0 R] ");
     check_true("refused space: is not there", !two && one->vr->spaces == one && !one->next_same);
-    must("space", lunik_space_new(&two, m, "two", root, &err));
+    must("space", lunik_space_new(m, "two", root, &two, &err));
     lunik_listener_del(&r.listener);
     lunik_space_free(two);
     drop(a);
@@ -1038,7 +1042,7 @@ static void test_closed(void)
     lunik_region *r;
 
     must("machine", lunik_machine_new(rt, &config, &closed, &err));
-    must("region", lunik_region_new(&r, closed, &part, &err));
+    must("region", lunik_region_new(closed, &part, &r, &err));
     lunik_transaction_begin(closed);
     lunik_transaction_begin(closed);
     must("add", lunik_region_add(lunik_space_root(closed->memory_space), 0, r, 0, false, &err));
@@ -1074,7 +1078,7 @@ static void test_sharing(void)
     lunik_space *s;
     size_t count;
 
-    must("space", lunik_space_new(&s, m, "many", root, &err));
+    must("space", lunik_space_new(m, "many", root, &s, &err));
     for (unsigned i = 0; i < DIMMS; i++) /* some adjoin, some do not */
         dimms[i] = add(root, (uint64_t)i * 0x1000 + (i % 7 ? 0 : 0x100),
                        new_region("dimm", LUNIK_REGION_IO, i % 3 ? 0x1000 : 0xe00, &plain_ops), 0);
@@ -1116,7 +1120,7 @@ static void test_reclaim(void)
     time_t give_up = time(NULL) + 10;
     lunik_region *old;
 
-    must("old", lunik_region_new(&old, m, &config, &err));
+    must("old", lunik_region_new(m, &config, &old, &err));
     lunik_region_unref(old);
     while (!released && time(NULL) < give_up)
         must("change", lunik_region_set_enabled(other, !lunik_region_enabled(other), &err));
@@ -1138,9 +1142,9 @@ static void test_mtree(void)
     lunik_space *twin;
     char *text;
 
-    check_int("mtree: a name of two lines", lunik_space_new(&twin, m, "a\nb", root, &err),
+    check_int("mtree: a name of two lines", lunik_space_new(m, "a\nb", root, &twin, &err),
               LUNIK_E_INVALID);
-    must("twin", lunik_space_new(&twin, m, "cpu-memory-0", root, &err));
+    must("twin", lunik_space_new(m, "cpu-memory-0", root, &twin, &err));
     add(root, 0, pci, -1);
     add(root, 0, below, 0);
     add(root, 0xc0000, pam, 1);

@@ -329,8 +329,9 @@ static void on_event(void *opaque, const lunik_event *event)
 static void test_prealloc(void)
 {
     struct seen seen = {.close = false};
+    lunik_event_sub events = {.fn = on_event, .opaque = &seen};
 
-    lunik_machine_set_event_cb(m, on_event, &seen);
+    lunik_event_subscribe(m, &events);
     check_true("preallocated", MAKE("memory-backend-memfd", TEXT("size", "40M"),
                                     TEXT("prealloc", "on"), NUM("prealloc-threads", 2)));
     check_true("events come while it is under way", seen.events > 0);
@@ -339,15 +340,16 @@ static void test_prealloc(void)
     check_int("its id is taken", seen.add_code, LUNIK_E_EXISTS);
     check_int("it can't be deleted", seen.del_code, LUNIK_E_NOT_FOUND);
     drop();
-    lunik_machine_set_event_cb(m, NULL, NULL);
+    lunik_event_unsubscribe(&events);
 }
 
 /* The machine is closed meanwhile: by an event's callback here, by another thread elsewhere. */
 static void test_closed_meanwhile(void)
 {
     struct seen seen = {.close = true};
+    lunik_event_sub events = {.fn = on_event, .opaque = &seen};
 
-    lunik_machine_set_event_cb(m, on_event, &seen);
+    lunik_event_subscribe(m, &events);
     lunik_machine_ref(m);
     MAKE("memory-backend-ram", TEXT("size", "40M"), TEXT("prealloc", "on"));
     check_int("closed while it preallocates", err.code, LUNIK_E_GONE);
@@ -363,7 +365,7 @@ int main(void)
     if (!mkdtemp(dir))
         return 1;
     snprintf(path, sizeof(path), "%s/file", dir);
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &m, &err)) {
         check_string("set up", err.message, "");
         return 1;

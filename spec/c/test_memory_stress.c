@@ -100,6 +100,8 @@ static void on_reset(void *opaque)
     }
 }
 
+static lunik_reset_sub resets = {.fn = on_reset};
+
 static uint32_t counter(unsigned cpu, unsigned at)
 {
     const uint8_t *host = lunik_ram_host(block);
@@ -134,7 +136,7 @@ static lunik_region *add(const char *name, lunik_ram *ram, uint64_t offset, uint
         .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
     lunik_region *r;
 
-    must(name, lunik_region_new(&r, m, &config, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
     return r;
 }
@@ -149,7 +151,7 @@ static lunik_region *add_mirror(void)
                                   .size = PAGE};
     lunik_region *r;
 
-    must("mirror", lunik_region_new(&r, m, &config, &err));
+    must("mirror", lunik_region_new(m, &config, &r, &err));
     must("mirror",
          lunik_region_add(lunik_space_root(m->memory_space), MIRROR - PAGE, r, 0, true, &err));
     return r;
@@ -170,7 +172,7 @@ static lunik_region *add_flash(lunik_ram *ram)
                                   .size = 2 * PAGE};
     lunik_region *r;
 
-    must("flash", lunik_region_new(&r, m, &config, &err));
+    must("flash", lunik_region_new(m, &config, &r, &err));
     must("flash",
          lunik_region_add(lunik_space_root(m->memory_space), STRIP + PAGE, r, 4, true, &err));
     return r;
@@ -181,9 +183,9 @@ static void build(void)
     lunik_ram_config config = {.name = "block", .size = BLOCK_SIZE, .fd = -1};
     lunik_ram *other;
 
-    must("block", lunik_ram_new(&block, &config, &err));
+    must("block", lunik_ram_new(&config, &block, &err));
     config.size = 2 * PAGE;
-    must("other", lunik_ram_new(&other, &config, &err));
+    must("other", lunik_ram_new(&config, &other, &err));
     whole = add("whole", block, 0, BLOCK_SIZE, 0, 0);
     left = add("left", block, 0, BORDER, 0, 1);
     right = add("right", block, BORDER, BORDER, BORDER, 1);
@@ -282,6 +284,8 @@ static void on_event(void *opaque, const lunik_event *e)
             printf("# %s: %s: %s\n", e->name, e->fields[i].name, e->fields[i].value.string);
 }
 
+static lunik_event_sub events = {.fn = on_event};
+
 static uint64_t holds(void)
 {
     lunik_machine_stats stats;
@@ -330,8 +334,8 @@ static void test(unsigned cpus, unsigned wanted)
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     build();
     must("listener", lunik_listener_add(m, &counting, &err));
-    lunik_machine_set_reset_cb(m, on_reset, NULL);
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_reset_subscribe(m, &resets);
+    lunik_event_subscribe(m, &events);
     operations = changes = 0;
     logging = false;
     must("start", lunik_machine_start(m, &err));
@@ -365,7 +369,7 @@ int main(void)
         printf("ok memory-stress: skipped, no /dev/kvm\n");
         return 0;
     }
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     random_state = seed ? (unsigned)atoi(seed) : 1;
     printf("# SEED=%u\n", random_state);
     test(2, wanted);

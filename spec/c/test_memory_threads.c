@@ -81,13 +81,13 @@ static lunik_region *make(unsigned kind, struct device *d)
 
     if (kind == 2) {
         config.kind = LUNIK_REGION_RAM;
-        if (lunik_ram_new(&config.ram, &ram_config, &err))
+        if (lunik_ram_new(&ram_config, &config.ram, &err))
             exit(1);
         memset(lunik_ram_host(config.ram), 0x33, SIZE);
     } else {
         config.ops = kind ? &lockless_ops : &locked_ops;
     }
-    if (lunik_region_new(&r, m, &config, &err))
+    if (lunik_region_new(m, &config, &r, &err))
         exit(1);
     if (config.ram)
         lunik_ram_unref(config.ram);
@@ -126,7 +126,7 @@ int main(void)
     int event = eventfd(0, EFD_NONBLOCK);
     uint64_t signals = 0;
 
-    if (lunik_runtime_new(&rt, no_types, &err) || lunik_machine_new(rt, &config, &m, &err))
+    if (lunik_runtime_new(no_types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err))
         return 1;
     for (unsigned i = 0; i < SLOTS; i++)
         devices[i] = new_device();

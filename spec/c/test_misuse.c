@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "lunik_device.h"
+#include "lunik_pci.h"
 #include "check.h"
 
 static lunik_error err;
@@ -21,7 +21,7 @@ static void make(void)
 {
     const lunik_machine_config config = {.name = "misuse", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &m, &err))
         printf("# %s\n", err.message);
 }
@@ -54,7 +54,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_running, lunik_running(NULL));
     CALL(lunik_sandbox_denial, lunik_sandbox_denial());
     CALL(lunik_sanitized, lunik_sanitized());
-    CALL(lunik_machine_set_event_cb, lunik_machine_set_event_cb(NULL, NULL, NULL));
+    CALL(lunik_event_subscribe, lunik_event_subscribe(NULL, NULL));
+    CALL(lunik_event_unsubscribe, lunik_event_unsubscribe(NULL));
     CALL(lunik_deliver_events, lunik_deliver_events(NULL));
     CALL(lunik_state_name, lunik_state_name(0));
     CALL(lunik_machine_new, lunik_machine_new(NULL, NULL, NULL, NULL));
@@ -112,7 +113,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_vcpu_inject_interrupt, lunik_vcpu_inject_interrupt(NULL, 0, NULL));
     CALL(lunik_vcpu_inject_nmi, lunik_vcpu_inject_nmi(NULL, NULL));
     CALL(lunik_vcpu_set_debug, lunik_vcpu_set_debug(NULL, 0, NULL, 0, NULL));
-    CALL(lunik_machine_set_exit_cb, lunik_machine_set_exit_cb(NULL, NULL, NULL));
+    CALL(lunik_exit_subscribe, lunik_exit_subscribe(NULL, NULL));
+    CALL(lunik_exit_unsubscribe, lunik_exit_unsubscribe(NULL));
     CALL(lunik_vcpu_dump, lunik_vcpu_dump(NULL, NULL, 0));
     CALL(lunik_vcpu_get_stats, lunik_vcpu_get_stats(NULL, NULL));
     CALL(lunik_fwmap_add, lunik_fwmap_add(NULL, NULL, NULL));
@@ -143,7 +145,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_device_refused, lunik_device_refused(NULL, 0, 0));
     CALL(lunik_machine_set_data, lunik_machine_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_machine_data, lunik_machine_data(NULL, NULL));
-    CALL(lunik_machine_set_reset_cb, lunik_machine_set_reset_cb(NULL, NULL, NULL));
+    CALL(lunik_reset_subscribe, lunik_reset_subscribe(NULL, NULL));
+    CALL(lunik_reset_unsubscribe, lunik_reset_unsubscribe(NULL));
     CALL(lunik_machine_clock, lunik_machine_clock(NULL));
     CALL(lunik_machine_map_broken, lunik_machine_map_broken(NULL, NULL));
     CALL(lunik_machine_guest_reset, lunik_machine_guest_reset(NULL));
@@ -158,7 +161,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_irq_disconnect, lunik_irq_disconnect(NULL));
     CALL(lunik_gsi_level, lunik_gsi_level(NULL, 0));
     CALL(lunik_gsi_edges, lunik_gsi_edges(NULL, 0));
-    CALL(lunik_machine_set_gsi_cb, lunik_machine_set_gsi_cb(NULL, NULL, NULL));
+    CALL(lunik_gsi_subscribe, lunik_gsi_subscribe(NULL, NULL));
+    CALL(lunik_gsi_unsubscribe, lunik_gsi_unsubscribe(NULL));
     CALL(lunik_ram_new, lunik_ram_new(NULL, NULL, NULL));
     CALL(lunik_ram_ref, lunik_ram_ref(NULL));
     CALL(lunik_ram_unref, lunik_ram_unref(NULL));
@@ -234,7 +238,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_reject_name, lunik_reject_name(0));
     CALL(lunik_reject_meaning, lunik_reject_meaning(0));
     CALL(lunik_rejection_text, lunik_rejection_text(NULL, NULL));
-    CALL(lunik_machine_set_reject_cb, lunik_machine_set_reject_cb(NULL, NULL, NULL));
+    CALL(lunik_reject_subscribe, lunik_reject_subscribe(NULL, NULL));
+    CALL(lunik_reject_unsubscribe, lunik_reject_unsubscribe(NULL));
     CALL(lunik_listener_add, lunik_listener_add(NULL, NULL, NULL));
     CALL(lunik_listener_del, lunik_listener_del(NULL));
     CALL(lunik_dirty_start, lunik_dirty_start(NULL, 0, NULL, NULL));
@@ -245,7 +250,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_dirty_next, lunik_dirty_next(NULL, 0, NULL, 0, NULL));
     CALL(lunik_dirty_test_and_clear, lunik_dirty_test_and_clear(NULL, 0, NULL, 0, 0, NULL));
     CALL(lunik_dirty_mark, lunik_dirty_mark(NULL, 0, 0));
-    CALL(lunik_dirty_sample_new, lunik_dirty_sample_new(NULL, NULL, 0, NULL));
+    CALL(lunik_dirty_sample_new, lunik_dirty_sample_new(NULL, 0, NULL, NULL));
     CALL(lunik_dirty_sample_compare, lunik_dirty_sample_compare(NULL, 0, NULL));
     CALL(lunik_dirty_sample_free, lunik_dirty_sample_free(NULL));
     CALL(lunik_mtree, lunik_mtree(NULL, 0, NULL));
@@ -257,6 +262,16 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_machine_address_bits, lunik_machine_address_bits(NULL));
     CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_runtime_data, lunik_runtime_data(NULL, NULL));
+    CALL(lunik_misuse, lunik_misuse("test", "what"));
+    CALL(lunik_pci_function_init, lunik_pci_function_init(NULL, NULL, 0, 0, 0, 0));
+    CALL(lunik_pci_config_read, lunik_pci_config_read(NULL, 0, 1));
+    CALL(lunik_pci_config_write, lunik_pci_config_write(NULL, 0, 1, 0));
+    CALL(lunik_pci_bar_init, lunik_pci_bar_init(NULL, 0, 0, NULL, NULL));
+    CALL(lunik_pci_device_add, lunik_pci_device_add(NULL, NULL, NULL, NULL));
+    CALL(lunik_pci_device_remove, lunik_pci_device_remove(NULL));
+    CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
+    CALL(lunik_pci_map_failed, lunik_pci_map_failed(NULL, NULL));
+    CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
     CALL(lunik_set_kick_cb, lunik_set_kick_cb(NULL));
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
@@ -271,6 +286,14 @@ static const char *const others[] = {
     "lunik_fail_prefix",      "lunik_poll_start", "lunik_sandbox",      "lunik_set_misuse_cb",
     "lunik_kick_lock_holder", /* of signal handlers */
     "lunik_sandboxed",        "lunik_state",      "lunik_state_object", NULL,
+};
+
+static const char *const headers[] = {
+    "runtime/lunik.h",
+    "runtime/lunik_memory.h",
+    "runtime/lunik_device.h",
+    "runtime/lunik_pci.h",
+    NULL,
 };
 
 static const char *looked_for;
@@ -315,6 +338,26 @@ static void check_header(const char *path)
         fclose(f);
 }
 
+/* Whether `out` is the last argument, or the last before err, wherever a function has one. */
+static void check_out(const char *path)
+{
+    static char text[1 << 17];
+    FILE *f = fopen(path, "r");
+    size_t size = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+    check_true(path, size > 0 && size < sizeof(text) - 1);
+    text[size] = 0;
+    for (const char *at = text; (at = strstr(at, "*out")); at += 4) {
+        const char *rest = at + 5; /* err may be on the next line */
+
+        if (at[4] == ',')
+            check_true("out comes last, but for err",
+                       !strncmp(rest + strspn(rest, " \n"), "lunik_error *err)", 17));
+    }
+    if (f)
+        fclose(f);
+}
+
 static bool every(const char *name)
 {
     return true;
@@ -329,8 +372,10 @@ static void test_null(void)
     check_string("what is said", said, "lunik_region_name: r is NULL");
     check_int("an error", lunik_machine_start(NULL, &err), LUNIK_E_INVALID);
     check_string("and its text", err.message, "lunik_machine_start: m is NULL");
-    check_header("runtime/lunik.h");
-    check_header("runtime/lunik_device.h");
+    for (size_t i = 0; headers[i]; i++) {
+        check_header(headers[i]);
+        check_out(headers[i]);
+    }
 }
 
 /* ---- a closed machine ----------------------------------------------------------------------- */
@@ -381,8 +426,8 @@ static int closed_region_new(void)
 {
     lunik_region *r;
 
-    return lunik_region_new(
-        &r, m, &(lunik_region_config){.kind = LUNIK_REGION_CONTAINER, .size = 1}, &err);
+    return lunik_region_new(m, &(lunik_region_config){.kind = LUNIK_REGION_CONTAINER, .size = 1},
+                            &r, &err);
 }
 
 static int closed_commit(void)
@@ -395,7 +440,6 @@ static int closed_irq_connect(void)
 {
     lunik_irq irq = {0};
 
-    lunik_machine_set_gsi_cb(m, NULL, NULL);
     lunik_machine_set_elcr(m, 0);
     check_true("lines are low", !lunik_gsi_level(m, 1) && !lunik_gsi_edges(m, 1));
     return lunik_irq_connect(m, &irq, 1, &err);
@@ -459,6 +503,7 @@ static void free_in_event(void *unused, const lunik_event *event)
 
 static void test_places(void)
 {
+    lunik_event_sub events = {.fn = free_in_event};
     const lunik_field unnamed = {NULL, {.kind = LUNIK_BOOL}};
     const lunik_field no_text = {"id", {.kind = LUNIK_STRING}};
     const lunik_field no_kind = {"id", {.kind = (lunik_value_kind)77}};
@@ -477,7 +522,7 @@ static void test_places(void)
               LUNIK_E_INVALID);
     check_int("no kind", lunik_object_add(m, "memory-backend-ram", &no_kind, 1, NULL, &err),
               LUNIK_E_INVALID);
-    lunik_machine_set_event_cb(m, free_in_event, NULL);
+    lunik_event_subscribe(m, &events);
     lunik_machine_start(m, &err);
     lunik_machine_shutdown(m, NULL, 0);
     lunik_run_timeout(rt, 10);

@@ -109,6 +109,8 @@ static void on_event(void *opaque, const lunik_event *event)
     snprintf(events + used, sizeof(events) - used, "%s(%s) ", event->name, device);
 }
 
+static lunik_event_sub listening = {.fn = on_event};
+
 static void expect_events(const char *name, const char *want)
 {
     lunik_deliver_events(rt);
@@ -416,7 +418,7 @@ static lunik_region *place(const char *name, lunik_object *owner, int priority)
         .kind = LUNIK_REGION_RESERVED, .name = name, .size = 16, .owner = owner};
     lunik_region *r = NULL;
 
-    check_true("made", lunik_region_new(&r, m, &config, &err) == 0);
+    check_true("made", lunik_region_new(m, &config, &r, &err) == 0);
     check_true("placed", lunik_region_add(lunik_space_root(lunik_machine_io(m)), 0x500, r, priority,
                                           true, &err) == 0);
     return r;
@@ -458,11 +460,11 @@ int main(void)
 {
     const lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err)) {
+    if (lunik_runtime_new(types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err)) {
         check_string("set up", err.message, "");
         return 1;
     }
-    lunik_machine_set_event_cb(m, on_event, NULL);
+    lunik_event_subscribe(m, &listening);
     test_bad_types();
     test_replaced();
     test_refusals();

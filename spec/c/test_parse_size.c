@@ -7,7 +7,7 @@ static void accepts(const char *text, uint64_t want)
     lunik_error err = {0};
     uint64_t got = 0;
 
-    if (lunik_parse_size(text, &got, "size", &err))
+    if (lunik_parse_size(text, "size", &got, &err))
         printf("# %s\n", err.message);
     check_uint(text, got, want);
 }
@@ -17,7 +17,7 @@ static void refuses(const char *text, const char *why)
     lunik_error err = {0};
     uint64_t got = 42;
 
-    check_int(text, lunik_parse_size(text, &got, "ram: size", &err), LUNIK_E_INVALID);
+    check_int(text, lunik_parse_size(text, "ram: size", &got, &err), LUNIK_E_INVALID);
     check_contains("  says why", err.message, why);
     check_uint("  leaves the result alone", got, 42);
 }

@@ -5,43 +5,45 @@
 
 static void test_header(void)
 {
-    pci_bus bus = {0};
-    pci_function f;
+    lunik_pci_bus bus = {0};
+    lunik_pci_function f;
 
-    pci_function_init(&f, NULL, 0x8086, 0x7113, 3, 0x068000);
+    lunik_pci_function_init(&f, NULL, 0x8086, 0x7113, 3, 0x068000);
     check_uint("add", (uint64_t)pci_bus_add(&bus, &f, PCI_DEVFN(1, 3), NULL), 0);
-    check_uint("vendor and device", pci_config_read(&f, 0, 4), 0x71138086);
-    check_uint("class and revision", pci_config_read(&f, 8, 4), 0x06800003);
+    check_uint("vendor and device", lunik_pci_config_read(&f, 0, 4), 0x71138086);
+    check_uint("class and revision", lunik_pci_config_read(&f, 8, 4), 0x06800003);
 
-    pci_config_write(&f, 0, 4, 0);
-    check_uint("identification is read-only", pci_config_read(&f, 0, 4), 0x71138086);
-    pci_config_write(&f, PCI_COMMAND, 2, 0xffff);
-    check_uint("command keeps what exists", pci_config_read(&f, PCI_COMMAND, 2), 0x0407);
-    pci_config_write(&f, PCI_INTERRUPT_LINE, 1, 0x0b);
-    check_uint("interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 4), 0x0b);
-    pci_config_write(&f, PCI_BAR0, 4, UINT32_MAX);
-    check_uint("an absent BAR is zero", pci_config_read(&f, PCI_BAR0, 4), 0);
+    lunik_pci_config_write(&f, 0, 4, 0);
+    check_uint("identification is read-only", lunik_pci_config_read(&f, 0, 4), 0x71138086);
+    lunik_pci_config_write(&f, LUNIK_PCI_COMMAND, 2, 0xffff);
+    check_uint("command keeps what exists", lunik_pci_config_read(&f, LUNIK_PCI_COMMAND, 2),
+               0x0407);
+    lunik_pci_config_write(&f, LUNIK_PCI_INTERRUPT_LINE, 1, 0x0b);
+    check_uint("interrupt line", lunik_pci_config_read(&f, LUNIK_PCI_INTERRUPT_LINE, 4), 0x0b);
+    lunik_pci_config_write(&f, LUNIK_PCI_BAR0, 4, UINT32_MAX);
+    check_uint("an absent BAR is zero", lunik_pci_config_read(&f, LUNIK_PCI_BAR0, 4), 0);
 
-    pci_set_word(f.config, PCI_STATUS, 0xf900);
-    pci_config_write(&f, PCI_STATUS, 2, 0x8100);
-    check_uint("status bits are cleared by ones", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
-    pci_config_write(&f, PCI_STATUS, 2, 0);
-    check_uint("and kept by zeros", pci_config_read(&f, PCI_STATUS, 2), 0x7800);
+    lunik_pci_set_word(f.config, LUNIK_PCI_STATUS, 0xf900);
+    lunik_pci_config_write(&f, LUNIK_PCI_STATUS, 2, 0x8100);
+    check_uint("status bits are cleared by ones", lunik_pci_config_read(&f, LUNIK_PCI_STATUS, 2),
+               0x7800);
+    lunik_pci_config_write(&f, LUNIK_PCI_STATUS, 2, 0);
+    check_uint("and kept by zeros", lunik_pci_config_read(&f, LUNIK_PCI_STATUS, 2), 0x7800);
 
-    pci_function_reset(&f);
-    check_uint("reset: command", pci_config_read(&f, PCI_COMMAND, 4), 0);
-    check_uint("reset: interrupt line", pci_config_read(&f, PCI_INTERRUPT_LINE, 1), 0);
-    pci_bus_remove(&f);
+    lunik_pci_function_reset(&f);
+    check_uint("reset: command", lunik_pci_config_read(&f, LUNIK_PCI_COMMAND, 4), 0);
+    check_uint("reset: interrupt line", lunik_pci_config_read(&f, LUNIK_PCI_INTERRUPT_LINE, 1), 0);
+    lunik_pci_device_remove(&f);
 }
 
 static void test_mechanism1(void)
 {
-    pci_bus bus = {0};
-    pci_function f, g;
+    lunik_pci_bus bus = {0};
+    lunik_pci_function f, g;
     lunik_error err;
 
-    pci_function_init(&f, NULL, 0x1234, 0x5678, 0, 0);
-    pci_function_init(&g, NULL, 0x1234, 0x9abc, 0, 0);
+    lunik_pci_function_init(&f, NULL, 0x1234, 0x5678, 0, 0);
+    lunik_pci_function_init(&g, NULL, 0x1234, 0x9abc, 0, 0);
     pci_bus_add(&bus, &f, PCI_DEVFN(2, 0), NULL);
     check_uint("dword", pci_mechanism1_read(&bus, 0x80001000, 0, 4), 0x56781234);
     check_uint("upper word", pci_mechanism1_read(&bus, 0x80001000, 2, 2), 0x5678);
@@ -53,15 +55,15 @@ static void test_mechanism1(void)
     check_uint("absent function", pci_mechanism1_read(&bus, 0x80001100, 0, 4), UINT32_MAX);
     check_uint("absent bus", pci_mechanism1_read(&bus, 0x80011000, 0, 4), UINT32_MAX);
     pci_mechanism1_write(&bus, 0x8000103c, 0, 1, 0x55);
-    check_uint("write", f.config[PCI_INTERRUPT_LINE], 0x55);
+    check_uint("write", f.config[LUNIK_PCI_INTERRUPT_LINE], 0x55);
     pci_mechanism1_write(&bus, 0x8001103c, 0, 1, 0xaa);
-    check_uint("write to an absent bus is dropped", f.config[PCI_INTERRUPT_LINE], 0x55);
+    check_uint("write to an absent bus is dropped", f.config[LUNIK_PCI_INTERRUPT_LINE], 0x55);
     pci_mechanism1_read(&bus, 0x800010fc, 3, 1);
     check_uint("last byte", pci_mechanism1_read(&bus, 0x800010fc, 3, 1), 0);
-    pci_bus_remove(&f);
+    lunik_pci_device_remove(&f);
     check_uint("removed", pci_mechanism1_read(&bus, 0x80001000, 0, 4), UINT32_MAX);
     check_uint("free again", (uint64_t)pci_bus_add(&bus, &g, PCI_DEVFN(2, 0), &err), 0);
-    pci_bus_remove(&g);
+    lunik_pci_device_remove(&g);
 }
 
 static unsigned lines; /* as the router has been told */
@@ -76,8 +78,8 @@ static void route(void *opaque, unsigned pirq, bool level)
 
 static void test_interrupts(void)
 {
-    pci_bus bus = {0};
-    pci_function f, g;
+    lunik_pci_bus bus = {0};
+    lunik_pci_function f, g;
     unsigned calls = 0;
 
     lines = 0;
@@ -86,30 +88,32 @@ static void test_interrupts(void)
     check_uint("INTB# of slot 1 is PIRQB", pci_pirq(PCI_DEVFN(1, 0), 2), 1);
     check_uint("INTD# of slot 31 is PIRQB", pci_pirq(PCI_DEVFN(31, 7), 4), 1);
 
-    pci_function_init(&f, NULL, 1, 1, 0, 0);
-    pci_function_init(&g, NULL, 1, 2, 0, 0);
-    f.initial[PCI_INTERRUPT_PIN] = g.initial[PCI_INTERRUPT_PIN] = 1;
+    lunik_pci_function_init(&f, NULL, 1, 1, 0, 0);
+    lunik_pci_function_init(&g, NULL, 1, 2, 0, 0);
+    f.initial[LUNIK_PCI_INTERRUPT_PIN] = g.initial[LUNIK_PCI_INTERRUPT_PIN] = 1;
     pci_bus_add(&bus, &f, PCI_DEVFN(3, 0), NULL);
     pci_bus_add(&bus, &g, PCI_DEVFN(7, 0), NULL);
-    pci_intx_set(&f, true);
+    lunik_pci_intx_set(&f, true);
     pci_bus_set_router(&bus, route, &calls);
     check_uint("a late router hears of high lines", lines, 1u << 2);
-    pci_intx_set(&g, true);
+    lunik_pci_intx_set(&g, true);
     check_uint("a shared line rises once", calls, 1);
-    pci_intx_set(&f, false);
+    lunik_pci_intx_set(&f, false);
     check_uint("stays high for the other", lines, 1u << 2);
-    check_uint("status says who", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
-    pci_config_write(&g, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
+    check_uint("status says who", lunik_pci_config_read(&g, LUNIK_PCI_STATUS, 2),
+               LUNIK_PCI_STATUS_INTX);
+    lunik_pci_config_write(&g, LUNIK_PCI_COMMAND, 2, LUNIK_PCI_COMMAND_INTX_OFF);
     check_uint("the guest can switch it off", lines, 0);
-    check_uint("status still tells", pci_config_read(&g, PCI_STATUS, 2), PCI_STATUS_INTX);
-    pci_config_write(&g, PCI_COMMAND, 2, 0);
+    check_uint("status still tells", lunik_pci_config_read(&g, LUNIK_PCI_STATUS, 2),
+               LUNIK_PCI_STATUS_INTX);
+    lunik_pci_config_write(&g, LUNIK_PCI_COMMAND, 2, 0);
     check_uint("and on again", lines, 1u << 2);
-    pci_function_reset(&g);
+    lunik_pci_function_reset(&g);
     check_uint("reset lowers it", lines, 0);
-    pci_intx_set(&f, true);
-    pci_bus_remove(&f);
+    lunik_pci_intx_set(&f, true);
+    lunik_pci_device_remove(&f);
     check_uint("removal lowers it", lines, 0);
-    pci_bus_remove(&g);
+    lunik_pci_device_remove(&g);
 }
 
 static void test_addresses(void)

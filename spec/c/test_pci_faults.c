@@ -81,9 +81,9 @@ static const struct action {
     unsigned offset, size;
     uint32_t value, before;
 } actions[] = {
-    {"memory and ports on", PCI_COMMAND, 2, 3, 0},
-    {"memory off", PCI_COMMAND, 2, 1, 3},
-    {"all off", PCI_COMMAND, 2, 0, 3},
+    {"memory and ports on", LUNIK_PCI_COMMAND, 2, 3, 0},
+    {"memory off", LUNIK_PCI_COMMAND, 2, 1, 3},
+    {"all off", LUNIK_PCI_COMMAND, 2, 0, 3},
     {"ports move", BAR_IO, 4, 0xd000, 0xc000},
     {"ports are sized", BAR_IO, 4, UINT32_MAX, 0xc000},
     {"registers move", BAR_MEM, 4, 0xe2000000, 0xe1000000},
@@ -101,6 +101,8 @@ static void on_event(void *opaque, const lunik_event *event)
 {
     told += !strcmp(event->name, "error");
 }
+
+static lunik_event_sub events = {.fn = on_event};
 
 static void set(unsigned offset, unsigned size, uint32_t value)
 {
@@ -128,7 +130,7 @@ static unsigned found(void)
 
 static void before(const struct action *a)
 {
-    set(PCI_COMMAND, 2, 3);
+    set(LUNIK_PCI_COMMAND, 2, 3);
     set(BAR_IO, 4, 0xc000);
     set(BAR_MEM, 4, 0xe1000000);
     set(BAR_MEM64 - 4, 4, 0);
@@ -180,7 +182,7 @@ static void walk(const struct action *a)
 static void walk_all(lunik_accel accel)
 {
     rig_open(&rig, accel, false);
-    lunik_machine_set_event_cb(rig.m, on_event, NULL);
+    lunik_event_subscribe(rig.m, &events);
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         walk(&actions[i]);
     rig_close(&rig);

@@ -263,7 +263,7 @@ int main(void)
     lunik_runtime *rt;
     lunik_error err = {0};
 
-    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err) ||
+    if (lunik_runtime_new(types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err) ||
         lunik_object_add(m, "stone", rock, 1, NULL, &err)) {
         check_string("set up", err.message, "");
         return 1;

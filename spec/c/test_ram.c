@@ -22,7 +22,7 @@ static int make(lunik_ram **out, lunik_ram_config config)
 {
     config.name = "r";
     err = (lunik_error){0};
-    return lunik_ram_new(out, &config, &err);
+    return lunik_ram_new(&config, out, &err);
 }
 
 static void refuses(const char *name, lunik_ram_config config, int code, const char *why)

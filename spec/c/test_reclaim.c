@@ -19,7 +19,7 @@ static lunik_machine *machine(lunik_runtime **rt)
 {
     lunik_machine *m = NULL;
 
-    if (lunik_runtime_new(rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), rt, &err) ||
         lunik_machine_new(
             *rt, &(lunik_machine_config){.name = "reclaim", .accel = LUNIK_ACCEL_NONE, .cpus = 1},
             &m, &err))
@@ -141,7 +141,7 @@ static lunik_region *port(lunik_machine *m, uint64_t address)
         .kind = LUNIK_REGION_IO, .name = "port", .size = 1, .ops = &count_ops};
     lunik_region *r = NULL;
 
-    if (lunik_region_new(&r, m, &config, &err) ||
+    if (lunik_region_new(m, &config, &r, &err) ||
         lunik_region_add(lunik_space_root(lunik_machine_io(m)), address, r, 0, false, &err))
         printf("# %s\n", err.message);
     return r;

@@ -66,8 +66,8 @@ static lunik_region *add(const char *name, lunik_region_kind kind, uint64_t addr
     lunik_region *r;
 
     if (kind == LUNIK_REGION_RAM || kind == LUNIK_REGION_ROM)
-        must("ram", lunik_ram_new(&config.ram, &ram, &err));
-    must(name, lunik_region_new(&r, m, &config, &err));
+        must("ram", lunik_ram_new(&ram, &config.ram, &err));
+    must(name, lunik_region_new(m, &config, &r, &err));
     if (config.ram)
         lunik_ram_unref(config.ram);
     must(name, lunik_region_add(lunik_space_root(space), address, r, 0, false, &err));
@@ -105,6 +105,8 @@ static void on_reject(void *opaque, const lunik_rejection *r)
     free(text);
     snprintf(told.by, sizeof(told.by), "%s", r->access.by ? r->access.by->name : "");
 }
+
+static lunik_reject_sub rejections = {.fn = on_reject};
 
 struct reject_case {
     const char *name;
@@ -280,10 +282,12 @@ static void test_hook(void)
 {
     lunik_space_stats before, after;
     unsigned calls = 0;
+    lunik_reject_sub busy = {.fn = busy_fn, .opaque = &calls};
     uint64_t value;
 
     victim = add("victim", LUNIK_REGION_IO, 0xb000, 0x10, &some);
-    lunik_machine_set_reject_cb(m, busy_fn, &calls);
+    lunik_reject_unsubscribe(&rejections);
+    lunik_reject_subscribe(m, &busy);
     lunik_space_get_stats(space, &before);
     check_int("hook: takes the region away", lunik_space_load(space, 0xb004, 4, &value),
               LUNIK_E_DEVICE);
@@ -291,7 +295,7 @@ static void test_hook(void)
     check_uint("hook: what it does itself is not told", calls, 1);
     check_uint("hook: but counted", after.rejected - before.rejected, 2);
     check_uint("hook: as nothing", after.unassigned - before.unassigned, 1);
-    lunik_machine_set_reject_cb(m, NULL, NULL);
+    lunik_reject_unsubscribe(&busy);
     lunik_space_load(space, 0x90000, 4, &value);
     check_uint("hook: nobody is told any more", calls, 1);
 }
@@ -327,6 +331,7 @@ static void *guest(void *unused)
 
 static void test_threads(void)
 {
+    lunik_reject_sub tallies = {.fn = tally};
     pthread_t threads[THREADS];
 
     for (unsigned i = 0; i < THREADS; i++)
@@ -334,7 +339,9 @@ static void test_threads(void)
     for (unsigned i = 0; i < ROUNDS; i++) {
         lunik_region *r = add("brief", LUNIK_REGION_IO, 0xc000, 0x10, i & 1 ? &some : &unlocked);
 
-        lunik_machine_set_reject_cb(m, i % 3 ? tally : NULL, NULL);
+        lunik_reject_unsubscribe(&tallies);
+        if (i % 3)
+            lunik_reject_subscribe(m, &tallies);
         lunik_unlock(rt);
         if (i % 16 == 0)
             sched_yield();
@@ -355,7 +362,7 @@ int main(void)
     static const lunik_machine_config config = {
         .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     space = lunik_machine_memory(m);
     add("some", LUNIK_REGION_IO, 0x1000, 0x10, &some);
@@ -368,7 +375,7 @@ int main(void)
     add("unlocked", LUNIK_REGION_IO, 0x8000, 8, &unlocked);
     add("reserved", LUNIK_REGION_RESERVED, 0xa000, 0x10, NULL);
     add("ram", LUNIK_REGION_RAM, 0x16000, 0x1000, NULL);
-    lunik_machine_set_reject_cb(m, on_reject, NULL);
+    lunik_reject_subscribe(m, &rejections);
     test_cases();
     test_parts();
     test_bulk();

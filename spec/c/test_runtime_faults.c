@@ -54,7 +54,7 @@ static int attempt(const struct shortage *s, unsigned left)
     int before = count_descriptors(), rc;
 
     s->begin(left);
-    rc = lunik_runtime_new(&rt, lunik_builtin_types(), &err);
+    rc = lunik_runtime_new(lunik_builtin_types(), &rt, &err);
     if (rc == 0)
         lunik_run_timeout(rt, 0);
     s->end();
@@ -63,7 +63,7 @@ static int attempt(const struct shortage *s, unsigned left)
     /* but for the pipe that libuv keeps for good */
     if (rc && count_descriptors() > before + 2)
         return LEAKED;
-    if (rc && lunik_runtime_new(&rt, lunik_builtin_types(), &err))
+    if (rc && lunik_runtime_new(lunik_builtin_types(), &rt, &err))
         return NOT_AGAIN;
     lunik_run_timeout(rt, 0);
     lunik_runtime_free(rt);

@@ -381,7 +381,7 @@ static int try_second_vm(void)
 
     if (getuid() == 0)
         return WRONG;
-    if (lunik_runtime_new(&rt, lunik_builtin_types(), &err) ||
+    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
         lunik_machine_new(rt, &config, &m, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return WRONG;

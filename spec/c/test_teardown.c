@@ -164,7 +164,7 @@ static void test_machines(void)
     lunik_machine *m;
     unsigned before;
 
-    lunik_runtime_new(&rt, lunik_builtin_types(), &err);
+    lunik_runtime_new(lunik_builtin_types(), &rt, &err);
     m = machine(rt); /* what a runtime keeps from then on: the watch on terminals */
     furnish(m);
     lunik_machine_close(m);
@@ -192,7 +192,7 @@ static void test_runtimes(void)
     for (unsigned round = 0; round < 3; round++) {
         lunik_runtime *rt = NULL;
 
-        lunik_runtime_new(&rt, lunik_builtin_types(), &err);
+        lunik_runtime_new(lunik_builtin_types(), &rt, &err);
         for (unsigned i = 0; i < STATES; i++) {
             lunik_machine *m = machine(rt);
 
@@ -210,7 +210,7 @@ static void test_reference(void)
     lunik_runtime *rt = NULL;
     lunik_machine *m;
 
-    lunik_runtime_new(&rt, lunik_builtin_types(), &err);
+    lunik_runtime_new(lunik_builtin_types(), &rt, &err);
     m = machine(rt);
     lunik_machine_ref(m);
     lunik_machine_start(m, &err);

@@ -16,7 +16,7 @@ static void make_with(const lunik_type *const *types)
 {
     const lunik_machine_config config = {.name = "turns", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    if (lunik_runtime_new(&rt, types, &err) || lunik_machine_new(rt, &config, &m, &err))
+    if (lunik_runtime_new(types, &rt, &err) || lunik_machine_new(rt, &config, &m, &err))
         printf("# %s\n", err.message);
 }
 
@@ -79,11 +79,20 @@ static void end(struct call *c)
     lunik_lock(rt);
 }
 
+static lunik_reset_sub hook; /* of the test's machine */
+
+static void set_hook(lunik_reset_fn *fn)
+{
+    lunik_reset_unsubscribe(&hook);
+    hook.fn = fn;
+    lunik_reset_subscribe(m, &hook);
+}
+
 /* With the lock: begins a reset in another thread and returns when that waits in its hook. */
 static void begin_reset(struct call *c)
 {
     waits = true;
-    lunik_machine_set_reset_cb(m, on_reset, NULL);
+    set_hook(on_reset);
     c->fn = lunik_machine_reset;
     begin(c);
     lunik_unlock(rt);
@@ -225,7 +234,7 @@ static void test_hammer(void)
 
     make();
     lunik_machine_ref(m);
-    lunik_machine_set_reset_cb(m, yield_in_reset, NULL);
+    set_hook(yield_in_reset);
     for (unsigned i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, hammer, &seeds[i]);
     for (int i = 0; i < 20; i++)
@@ -270,7 +279,7 @@ static void close_in_hook(void *unused)
 static void test_reset_hooks(void)
 {
     make();
-    lunik_machine_set_reset_cb(m, start_again, NULL);
+    set_hook(start_again);
     check_int("start", lunik_machine_start(m, &err), 0);
     check_int("start in its reset hook", start_rc, LUNIK_E_STATE);
     check_int("a reset there is the one under way", reset_rc, 0);
@@ -278,14 +287,14 @@ static void test_reset_hooks(void)
     check_int("start in that", start_rc, LUNIK_E_STATE);
     check_uint("one hook for each", hooks, 2);
     check_true("and it runs", is(LUNIK_STATE_RUNNING));
-    lunik_machine_set_reset_cb(m, pause_it, NULL);
+    set_hook(pause_it);
     check_int("reset with a pause", lunik_machine_reset(m, &err), 0);
     check_true("stays paused", is(LUNIK_STATE_PAUSED) && !pause_rc);
     lunik_machine_start(m, &err);
-    lunik_machine_set_reset_cb(m, shut_down, NULL);
+    set_hook(shut_down);
     check_int("reset with a shutdown", lunik_machine_reset(m, &err), 0);
     check_true("stays shut down", is(LUNIK_STATE_SHUTDOWN) && lunik_machine_exit_code(m) == 3);
-    lunik_machine_set_reset_cb(m, close_in_hook, NULL);
+    set_hook(close_in_hook);
     lunik_machine_ref(m);
     lunik_machine_reset(m, &err);
     check_true("closed only afterwards", !is(LUNIK_STATE_CLOSED));

@@ -78,10 +78,10 @@ static void add_page(unsigned i)
         backing[i] = registers[pages[i] == WIDE];
         config.opaque = backing[i];
     } else {
-        fuzz_must(lunik_ram_new(&config.ram, &ram, &err), err);
+        fuzz_must(lunik_ram_new(&ram, &config.ram, &err), err);
         backing[i] = lunik_ram_host(config.ram);
     }
-    fuzz_must(lunik_region_new(&region, m, &config, &err), err);
+    fuzz_must(lunik_region_new(m, &config, &region, &err), err);
     fuzz_must(lunik_region_add(lunik_space_root(space), WINDOW + i * PAGE, region, 0, false, &err),
               err);
 }
@@ -93,7 +93,7 @@ static void make_machine(void)
         .name = "fuzz", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
     lunik_error err = {0};
 
-    fuzz_must(lunik_runtime_new(&rt, no_types, &err), err);
+    fuzz_must(lunik_runtime_new(no_types, &rt, &err), err);
     fuzz_must(lunik_machine_new(rt, &config, &m, &err), err);
     space = lunik_machine_memory(m);
     for (unsigned i = 0; i < 8; i++)

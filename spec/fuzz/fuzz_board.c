@@ -207,12 +207,14 @@ static void unplug_all(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    lunik_reject_sub rejections = {.fn = on_rejected};
     char *before, *after;
 
     fuzz_begin(data, size);
     board_open("memory = '3M', lowmem = '2M', maxmem = '64M', slots = 2, serial = 'buffer', "
                "debugcon = 'null', acpi = false");
-    lunik_machine_set_reject_cb(board, size & 1 ? on_rejected : NULL, NULL);
+    if (size & 1)
+        lunik_reject_subscribe(board, &rejections);
     board_reset();
     before = board_map();
     while (fuzz_more())

@@ -179,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 8)
         return -1;
     if (!rt) {
-        must(lunik_runtime_new(&rt, lunik_builtin_types(), &err), &err);
+        must(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
         make_machine(rt);
     }
     fuzz_begin(data, size);

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const lunik_type *const no_types[] = {NULL};
 
     if (!rt)
-        must("runtime", lunik_runtime_new(&rt, no_types, &err));
+        must("runtime", lunik_runtime_new(no_types, &rt, &err));
     set_up();
     fuzz_begin(data, size);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_more(); i++)

@@ -18,7 +18,7 @@ static void setup(void)
     static const lunik_machine_config config = {
         .name = "fuzz", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
 
-    must("runtime", lunik_runtime_new(&rt, no_types, &err));
+    must("runtime", lunik_runtime_new(no_types, &rt, &err));
     must("machine", lunik_machine_new(rt, &config, &m, &err));
 }
 

@@ -16,12 +16,13 @@ static const uint8_t devfns[FUNCTIONS] = {PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_
 
 /* What the configuration space of a function should hold, and the bits that can be changed. */
 struct shadow {
-    uint8_t config[PCI_CONFIG_SIZE], writable[PCI_CONFIG_SIZE], constant[PCI_CONFIG_SIZE];
+    uint8_t config[LUNIK_PCI_CONFIG_SIZE], writable[LUNIK_PCI_CONFIG_SIZE],
+        constant[LUNIK_PCI_CONFIG_SIZE];
 };
 
 static struct shadow shadows[FUNCTIONS];
 static bool learnt;
-static pci_function extra;
+static lunik_pci_function extra;
 static lunik_region *extra_bars[3];
 
 /* ---- configuration cycles ------------------------------------------------------------------- */
@@ -46,32 +47,35 @@ static void config_out(uint8_t devfn, unsigned offset, unsigned size, uint32_t v
 /* ---- the function with BARs ----------------------------------------------------------------- */
 
 static const struct {
-    pci_bar_kind kind;
+    lunik_pci_bar_kind kind;
     unsigned index;
     uint64_t size;
-} bars[3] = {{PCI_BAR_IO, 0, 0x20}, {PCI_BAR_MEM32, 1, 0x1000}, {PCI_BAR_MEM64, 2, 0x100000}};
+} bars[3] = {{LUNIK_PCI_BAR_IO, 0, 0x20},
+             {LUNIK_PCI_BAR_MEM32, 1, 0x1000},
+             {LUNIK_PCI_BAR_MEM64, 2, 0x100000}};
 
 static void add_extra(void)
 {
     lunik_object *host = lunik_object_find(board, "i440fx");
-    const pci_bus_ops *ops = lunik_object_iface(host, "pci-bus");
+    const lunik_pci_bus_ops *ops = lunik_object_iface(host, "pci-bus");
     lunik_error err = {0};
 
-    pci_function_init(&extra, host, 0x1234, 0x5678, 1, 0xff0000);
-    extra.initial[PCI_INTERRUPT_PIN] = 3;
+    lunik_pci_function_init(&extra, host, 0x1234, 0x5678, 1, 0xff0000);
+    extra.initial[LUNIK_PCI_INTERRUPT_PIN] = 3;
     for (unsigned i = 0; i < 3; i++) {
         const lunik_region_config config = {
             .kind = LUNIK_REGION_RESERVED, .name = "bar", .size = bars[i].size};
 
-        fuzz_must(lunik_region_new(&extra_bars[i], board, &config, &err), err);
-        fuzz_must(pci_bar_init(&extra, bars[i].index, bars[i].kind, extra_bars[i], &err), err);
+        fuzz_must(lunik_region_new(board, &config, &extra_bars[i], &err), err);
+        fuzz_must(lunik_pci_bar_init(&extra, bars[i].index, bars[i].kind, extra_bars[i], &err),
+                  err);
     }
     fuzz_must(pci_bus_add(ops->bus(host), &extra, TEST_DEVFN, &err), err);
 }
 
 static void drop_extra(void)
 {
-    pci_bus_remove(&extra);
+    lunik_pci_device_remove(&extra);
     for (unsigned i = 0; i < 3; i++) {
         fuzz_check(!lunik_region_parent(extra_bars[i]), "BAR %u is still mapped", i);
         lunik_region_unref(extra_bars[i]);
@@ -82,18 +86,18 @@ static void drop_extra(void)
 static void check_bars(void)
 {
     const uint8_t *config = shadows[3].config;
-    uint16_t command = pci_get_word(config, PCI_COMMAND);
+    uint16_t command = lunik_pci_get_word(config, LUNIK_PCI_COMMAND);
 
     for (unsigned i = 0; i < 3; i++) {
-        unsigned offset = PCI_BAR0 + 4 * bars[i].index;
-        uint64_t address = pci_get_long(config, offset), size = bars[i].size;
+        unsigned offset = LUNIK_PCI_BAR0 + 4 * bars[i].index;
+        uint64_t address = lunik_pci_get_long(config, offset), size = bars[i].size;
         uint64_t limit = i == 0 ? 0x10000 : i == 1 ? 0xffffffff : UINT64_MAX;
         bool mapped;
 
         if (i == 2)
-            address |= (uint64_t)pci_get_long(config, offset + 4) << 32;
+            address |= (uint64_t)lunik_pci_get_long(config, offset + 4) << 32;
         address &= -size;
-        mapped = command & (i == 0 ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY) && address &&
+        mapped = command & (i == 0 ? LUNIK_PCI_COMMAND_IO : LUNIK_PCI_COMMAND_MEMORY) && address &&
                  address <= limit - size;
         fuzz_check(mapped == (lunik_region_parent(extra_bars[i]) != NULL),
                    "BAR %u at 0x%" PRIx64 ", command 0x%x: mapped %d", i, address, command,
@@ -108,15 +112,15 @@ static void check_bars(void)
 
 static void read_all(unsigned f)
 {
-    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i += 4)
-        pci_set_long(shadows[f].config, i, config_in(devfns[f], i, 4));
+    for (unsigned i = 0; i < LUNIK_PCI_CONFIG_SIZE; i += 4)
+        lunik_pci_set_long(shadows[f].config, i, config_in(devfns[f], i, 4));
 }
 
 /* Finds out once which bits can be changed: those that become zero, and one. */
 static void learn(void)
 {
     for (unsigned f = 0; f < FUNCTIONS; f++) {
-        for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
+        for (unsigned i = 0; i < LUNIK_PCI_CONFIG_SIZE; i++) {
             uint8_t zeros, ones;
 
             config_out(devfns[f], i, 1, 0);
@@ -126,7 +130,7 @@ static void learn(void)
             shadows[f].writable[i] = ones & ~zeros;
             shadows[f].constant[i] = ones & zeros;
         }
-        fuzz_check(!pci_get_long(shadows[f].writable, 0), "identification can be changed");
+        fuzz_check(!lunik_pci_get_long(shadows[f].writable, 0), "identification can be changed");
     }
     learnt = true;
 }
@@ -134,8 +138,9 @@ static void learn(void)
 static void check_all(void)
 {
     for (unsigned f = 0; f < FUNCTIONS; f++)
-        for (unsigned i = 0; i < PCI_CONFIG_SIZE; i += 4) {
-            uint32_t got = config_in(devfns[f], i, 4), want = pci_get_long(shadows[f].config, i);
+        for (unsigned i = 0; i < LUNIK_PCI_CONFIG_SIZE; i += 4) {
+            uint32_t got = config_in(devfns[f], i, 4),
+                     want = lunik_pci_get_long(shadows[f].config, i);
 
             fuzz_check(got == want, "%x.%x: 0x%x holds 0x%x, want 0x%x", devfns[f] >> 3,
                        devfns[f] & 7, i, got, want);
@@ -244,12 +249,12 @@ static void operate(void)
         break;
     case 2:
         board_reset();
-        pci_function_reset(&extra); /* no device of the board's resets it */
+        lunik_pci_function_reset(&extra); /* no device of the board's resets it */
         for (unsigned f = 0; f < FUNCTIONS; f++)
             read_all(f);
         break;
     case 3:
-        pci_intx_set(&extra, fuzz_byte() & 1);
+        lunik_pci_intx_set(&extra, fuzz_byte() & 1);
         read_all(3);
         break;
     default:
@@ -265,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!learnt)
         learn();
     board_reset();
-    pci_function_reset(&extra);
+    lunik_pci_function_reset(&extra);
     memset(pam_ram, 0, sizeof(pam_ram));
     for (unsigned f = 0; f < FUNCTIONS; f++)
         read_all(f);

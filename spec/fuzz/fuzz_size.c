@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return -1;
     memcpy(text, data, size);
     text[size] = '\0';
-    rc = lunik_parse_size(text, &got, "fuzz", &err);
+    rc = lunik_parse_size(text, "fuzz", &got, &err);
     if (model(text, &want)) {
         fuzz_check(rc == 0 && got == want, "'%s' gives %d, 0x%" PRIx64 ", want 0x%" PRIx64, text,
                    rc, got, want);

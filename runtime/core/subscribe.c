@@ -1,0 +1,177 @@
+/* subscribe.c: lists of subscriptions, and walks along them; subscriptions to a machine. */
+#include "machine.h"
+#include "subscribe.h"
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+void sub_list_init(struct lunik_sub_list *list, lunik_runtime *rt)
+{
+    list->rt = rt;
+    LIST_INIT(&list->walks);
+}
+
+void sub_add(struct lunik_sub_list *list, lunik_sub_link *sub)
+{
+    sub->list = list;
+    sub->serial = ++list->serial;
+    sub->next = NULL;
+    sub->previous = list->last;
+    if (list->last)
+        list->last->next = sub;
+    else
+        list->first = sub;
+    list->last = sub;
+    atomic_store_explicit(&list->any, true, memory_order_relaxed);
+}
+
+void sub_remove(lunik_sub_link *sub)
+{
+    struct lunik_sub_list *list = sub->list;
+    struct sub_walk *walk;
+
+    if (!list)
+        return;
+    LIST_FOREACH (walk, &list->walks, link)
+        if (walk->next == sub)
+            walk->next = sub->next;
+    if (sub->next)
+        sub->next->previous = sub->previous;
+    else
+        list->last = sub->previous;
+    if (sub->previous)
+        sub->previous->next = sub->next;
+    else
+        list->first = sub->next;
+    sub->list = NULL;
+    atomic_store_explicit(&list->any, list->first != NULL, memory_order_relaxed);
+}
+
+void sub_list_end(struct lunik_sub_list *list)
+{
+    while (list->first)
+        sub_remove(list->first);
+}
+
+/* ---- walks ---------------------------------------------------------------------------------- */
+
+void sub_walk_begin(struct sub_walk *walk, struct lunik_sub_list *list)
+{
+    walk->next = list->first;
+    walk->last = list->serial;
+    walk->thread = pthread_self();
+    LIST_INSERT_HEAD(&list->walks, walk, link);
+}
+
+lunik_sub_link *sub_walk_next(struct sub_walk *walk)
+{
+    lunik_sub_link *sub = walk->next;
+
+    if (!sub || sub->serial > walk->last)
+        return NULL;
+    walk->next = sub->next;
+    return sub;
+}
+
+void sub_walk_end(struct sub_walk *walk)
+{
+    LIST_REMOVE(walk, link);
+}
+
+bool sub_list_called_here(const struct lunik_sub_list *list)
+{
+    const struct sub_walk *walk;
+
+    LIST_FOREACH (walk, &list->walks, link)
+        if (pthread_equal(walk->thread, pthread_self()))
+            return true;
+    return false;
+}
+
+/* ---- of a machine --------------------------------------------------------------------------- */
+
+void subs_init(lunik_machine *m)
+{
+    sub_list_init(&m->event_subs, m->rt);
+    sub_list_init(&m->exit_subs, m->rt);
+    sub_list_init(&m->reset_subs, m->rt);
+    sub_list_init(&m->gsi_subs, m->rt);
+}
+
+void subs_end(lunik_machine *m)
+{
+    sub_list_end(&m->event_subs);
+    sub_list_end(&m->exit_subs);
+    sub_list_end(&m->reset_subs);
+    sub_list_end(&m->gsi_subs);
+}
+
+bool subs_called_here(const lunik_machine *m)
+{
+    return sub_list_called_here(&m->gsi_subs) || rejections_called_here(m);
+}
+
+SUBSCRIPTION(event, &m->event_subs)
+SUBSCRIPTION(exit, &m->exit_subs)
+SUBSCRIPTION(reset, &m->reset_subs)
+SUBSCRIPTION(gsi, &m->gsi_subs)
+
+void events_report(lunik_machine *m, const lunik_event *event)
+{
+    struct sub_walk walk;
+    lunik_sub_link *link;
+
+    sub_walk_begin(&walk, &m->event_subs);
+    while ((link = sub_walk_next(&walk))) {
+        lunik_event_sub *sub = lunik_container_of(link, lunik_event_sub, link);
+
+        sub->fn(sub->opaque, event);
+    }
+    sub_walk_end(&walk);
+}
+
+lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exit *exit)
+{
+    lunik_exit_action action = LUNIK_EXIT_UNHANDLED;
+    struct sub_walk walk;
+    lunik_sub_link *link;
+
+    sub_walk_begin(&walk, &m->exit_subs);
+    while (action == LUNIK_EXIT_UNHANDLED && (link = sub_walk_next(&walk))) {
+        lunik_exit_sub *sub = lunik_container_of(link, lunik_exit_sub, link);
+
+        action = sub->fn(sub->opaque, v, exit);
+    }
+    sub_walk_end(&walk);
+    return action;
+}
+
+void reset_report(lunik_machine *m)
+{
+    struct sub_walk walk;
+    lunik_sub_link *link;
+
+    sub_walk_begin(&walk, &m->reset_subs);
+    while ((link = sub_walk_next(&walk))) {
+        lunik_reset_sub *sub = lunik_container_of(link, lunik_reset_sub, link);
+
+        sub->fn(sub->opaque);
+    }
+    sub_walk_end(&walk);
+}
+
+/* The machine may be closed on another thread while a subscriber has released the lock. */
+void gsi_report(lunik_machine *m, unsigned gsi, bool level)
+{
+    struct sub_walk walk;
+    lunik_sub_link *link;
+
+    lunik_machine_ref(m);
+    sub_walk_begin(&walk, &m->gsi_subs);
+    while ((link = sub_walk_next(&walk))) {
+        lunik_gsi_sub *sub = lunik_container_of(link, lunik_gsi_sub, link);
+
+        sub->fn(sub->opaque, gsi, level);
+    }
+    sub_walk_end(&walk);
+    lunik_machine_unref(m);
+}

@@ -1,0 +1,180 @@
+/*
+ * lunik_pci.h: what the author of a PCI device needs in addition to lunik_device.h.
+ *
+ * A device has the properties of LUNIK_PCI_DEVICE_PROPS and embeds a lunik_pci_function. Its
+ * realize calls lunik_pci_function_init(), fills in what the guest finds in configuration space,
+ * gives its regions to lunik_pci_bar_init() and puts itself on the bus with lunik_pci_device_add();
+ * its reset calls lunik_pci_function_reset(), its unrealize lunik_pci_device_remove().
+ *
+ * References are to PCI Local Bus Specification 3.0. Every function is called with the machine lock
+ * held, on any thread. NULL is a misuse where nothing else is said (see lunik_set_misuse_cb()).
+ */
+#ifndef LUNIK_PCI_H
+#define LUNIK_PCI_H
+
+#include "lunik_device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* ---- configuration space -------------------------------------------------------------------- */
+
+/* Configuration header (chapter 6). */
+#define LUNIK_PCI_VENDOR_ID           0x00
+#define LUNIK_PCI_DEVICE_ID           0x02
+#define LUNIK_PCI_COMMAND             0x04
+#define LUNIK_PCI_COMMAND_IO          0x0001
+#define LUNIK_PCI_COMMAND_MEMORY      0x0002
+#define LUNIK_PCI_COMMAND_MASTER      0x0004
+#define LUNIK_PCI_COMMAND_INTX_OFF    0x0400
+#define LUNIK_PCI_STATUS              0x06
+#define LUNIK_PCI_STATUS_INTX         0x0008
+#define LUNIK_PCI_STATUS_FAST_B2B     0x0080
+#define LUNIK_PCI_STATUS_DEVSEL_MED   0x0200
+#define LUNIK_PCI_STATUS_ERRORS       0xf900 /* write 1 to clear */
+#define LUNIK_PCI_REVISION            0x08
+#define LUNIK_PCI_CLASS               0x09
+#define LUNIK_PCI_LATENCY             0x0d
+#define LUNIK_PCI_HEADER              0x0e
+#define LUNIK_PCI_HEADER_MULTI        0x80
+#define LUNIK_PCI_BAR0                0x10
+#define LUNIK_PCI_SUBSYSTEM_VENDOR_ID 0x2c
+#define LUNIK_PCI_SUBSYSTEM_ID        0x2e
+#define LUNIK_PCI_INTERRUPT_LINE      0x3c
+#define LUNIK_PCI_INTERRUPT_PIN       0x3d
+
+#define LUNIK_PCI_CONFIG_SIZE 256
+#define LUNIK_PCI_BARS        6
+
+/* A bus: what a host bridge provides. */
+typedef struct lunik_pci_bus lunik_pci_bus;
+typedef struct lunik_pci_function lunik_pci_function;
+
+typedef enum lunik_pci_bar_kind {
+    LUNIK_PCI_BAR_IO,
+    LUNIK_PCI_BAR_MEM32,
+    LUNIK_PCI_BAR_MEM64, /* takes the next BAR as well */
+} lunik_pci_bar_kind;
+
+typedef struct lunik_pci_bar {
+    lunik_region *region; /* NULL: not implemented */
+    lunik_pci_bar_kind kind;
+} lunik_pci_bar;
+
+/* One function's configuration space; the device embeds it. Between lunik_pci_function_init() and
+ * lunik_pci_device_add() the device changes the three arrays of what the guest finds and may do,
+ * and sets `written`. Afterwards it changes `config` where its own registers there change. */
+struct lunik_pci_function {
+    lunik_object *owner;
+    uint8_t config[LUNIK_PCI_CONFIG_SIZE];    /* now */
+    uint8_t initial[LUNIK_PCI_CONFIG_SIZE];   /* after reset */
+    uint8_t writable[LUNIK_PCI_CONFIG_SIZE];  /* bits the guest may change */
+    uint8_t clearable[LUNIK_PCI_CONFIG_SIZE]; /* bits the guest clears by writing 1 */
+    /* Called after the guest wrote size bytes at offset; may be NULL. */
+    void (*written)(lunik_pci_function *f, unsigned offset, unsigned size);
+    /* The rest is private to the bus. */
+    lunik_pci_bar bars[LUNIK_PCI_BARS];
+    lunik_pci_bus *bus;
+    uint8_t devfn;
+    bool intx;   /* what the device asks for */
+    bool driven; /* what its interrupt line shows */
+};
+
+/* Clears f and sets its identification, the masks of the header, and owner, whose name errors
+ * carry. class_code is base class, subclass and programming interface in 24 bits (appendix D). */
+void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_t vendor,
+                             uint16_t device, uint8_t revision, uint32_t class_code);
+
+/* Little-endian values in any of a function's four arrays, within their 256 bytes. */
+static inline void lunik_pci_set_word(uint8_t *array, unsigned offset, uint16_t value)
+{
+    array[offset] = (uint8_t)value;
+    array[offset + 1] = (uint8_t)(value >> 8);
+}
+
+static inline void lunik_pci_set_long(uint8_t *array, unsigned offset, uint32_t value)
+{
+    lunik_pci_set_word(array, offset, (uint16_t)value);
+    lunik_pci_set_word(array, offset + 2, (uint16_t)(value >> 16));
+}
+
+static inline uint16_t lunik_pci_get_word(const uint8_t *array, unsigned offset)
+{
+    return (uint16_t)(array[offset] | array[offset + 1] << 8);
+}
+
+static inline uint32_t lunik_pci_get_long(const uint8_t *array, unsigned offset)
+{
+    return lunik_pci_get_word(array, offset) | (uint32_t)lunik_pci_get_word(array, offset + 2)
+                                                   << 16;
+}
+
+/* A configuration access of 1, 2 or 4 bytes as the guest makes it; offset 0..255, on any boundary.
+ * Bytes beyond the last register read as zeros and drop what is written. */
+uint32_t lunik_pci_config_read(const lunik_pci_function *f, unsigned offset, unsigned size);
+void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned size, uint32_t value);
+
+/* ---- base address registers ----------------------------------------------------------------- */
+
+/* Makes region decode at the address that the guest writes into BAR index (0..5; a 64-bit BAR also
+ * takes index + 1). Its size is a power of two: from 4 bytes to 64 KiB for ports, from 16 bytes to
+ * 2 GiB for 32-bit memory, to 4 EiB for 64-bit memory; else LUNIK_E_INVALID. The caller keeps its
+ * reference to region, which the bus maps and unmaps. */
+int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
+                       lunik_region *region, lunik_error *err);
+
+/* ---- on the bus ----------------------------------------------------------------------------- */
+
+/* "pci-bus": what a host bridge or a bridge offers to the devices behind it. */
+typedef struct lunik_pci_bus_ops {
+    lunik_pci_bus *(*bus)(lunik_object *o);
+} lunik_pci_bus_ops;
+
+/* The link and address properties of a device on a PCI bus: `lunik_object *bus; char *addr;` in
+ * its state. */
+#define LUNIK_PCI_DEVICE_PROPS(type, default_addr)                                                 \
+    {.name = "bus",                                                                                \
+     .kind = LUNIK_PROP_LINK,                                                                      \
+     .doc = "The PCI bus it sits on.",                                                             \
+     .offset = offsetof(type, bus),                                                                \
+     .flags = LUNIK_PROP_REQUIRED,                                                                 \
+     .link = "pci-bus"},                                                                           \
+    {                                                                                              \
+        .name = "addr", .kind = LUNIK_PROP_STRING,                                                 \
+        .doc = "Slot and function on the bus, in hexadecimal: \"1f.7\" at most.",                  \
+        .offset = offsetof(type, addr), .def_string = (default_addr)                               \
+    }
+
+/* Puts f in its reset state on the bus that the object bus offers ("pci-bus"), at addr: "slot" or
+ * "slot.function", hexadecimal. LUNIK_E_INVALID: no such address; LUNIK_E_EXISTS: another function
+ * has it. */
+int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
+                         lunik_error *err);
+/* Unmaps the BARs of f, lowers its interrupt and takes it off the bus. Does nothing if it is on
+ * none. */
+void lunik_pci_device_remove(lunik_pci_function *f);
+
+/* Power-on state: `initial`, BARs unmapped, interrupt low. */
+void lunik_pci_function_reset(lunik_pci_function *f);
+
+/* Reports that the memory map could not follow what the guest wrote to f, and stayed as it was: an
+ * event "error", and the machine pauses. why says what failed; the device's type is added. f is on
+ * a bus. */
+void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why);
+
+/* ---- interrupts ----------------------------------------------------------------------------- */
+
+/* Drives the pin (INTA# to INTD#) that LUNIK_PCI_INTERRUPT_PIN in `initial` names (1..4; 0: none);
+ * true asserts it. The guest's interrupt-disable bit is obeyed. */
+void lunik_pci_intx_set(lunik_pci_function *f, bool level);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
