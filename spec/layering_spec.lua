@@ -133,7 +133,12 @@ local function symbols_below(folder)
   return files
 end
 
+local read = {} -- what symbols_below() has found before, by folder
+
 local function symbols_or_skip(folder)
+  if read[folder] then
+    return read[folder]
+  end
   if not lines_of("command -v nm")[1] then
     pending "there is no nm"
   end
@@ -141,6 +146,7 @@ local function symbols_or_skip(folder)
   if not files then
     pending("not built: " .. missing)
   end
+  read[folder] = files
   return files
 end
 

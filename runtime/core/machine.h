@@ -109,6 +109,8 @@ struct region_hooks {
     int (*disable)(lunik_machine *m, const struct region_list *list, lunik_error *err);
     /* Those that have RAM leave their containers and give it back. */
     void (*orphan)(lunik_machine *m, const struct region_list *list);
+    /* Whether the calling thread is reporting a rejected access. */
+    bool (*rejecting_here)(const lunik_machine *m);
 };
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
