@@ -2,8 +2,8 @@
  * clock.c: a machine's clock and its timers.
  *
  * Machine time stands still until the first start and while the machine is stopped: paused, shut
- * down, crashed, or held by a debugger. clocks_stop() and clocks_start() are the one place for
- * that: the clocks that KVM keeps for the guest stand still with it (kvm_clock.c). Timers sit in a
+ * down, crashed, or held by a debugger. machine.c stops it and the clocks that KVM keeps for the
+ * guest (kvm_clock.c) together. Timers sit in a
  * binary heap; one timerfd, armed for the earliest, wakes the loop. A manual clock has no timerfd:
  * it moves when told to. The struct stays as long as the machine's, so that any thread may ask for
  * the time, which a closed machine's clock goes on showing.
@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kvm/kvm.h"
 #include "misuse.h"
 #include "rcu.h"
 #include "runtime.h"
@@ -345,7 +344,7 @@ void clock_free(lunik_machine *m)
     m->clock = NULL;
 }
 
-void clocks_stop(lunik_machine *m)
+void clock_stop(lunik_machine *m)
 {
     struct machine_clock *c = m->clock;
 
@@ -353,19 +352,15 @@ void clocks_stop(lunik_machine *m)
         atomic_store_explicit(&c->frozen, clock_now(&c->clock), memory_order_release);
         arm(c);
     }
-    if (m->kvm)
-        kvm_clocks_stop(m);
 }
 
-int clocks_start(lunik_machine *m, lunik_error *err)
+void clock_start(lunik_machine *m)
 {
     struct machine_clock *c = m->clock;
-    int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
 
-    if (rc || c->manual)
-        return rc;
+    if (c->manual)
+        return;
     atomic_store_explicit(&c->offset, monotonic() - clock_now(&c->clock), memory_order_relaxed);
     atomic_store_explicit(&c->frozen, UINT64_MAX, memory_order_release);
     arm(c);
-    return 0;
 }

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "confinement.h"
 #include "machine.h"
-#include "sandbox/sandbox.h"
 
 static bool is_control(char c)
 {
@@ -88,7 +88,7 @@ int lunik_fail_errno(lunik_error *err, int sys, const char *format, ...)
     set_message(err, code, sys, format, args);
     va_end(args);
     if (err) {
-        const char *denial = code == LUNIK_E_DENIED ? lunik_sandbox_denial() : NULL;
+        const char *denial = code == LUNIK_E_DENIED ? confinement_denial() : NULL;
         size_t used = strlen(err->message);
 
         snprintf(err->message + used, sizeof(err->message) - used, ": %s",

@@ -379,7 +379,8 @@ bool lunik_running(const lunik_runtime *rt)
     return rt->depth > 0;
 }
 
-/* ---- life cycle ----------------------------------------------------------------------------- */
+/* ---- the loop of a runtime
+ * ----------------------------------------------------------------------------- */
 
 /* libuv takes it for granted that 0, 1 and 2 are not its own: where a process was started with
  * some of them closed, they lead to /dev/null from now on. */
@@ -420,106 +421,24 @@ static int reserve_own(uv_loop_t *loop)
     return code ? code : epoll_reserve(loop, loop->async_io_watcher.fd);
 }
 
-int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err)
+int loop_init(lunik_runtime *rt, lunik_error *err)
 {
-    NOT_NULL_OR_FAIL(out, err);
-    NOT_NULL_OR_FAIL(types, err);
-
-    lunik_runtime *rt = calloc(1, sizeof(*rt));
     int rc;
 
-    if (!rt)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "runtime: out of memory");
-    rt->task_tail = &rt->task_head;
-    rt->loop_thread = pthread_self();
-    lock_init(&rt->lock);
-    pthread_mutex_init(&rt->task_mutex, NULL);
-    rc = types_init(&rt->types, types, err);
-    if (rc)
-        goto fail_types;
     occupy_standard_fds();
     rc = loop_reserve();
     if (!rc)
         rc = uv_loop_init(&rt->loop);
-    if (rc) {
-        rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
-        goto fail_loop;
-    }
+    if (rc)
+        return lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
     rc = reserve_own(&rt->loop);
     if (!rc)
         rc = uv_async_init(&rt->loop, &rt->wake, on_wake);
     if (rc) {
-        rc = lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
-        goto fail_async;
+        uv_loop_close(&rt->loop);
+        return lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
     }
     fd_table_reserve(uv_backend_fd(&rt->loop));
-    lunik_lock(rt);
-    *out = rt;
-    return 0;
-fail_async:
-    uv_loop_close(&rt->loop);
-fail_loop:
-    types_fini(rt->types);
-fail_types:
-    pthread_mutex_destroy(&rt->task_mutex);
-    lock_destroy(&rt->lock);
-    free(rt);
-    return rc;
-}
-
-static bool is_open_transaction(const lunik_machine *m)
-{
-    return lunik_in_transaction(m) && !lunik_in_listener(m);
-}
-
-/* Each transaction that is open is a call; any more are those of callbacks. */
-static bool in_callback(const lunik_runtime *rt)
-{
-    const lunik_machine *m;
-    unsigned transactions = 0;
-    bool reporting = false;
-
-    LIST_FOREACH (m, &rt->machines, link) {
-        transactions += is_open_transaction(m);
-        reporting |= subs_called_here(m);
-    }
-    return reporting || turn_any() || rt->calls > transactions;
-}
-
-static void abort_transactions(lunik_runtime *rt)
-{
-    lunik_machine *m;
-
-    LIST_FOREACH (m, &rt->machines, link)
-        while (lunik_in_transaction(m))
-            lunik_transaction_abort(m);
-}
-
-int lunik_runtime_free(lunik_runtime *rt)
-{
-    if (!rt)
-        return 0;
-    REQUIRE(on_loop(rt) && lunik_locked(rt), NOT_ON_LOOP, LUNIK_E_STATE);
-    REQUIRE(!in_callback(rt), "a runtime can't be freed in a callback", LUNIK_E_STATE);
-    abort_transactions(rt);
-    runtime_enter(rt);
-    while (!LIST_EMPTY(&rt->machines))
-        lunik_machine_close(LIST_FIRST(&rt->machines));
-    data_release(&rt->data);
-    tasks_run(rt);
-    events_discard(rt);
-    uv_close((uv_handle_t *)&rt->wake, NULL);
-    /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
-    while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
-        ;
-    runtime_leave(rt);
-    lunik_unlock(rt);
-    rcu_drain();
-    uv_loop_close(&rt->loop);
-    types_fini(rt->types);
-    pthread_mutex_destroy(&rt->task_mutex);
-    lock_destroy(&rt->lock);
-    free(rt);
     return 0;
 }
 

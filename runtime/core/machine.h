@@ -109,6 +109,8 @@ struct region_hooks {
     int (*disable)(lunik_machine *m, const struct region_list *list, lunik_error *err);
     /* Those that have RAM leave their containers and give it back. */
     void (*orphan)(lunik_machine *m, const struct region_list *list);
+    /* Whether the calling thread is reporting a rejected access. */
+    bool (*rejecting_here)(const lunik_machine *m);
 };
 
 /* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
@@ -136,10 +138,9 @@ int boot_reset(lunik_machine *m, lunik_error *err);
 int clock_init(lunik_machine *m, lunik_error *err);
 void clock_fini(lunik_machine *m);
 void clock_free(lunik_machine *m);
-/* Stops all clocks of the guest together, its own and KVM's, and lets them go on from there; in
- * turn, with the vCPUs stopped. After a failed clocks_start() they stand still as before. */
-void clocks_stop(lunik_machine *m);
-int clocks_start(lunik_machine *m, lunik_error *err);
+/* Stop the machine's own clock, and let it go on from there. */
+void clock_stop(lunik_machine *m);
+void clock_start(lunik_machine *m);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
 /* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */

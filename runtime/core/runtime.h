@@ -50,6 +50,8 @@ void events_deliver_last(lunik_machine *m);
 void fd_table_reserve(int any);
 
 /* loop.c */
+/* Makes the libuv loop and the handle that wakes it. */
+int loop_init(lunik_runtime *rt, lunik_error *err);
 void tasks_run(lunik_runtime *rt);
 
 #endif

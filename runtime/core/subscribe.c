@@ -107,7 +107,7 @@ void subs_end(lunik_machine *m)
 
 bool subs_called_here(const lunik_machine *m)
 {
-    return sub_list_called_here(&m->gsi_subs) || rejections_called_here(m);
+    return sub_list_called_here(&m->gsi_subs) || (m->regions && m->regions->rejecting_here(m));
 }
 
 SUBSCRIPTION(event, &m->event_subs)

@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "sandbox/sandbox.h"
+#include "core/confinement.h"
 #include "vcpu.h"
 
 enum { PIC_MASTER, PIC_SLAVE, IOAPIC, CHIP_COUNT };
@@ -280,9 +280,9 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
     if (!vm)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     vm->vm_fd = -1;
-    vm->dev_fd = sandbox_open_kvm();
+    vm->dev_fd = kept_open(KEPT_KVM);
     if (vm->dev_fd < 0 && rcu_shortage_over(errno))
-        vm->dev_fd = sandbox_open_kvm();
+        vm->dev_fd = kept_open(KEPT_KVM);
     if (vm->dev_fd < 0) {
         rc = fail_open(errno, err);
         goto fail;

@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "cpuid.h"
+#include "core/confinement.h"
 #include "core/fence.h"
 #include "kvm.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
 #include "core/vcpu_thread.h"
-#include "sandbox/sandbox.h"
 #include "core/misuse.h"
 #include "vcpu_internal.h"
 
@@ -481,7 +481,7 @@ static void *vcpu_thread(void *arg)
     int rc, error;
 
     vcpu_thread_set(v, v->index);
-    sandbox_enter_vcpu();
+    confinement_enter_vcpu();
     for (;;) {
         if (!may_enter(v)) {
             if (!wait_at_gate(v))

@@ -80,6 +80,25 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
+/* All clocks of the guest stop together, its own and KVM's, and go on from there; in turn, with the
+ * vCPUs stopped. */
+static void clocks_stop(lunik_machine *m)
+{
+    clock_stop(m);
+    if (m->kvm)
+        kvm_clocks_stop(m);
+}
+
+/* After a failure they stand still as before. */
+static int clocks_start(lunik_machine *m, lunik_error *err)
+{
+    int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
+
+    if (rc == 0)
+        clock_start(m);
+    return rc;
+}
+
 /* Every vCPU outside, the clock and the devices stopped. In a turn, not on a vCPU's thread: the
  * lock is released while vCPUs leave the guest, which may end the run meanwhile. */
 static void stop_running(lunik_machine *m)

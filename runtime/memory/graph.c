@@ -293,7 +293,8 @@ static void regions_orphan(lunik_machine *m, const struct region_list *list)
     }
 }
 
-const struct region_hooks region_hooks = {.disable = regions_disable, .orphan = regions_orphan};
+const struct region_hooks region_hooks = {
+    .disable = regions_disable, .orphan = regions_orphan, .rejecting_here = rejections_called_here};
 
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err)
 {

@@ -16,7 +16,7 @@
 
 #include "cgroup.h"
 #include "ram.h"
-#include "sandbox/sandbox.h"
+#include "core/confinement.h"
 
 enum { TMPFS = 0x01021994, BLOCK = 512 };
 
@@ -37,7 +37,7 @@ static struct memory_left memory_left(void)
 {
     struct memory_left left = {UINT64_MAX, UINT64_MAX};
     char text[4096];
-    int fd = sandbox_open_meminfo();
+    int fd = kept_open(KEPT_MEMINFO);
     ssize_t size;
 
     if (fd < 0)

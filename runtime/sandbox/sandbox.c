@@ -27,6 +27,7 @@
 #include <uv.h>
 
 #include "lunik_device.h"
+#include "core/confinement.h"
 #include "core/rcu.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(RUNTIME_TSAN)
@@ -50,7 +51,6 @@ enum { FOREIGN_THREADS = 0 };
 /* A process has one sandbox. */
 static pthread_mutex_t entering = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic unsigned entered; /* what is allowed, with SANDBOX_ENGINE; 0: not entered */
-static int kvm_fd = -1, meminfo_fd = -1;
 
 /* What is about to be put into force. */
 struct sandbox {
@@ -74,20 +74,6 @@ bool lunik_sandboxed(unsigned *allow)
 bool lunik_sanitized(void)
 {
     return SANITIZED;
-}
-
-int sandbox_open_kvm(void)
-{
-    if (kvm_fd >= 0)
-        return fcntl(kvm_fd, F_DUPFD_CLOEXEC, 0);
-    return TEMP_FAILURE_RETRY(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-}
-
-int sandbox_open_meminfo(void)
-{
-    if (lunik_sandboxed(NULL))
-        return meminfo_fd >= 0 ? fcntl(meminfo_fd, F_DUPFD_CLOEXEC, 0) : -1;
-    return TEMP_FAILURE_RETRY(open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
 }
 
 /* ---- what is wanted ------------------------------------------------------------------------- */
@@ -315,10 +301,7 @@ static int enter(const struct sandbox *s, lunik_error *err)
 static void read_ahead(void)
 {
     tzset();
-    if (kvm_fd < 0)
-        kvm_fd = sandbox_open_kvm();
-    if (meminfo_fd < 0)
-        meminfo_fd = sandbox_open_meminfo();
+    kept_keep_open();
     cgroup_keep_open();
 }
 
@@ -331,6 +314,11 @@ static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_
     return rc ? rc : check_threads(err);
 }
 
+static const struct confinement confinement = {
+    .denial = lunik_sandbox_denial,
+    .enter_vcpu = sandbox_enter_vcpu,
+};
+
 static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *policy,
                              lunik_error *err)
 {
@@ -338,6 +326,7 @@ static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *poli
 
     if (rc == 0) {
         read_ahead();
+        confinement_set(&confinement);
         rc = enter(s, err);
     }
     if (s->rules >= 0)

@@ -1,17 +1,10 @@
-/* sandbox.h: what the rest of the runtime and the sandbox's own files share. */
+/* sandbox.h: what the sandbox's files share. */
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H
 
 #include <linux/filter.h>
 
 #include "lunik.h"
-
-/* ---- for the runtime ------------------------------------------------------------------------ */
-
-/* A new descriptor of /dev/kvm, or -1 and errno: a sandboxed process has kept one open. */
-int sandbox_open_kvm(void);
-/* The same for /proc/meminfo. */
-int sandbox_open_meminfo(void);
 
 /* In a sandboxed process: takes from the calling thread, which is a vCPU's, what no vCPU needs. */
 void sandbox_enter_vcpu(void);

@@ -1,0 +1,96 @@
+/* runtime_new.c: making a runtime, and its end with all of its machines. */
+#include <stdlib.h>
+
+#include "core/misuse.h"
+#include "core/rcu.h"
+#include "core/runtime.h"
+
+#define NOT_ON_LOOP "the calling thread is not the loop thread with the lock held"
+
+int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(out, err);
+    NOT_NULL_OR_FAIL(types, err);
+
+    lunik_runtime *rt = calloc(1, sizeof(*rt));
+    int rc;
+
+    if (!rt)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "runtime: out of memory");
+    rt->task_tail = &rt->task_head;
+    rt->loop_thread = pthread_self();
+    lock_init(&rt->lock);
+    pthread_mutex_init(&rt->task_mutex, NULL);
+    rc = types_init(&rt->types, types, err);
+    if (rc)
+        goto fail_types;
+    rc = loop_init(rt, err);
+    if (rc)
+        goto fail_loop;
+    lunik_lock(rt);
+    *out = rt;
+    return 0;
+fail_loop:
+    types_fini(rt->types);
+fail_types:
+    pthread_mutex_destroy(&rt->task_mutex);
+    lock_destroy(&rt->lock);
+    free(rt);
+    return rc;
+}
+
+static bool is_open_transaction(const lunik_machine *m)
+{
+    return lunik_in_transaction(m) && !lunik_in_listener(m);
+}
+
+/* Each transaction that is open is a call; any more are those of callbacks. */
+static bool in_callback(const lunik_runtime *rt)
+{
+    const lunik_machine *m;
+    unsigned transactions = 0;
+    bool reporting = false;
+
+    LIST_FOREACH (m, &rt->machines, link) {
+        transactions += is_open_transaction(m);
+        reporting |= subs_called_here(m);
+    }
+    return reporting || turn_any() || rt->calls > transactions;
+}
+
+static void abort_transactions(lunik_runtime *rt)
+{
+    lunik_machine *m;
+
+    LIST_FOREACH (m, &rt->machines, link)
+        while (lunik_in_transaction(m))
+            lunik_transaction_abort(m);
+}
+
+int lunik_runtime_free(lunik_runtime *rt)
+{
+    if (!rt)
+        return 0;
+    REQUIRE(lunik_on_loop_thread(rt) && lunik_locked(rt), NOT_ON_LOOP, LUNIK_E_STATE);
+    REQUIRE(!in_callback(rt), "a runtime can't be freed in a callback", LUNIK_E_STATE);
+    abort_transactions(rt);
+    runtime_enter(rt);
+    while (!LIST_EMPTY(&rt->machines))
+        lunik_machine_close(LIST_FIRST(&rt->machines));
+    data_release(&rt->data);
+    tasks_run(rt);
+    events_discard(rt);
+    uv_close((uv_handle_t *)&rt->wake, NULL);
+    /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
+    while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
+        ;
+    runtime_leave(rt);
+    lunik_unlock(rt);
+    rcu_drain();
+    uv_loop_close(&rt->loop);
+    types_fini(rt->types);
+    pthread_mutex_destroy(&rt->task_mutex);
+    lock_destroy(&rt->lock);
+    free(rt);
+    return 0;
+}
