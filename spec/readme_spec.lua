@@ -94,13 +94,4 @@ describe("the documents", function()
     local file <close> = command.file(script, ".lua")
     assert.same({ "42\n", "", 0 }, { command.run(command.lunik .. " " .. tostring(file)) })
   end)
-
-  it("show a device in C that compiles and runs", function()
-    local source <close> = command.file(contents "docs/device.md":match "```c\n(.-)```", ".c")
-    local program <close> = command.file("", "")
-    local build = command.build
-    assert.same({ "", "", 0 }, { command.run(("cc -Wall -Werror -Iruntime -o %s %s -L%s -llunik -Wl,-rpath,%s")
-      :format(program, source, build, build)) })
-    assert.same({ "42\n", "", 0 }, { command.run(tostring(program)) })
-  end)
 end)
