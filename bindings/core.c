@@ -31,6 +31,15 @@ lunik_runtime *bind_runtime(lua_State *L)
     return b->rt;
 }
 
+bool bind_share_runtime(struct bindings *b, lunik_runtime *rt)
+{
+    if (!b->rt && !b->closing) {
+        b->rt = rt;
+        b->shared = true;
+    }
+    return b->rt == rt;
+}
+
 void bind_push_hook(lua_State *L, const char *name)
 {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key);
@@ -54,6 +63,11 @@ static int state_gc(lua_State *L)
     bind_loop_release(b);
     while (b->machines)
         bind_machine_end(b->machines);
+    if (b->shared) {
+        bind_types_leave(b, b->rt);
+        b->rt = NULL;
+        return 0;
+    }
     lunik_runtime_free(b->rt);
     b->rt = NULL;
     bind_types_free(b);
