@@ -320,8 +320,8 @@ describe("an example", function()
   end)
 
   it("in C has its machine built by a board", function()
-    local out, err, code = run(("env LUA_PATH='scripts/?.lua;scripts/?/init.lua' %s/examples/embed_lua")
-      :format(command.build))
+    local path = "LUA_PATH='scripts/?.lua;scripts/?/init.lua' "
+    local out, err, code = run("env " .. path .. command.build .. "/examples/embed_lua")
     assert.same({ "Lua: added dimm1\nC: added dimm1\nthe same machine: yes\n", "", 0 },
       { out, err, code })
   end)
