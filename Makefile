@@ -26,6 +26,7 @@ BUILD ?= $(or $(SANITIZE_DIR_$(SANITIZE)),build/$(subst $(comma),-,$(SANITIZE)))
 VERSION := $(subst $(space),.,$(foreach part,MAJOR MINOR PATCH,$(shell sed -n \
     's/^\#define LUNIK_VERSION_$(part) //p' runtime/lunik.h)))
 SONAME   = liblunik.so.0
+LUA_SONAME = liblunik-lua.so.0
 
 # ---- packages -----------------------------------------------------------------------------------
 # Debian package, how to see that it is there, group, where it is used.
@@ -150,7 +151,7 @@ LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 MODULES  = $(call below,scripts/lunik,.lua)
 COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
 
-PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
+PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/liblunik-lua.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
            $(BUILD)/lunik $(BUILD)/scripts $(COMPILED) $(BUILD)/guests/init
 
 .DEFAULT_GOAL = all
@@ -203,12 +204,21 @@ $(BUILD)/$(SONAME): $(LIB_OBJ) runtime/lunik.map
 $(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
 	@ln -sf $(SONAME) $@
 
-# The run paths serve the build folder and an installation alike.
-$(BUILD)/lua/lunik/core.so: $(BIND_OBJ) $(BUILD)/liblunik.so
+# A library, which C programs link with (lunik_lua.h); Lua finds it by another name. The run paths
+# serve the build folder and an installation alike, under both names.
+$(BUILD)/$(LUA_SONAME): $(BIND_OBJ) $(BUILD)/liblunik.so
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -shared -Wl,-rpath,'$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
+	$(Q)$(LINK) -shared -Wl,-soname,$(LUA_SONAME) \
+	    -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) -lm
+
+$(BUILD)/liblunik-lua.so: $(BUILD)/$(LUA_SONAME)
+	@ln -sf $(LUA_SONAME) $@
+
+$(BUILD)/lua/lunik/core.so: $(BUILD)/$(LUA_SONAME)
+	@mkdir -p $(@D)
+	@ln -sf ../../$(LUA_SONAME) $@
 
 # What it shares with the command it finds there. nodelete: libedit keeps its state to the end.
 $(BUILD)/lua/lunik/lineedit.so: $(EDIT_OBJ) $(BUILD)/.flags
@@ -252,8 +262,11 @@ $(FAULTS): $(FAULTS_OBJ)
 $(EXAMPLES): $(BUILD)/examples/%: scripts/examples/%.c $(BUILD)/liblunik.so $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -o $@ $< -L$(BUILD) -llunik \
-	    -Wl,-rpath,"$(abspath $(BUILD))" -luv
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(SAN) $(INC) -Ibindings -o $@ $< -L$(BUILD) \
+	    $(EXAMPLE_LIBS) -llunik -Wl,-rpath,"$(abspath $(BUILD))" -luv
+
+$(BUILD)/examples/embed_lua: EXAMPLE_LIBS = -llunik-lua $(LUA_LIBS)
+$(BUILD)/examples/embed_lua: $(BUILD)/liblunik-lua.so
 
 -include $(LIB_OBJ:.o=.d) $(GEN_OBJ:.o=.d) $(BIND_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(EDIT_OBJ:.o=.d) \
     $(TEST_OBJ:.o=.d) $(FAULTS_OBJ:.o=.d)
@@ -332,7 +345,7 @@ valgrind: ## run the tests that need no KVM under valgrind (SPEC="FILES" for oth
 
 # Names of folders may have spaces.
 INSTALL = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" BUILD="$(BUILD)" \
-    SONAME="$(SONAME)" VERSION="$(VERSION)" sh install.sh
+    SONAME="$(SONAME)" LUA_SONAME="$(LUA_SONAME)" VERSION="$(VERSION)" sh install.sh
 
 install: all $(BUILD)/installed/lunik ## install below PREFIX, libraries into LIBDIR (DESTDIR is put in front)
 	$(INSTALL) install

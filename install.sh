@@ -2,7 +2,7 @@
 # Installs what is built, or removes it: make install, make uninstall. Below $DESTDIR, if that is set:
 #   $PREFIX/bin/lunik, $PREFIX/include, $PREFIX/share  the command, headers, texts
 #   $LIBDIR                                            liblunik.so, what the command loads
-# usage: PREFIX= LIBDIR= DESTDIR= BUILD= SONAME= VERSION= install.sh install|uninstall
+# usage: PREFIX= LIBDIR= DESTDIR= BUILD= SONAME= LUA_SONAME= VERSION= install.sh install|uninstall
 set -eu
 
 bin=$DESTDIR$PREFIX/bin
@@ -39,16 +39,17 @@ is_known() {
 }
 
 # pkg-config's file: with a run path where programs would not start without one.
+# $1: its template.
 write_pc() {
+    pc=$lib/pkgconfig/$(basename "$1" .in)
     rpath=''
     # shellcheck disable=SC2016 # a variable of pkg-config's
     is_known || rpath=' -Wl,-rpath,"${libdir}"'
     # what sed would take for its own in a replacement
     escaped() { printf %s "$1" | sed 's/[\\&|]/\\&/g'; }
     sed -e "s|@PREFIX@|$(escaped "$PREFIX")|" -e "s|@LIBDIR@|$(escaped "$LIBDIR")|" \
-        -e "s|@RPATH@|$rpath|" -e "s|@VERSION@|$VERSION|" runtime/lunik.pc.in \
-        >"$lib/pkgconfig/lunik.pc"
-    chmod 644 "$lib/pkgconfig/lunik.pc"
+        -e "s|@RPATH@|$rpath|" -e "s|@VERSION@|$VERSION|" "$1" >"$pc"
+    chmod 644 "$pc"
 }
 
 # The texts first: the compiled form of one that is newer is not used.
@@ -69,11 +70,15 @@ install_all() {
     install -m 755 "$BUILD/installed/lunik" "$bin/lunik"
     install -m 755 "$BUILD/$SONAME" "$lib/$SONAME"
     ln -sf "$SONAME" "$lib/liblunik.so"
-    install -m 755 "$BUILD/lua/lunik/core.so" "$BUILD/lua/lunik/lineedit.so" "$lua_lib/lunik"
+    install -m 755 "$BUILD/$LUA_SONAME" "$lib/$LUA_SONAME"
+    ln -sf "$LUA_SONAME" "$lib/liblunik-lua.so"
+    ln -sf "../../../$LUA_SONAME" "$lua_lib/lunik/core.so"
+    install -m 755 "$BUILD/lua/lunik/lineedit.so" "$lua_lib/lunik"
     install_lua_half
-    write_pc
+    write_pc runtime/lunik.pc.in
+    write_pc bindings/lunik-lua.pc.in
     install -m 644 runtime/lunik.h runtime/lunik_memory.h runtime/lunik_device.h \
-        runtime/lunik_pci.h "$include"
+        runtime/lunik_pci.h bindings/lunik_lua.h "$include"
     install -m 644 library/lunik.lua "$share/library"
     install -m 644 scripts/examples/* "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"
@@ -99,7 +104,8 @@ uninstall_all() {
     [ ! -f "$folders" ] || made=$(sort -r "$folders")
     rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
         "$include/lunik_memory.h" "$include/lunik_device.h" "$include/lunik_pci.h" \
-        "$lib/pkgconfig/lunik.pc"
+        "$lib/pkgconfig/lunik.pc" "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" \
+        "$include/lunik_lua.h" "$lib/pkgconfig/lunik-lua.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"
     printf '%s\n' "$made" | while IFS= read -r folder; do
         [ ! -d "$DESTDIR$folder" ] || [ -z "$folder" ] ||

@@ -47,6 +47,7 @@ struct bindings {
     lua_State *idle[BIND_CALLS_MAX];
     unsigned idle_count, threads; /* threads: made so far */
     unsigned calls, transactions; /* on the loop thread: the loop can't be run below them */
+    bool shared;                  /* the runtime is the embedder's */
     bool closing;                 /* the state is being closed: no Lua is called any more */
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;
@@ -64,6 +65,8 @@ extern const char bind_core_key;
 struct bindings *bind_state(lua_State *L);
 /* The runtime; made at the first call. Raises. */
 BIND_EXPORT lunik_runtime *bind_runtime(lua_State *L);
+/* Has the state use an embedder's runtime. False if it has another one. */
+bool bind_share_runtime(struct bindings *b, lunik_runtime *rt);
 /* Pushes the function `name` of core.hooks, where the Lua half puts the functions that C calls. */
 void bind_push_hook(lua_State *L, const char *name);
 
@@ -293,6 +296,11 @@ extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, 
 /* Ties a new machine to the Lua state and pushes its box; there is room for two values. */
 void bind_adopt_machine(lua_State *L, lunik_machine *m);
 
+/* The same, apart: makes the glue; pushes the box, which is kept while the machine is open. */
+int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err);
+void bind_show_machine(lua_State *L, lunik_machine *m);
+lunik_machine *bind_test_machine(lua_State *L, int index); /* NULL: it is none; raises nothing */
+
 int bind_lua_machine_new(lua_State *L); /* machine_new.c */
 
 /* machine.c, machine_objects.c */
@@ -348,6 +356,8 @@ int bind_lua_type_add(lua_State *L);
 int bind_lua_ejected(lua_State *L);
 int bind_lua_refused(lua_State *L);
 void bind_types_free(struct bindings *b);
+/* The state ends before its runtime: types that it defined stay, but can't be used any more. */
+void bind_types_leave(struct bindings *b, lunik_runtime *rt);
 extern const luaL_Reg bind_console_functions[];
 int bind_lua_search_new(lua_State *L);
 int bind_lua_buffer_search(lua_State *L);

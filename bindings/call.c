@@ -50,6 +50,8 @@ static lua_State *enter(struct bindings *b)
 /* Why enter() has found no Lua thread. */
 static const char *why_not(const struct bindings *b)
 {
+    if (b->closing)
+        return "the Lua state is closed";
     return b->threads == BIND_CALLS_MAX ? "handlers are nested too deeply" : "Lua is out of memory";
 }
 

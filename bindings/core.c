@@ -19,6 +19,11 @@ static int state_gc(lua_State *L)
     bind_loop_release(b);
     while (b->machines)
         bind_machine_end(b->machines);
+    if (b->shared) {
+        bind_types_leave(b, b->rt);
+        b->rt = NULL;
+        return 0;
+    }
     lunik_runtime_free(b->rt);
     b->rt = NULL;
     bind_types_free(b);

@@ -119,6 +119,38 @@ void bind_types_free(struct bindings *b)
     }
 }
 
+static void types_release(void *data)
+{
+    struct bindings *left = data;
+
+    bind_types_free(left);
+    free(left);
+}
+
+void bind_types_leave(struct bindings *b, lunik_runtime *rt)
+{
+    static const char key[] = "lua types";
+    struct bindings *left = lunik_runtime_data(rt, key);
+    struct lua_type **end;
+
+    if (!b->types)
+        return;
+    if (!left) {
+        left = calloc(1, sizeof(*left));
+        if (!left)
+            return; /* and so the types leak, which is better than that they dangle */
+        left->rt = rt;
+        left->closing = true;
+        lunik_runtime_set_data(rt, key, left, types_release);
+    }
+    for (struct lua_type *t = b->types; t; t = t->next)
+        t->b = left;
+    for (end = &left->types; *end;)
+        end = &(*end)->next;
+    *end = b->types;
+    b->types = NULL;
+}
+
 /* A copy of the string on top, which is the part what. */
 static char *copy_string(lua_State *L, const char *what)
 {

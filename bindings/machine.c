@@ -86,7 +86,7 @@ static void glue_release(void *data)
     free(g);
 }
 
-static int glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
+int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
 {
     struct glue *g = calloc(1, sizeof(*g));
 
@@ -105,13 +105,25 @@ static int glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
     return 0;
 }
 
+void bind_show_machine(lua_State *L, lunik_machine *m)
+{
+    bind_push_machine(L, m);
+    anchor(L, m, true);
+}
+
+lunik_machine *bind_test_machine(lua_State *L, int index)
+{
+    struct box *box = luaL_testudata(L, index, machine_class);
+
+    return box ? box->m : NULL;
+}
+
 /* Lua, protected: makes the box of the machine at 1. */
 static int adopt_body(lua_State *L)
 {
     lunik_machine *m = lua_touserdata(L, 1);
 
-    bind_push_machine(L, m);
-    anchor(L, m, true);
+    bind_show_machine(L, m);
     return 1;
 }
 
@@ -119,7 +131,7 @@ void bind_adopt_machine(lua_State *L, lunik_machine *m)
 {
     lunik_error err;
 
-    if (glue_new(bind_state(L), m, &err)) {
+    if (bind_glue_new(bind_state(L), m, &err)) {
         lunik_machine_close(m);
         bind_raise(L, &err);
     }

@@ -28,6 +28,15 @@ lunik_runtime *bind_runtime(lua_State *L)
     return b->rt;
 }
 
+bool bind_share_runtime(struct bindings *b, lunik_runtime *rt)
+{
+    if (!b->rt && !b->closing) {
+        b->rt = rt;
+        b->shared = true;
+    }
+    return b->rt == rt;
+}
+
 void bind_push_hook(lua_State *L, const char *name)
 {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_core_key);

@@ -322,6 +322,13 @@ describe("an example", function()
     assert.matches("event: shutdown", out, 1, true)
   end)
 
+  it("in C has its machine built by a board", function()
+    local path = "LUA_PATH='scripts/?.lua;scripts/?/init.lua' "
+    local out, err, code = run("env " .. path .. command.build .. "/examples/embed_lua")
+    assert.same({ "Lua: added dimm1\nC: added dimm1\nthe same machine: yes\n", "", 0 },
+      { out, err, code })
+  end)
+
   it("in C is a PCI device", function()
     local out, err, code = run(command.build .. "/examples/pci_device")
     assert.same({ "", 0 }, { err, code })

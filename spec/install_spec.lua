@@ -95,6 +95,17 @@ describe("an installation", function()
       device, flags, top))
   end)
 
+  it("serves C programs that have a Lua state", function()
+    if sanitized then return pending("the sanitizer belongs to the program") end
+    local flags = output("PKG_CONFIG_PATH='%s/lib/pkgconfig' pkg-config --cflags --libs lunik-lua",
+      prefix):gsub("\n", "")
+    local source = prefix .. "/share/lunik/examples/embed_lua.c"
+    local lua = prefix .. "/share/lua/5.4"
+    output("cc -o '%s/embed_lua' '%s' %s", top, source, flags)
+    assert.matches("the same machine: yes",
+      output("LUA_PATH='%s/?.lua;%s/?/init.lua' '%s/embed_lua'", lua, lua, top))
+  end)
+
   it("uses what is written in its Lua half", function()
     local path = prefix .. "/share/lua/5.4/lunik/command/cli.lua"
     local text = command.read(path)

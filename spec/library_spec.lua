@@ -112,7 +112,7 @@ describe("library/lunik.lua", function()
         sent[name] = true
       end
     end
-    sent["vcpu-exit"] = true -- asked of the exit callback, not sent
+    sent["vcpu-exit"] = true -- asked of subscribers to exits, not sent
     assert.are.same(sorted(sent), keys_of((function()
       local set = {}
       for _, name in ipairs(require("lunik.event").known) do

@@ -1,0 +1,43 @@
+/*
+ * lunik_lua.h: Lunik's Lua module in a Lua state of a C program's, so that the program has boards
+ * and whatever else scripts have. Link with liblunik-lua: pkg-config lunik-lua.
+ *
+ * The state is used with the machine lock held, as scripts are called with it, and closed before
+ * the runtime is freed, outside callbacks. Machines that are known to the state are closed with it.
+ */
+#ifndef LUNIK_LUA_H
+#define LUNIK_LUA_H
+
+#include <lua.h>
+
+#include "lunik.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* Loads the module "lunik" into L, which has the standard libraries, and pushes it; the Lua half is
+ * found by package.path. Its machines are made in rt; one state can have one runtime only, and the
+ * same one may be given again. LUNIK_E_STATE: the module in L has another runtime; LUNIK_E_SCRIPT:
+ * the module can't be loaded. Nothing is pushed then. Loop thread, lock held. */
+int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err);
+
+/* Pushes the machine, which is of the state's runtime; the same one is always the same value. From
+ * then on its events reach handlers of L. LUNIK_E_BUSY: it is known to another state; LUNIK_E_GONE:
+ * it is closed; LUNIK_E_STATE: lunik_lua_open() has not been called, or with another runtime.
+ * Nothing is pushed then. Loop thread, lock held. */
+int lunik_lua_push_machine(lua_State *L, lunik_machine *m, lunik_error *err);
+
+/* The machine at the index, open or closed, NULL if the value is none. It has a reference for as
+ * long as the value lives; take one of your own to keep it longer. Raises nothing. Lock held. */
+lunik_machine *lunik_lua_machine(lua_State *L, int index);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
