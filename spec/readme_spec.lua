@@ -94,4 +94,15 @@ describe("the documents", function()
     local file <close> = command.file(script, ".lua")
     assert.same({ "42\n", "", 0 }, { command.run(command.lunik .. " " .. tostring(file)) })
   end)
+
+  it("show a device in C that runs", function()
+    if (os.getenv("LUNIK_INTERPRETER") or "lua5.4") ~= "lua5.4" then
+      return pending("the sanitizer belongs to the program")
+    end
+    local source <close> = command.file(contents "docs/device.md":match "```c\n(.-)```", ".c")
+    local program <close> = command.file("", ".out")
+    local out, err, code = command.run(("cc -Wall -Werror -Iruntime -o %s %s -L%s -llunik "
+      .. "-Wl,-rpath,%s && %s"):format(program, source, command.build, command.build, program))
+    assert.same({ "42\n", "", 0 }, { out, err, code })
+  end)
 end)

@@ -94,8 +94,8 @@ local function populate(kind, size, threads)
     tostring(threads) }.rate[1]
 end
 
--- Where the host is a guest itself, it hands free pages back after a while, and a process that touches them
--- first waits for its host. Another process does so before.
+-- Where the host is a guest itself, it hands free pages back after a while, and a process that
+-- touches them first waits for its host. Another process does so before.
 local function warm(size)
   populate(kinds[1], size + (64 << 20), 2)
 end
