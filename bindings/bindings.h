@@ -356,8 +356,10 @@ int bind_lua_type_add(lua_State *L);
 int bind_lua_ejected(lua_State *L);
 int bind_lua_refused(lua_State *L);
 void bind_types_free(struct bindings *b);
-/* The state ends before its runtime: types that it defined stay, but can't be used any more. */
-void bind_types_leave(struct bindings *b, lunik_runtime *rt);
+/* Prepares a runtime for states that end before it. */
+int bind_types_share(lunik_runtime *rt, lunik_error *err);
+/* Such a state ends: types that it defined stay, but can't be used any more. */
+void bind_types_leave(struct bindings *b);
 extern const luaL_Reg bind_console_functions[];
 int bind_lua_search_new(lua_State *L);
 int bind_lua_buffer_search(lua_State *L);

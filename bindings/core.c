@@ -20,7 +20,7 @@ static int state_gc(lua_State *L)
     while (b->machines)
         bind_machine_end(b->machines);
     if (b->shared) {
-        bind_types_leave(b, b->rt);
+        bind_types_leave(b);
         b->rt = NULL;
         return 0;
     }

@@ -119,33 +119,41 @@ void bind_types_free(struct bindings *b)
     }
 }
 
-static void types_release(void *data)
-{
-    struct bindings *left = data;
+/* Runtime data: bindings without a Lua state, which have the types of states that ended before. */
+static const char heir_key[] = "lua types";
 
-    bind_types_free(left);
-    free(left);
+static void heir_release(void *data)
+{
+    struct bindings *heir = data;
+
+    bind_types_free(heir);
+    free(heir);
 }
 
-void bind_types_leave(struct bindings *b, lunik_runtime *rt)
+int bind_types_share(lunik_runtime *rt, lunik_error *err)
 {
-    static const char key[] = "lua types";
-    struct bindings *left = lunik_runtime_data(rt, key);
+    struct bindings *heir;
+
+    if (lunik_runtime_data(rt, heir_key))
+        return 0;
+    heir = calloc(1, sizeof(*heir));
+    if (!heir || lunik_runtime_set_data(rt, heir_key, heir, heir_release)) {
+        free(heir);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "Lua module: out of memory");
+    }
+    heir->rt = rt;
+    heir->closing = true;
+    return 0;
+}
+
+void bind_types_leave(struct bindings *b)
+{
+    struct bindings *heir = lunik_runtime_data(b->rt, heir_key);
     struct lua_type **end;
 
-    if (!b->types)
-        return;
-    if (!left) {
-        left = calloc(1, sizeof(*left));
-        if (!left)
-            return; /* and so the types leak, which is better than that they dangle */
-        left->rt = rt;
-        left->closing = true;
-        lunik_runtime_set_data(rt, key, left, types_release);
-    }
     for (struct lua_type *t = b->types; t; t = t->next)
-        t->b = left;
-    for (end = &left->types; *end;)
+        t->b = heir;
+    for (end = &heir->types; *end;)
         end = &(*end)->next;
     *end = b->types;
     b->types = NULL;

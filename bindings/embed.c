@@ -31,10 +31,13 @@ static int open_body(lua_State *L)
 
 int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err)
 {
-    int top;
+    int top, rc;
 
     if (!L || !rt)
         return lunik_fail(err, LUNIK_E_INVALID, "lunik_lua_open: %s is NULL", L ? "rt" : "L");
+    rc = bind_types_share(rt, err);
+    if (rc)
+        return rc;
     top = lua_gettop(L);
     if (!lua_checkstack(L, LUA_MINSTACK))
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "lunik_lua_open: out of memory");

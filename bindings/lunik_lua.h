@@ -21,7 +21,7 @@ extern "C" {
 /* Loads the module "lunik" into L, which has the standard libraries, and pushes it; the Lua half is
  * found by package.path. Its machines are made in rt; one state can have one runtime only, and the
  * same one may be given again. LUNIK_E_STATE: the module in L has another runtime; LUNIK_E_SCRIPT:
- * the module can't be loaded. Nothing is pushed then. Loop thread, lock held. */
+ * the module can't be loaded; LUNIK_E_NO_MEMORY. Nothing is pushed then. Loop thread, lock held. */
 int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err);
 
 /* Pushes the machine, which is of the state's runtime; the same one is always the same value. From
