@@ -353,6 +353,7 @@ static void test_threads(void)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     lunik_lock(rt);
+    lunik_reject_unsubscribe(&tallies);
     check_true("threads: they were heard", tellings);
 }
 

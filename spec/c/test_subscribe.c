@@ -169,6 +169,8 @@ static void join(void)
     if (count == SUBS)
         return;
     member = calloc(1, sizeof(*member));
+    if (!member)
+        abort();
     member->number = ++numbers;
     members[count++] = member;
     kind->subscribe(member);
