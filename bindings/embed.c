@@ -31,11 +31,11 @@ static int open_body(lua_State *L)
 
 int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err)
 {
-    int top, rc;
+    LUNIK_NOT_NULL_OR_FAIL(L, err);
+    LUNIK_NOT_NULL_OR_FAIL(rt, err);
 
-    if (!L || !rt)
-        return lunik_fail(err, LUNIK_E_INVALID, "lunik_lua_open: %s is NULL", L ? "rt" : "L");
-    rc = bind_types_share(rt, err);
+    int top, rc = bind_types_share(rt, err);
+
     if (rc)
         return rc;
     top = lua_gettop(L);
@@ -62,13 +62,13 @@ static int push_body(lua_State *L)
 
 int lunik_lua_push_machine(lua_State *L, lunik_machine *m, lunik_error *err)
 {
+    LUNIK_NOT_NULL_OR_FAIL(L, err);
+    LUNIK_NOT_NULL_OR_FAIL(m, err);
+
     struct bindings *b;
     struct glue *g;
     int top, rc = 0;
 
-    if (!L || !m)
-        return lunik_fail(err, LUNIK_E_INVALID, "lunik_lua_push_machine: %s is NULL",
-                          L ? "m" : "L");
     top = lua_gettop(L);
     if (!lua_checkstack(L, LUA_MINSTACK))
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "lunik_lua_push_machine: out of memory");

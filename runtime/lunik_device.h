@@ -22,10 +22,28 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-/* Reports a misuse of a function outside the runtime, as its own functions do: the sentence
- * "function: what" goes to the function set with lunik_set_misuse_cb(), or to standard error. Any
- * thread. */
+/* The checks that public functions begin with, here and in libraries of devices. A call that breaks
+ * a precondition does nothing. A function that reports errors returns LUNIK_E_INVALID; others
+ * return the value given, and the sentence "function: what" goes to the function set with
+ * lunik_set_misuse_cb(), or to standard error. Any thread. */
 __attribute__((cold)) void lunik_misuse(const char *function, const char *what);
+__attribute__((cold)) int lunik_misuse_fail(lunik_error *err, const char *function,
+                                            const char *what);
+
+#define LUNIK_REQUIRE(condition, what, ...)                                                        \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0)) {                                                   \
+            lunik_misuse(__func__, what);                                                          \
+            return __VA_ARGS__;                                                                    \
+        }                                                                                          \
+    } while (0)
+#define LUNIK_REQUIRE_OR_FAIL(condition, what, err)                                                \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0))                                                     \
+            return lunik_misuse_fail((err), __func__, what);                                       \
+    } while (0)
+#define LUNIK_NOT_NULL(arg, ...)         LUNIK_REQUIRE(arg, #arg " is NULL", __VA_ARGS__)
+#define LUNIK_NOT_NULL_OR_FAIL(arg, err) LUNIK_REQUIRE_OR_FAIL(arg, #arg " is NULL", err)
 
 #define lunik_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

@@ -132,6 +132,8 @@ int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind
 typedef struct lunik_pci_bus_ops {
     lunik_pci_bus *(*bus)(lunik_object *o);
 } lunik_pci_bus_ops;
+#define LUNIK_IFACE_pci_bus "pci-bus"
+LUNIK_IFACE_GETTER(pci_bus)
 
 /* The link and address properties of a device on a PCI bus: `lunik_object *bus; char *addr;` in
  * its state. */
@@ -141,7 +143,7 @@ typedef struct lunik_pci_bus_ops {
      .doc = "The PCI bus it sits on.",                                                             \
      .offset = offsetof(type, bus),                                                                \
      .flags = LUNIK_PROP_REQUIRED,                                                                 \
-     .link = "pci-bus"},                                                                           \
+     .link = LUNIK_IFACE_pci_bus},                                                                 \
     {                                                                                              \
         .name = "addr", .kind = LUNIK_PROP_STRING,                                                 \
         .doc = "Slot and function on the bus, in hexadecimal: \"1f.7\" at most.",                  \

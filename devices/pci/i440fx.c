@@ -439,7 +439,7 @@ static void i440fx_describe(lunik_object *o, lunik_acpi_node *out)
 static const lunik_acpi_ops acpi_ops = {.describe = i440fx_describe};
 
 static const lunik_iface i440fx_ifaces[] = {
-    {"pci-bus", &bus_ops},
+    LUNIK_IFACE(pci_bus, &bus_ops),
     LUNIK_IFACE(acpi, &acpi_ops),
     {NULL, NULL},
 };

@@ -13,26 +13,12 @@
 
 #define MECHANISM1_ENABLE 0x80000000u
 
-#define REQUIRE(condition, what, ...)                                                              \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            lunik_misuse(__func__, what);                                                          \
-            return __VA_ARGS__;                                                                    \
-        }                                                                                          \
-    } while (0)
-#define NOT_NULL(arg, ...) REQUIRE(arg, #arg " is NULL", __VA_ARGS__)
-#define NOT_NULL_OR_FAIL(arg, err)                                                                 \
-    do {                                                                                           \
-        if (!(arg))                                                                                \
-            return lunik_fail((err), LUNIK_E_INVALID, "%s: " #arg " is NULL", __func__);           \
-    } while (0)
-
 /* ---- configuration space -------------------------------------------------------------------- */
 
 void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_t vendor,
                              uint16_t device, uint8_t revision, uint32_t class_code)
 {
-    NOT_NULL(f);
+    LUNIK_NOT_NULL(f);
 
     memset(f, 0, sizeof *f);
     f->owner = owner;
@@ -49,8 +35,8 @@ void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_
 int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
                        lunik_region *region, lunik_error *err)
 {
-    NOT_NULL_OR_FAIL(f, err);
-    NOT_NULL_OR_FAIL(region, err);
+    LUNIK_NOT_NULL_OR_FAIL(f, err);
+    LUNIK_NOT_NULL_OR_FAIL(region, err);
 
     uint64_t size = lunik_region_size(region);
     uint64_t least = kind == LUNIK_PCI_BAR_IO ? 4 : 16;
@@ -103,9 +89,9 @@ static bool bar_address(const lunik_pci_function *f, unsigned index, uint64_t *a
 
 void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why)
 {
-    NOT_NULL(f);
-    NOT_NULL(why);
-    REQUIRE(f->bus, "the function is on no bus");
+    LUNIK_NOT_NULL(f);
+    LUNIK_NOT_NULL(why);
+    LUNIK_REQUIRE(f->bus, "the function is on no bus");
 
     lunik_fail_prefix(why, why->code, "%s: the memory map can't follow the guest's registers",
                       lunik_object_type_name(f->owner));
@@ -143,7 +129,7 @@ static void update_bars(lunik_pci_function *f)
 
 uint32_t lunik_pci_config_read(const lunik_pci_function *f, unsigned offset, unsigned size)
 {
-    NOT_NULL(f, UINT32_MAX);
+    LUNIK_NOT_NULL(f, UINT32_MAX);
 
     uint32_t value = 0;
 
@@ -156,8 +142,8 @@ static void drive_intx(lunik_pci_function *f);
 
 void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned size, uint32_t value)
 {
-    NOT_NULL(f);
-    REQUIRE(offset < LUNIK_PCI_CONFIG_SIZE, "offset is beyond configuration space");
+    LUNIK_NOT_NULL(f);
+    LUNIK_REQUIRE(offset < LUNIK_PCI_CONFIG_SIZE, "offset is beyond configuration space");
 
     if (size > LUNIK_PCI_CONFIG_SIZE - offset)
         size = LUNIK_PCI_CONFIG_SIZE - offset;
@@ -179,7 +165,7 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
 
 void lunik_pci_function_reset(lunik_pci_function *f)
 {
-    NOT_NULL(f);
+    LUNIK_NOT_NULL(f);
 
     f->intx = false;
     memcpy(f->config, f->initial, sizeof f->config);
@@ -225,10 +211,10 @@ int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err)
 {
-    NOT_NULL_OR_FAIL(bus, err);
-    NOT_NULL_OR_FAIL(f, err);
+    LUNIK_NOT_NULL_OR_FAIL(bus, err);
+    LUNIK_NOT_NULL_OR_FAIL(f, err);
 
-    const lunik_pci_bus_ops *ops = lunik_object_iface(bus, "pci-bus");
+    const lunik_pci_bus_ops *ops = lunik_pci_bus_iface(bus);
     uint8_t devfn = 0;
     int rc;
 
@@ -240,7 +226,7 @@ int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function
 
 void lunik_pci_device_remove(lunik_pci_function *f)
 {
-    NOT_NULL(f);
+    LUNIK_NOT_NULL(f);
 
     if (!f->bus)
         return;
@@ -311,7 +297,7 @@ static void drive_intx(lunik_pci_function *f)
 
 void lunik_pci_intx_set(lunik_pci_function *f, bool level)
 {
-    NOT_NULL(f);
+    LUNIK_NOT_NULL(f);
 
     f->intx = level;
     drive_intx(f);

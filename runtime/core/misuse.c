@@ -23,7 +23,7 @@ void lunik_misuse(const char *function, const char *what)
         fprintf(stderr, "lunik: %s; the call is ignored\n", message);
 }
 
-int misuse_fail(lunik_error *err, const char *function, const char *what)
+int lunik_misuse_fail(lunik_error *err, const char *function, const char *what)
 {
     return lunik_fail(err, LUNIK_E_INVALID, "%s: %s", function, what);
 }

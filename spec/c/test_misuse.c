@@ -263,6 +263,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_runtime_data, lunik_runtime_data(NULL, NULL));
     CALL(lunik_misuse, lunik_misuse("test", "what"));
+    CALL(lunik_misuse_fail, lunik_misuse_fail(NULL, "test", "what"));
     CALL(lunik_pci_function_init, lunik_pci_function_init(NULL, NULL, 0, 0, 0, 0));
     CALL(lunik_pci_config_read, lunik_pci_config_read(NULL, 0, 1));
     CALL(lunik_pci_config_write, lunik_pci_config_write(NULL, 0, 1, 0));

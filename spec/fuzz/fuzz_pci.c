@@ -57,7 +57,7 @@ static const struct {
 static void add_extra(void)
 {
     lunik_object *host = lunik_object_find(board, "i440fx");
-    const lunik_pci_bus_ops *ops = lunik_object_iface(host, "pci-bus");
+    const lunik_pci_bus_ops *ops = lunik_pci_bus_iface(host);
     lunik_error err = {0};
 
     lunik_pci_function_init(&extra, host, 0x1234, 0x5678, 1, 0xff0000);
