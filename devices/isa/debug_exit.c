@@ -46,12 +46,7 @@ static void debug_exit_unrealize(lunik_object *o)
 }
 
 static const lunik_prop debug_exit_props[] = {
-    {.name = "iobase",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "First I/O port.",
-     .offset = offsetof(debug_exit, iobase),
-     .def = 0xf4,
-     .max = 0xfffc},
+    DEVICE_IOBASE_PROP(debug_exit, "First I/O port.", 0xf4, 0xfffc),
     {.name = "iosize",
      .kind = LUNIK_PROP_UINT,
      .doc = "Number of ports, 1 to 4.",

@@ -76,12 +76,7 @@ static int debugcon_realize(lunik_object *o, lunik_error *err)
 }
 
 static const lunik_prop debugcon_props[] = {
-    {.name = "iobase",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The I/O port.",
-     .offset = offsetof(debugcon, iobase),
-     .def = 0xe9,
-     .max = 0xffff},
+    DEVICE_IOBASE_PROP(debugcon, "The I/O port.", 0xe9, 0xffff),
     {.name = "chardev",
      .kind = LUNIK_PROP_LINK,
      .doc = "The character device that gets the output; without one it is discarded.",

@@ -126,22 +126,10 @@ static const lunik_acpi_ops i8042_acpi = {.describe = i8042_describe};
 static const lunik_iface i8042_ifaces[] = {LUNIK_IFACE(acpi, &i8042_acpi), {0}};
 
 static const lunik_prop i8042_props[] = {
-    {
-        .name = "irq",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "The keyboard's interrupt line (GSI), 0 to 23.",
-        .offset = offsetof(struct i8042, keyboard_irq),
-        .def = 1,
-        .max = LUNIK_GSI_COUNT - 1,
-    },
-    {
-        .name = "mouse-irq",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "The mouse's interrupt line (GSI), 0 to 23.",
-        .offset = offsetof(struct i8042, mouse_irq),
-        .def = 12,
-        .max = LUNIK_GSI_COUNT - 1,
-    },
+    DEVICE_IRQ_PROP("irq", struct i8042, keyboard_irq,
+                    "The keyboard's interrupt line (GSI), 0 to 23.", 1),
+    DEVICE_IRQ_PROP("mouse-irq", struct i8042, mouse_irq,
+                    "The mouse's interrupt line (GSI), 0 to 23.", 12),
     {0},
 };
 

@@ -231,22 +231,9 @@ static const char *const clock_names[] = {
     [FOLLOWS_MACHINE] = "machine", [FOLLOWS_HOST] = "host", NULL};
 
 static const lunik_prop mc146818_props[] = {
-    {
-        .name = "iobase",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "The index port; the data port is the next one.",
-        .offset = offsetof(struct mc146818, iobase),
-        .def = 0x70,
-        .max = 0x10000 - PORTS,
-    },
-    {
-        .name = "irq",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "Interrupt line (GSI), 0 to 23.",
-        .offset = offsetof(struct mc146818, irq),
-        .def = 8,
-        .max = LUNIK_GSI_COUNT - 1,
-    },
+    DEVICE_IOBASE_PROP(struct mc146818, "The index port; the data port is the next one.", 0x70,
+                       0x10000 - PORTS),
+    DEVICE_IRQ_PROP("irq", struct mc146818, irq, "Interrupt line (GSI), 0 to 23.", 8),
     {
         .name = "base",
         .kind = LUNIK_PROP_UINT,

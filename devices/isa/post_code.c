@@ -66,12 +66,7 @@ static void post_code_get(lunik_object *o, lunik_value *out)
 }
 
 static const lunik_prop post_code_props[] = {
-    {.name = "iobase",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The I/O port.",
-     .offset = offsetof(post_code, iobase),
-     .def = 0x80,
-     .max = 0xffff},
+    DEVICE_IOBASE_PROP(post_code, "The I/O port.", 0x80, 0xffff),
     {.name = "value",
      .kind = LUNIK_PROP_UINT,
      .doc = "The code written last, 0 after reset.",

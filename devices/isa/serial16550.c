@@ -211,22 +211,9 @@ static const lunik_acpi_ops serial16550_acpi = {.describe = serial16550_describe
 static const lunik_iface serial16550_ifaces[] = {LUNIK_IFACE(acpi, &serial16550_acpi), {0}};
 
 static const lunik_prop serial16550_props[] = {
-    {
-        .name = "iobase",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "First of the eight I/O ports.",
-        .offset = offsetof(struct serial16550, iobase),
-        .def = 0x3f8,
-        .max = 0x10000 - UART_REGISTERS,
-    },
-    {
-        .name = "irq",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "Interrupt line (GSI), 0 to 23.",
-        .offset = offsetof(struct serial16550, irq),
-        .def = 4,
-        .max = LUNIK_GSI_COUNT - 1,
-    },
+    DEVICE_IOBASE_PROP(struct serial16550, "First of the eight I/O ports.", 0x3f8,
+                       0x10000 - UART_REGISTERS),
+    DEVICE_IRQ_PROP("irq", struct serial16550, irq, "Interrupt line (GSI), 0 to 23.", 4),
     {
         .name = "chardev",
         .kind = LUNIK_PROP_LINK,

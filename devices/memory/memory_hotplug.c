@@ -272,12 +272,9 @@ static void reset(lunik_object *o)
 }
 
 static const lunik_prop props[] = {
-    {.name = "iobase",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The first of 24 I/O ports, which one port for each slot follows.",
-     .offset = offsetof(struct memory_hotplug, iobase),
-     .def = 0xa00,
-     .max = 0x10000 - MEMORY_SLOTS_SIZE - MEMORY_SLOTS_MAX},
+    DEVICE_IOBASE_PROP(struct memory_hotplug,
+                       "The first of 24 I/O ports, which one port for each slot follows.", 0xa00,
+                       0x10000 - MEMORY_SLOTS_SIZE - MEMORY_SLOTS_MAX),
     {.name = "slots",
      .kind = LUNIK_PROP_UINT,
      .doc = "Memory slots, 0 to 256.",
