@@ -1,6 +1,8 @@
 -- The rooms of runtime/ stand one above the other: a file calls and includes what is in its own
 -- room and in those below. What is in the public headers may be included from everywhere; a call
 -- of a public function counts by the room in which it is defined.
+local lines_of = require "spec.support.lines_of"
+
 local BUILD = os.getenv "LUNIK_BUILD" or "build"
 
 -- From the ground up. Nothing may know of the sandbox: it reads the list of what is to be kept
@@ -13,16 +15,6 @@ local EXTRA_OBJECTS = { ["sandbox/filters"] = "obj/sandbox/filters.o" }
 local level = {}
 for i, room in ipairs(ROOMS) do
   level[room] = i
-end
-
-local function lines_of(command)
-  local pipe = assert(io.popen(command))
-  local lines = {}
-  for line in pipe:lines() do
-    table.insert(lines, line)
-  end
-  pipe:close()
-  return lines
 end
 
 local function room_of(file)

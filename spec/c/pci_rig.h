@@ -19,8 +19,7 @@ static inline void must(const char *name, int rc, const lunik_error *err)
     exit(1);
 }
 
-/* ---- a PCI device with a BAR of each kind, and one of memory
- * ------------------------------------------------- */
+/* ---- a PCI device with a BAR of each kind, and one of memory -------------------------------- */
 
 enum { PROBE_RAM = 0x10000 };
 

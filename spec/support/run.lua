@@ -7,6 +7,7 @@
 -- With --filter only examples and checks whose names match the Lua pattern are run or shown; of a C
 -- test whose file name matches, all are.
 local uv = require "luv"
+local lines_of = require "spec.support.lines_of"
 
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
 
@@ -29,16 +30,6 @@ for _, word in ipairs(arg) do
   else
     table.insert(options.files, word)
   end
-end
-
-local function lines_of(command)
-  local pipe = assert(io.popen(command))
-  local lines = {}
-  for line in pipe:lines() do
-    table.insert(lines, line)
-  end
-  pipe:close()
-  return lines
 end
 
 local function problem_of(code, signal)
