@@ -379,8 +379,7 @@ bool lunik_running(const lunik_runtime *rt)
     return rt->depth > 0;
 }
 
-/* ---- the loop of a runtime
- * ----------------------------------------------------------------------------- */
+/* ---- the loop of a runtime ------------------------------------------------------------------- */
 
 /* libuv takes it for granted that 0, 1 and 2 are not its own: where a process was started with
  * some of them closed, they lead to /dev/null from now on. */

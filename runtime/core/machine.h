@@ -98,7 +98,7 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
 void config_free(lunik_machine_config *c);
 
 /* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
- * ("I/O", root "io"), and, with KVM, registers the KVM memory listener. */
+ * ("I/O", root "io"). */
 int memory_init(lunik_machine *m, lunik_error *err);
 /* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
 void memory_end(lunik_machine *m);
@@ -158,8 +158,6 @@ void gsi_report(lunik_machine *m, unsigned gsi, bool level);
 /* True on a thread that reports a line or a rejected access: whoever caused it still needs the
  * machine. */
 bool subs_called_here(const lunik_machine *m);
-/* runtime/memory/reject.c: the same for rejected accesses alone. */
-bool rejections_called_here(const lunik_machine *m);
 
 /* A registered type with its ancestors resolved is found through the runtime. */
 struct type_table;

@@ -117,16 +117,7 @@ SUBSCRIPTION(gsi, &m->gsi_subs)
 
 void events_report(lunik_machine *m, const lunik_event *event)
 {
-    struct sub_walk walk;
-    lunik_sub_link *link;
-
-    sub_walk_begin(&walk, &m->event_subs);
-    while ((link = sub_walk_next(&walk))) {
-        lunik_event_sub *sub = lunik_container_of(link, lunik_event_sub, link);
-
-        sub->fn(sub->opaque, event);
-    }
-    sub_walk_end(&walk);
+    SUBS_CALL(event, &m->event_subs, event);
 }
 
 lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exit *exit)
@@ -147,31 +138,13 @@ lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exi
 
 void reset_report(lunik_machine *m)
 {
-    struct sub_walk walk;
-    lunik_sub_link *link;
-
-    sub_walk_begin(&walk, &m->reset_subs);
-    while ((link = sub_walk_next(&walk))) {
-        lunik_reset_sub *sub = lunik_container_of(link, lunik_reset_sub, link);
-
-        sub->fn(sub->opaque);
-    }
-    sub_walk_end(&walk);
+    SUBS_CALL(reset, &m->reset_subs);
 }
 
 /* The machine may be closed on another thread while a subscriber has released the lock. */
 void gsi_report(lunik_machine *m, unsigned gsi, bool level)
 {
-    struct sub_walk walk;
-    lunik_sub_link *link;
-
     lunik_machine_ref(m);
-    sub_walk_begin(&walk, &m->gsi_subs);
-    while ((link = sub_walk_next(&walk))) {
-        lunik_gsi_sub *sub = lunik_container_of(link, lunik_gsi_sub, link);
-
-        sub->fn(sub->opaque, gsi, level);
-    }
-    sub_walk_end(&walk);
+    SUBS_CALL(gsi, &m->gsi_subs, gsi, level);
     lunik_machine_unref(m);
 }

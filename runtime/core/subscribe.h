@@ -51,6 +51,21 @@ void sub_walk_begin(struct sub_walk *walk, struct lunik_sub_list *list);
 lunik_sub_link *sub_walk_next(struct sub_walk *walk);
 void sub_walk_end(struct sub_walk *walk);
 
+/* Calls fn(opaque, ...) of each subscriber in the list, whose type is lunik_KIND_sub. */
+#define SUBS_CALL(kind, subs, ...)                                                                 \
+    do {                                                                                           \
+        struct sub_walk walk;                                                                      \
+        lunik_sub_link *at;                                                                        \
+                                                                                                   \
+        sub_walk_begin(&walk, (subs));                                                             \
+        while ((at = sub_walk_next(&walk))) {                                                      \
+            lunik_##kind##_sub *sub = lunik_container_of(at, lunik_##kind##_sub, link);            \
+                                                                                                   \
+            sub->fn(sub->opaque, ##__VA_ARGS__);                                                   \
+        }                                                                                          \
+        sub_walk_end(&walk);                                                                       \
+    } while (0)
+
 /* Any thread. */
 static inline bool sub_list_any(const struct lunik_sub_list *list)
 {

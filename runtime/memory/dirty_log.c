@@ -55,6 +55,10 @@ static struct log_users *users_of(struct memory_core *core, const lunik_dirty_sc
 static int check(struct memory_core *core, unsigned client, const lunik_dirty_scope *scope,
                  lunik_error *err)
 {
+    int rc = core_check(core, err);
+
+    if (rc)
+        return rc;
     if (client & (client - 1) || !client || client >> LUNIK_DIRTY_CLIENTS)
         return lunik_fail(err, LUNIK_E_INVALID, "dirty: client: '%u' is not one (want one bit)",
                           client);
@@ -361,9 +365,7 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
 
     if (!core)
         return machine_fail_closed(m, err);
-    rc = core_check(core, err);
-    if (!rc)
-        rc = check(core, client, scope, err);
+    rc = check(core, client, scope, err);
     if (rc)
         return rc;
     users = users_of(core, scope);
@@ -401,9 +403,7 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
 
     if (!core)
         return machine_fail_closed(m, err);
-    rc = core_check(core, err);
-    if (!rc)
-        rc = check(core, client, scope, err);
+    rc = check(core, client, scope, err);
     if (rc)
         return rc;
     users = users_of(core, scope);

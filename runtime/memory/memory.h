@@ -468,6 +468,8 @@ lunik_access reject_result(lunik_reject why);
 bool reject_count(lunik_space *s, lunik_region *r);
 /* Tells him. The caller holds a reference to the region, or is in an RCU read section. */
 void reject_tell(const lunik_rejection *r);
+/* True on a thread that reports one. */
+bool rejections_called_here(const lunik_machine *m);
 
 /* ---- dirty logging (log.c) ------------------------------------------------------------------ */
 

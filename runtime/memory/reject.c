@@ -44,22 +44,13 @@ lunik_access reject_result(lunik_reject why)
  * struct left. */
 static void tell(struct memory_core *core, const lunik_rejection *r)
 {
-    struct sub_walk walk;
-    lunik_sub_link *link;
-
     if (core->telling || (r->region && !r->region->refs))
         return;
     if (r->region)
         lunik_region_ref(r->region);
     core->refs++;
     core->telling = true;
-    sub_walk_begin(&walk, &core->reject_subs);
-    while ((link = sub_walk_next(&walk))) {
-        lunik_reject_sub *sub = lunik_container_of(link, lunik_reject_sub, link);
-
-        sub->fn(sub->opaque, r);
-    }
-    sub_walk_end(&walk);
+    SUBS_CALL(reject, &core->reject_subs, r);
     core->telling = false;
     if (r->region)
         lunik_region_unref(r->region);
