@@ -57,6 +57,35 @@ uint8_t acpi_checksum(const uint8_t *data, size_t size);
 size_t acpi_table_begin(struct acpi_buffer *b, const char *signature, uint8_t revision);
 void acpi_table_end(struct acpi_buffer *b, size_t start);
 
+/* width hexadecimal digits of value, as names have them: appended, or in place of others. */
+void acpi_put_digits(struct acpi_buffer *b, uint64_t value, unsigned width);
+void acpi_set_digits(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width);
+
+/* ---- terms.c -------------------------------------------------------------------------------- */
+
+#define ACPI_SEGMENT 4 /* characters of a name */
+#define AML_SCOPE    0x10
+
+/* A PkgLength of 2 or 3 bytes: the low four bits together with the number of bytes that follow,
+ * then the rest. */
+uint64_t acpi_package_length(uint64_t length, unsigned bytes);
+/* Opens a package, a PkgLength of three bytes and what it counts; ends it when that has been
+ * written. */
+size_t acpi_package_begin(struct acpi_buffer *b, unsigned opcode);
+void acpi_package_end(struct acpi_buffer *b, size_t start);
+
+bool acpi_is_segment(const char *name);
+/* False, with nothing written, if path is not absolute and well-formed. */
+bool acpi_put_path(struct acpi_buffer *b, const char *path);
+
+/* Copies 0..count-1 of a part, whose names are prefix characters of name, then digits. */
+struct acpi_copies {
+    const uint8_t *name;
+    unsigned prefix, count;
+};
+/* Method (name, 2): notifies copy Arg0 of Arg1. */
+void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_copies *copies);
+
 /* ---- one machine's tables ------------------------------------------------------------------- */
 
 /* What the tables are made from. */

@@ -46,6 +46,20 @@ void acpi_set(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned wid
         b->data[offset + i] = (uint8_t)(value >> (8 * i));
 }
 
+void acpi_put_digits(struct acpi_buffer *b, uint64_t value, unsigned width)
+{
+    if (acpi_append(b, NULL, width))
+        acpi_set_digits(b, b->size - width, value, width);
+}
+
+void acpi_set_digits(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width)
+{
+    for (unsigned i = 0; i < width; i++) {
+        unsigned digit = (unsigned)(value >> (4 * (width - 1 - i))) & 0xf;
+        acpi_set(b, offset + i, (uint8_t) "0123456789ABCDEF"[digit], 1);
+    }
+}
+
 void acpi_align(struct acpi_buffer *b, size_t align)
 {
     acpi_append(b, NULL, (align - b->size % align) % align);

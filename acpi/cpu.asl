@@ -4,7 +4,7 @@
 // @digits UNIT C000
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "CPU     ", 1)
 {
-    Device (\_SB.C000)
+    Device (C000)
     {
         Name (_HID, "ACPI0007")
         Name (_UID, 0x12345678)

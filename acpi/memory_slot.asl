@@ -1,5 +1,6 @@
 /*
- * One memory slot. Used once for each slot; _UID is the slot's number. Guests evaluate every slot's
+ * One memory slot. Used once for each slot, in the scope of memory_hotplug.asl's container, where it
+ * finds what it shares with the others; _UID is the slot's number. Guests evaluate every slot's
  * _STA several times when they start, so it is a register; the methods do nothing but pass the
  * number on. They are Serialized, as all are in these parts, because others are parsed when they
  * are loaded to see whether they should be.
@@ -8,14 +9,13 @@
 // @offset UNIT _STA
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMSLOT ", 1)
 {
-    External (\_SB.MHPC, DeviceObj)
-    External (\_SB.MHPC.MHSR, OpRegionObj)
-    External (\_SB.MHPC.MCRS, MethodObj)
-    External (\_SB.MHPC.MPXM, MethodObj)
-    External (\_SB.MHPC.MOST, MethodObj)
-    External (\_SB.MHPC.MEJ0, MethodObj)
+    External (MHSR, OpRegionObj)
+    External (MCRS, MethodObj)
+    External (MPXM, MethodObj)
+    External (MOST, MethodObj)
+    External (MEJ0, MethodObj)
 
-    Device (\_SB.MHPC.MP00)
+    Device (MP00)
     {
         Name (_HID, EisaId ("PNP0C80"))
         Name (_UID, 0x12345678)

@@ -420,14 +420,29 @@ LUNIK_IFACE_GETTER(acpi_pm)
 #define LUNIK_ACPI_VALUES 16
 typedef struct lunik_acpi_node {
     const char *part;
-    size_t count;
+    /* Absolute path of the object that the part's names go into, such as "\\_SB.MHPC"; it must be
+     * in an earlier node. NULL: where the part says. */
+    const char *scope;
+    /* How many copies of the part, each with its number as UNIT; 0: one. Where scope is given they
+     * are numbered from 0, else they go on from those there are. A part without UNIT has no
+     * copies. */
+    uint64_t copies;
+    /* Name of a method to be made in scope: it notifies copy Arg0 of Arg1. NULL: none. Such a node
+     * is an enumeration that may be empty: copies 0 is none. */
+    const char *notify;
+    size_t count; /* of values */
     struct {
         const char *name; /* four characters, a Name() object in the part */
         uint64_t value;
     } values[LUNIK_ACPI_VALUES];
 } lunik_acpi_node;
+/* Called while the tables are made, with the lock held; they must change nothing. Strings in a node
+ * must live as long as the device. */
 typedef struct lunik_acpi_ops {
     void (*describe)(lunik_object *o, lunik_acpi_node *out);
+    /* Further nodes of the device, after that of describe: fills *out, which is zeroed, with the
+     * one of that index, from 0, or returns false: there is none. May be NULL. */
+    bool (*describe_more)(lunik_object *o, unsigned index, lunik_acpi_node *out);
 } lunik_acpi_ops;
 #define LUNIK_IFACE_acpi "acpi"
 LUNIK_IFACE_GETTER(acpi)

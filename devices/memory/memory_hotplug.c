@@ -219,7 +219,26 @@ static void describe(lunik_object *o, lunik_acpi_node *out)
     };
 }
 
-static const lunik_acpi_ops acpi_ops = {.describe = describe};
+/* The slots, in the container, and the device that has the ports. */
+static bool describe_more(lunik_object *o, unsigned index, lunik_acpi_node *out)
+{
+    const struct memory_hotplug *d = lunik_state(o);
+
+    if (index == 0)
+        *out = (lunik_acpi_node){.part = "memory_slot",
+                                 .scope = "\\_SB.MHPC",
+                                 .copies = d->slots_count,
+                                 .notify = "MNTF"};
+    else
+        *out = (lunik_acpi_node){
+            .part = "memory_ports",
+            .count = 2,
+            .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}},
+        };
+    return index < 2;
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = describe, .describe_more = describe_more};
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 

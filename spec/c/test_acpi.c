@@ -41,6 +41,34 @@ static void slots_describe(lunik_object *o, lunik_acpi_node *out)
                              .values = {{"MHIO", 0xa00}, {"MHSL", s->value}, {"MHGP", 0x1f}}};
 }
 
+static bool slots_describe_more(lunik_object *o, unsigned index, lunik_acpi_node *out)
+{
+    const struct fake *s = lunik_state(o);
+
+    if (index == 0)
+        *out = (lunik_acpi_node){
+            .part = "memory_slot", .scope = "\\_SB.MHPC", .copies = s->value, .notify = "MNTF"};
+    else
+        *out = (lunik_acpi_node){
+            .part = "memory_ports", .count = 2, .values = {{"MHIO", 0xa00}, {"MHSL", s->value}}};
+    return index < 2;
+}
+
+/* Copies of a part in a scope; name is the scope, value how many. */
+static void copies_describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const struct fake *s = lunik_state(o);
+
+    *out = (lunik_acpi_node){.part = s->part,
+                             .scope = s->name,
+                             .copies = s->value,
+                             .count = 2,
+                             .values = {{"SIOB", 0x3f8}, {"SIRQ", 4}}};
+    if (strcmp(s->part, "serial") != 0)
+        out->count = 0;
+    out->notify = strstr(s->name, "PCI0") ? "ABCD" : NULL;
+}
+
 static void fake_pm(lunik_object *o, lunik_acpi_pm *out)
 {
     *out = (lunik_acpi_pm){.sci = 9,
@@ -57,10 +85,13 @@ static void fake_pm(lunik_object *o, lunik_acpi_pm *out)
 }
 
 static const lunik_acpi_ops fake_acpi = {.describe = fake_describe};
-static const lunik_acpi_ops slots_acpi = {.describe = slots_describe};
+static const lunik_acpi_ops slots_acpi = {.describe = slots_describe,
+                                          .describe_more = slots_describe_more};
+static const lunik_acpi_ops copies_acpi = {.describe = copies_describe};
 static const lunik_acpi_pm_ops pm_ops = {.get = fake_pm};
 static const lunik_iface fake_ifaces[] = {LUNIK_IFACE(acpi, &fake_acpi), {0}};
 static const lunik_iface slots_ifaces[] = {LUNIK_IFACE(acpi, &slots_acpi), {0}};
+static const lunik_iface copies_ifaces[] = {LUNIK_IFACE(acpi, &copies_acpi), {0}};
 static const lunik_iface pm_ifaces[] = {LUNIK_IFACE(acpi_pm, &pm_ops), {0}};
 
 static const lunik_prop fake_props[] = {
@@ -78,8 +109,9 @@ static const lunik_prop fake_props[] = {
 
 static const lunik_type fake_type = FAKE("fake", fake_ifaces);
 static const lunik_type slots_type = FAKE("fake-slots", slots_ifaces);
+static const lunik_type copies_type = FAKE("fake-copies", copies_ifaces);
 static const lunik_type pm_type = FAKE("fake-pm", pm_ifaces);
-static const lunik_type *const types[] = {&fake_type, &slots_type, &pm_type, NULL};
+static const lunik_type *const types[] = {&fake_type, &slots_type, &copies_type, &pm_type, NULL};
 
 /* ---- machines ------------------------------------------------------------------------------- */
 
@@ -276,8 +308,10 @@ static void test_isa(void)
             add(&b, "fake", "piix3", NULL, 0);
         check_int("install", lunik_acpi_install(b.m, NULL, &b.err), 0);
         const uint8_t *dsdt = lunik_acpi_table(b.m, "DSDT", &size);
-        size_t scope = bridge ? find(dsdt, size, below, sizeof(below) - 1)
-                              : find(dsdt, size, apart, sizeof(apart) - 1);
+        size_t start = find(dsdt, size, "C000", 4); /* the processor has a scope as well */
+        size_t scope =
+            start + (bridge ? find(dsdt + start, size - start, below, sizeof(below) - 1)
+                            : find(dsdt + start, size - start, apart, sizeof(apart) - 1));
         check_true("its scope", scope < find(dsdt, size, "SR00", 4));
         check_true("the slots' ports are in one as well",
                    scope < find(dsdt, size, "MHPD", 4) && find(dsdt, size, "MHPD", 4) < size);
@@ -285,6 +319,42 @@ static void test_isa(void)
         check_uint("the bridge is in front", find(dsdt, size, "PRQA", 4) < scope, bridge);
         close_bench(&b);
     }
+}
+
+/* Copies of any part, in any scope, each scope numbering its own; the method finds them by name. */
+static void test_copies(void)
+{
+    static const char bus[] = "\\\x2e_SB_PCI0";
+    static const char other[] = "\\\x2f\x03_SB_XY__Z___";
+    static const char search[] = "ABCD\x0a\xa0";       /* two arguments, serialized; If */
+    static const char half[] = "\x95\x68\x0b\x00\x02"; /* Arg0 < 0x200 */
+    struct bench b;
+    size_t size;
+
+    if (!open_bench(&b, 1, 0))
+        return;
+    add(&b, "fake-copies", "cpu", "\\_SB.PCI0", 0x400);
+    add(&b, "fake-copies", "serial", "\\_SB.XY.Z", 2);
+    add(&b, "fake-copies", "serial", "\\_SB.XY.W", 0);
+    check_int("install", lunik_acpi_install(b.m, NULL, &b.err), 0);
+    const uint8_t *dsdt = lunik_acpi_table(b.m, "DSDT", &size);
+    size_t first = find(dsdt, size, bus, sizeof(bus) - 1);
+    size_t second = find(dsdt, size, other, sizeof(other) - 1);
+    check_true("both scopes", first < second && second < size);
+    check_uint("the first has all that is between",
+               first - 3 + (dsdt[first - 3] & 0xf) + (peek(dsdt, first - 2, 2) << 4), second - 4);
+    check_true("the last processor", find(dsdt, size, "C3FF", 4) < second);
+    check_true("is the last", find(dsdt, size, "C400", 4) == size);
+    check_true("notified by name", find(dsdt, size,
+                                        "\x86"
+                                        "C3FF\x69",
+                                        6) < second);
+    check_true("found", find(dsdt, size, search, sizeof(search) - 1) < second);
+    check_true("by halving", find(dsdt, size, half, sizeof(half) - 1) < second);
+    check_true("the other scope counts from 0",
+               find(dsdt, size, "SR00", 4) > second && find(dsdt, size, "SR01", 4) < size);
+    check_true("where nothing is said there is one", find(dsdt, size, "SR02", 4) == size);
+    close_bench(&b);
 }
 
 /* A node that says nothing is as far from another as that is from it. */
@@ -335,6 +405,16 @@ static void test_refusals(void)
     refuse("part used twice", "fake", "piix3", NULL, 0, 2, LUNIK_E_EXISTS,
            "'piix3' is an ASL part that a machine can have only once");
     refuse("too many slots", "fake-slots", NULL, NULL, 257, 1, LUNIK_E_INVALID, "UNIT: '0x100'");
+    refuse("scope that is no path", "fake-copies", "serial", "_SB", 1, 1, LUNIK_E_INVALID,
+           "'_SB' is no absolute path");
+    refuse("segment that is too long", "fake-copies", "serial", "\\_SB.ABCDE", 1, 1,
+           LUNIK_E_INVALID, "'\\_SB.ABCDE' is no absolute path");
+    refuse("path that ends early", "fake-copies", "serial", "\\_SB.", 1, 1, LUNIK_E_INVALID,
+           "'\\_SB.' is no absolute path");
+    refuse("copies of what has no number", "fake-copies", "piix4_pm", "\\_SB", 2, 1, LUNIK_E_EXISTS,
+           "'piix4_pm' is an ASL part that a machine can have only once");
+    refuse("notifying what has no number", "fake-copies", "piix4_pm", "\\_SB.PCI0", 1, 1,
+           LUNIK_E_INVALID, "notify: 'ABCD' can't be made for the ASL part 'piix4_pm'");
     refuse("two power managements", "fake-pm", NULL, NULL, 0, 2, LUNIK_E_EXISTS,
            "second device with ACPI fixed hardware");
 }
@@ -363,6 +443,7 @@ int main(void)
     test_fixed_hardware();
     test_patches();
     test_isa();
+    test_copies();
     test_distances();
     test_refusals();
     test_too_large();
