@@ -63,10 +63,10 @@ static int dirty_gc(lua_State *L)
 static lunik_ram *ram_of(lua_State *L, lunik_object *o)
 {
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(o);
-    const lunik_memory_device_ops *device = lunik_memory_device_iface(o);
+    const lunik_memory_device *device = lunik_memory_device_get(o);
 
     if (device) {
-        o = device->get(o)->memdev;
+        o = device->memdev;
         backend = o ? lunik_memory_backend_iface(o) : NULL;
     }
     if (!backend)

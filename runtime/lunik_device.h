@@ -126,7 +126,13 @@ struct lunik_type {
     /* Starts the removal of a device that others (the guest) must agree to; without it removal is
      * immediate. Completed with lunik_device_ejected() or lunik_device_refused(). */
     int (*unplug_request)(lunik_object *o, lunik_error *err);
-    void *data; /* free for whoever made the type */
+    /* The kind of hotplug handler that takes its devices in and out ("memory", "cpu", "pci"); see
+     * lunik_hotplug_ops. NULL: they need none. It takes the place of unplug_request. Such a type's
+     * realize must not free the machine lock. */
+    const char *hotplug;
+    const char
+        *hotplug_wants; /* what gives a machine such a handler, for an error's "(want ...)" */
+    void *data;         /* free for whoever made the type */
 };
 
 /* The properties of a type, inherited ones first, by index; NULL past the last one. */
@@ -357,14 +363,38 @@ typedef struct lunik_memory_device_ops {
 } lunik_memory_device_ops;
 #define LUNIK_IFACE_memory_device "memory-device"
 LUNIK_IFACE_GETTER(memory_device)
+/* NULL if o is no memory device. */
+static inline lunik_memory_device *lunik_memory_device_get(lunik_object *o)
+{
+    const lunik_memory_device_ops *ops = lunik_memory_device_iface(o);
+    return ops ? ops->get(o) : NULL;
+}
+/* Memory slots that a machine can have; the guest names them MP00 to MPFF. */
+#define LUNIK_MEMORY_SLOTS_MAX 256
 
-/* "hotplug-handler": the part of a board that takes devices of one kind in and out. The kind
- * ("memory", "cpu", "pci") is given to lunik_machine_set_hotplug_handler(). */
+/* "hotplug-handler": the part of a board that takes devices of one kind in and out: those whose
+ * type has that kind as hotplug. The kind ("memory", "cpu", "pci") is given to
+ * lunik_machine_set_hotplug_handler(). The machine calls, for every such device, also of a machine
+ * that has not been started, with the machine lock held, on the thread that adds or removes the
+ * device, in this order:
+ *   pre_plug, the device's realize, plug    when it is added
+ *   unplug_request                          when it is to leave a machine that has been started
+ *   unplug, the device's unrealize          when it leaves
+ * When realize or plug fails, what was done before is undone in reverse order: after a plug that
+ * failed unrealize is called, and unplug never. From pre_plug to unplug the handler is in use and
+ * can't be deleted. All but unplug_request must be given. */
 typedef struct lunik_hotplug_ops {
-    /* Checks and chooses slot and address; changes nothing but the device's own fields. */
+    /* The device's properties are set, it is not realized. Checks them and chooses slot and
+     * address; changes nothing but the device's own fields, so that there is nothing to undo. May
+     * fail. */
     int (*pre_plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    /* Puts the device where pre_plug decided. May fail, with nothing changed. */
     int (*plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    /* Asks the guest to give the device up. The answer, lunik_device_ejected() or
+     * lunik_device_refused(), may come within the call. May fail: the device stays, nobody was
+     * asked. NULL: devices leave unasked. */
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
+    /* Takes the device out. Can't fail. */
     void (*unplug)(lunik_object *handler, lunik_object *device);
 } lunik_hotplug_ops;
 #define LUNIK_IFACE_hotplug "hotplug-handler"
@@ -440,7 +470,7 @@ typedef struct lunik_acpi_node {
  * must live as long as the device. */
 typedef struct lunik_acpi_ops {
     void (*describe)(lunik_object *o, lunik_acpi_node *out);
-    /* Further nodes of the device, after that of describe: fills *out, which is zeroed, with the
+    /* Further nodes of the device, after that of describe: fills out, which is zeroed, with the
      * one of that index, from 0, or returns false: there is none. May be NULL. */
     bool (*describe_more)(lunik_object *o, unsigned index, lunik_acpi_node *out);
 } lunik_acpi_ops;

@@ -9,8 +9,6 @@
 
 #include "../types.h"
 
-enum { SLOTS_MAX = 256 }; /* the guest names them MP00 to MPFF */
-
 /* Offsets in the window that no device has. */
 struct gap {
     uint64_t start, size;
@@ -20,18 +18,12 @@ struct device_memory {
     uint64_t base, size, slots, limit;
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
     lunik_region *window;
-    lunik_object *slot[SLOTS_MAX];  /* who is in it */
-    uint64_t taken[SLOTS_MAX / 64]; /* a bit for each slot that somebody is in */
-    struct gap gaps[SLOTS_MAX + 1]; /* what the devices leave, by address */
+    lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* who is in it */
+    uint64_t taken[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each slot that somebody is in */
+    struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* what the devices leave, by address */
     size_t gap_count;
     uint64_t used; /* bytes */
 };
-
-static lunik_memory_device *memory_device(lunik_object *device)
-{
-    const lunik_memory_device_ops *ops = lunik_memory_device_iface(device);
-    return ops->get(device);
-}
 
 static const char *name_of(const lunik_object *device)
 {
@@ -45,13 +37,13 @@ static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
 
 /* ---- the slot ------------------------------------------------------------------------------- */
 
-/* The first that nobody is in; SLOTS_MAX if there is none. */
+/* The first that nobody is in; LUNIK_MEMORY_SLOTS_MAX if there is none. */
 static unsigned free_slot(const struct device_memory *d)
 {
-    for (unsigned word = 0; word < SLOTS_MAX / 64; word++)
+    for (unsigned word = 0; word < LUNIK_MEMORY_SLOTS_MAX / 64; word++)
         if (~d->taken[word])
             return word * 64 + (unsigned)__builtin_ctzll(~d->taken[word]);
-    return SLOTS_MAX;
+    return LUNIK_MEMORY_SLOTS_MAX;
 }
 
 static int choose_slot(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
@@ -169,7 +161,7 @@ static lunik_object *rival(const struct device_memory *d, const lunik_memory_dev
     uint64_t lowest = UINT64_MAX;
 
     for (size_t i = 0; i < d->slots; i++) {
-        const lunik_memory_device *other = d->slot[i] ? memory_device(d->slot[i]) : NULL;
+        const lunik_memory_device *other = d->slot[i] ? lunik_memory_device_get(d->slot[i]) : NULL;
 
         if (!other || other->address >= lowest || md->address >= other->address + other->size ||
             other->address >= md->address + md->size)
@@ -182,7 +174,7 @@ static lunik_object *rival(const struct device_memory *d, const lunik_memory_dev
 
 static int fail_rival(lunik_object *device, const lunik_memory_device *md, lunik_error *err)
 {
-    const lunik_memory_device *other = memory_device(device);
+    const lunik_memory_device *other = lunik_memory_device_get(device);
 
     return lunik_fail(err, LUNIK_E_EXISTS,
                       "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
@@ -228,7 +220,7 @@ static int choose_address(const struct device_memory *d, lunik_memory_device *md
 static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     const struct device_memory *d = lunik_state(handler);
-    lunik_memory_device *md = memory_device(device);
+    lunik_memory_device *md = lunik_memory_device_get(device);
     int rc = choose_slot(d, md, err);
 
     if (!rc)
@@ -241,7 +233,7 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
 static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     struct device_memory *d = lunik_state(handler);
-    const lunik_memory_device *md = memory_device(device);
+    const lunik_memory_device *md = lunik_memory_device_get(device);
     const lunik_acpi_slots_ops *acpi = acpi_ops(d);
     int rc = lunik_region_add(d->window, md->address - d->base, md->region, 0, false, err);
 
@@ -259,7 +251,7 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 static void unplug(lunik_object *handler, lunik_object *device)
 {
     struct device_memory *d = lunik_state(handler);
-    const lunik_memory_device *md = memory_device(device);
+    const lunik_memory_device *md = lunik_memory_device_get(device);
     const lunik_acpi_slots_ops *acpi = acpi_ops(d);
 
     if (acpi)
@@ -384,7 +376,7 @@ static const lunik_prop props[] = {
      .kind = LUNIK_PROP_UINT,
      .doc = "How many devices can be plugged, 0 to 256.",
      .offset = offsetof(struct device_memory, slots),
-     .max = SLOTS_MAX},
+     .max = LUNIK_MEMORY_SLOTS_MAX},
     {.name = "limit",
      .kind = LUNIK_PROP_SIZE,
      .doc = "Bytes that can be plugged in all; 0: those of the window.",

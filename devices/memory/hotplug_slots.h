@@ -5,10 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    MEMORY_SLOTS_MAX = 256,
-    MEMORY_SLOTS_SIZE = 24, /* bytes of registers */
-};
+#include "lunik_device.h"
+
+enum { MEMORY_SLOTS_SIZE = 24 }; /* bytes of registers */
 
 /* Offsets. What is read and what is written differ. */
 enum {
@@ -46,10 +45,10 @@ struct memory_slots {
     const struct memory_slots_ops *ops;
     unsigned count;
     uint32_t selector;
-    struct memory_slot slot[MEMORY_SLOTS_MAX];
+    struct memory_slot slot[LUNIK_MEMORY_SLOTS_MAX];
 };
 
-/* count: 0..MEMORY_SLOTS_MAX */
+/* count: 0..LUNIK_MEMORY_SLOTS_MAX */
 void memory_slots_init(struct memory_slots *s, unsigned count, const struct memory_slots_ops *ops);
 /* Forgets what was about to happen; memory stays where it is. */
 void memory_slots_reset(struct memory_slots *s);

@@ -25,9 +25,9 @@ struct memory_hotplug {
     uint64_t iobase, slots_count, gpe;
     lunik_object *pm; /* iface "gpe" */
     struct memory_slots slots;
-    lunik_object *device[MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
+    lunik_object *device[LUNIK_MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
     lunik_region *ports, *status;
-    uint64_t fresh[MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
+    uint64_t fresh[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
     lunik_change news; /* what the guest is to be told once the transaction is committed */
     bool notify;
 };
@@ -43,12 +43,6 @@ static void notify_guest(struct memory_hotplug *d)
 
     if (gpe)
         gpe->raise(d->pm, (unsigned)d->gpe);
-}
-
-static lunik_memory_device *memory_device(lunik_object *device)
-{
-    const lunik_memory_device_ops *ops = lunik_memory_device_iface(device);
-    return ops->get(device);
 }
 
 /* ---- what the guest says -------------------------------------------------------------------- */
@@ -133,7 +127,7 @@ static const lunik_io_ops status_ops = {
 
 static void show_device(struct memory_hotplug *d, unsigned slot)
 {
-    const lunik_memory_device *md = memory_device(d->device[slot]);
+    const lunik_memory_device *md = lunik_memory_device_get(d->device[slot]);
 
     d->slots.slot[slot] = (struct memory_slot){
         .address = md->address,
@@ -151,7 +145,7 @@ static void show_news(lunik_change *c)
 {
     struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
 
-    for (unsigned word = 0; word < MEMORY_SLOTS_MAX / 64; word++)
+    for (unsigned word = 0; word < LUNIK_MEMORY_SLOTS_MAX / 64; word++)
         for (; d->fresh[word]; d->fresh[word] &= d->fresh[word] - 1)
             show_device(d, word * 64 + (unsigned)__builtin_ctzll(d->fresh[word]));
     if (d->notify)
@@ -175,7 +169,7 @@ static unsigned acpi_count(lunik_object *o)
 static void acpi_plug(lunik_object *o, lunik_object *device)
 {
     struct memory_hotplug *d = lunik_state(o);
-    int64_t slot = memory_device(device)->slot;
+    int64_t slot = lunik_memory_device_get(device)->slot;
 
     d->device[slot] = device;
     d->fresh[slot / 64] |= UINT64_C(1) << slot % 64;
@@ -186,7 +180,7 @@ static void acpi_unplug_request(lunik_object *o, lunik_object *device)
 {
     struct memory_hotplug *d = lunik_state(o);
 
-    d->slots.slot[memory_device(device)->slot].removing = true;
+    d->slots.slot[lunik_memory_device_get(device)->slot].removing = true;
     d->notify = true;
     lunik_transaction_note(lunik_object_machine(o), &d->news);
 }
@@ -194,7 +188,7 @@ static void acpi_unplug_request(lunik_object *o, lunik_object *device)
 static void acpi_unplug(lunik_object *o, lunik_object *device)
 {
     struct memory_hotplug *d = lunik_state(o);
-    int64_t slot = memory_device(device)->slot;
+    int64_t slot = lunik_memory_device_get(device)->slot;
 
     d->device[slot] = NULL;
     d->fresh[slot / 64] &= ~(UINT64_C(1) << slot % 64);
@@ -293,13 +287,13 @@ static void reset(lunik_object *o)
 static const lunik_prop props[] = {
     DEVICE_IOBASE_PROP(struct memory_hotplug,
                        "The first of 24 I/O ports, which one port for each slot follows.", 0xa00,
-                       0x10000 - MEMORY_SLOTS_SIZE - MEMORY_SLOTS_MAX),
+                       0x10000 - MEMORY_SLOTS_SIZE - LUNIK_MEMORY_SLOTS_MAX),
     {.name = "slots",
      .kind = LUNIK_PROP_UINT,
      .doc = "Memory slots, 0 to 256.",
      .offset = offsetof(struct memory_hotplug, slots_count),
      .flags = LUNIK_PROP_REQUIRED,
-     .max = MEMORY_SLOTS_MAX},
+     .max = LUNIK_MEMORY_SLOTS_MAX},
     {.name = "gpe",
      .kind = LUNIK_PROP_UINT,
      .doc = "The general-purpose event that tells the guest to look, 0 to 31.",

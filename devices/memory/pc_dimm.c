@@ -1,21 +1,14 @@
 /*
  * pc_dimm.c: a DIMM: a memory backend in a slot, at an address.
  *
- * Where it goes is decided by the machine's hotplug handler for memory (device_memory.c), who is
- * also asked when it is to leave.
+ * Where it goes is decided by the machine's hotplug handler for memory (device_memory.c), which
+ * also asks the guest when it is to leave.
  */
 #include "../types.h"
 
 struct pc_dimm {
     lunik_memory_device md; /* addr, slot, node and memdev are properties */
-    lunik_object *handler;  /* while plugged */
 };
-
-static int fail_no_handler(lunik_error *err)
-{
-    return lunik_fail(err, LUNIK_E_UNSUPPORTED,
-                      "pc-dimm: the machine takes no memory devices (want maxmem and slots)");
-}
 
 static int check_node(lunik_object *o, lunik_error *err)
 {
@@ -36,8 +29,6 @@ static int make_region(lunik_object *o, lunik_error *err)
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(d->md.memdev);
     lunik_ram *ram = backend->ram(d->md.memdev);
 
-    d->md.size = lunik_ram_size(ram);
-    d->md.align = lunik_ram_align(ram);
     return lunik_region_new(lunik_object_machine(o),
                             &(lunik_region_config){.kind = lunik_ram_readonly(ram)
                                                                ? LUNIK_REGION_ROM
@@ -48,72 +39,30 @@ static int make_region(lunik_object *o, lunik_error *err)
                             &d->md.region, err);
 }
 
-static int plug(lunik_object *o, lunik_object *handler, lunik_error *err)
-{
-    struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_hotplug_iface(handler);
-    int rc = ops->pre_plug(handler, o, err);
-
-    if (!rc)
-        rc = lunik_object_use(handler, o, err);
-    if (rc)
-        return rc;
-    rc = ops->plug(handler, o, err);
-    if (rc)
-        lunik_object_unuse(handler, o);
-    else
-        d->handler = handler;
-    return rc;
-}
-
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
-    lunik_machine *m = lunik_object_machine(o);
-    lunik_object *handler = lunik_machine_hotplug_handler(m, "memory");
-    int rc;
+    int rc = check_node(o, err);
 
-    if (!handler)
-        return fail_no_handler(err);
-    rc = check_node(o, err);
     if (rc)
         return rc;
     rc = lunik_object_claim(d->md.memdev, o, err);
     if (rc)
         return lunik_fail_prefix(err, rc, "pc-dimm: memdev");
-    d->md.hotplugged = lunik_machine_hotplugging(m);
+    d->md.hotplugged = lunik_machine_hotplugging(lunik_object_machine(o));
     rc = make_region(o, err);
     if (rc)
-        goto release;
-    rc = plug(o, handler, err);
-    if (!rc)
-        return 0;
-    lunik_region_unref(d->md.region);
-    d->md.region = NULL;
-release:
-    lunik_object_release(d->md.memdev, o);
+        lunik_object_release(d->md.memdev, o);
     return rc;
 }
 
 static void unrealize(lunik_object *o)
 {
     struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_hotplug_iface(d->handler);
 
-    ops->unplug(d->handler, o);
-    lunik_object_unuse(d->handler, o);
-    d->handler = NULL;
     lunik_region_unref(d->md.region);
     d->md.region = NULL;
     lunik_object_release(d->md.memdev, o);
-}
-
-static int unplug_request(lunik_object *o, lunik_error *err)
-{
-    struct pc_dimm *d = lunik_state(o);
-    const lunik_hotplug_ops *ops = lunik_hotplug_iface(d->handler);
-
-    return ops->unplug_request(d->handler, o, err);
 }
 
 /* ---- properties ----------------------------------------------------------------------------- */
@@ -162,9 +111,16 @@ static const lunik_prop props[] = {
     {.name = NULL},
 };
 
+/* Its size is asked for before it is realized. */
 static lunik_memory_device *get_memory_device(lunik_object *o)
 {
     struct pc_dimm *d = lunik_state(o);
+
+    if (d->md.memdev && !d->md.size) {
+        const lunik_ram *ram = lunik_memory_backend_iface(d->md.memdev)->ram(d->md.memdev);
+        d->md.size = lunik_ram_size(ram);
+        d->md.align = lunik_ram_align(ram);
+    }
     return &d->md;
 }
 
@@ -184,5 +140,6 @@ const lunik_type pc_dimm_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
-    .unplug_request = unplug_request,
+    .hotplug = "memory",
+    .hotplug_wants = "maxmem and slots",
 };

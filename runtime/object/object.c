@@ -328,15 +328,35 @@ static void table_remove(lunik_object *o)
     }
     o->state = OBJECT_DEAD;
     o->plug = LUNIK_PLUG_EJECTED;
-    plug_forget_handler(o->machine, o);
+    hotplug_forget_handler(o->machine, o);
     lunik_object_unref(o);
 }
 
 static void object_unrealize(lunik_object *o)
 {
+    hotplug_unplug(o);
     if (o->type->unrealize)
         o->type->unrealize(o);
     props_release(o);
+}
+
+/* The device's own part, between its handler's two. On failure all is undone. */
+static int realize_and_plug(lunik_object *o, lunik_error *err)
+{
+    int rc = hotplug_prepare(o, err);
+
+    if (rc)
+        return rc;
+    if (o->type->realize)
+        rc = o->type->realize(o, err);
+    if (rc) {
+        hotplug_unplug(o);
+        return rc;
+    }
+    rc = hotplug_plug(o, err);
+    if (rc)
+        object_unrealize(o);
+    return rc;
 }
 
 /* The lock may be free for a while in here; the machine may even be closed. */
@@ -349,12 +369,11 @@ static int object_realize(lunik_object *o, lunik_error *err)
         .detail = o->type_name,
         .vcpu = -1,
     };
-    int rc = 0;
+    int rc;
 
     o->machine->objects->hotplugging += hotplug;
     lunik_cause_push(&cause);
-    if (o->type->realize)
-        rc = o->type->realize(o, err);
+    rc = realize_and_plug(o, err);
     lunik_cause_pop(&cause);
     if (o->machine->objects)
         o->machine->objects->hotplugging -= hotplug;

@@ -36,6 +36,7 @@ struct type_entry {
     void (*reset)(lunik_object *o);
     void (*run_state)(lunik_object *o, bool running);
     int (*unplug_request)(lunik_object *o, lunik_error *err);
+    const char *hotplug, *hotplug_wants;
 };
 
 /* Fails with a suggestion when there is no such type. */
@@ -83,6 +84,8 @@ struct lunik_object {
     struct use_list users;  /* uses of this object */
     struct use_list usings; /* its uses of others */
     lunik_object *claimed_by;
+    lunik_object *handler;      /* its hotplug handler, from pre_plug to unplug */
+    bool plugged;               /* the handler has plugged it */
     struct region_list regions; /* that it owns */
     bool announced;             /* others know of it: not of one that a transaction has just made */
     lunik_change change;        /* noted: a reference */
@@ -138,7 +141,21 @@ int object_check_unused(const lunik_object *o, lunik_error *err);
 void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count);
 /* Lets the devices go that the guest had been asked for. */
 void plug_reset(lunik_machine *m);
-void plug_forget_handler(lunik_machine *m, lunik_object *handler);
+
+/* ---- hotplug.c ------------------------------------------------------------------------------ */
+
+/* Finds the handler that a new device needs, if any, and has it check the device and choose where
+ * it goes. */
+int hotplug_prepare(lunik_object *o, lunik_error *err);
+/* Has the handler plug the device, which is realized. */
+int hotplug_plug(lunik_object *o, lunik_error *err);
+/* Undoes what was done of these two. */
+void hotplug_unplug(lunik_object *o);
+/* Whether somebody must agree to the removal of o. */
+bool hotplug_must_ask(const lunik_object *o);
+/* Asks. */
+int hotplug_request(lunik_object *o, lunik_error *err);
+void hotplug_forget_handler(lunik_machine *m, lunik_object *handler);
 
 /* ---- property_convert.c ---------------------------------------------------------------------- */
 

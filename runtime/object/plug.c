@@ -1,7 +1,4 @@
-/* plug.c: devices on their way out, and the hotplug handlers of a machine. */
-#include <stdlib.h>
-#include <string.h>
-
+/* plug.c: devices on their way out: plug states, requests and their answers. */
 #include "core/misuse.h"
 #include "object.h"
 
@@ -94,7 +91,7 @@ static int device_request(lunik_object *o, lunik_error *err)
 
     lunik_object_ref(o);
     o->plug = LUNIK_PLUG_REQUESTED;
-    rc = o->type->unplug_request(o, err);
+    rc = hotplug_request(o, err);
     if (rc && o->plug == LUNIK_PLUG_REQUESTED)
         o->plug = before;
     else if (o->plug == LUNIK_PLUG_REQUESTED && before != LUNIK_PLUG_REQUESTED)
@@ -136,7 +133,7 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
             err, LUNIK_E_STATE,
             "device '%s' (%s) can not be removed from a machine that has been started",
             object_name(o), o->type_name);
-    if (!started || !o->type->unplug_request || !o->announced)
+    if (!started || !hotplug_must_ask(o) || !o->announced)
         return device_leave(o, err);
     rc = object_check_unused(o, err);
     if (rc)
@@ -156,83 +153,4 @@ static void leave_if_asked(lunik_object *o)
 void plug_reset(lunik_machine *m)
 {
     objects_each(m, true, leave_if_asked);
-}
-
-bool lunik_machine_hotplugging(const lunik_machine *m)
-{
-    NOT_NULL(m, false);
-
-    return m->objects && m->objects->hotplugging;
-}
-
-/* ---- hotplug handlers ----------------------------------------------------------------------- */
-
-static struct hotplug_entry **handler_slot(lunik_machine *m, const char *kind)
-{
-    struct hotplug_entry **p = &m->objects->handlers;
-
-    while (*p && strcmp((*p)->kind, kind))
-        p = &(*p)->next;
-    return p;
-}
-
-static void handler_drop(struct hotplug_entry **slot)
-{
-    struct hotplug_entry *entry = *slot;
-
-    *slot = entry->next;
-    free(entry->kind);
-    free(entry);
-}
-
-int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
-                                      lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(m, err);
-    NOT_NULL_OR_FAIL(kind, err);
-
-    struct hotplug_entry **slot, *entry;
-
-    if (!m->objects)
-        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine is closed") : 0;
-    slot = handler_slot(m, kind);
-    if (!handler) {
-        if (*slot)
-            handler_drop(slot);
-        return 0;
-    }
-    if (*slot)
-        return lunik_fail(err, LUNIK_E_EXISTS, "%s: the machine has a handler for %s devices: '%s'",
-                          handler->type_name, kind, object_name((*slot)->handler));
-    entry = calloc(1, sizeof(*entry));
-    if (entry)
-        entry->kind = strdup(kind);
-    if (!entry || !entry->kind) {
-        free(entry);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", handler->type_name);
-    }
-    entry->handler = handler;
-    *slot = entry;
-    return 0;
-}
-
-lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind)
-{
-    NOT_NULL(m, NULL);
-    NOT_NULL(kind, NULL);
-
-    struct hotplug_entry *entry = m->objects ? *handler_slot(m, kind) : NULL;
-    return entry ? entry->handler : NULL;
-}
-
-void plug_forget_handler(lunik_machine *m, lunik_object *handler)
-{
-    struct hotplug_entry **p = &m->objects->handlers;
-
-    while (*p) {
-        if ((*p)->handler == handler)
-            handler_drop(p);
-        else
-            p = &(*p)->next;
-    }
 }

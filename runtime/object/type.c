@@ -122,6 +122,8 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
     e->reset = type->reset;
     e->run_state = type->run_state;
     e->unplug_request = type->unplug_request;
+    e->hotplug = type->hotplug;
+    e->hotplug_wants = type->hotplug_wants;
     if (!parent)
         return 0;
     if (type->size < parent->type->size)
@@ -142,6 +144,10 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
         e->run_state = parent->run_state;
     if (!e->unplug_request)
         e->unplug_request = parent->unplug_request;
+    if (!e->hotplug) {
+        e->hotplug = parent->hotplug;
+        e->hotplug_wants = parent->hotplug_wants;
+    }
     return 0;
 }
 

@@ -62,6 +62,44 @@ static const lunik_prop part_props[] = {
     {.name = NULL},
 };
 
+/* ---- a handler, and a device that needs one ------------------------------------------------- */
+
+static const char *broken; /* the handler's function that fails */
+
+static int step(lunik_object *handler, lunik_object *device, const char *name, lunik_error *e)
+{
+    check_true("a handler in use stays", lunik_object_is(handler, "socket"));
+    note(device, name);
+    return broken && !strcmp(broken, name) ? lunik_fail(e, LUNIK_E_BUSY, "socket: %s fails", name)
+                                           : 0;
+}
+
+static int socket_pre_plug(lunik_object *handler, lunik_object *device, lunik_error *e)
+{
+    return step(handler, device, "pre_plug", e);
+}
+
+static int socket_plug(lunik_object *handler, lunik_object *device, lunik_error *e)
+{
+    return step(handler, device, "plug", e);
+}
+
+static int socket_unplug_request(lunik_object *handler, lunik_object *device, lunik_error *e)
+{
+    return step(handler, device, "request", e);
+}
+
+static void socket_unplug(lunik_object *handler, lunik_object *device)
+{
+    step(handler, device, "unplug", NULL);
+}
+
+static const lunik_hotplug_ops socket_ops = {.pre_plug = socket_pre_plug,
+                                             .plug = socket_plug,
+                                             .unplug_request = socket_unplug_request,
+                                             .unplug = socket_unplug};
+static const lunik_iface socket_ifaces[] = {LUNIK_IFACE(hotplug, &socket_ops), {0}};
+
 static const int blessing = 7;
 static const lunik_iface part_ifaces[] = {{"blessing", &blessing}, {NULL, NULL}};
 
@@ -87,10 +125,27 @@ static const lunik_type shy_type = {.name = "shy",
                                         LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
                                     .size = sizeof(struct part),
                                     .unplug_request = shy_unplug_request};
+static const lunik_type socket_type = {.name = "socket",
+                                       .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG |
+                                                LUNIK_TYPE_UNPLUG,
+                                       .ifaces = socket_ifaces};
+static const lunik_type chip_type = {.name = "chip",
+                                     .parent = "card",
+                                     .flags =
+                                         LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
+                                     .size = sizeof(struct part),
+                                     .hotplug = "chip",
+                                     .hotplug_wants = "a socket"};
+static const lunik_type spare_type = {.name = "spare",
+                                      .parent = "chip",
+                                      .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG |
+                                               LUNIK_TYPE_UNPLUG,
+                                      .size = sizeof(struct part)};
 static const lunik_type stuff_type = {
     .name = "stuff", .size = sizeof(struct part), .props = part_props, .ifaces = part_ifaces};
-static const lunik_type *const types[] = {&base_type, &fixed_type, &card_type,
-                                          &shy_type,  &stuff_type, NULL};
+static const lunik_type *const types[] = {&base_type,   &fixed_type, &card_type,
+                                          &socket_type, &chip_type,  &spare_type,
+                                          &shy_type,    &stuff_type, NULL};
 
 /* ---- helpers -------------------------------------------------------------------------------- */
 
@@ -412,6 +467,56 @@ static void test_handlers(void)
     check_true("gone with its object", !lunik_machine_hotplug_handler(m, "memory"));
 }
 
+static int add_chip(const char *type, bool fail)
+{
+    const lunik_field fields[] = {LUNIK_FIELD_STRING("id", "x"), LUNIK_FIELD_BOOL("fail", fail)};
+
+    return lunik_device_add(m, type, fields, 2, NULL, &err);
+}
+
+static void expect_failure(const char *function, bool fail, const char *want, const char *text)
+{
+    broken = function;
+    check_true("it fails", add_chip("chip", fail) < 0);
+    check_string("  says so", err.message, text);
+    expect_journal("  what was done is undone", want);
+    check_true("  the device is gone", !lunik_object_find(m, "x"));
+    broken = NULL;
+}
+
+/* The order of a handler's and a device's functions, and what is undone when one fails. */
+static void test_plugging(void)
+{
+    static const char none[] = "chip: the machine takes no chip devices (want a socket)";
+    lunik_object *s = add("socket", "s", NULL), *c = add("card", "c", NULL);
+
+    clear();
+    expect_failure(NULL, false, "", none);
+    lunik_machine_set_hotplug_handler(m, "chip", c, &err);
+    expect_failure(NULL, false, "", none); /* a card is no handler */
+    lunik_machine_set_hotplug_handler(m, "chip", NULL, &err);
+    lunik_machine_set_hotplug_handler(m, "chip", s, &err);
+    expect_failure("pre_plug", false, "x:pre_plug ", "socket: pre_plug fails");
+    expect_failure(NULL, true, "x:pre_plug x:hotplug ", "part: broken");
+    expect_failure("plug", false, "x:pre_plug x:hotplug x:plug x:unrealize ", "socket: plug fails");
+    check_string("no event", events, "");
+
+    check_int("plugged", add_chip("spare", false), 0);
+    expect_journal("in order, as the parent type says", "x:pre_plug x:hotplug x:plug x:reset ");
+    check_int("its handler is in use", lunik_device_del(m, "s", &err), LUNIK_E_BUSY);
+    broken = "request";
+    check_int("a request that fails", lunik_device_del(m, "x", &err), LUNIK_E_BUSY);
+    broken = NULL;
+    check_int("one that does not", lunik_device_del(m, "x", &err), 0);
+    expect_journal("the handler asks", "x:request x:request ");
+    lunik_device_ejected(lunik_object_find(m, "x"));
+    expect_journal("in reverse order", "x:unplug x:unrealize ");
+    expect_events("events", "device-added(x) device-unplug-request(x) device-deleted(x) ");
+    check_int("its handler is free", lunik_device_del(m, "s", &err), 0);
+    lunik_device_del(m, "c", &err);
+    clear();
+}
+
 static lunik_region *place(const char *name, lunik_object *owner, int priority)
 {
     const lunik_region_config config = {
@@ -474,6 +579,7 @@ int main(void)
     test_life_cycle();
     test_unplug();
     test_handlers();
+    test_plugging();
     test_owner_stays();
     test_close();
     lunik_runtime_free(rt);

@@ -1,0 +1,147 @@
+/* hotplug.c: the hotplug handlers of a machine, and how devices go through their hands. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/misuse.h"
+#include "object.h"
+
+/* ---- handlers ------------------------------------------------------------------------------- */
+
+static struct hotplug_entry **handler_slot(lunik_machine *m, const char *kind)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p && strcmp((*p)->kind, kind))
+        p = &(*p)->next;
+    return p;
+}
+
+static void handler_drop(struct hotplug_entry **slot)
+{
+    struct hotplug_entry *entry = *slot;
+
+    *slot = entry->next;
+    free(entry->kind);
+    free(entry);
+}
+
+int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
+                                      lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(kind, err);
+
+    struct hotplug_entry **slot, *entry;
+
+    if (!m->objects)
+        return handler ? lunik_fail(err, LUNIK_E_GONE, "the machine is closed") : 0;
+    slot = handler_slot(m, kind);
+    if (!handler) {
+        if (*slot)
+            handler_drop(slot);
+        return 0;
+    }
+    if (*slot)
+        return lunik_fail(err, LUNIK_E_EXISTS, "%s: the machine has a handler for %s devices: '%s'",
+                          handler->type_name, kind, object_name((*slot)->handler));
+    entry = calloc(1, sizeof(*entry));
+    if (entry)
+        entry->kind = strdup(kind);
+    if (!entry || !entry->kind) {
+        free(entry);
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", handler->type_name);
+    }
+    entry->handler = handler;
+    *slot = entry;
+    return 0;
+}
+
+lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind)
+{
+    NOT_NULL(m, NULL);
+    NOT_NULL(kind, NULL);
+
+    struct hotplug_entry *entry = m->objects ? *handler_slot(m, kind) : NULL;
+    return entry ? entry->handler : NULL;
+}
+
+void hotplug_forget_handler(lunik_machine *m, lunik_object *handler)
+{
+    struct hotplug_entry **p = &m->objects->handlers;
+
+    while (*p) {
+        if ((*p)->handler == handler)
+            handler_drop(p);
+        else
+            p = &(*p)->next;
+    }
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+bool lunik_machine_hotplugging(const lunik_machine *m)
+{
+    NOT_NULL(m, false);
+
+    return m->objects && m->objects->hotplugging;
+}
+
+static int fail_no_handler(const struct type_entry *t, const char *name, lunik_error *err)
+{
+    const char *wants = t->hotplug_wants;
+
+    return lunik_fail(err, LUNIK_E_UNSUPPORTED, "%s: the machine takes no %s devices%s%s%s", name,
+                      t->hotplug, wants ? " (want " : "", wants ? wants : "", wants ? ")" : "");
+}
+
+int hotplug_prepare(lunik_object *o, lunik_error *err)
+{
+    const char *kind = o->type->hotplug;
+    lunik_object *handler = kind ? lunik_machine_hotplug_handler(o->machine, kind) : NULL;
+    const lunik_hotplug_ops *ops = handler ? lunik_hotplug_iface(handler) : NULL;
+    int rc;
+
+    if (!kind)
+        return 0;
+    if (!ops)
+        return fail_no_handler(o->type, o->type_name, err);
+    rc = ops->pre_plug(handler, o, err);
+    if (!rc)
+        rc = lunik_object_use(handler, o, err);
+    if (!rc)
+        o->handler = handler;
+    return rc;
+}
+
+int hotplug_plug(lunik_object *o, lunik_error *err)
+{
+    int rc = o->handler ? lunik_hotplug_iface(o->handler)->plug(o->handler, o, err) : 0;
+
+    o->plugged = o->handler && !rc;
+    return rc;
+}
+
+void hotplug_unplug(lunik_object *o)
+{
+    lunik_object *handler = o->handler;
+
+    if (!handler)
+        return;
+    if (o->plugged)
+        lunik_hotplug_iface(handler)->unplug(handler, o);
+    o->plugged = false;
+    o->handler = NULL;
+    lunik_object_unuse(handler, o);
+}
+
+bool hotplug_must_ask(const lunik_object *o)
+{
+    return o->handler ? lunik_hotplug_iface(o->handler)->unplug_request != NULL
+                      : o->type->unplug_request != NULL;
+}
+
+int hotplug_request(lunik_object *o, lunik_error *err)
+{
+    return o->handler ? lunik_hotplug_iface(o->handler)->unplug_request(o->handler, o, err)
+                      : o->type->unplug_request(o, err);
+}
