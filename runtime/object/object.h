@@ -20,7 +20,7 @@
 #include "core/rcu.h"
 #include "core/suggest.h"
 
-/* ---- type.c --------------------------------------------------------------------------------- */
+/* ---- type.c ---------------------------------------------------------------------------------- */
 
 struct type_entry {
     const lunik_type *type;
@@ -50,7 +50,7 @@ const lunik_prop *type_prop(const struct type_entry *t, const char *name, size_t
 /* True if the runtime allocates what the property's field points to. */
 bool prop_owns_memory(const lunik_prop *p);
 
-/* ---- object.c ------------------------------------------------------------------------------- */
+/* ---- object.c -------------------------------------------------------------------------------- */
 
 enum object_state {
     OBJECT_CREATING, /* holds its id, can't be found yet */
@@ -114,6 +114,12 @@ struct object_table {
 
 /* The id, or the path of an object that has none. */
 const char *object_name(const lunik_object *o);
+/* Puts a new object last in the list, which takes over a reference. */
+void object_insert(struct object_table *t, lunik_object *o);
+/* Takes o out of the list, if it is there, and drops the list's reference. */
+void object_take_out(lunik_object *o);
+/* Has its handler unplug it, then undoes realize. */
+void object_unrealize(lunik_object *o);
 /* Unrealizes and deletes; the caller made sure that nobody uses o. */
 void object_remove(lunik_object *o);
 /* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
@@ -135,14 +141,14 @@ void uses_forget(lunik_object *o);
 /* Fails with LUNIK_E_BUSY and the user's name if o is in use. */
 int object_check_unused(const lunik_object *o, lunik_error *err);
 
-/* ---- plug.c --------------------------------------------------------------------------------- */
+/* ---- plug.c ---------------------------------------------------------------------------------- */
 
 /* Queues an event about a device: its id (if it has one), its path, and extra fields. */
 void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count);
 /* Lets the devices go that the guest had been asked for. */
 void plug_reset(lunik_machine *m);
 
-/* ---- hotplug.c ------------------------------------------------------------------------------ */
+/* ---- hotplug.c ------------------------------------------------------------------------------- */
 
 /* Finds the handler that a new device needs, if any, and has it check the device and choose where
  * it goes. */
@@ -176,7 +182,7 @@ bool prop_limited(const lunik_prop *p);
 void prop_want_text(const lunik_prop *p, char *buf, size_t size);
 int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *err);
 
-/* ---- property.c ----------------------------------------------------------------------------- */
+/* ---- property.c ------------------------------------------------------------------------------ */
 
 /* The memory of strings and lists, with room for what a deferred free needs; NULL if out of it. */
 void *prop_alloc(size_t size);
@@ -198,7 +204,7 @@ void props_free(lunik_object *o);
 /* Same name, '_' and '-' being equal. */
 bool prop_name_equal(const char *a, const char *b);
 
-/* ---- property_change.c ---------------------------------------------------------------------- */
+/* ---- property_change.c ----------------------------------------------------------------------- */
 
 /* A property's value before it is set in a transaction, to be put back if that is undone. */
 struct prop_change;

@@ -1,0 +1,300 @@
+/* object_create.c: how an object comes to be: its id, memory, properties, realization. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "object.h"
+#include "core/misuse.h"
+#include "core/runtime.h"
+
+/* ---- names and memory ------------------------------------------------------------------------ */
+
+static bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool id_valid(const char *id)
+{
+    if (!is_letter(*id))
+        return false;
+    while (is_letter(*id) || (*id >= '0' && *id <= '9') || *id == '.' || *id == '_' || *id == '-')
+        id++;
+    return !*id;
+}
+
+/* A field as it comes from outside. */
+static int check_field(const char *type, const lunik_field *f, lunik_error *err)
+{
+    if (!f->name)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: a property's name is NULL", type);
+    if ((unsigned)f->value.kind > LUNIK_LIST)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: %d is not a kind of values", type, f->name,
+                          (int)f->value.kind);
+    if ((f->value.kind == LUNIK_STRING && !f->value.string) ||
+        (f->value.kind == LUNIK_LIST && f->value.list.count && !f->value.list.items))
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: its value is NULL", type, f->name);
+    return 0;
+}
+
+/* Checks the fields and finds the id among them; NULL if there is none. */
+static int id_from_props(lunik_machine *m, const char *type, const lunik_field *props, size_t count,
+                         const char **out, lunik_error *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const lunik_value *v = &props[i].value;
+        int rc = check_field(type, &props[i], err);
+
+        if (rc)
+            return rc;
+        if (strcmp(props[i].name, "id"))
+            continue;
+        if (*out)
+            return lunik_fail(err, LUNIK_E_EXISTS, "%s: id: is given twice", type);
+        if (v->kind != LUNIK_STRING)
+            return lunik_fail(err, LUNIK_E_INVALID, "%s: id: is not a string", type);
+        if (!id_valid(v->string))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "%s: id: '%s' is not an id (want a letter, then letters, digits, "
+                              "'.', '_' or '-')",
+                              type, v->string);
+        if (object_lookup(m, v->string))
+            return lunik_fail(err, LUNIK_E_EXISTS, "%s: id: '%s' is taken", type, v->string);
+        *out = v->string;
+    }
+    return 0;
+}
+
+static void note_owned_fields(lunik_object *o)
+{
+    for (size_t i = 0; i < o->type->prop_count; i++)
+        if (prop_owns_memory(o->type->props[i]))
+            o->owned[o->owned_count++] = o->type->props[i]->offset;
+}
+
+/* An object with zeroed state, not yet in the table. Its names are behind all else. */
+static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *type, const char *id,
+                                  lunik_error *err)
+{
+    bool device = type->type->flags & LUNIK_TYPE_DEVICE;
+    const char *folder = !device ? "/objects/" : id ? "/machine/" : "/machine/unattached/";
+    size_t state_size = (type->type->size + 15) / 16 * 16;
+    size_t size = OBJECT_STATE_OFFSET + state_size + type->owned_count * sizeof(size_t);
+    const char *name = id;
+    char number[24], *end;
+    lunik_object *o;
+
+    if (!id) {
+        snprintf(number, sizeof(number), "device[%u]", m->objects->unattached++);
+        name = number;
+    }
+    o = aligned_alloc(64, (size + strlen(folder) + strlen(name) + 64) / 64 * 64);
+    if (!o) {
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", type->type->name);
+        return NULL;
+    }
+    memset(o, 0, size);
+    atomic_init(&o->refs, 1);
+    o->machine = m;
+    o->type = type;
+    o->type_name = type->type->name;
+    o->is_device = device;
+    o->owned = (size_t *)((char *)lunik_state(o) + state_size);
+    note_owned_fields(o);
+    o->path = (char *)o + size;
+    end = stpcpy((char *)o + size, folder);
+    strcpy(end, name);
+    o->id = id ? end : "";
+    lunik_machine_ref(m);
+    return o;
+}
+
+/* ---- realization ----------------------------------------------------------------------------- */
+
+/* The device's own part, between its handler's two. On failure all is undone. */
+static int realize_and_plug(lunik_object *o, lunik_error *err)
+{
+    int rc = hotplug_prepare(o, err);
+
+    if (rc)
+        return rc;
+    if (o->type->realize)
+        rc = o->type->realize(o, err);
+    if (rc) {
+        hotplug_unplug(o);
+        return rc;
+    }
+    rc = hotplug_plug(o, err);
+    if (rc)
+        object_unrealize(o);
+    return rc;
+}
+
+/* The lock may be free for a while in here; the machine may even be closed. */
+static int object_realize(lunik_object *o, lunik_error *err)
+{
+    bool hotplug = o->is_device && lunik_machine_state(o->machine) != LUNIK_STATE_CREATED;
+    lunik_cause cause = {
+        .action = o->is_device ? "device_add" : "object_add",
+        .name = object_name(o),
+        .detail = o->type_name,
+        .vcpu = -1,
+    };
+    int rc;
+
+    o->machine->objects->hotplugging += hotplug;
+    lunik_cause_push(&cause);
+    rc = realize_and_plug(o, err);
+    lunik_cause_pop(&cause);
+    if (o->machine->objects)
+        o->machine->objects->hotplugging -= hotplug;
+    if (rc)
+        return rc;
+    if (o->state == OBJECT_DEAD) {
+        object_unrealize(o);
+        return machine_fail_closed(o->machine, err);
+    }
+    o->state = OBJECT_ALIVE;
+    if (hotplug && o->type->reset)
+        o->type->reset(o);
+    if (o->machine->devices_running && o->type->run_state)
+        o->type->run_state(o, true);
+    return 0;
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+static void announce(lunik_object *o)
+{
+    o->announced = true;
+    if (o->is_device)
+        device_emit(o, "device-added", &LUNIK_FIELD_STRING("driver", o->type_name), 1);
+}
+
+static void creation_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    announce(o);
+    lunik_object_unref(o);
+}
+
+static void creation_undo(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    if (object_check_unused(o, NULL))
+        announce(o); /* by one that was there before */
+    else
+        object_remove(o);
+    lunik_object_unref(o);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* Who runs out of memory far below does not know for whom. */
+static int name_in(lunik_error *err, int rc, const lunik_object *o)
+{
+    if (rc == LUNIK_E_NO_MEMORY && !strstr(err->message, object_name(o)) &&
+        !strstr(err->message, o->type_name))
+        lunik_fail_prefix(err, rc, "%s '%s'", o->type_name, object_name(o));
+    return rc;
+}
+
+static int object_create(lunik_machine *m, const struct type_entry *type, const lunik_field *props,
+                         size_t count, lunik_object **out, lunik_error *err)
+{
+    const char *type_name = type->type->name, *id;
+    lunik_object *o;
+    int rc;
+
+    rcu_checkpoint(); /* a script may add and delete without ever letting the loop run */
+    rc = id_from_props(m, type_name, props, count, &id, err);
+    if (rc)
+        return rc;
+    if (!id && !(type->type->flags & LUNIK_TYPE_DEVICE))
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: id: is missing (want a name)", type_name);
+    o = object_alloc(m, type, id, err);
+    if (!o)
+        return LUNIK_E_NO_MEMORY;
+    object_insert(m->objects, o);
+    lunik_object_ref(o); /* ours, should the machine be closed meanwhile */
+    rc = props_init(o, props, count, err);
+    if (!rc)
+        rc = object_realize(o, err);
+    if (rc) {
+        rc = name_in(err, rc, o);
+        props_release(o);
+        object_take_out(o);
+    } else if (out) {
+        *out = o;
+    }
+    if (!rc)
+        object_note(o, creation_commit, creation_undo);
+    lunik_object_unref(o);
+    return rc;
+}
+
+/* The type if objects (devices) can be made of it. */
+static const struct type_entry *creatable_type(lunik_machine *m, const char *name, bool device,
+                                               lunik_error *err)
+{
+    const struct type_entry *type = type_lookup(m->rt, name, err);
+
+    if (!type)
+        return NULL;
+    if (type->type->flags & LUNIK_TYPE_ABSTRACT) {
+        lunik_fail(err, LUNIK_E_INVALID, "'%s' is abstract (want a type made from it)", name);
+        return NULL;
+    }
+    if (device != !!(type->type->flags & LUNIK_TYPE_DEVICE)) {
+        lunik_fail(err, LUNIK_E_INVALID,
+                   device ? "'%s' is not a device (use object_add)"
+                          : "'%s' is a device (use device_add)",
+                   name);
+        return NULL;
+    }
+    return type;
+}
+
+int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field *props,
+                     size_t count, lunik_object **out, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(type_name, err);
+    REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
+
+    lunik_error local;
+    const struct type_entry *type;
+
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
+    type = creatable_type(m, type_name, false, err);
+    return type ? object_create(m, type, props, count, out, err) : err->code;
+}
+
+int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
+                     lunik_object **out, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(driver, err);
+    REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
+
+    lunik_error local;
+    const struct type_entry *type;
+
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
+    type = creatable_type(m, driver, true, err);
+    if (!type)
+        return err->code;
+    if (lunik_machine_state(m) != LUNIK_STATE_CREATED && !(type->type->flags & LUNIK_TYPE_HOTPLUG))
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "'%s' can not be added to a machine that has been started", driver);
+    return object_create(m, type, props, count, out, err);
+}

@@ -1,0 +1,121 @@
+/* object_remove.c: how an object goes. */
+#include "object.h"
+#include "core/misuse.h"
+#include "core/outlet.h"
+
+void object_unrealize(lunik_object *o)
+{
+    hotplug_unplug(o);
+    if (o->type->unrealize)
+        o->type->unrealize(o);
+    props_release(o);
+}
+
+static lunik_cause removal_cause(const lunik_object *o)
+{
+    return (lunik_cause){
+        .action = o->is_device ? "device_del" : "object_del",
+        .name = object_name(o),
+        .detail = o->type_name,
+        .vcpu = -1,
+    };
+}
+
+void object_remove(lunik_object *o)
+{
+    lunik_cause cause = removal_cause(o);
+
+    o->state = OBJECT_REMOVING;
+    lunik_object_ref(o);
+    lunik_cause_push(&cause);
+    object_unrealize(o);
+    o->machine->regions->orphan(o->machine, &o->regions);
+    lunik_cause_pop(&cause);
+    object_take_out(o);
+    lunik_object_unref(o);
+}
+
+static void leave_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    o->remove(o);
+    lunik_object_unref(o);
+}
+
+static void leave_undo(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    o->state = OBJECT_ALIVE;
+    lunik_object_unref(o);
+}
+
+/* What a removal does to the memory map may fail, the rest of it may not: so that comes first. */
+static int hide_regions(lunik_object *o, lunik_error *err)
+{
+    lunik_cause cause = removal_cause(o);
+    int rc;
+
+    lunik_cause_push(&cause);
+    rc = o->machine->regions->disable(o->machine, &o->regions, err);
+    lunik_cause_pop(&cause);
+    return rc ? lunik_fail_prefix(err, rc, "%s: '%s' can't be taken out", o->type_name,
+                                  object_name(o))
+              : 0;
+}
+
+int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *err)
+{
+    int rc;
+
+    if (!o->announced) {
+        object_remove(o); /* nobody will ever know */
+        return 0;
+    }
+    rc = hide_regions(o, err);
+    if (rc)
+        return rc;
+    if (o->change.noted) { /* the guest was to be asked */
+        lunik_transaction_forget(o->machine, &o->change);
+        lunik_object_unref(o);
+    }
+    o->state = OBJECT_LEAVING;
+    o->remove = remove;
+    object_note(o, leave_commit, leave_undo);
+    return 0;
+}
+
+static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lunik_error *err)
+{
+    lunik_object *o = lunik_object_find(m, id);
+
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no object '%s'", id);
+    if (o->is_device)
+        return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
+    *out = o;
+    return object_check_unused(o, err);
+}
+
+int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+    NOT_NULL_OR_FAIL(id, err);
+
+    lunik_object *named = NULL, *o;
+    int rc = find_unused(m, id, &named, err);
+
+    if (rc)
+        return rc;
+    lunik_object_ref(named); /* id may be its own */
+    o = named;
+    /* Others may have done anything while the lock was free. */
+    if (outlets_wait(m, named))
+        rc = find_unused(m, id, &o, err);
+    if (!rc && o)
+        rc = object_leave(o, object_remove, err);
+    lunik_object_unref(named);
+    return rc;
+}
