@@ -4,7 +4,7 @@
 
 #include "lunik_device.h"
 
-/* ---- compiled ASL parts; see embed.lua ------------------------------------------------------- */
+/* ---- compiled ASL parts; see embed.lua ------------------------------------------------------ */
 
 enum acpi_patch_kind {
     ACPI_PATCH_INTEGER, /* width bytes, little-endian */
@@ -34,7 +34,7 @@ extern const struct acpi_part acpi_parts[]; /* ends with name == NULL */
 /* NULL if there is none of that name. */
 const struct acpi_part *acpi_part_find(const char *name);
 
-/* ---- bytes ----------------------------------------------------------------------------------- */
+/* ---- bytes ---------------------------------------------------------------------------------- */
 
 /* Grows as needed. When memory runs out it stops taking bytes; failed says so at the end. */
 struct acpi_buffer {
@@ -61,7 +61,7 @@ void acpi_table_end(struct acpi_buffer *b, size_t start);
 void acpi_put_digits(struct acpi_buffer *b, uint64_t value, unsigned width);
 void acpi_set_digits(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width);
 
-/* ---- terms.c --------------------------------------------------------------------------------- */
+/* ---- terms.c -------------------------------------------------------------------------------- */
 
 #define ACPI_SEGMENT 4 /* characters of a name */
 #define AML_SCOPE    0x10
@@ -86,7 +86,7 @@ struct acpi_copies {
 /* Method (name, 2): notifies copy Arg0 of Arg1. */
 void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_copies *copies);
 
-/* ---- one machine's tables -------------------------------------------------------------------- */
+/* ---- one machine's tables ------------------------------------------------------------------- */
 
 /* What the tables are made from. */
 struct acpi_facts {

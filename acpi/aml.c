@@ -39,7 +39,7 @@ static const struct acpi_patch *find_patch(const struct acpi_part *part, const c
     return NULL;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 static bool find_value(const lunik_acpi_node *node, const char *name, uint64_t *value)
 {
@@ -102,7 +102,7 @@ static int check_names(const struct acpi_part *part, const lunik_acpi_node *node
     return 0;
 }
 
-/* ---- parts ----------------------------------------------------------------------------------- */
+/* ---- parts ---------------------------------------------------------------------------------- */
 
 static bool has_part(const struct dsdt *d, const char *name)
 {
@@ -154,7 +154,7 @@ static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_
     return 0;
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------- */
+/* ---- nodes ---------------------------------------------------------------------------------- */
 
 /* The method that notifies a node's copies, which are in the scope that is open. */
 static int add_notify(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,

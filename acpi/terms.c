@@ -21,7 +21,7 @@
 
 #define MAX_SEGMENTS 255
 
-/* ---- packages -------------------------------------------------------------------------------- */
+/* ---- packages ------------------------------------------------------------------------------- */
 
 uint64_t acpi_package_length(uint64_t length, unsigned bytes)
 {
@@ -40,7 +40,7 @@ void acpi_package_end(struct acpi_buffer *b, size_t start)
     acpi_set(b, start, acpi_package_length(b->size - start, 3), 3);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static bool is_lead(char c)
 {
@@ -99,7 +99,7 @@ bool acpi_put_path(struct acpi_buffer *b, const char *path)
     return true;
 }
 
-/* ---- notification ---------------------------------------------------------------------------- */
+/* ---- notification --------------------------------------------------------------------------- */
 
 /* Finds copy Arg0 of first..last by halving and notifies it of Arg1. */
 static void put_search(struct acpi_buffer *b, const struct acpi_copies *copies, unsigned first,

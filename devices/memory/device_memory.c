@@ -19,7 +19,6 @@ struct device_memory {
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
     lunik_region *window;
     lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* who is in it */
-    uint64_t taken[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each slot that somebody is in */
     struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* what the devices leave, by address */
     size_t gap_count;
     uint64_t used; /* bytes */
@@ -37,13 +36,14 @@ static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
 
 /* ---- the slot ------------------------------------------------------------------------------- */
 
-/* The first that nobody is in; LUNIK_MEMORY_SLOTS_MAX if there is none. */
+/* The first that is empty; d->slots if there is none. */
 static unsigned free_slot(const struct device_memory *d)
 {
-    for (unsigned word = 0; word < LUNIK_MEMORY_SLOTS_MAX / 64; word++)
-        if (~d->taken[word])
-            return word * 64 + (unsigned)__builtin_ctzll(~d->taken[word]);
-    return LUNIK_MEMORY_SLOTS_MAX;
+    unsigned slot = 0;
+
+    while (slot < d->slots && d->slot[slot])
+        slot++;
+    return slot;
 }
 
 static int choose_slot(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
@@ -240,7 +240,6 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
     if (rc)
         return lunik_fail_prefix(err, rc, "pc-dimm: '%s' can't be mapped", name_of(device));
     d->slot[md->slot] = device;
-    d->taken[md->slot / 64] |= UINT64_C(1) << md->slot % 64;
     d->used += md->size;
     take(d, md->address - d->base, md->size);
     if (acpi)
@@ -258,7 +257,6 @@ static void unplug(lunik_object *handler, lunik_object *device)
         acpi->unplug(d->acpi, device);
     give(d, md->address - d->base, md->size);
     d->used -= md->size;
-    d->taken[md->slot / 64] &= ~(UINT64_C(1) << md->slot % 64);
     d->slot[md->slot] = NULL;
     lunik_region_del(md->region, NULL);
 }

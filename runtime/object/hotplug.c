@@ -5,7 +5,7 @@
 #include "core/misuse.h"
 #include "object.h"
 
-/* ---- handlers -------------------------------------------------------------------------------- */
+/* ---- handlers ------------------------------------------------------------------------------- */
 
 static struct hotplug_entry **handler_slot(lunik_machine *m, const char *kind)
 {
@@ -77,7 +77,7 @@ void hotplug_forget_handler(lunik_machine *m, lunik_object *handler)
     }
 }
 
-/* ---- devices --------------------------------------------------------------------------------- */
+/* ---- devices -------------------------------------------------------------------------------- */
 
 bool lunik_machine_hotplugging(const lunik_machine *m)
 {

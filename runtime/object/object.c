@@ -7,7 +7,7 @@
 #include "core/runtime.h"
 #include "core/rcu.h"
 
-/* ---- references ------------------------------------------------------------------------------ */
+/* ---- references ----------------------------------------------------------------------------- */
 
 void *lunik_state(const lunik_object *o)
 {
@@ -50,7 +50,7 @@ void lunik_object_unref(lunik_object *o)
         rcu_defer(&o->rcu, object_reclaim);
 }
 
-/* ---- names and lookup ------------------------------------------------------------------------ */
+/* ---- names and lookup ----------------------------------------------------------------------- */
 
 const char *object_name(const lunik_object *o)
 {
@@ -193,7 +193,7 @@ void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *
     }
 }
 
-/* ---- the list of objects --------------------------------------------------------------------- */
+/* ---- the list of objects -------------------------------------------------------------------- */
 
 void object_insert(struct object_table *t, lunik_object *o)
 {
@@ -228,7 +228,7 @@ void object_take_out(lunik_object *o)
     lunik_object_unref(o);
 }
 
-/* ---- transactions ---------------------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------------------------------- */
 
 void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c))
 {
@@ -245,7 +245,7 @@ lunik_object *object_noted(lunik_change *c)
     return lunik_container_of(c, lunik_object, change);
 }
 
-/* ---- life cycle of the machine --------------------------------------------------------------- */
+/* ---- life cycle of the machine -------------------------------------------------------------- */
 
 int objects_init(lunik_machine *m, lunik_error *err)
 {

@@ -20,7 +20,7 @@
 #include "core/rcu.h"
 #include "core/suggest.h"
 
-/* ---- type.c ---------------------------------------------------------------------------------- */
+/* ---- type.c --------------------------------------------------------------------------------- */
 
 struct type_entry {
     const lunik_type *type;
@@ -50,7 +50,7 @@ const lunik_prop *type_prop(const struct type_entry *t, const char *name, size_t
 /* True if the runtime allocates what the property's field points to. */
 bool prop_owns_memory(const lunik_prop *p);
 
-/* ---- object.c -------------------------------------------------------------------------------- */
+/* ---- object.c ------------------------------------------------------------------------------- */
 
 enum object_state {
     OBJECT_CREATING, /* holds its id, can't be found yet */
@@ -134,21 +134,21 @@ void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *
 /* The object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);
 
-/* ---- object_uses.c --------------------------------------------------------------------------- */
+/* ---- object_uses.c -------------------------------------------------------------------------- */
 
 /* Ends all uses of o and by o, which has died. */
 void uses_forget(lunik_object *o);
 /* Fails with LUNIK_E_BUSY and the user's name if o is in use. */
 int object_check_unused(const lunik_object *o, lunik_error *err);
 
-/* ---- plug.c ---------------------------------------------------------------------------------- */
+/* ---- plug.c --------------------------------------------------------------------------------- */
 
 /* Queues an event about a device: its id (if it has one), its path, and extra fields. */
 void device_emit(lunik_object *o, const char *event, const lunik_field *extra, size_t count);
 /* Lets the devices go that the guest had been asked for. */
 void plug_reset(lunik_machine *m);
 
-/* ---- hotplug.c ------------------------------------------------------------------------------- */
+/* ---- hotplug.c ------------------------------------------------------------------------------ */
 
 /* Finds the handler that a new device needs, if any, and has it check the device and choose where
  * it goes. */
@@ -163,7 +163,7 @@ bool hotplug_must_ask(const lunik_object *o);
 int hotplug_request(lunik_object *o, lunik_error *err);
 void hotplug_forget_handler(lunik_machine *m, lunik_object *handler);
 
-/* ---- property_convert.c ---------------------------------------------------------------------- */
+/* ---- property_convert.c --------------------------------------------------------------------- */
 
 /* A checked value. A string is borrowed; a list is from prop_alloc() and the caller's to free. */
 union converted {
@@ -182,7 +182,7 @@ bool prop_limited(const lunik_prop *p);
 void prop_want_text(const lunik_prop *p, char *buf, size_t size);
 int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *err);
 
-/* ---- property.c ------------------------------------------------------------------------------ */
+/* ---- property.c ----------------------------------------------------------------------------- */
 
 /* The memory of strings and lists, with room for what a deferred free needs; NULL if out of it. */
 void *prop_alloc(size_t size);
@@ -204,7 +204,7 @@ void props_free(lunik_object *o);
 /* Same name, '_' and '-' being equal. */
 bool prop_name_equal(const char *a, const char *b);
 
-/* ---- property_change.c ----------------------------------------------------------------------- */
+/* ---- property_change.c ---------------------------------------------------------------------- */
 
 /* A property's value before it is set in a transaction, to be put back if that is undone. */
 struct prop_change;

@@ -7,7 +7,7 @@
 #include "core/misuse.h"
 #include "core/runtime.h"
 
-/* ---- names and memory ------------------------------------------------------------------------ */
+/* ---- names and memory ----------------------------------------------------------------------- */
 
 static bool is_letter(char c)
 {
@@ -110,7 +110,7 @@ static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *typ
     return o;
 }
 
-/* ---- realization ----------------------------------------------------------------------------- */
+/* ---- realization ---------------------------------------------------------------------------- */
 
 /* The device's own part, between its handler's two. On failure all is undone. */
 static int realize_and_plug(lunik_object *o, lunik_error *err)
@@ -163,7 +163,7 @@ static int object_realize(lunik_object *o, lunik_error *err)
     return 0;
 }
 
-/* ---- transactions ---------------------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------------------------------- */
 
 static void announce(lunik_object *o)
 {
@@ -191,7 +191,7 @@ static void creation_undo(lunik_change *c)
     lunik_object_unref(o);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 /* Who runs out of memory far below does not know for whom. */
 static int name_in(lunik_error *err, int rc, const lunik_object *o)

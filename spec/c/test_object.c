@@ -2,7 +2,7 @@
 #include "object/object.h"
 #include "check.h"
 
-/* ---- types that write down what happens to them ---------------------------------------------- */
+/* ---- types that write down what happens to them --------------------------------------------- */
 
 static char journal[512];
 
@@ -62,7 +62,7 @@ static const lunik_prop part_props[] = {
     {.name = NULL},
 };
 
-/* ---- a handler, and a device that needs one -------------------------------------------------- */
+/* ---- a handler, and a device that needs one ------------------------------------------------- */
 
 static const char *broken; /* the handler's function that fails */
 
@@ -147,7 +147,7 @@ static const lunik_type *const types[] = {&base_type,   &fixed_type, &card_type,
                                           &socket_type, &chip_type,  &spare_type,
                                           &shy_type,    &stuff_type, NULL};
 
-/* ---- helpers --------------------------------------------------------------------------------- */
+/* ---- helpers -------------------------------------------------------------------------------- */
 
 static lunik_runtime *rt;
 static lunik_machine *m;
@@ -209,7 +209,7 @@ static void clear(void)
     events[0] = journal[0] = '\0';
 }
 
-/* ---- tests ----------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------------------------------- */
 
 static void test_bad_types(void)
 {
