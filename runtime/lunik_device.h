@@ -391,8 +391,8 @@ typedef struct lunik_hotplug_ops {
     /* Puts the device where pre_plug decided. May fail, with nothing changed. */
     int (*plug)(lunik_object *handler, lunik_object *device, lunik_error *err);
     /* Asks the guest to give the device up. The answer, lunik_device_ejected() or
-     * lunik_device_refused(), may come within the call. May fail: the device stays, nobody was
-     * asked. NULL: devices leave unasked. */
+     * lunik_device_refused(), may come within the call. May fail: the device stays, the guest
+     * was not asked. NULL: devices leave unasked. */
     int (*unplug_request)(lunik_object *handler, lunik_object *device, lunik_error *err);
     /* Takes the device out. Can't fail. */
     void (*unplug)(lunik_object *handler, lunik_object *device);
@@ -404,6 +404,14 @@ int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
 /* True while a device is being added to a machine that has been started. */
 bool lunik_machine_hotplugging(const lunik_machine *m);
+
+/* "memory-slots": which device is in which slot; what handles the hotplug of memory has it. */
+typedef struct lunik_memory_slots_ops {
+    /* NULL: the slot is empty, or there is no such slot. With the machine lock held. */
+    lunik_object *(*device)(lunik_object *o, unsigned slot);
+} lunik_memory_slots_ops;
+#define LUNIK_IFACE_memory_slots "memory-slots"
+LUNIK_IFACE_GETTER(memory_slots)
 
 /* "acpi-slots": announces memory devices to the guest (the hotplug register block). */
 typedef struct lunik_acpi_slots_ops {

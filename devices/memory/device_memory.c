@@ -18,7 +18,7 @@ struct device_memory {
     uint64_t base, size, slots, limit;
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
     lunik_region *window;
-    lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* who is in it */
+    lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* the device in it, or NULL */
     struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* what the devices leave, by address */
     size_t gap_count;
     uint64_t used; /* bytes */
@@ -273,6 +273,14 @@ static int unplug_request(lunik_object *handler, lunik_object *device, lunik_err
     return 0;
 }
 
+static lunik_object *device_in(lunik_object *handler, unsigned slot)
+{
+    const struct device_memory *d = lunik_state(handler);
+
+    return slot < d->slots ? d->slot[slot] : NULL;
+}
+
+static const lunik_memory_slots_ops slots_ops = {.device = device_in};
 static const lunik_hotplug_ops hotplug_ops = {
     .pre_plug = pre_plug,
     .plug = plug,
@@ -394,6 +402,7 @@ static const lunik_prop props[] = {
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(hotplug, &hotplug_ops),
+    LUNIK_IFACE(memory_slots, &slots_ops),
     {NULL, NULL},
 };
 

@@ -25,7 +25,6 @@ struct memory_hotplug {
     uint64_t iobase, slots_count, gpe;
     lunik_object *pm; /* iface "gpe" */
     struct memory_slots slots;
-    lunik_object *device[LUNIK_MEMORY_SLOTS_MAX]; /* in the slot, or NULL */
     lunik_region *ports, *status;
     uint64_t fresh[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
     lunik_change news; /* what the guest is to be told once the transaction is committed */
@@ -45,11 +44,21 @@ static void notify_guest(struct memory_hotplug *d)
         gpe->raise(d->pm, (unsigned)d->gpe);
 }
 
+/* The device in a slot; NULL: it is empty. */
+static lunik_object *device_in(struct memory_hotplug *d, unsigned slot)
+{
+    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
+    lunik_object *handler = lunik_machine_hotplug_handler(m, "memory");
+    const lunik_memory_slots_ops *ops = handler ? lunik_memory_slots_iface(handler) : NULL;
+
+    return ops ? ops->device(handler, slot) : NULL;
+}
+
 /* ---- what the guest says -------------------------------------------------------------------- */
 
 static void on_eject(struct memory_slots *s, unsigned slot)
 {
-    lunik_object *device = from_slots(s)->device[slot];
+    lunik_object *device = device_in(from_slots(s), slot);
 
     if (device)
         lunik_device_ejected(device); /* comes back as unplug() */
@@ -65,7 +74,7 @@ static void on_ost(struct memory_slots *s, unsigned slot, uint32_t event, uint32
 {
     struct memory_hotplug *d = from_slots(s);
     lunik_machine *m = lunik_object_machine(lunik_state_object(d));
-    lunik_object *device = d->device[slot];
+    lunik_object *device = device_in(d, slot);
     const char *id = device ? lunik_object_id(device) : "";
     lunik_field fields[5] = {
         LUNIK_FIELD_UINT("slot", slot),
@@ -127,7 +136,7 @@ static const lunik_io_ops status_ops = {
 
 static void show_device(struct memory_hotplug *d, unsigned slot)
 {
-    const lunik_memory_device *md = lunik_memory_device_get(d->device[slot]);
+    const lunik_memory_device *md = lunik_memory_device_get(device_in(d, slot));
 
     d->slots.slot[slot] = (struct memory_slot){
         .address = md->address,
@@ -171,7 +180,6 @@ static void acpi_plug(lunik_object *o, lunik_object *device)
     struct memory_hotplug *d = lunik_state(o);
     int64_t slot = lunik_memory_device_get(device)->slot;
 
-    d->device[slot] = device;
     d->fresh[slot / 64] |= UINT64_C(1) << slot % 64;
     lunik_transaction_note(lunik_object_machine(o), &d->news);
 }
@@ -190,7 +198,6 @@ static void acpi_unplug(lunik_object *o, lunik_object *device)
     struct memory_hotplug *d = lunik_state(o);
     int64_t slot = lunik_memory_device_get(device)->slot;
 
-    d->device[slot] = NULL;
     d->fresh[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     d->slots.slot[slot] = (struct memory_slot){.enabled = false};
 }
