@@ -1,4 +1,4 @@
-/* hotplug.c: the hotplug handlers of a machine, and the order in which they and a device are called. */
+/* hotplug.c: hotplug handlers of a machine, and the order in which they and devices are called. */
 #include <stdlib.h>
 #include <string.h>
 
