@@ -191,4 +191,10 @@ int roms_place(lunik_machine *m, lunik_error *err);
 void roms_free(struct boot_state *b);
 void firmware_free(struct boot_state *b);
 
+/* ---- what machine/ calls -------------------------------------------------------------------- */
+
+int boot_init(lunik_machine *m, lunik_error *err);
+void boot_fini(lunik_machine *m);
+int boot_reset(lunik_machine *m, lunik_error *err);
+
 #endif

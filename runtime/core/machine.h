@@ -97,12 +97,6 @@ int name_check(const char *what, const char *name, lunik_error *err);
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);
 
-/* runtime/memory: sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
- * ("I/O", root "io"). */
-int memory_init(lunik_machine *m, lunik_error *err);
-/* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
-void memory_end(lunik_machine *m);
-void memory_fini(lunik_machine *m);
 /* What becomes of the regions of an owner that leaves. */
 struct region_hooks {
     /* Disables them, in one transaction. */
@@ -113,28 +107,11 @@ struct region_hooks {
     bool (*rejecting_here)(const lunik_machine *m);
 };
 
-/* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
- * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
- * 1..8 bytes for MMIO, 1, 2 or 4 for ports. */
-lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
-                               bool write);
-
 /* changes.c: true while any machine has a transaction open or its listeners are informed: the lock
  * must not be let go of, as a vCPU could not change the memory map. */
 bool machines_in_transaction(const lunik_runtime *rt);
 
-/* runtime/object/object.c */
-int objects_init(lunik_machine *m, lunik_error *err);
-void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */
-void objects_reset(lunik_machine *m);
-void objects_run_state(lunik_machine *m, bool running);
-
-/* runtime/boot: boot images and what they do to memory and the first vCPU at reset. */
-int boot_init(lunik_machine *m, lunik_error *err);
-void boot_fini(lunik_machine *m);
-int boot_reset(lunik_machine *m, lunik_error *err);
-
-/* runtime/core/clock.c, irq.c, event.c */
+/* clock.c, irq.c */
 int clock_init(lunik_machine *m, lunik_error *err);
 void clock_fini(lunik_machine *m);
 void clock_free(lunik_machine *m);
@@ -159,10 +136,8 @@ void gsi_report(lunik_machine *m, unsigned gsi, bool level);
  * machine. */
 bool subs_called_here(const lunik_machine *m);
 
-/* A registered type with its ancestors resolved is found through the runtime. */
 struct type_table;
+/* loop.c: the registered types, which object/ owns. */
 struct type_table *runtime_types(const lunik_runtime *rt);
-int types_init(struct type_table **out, const lunik_type *const *types, lunik_error *err);
-void types_fini(struct type_table *t);
 
 #endif

@@ -25,6 +25,7 @@
 #include "core/vcpu_thread.h"
 #include "core/misuse.h"
 #include "vcpu_internal.h"
+#include "memory/memory.h"
 
 /* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
 #define KICK_SIGNAL (SIGRTMIN + 5)

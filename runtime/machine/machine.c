@@ -16,6 +16,9 @@
 #include "core/runtime.h"
 #include "core/misuse.h"
 #include "kvm/vcpu.h"
+#include "boot/boot.h"
+#include "memory/memory.h"
+#include "object/object.h"
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
 

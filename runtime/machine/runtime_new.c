@@ -4,6 +4,7 @@
 #include "core/misuse.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
+#include "object/object.h"
 
 #define NOT_ON_LOOP "the calling thread is not the loop thread with the lock held"
 

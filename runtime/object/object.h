@@ -214,4 +214,15 @@ void prop_change_free(struct prop_change *c); /* takes NULL, too */
 /* It has been set: the transaction takes c over. */
 void prop_change_note(struct prop_change *c);
 
+/* ---- what machine/ calls -------------------------------------------------------------------- */
+
+int objects_init(lunik_machine *m, lunik_error *err);
+void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */
+void objects_reset(lunik_machine *m);
+void objects_run_state(lunik_machine *m, bool running);
+
+/* type.c: the types of a runtime. */
+int types_init(struct type_table **out, const lunik_type *const *types, lunik_error *err);
+void types_fini(struct type_table *t);
+
 #endif

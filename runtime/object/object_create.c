@@ -191,9 +191,9 @@ static void creation_undo(lunik_change *c)
     lunik_object_unref(o);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------ */
+/* ---- adding -------------------------------------------------------------------------------- */
 
-/* Who runs out of memory far below does not know for whom. */
+/* What runs out of memory far below does not know the object. */
 static int name_in(lunik_error *err, int rc, const lunik_object *o)
 {
     if (rc == LUNIK_E_NO_MEMORY && !strstr(err->message, object_name(o)) &&
@@ -240,8 +240,13 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
 static const struct type_entry *creatable_type(lunik_machine *m, const char *name, bool device,
                                                lunik_error *err)
 {
-    const struct type_entry *type = type_lookup(m->rt, name, err);
+    const struct type_entry *type;
 
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED) {
+        machine_fail_closed(m, err);
+        return NULL;
+    }
+    type = type_lookup(m->rt, name, err);
     if (!type)
         return NULL;
     if (type->type->flags & LUNIK_TYPE_ABSTRACT) {
@@ -269,8 +274,6 @@ int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field 
     lunik_error local;
     const struct type_entry *type;
 
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return machine_fail_closed(m, err);
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, type_name, false, err);
     return type ? object_create(m, type, props, count, out, err) : err->code;
@@ -287,8 +290,6 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
     lunik_error local;
     const struct type_entry *type;
 
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return machine_fail_closed(m, err);
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
     type = creatable_type(m, driver, true, err);
     if (!type)

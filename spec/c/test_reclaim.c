@@ -10,6 +10,7 @@
 #include "core/rcu.h"
 #include "core/machine.h"
 #include "check.h"
+#include "memory/memory.h"
 
 #define MIB (UINT64_C(1) << 20)
 
