@@ -221,7 +221,7 @@ local cases = {
     m:object_add("memory-backend-memfd",
       { id = "x", size = "1M", hugetlbsize = "3M", hugetlb = true })
   end, "unsupported", "hugetlbsize", "huge page size" },
-  { function(m) m:object "mem1":set("size", "2M") end, "state", "can not be changed" },
+  { function(m) m:object "mem1":set("size", "2M") end, "state", "can't be changed" },
   { function(m) m:object "mem1":set("sise", "2M") end, "not-found", "did you mean 'size'" },
   { function(m) m:object "mem1".sise = 5 end, "not-found", "did you mean 'size'" },
   { function(m) return m:object "mem1".sise end, "not-found", "did you mean 'size'" },
@@ -562,5 +562,5 @@ describe("without KVM", function()
     "mount -t tmpfs none /dev && : >/dev/null", "not-found", "/dev/kvm", "kvm_intel")
   missing("the error says that it is something else",
     "mount -t tmpfs none /dev && : >/dev/null && : >/dev/kvm", "unsupported",
-    "/dev/kvm: there is no KVM behind it: inappropriate ioctl for device")
+    "/dev/kvm is not KVM's device: inappropriate ioctl for device")
 end)

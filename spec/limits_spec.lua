@@ -177,7 +177,7 @@ describe("a host without", function()
       ]]):format(before, too_much(), too_much()))
       assert.equal(0, code, err)
       assert.matches("memory%-backend%-memfd: m: prealloc: needs %d+ bytes of memory, the host has "
-        .. "%d+ left, with swap\n%d+\n$", out)
+        .. "%d+ left, including swap\n%d+\n$", out)
     end
     try ""
     if not process.sanitized() then try "lunik.sandbox {}" end
@@ -204,7 +204,7 @@ describe("a host without", function()
       assert.equal(0, code, err)
       for _, type in ipairs { "ram", "memfd" } do
         assert.matches(type .. "200M: prealloc: needs 210124800 bytes of memory, this process's "
-          .. "control group leaves it %d+, with swap\n", out)
+          .. "control group leaves it %d+, including swap\n", out)
       end
     end
   end)

@@ -86,7 +86,7 @@ describe("bad input", function()
       "not-found", "did you mean 'memory-backend-ram'?" },
     { "object_add", "memory-backend", { id = "x" }, "invalid", "is abstract" },
     { "object_add", "pc-dimm", { id = "x" }, "invalid", "is a device (use device_add)" },
-    { "object_del", "used", nil, "busy", "object 'used' is in use by 'dimm', can not be deleted" },
+    { "object_del", "used", nil, "busy", "object 'used' is in use by 'dimm' and can't be deleted" },
     { "object_del", "nobody", nil, "not-found", "nobody" },
     { "object_del", "dimm", nil, "invalid", "is a device (use device_del)" },
     { "device_add", ram, { id = "x" }, "invalid", "is not a device (use object_add)" },

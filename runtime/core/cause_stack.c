@@ -1,4 +1,4 @@
-/* cause_stack.c: each thread's stack of what it is doing. */
+/* cause_stack.c: each thread's cause stack; see lunik_cause in lunik_memory.h. */
 #include "cause_stack.h"
 
 static __thread lunik_cause *top;

@@ -1,4 +1,4 @@
-/* cause_stack.h: what the calling thread is doing; see lunik_cause in lunik_device.h. */
+/* cause_stack.h: the cause stack of the calling thread; see lunik_cause in lunik_memory.h. */
 #ifndef CORE_CAUSE_STACK_H
 #define CORE_CAUSE_STACK_H
 

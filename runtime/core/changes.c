@@ -1,6 +1,6 @@
 /*
- * changes.c: what a transaction does besides changing the topology: devices made in it, requests to
- * the guest that wait for it, all in one list in order of time.
+ * changes.c: changes outside the topology that commit or roll back with a transaction: devices made
+ * in it, requests to the guest that wait for its end. One list holds them in order of time.
  */
 #include "changes.h"
 

@@ -1,19 +1,19 @@
-/* changes.h: a machine's open transaction, as far as the rooms below memory/ know it. */
+/* changes.h: the part of a machine's open transaction that folders below memory/ use. */
 #ifndef CORE_CHANGES_H
 #define CORE_CHANGES_H
 
 #include "lunik_device.h"
 
-/* In the memory core, which keeps the first two. */
+/* Part of the memory core, which maintains depth and notifying. */
 struct transaction {
     unsigned depth;                           /* of open transactions */
     bool notifying;                           /* listeners are being called */
     lunik_change *first_change, *last_change; /* noted in the open transaction */
 };
 
-/* Carries out what was noted in the transaction, oldest first; or undoes it, newest first, before
- * the topology is put back. */
+/* Commits the changes noted in the transaction, oldest first. */
 void changes_commit(struct transaction *t);
+/* Undoes them, newest first; called before the topology is restored. */
 void changes_undo(struct transaction *t);
 
 #endif

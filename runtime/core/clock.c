@@ -3,10 +3,10 @@
  *
  * Machine time stands still until the first start and while the machine is stopped: paused, shut
  * down, crashed, or held by a debugger. machine.c stops it and the clocks that KVM keeps for the
- * guest (kvm_clock.c) together. Timers sit in a
- * binary heap; one timerfd, armed for the earliest, wakes the loop. A manual clock has no timerfd:
- * it moves when told to. The struct stays as long as the machine's, so that any thread may ask for
- * the time, which a closed machine's clock goes on showing.
+ * guest (kvm_clock.c) together. Timers sit in a binary heap; one timerfd, armed for the earliest,
+ * wakes the loop. A manual clock has no timerfd: only lunik_clock_advance() moves it. The struct
+ * lives as long as the machine's, so that any thread may read the time; the clock of a closed
+ * machine keeps the time of the close.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ struct clock_wake {
 struct machine_clock {
     lunik_clock clock; /* first: what devices see */
     bool manual;
-    bool closed;             /* takes no timers any more */
+    bool closed;             /* accepts no timers any more */
     _Atomic uint64_t frozen; /* the time while it stands still, UINT64_MAX while it runs */
     _Atomic uint64_t offset; /* CLOCK_MONOTONIC minus machine time while it runs */
     lunik_timer **heap;
@@ -197,7 +197,7 @@ void lunik_timer_cancel(lunik_timer *timer)
         arm(c);
 }
 
-/* A timer may close the machine, which ends this. */
+/* Ends early if a timer closes the machine: that empties the heap. */
 static void run_due(struct machine_clock *c, uint64_t now)
 {
     while (c->count && c->heap[0]->deadline <= now) {
@@ -286,7 +286,7 @@ static int make_wake(lunik_machine *m, struct clock_wake **out, lunik_error *err
         rc = lunik_fail_errno(err, -rc, "machine '%s': can't make a timer", m->name);
         goto fail_fd;
     }
-    uv_unref((uv_handle_t *)&wake->poll); /* a timer alone keeps nothing alive */
+    uv_unref((uv_handle_t *)&wake->poll); /* timers do not keep the loop running */
     rc = lunik_poll_start(&wake->poll, UV_READABLE, on_timerfd);
     if (rc) {
         close_wake(wake);

@@ -29,9 +29,9 @@ static int check_topology(lunik_machine_config *c, const char *name, lunik_error
     if (!c->sockets && !c->cores)
         c->sockets = default_sockets(c);
     if (!c->cores)
-        c->cores = c->cpus / (c->sockets * c->threads);
+        c->cores = (unsigned)(c->cpus / ((uint64_t)c->sockets * c->threads));
     if (!c->sockets)
-        c->sockets = c->cpus / (c->cores * c->threads);
+        c->sockets = (unsigned)(c->cpus / ((uint64_t)c->cores * c->threads));
     product = (uint64_t)c->sockets * c->cores * c->threads;
     if (product != c->cpus)
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -40,8 +40,9 @@ static int check_topology(lunik_machine_config *c, const char *name, lunik_error
     /* APIC ids are the vCPU indexes, so whole packages must fill their bits of the id. */
     if ((c->sockets > 1 && (c->cores & (c->cores - 1))) || (c->threads & (c->threads - 1)))
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "machine '%s': cores %u and threads %u must be powers of two here", name,
-                          c->cores, c->threads);
+                          "machine '%s': cores %u, threads %u: want powers of two (any number of "
+                          "cores in a single socket)",
+                          name, c->cores, c->threads);
     return 0;
 }
 
@@ -144,7 +145,7 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
     int rc;
 
     *to = *from;
-    /* What is not copied yet is not ours to free. */
+    /* Until they are copied, these belong to the caller: config_free() must not see them. */
     to->cpu_features = NULL;
     to->nodes = NULL;
     to->node_count = 0;

@@ -1,4 +1,4 @@
-/* confinement.c: what the runtime knows of the sandbox that its process may be in. */
+/* confinement.c: hooks of the sandbox, and files kept open for it. */
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "confinement.h"
 
@@ -36,7 +36,7 @@ void confinement_enter_vcpu(void)
 static const struct {
     const char *path;
     int flags;
-    bool optional; /* where it could not be kept, it is not tried again */
+    bool optional; /* not tried again if it could not be opened before the sandbox */
 } files[KEPT_COUNT] = {
     [KEPT_KVM] = {"/dev/kvm", O_RDWR, false},
     [KEPT_MEMINFO] = {"/proc/meminfo", O_RDONLY, true},

@@ -1,4 +1,4 @@
-/* data.c: data of the layers above that is attached to machines and runtimes. */
+/* data.c: data of higher layers, attached to machines and runtimes. */
 #include <stdlib.h>
 #include <string.h>
 

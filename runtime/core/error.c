@@ -11,7 +11,8 @@ static bool is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
-/* Makes a message one line that a terminal shows as it is, whatever a name in it holds. */
+/* Replaces control characters, which a name in the message may contain, so that the message is one
+ * line and cannot control a terminal. */
 static void print_plainly(char *text)
 {
     for (; *text; text++)

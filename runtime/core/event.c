@@ -2,7 +2,7 @@
  * event.c: the queue of events from any thread to the loop thread.
  *
  * A push is one compare-and-exchange; the push that finds the queue empty wakes the loop. The
- * consumer takes the whole chain and turns it round, so order is that of emission.
+ * consumer takes the whole list and reverses it, so events are delivered in order of emission.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 
 struct event_node {
     struct event_node *next;
-    bool last; /* of a machine that was being closed */
+    bool last; /* emitted while the machine was being closed */
     lunik_event event;
     char text[]; /* the strings of its fields */
 };
@@ -75,8 +75,7 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
         count = LUNIK_EVENT_FIELDS;
     node = malloc(sizeof(*node) + text_size(fields, count));
     if (!node) {
-        /* Nothing an emitter could do about it; whoever listens is told that something is missing.
-         */
+        /* The emitter can do nothing about it; an "error" event will report the loss. */
         atomic_fetch_add(&m->events_lost, 1);
         atomic_store(&m->rt->lost, true);
         runtime_wake(m->rt);
@@ -115,14 +114,14 @@ static void drop(struct event_node *node)
     free(node);
 }
 
-/* What the guest has written before the event comes before it. */
+/* Flushes first: the guest's output from before the event is to appear before it. */
 static void deliver(const lunik_event *event)
 {
     lunik_machine_flush(event->machine);
     events_report(event->machine, event);
 }
 
-/* The first machine that events were lost of, with how many. */
+/* Finds a machine that has lost events; takes their number. */
 static lunik_machine *find_loss(lunik_runtime *rt, unsigned *count)
 {
     lunik_machine *m;
@@ -169,8 +168,8 @@ void lunik_deliver_events(lunik_runtime *rt)
 
     struct event_node *node;
 
-    /* A callback may deliver again (it waits for something): what is queued must be visible to
-     * that inner call, so the remainder stays in rt->delivering. */
+    /* A callback that waits delivers events in a nested call, which must see the rest of the
+     * queue: it stays in rt->delivering. */
     for (;;) {
         if (!rt->delivering)
             rt->delivering = take_all(rt);
@@ -184,7 +183,7 @@ void lunik_deliver_events(lunik_runtime *rt)
     report_losses(rt);
 }
 
-/* Appends what is queued to what is being delivered. */
+/* Appends the queued events to rt->delivering. */
 static void gather(lunik_runtime *rt)
 {
     struct event_node **end = &rt->delivering;
@@ -215,7 +214,7 @@ void events_deliver_last(lunik_machine *m)
     while ((node = take_of(m->rt, m))) {
         if (node->last) {
             deliver(&node->event);
-            gather(m->rt); /* handlers may have said more */
+            gather(m->rt); /* handlers may have emitted more */
         }
         drop(node);
     }

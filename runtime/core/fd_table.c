@@ -1,9 +1,9 @@
 /*
- * fd_table.c: room for descriptors.
+ * fd_table.c: grows the process's descriptor table early.
  *
- * The kernel doubles a process's table of descriptors when it is full, and where there are several
- * threads it waits for a grace period then: milliseconds, as a rule with the machine lock held. A
- * process with one thread does not wait, and the table never shrinks; so it is grown early.
+ * The kernel doubles the table when it is full. In a process with several threads it then waits for
+ * a grace period: milliseconds, usually with the machine lock held. A process with one thread does
+ * not wait, and the table never shrinks.
  */
 #include <fcntl.h>
 #include <sys/resource.h>

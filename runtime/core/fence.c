@@ -29,7 +29,7 @@ void fence_heavy(void)
 {
 #ifndef RUNTIME_TSAN
     if (fence_asymmetric)
-        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* can't fail for who has registered */
+        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* can't fail: init() has registered */
     else
         atomic_thread_fence(memory_order_seq_cst);
 #endif

@@ -1,11 +1,11 @@
 /*
- * fence.h: fences in pairs of which one side costs nothing.
+ * fence.h: pairs of fences of which the light side costs nothing.
  *
  * Each side stores one variable, passes its fence, and loads the other side's variable: at least
  * one of the two sees what the other has stored. The heavy side makes all threads of the process
- * pass a fence (membarrier), so that the light side need not. Where the kernel can't, and under
- * ThreadSanitizer, which knows no fences, the light side has a full one: its accesses are
- * FENCED_STORE and FENCED_LOAD.
+ * pass a fence (membarrier), so that the light side needs none. Without membarrier the light side
+ * has a full fence. Under ThreadSanitizer, which does not model fences, its accesses are
+ * sequentially consistent: FENCED_STORE and FENCED_LOAD.
  */
 #ifndef CORE_FENCE_H
 #define CORE_FENCE_H
@@ -25,7 +25,7 @@
 
 extern bool fence_asymmetric; /* fence.c; does not change after fence_init() */
 
-/* Before the first of the fences. Any thread, any number of times. */
+/* To be called before the first fence. Any thread, any number of times. */
 void fence_init(void);
 void fence_heavy(void);
 

@@ -48,7 +48,7 @@ static bool try_take(struct lock *l)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/* With the queue mutex: takes the lock, or announces a waiter and returns false. */
+/* Takes the lock, or announces a waiter and returns false. Queue mutex held. */
 static bool take_or_announce(struct lock *l)
 {
     int seen = atomic_load_explicit(&l->state, memory_order_relaxed);
@@ -91,7 +91,7 @@ static struct lock_waiter *dequeue(struct lock *l)
     return w;
 }
 
-/* Sleeps until the lock is ours; w is in the queue. */
+/* Sleeps until the calling thread has the lock; w is in the queue. */
 static void wait_for_lock(struct lock *l, struct lock_waiter *w)
 {
     for (;;) {

@@ -1,8 +1,8 @@
 /*
  * lock.h: a fair mutex for the machine lock.
  *
- * Uncontended it is one atomic exchange. A thread that has waited longer than a millisecond is
- * handed the lock directly by the next unlock, so nobody starves.
+ * Uncontended it is one atomic exchange. The next unlock hands the lock directly to a thread that
+ * has waited longer than a millisecond, so no thread starves.
  */
 #ifndef CORE_LOCK_H
 #define CORE_LOCK_H
@@ -15,7 +15,7 @@
 struct lock_waiter;
 
 struct lock {
-    _Atomic int state; /* bits: held, somebody waits */
+    _Atomic int state; /* bits HELD and WAITERS, see lock.c */
     pthread_mutex_t queue_mutex;
     struct lock_waiter *head, **tail;
     _Atomic unsigned waiters;
@@ -26,7 +26,7 @@ void lock_destroy(struct lock *l);
 bool lock_try(struct lock *l); /* never waits */
 void lock_take(struct lock *l);
 void lock_release(struct lock *l);
-/* Hands the lock to those who wait now and takes it back after them. */
+/* Hands the lock to the threads that are waiting now and takes it back after them. */
 void lock_yield(struct lock *l);
 
 #endif

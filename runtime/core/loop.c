@@ -3,8 +3,8 @@
  *
  * libuv is only ever entered with the machine lock held: lunik_run() lets uv_run() handle what is
  * ready (UV_RUN_NOWAIT), releases the lock, waits on the backend fd itself, and takes the lock
- * again. So a vCPU thread that holds the lock may start and stop handles too; it wakes the loop
- * when it lets go of the lock, for libuv to notice the new handles.
+ * again. So a vCPU thread that holds the lock may start and stop handles as well; releasing the
+ * lock then wakes the loop, so that libuv notices the new handles.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,13 +24,14 @@
 
 /* ---- lock ----------------------------------------------------------------------------------- */
 
-/* What lunik_on_loop_thread() says, for the paths of exits. */
+/* lunik_on_loop_thread() without its check, for the hot path of vCPU exits. */
 static bool on_loop(const lunik_runtime *rt)
 {
     return rt->loop_thread == pthread_self();
 }
 
-/* Whether the thread that holds the lock is a reader for that alone. */
+/* Whether holding the lock makes the calling thread an RCU reader. The loop thread keeps the lock
+ * between calls, so it is a reader only inside runtime_enter(). */
 static bool reads_with_lock(const lunik_runtime *rt)
 {
     return !on_loop(rt) || rt->calls;
@@ -72,7 +73,8 @@ void lunik_lock(lunik_runtime *rt)
 
     if (!lock_try(&rt->lock)) {
         REQUIRE(!lunik_locked(rt), "the calling thread holds the lock already");
-        /* Its holder may be waiting in a loop we don't know: make our fd readable there. */
+        /* The loop thread may hold the lock while an outer loop polls our backend fd: make that
+         * readable, so that it runs our loop and yields. */
         if (!on_loop(rt))
             uv_async_send(&rt->wake);
         lock_take(&rt->lock);
@@ -120,8 +122,8 @@ uv_loop_t *lunik_loop(lunik_runtime *rt)
     return &rt->loop;
 }
 
-/* libuv adds descriptors to its epoll set when the loop runs next, and aborts if that fails. Of one
- * that is there by then it only changes the events, which can't fail. */
+/* Adds fd to libuv's epoll set now. libuv would do so when the loop runs next, and abort if that
+ * fails; for a descriptor already in the set it only changes the events, which can't fail. */
 static int epoll_reserve(uv_loop_t *loop, int fd)
 {
     struct epoll_event event = {.data.fd = fd};
@@ -130,8 +132,8 @@ static int epoll_reserve(uv_loop_t *loop, int fd)
                                                                                         : 0;
 }
 
-/* It aborts, too, if it can't have memory for a longer table of descriptors: what it will ask for
- * is taken and given back. */
+/* Checks that libuv will have memory for a longer table of descriptors, without which it aborts:
+ * allocates and frees as much as it will ask for. */
 static int table_reserve(unsigned present, int fd)
 {
     void *table;
@@ -236,8 +238,8 @@ static size_t count_tasks(lunik_runtime *rt)
     return count;
 }
 
-/* What is posted meanwhile waits for the next round, so that a task that posts itself again does
- * not keep the loop from the rest. */
+/* Runs the tasks that are pending now. Tasks posted meanwhile wait for the next round, so a task
+ * that posts itself again does not starve the loop. */
 void tasks_run(lunik_runtime *rt)
 {
     lunik_task *task;
@@ -267,7 +269,7 @@ static void handle_ready(lunik_runtime *rt)
     runtime_leave(rt);
 }
 
-/* Something besides our own wake handle that may still happen. */
+/* Whether anything besides our own wake handle may still cause a callback. */
 static bool more_to_come(const lunik_runtime *rt)
 {
     return rt->running || rt->loop.active_handles > 1 || rt->loop.active_reqs.count > 0;
@@ -287,7 +289,7 @@ static void wait_ready(lunik_runtime *rt, int timeout_ms)
     lunik_lock(rt);
 }
 
-/* Whoever waits for the lock has it first, and then we again. */
+/* Hands the lock to the threads waiting for it and takes it back. */
 static void yield_lock(lunik_runtime *rt)
 {
     if (reads_with_lock(rt))
@@ -296,9 +298,9 @@ static void yield_lock(lunik_runtime *rt)
     note_taken(rt);
 }
 
-/* libuv knows of descriptors that its epoll set lacks, or has for other events. They are in a list
- * whose head, two pointers under different names in its releases, points to itself when it is
- * empty. */
+/* Whether libuv has watchers that are not in its epoll set yet, or there for other events: whether
+ * its list of those is not empty. The list's head is two pointers, whose names differ between
+ * releases of libuv; the first points to the head itself if the list is empty. */
 static bool watchers_changed(const lunik_runtime *rt)
 {
     const void *first;
@@ -307,7 +309,8 @@ static bool watchers_changed(const lunik_runtime *rt)
     return first != &rt->loop.watcher_queue;
 }
 
-/* What is handled before it waits may have been all there was to wait for. */
+/* Either waits or handles what is ready first, never both: that may have been all there was to
+ * wait for. */
 bool lunik_run_timeout(lunik_runtime *rt, int timeout_ms)
 {
     NOT_NULL(rt, false);
@@ -381,8 +384,8 @@ bool lunik_running(const lunik_runtime *rt)
 
 /* ---- the loop of a runtime ------------------------------------------------------------------- */
 
-/* libuv takes it for granted that 0, 1 and 2 are not its own: where a process was started with
- * some of them closed, they lead to /dev/null from now on. */
+/* Opens /dev/null for those of descriptors 0, 1 and 2 that are closed: libuv assumes that none of
+ * its own descriptors has such a number. */
 static void occupy_standard_fds(void)
 {
     int fd;
@@ -394,7 +397,8 @@ static void occupy_standard_fds(void)
         close(fd);
 }
 
-/* The first loop of a process has two pipes, one of which libuv aborts without; others have one. */
+/* Checks that the descriptors for a loop can be had. The first loop of a process has two pipes, and
+ * libuv aborts if it can't make one of them; other loops have one pipe. */
 static int loop_reserve(void)
 {
     enum { EPOLL_EVENTFD_PIPES = 6 };
@@ -412,7 +416,7 @@ static int loop_reserve(void)
     return code;
 }
 
-/* What libuv waits for itself: signals, and what comes from other threads. */
+/* Adds libuv's own descriptors, for signals and for wake-ups by other threads. */
 static int reserve_own(uv_loop_t *loop)
 {
     int code = epoll_reserve(loop, loop->signal_io_watcher.fd);

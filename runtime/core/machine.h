@@ -1,4 +1,4 @@
-/* machine.h: the runtime's own view of runtimes and machines; not for devices or bindings. */
+/* machine.h: struct lunik_machine and functions of the runtime; not for devices or bindings. */
 #ifndef CORE_MACHINE_H
 #define CORE_MACHINE_H
 
@@ -49,7 +49,7 @@ struct lunik_machine {
     struct gsi_lines *gsi;           /* irq.c */
     struct machine_clock *clock;     /* clock.c */
     struct memory_core *memory;      /* memory/memory.h */
-    struct transaction *transaction; /* changes.h: that core's; NULL without one */
+    struct transaction *transaction; /* changes.h: of the memory core; NULL without one */
     struct object_table *objects;    /* object.h */
     struct boot_state *boot;         /* boot/boot.h */
     lunik_space *memory_space, *io_space;
@@ -59,16 +59,16 @@ struct lunik_machine {
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
 
-    struct outlet_list outlets; /* outlet.h: those that hold output */
+    struct outlet_list outlets; /* outlet.h: the outlets that hold output */
     unsigned outlet_pass;       /* counts lunik_machine_flush() */
 
-    lunik_task work;              /* what vCPU threads ask the loop thread to do */
+    lunik_task work;              /* carries out `wanted` on the loop thread */
     _Atomic unsigned wanted;      /* MACHINE_WANT_* */
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
-    struct turn turn;             /* of those who change the run state */
+    struct turn turn;             /* of the threads that change the run state */
     bool resetting;               /* in this turn */
-    _Atomic bool closing;         /* events from now on are delivered before it is closed */
-    bool devices_running;         /* clock and devices have been told that vCPUs run */
+    _Atomic bool closing;         /* events emitted from now on are delivered before the end */
+    bool devices_running;         /* clock and devices have been started */
 };
 
 enum {
@@ -78,7 +78,7 @@ enum {
     MACHINE_WANT_CLOSE = 8,
 };
 
-/* What the rooms below machine/ ask of it. Lock held; also on a vCPU's thread. */
+/* Requests to machine/ from the folders below it. Lock held; also on a vCPU's thread. */
 struct machine_requests {
     void (*map_broken)(lunik_machine *m, const lunik_error *why); /* lunik_machine_map_broken() */
     void (*vcpu_crashed)(lunik_vcpu *v, const lunik_vcpu_exit *info);
@@ -87,17 +87,18 @@ struct machine_requests {
     void (*pause)(lunik_machine *m); /* soon */
 };
 
-/* machine_fields.c: fails with LUNIK_E_GONE. */
+/* machine_fields.c: fails with LUNIK_E_GONE, "machine 'NAME' is closed". */
 int machine_fail_closed(const lunik_machine *m, lunik_error *err);
 
-/* error.c: a name must not break the lines of the texts that show it. */
+/* error.c: fails if a name has control characters, which would break the lines of texts that show
+ * it. */
 int name_check(const char *what, const char *name, lunik_error *err);
 
 /* config.c: checks a configuration and copies all it points to, with the defaults filled in. */
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err);
 void config_free(lunik_machine_config *c);
 
-/* What becomes of the regions of an owner that leaves. */
+/* Hooks of the memory core; the first two for the regions of an owner that is unplugged. */
 struct region_hooks {
     /* Disables them, in one transaction. */
     int (*disable)(lunik_machine *m, const struct region_list *list, lunik_error *err);
@@ -107,22 +108,22 @@ struct region_hooks {
     bool (*rejecting_here)(const lunik_machine *m);
 };
 
-/* changes.c: true while any machine has a transaction open or its listeners are informed: the lock
- * must not be let go of, as a vCPU could not change the memory map. */
+/* changes.c: true while any machine has a transaction open or notifies its listeners. The machine
+ * lock cannot be released then: another thread would find a memory map that it can't change. */
 bool machines_in_transaction(const lunik_runtime *rt);
 
 /* clock.c, irq.c */
 int clock_init(lunik_machine *m, lunik_error *err);
 void clock_fini(lunik_machine *m);
 void clock_free(lunik_machine *m);
-/* Stop the machine's own clock, and let it go on from there. */
+/* Stop the machine's own clock, and start it from where it stopped. */
 void clock_stop(lunik_machine *m);
 void clock_start(lunik_machine *m);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
 /* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */
 void gsi_show_high(lunik_machine *m);
-/* What lunik_machine_set_elcr() was given. */
+/* The value set by lunik_machine_set_elcr(). */
 uint16_t gsi_elcr(const lunik_machine *m);
 
 /* subscribe.c */
@@ -132,8 +133,8 @@ void events_report(lunik_machine *m, const lunik_event *event);
 lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exit *exit);
 void reset_report(lunik_machine *m);
 void gsi_report(lunik_machine *m, unsigned gsi, bool level);
-/* True on a thread that reports a line or a rejected access: whoever caused it still needs the
- * machine. */
+/* True on a thread that is reporting a line or a rejected access: the code that caused it, further
+ * up the stack, still needs the machine. */
 bool subs_called_here(const lunik_machine *m);
 
 struct type_table;

@@ -1,4 +1,4 @@
-/* machine_fields.c: what every room may read of a machine, and the references that keep it. */
+/* machine_fields.c: fields of a machine that every folder may read, and its reference count. */
 #include <stdlib.h>
 
 #include "machine.h"

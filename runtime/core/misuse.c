@@ -1,4 +1,4 @@
-/* misuse.c: what is said of calls that break a precondition. */
+/* misuse.c: reports calls that break a precondition. */
 #include "misuse.h"
 
 #include <stdatomic.h>

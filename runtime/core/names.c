@@ -46,7 +46,7 @@ static void put(struct names *t, struct named *thing)
     *bucket = thing;
 }
 
-/* The order within a bucket is turned round; nothing depends on it. */
+/* Reverses the order within a bucket; nothing depends on it. */
 static void grow(struct names *t)
 {
     struct names larger = {.bucket_count = t->bucket_count * 4};

@@ -1,10 +1,11 @@
 /*
  * outlet.c: output on its way out of a machine.
  *
- * A machine lists the outlets that hold something. Two things go through that list: the delivery of
- * an event, before which everything is handed on that the other side takes at once, and the end of
- * a machine or of an object, which waits for readers that are slow. The lock is free during that
- * wait, so no other machine stands still for a reader; the list is gone through anew after it.
+ * A machine lists the outlets that hold output. Two functions walk that list.
+ * lunik_machine_flush(), called before an event is delivered, writes what readers accept at once.
+ * outlets_wait(), called at the end of a machine or an object, waits for slow readers. It releases
+ * the lock while it waits, so no other machine stands still for a reader, and walks the list anew
+ * after that.
  */
 #include "outlet.h"
 
@@ -16,8 +17,8 @@
 #include "runtime.h"
 
 enum {
-    QUIET_MS = 1000,  /* a reader that takes nothing for so long is given up */
-    TOTAL_MS = 5000,  /* and one that is that slow */
+    QUIET_MS = 1000,  /* wait for a reader that takes nothing */
+    TOTAL_MS = 5000,  /* wait altogether */
     DESCRIPTORS = 64, /* waited for at once */
 };
 
@@ -26,14 +27,15 @@ static bool any(const lunik_outlet *outlet, const lunik_object *owner)
     return true;
 }
 
-/* Worth waiting for; owner NULL: whosever it is. */
+/* Whether to wait for the outlet. owner NULL: any. */
 static bool slow(const lunik_outlet *outlet, const lunik_object *owner)
 {
     return outlet->fd >= 0 && (!owner || outlet->owner == owner);
 }
 
-/* Flushing may run any callback, which may fill and clear outlets and deliver events itself. Those
- * that have had their turn are at the end of the list, where new ones are put as well. */
+/* Flushes the wanted outlets, each once. That may run any callback, which may add and remove
+ * outlets and flush them itself; so an outlet moves to the end of the list, where new ones are
+ * added too, before it is flushed. */
 static void flush(lunik_machine *m, const lunik_object *owner,
                   bool (*wanted)(const lunik_outlet *outlet, const lunik_object *owner))
 {
@@ -69,7 +71,7 @@ static int64_t now_ms(void)
 struct waiting {
     struct pollfd fds[DESCRIPTORS];
     unsigned count;
-    bool patient; /* one of them is */
+    bool patient; /* one of the outlets is */
 };
 
 static void collect(struct waiting *w, const lunik_machine *m, const lunik_object *owner)
@@ -86,14 +88,13 @@ static void collect(struct waiting *w, const lunik_machine *m, const lunik_objec
     }
 }
 
-/* Nothing else in the runtime stands still while this machine waits, and it was not asked to end.
- */
+/* Whether waiting holds up no other machine of the runtime, and the loop was not asked to stop. */
 static bool alone(const lunik_machine *m)
 {
     return LIST_FIRST(&m->rt->machines) == m && !LIST_NEXT(m, link) && !atomic_load(&m->rt->stop);
 }
 
-/* Returns false when a signal is to end the wait, or nothing became writable in time. */
+/* Returns false if nothing became writable in time, or lunik_stop() was called. */
 static bool wait_writable(lunik_runtime *rt, struct waiting *w, int timeout)
 {
     int ready, sys;

@@ -4,10 +4,10 @@
 
 #include "machine.h"
 
-/* Waits, without the machine lock, until what the outlets of m (of owner alone, unless that is
- * NULL) hold has gone out, their readers have taken nothing for a while, or a signal came with
- * lunik_stop(). Returns whether the lock was free meanwhile: m may be closed by now. Not where the
- * lock cannot be released. */
+/* Waits, without the machine lock, until the outlets of m (only those of owner, unless that is
+ * NULL) are empty, their readers have taken nothing for a while, or lunik_stop() is called. Returns
+ * whether the lock was released meanwhile: m may be closed then. Does nothing where the lock cannot
+ * be released: on a vCPU's thread and while a transaction is open. */
 bool outlets_wait(lunik_machine *m, const lunik_object *owner);
 
 #endif

@@ -21,9 +21,9 @@ static __thread unsigned online_depth;
 static __thread bool registered;
 static _Atomic unsigned readers; /* threads that are registered */
 
-/* Its destructor unregisters threads that end without saying so, e.g. an embedder's. */
+/* Its destructor unregisters threads that end without rcu_thread_done(), e.g. an embedder's. */
 static pthread_key_t exit_key;
-static bool have_exit_key; /* there are only so many; others may have them all */
+static bool have_exit_key; /* false if the process has used up its thread keys */
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 
 static void at_thread_exit(void *unused)
@@ -102,16 +102,17 @@ void rcu_thread_done(void)
  * be had, it sleeps 10 ms whatever is urgent, and rcu_barrier() has no time limit.
  */
 
-/* It reclaims whatever comes within so many nanoseconds after a single grace period, unless that is
- * urgent, or a thread defers so many calls: memory had better be used again while it is in a cache
- * than the heap grow by system calls, in which threads of a process wait for each other. */
+/* The reclaimer gathers calls for GATHER_NS and reclaims them after a single grace period; earlier
+ * if one is urgent or a thread has deferred MOST_GATHERED of them: it is better to reuse memory
+ * while it is cached than to grow the heap by system calls, in which the threads of a process wait
+ * for each other. */
 enum { MOST_GATHERED = 512 };
 enum { GATHER_NS = 10 * 1000 * 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
 static struct {
-    _Atomic(struct cds_wfcq_node *) newest; /* of what waits; the others follow, the oldest last */
+    _Atomic(struct cds_wfcq_node *) newest; /* of the calls that wait; linked to older ones */
     _Atomic bool running;                   /* the thread exists */
-    _Atomic bool urgent;                    /* it is waited for, or worth much */
+    _Atomic bool urgent;                    /* a thread waits, or much memory does */
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
     uint64_t taken, reclaimed; /* batches so far */
@@ -146,8 +147,9 @@ static void init_conditions(void)
     pthread_condattr_destroy(&attr);
 }
 
-/* The thread stayed with the parent, and so did what it had taken. Had the parent other readers, or
- * was it in the middle of a grace period, liburcu would wait for threads that are not there. */
+/* The thread stayed with the parent, and so did the batch that it had taken. If the parent had
+ * other readers, or was in the middle of a grace period, liburcu would wait for threads that do not
+ * exist in the child. */
 static void after_fork_child(void)
 {
     reclaimer.orphaned |= busy() || readers != registered;
@@ -174,8 +176,8 @@ static struct timespec from_now(uint64_t ns)
     return t;
 }
 
-/* Waits for work, and then a while for more. With the mutex held. A batch that another thread has
- * taken, before there was a reclaimer, comes first. */
+/* Waits for work, and then a while for more. Mutex held. First waits for the end of a batch that
+ * another thread reclaims since before there was a reclaimer. */
 static void gather(void)
 {
     struct timespec until;
@@ -187,7 +189,7 @@ static void gather(void)
         ;
 }
 
-/* Turns a list round. */
+/* Reverses a list. */
 static struct cds_wfcq_node *oldest_first(struct cds_wfcq_node *node)
 {
     struct cds_wfcq_node *next, *first = NULL;
@@ -200,8 +202,8 @@ static struct cds_wfcq_node *oldest_first(struct cds_wfcq_node *node)
     return first;
 }
 
-/* Takes what waits, and reclaims it. With the mutex held, which is free meanwhile. What is pushed
- * later and is urgent finds that it has to say so. */
+/* Takes the waiting calls and carries them out after a grace period. Mutex held, released
+ * meanwhile. Clears `urgent` before it takes them: an urgent call pushed later sets it again. */
 static void reclaim(void)
 {
     struct cds_wfcq_node *node, *next;
@@ -234,7 +236,7 @@ static void *run_reclaimer(void *unused)
     return NULL;
 }
 
-/* It takes no signals. If it can't be made, what is deferred waits for a later one. */
+/* The thread takes no signals. If it can't be made, calls wait until a later attempt succeeds. */
 static void start_reclaimer(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -265,7 +267,7 @@ static void notify_reclaimer(bool urgent)
     pthread_mutex_unlock(&reclaimer.mutex);
 }
 
-/* Returns true if it is the first of a batch. */
+/* Returns true if node is the first of a batch. */
 static bool push(struct cds_wfcq_node *node)
 {
     struct cds_wfcq_node *before = atomic_load_explicit(&reclaimer.newest, memory_order_relaxed);
@@ -299,8 +301,7 @@ void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head))
     defer(head, fn, true);
 }
 
-/* How many batches have to be reclaimed until all that has been deferred so far is: those taken,
- * and the next. With the mutex held. */
+/* The value `reclaimed` has when everything deferred so far has been reclaimed. Mutex held. */
 static uint64_t batches_deferred(void)
 {
     return reclaimer.taken + (reclaimer.newest != NULL);
@@ -312,7 +313,8 @@ static void hurry(void)
     pthread_cond_signal(&reclaimer.work);
 }
 
-/* Until what has been deferred so far is reclaimed, by the reclaimer or, without one, here. */
+/* Waits until everything deferred so far is reclaimed: by the reclaimer or, without one, by the
+ * calling thread. */
 static void wait_for_reclaimer(void)
 {
     uint64_t target;

@@ -3,11 +3,11 @@
  * has that call).
  *
  * A vCPU thread is a reader while it carries out an access, but not while it waits for the machine
- * lock. A thread that takes the machine lock is a reader while it holds it; the loop thread, which
- * keeps the lock while its embedder waits for other things, only inside the calls that need it
- * (runtime_enter()). Flat views and what they point to are published with atomic stores and freed
- * with rcu_defer() once every reader has gone quiescent. Under the machine lock no thread waits for
- * a grace period without limit.
+ * lock. A thread that takes the machine lock is a reader while it holds it; except the loop thread,
+ * which keeps the lock while its embedder waits for other things: it is a reader only inside calls
+ * that need it (runtime_enter()). Flat views and what they point to are published with atomic
+ * stores and freed with rcu_defer() once every reader has gone quiescent. Under the machine lock no
+ * thread waits for a grace period without limit.
  */
 #ifndef CORE_RCU_H
 #define CORE_RCU_H
@@ -39,33 +39,35 @@ void __tsan_release(void *);
 /* The calling thread starts or stops being a reader. Nestable: only the outermost counts. */
 void rcu_online(void);
 void rcu_offline(void);
-/* The calling thread declares that it holds no reference to anything published, unless it is inside
- * a nested read section. For entry points of long-lived lock holders. */
+/* Declares that the calling thread holds no reference to anything published; does nothing inside a
+ * nested read section. For entry points of threads that hold the lock for long. */
 void rcu_checkpoint(void);
 /* Whether the calling thread is inside a nested read section. */
 bool rcu_nested(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 
-/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. In the child of a fork
- * beside other readers it is never called. */
+/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. It is never called in a
+ * child of a process that had other readers when it forked. */
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
-/* The same without the delay in which the reclaimer gathers more: for what takes much memory. */
+/* The same without the delay in which the reclaimer gathers more calls: for large memory. */
 void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
 void rcu_drain(void);
-/* The same for at most ms milliseconds, with the lock or without. True if there was something, and
- * it has been reclaimed. A checkpoint; false at once inside a nested read section. */
+/* The same for at most ms milliseconds, with the lock or without. Returns true if something was
+ * deferred and all of it has been reclaimed. A checkpoint. Inside a nested read section it returns
+ * false at once. */
 bool rcu_wait(unsigned ms);
-/* How long a call waits, at most, for what it lacks and others have released. */
+/* The longest time that a call waits for memory or descriptors that are being reclaimed. */
 enum { RCU_SHORTAGE_MS = 1000 };
 /* True if sys is a lack of memory or descriptors. */
 bool rcu_is_shortage(int sys);
-/* For a call that has failed with sys: true if that is a lack of memory or descriptors, some were
- * on their way back, and they are back now, so that the call is worth repeating. Waits at most a
- * second, with the lock or without. A checkpoint; errno is sys afterwards. */
+/* To be called when a system call has failed with sys. If that is a lack of memory or descriptors,
+ * waits at most a second for those being reclaimed; returns true if some have been, so that the
+ * call is worth repeating. With the lock or without. A checkpoint; errno is sys afterwards. */
 bool rcu_shortage_over(int sys);
-/* True if the reclaimer thread exists: the first rcu_defer() makes it, for good. Any thread. */
+/* True if the reclaimer thread exists. The first rcu_defer() makes it; it never ends. Any thread.
+ */
 bool rcu_has_reclaimer(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* span.h: ranges of addresses. Both ends belong to them, so that 2^64 bytes need no wider
+/* span.h: ranges of addresses. Both ends are included, so that a range of 2^64 bytes needs no wider
  * arithmetic. */
 #ifndef CORE_SPAN_H
 #define CORE_SPAN_H

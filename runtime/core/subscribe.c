@@ -87,7 +87,7 @@ bool sub_list_called_here(const struct lunik_sub_list *list)
     return false;
 }
 
-/* ---- of a machine --------------------------------------------------------------------------- */
+/* ---- subscriptions to a machine ------------------------------------------------------------- */
 
 void subs_init(lunik_machine *m)
 {

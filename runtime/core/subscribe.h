@@ -1,11 +1,11 @@
 /*
  * subscribe.h: lists of subscriptions, and walks along them.
  *
- * A subscription lies in its owner's memory and may leave its list, and be freed, while any are
- * being called. So a walk notes which is next before it calls one, and the removal of that one
- * moves the walk on. Those that are added meanwhile have a higher serial than the walk's last.
+ * A subscription lies in its owner's memory and may leave its list, and be freed, during a walk. So
+ * a walk notes the next subscription before it calls one; removing the noted one moves the walk on.
+ * Subscriptions added during a walk have a higher serial than the walk's last and are not called.
  *
- * Everything here wants the machine lock, which a subscriber may release while it is called:
+ * Everything here needs the machine lock. A subscriber may release it while it is called, so
  * several threads can walk along a list at once.
  */
 #ifndef CORE_SUBSCRIBE_H
@@ -21,7 +21,7 @@
 struct sub_walk {
     LIST_ENTRY(sub_walk) link; /* in the list's walks */
     lunik_sub_link *next;
-    uint64_t last; /* serial of the last one to call */
+    uint64_t last; /* serial of the last subscription to call */
     pthread_t thread;
 };
 
@@ -42,12 +42,12 @@ void sub_list_end(struct lunik_sub_list *list);
 bool sub_list_called_here(const struct lunik_sub_list *list);
 
 void sub_add(struct lunik_sub_list *list, lunik_sub_link *sub);
-/* Does nothing to one that is in no list. */
+/* Does nothing if sub is in no list. */
 void sub_remove(lunik_sub_link *sub);
 
-/* Begins a walk along those that are in the list now; the list must outlive it. */
+/* Begins a walk along the subscriptions that are in the list now; the list must outlive it. */
 void sub_walk_begin(struct sub_walk *walk, struct lunik_sub_list *list);
-/* The next one to call, NULL at the end. */
+/* Returns the next subscription to call, NULL at the end. */
 lunik_sub_link *sub_walk_next(struct sub_walk *walk);
 void sub_walk_end(struct sub_walk *walk);
 
@@ -72,8 +72,8 @@ static inline bool sub_list_any(const struct lunik_sub_list *list)
     return atomic_load_explicit(&list->any, memory_order_relaxed);
 }
 
-/* Defines lunik_KIND_subscribe() and lunik_KIND_unsubscribe(); chosen is
- * the list of the machine m, which is open. */
+/* Defines lunik_KIND_subscribe() and lunik_KIND_unsubscribe(). chosen: an expression for the list
+ * of the open machine m. */
 #define SUBSCRIPTION(kind, chosen)                                                                 \
     void lunik_##kind##_subscribe(lunik_machine *m, lunik_##kind##_sub *sub)                       \
     {                                                                                              \

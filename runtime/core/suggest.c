@@ -1,4 +1,4 @@
-/* suggest.c: "did you mean": the known name nearest to a misspelt one. */
+/* suggest.c: finds the known name nearest to a misspelt one, for "did you mean". */
 #include "suggest.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@ static char fold(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours that turn a into b. */
+/* Returns how many insertions, deletions, replacements and swaps of neighbours turn a into b. */
 static unsigned edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     unsigned rows[3][NAME_MAX_LENGTH + 1];

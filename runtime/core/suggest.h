@@ -1,8 +1,8 @@
-/* suggest.h: "did you mean". */
+/* suggest.h: the known name nearest to a misspelt one, for "did you mean". */
 #ifndef CORE_SUGGEST_H
 #define CORE_SUGGEST_H
 
-/* Finds what a misspelt name may have meant. */
+/* A search: set wanted, call suggestion_consider() for each known name, read best. */
 struct suggestion {
     const char *wanted;
     const char *best; /* NULL: nothing comes close */

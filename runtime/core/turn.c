@@ -3,7 +3,7 @@
 
 #include "runtime.h"
 
-static __thread unsigned turns; /* that this thread has */
+static __thread unsigned turns; /* of any machine, that the calling thread has */
 
 void turn_init(struct turn *t)
 {
@@ -27,7 +27,7 @@ bool turn_any(void)
     return turns;
 }
 
-/* Until the present turn is over; others may be faster to take the next. */
+/* Waits until the present turn is over; another thread may take the next one first. */
 static void wait_for_end(lunik_machine *m)
 {
     struct turn *t = &m->turn;

@@ -1,6 +1,6 @@
 /*
- * cpuid.c: the guest's CPUID: the host's, as KVM offers it, with features added and removed by
- * name and topology leaves that fit the machine.
+ * cpuid.c: makes the guest's CPUID: the host's as KVM offers it, with features added and removed by
+ * name, and with topology leaves that fit the machine.
  *
  * Leaves and bits: Intel SDM vol. 2A "CPUID", AMD APM vol. 3 appendix E.
  */
@@ -141,8 +141,8 @@ static const struct cpu_feature features[] = {
 enum { MAX_ENTRIES = 256 };
 
 /* Paravirtual features that make a guest use hypercalls: send IPIs, wake up a halted vCPU, yield
- * to one. An offer is hardly ever worth it, and where KVM emulates the guest's ring 0 the
- * instruction may not come back; so they are there for who asks for them by name. */
+ * to one. They hardly ever pay, and where KVM emulates the guest's ring 0 the instruction may not
+ * come back; so they are off unless cpu_features names them. */
 enum { KVM_LEAF = 0x40000001, KVM_HYPERCALL_FEATURES = 1 << 7 | 1 << 11 | 1 << 13 };
 
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t subleaf)
@@ -326,7 +326,7 @@ static int apply_settings(struct kvm_cpuid2 *c, const lunik_machine_config *conf
     return rc;
 }
 
-/* Without entries, but with room for them. */
+/* Makes a table without entries that has room for MAX_ENTRIES. */
 static struct kvm_cpuid2 *new_table(lunik_error *err)
 {
     struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX_ENTRIES * sizeof(c->entries[0]));
@@ -379,7 +379,7 @@ fail:
 
 /* ---- topology ------------------------------------------------------------------------------- */
 
-/* Bits that hold n different ids. */
+/* Returns how many bits n different ids need. */
 static unsigned id_bits(unsigned n)
 {
     return n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 0;
@@ -404,7 +404,7 @@ static void set_extended_topology(struct kvm_cpuid2 *c, uint32_t leaf,
     }
 }
 
-/* Leaf 4: cores in the package, and who shares each cache. */
+/* Leaf 4: cores of the package, threads that share each cache. */
 static void set_cache_sharing(struct kvm_cpuid2 *c, const lunik_machine_config *config)
 {
     unsigned package = 1u << (id_bits(config->threads) + id_bits(config->cores));

@@ -2,7 +2,7 @@
  * irq.c: GSI lines.
  *
  * A line is the OR of its sources, so level-triggered lines can be shared: it counts the sources
- * that are high and tells the in-kernel irqchip when the count leaves or reaches zero.
+ * that are high and sets the in-kernel irqchip's pin when the count leaves or reaches zero.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -23,7 +23,7 @@ struct gsi_lines {
     uint16_t elcr;
 };
 
-/* Fails only for lines the irqchip does not have; those were refused at connect. */
+/* The ioctl fails only for lines that the irqchip lacks, which lunik_irq_connect() refuses. */
 static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
 {
     struct kvm_irq_level arg = {.irq = gsi, .level = level};

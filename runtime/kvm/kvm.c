@@ -1,9 +1,9 @@
 /*
  * kvm.c: the VM and its in-kernel interrupt controllers.
  *
- * The controllers come late. KVM registers them on its I/O buses, and lets go of the buses' former
- * tables after a grace period that it does not hurry, while setting a memslot waits for one: for up
- * to two ticks of the host's clock after the controllers, not at all before them.
+ * The interrupt controllers are created last. Creating them starts an SRCU grace period in KVM;
+ * setting a memslot waits for its end (up to two ticks of the host's clock), so memslots are set
+ * first.
  */
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "kvm.h"
@@ -74,8 +74,7 @@ static int check_host(struct kvm_vm *vm, lunik_error *err)
     int version = ioctl(vm->dev_fd, KVM_GET_API_VERSION, 0);
 
     if (version < 0)
-        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
-                          "/dev/kvm: there is no KVM behind it: %s (want KVM's device)",
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm is not KVM's device: %s",
                           uv_strerror(-errno));
     if (version != KVM_API_VERSION)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED, "/dev/kvm: API version %d (want %d)", version,
@@ -87,7 +86,7 @@ static int check_host(struct kvm_vm *vm, lunik_error *err)
     return 0;
 }
 
-/* Guest physical address bits, from the host's CPUID as KVM offers it. */
+/* Returns the number of guest physical address bits: the host's, from CPUID. */
 static unsigned find_phys_bits(void)
 {
     unsigned eax, ebx, ecx, edx;
@@ -147,7 +146,7 @@ static int reserve_pages(struct kvm_vm *vm, lunik_error *err)
     return 0;
 }
 
-/* What an earlier call has created before it failed stays. */
+/* Skips what an earlier call has created before it failed. */
 static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
 {
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
@@ -314,7 +313,7 @@ fail:
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* VMs that the reclaimer has not given back yet. */
+/* VMs whose release the reclaimer has not carried out yet. */
 static _Atomic unsigned leaving;
 
 static void reclaim(struct rcu_head *head)
@@ -324,7 +323,8 @@ static void reclaim(struct rcu_head *head)
     leaving--;
 }
 
-/* Whether the process has few descriptors left: what opens one next may not wait for ours. */
+/* Whether the process has few descriptors left, so that the next open() may fail if vm's are closed
+ * later. */
 static bool descriptors_short(const struct kvm_vm *vm)
 {
     enum { ENOUGH = 32 };

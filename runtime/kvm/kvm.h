@@ -28,14 +28,14 @@ struct kvm_vm {
     struct kvm_clocks *clocks;      /* kvm_clock.c */
     struct kvm_memory *memory;      /* kvm_memory.c */
     struct kvm_io *io;              /* kvm_io.c */
-    struct vcpu_group *ended;       /* the machine's vCPUs once their threads have ended */
-    struct rcu_head rcu;            /* its way to the reclaimer */
+    struct vcpu_group *ended;       /* the machine's vCPUs after their threads have ended */
+    struct rcu_head rcu;            /* for kvm_vm_free() */
 };
 
 int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_error *err);
-/* Gives everything back, vCPUs included: soon after the call, on the reclaimer thread, as the
- * kernel takes milliseconds for it; or at once where descriptors are short, much is on its way
- * already, or there is no such thread. NULL: nothing. */
+/* Frees the VM and its vCPUs: soon after the call, on the reclaimer thread, as the kernel takes
+ * milliseconds for it; or within the call if descriptors are short, many VMs are waiting already,
+ * or there is no reclaimer. vm may be NULL. */
 void kvm_vm_free(struct kvm_vm *vm);
 /* Creates the interrupt controllers and the PIT: once, before any vCPU. May be called again after
  * it failed. */
@@ -48,28 +48,27 @@ int kvm_vm_reset(struct kvm_vm *vm, uint16_t level_triggered, lunik_error *err);
  * the machine's. Lock held, vCPUs stopped. */
 int kvm_clocks_init(struct kvm_vm *vm, lunik_error *err);
 void kvm_clocks_fini(struct kvm_vm *vm);
-/* Notes the PIT's power-on state, when it has been created. */
+/* Saves the PIT's power-on state, just after it has been created. */
 int kvm_clocks_save_power_on(struct kvm_vm *vm, lunik_error *err);
 void kvm_clocks_stop(lunik_machine *m);
 /* May be called again after it failed. */
 int kvm_clocks_start(lunik_machine *m, lunik_error *err);
-/* Puts the PIT and the TSCs into their power-on state, in which they start; after the vCPUs'
- * reset. */
+/* Puts the PIT and the TSCs into their power-on state; to be called after the vCPUs' reset. */
 int kvm_clocks_reset(lunik_machine *m, lunik_error *err);
-/* True if the TSC of v is set here, rather than by its MSR. */
+/* True if the TSC of v is set by its offset here, not by its MSR. */
 bool kvm_clocks_own_tsc(const lunik_vcpu *v);
-/* Called after an MSR of v was read or written from outside. While the clocks stand still, a
- * clock's MSR reads as when they were stopped (kvm_clocks_msr_read() returns what it holds), and
- * the clock goes on with a value that is written. */
+/* To be called after an MSR of v was read or written from outside. While the clocks stand still,
+ * the MSR of a clock reads as when they were stopped (kvm_clocks_msr_read() returns that value),
+ * and the clock goes on from a value that is written. */
 uint64_t kvm_clocks_msr_read(const lunik_vcpu *v, uint32_t index, uint64_t value);
 void kvm_clocks_msr_written(lunik_vcpu *v, uint32_t index, uint64_t value);
 
-/* kvm_map.c: makes all of the below follow m's memory map. After a failure kvm_map_fini() takes
- * back what was done. */
+/* kvm_map.c: makes all of the below follow m's memory map. After a failure kvm_map_fini() undoes
+ * what was done. */
 int kvm_map_init(lunik_machine *m, lunik_error *err);
 void kvm_map_fini(lunik_machine *m);
 
-/* kvm_regions.c: reserves the places of what KVM does itself, in m's two spaces. */
+/* kvm_regions.c: adds reserved regions to m's two spaces for the devices that KVM emulates. */
 int kvm_regions_init(lunik_machine *m, lunik_error *err);
 
 /* kvm_memory.c: makes memslots follow the memory space of m. */
@@ -78,22 +77,23 @@ void kvm_memory_fini(lunik_machine *m);
 /* True if there is a memslot for exactly these addresses. */
 bool kvm_memory_has(const lunik_machine *m, uint64_t first, uint64_t last);
 void kvm_memory_get_stats(const lunik_machine *m, lunik_machine_stats *out);
-/* Where KVM refused to take a change back that had failed, tries again. vCPUs must not run before
- * that succeeds. */
+/* Retries rolling back memslot changes that KVM refused to undo. vCPUs must not run before that
+ * succeeds. */
 int kvm_memory_repair(lunik_machine *m, lunik_error *err);
 
 /* kvm_io.c: makes KVM's ioeventfds and coalesced zones follow m's two spaces. */
 int kvm_io_init(lunik_machine *m, lunik_error *err);
 void kvm_io_fini(lunik_machine *m);
-/* The ring of coalesced writes is in the mapping of vCPU 0; NULL when that goes. */
+/* Sets the mapping of vCPU 0, which has the ring of coalesced writes; NULL before it is unmapped.
+ */
 void kvm_io_set_vcpu_map(lunik_machine *m, void *map);
 /* Delivers the coalesced writes made so far. Lock held. m: NULL once it is closed. */
 void kvm_io_flush(lunik_machine *m);
-/* The same on a vCPU's thread without the lock, which it takes only if there are any. */
+/* The same on a vCPU's thread without the lock, which it takes only if there are such writes. */
 void kvm_io_vcpu_exit(lunik_machine *m);
 
-/* kvm_dirty.c: empties all dirty rings into the bitmaps. Lock held. False if there was
- * nothing in them. */
+/* kvm_dirty.c: empties all dirty rings into the bitmaps. Lock held. Returns false if they were
+ * empty. */
 bool kvm_rings_empty(lunik_machine *m);
 
 #endif

@@ -1,21 +1,20 @@
 /*
  * kvm_clock.c: the clocks that KVM keeps for a guest, held while its machine is stopped.
  *
- * KVM knows no stop: kvmclock, the TSCs, the local APICs' timers and the PIT go on while no vCPU
- * runs. Their values are noted when the machine's clock is stopped and put back when it goes on,
- * each in the way that KVM has for it:
+ * KVM can't stop its clocks: kvmclock, the TSCs, the local APICs' timers and the PIT go on while no
+ * vCPU runs. Their values are saved when the machine's clock stops and restored when it goes on:
  *
  * - kvmclock: KVM_GET_CLOCK and KVM_SET_CLOCK. KVM_KVMCLOCK_CTRL sets the flag by which a guest's
  *   lockup detectors see that it was stopped.
  * - TSC: its offset to the host's is lowered by what the host's has counted meanwhile, for all
- * vCPUs alike, so that they stay synchronized. Before Linux 5.16 KVM has no such attribute: the
- * TSCs run on, and a reset leaves the choice of their values to KVM.
+ *   vCPUs alike, so that they stay synchronized. Before Linux 5.16 KVM has no attribute for the
+ *   offset: the TSCs run on, and after a reset KVM chooses their values.
  * - Local APIC timers: the count that was left, or the deadline, is set again. One that has expired
  *   is left alone, as its interrupt may still be on its way.
- * - PIT: it is disabled, else the ticks of a periodic channel 0 would pile up. KVM starts a channel
- *   anew when it is put back: a periodic one with a whole period, one that counts down to its
- *   terminal count with what was left. KVM does not say whether a one-shot channel 0 has expired;
- *   it would fire twice, so in these modes (0, 1 and 4) the PIT runs on.
+ * - PIT: it is disabled, else the ticks of a periodic channel 0 would pile up. Restoring it starts
+ *   the channels anew: a periodic one with a whole period, one that counts down to its terminal
+ *   count with what was left. KVM does not show whether a one-shot channel 0 has expired, and
+ *   restoring one that has would make it fire twice: in these modes (0, 1 and 4) the PIT runs on.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -38,7 +37,7 @@ enum { MSR_TSC_INDEX = 0x10, MSR_TSC_DEADLINE_INDEX = 0x6e0, MSR_X2APIC_INITIAL_
 
 struct kvm_clocks {
     bool running;
-    bool has_kvmclock, has_pit; /* the values below are to be put back */
+    bool has_kvmclock, has_pit; /* the values below are valid and have to be restored */
     uint64_t kvmclock;          /* ns */
     uint64_t host_tsc;          /* when the clocks were stopped */
     struct kvm_pit_state2 pit, pit_power_on;
@@ -147,7 +146,7 @@ static void hold_apic_timer(lunik_vcpu *v)
         v->held.apic_count = apic_read(&s, APIC_CURRENT_COUNT);
 }
 
-/* The other registers are as they are now: interrupts may have been raised meanwhile. */
+/* Sets only the count: the other registers may have changed, as interrupts are raised meanwhile. */
 static int continue_apic_count(lunik_vcpu *v)
 {
     struct kvm_lapic_state s;
@@ -171,7 +170,8 @@ static int continue_apic_timer(lunik_vcpu *v, lunik_error *err)
 
 /* ---- PIT ------------------------------------------------------------------------------------ */
 
-/* Channels 1 and 2 in modes 0 and 4, whose gate does not start them anew. */
+/* For channels 1 and 2: in modes 0 and 4, in which the gate does not restart them, replaces the
+ * count by what is left of it. */
 static void keep_what_is_left(struct kvm_pit_channel_state *c, uint64_t now)
 {
     uint64_t passed = now - (uint64_t)c->count_load_time;
@@ -197,8 +197,8 @@ static void hold_pit(struct kvm_vm *vm)
     vm->clocks->has_pit = true;
     disabled = *pit;
     disabled.flags |= KVM_PIT_FLAGS_HPET_LEGACY;
-    ioctl(vm->vm_fd, KVM_SET_PIT2, &disabled); /* else it ticks on until it is put back */
-    clock_gettime(CLOCK_MONOTONIC, &t);        /* by which KVM counts */
+    ioctl(vm->vm_fd, KVM_SET_PIT2, &disabled); /* if that fails it ticks on until restored */
+    clock_gettime(CLOCK_MONOTONIC, &t);        /* KVM's count_load_time is in this clock */
     for (unsigned i = 1; i < PIT_CHANNELS; i++)
         keep_what_is_left(&pit->channels[i], (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec);
 }
@@ -243,8 +243,8 @@ int kvm_clocks_start(lunik_machine *m, lunik_error *err)
     if (rc == 0)
         rc = continue_kvmclock(m->kvm, err);
     for (unsigned i = 0; i < m->vcpus->count && rc == 0; i++) {
-        ioctl(m->vcpus->vcpu[i].fd, KVM_KVMCLOCK_CTRL,
-              0); /* fails where the guest has no kvmclock */
+        /* Fails if the guest has no kvmclock. */
+        ioctl(m->vcpus->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0);
         rc = continue_apic_timer(&m->vcpus->vcpu[i], err);
     }
     if (rc == 0)
@@ -292,5 +292,5 @@ void kvm_clocks_msr_written(lunik_vcpu *v, uint32_t index, uint64_t value)
     else if (index == MSR_TSC_DEADLINE_INDEX)
         v->held.apic_deadline = value;
     else if (index == MSR_X2APIC_INITIAL_COUNT)
-        v->held.apic_count = 0; /* KVM has started it anew */
+        v->held.apic_count = 0; /* the write has restarted the timer */
 }

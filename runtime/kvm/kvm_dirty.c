@@ -1,14 +1,15 @@
 /*
- * kvm_dirty.c: what KVM knows about written pages, moved into the bitmaps of RAM blocks.
+ * kvm_dirty.c: moves KVM's dirty logs into the bitmaps of RAM blocks.
  *
- * KVM has one log per slot, lunik one bitmap per client: whatever is read from KVM is marked for
- * all clients of the slot at once, and only then are its pages write-protected again: when the log
- * is read (plain bitmap), when a client has seen and cleared them (manual), or when the ring is
- * reset. So a page that is protected again for one client is marked for the others. A client that
- * joins later must not be told of older writes: the log is emptied before it does.
+ * KVM has one log per slot, Lunik one bitmap per client. Pages read from KVM's log are marked for
+ * all clients of the slot at once, and only then write-protected again: when the log is read (plain
+ * bitmap), when a client has seen and cleared them (manual), or when the ring is reset. So a page
+ * that is protected again for one client is marked for the others. A client that joins later must
+ * not see older writes: the log is emptied before it joins.
  *
- * In manual mode slot->log is what KVM still holds of what we have seen. Clearing rounds out to the
- * units of 64 pages that KVM wants; that costs nothing but faults, as these pages are marked.
+ * In manual mode slot->log holds the pages that have been read from KVM's log but not cleared
+ * there. KVM clears units of 64 pages; clearing more pages than asked for is harmless, as they are
+ * marked, and only costs faults.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -55,15 +56,15 @@ static void pull(struct kvm_memory *k, struct slot *slot)
 {
     struct kvm_dirty_log log = {.slot = slot->id, .dirty_bitmap = slot->log};
 
-    if (ioctl(k->vm->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0) /* anything may be dirty */
+    if (ioctl(k->vm->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0) /* any page may be dirty */
         ram_dirty_mark(slot->ram, ram_offset(slot), slot->last - slot->first + 1, slot->clients);
     else
         ram_dirty_merge(slot->ram, ram_offset(slot), slot->log, slot_pages(k, slot), slot->clients);
 }
 
-/* Write-protects the pages first..last that are in the log. If KVM refuses it reports them again,
- * and they must not be cleared later on the strength of this log: they may be written until then.
- */
+/* Write-protects those of the pages first..last that are in the log, and drops them from it. Drops
+ * them even if KVM refuses: it reports them again, and clearing them by this log later would lose
+ * writes made until then. */
 static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint64_t last)
 {
     size_t word = first / 64, end = last / 64 + 1;
@@ -83,7 +84,7 @@ static void clear(struct kvm_memory *k, struct slot *slot, uint64_t first, uint6
     memset(slot->log + word, 0, (end - word) * sizeof(*slot->log));
 }
 
-/* The slots know who logs them: no section has to be looked at. */
+/* A global sync: slots know their clients, so sections are not needed. */
 static void pull_all(lunik_listener *l)
 {
     struct kvm_memory *k = of(l);
@@ -132,7 +133,7 @@ bool kvm_rings_empty(lunik_machine *m)
     return ioctl(k->vm->vm_fd, KVM_RESET_DIRTY_RINGS, 0) > 0 || count;
 }
 
-/* A vCPU may hold back entries while it is in the guest. */
+/* Holds the vCPUs, as one in the guest may have entries that KVM has not put into its ring yet. */
 static void empty_rings(lunik_listener *l)
 {
     vcpus_hold(l->machine);
@@ -156,7 +157,7 @@ void kvm_log_pull_dels(struct kvm_memory *k)
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
-/* Whatever is logged so far becomes that of the present clients. */
+/* Moves what is logged so far to the present clients of the slot. */
 static void settle(struct kvm_memory *k, struct slot *slot)
 {
     if (k->vm->dirty_ring) {
@@ -170,7 +171,7 @@ static void settle(struct kvm_memory *k, struct slot *slot)
     }
 }
 
-/* A slot that KVM lacks is logged from the time it is put back. */
+/* Sets the clients of a slot that KVM lacks: it is logged from the time it is created again. */
 static void set_missing(struct kvm_memory *k, const lunik_section *s, unsigned now)
 {
     struct slot *slot = kvm_missing_slot_of(k, s);

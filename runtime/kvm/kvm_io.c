@@ -2,12 +2,12 @@
  * kvm_io.c: the listener that makes KVM's ioeventfds and coalesced zones follow the two spaces that
  * the guest sees.
  *
- * What goes and what comes is collected and applied at commit. A kernel without some of it is no
- * error: such writes exit, and dispatch does what KVM would have done.
+ * Removed and added entries are collected and applied at commit. Missing kernel features are not an
+ * error: such writes then exit to user space, and dispatch does what KVM would have done.
  *
- * Coalesced writes wait in a ring that is shared by all vCPUs. Whoever empties it holds the machine
- * lock. Those that are in it when their zone goes were meant for what is there until the commit:
- * they are set aside with their regions and delivered when it is over.
+ * Coalesced writes wait in a ring that all vCPUs share. It is emptied with the machine lock held.
+ * Writes that are in it when their zone is removed were made to the map before the commit: they are
+ * set aside with their regions and delivered after the commit.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@
 struct entry {
     uint64_t address, size, data;
     uint64_t offset;
-    lunik_region *region; /* valid until the commit, later only told from others */
+    lunik_region *region; /* valid until the commit, later only compared */
     int fd;               /* -1: a coalesced zone */
     bool match, port;
 };
@@ -45,23 +45,23 @@ struct late_write {
 struct kvm_io {
     lunik_listener listener;
     struct kvm_vm *vm;
-    bool eventfds, any_size, zones, port_zones; /* what the kernel has */
+    bool eventfds, any_size, zones, port_zones; /* features of the kernel */
     struct entry_list present;                  /* in KVM, sorted */
     struct entry_list dels, adds;               /* collected since begin */
     bool lost;                                  /* no memory to collect something */
-    bool ended;       /* the VM goes, and with it what KVM holds: not taken out one by one */
+    bool ended;       /* the VM is being freed: its entries need not be removed one by one */
     size_t ring_page; /* of a vCPU's mapping */
     struct kvm_coalesced_mmio_ring *ring; /* NULL: no vCPUs */
     uint32_t ring_size;
     struct late_write *late; /* ring_size of them */
     size_t late_first;
-    /* Read without the lock: a vCPU that finds the ring empty must not overtake what is not yet
-     * delivered. */
+    /* Read without the lock: a vCPU that finds the ring empty must not overtake writes that are not
+     * delivered yet. */
     _Atomic size_t late_count;
     _Atomic unsigned busy; /* flushes under way */
 };
 
-/* Whose writes this thread is delivering: what the handlers do does not deliver more. */
+/* The machine whose writes this thread is delivering: accesses by handlers do not deliver more. */
 static __thread const struct kvm_io *flushing;
 
 /* ---- lists ---------------------------------------------------------------------------------- */
@@ -91,7 +91,7 @@ static bool list_reserve(struct entry_list *l, size_t need)
     return grow((void **)&l->items, &l->capacity, need, sizeof(*l->items));
 }
 
-/* The place of the first entry that does not come before e. */
+/* Returns the index of the first entry that does not sort before e. */
 static size_t list_find(const struct entry_list *l, const struct entry *e)
 {
     size_t low = 0, high = l->count;
@@ -169,7 +169,7 @@ static int set_entry(struct kvm_io *k, const struct entry *e, bool on, lunik_err
         e->port ? "port " : "", e->address, on ? "set" : "taken back");
 }
 
-/* Takes back and sets; when KVM refuses, undoes what was done. There is room among the present. */
+/* Removes and adds entries; undoes what was done if KVM refuses one. `present` has room. */
 static int apply(struct kvm_io *k, lunik_error *err)
 {
     size_t dels = 0, adds = 0;
@@ -236,7 +236,7 @@ static void on_eventfd_del(lunik_listener *l, const lunik_section *s, bool match
             (struct entry){.size = s->size, .match = match, .data = data, .fd = fd});
 }
 
-/* KVM's zones are below 2 GiB in size; writes to the rest of a larger one exit. */
+/* KVM's zones are smaller than 2 GiB; writes to the rest of a larger one exit. */
 static struct entry zone_entry(uint64_t size)
 {
     return (struct entry){.size = size < INT32_MAX ? size : INT32_MAX, .fd = -1};
@@ -264,7 +264,7 @@ static void sort_entries(struct entry_list *l)
         qsort(l->items, l->count, sizeof(l->items[0]), compare_entries);
 }
 
-/* Strikes out what goes and comes unchanged. Both lists end up sorted. */
+/* Drops entries that are removed and added again unchanged. Sorts both lists. */
 static void cancel_pairs(struct kvm_io *k)
 {
     struct entry_list *d = &k->dels, *a = &k->adds;
@@ -290,7 +290,7 @@ static void cancel_pairs(struct kvm_io *k)
     a->count = ak;
 }
 
-/* Drops those that are in KVM, or not in KVM, already: the reverse of changes that could not be
+/* Drops entries whose presence in KVM is as wanted already: they undo changes that could not be
  * collected. */
 static void drop_done(const struct kvm_io *k, struct entry_list *l, bool present)
 {
@@ -315,7 +315,7 @@ static uint32_t ring_count(const struct kvm_io *k)
     return (last + k->ring_size - first) % k->ring_size;
 }
 
-/* The oldest write in a ring that is not empty. */
+/* Returns the oldest write in a ring that is not empty. */
 static struct kvm_coalesced_mmio ring_peek(const struct kvm_io *k)
 {
     struct kvm_coalesced_mmio write = k->ring->coalesced_mmio[k->ring->first];
@@ -337,7 +337,7 @@ static lunik_space *space_of(const struct kvm_io *k, const struct kvm_coalesced_
     return write->pio ? m->io_space : m->memory_space;
 }
 
-/* Finds out what the writes in the ring were meant for, while it can still be found. */
+/* Moves the writes in the ring to `late`, with the regions that they were made to. */
 static void set_aside(struct kvm_io *k)
 {
     uint32_t count = ring_count(k);
@@ -386,7 +386,7 @@ static void deliver(struct kvm_io *k)
         lunik_space_write(s, write.phys_addr, write.data, write.len); /* part of an access */
 }
 
-/* A handler may close the machine. */
+/* False once a handler has closed the machine. */
 static bool still_there(const lunik_machine *m, const struct kvm_io *k)
 {
     return m->kvm && m->kvm->io == k;
@@ -396,7 +396,7 @@ void kvm_io_flush(lunik_machine *m)
 {
     struct kvm_io *k = m && m->kvm ? m->kvm->io : NULL;
     const struct kvm_io *outer = flushing;
-    uint32_t count; /* what the guest writes from now on waits for the next time */
+    uint32_t count; /* writes made from now on wait for the next flush */
 
     if (!k || flushing == k)
         return;

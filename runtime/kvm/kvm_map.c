@@ -1,4 +1,4 @@
-/* kvm_map.c: makes KVM follow a machine's memory map, and answers for it to the memory core. */
+/* kvm_map.c: makes KVM follow a machine's memory map, and sets the memory core's hooks. */
 #include "kvm.h"
 #include "memory/memory.h"
 

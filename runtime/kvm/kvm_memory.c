@@ -1,12 +1,12 @@
 /*
  * kvm_memory.c: the listener that makes KVM's memslots follow the memory space.
  *
- * Sections that go and come are collected and applied at commit. KVM knows no swap: what replaces
- * a slot needs it deleted first. So when addresses that stay mapped change slots, no vCPU is in
- * the guest meanwhile and none ever finds a hole.
+ * Removed and added sections are collected and applied at commit. KVM cannot replace a memslot: the
+ * old one has to be deleted before the new one is set. So if addresses that stay mapped change
+ * slots, vCPUs are kept out of the guest meanwhile and never find a hole.
  *
- * A slot that is logged (kvm_dirty.c) hands its log over before it is deleted, with no vCPU in the
- * guest either, so that no write falls between the two.
+ * The log of a logged slot (kvm_dirty.c) is read before the slot is deleted. vCPUs are kept out of
+ * the guest for that as well, so that no write falls between the two.
  *
  * A slot covers whole host pages. The fringes of a section that is not aligned, devices, and ROM
  * devices outside romd mode are left to exits.
@@ -60,7 +60,7 @@ static void sort_slots(struct slot_list *l)
         qsort(l->items, l->count, sizeof(l->items[0]), compare_slots);
 }
 
-/* The place of the first slot at or after address. */
+/* Returns the index of the first slot at or after address. */
 static size_t find_slot(const struct slot_list *l, uint64_t address)
 {
     size_t low = 0, high = l->count;
@@ -153,7 +153,7 @@ static int delete_slot(struct kvm_memory *k, struct slot *slot)
     if (!sys) {
         release_id(k, slot->id);
         kvm_log_close(&k->slots.items[at]);
-        remove_slot(&k->slots, at); /* the reference to ram stays with *slot */
+        remove_slot(&k->slots, at); /* *slot now holds its reference to ram */
     }
     return sys;
 }
@@ -183,7 +183,7 @@ static int fail_slot(const struct slot *slot, const char *what, int sys, lunik_e
                             lunik_region_name(slot->region), what, slot->first, slot->last);
 }
 
-/* Takes back what was done: the first `adds` and `dels` of the lists. */
+/* Undoes the first `adds` additions and the first `dels` deletions. */
 static void take_back(struct kvm_memory *k, size_t adds, size_t dels)
 {
     struct slot_list *stray = &k->stray, *missing = &k->missing;
@@ -206,7 +206,7 @@ static int fail_repair(const struct slot *slot, const char *what, int sys, lunik
                             slot->first, slot->last, what);
 }
 
-/* What could not be taken back then is taken back now. */
+/* Retries what take_back() could not undo. */
 static int repair(struct kvm_memory *k, lunik_error *err)
 {
     struct slot_list *stray = &k->stray, *missing = &k->missing;
@@ -230,7 +230,7 @@ static int repair(struct kvm_memory *k, lunik_error *err)
     return 0;
 }
 
-/* Deletes and creates; when KVM refuses, undoes what was done. There is room for all slots. */
+/* Deletes and creates slots; undoes what was done if KVM refuses one. The lists have room. */
 static int apply(struct kvm_memory *k, lunik_error *err)
 {
     size_t dels = 0, adds = 0;
@@ -253,7 +253,7 @@ static int apply(struct kvm_memory *k, lunik_error *err)
 
 /* ---- collecting ----------------------------------------------------------------------------- */
 
-/* The slot for a section; false if it takes none. */
+/* Finds the slot for a section; returns false if it needs none. */
 static bool slot_of(const struct kvm_memory *k, const lunik_section *s, struct slot *out)
 {
     const uint64_t mask = k->page_size - 1;
@@ -312,7 +312,7 @@ static void on_del(lunik_listener *l, const lunik_section *s)
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-/* Strikes out what goes and comes unchanged. Both lists end up sorted. */
+/* Drops slots that are removed and added again unchanged. Sorts both lists. */
 static void cancel_pairs(struct kvm_memory *k)
 {
     struct slot_list *d = &k->dels, *a = &k->adds;
@@ -345,8 +345,7 @@ static bool present(const struct kvm_memory *k, const struct slot *slot)
     return at < k->slots.count && !compare_slots(&k->slots.items[at], slot);
 }
 
-/* Drops those whose presence among the slots is `state` already: the reverse of changes that could
- * not be collected. */
+/* Drops slots whose presence is `state` already: they undo changes that could not be collected. */
 static void drop_done(const struct kvm_memory *k, struct slot_list *l, bool state)
 {
     size_t kept = 0;
@@ -381,7 +380,7 @@ struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s)
     return NULL;
 }
 
-/* True if writes to a slot that goes are logged. */
+/* True if a slot that is to be deleted is logged. */
 static bool loses_log(const struct kvm_memory *k)
 {
     for (size_t i = 0; i < k->dels.count; i++)
@@ -390,7 +389,7 @@ static bool loses_log(const struct kvm_memory *k)
     return false;
 }
 
-/* True if some address is in a slot before and after. */
+/* True if an address is in a slot both before and after the change. */
 static bool swaps(const struct kvm_memory *k)
 {
     size_t d = 0, a = 0;
@@ -429,7 +428,7 @@ static int check_limits(struct kvm_memory *k, lunik_error *err)
     return 0;
 }
 
-/* Makes room beforehand for what apply() may have to note. */
+/* Makes room for what apply() adds to the lists, which cannot fail then. */
 static bool reserve_all(struct kvm_memory *k)
 {
     return reserve(&k->slots, k->slots.count + k->adds.count) &&
@@ -492,7 +491,7 @@ static void free_all(struct kvm_memory *k)
         }
         free(lists[i]->items);
     }
-    free(k->stray.items); /* these are among the slots */
+    free(k->stray.items); /* its slots are in k->slots */
     free(k->by_id);
     free(k->used);
     free(k);
@@ -538,7 +537,7 @@ void kvm_memory_fini(lunik_machine *m)
     free_all(k);
 }
 
-/* NULL without KVM, and once the machine is closed. */
+/* Returns NULL without KVM and once the machine is closed. */
 static struct kvm_memory *memory_of(const lunik_machine *m)
 {
     return m->kvm ? m->kvm->memory : NULL;

@@ -7,12 +7,12 @@
 struct slot {
     uint64_t first, last; /* guest physical */
     uint64_t host;
-    uint32_t flags; /* KVM_MEM_*, but for logging: that follows from clients */
+    uint32_t flags; /* KVM_MEM_*, except for logging, which follows from clients */
     uint32_t id;
     lunik_ram *ram;             /* referenced */
     const lunik_region *region; /* for messages, valid until the commit */
-    unsigned clients;           /* LUNIK_DIRTY_*: who logs writes to it */
-    uint64_t *log; /* in KVM and logged: its bitmap as last seen, one bit a page; no ring */
+    unsigned clients;           /* LUNIK_DIRTY_*: the clients that log writes to it */
+    uint64_t *log;              /* if logged by a bitmap: its pages as last read, one bit each */
 };
 
 struct slot_list {
@@ -27,7 +27,7 @@ struct kvm_memory {
     struct slot_list slots;      /* in KVM, by ascending address */
     struct slot_list dels, adds; /* collected since begin */
     bool lost;                   /* no memory to collect something */
-    /* Where KVM refused to go back: slots it has and should not have, slots it lacks. */
+    /* Where KVM refused to undo a change: slots it should not have, slots it lacks. */
     struct slot_list stray, missing;
     uint64_t *used;    /* slot ids, one bit each */
     uint32_t *by_id;   /* with a dirty ring: index in slots, while it is emptied */
@@ -36,18 +36,18 @@ struct kvm_memory {
     uint64_t holds;    /* commits that kept vCPUs out of the guest */
 };
 
-/* The slot in KVM that a section has, or NULL. */
+/* Returns the slot in KVM that a section has, or NULL. */
 struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s);
-/* The slot that it lacks, for it could not be put back, or NULL. */
+/* Returns the section's slot if KVM lacks it because it refused to undo a change, or NULL. */
 struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s);
-/* The first slot in KVM that has an address in first..last, or NULL. */
+/* Returns the first slot in KVM that has an address in first..last, or NULL. */
 struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
 /* Creates a slot or changes its logging; deletes it if size is 0. Returns an errno. */
 int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size);
 
 /* kvm_dirty.c: sets up the logging hooks; before the listener is registered. */
 int kvm_dirty_init(struct kvm_memory *k, lunik_error *err);
-/* Makes and frees what a logged slot needs. Returns an errno. */
+/* Make and free the bitmap of a logged slot. kvm_log_open() returns an errno. */
 int kvm_log_open(struct kvm_memory *k, struct slot *slot);
 void kvm_log_close(struct slot *slot);
 /* Moves what KVM has logged for the slots that are to be deleted into the bitmaps of their RAM. No

@@ -1,9 +1,9 @@
 /*
- * kvm_regions.c: what KVM answers itself, shown in the memory map.
+ * kvm_regions.c: reserved regions for the devices that KVM emulates.
  *
- * The guest's accesses to its interrupt controllers and its timer never leave KVM, so that nothing
- * else in these places would see one: here they hide it. RAM is left out of them too, since KVM
- * takes RAM first. The priority is that of QEMU's "kvm-apic-msi".
+ * The guest's accesses to its interrupt controllers and its timer never leave KVM, so a region at
+ * the same addresses would never see one: the reserved regions hide it. They hide RAM as well, or
+ * KVM would serve these addresses from RAM. The priority is that of QEMU's "kvm-apic-msi".
  */
 #include "kvm.h"
 #include "memory/memory.h"

@@ -1,11 +1,11 @@
 /*
  * vcpu.c: vCPU threads.
  *
- * Every vCPU passes a gate before it enters the guest. Who wants vCPUs to stay outside closes the
- * gate, kicks those inside with immediate_exit and a signal, and waits until none is in. A vCPU
- * that handles an exit is outside: nobody waits for it to finish, so who closes the gate may hold
- * the machine lock that the exit needs. There are two reasons to close it: a hold, for the moment
- * in which memslots are swapped, and a pause, which lasts and lets accesses in flight complete.
+ * Every vCPU passes a gate before it enters the guest. To keep vCPUs outside, a thread closes the
+ * gate, kicks those inside with immediate_exit and a signal, and waits until none is inside. A vCPU
+ * that handles an exit is outside: the closer does not wait for the exit to end, so it may hold the
+ * machine lock that the exit needs. The gate is closed for a hold, for the moment in which memslots
+ * are swapped, or for a pause, which lasts and lets accesses in flight complete.
  */
 #define _GNU_SOURCE /* pthread_setname_np */
 #include <errno.h>
@@ -113,8 +113,8 @@ void lunik_kick_lock_holder(const lunik_runtime *rt)
         pthread_kill(owner, KICK_SIGNAL);
 }
 
-/* Who closes the gate goes on to look who is inside, and who enters or leaves, whether it is
- * closed: a pair of fences, of which the one at every exit is light. */
+/* The closer stores `closed`, then reads `in_guest`; a vCPU stores `in_guest`, then reads `closed`.
+ * Each side needs a full fence; fence_light() and fence_heavy() put the cost on the closer. */
 static void update_gate(struct vcpu_group *g)
 {
     bool closed = g->holds || g->paused || g->quit;
@@ -135,7 +135,7 @@ static void set_inside(lunik_vcpu *v, bool inside)
     fence_light();
 }
 
-/* With the group's mutex. */
+/* Makes the vCPU leave KVM_RUN. The group's mutex is held. */
 static void kick(lunik_vcpu *v)
 {
     if (!v->started || !atomic_load(&v->in_guest))
@@ -150,7 +150,7 @@ static void kick_all(struct vcpu_group *g)
         kick(&g->vcpu[i]);
 }
 
-/* Out of the guest: tells those who wait for that. */
+/* The vCPU has left KVM_RUN: wakes threads waiting at the gate. */
 static void left_guest(lunik_vcpu *v)
 {
     struct vcpu_group *g = v->machine->vcpus;
@@ -163,7 +163,7 @@ static void left_guest(lunik_vcpu *v)
     pthread_mutex_unlock(&g->mutex);
 }
 
-/* Announces the entry; false if the gate is closed. */
+/* Announces the entry; returns false if the gate is closed. */
 static bool may_enter(lunik_vcpu *v)
 {
     set_inside(v, true);
@@ -175,8 +175,8 @@ static bool may_enter(lunik_vcpu *v)
 
 static void handle_exit(lunik_vcpu *v, int rc, int error);
 
-/* Lets the kernel complete the access that the last exit was about, without running the guest. An
- * instruction with several accesses exits again. */
+/* Lets the kernel complete the access of the last exit without running the guest. An instruction
+ * with several accesses exits again. */
 static void complete_access(lunik_vcpu *v)
 {
     int rc;
@@ -200,7 +200,8 @@ static void complete_access(lunik_vcpu *v)
     }
 }
 
-/* With the group's mutex. Only a change is told: others that are parked wake up by it, too. */
+/* Sets v->parked. The group's mutex is held. Broadcasts only changes, as parked vCPUs wait for the
+ * same condition and would wake each other for ever. */
 static void park(lunik_vcpu *v, bool parked)
 {
     if (v->parked == parked)
@@ -209,7 +210,7 @@ static void park(lunik_vcpu *v, bool parked)
     pthread_cond_broadcast(&v->machine->vcpus->changed);
 }
 
-/* Waits until the gate opens; false when the thread is to end. */
+/* Waits until the gate opens; returns false if the thread is to end. */
 static bool wait_at_gate(lunik_vcpu *v)
 {
     struct vcpu_group *g = v->machine->vcpus;
@@ -327,8 +328,8 @@ static void report_exit(lunik_vcpu *v, lunik_vcpu_exit *info)
     lunik_unlock(m->rt);
 }
 
-/* KVM queues #UD for an instruction it can't emulate. Who handles the exit decides what happens
- * instead, so the exception must not be delivered behind its back. */
+/* KVM queues #UD for an instruction that it can't emulate. The handler of the exit decides what
+ * happens instead, so the exception must not be delivered. */
 static void drop_queued_ud(lunik_vcpu *v)
 {
     struct kvm_vcpu_events events;
@@ -413,7 +414,7 @@ static void run_failed(lunik_vcpu *v, int error)
         count(&v->interrupted);
         return;
     }
-    v->run->exit_reason = KVM_EXIT_UNKNOWN; /* what is there is of the exit before */
+    v->run->exit_reason = KVM_EXIT_UNKNOWN; /* it holds the reason of the exit before */
     report_exit(v, &info);
 }
 
@@ -501,7 +502,7 @@ static void *vcpu_thread(void *arg)
     return NULL;
 }
 
-/* The thread inherits a mask in which only the kick and faults get through. */
+/* Starts the thread with a signal mask that lets only the kick and faults through. */
 static int start_thread(lunik_vcpu *v)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
@@ -547,7 +548,7 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-/* Does what an earlier call that failed has not done. */
+/* Does what earlier calls, which failed, have left undone. */
 static int create_vcpu(lunik_vcpu *v, lunik_error *err)
 {
     struct kvm_vm *vm = v->machine->kvm;

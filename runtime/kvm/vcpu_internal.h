@@ -8,9 +8,9 @@
 
 struct vcpu_power_on;
 
-/* Clocks of a vCPU while they stand still (kvm_clock.c). */
+/* The clocks of a vCPU while they stand still (kvm_clock.c). */
 struct vcpu_clocks {
-    bool has_tsc;           /* tsc_offset is to be put back */
+    bool has_tsc;           /* tsc_offset is valid and has to be restored */
     uint64_t tsc_offset;    /* of its TSC to the host's */
     uint32_t apic_count;    /* left on its local APIC's timer; 0: none */
     uint64_t apic_deadline; /* TSC at which that expires; 0: none */
@@ -35,16 +35,16 @@ struct lunik_vcpu {
     struct vcpu_clocks held;    /* under the machine lock */
     struct kvm_dirty_gfn *ring; /* its dirty ring, or NULL; under the machine lock */
     uint32_t ring_next;         /* where it is read next; wraps */
-    unsigned ring_in_vain;      /* exits because it is full while it is not */
+    unsigned ring_in_vain;      /* dirty-ring-full exits with an empty ring, in a row */
     _Atomic uint64_t dirtied;   /* pages it has reported */
-    _Atomic uint64_t exits, io, mmio, interrupted; /* written by the own thread only */
+    _Atomic uint64_t exits, io, mmio, interrupted; /* written by its own thread only */
 };
 
 struct vcpu_group {
     lunik_machine *machine;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    _Atomic bool closed; /* the gate: some of the three below */
+    _Atomic bool closed; /* the gate: closed if any of the three below is set */
     unsigned holds;      /* vcpus_hold() calls not yet released */
     bool paused;
     bool quit;
@@ -59,7 +59,8 @@ struct vcpu_group {
 /* vcpu_ring.c */
 int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
 void vcpu_ring_fini(lunik_vcpu *v, const struct kvm_vm *vm);
-/* After an exit because it is full; false if that doesn't help. Lock not held. */
+/* Empties all rings after an exit because that of v is full; returns false if that doesn't help.
+ * Lock not held. */
 bool vcpu_ring_make_room(lunik_vcpu *v);
 
 /* vcpu_reset.c */

@@ -1,4 +1,4 @@
-/* vcpu_reset.c: the state of vCPUs after power-on and how it is brought back. */
+/* vcpu_reset.c: saves the state of vCPUs after power-on, and restores it at a reset. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +15,8 @@ enum { MSR_HWCR_INDEX = 0xc0010015u, HWCR_TSC_FREQ_SEL = 1 << 24 };
 
 enum { MSR_TSC_INDEX = 0x10 };
 
-/* MSRs that a guest can write and KVM_GET_MSR_INDEX_LIST does not name. Those that a reset leaves
- * as they are have no place here (SDM vol. 3A, table 10-1): the machine check banks, 0x400 and up.
- */
+/* MSRs that a guest can write and KVM_GET_MSR_INDEX_LIST does not name, except those that a reset
+ * does not change (SDM vol. 3A, table 10-1): the machine check banks, 0x400 and up. */
 static const struct {
     uint32_t first, last;
 } unlisted[] = {
@@ -60,7 +59,7 @@ static void list_unlisted(struct kvm_msrs *msrs)
                 msrs->entries[msrs->nmsrs++].index = index;
 }
 
-/* The MSRs that a reset changes, without values. */
+/* Lists the MSRs that a reset changes, without values. */
 static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 {
     struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
@@ -79,7 +78,7 @@ static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     return rc;
 }
 
-/* Reads them. KVM_GET_MSRS stops at the first that can't be read: it is left out. */
+/* Reads the listed MSRs. KVM_GET_MSRS stops at the first that can't be read, which is left out. */
 static void read_msrs(lunik_vcpu *v, struct kvm_msrs *msrs)
 {
     struct msr_batch batch;
@@ -114,7 +113,7 @@ static int save_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     return 0;
 }
 
-/* False where KVM has no nested virtualization. */
+/* Returns false if KVM has no nested virtualization. */
 static bool read_nested(const lunik_vcpu *v, struct kvm_nested_state *s)
 {
     s->size = sizeof(*s);
@@ -160,8 +159,8 @@ void vcpu_free_power_on(lunik_vcpu *v)
     v->power_on = NULL;
 }
 
-/* Those that have changed since power-on, with what they held then. The others are not written: KVM
- * reports some writes that change nothing in the kernel's log. */
+/* Finds the MSRs that have changed since power-on, with their values then. Only these are written:
+ * KVM reports some writes in the kernel's log even if they change nothing. */
 static void find_changed(lunik_vcpu *v, struct msr_batch *out)
 {
     const struct kvm_msrs *all = v->power_on->msrs;
@@ -176,8 +175,8 @@ static void find_changed(lunik_vcpu *v, struct msr_batch *out)
             out->entries[out->head.nmsrs++] = all->entries[i];
 }
 
-/* KVM_SET_MSRS stops at the first it refuses (some are read-only): go on behind it. Returns 0, or
- * -1 with errno set. */
+/* Restores the MSRs that have changed. KVM_SET_MSRS stops at the first that it refuses (some are
+ * read-only), which is skipped. Returns 0, or -1 with errno set. */
 static int restore_msrs(lunik_vcpu *v)
 {
     struct msr_batch changed;
@@ -199,7 +198,8 @@ static int restore_msrs(lunik_vcpu *v)
     return 0;
 }
 
-/* Ends what a guest runs as a hypervisor. Until then KVM refuses other special registers. */
+/* Ends a guest that the guest itself runs. While there is one, KVM refuses to set special
+ * registers. */
 static int leave_nested(lunik_vcpu *v)
 {
     struct vcpu_power_on *p = v->power_on;

@@ -56,7 +56,8 @@ uint64_t vcpus_take_dirty(lunik_machine *m, void (*fn)(void *opaque, uint32_t sl
     return total;
 }
 
-/* A kernel that insists on a full ring when it is empty must not keep us at it for ever. */
+/* Gives up after many exits with an empty ring: a kernel that reports such a ring as full would
+ * cause them for ever. */
 bool vcpu_ring_make_room(lunik_vcpu *v)
 {
     enum { MAX_IN_VAIN = 1000 };

@@ -1,9 +1,9 @@
 /*
  * machine.c: the life cycle of machines.
  *
- * Whatever changes a machine's run state from a vCPU's thread (a reset port, power-off, a crash)
- * closes the vCPU gate at once and leaves the rest to the loop thread, because only there can it
- * wait until every vCPU is outside.
+ * A change of the run state on a vCPU's thread (a reset port, power-off, a crash) closes the vCPU
+ * gate at once and leaves the rest to the loop thread: a vCPU's thread can't wait until every vCPU
+ * has left the guest.
  */
 #include "core/machine.h"
 
@@ -49,8 +49,8 @@ static void set_state(lunik_machine *m, lunik_run_state state)
     atomic_store_explicit(&m->state, (int)state, memory_order_relaxed);
 }
 
-/* On a vCPU's thread, which must not wait for vCPUs: not for itself, and not for those of another
- * machine, which may wait for it. */
+/* True on a vCPU's thread, which must not wait for vCPUs: neither for itself nor for those of
+ * another machine, which may be waiting for it. */
 static bool on_vcpu(void)
 {
     return lunik_vcpu_current() != NULL;
@@ -62,7 +62,8 @@ static bool must_not_wait(const lunik_machine *m)
     return on_vcpu() || machines_in_transaction(m->rt);
 }
 
-/* A closed machine wants nothing any more: its task could outlive it. */
+/* Requests something that do_wanted() carries out on the loop thread. Does nothing to a closed
+ * machine, which its task could outlive. */
 static void machine_want(lunik_machine *m, unsigned what)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
@@ -83,8 +84,8 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
-/* All clocks of the guest stop together, its own and KVM's, and go on from there; in turn, with the
- * vCPUs stopped. */
+/* Stops all clocks of the guest together, the machine's own and KVM's; clocks_start() lets them go
+ * on from there. In a turn, with the vCPUs stopped. */
 static void clocks_stop(lunik_machine *m)
 {
     clock_stop(m);
@@ -92,7 +93,7 @@ static void clocks_stop(lunik_machine *m)
         kvm_clocks_stop(m);
 }
 
-/* After a failure they stand still as before. */
+/* On failure the clocks stand still as before. */
 static int clocks_start(lunik_machine *m, lunik_error *err)
 {
     int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
@@ -102,8 +103,8 @@ static int clocks_start(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Every vCPU outside, the clock and the devices stopped. In a turn, not on a vCPU's thread: the
- * lock is released while vCPUs leave the guest, which may end the run meanwhile. */
+/* Waits until every vCPU has left the guest, then stops the clocks and the devices. In a turn, not
+ * on a vCPU's thread. Releases the lock while it waits; the guest may end the run meanwhile. */
 static void stop_running(lunik_machine *m)
 {
     vcpus_stop(m);
@@ -115,7 +116,7 @@ static void stop_running(lunik_machine *m)
     objects_run_state(m, false);
 }
 
-/* The opposite, without the vCPUs. */
+/* Starts the devices and the clocks, not the vCPUs. */
 static int start_devices(lunik_machine *m, lunik_error *err)
 {
     int rc;
@@ -150,7 +151,7 @@ static int go_on(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Power-on state for everything. Stopped. */
+/* Puts everything into its power-on state. The machine is stopped. */
 static int reset_all(lunik_machine *m, lunik_error *err)
 {
     int rc = vcpus_create(m, err);
@@ -168,7 +169,7 @@ static int reset_all(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Where the calling thread is, if a machine can't be started there; else NULL. */
+/* Returns NULL if the calling thread can start a machine here, else words for where it is. */
 static const char *no_start_here(const lunik_machine *m, lunik_run_state state)
 {
     if (turn_mine(m))
@@ -252,7 +253,7 @@ static int pause_now(lunik_machine *m, lunik_error *err)
     if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
         return rc;
     stop_running(m);
-    /* The guest may have shut down while we waited for its vCPUs. */
+    /* The guest may have shut down while stop_running() waited for its vCPUs. */
     if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
         set_state(m, LUNIK_STATE_PAUSED);
         atomic_fetch_and(&m->wanted, ~(unsigned)MACHINE_WANT_PAUSE);
@@ -283,7 +284,7 @@ int lunik_machine_pause(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* In a turn. A hook that pauses the machine or shuts it down has the last word. */
+/* In a turn. If a hook pauses the machine or shuts it down, that state stays. */
 static int reset_now(lunik_machine *m, lunik_error *err)
 {
     lunik_run_state before;
@@ -300,7 +301,7 @@ static int reset_now(lunik_machine *m, lunik_error *err)
             set_state(m, LUNIK_STATE_PAUSED);
     }
     if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
-        set_state(m, LUNIK_STATE_PAUSED); /* half reset: not to be run */
+        set_state(m, LUNIK_STATE_PAUSED); /* half reset: it must not run */
         lunik_emit_fields(m, "paused", NULL, 0);
     }
     return rc;
@@ -330,7 +331,8 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Enters a final state; the rest of the stop is the loop's where we can't wait for it. */
+/* Enters a final state. Where this thread can't wait for the vCPUs, the loop thread stops the
+ * machine. */
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
     set_state(m, state);
@@ -358,7 +360,7 @@ void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
     end_run(m, LUNIK_STATE_SHUTDOWN);
 }
 
-/* What happened, for a reader. */
+/* Writes what happened in words for people. */
 static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
 {
     if (!strcmp(info->reason, "run-error"))
@@ -426,7 +428,7 @@ static const struct machine_requests requests = {
 
 static void close_now(lunik_machine *m);
 
-/* Carries out on the loop thread what vCPU threads asked for. In a turn. */
+/* Carries out the requests on the loop thread. In a turn. */
 static void carry_out(lunik_machine *m, unsigned wanted)
 {
     lunik_run_state state = lunik_machine_state(m);
@@ -551,7 +553,8 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     return 0;
 }
 
-/* In a turn. It stays in the list to the end, so that a runtime is not freed meanwhile. */
+/* In a turn. The machine stays in the runtime's list to the end, so that the runtime is not freed
+ * while the lock is released. */
 static void close_now(lunik_machine *m)
 {
     stop_running(m);

@@ -1,4 +1,4 @@
-/* runtime_new.c: making a runtime, and its end with all of its machines. */
+/* runtime_new.c: makes a runtime, and frees it with all of its machines. */
 #include <stdlib.h>
 
 #include "core/misuse.h"
@@ -45,7 +45,8 @@ static bool is_open_transaction(const lunik_machine *m)
     return lunik_in_transaction(m) && !lunik_in_listener(m);
 }
 
-/* Each transaction that is open is a call; any more are those of callbacks. */
+/* Whether a callback is running: an open transaction accounts for one of rt->calls, any further
+ * call is the one that a callback was made from. */
 static bool in_callback(const lunik_runtime *rt)
 {
     const lunik_machine *m;
@@ -82,7 +83,7 @@ int lunik_runtime_free(lunik_runtime *rt)
     tasks_run(rt);
     events_discard(rt);
     uv_close((uv_handle_t *)&rt->wake, NULL);
-    /* Close callbacks of handles on their way out; the embedder's own handles are its business. */
+    /* Runs the close callbacks that are due. Handles that the embedder has not closed stay open. */
     while (uv_run(&rt->loop, UV_RUN_NOWAIT) && rt->loop.closing_handles)
         ;
     runtime_leave(rt);

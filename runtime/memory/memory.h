@@ -512,13 +512,13 @@ void log_fini(struct memory_core *core);
 /* Sets up m->memory, m->memory_space ("memory", root "system") and m->io_space
  * ("I/O", root "io"). */
 int memory_init(lunik_machine *m, lunik_error *err);
-/* Ends open transactions and dirty logs: nothing changes any more. Before memory_fini(). */
+/* Ends open transactions and dirty logs: the map does not change any more. Before memory_fini(). */
 void memory_end(lunik_machine *m);
 void memory_fini(lunik_machine *m);
 
-/* A vCPU's access, on its own thread, without the machine lock, inside an RCU read section. Takes
- * the lock around a device that needs it. data is little-endian as in the kvm_run page. size is
- * 1..8 bytes for MMIO, 1, 2 or 4 for ports. */
+/* Carries out a vCPU's access, on its own thread, without the machine lock, inside an RCU read
+ * section. Takes the lock around a device that needs it. data is little-endian as in the kvm_run
+ * page. size is 1..8 bytes for MMIO, 1, 2 or 4 for ports. */
 lunik_access space_vcpu_access(lunik_space *s, uint64_t address, void *data, unsigned size,
                                bool write);
 

@@ -1,16 +1,14 @@
 /*
  * object.h: types, properties and objects, for the rest of the runtime.
  *
- * DESIGN. A type_entry is a registered lunik_type with everything it inherits worked out: one flat
- * list of properties (a child's replaces its parent's of the same name), functions, flags. Objects
- * stand in one list per machine, in order of creation; the list holds one reference to each. An
- * object's header and its device state are one allocation, freed after a grace period because a
- * lockless callback may still be in it; nothing that is freed then depends on the type, which may
- * be gone before.
+ * DESIGN. A type_entry is a registered lunik_type with its inheritance resolved: one flat list of
+ * properties (a child's replaces its parent's of the same name), functions, flags. Objects are in
+ * one list per machine, in order of creation; the list holds one reference to each. An object's
+ * header and its device state are one allocation, freed after a grace period because a lockless
+ * callback may still use it; freeing it needs nothing of the type, which may be gone by then.
  *
- * A reference only keeps the struct. What keeps an object from being deleted is a use: one for
- * every link property that names it, and those made with lunik_object_use(). A claim is an
- * exclusive use.
+ * A reference only keeps the struct. An object that has uses can't be deleted: every link property
+ * that names it is one, and lunik_object_use() makes others. A claim is an exclusive use.
  */
 #ifndef OBJECT_OBJECT_H
 #define OBJECT_OBJECT_H
@@ -26,7 +24,7 @@ struct type_entry {
     const lunik_type *type;
     const struct type_entry *parent;
     struct type_entry *next;
-    struct type_entry *replaced; /* the former type of that name, which objects may still be of */
+    struct type_entry *replaced; /* the former type of that name, which may still have objects */
     struct named by_name;
     const lunik_prop **props; /* the parent's first */
     size_t prop_count;
@@ -39,23 +37,23 @@ struct type_entry {
     const char *hotplug, *hotplug_wants;
 };
 
-/* Fails with a suggestion when there is no such type. */
+/* Returns NULL, with a suggestion in err, if there is no such type. */
 const struct type_entry *type_lookup(const lunik_runtime *rt, const char *name, lunik_error *err);
-/* True if t or an ancestor has that name or implements that interface. */
+/* Whether t or an ancestor has that name or implements that interface. */
 bool type_is(const struct type_entry *t, const char *name);
 const void *type_iface(const struct type_entry *t, const char *name);
-/* The property of that name, '_' standing for '-' as well; NULL if there is none. */
+/* Returns the property of that name, '_' standing for '-' as well; NULL if there is none. */
 const lunik_prop *type_prop(const struct type_entry *t, const char *name, size_t *index);
 
-/* True if the runtime allocates what the property's field points to. */
+/* Whether the runtime allocates what the property's field points to. */
 bool prop_owns_memory(const lunik_prop *p);
 
 /* ---- object.c ------------------------------------------------------------------------------- */
 
 enum object_state {
-    OBJECT_CREATING, /* holds its id, can't be found yet */
+    OBJECT_CREATING, /* occupies its id, can't be found yet */
     OBJECT_ALIVE,
-    OBJECT_LEAVING,  /* deleted, if the transaction is committed; can't be found any more */
+    OBJECT_LEAVING,  /* deleted if the transaction commits; can't be found any more */
     OBJECT_REMOVING, /* unrealize is running */
     OBJECT_DEAD,     /* only references keep the struct */
 };
@@ -84,15 +82,15 @@ struct lunik_object {
     struct use_list users;  /* uses of this object */
     struct use_list usings; /* its uses of others */
     lunik_object *claimed_by;
-    lunik_object *handler;      /* its hotplug handler, from pre_plug to unplug */
-    bool plugged;               /* the handler has plugged it */
-    struct region_list regions; /* that it owns */
-    bool announced;             /* others know of it: not of one that a transaction has just made */
-    lunik_change change;        /* noted: a reference */
-    void (*remove)(lunik_object *o); /* when it has left */
-    lunik_value *list_items;         /* what lunik_object_get() lent out */
+    lunik_object *handler;           /* its hotplug handler, from pre_plug to unplug */
+    bool plugged;                    /* the handler has plugged it */
+    struct region_list regions;      /* that it owns */
+    bool announced;                  /* false until the transaction that made it commits */
+    lunik_change change;             /* noted: a reference */
+    void (*remove)(lunik_object *o); /* called when its deletion commits */
+    lunik_value *list_items;         /* the list that lunik_object_get() returned last */
     size_t owned_count;
-    size_t *owned; /* offsets in the state of the pointers to free with it */
+    size_t *owned; /* offsets in the state of pointers that are freed with the object */
 };
 
 #define OBJECT_STATE_OFFSET ((sizeof(struct lunik_object) + 63) / 64 * 64)
@@ -107,7 +105,7 @@ struct object_table {
     lunik_object *first, *last;
     struct names by_name;
     uint64_t serial;
-    unsigned unattached;  /* devices without an id so far */
+    unsigned unattached;  /* devices without an id made so far: number of the next */
     unsigned hotplugging; /* devices being added to a started machine */
     struct hotplug_entry *handlers;
 };
@@ -120,18 +118,19 @@ void object_insert(struct object_table *t, lunik_object *o);
 void object_take_out(lunik_object *o);
 /* Has its handler unplug it, then undoes realize. */
 void object_unrealize(lunik_object *o);
-/* Unrealizes and deletes; the caller made sure that nobody uses o. */
+/* Unrealizes and deletes o, which the caller has checked to be unused. */
 void object_remove(lunik_object *o);
-/* Deletes o with the transaction that is open, now if there is none; remove is called for it. The
- * caller made sure that nobody uses o. On failure o stays as it is. */
+/* Deletes o, which the caller has checked to be unused, by calling remove: when the open
+ * transaction commits, or now if none is open. On failure o stays as it is. */
 int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *err);
-/* Ties something to be done with o to the transaction that is open. */
+/* Has commit or undo called with the open transaction; see lunik_transaction_note(). Does nothing
+ * if o has noted a change already. */
 void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
-/* The object, and no longer noted: drop its reference. */
+/* Returns the object of a change that is no longer noted; the caller drops the reference. */
 lunik_object *object_noted(lunik_change *c);
 /* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
 void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
-/* The object with that id or path in any state but OBJECT_DEAD. */
+/* Returns the object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);
 
 /* ---- object_uses.c -------------------------------------------------------------------------- */
@@ -173,23 +172,23 @@ union converted {
     lunik_uint_list list;
 };
 
-/* Changes nothing but *out. */
+/* Checks v and converts it for the property; changes nothing but *out. */
 int prop_convert(const lunik_object *o, const lunik_prop *p, const lunik_value *v,
                  union converted *out, lunik_error *err);
 /* Whether a UINT, SIZE or INT has limits of its own (for SIZE and UINT: an upper one). */
 bool prop_limited(const lunik_prop *p);
-/* What the property takes, for "(want ...)". */
+/* Writes what the property accepts, for "(want ...)". */
 void prop_want_text(const lunik_prop *p, char *buf, size_t size);
 int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *err);
 
 /* ---- property.c ----------------------------------------------------------------------------- */
 
-/* The memory of strings and lists, with room for what a deferred free needs; NULL if out of it. */
+/* Allocates a string or list, with room for what a deferred free needs; NULL if out of memory. */
 void *prop_alloc(size_t size);
 char *prop_copy_string(const char *text);
 void prop_free(void *data);
 
-/* Where the property's value is. */
+/* Returns the address of the property's value. */
 void *prop_field(const lunik_object *o, const lunik_prop *p);
 /* Stores a value there; takes over the memory of strings and lists. Only links can fail. */
 int prop_put(lunik_object *o, const lunik_prop *p, const union converted *c, lunik_error *err);
@@ -197,21 +196,21 @@ int prop_put(lunik_object *o, const lunik_prop *p, const union converted *c, lun
 /* Gives every property of a new object its default, then the value in props ("id" is skipped);
  * fails on unknown, repeated and missing ones. */
 int props_init(lunik_object *o, const lunik_field *props, size_t count, lunik_error *err);
-/* Drops the links. The memory that properties own goes with the object. */
+/* Drops the links. The memory that properties own is freed with the object. */
 void props_release(lunik_object *o);
 /* Frees that memory, a grace period after the object died. */
 void props_free(lunik_object *o);
-/* Same name, '_' and '-' being equal. */
+/* Compares two names, '_' and '-' being equal. */
 bool prop_name_equal(const char *a, const char *b);
 
 /* ---- property_change.c ---------------------------------------------------------------------- */
 
-/* A property's value before it is set in a transaction, to be put back if that is undone. */
+/* A property's value before it is set in a transaction, restored if that is undone. */
 struct prop_change;
 int prop_change_new(struct prop_change **out, lunik_object *o, const lunik_prop *p,
                     lunik_error *err);
-void prop_change_free(struct prop_change *c); /* takes NULL, too */
-/* It has been set: the transaction takes c over. */
+void prop_change_free(struct prop_change *c); /* c may be NULL */
+/* Hands c to the transaction, after the property has been set. */
 void prop_change_note(struct prop_change *c);
 
 /* ---- what machine/ calls -------------------------------------------------------------------- */

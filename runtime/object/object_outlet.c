@@ -1,4 +1,4 @@
-/* object_outlet.c: which outlets of an object hold output; see core/outlet.c. */
+/* object_outlet.c: notes which outlets of an object hold output; see core/outlet.c. */
 #include "core/misuse.h"
 #include "object.h"
 

@@ -1,8 +1,8 @@
 /*
  * object_uses.c: the users of an object, which keep it from being deleted.
  *
- * A use is in two lists: of the object that is used, and of its user. Looking for one walks both at
- * once and so takes as long as the shorter one.
+ * A use is in two lists: of the object that is used, and of its user. A search walks both at once
+ * and so takes as long as the shorter one.
  */
 #include <stdlib.h>
 
@@ -63,7 +63,7 @@ void uses_forget(lunik_object *o)
         use_end(LIST_FIRST(&o->usings));
 }
 
-/* A user of o other than `user`, or NULL. */
+/* Returns a user of o other than `user`, or NULL. */
 static const lunik_object *other_user(const lunik_object *o, const lunik_object *user)
 {
     const struct object_use *use;
@@ -76,7 +76,7 @@ static const lunik_object *other_user(const lunik_object *o, const lunik_object 
     return NULL;
 }
 
-/* A user that does not leave before o, or NULL. */
+/* Returns a user that is not about to be deleted, or NULL. */
 static const lunik_object *staying_user(const lunik_object *o)
 {
     const struct object_use *use;
@@ -124,7 +124,7 @@ int object_check_unused(const lunik_object *o, lunik_error *err)
 
     if (!user)
         return 0;
-    return lunik_fail(err, LUNIK_E_BUSY, "%s '%s' is in use by '%s', can not be deleted",
+    return lunik_fail(err, LUNIK_E_BUSY, "%s '%s' is in use by '%s' and can't be deleted",
                       lunik_object_is_device(o) ? "device" : "object", object_name(o),
                       object_name(user));
 }

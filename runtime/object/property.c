@@ -5,7 +5,7 @@
 #include "core/misuse.h"
 #include "object.h"
 
-/* What a string or list field points into. */
+/* The allocation of a string or list; its field points to data. */
 struct owned {
     struct rcu_head rcu;
     char data[];
@@ -123,7 +123,7 @@ static int prop_default(lunik_object *o, const lunik_prop *p, lunik_error *err)
     union converted c = {.number = p->def};
 
     if (p->flags & LUNIK_PROP_READONLY)
-        return 0; /* the device's own business; there may not even be a field */
+        return 0; /* the device computes it; there may be no field */
     if (p->kind == LUNIK_PROP_LINK || p->kind == LUNIK_PROP_UINT_LIST)
         return 0;
     if (p->kind == LUNIK_PROP_STRING) {
@@ -306,7 +306,7 @@ int lunik_object_get(lunik_object *o, const char *name, lunik_value *out, lunik_
     return prop_get(o, p, out, err);
 }
 
-/* The value in the property's own kind, for its set function. */
+/* Returns the value in the property's own kind, for its set function. */
 static lunik_value normal_value(const lunik_prop *p, const lunik_value *v, const union converted *c)
 {
     switch (p->kind) {
@@ -361,7 +361,7 @@ int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value
     if (!p || p->flags & LUNIK_PROP_READONLY)
         return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: can only be read", o->type_name, name);
     if (!(p->flags & LUNIK_PROP_LIVE))
-        return lunik_fail(err, LUNIK_E_STATE, "%s: %s: can not be changed after creation",
+        return lunik_fail(err, LUNIK_E_STATE, "%s: %s: can't be changed after creation",
                           o->type_name, p->name);
     if (p->kind != LUNIK_PROP_LINK || value->kind != LUNIK_NIL) /* nil cuts a link */
         rc = prop_convert(o, p, value, &c, err);

@@ -1,8 +1,8 @@
 /*
- * property_change.c: properties set in a transaction get their old values back when it is undone.
+ * property_change.c: restores the properties that an undone transaction has set.
  *
- * What is only a field is copied. A property with a set function is read as anybody reads it, and
- * given back through that function.
+ * A plain field is copied and copied back. A property with a set function is read with
+ * lunik_object_get() and restored through that function.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,8 @@ struct prop_change {
     lunik_change change;
     lunik_object *object; /* a reference */
     const lunik_prop *prop;
-    union converted field; /* without a set function; a link's target is a reference */
-    lunik_value value;     /* with one */
+    union converted field; /* of a property without a set function; holds a link's target */
+    lunik_value value;     /* of a property with one */
 };
 
 /* ---- values --------------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ static void change_undo(lunik_change *change)
         c->prop->set(c->object, &c->value, NULL);
     } else if (c->object->state != OBJECT_DEAD && !prop_put(c->object, c->prop, &c->field, NULL) &&
                c->prop->kind != LUNIK_PROP_LINK) {
-        c->field = (union converted){0}; /* it is the property's now */
+        c->field = (union converted){0}; /* the property owns it now */
     }
     prop_change_free(c);
 }

@@ -7,7 +7,7 @@
 
 #include "object.h"
 
-/* ---- words for errors ----------------------------------------------------------------------- */
+/* ---- error messages ------------------------------------------------------------------------- */
 
 static void value_text(const lunik_value *v, char *buf, size_t size)
 {
@@ -143,7 +143,8 @@ int prop_fail_memory(const lunik_object *o, const lunik_prop *p, lunik_error *er
 
 /* ---- conversion ----------------------------------------------------------------------------- */
 
-/* A whole numeric string. A leading '-' gives the two's complement with *negative set. */
+/* Parses a string that is a number. For a negative one, *out is the two's complement and *negative
+ * is set. */
 static bool parse_number(const char *text, uint64_t *out, bool *negative)
 {
     const char *digits = text + (text[0] == '-');
@@ -274,7 +275,7 @@ static int convert_link(const lunik_object *o, const lunik_prop *p, const lunik_
     return 0;
 }
 
-/* Takes a list, or one number as a list of one. */
+/* Converts a list, or one number to a list of one. */
 static int convert_list(const lunik_object *o, const lunik_prop *p, const lunik_value *v,
                         lunik_uint_list *out, lunik_error *err)
 {

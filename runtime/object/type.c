@@ -1,4 +1,4 @@
-/* type.c: the types a runtime knows. */
+/* type.c: the types that are registered in a runtime. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@ struct type_table {
     struct names by_name;
 };
 
-/* The latest of that name. */
+/* Returns the type of that name that was registered last. */
 static struct type_entry *entry_find(const struct type_table *t, const char *name)
 {
     struct named *found = names_find(&t->by_name, name, NULL);
@@ -18,7 +18,7 @@ static struct type_entry *entry_find(const struct type_table *t, const char *nam
     return found ? lunik_container_of(found, struct type_entry, by_name) : NULL;
 }
 
-/* The entry of that very type, replaced or not. */
+/* Returns the entry of that very type, replaced or not. */
 static struct type_entry *entry_of(const struct type_table *t, const lunik_type *type)
 {
     struct type_entry *e = entry_find(t, type->name);
@@ -53,7 +53,7 @@ static size_t prop_kind_size(lunik_prop_kind kind)
     }
 }
 
-/* A computed property that nobody sets needs no place in the state. */
+/* A computed property that can't be set needs no field in the state. */
 static bool prop_has_field(const lunik_prop *p)
 {
     return !p->get || !(p->flags & LUNIK_PROP_READONLY);
@@ -80,7 +80,8 @@ static int prop_check(const lunik_type *type, const lunik_prop *p, lunik_error *
     return 0;
 }
 
-/* The flat list: the parent's properties, those of the same name replaced, then the type's own. */
+/* Makes the flat list: the parent's properties, some replaced by the type's of the same name, then
+ * the type's others. */
 static int entry_collect_props(struct type_entry *e, lunik_error *err)
 {
     const lunik_type *type = e->type;

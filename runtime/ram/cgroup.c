@@ -1,10 +1,10 @@
 /*
- * cgroup.c: see cgroup.h. A process that has more than its control group's limit is ended, as one
- * of a host without memory is.
+ * cgroup.c: see cgroup.h. The kernel kills a process that exceeds its control group's limit, as it
+ * does when the host has no memory left.
  *
- * A process is in one group of the hierarchy, and in all those above that; each may have a limit.
- * Version 1 limits memory, and memory and swap together; version 2 limits memory and swap. Pages of
- * files count as used, but make room when it is needed.
+ * A process is in one group of the hierarchy, and in all groups above that; each may have a limit.
+ * Version 1 limits memory, and the sum of memory and swap; version 2 limits memory and swap. Pages
+ * of files count as used, but the kernel drops them when it needs room.
  */
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "cgroup.h"
@@ -30,7 +30,8 @@ static const char *const names[][FILE_COUNT] = {
     {"memory.max", "memory.current", "memory.stat", "memory.swap.max", "memory.swap.current"},
 };
 
-/* What in memory.stat makes room; in version 1 that includes the groups below. */
+/* The lines of memory.stat for pages that can be dropped; version 1's total_* lines include the
+ * groups below. */
 static const char *const reclaimable[][2] = {
     {"\ntotal_inactive_file ", "\ntotal_active_file "},
     {"\ninactive_file ", "\nactive_file "},
@@ -39,10 +40,10 @@ static const char *const reclaimable[][2] = {
 /* One group. */
 struct group {
     bool v2;
-    int fds[FILE_COUNT]; /* -1: it has no such file */
+    int fds[FILE_COUNT]; /* -1: the group has no such file */
 };
 
-/* Of a process that is in a sandbox. */
+/* The groups with a limit, of a process that is in a sandbox. */
 static struct group kept[KEPT_MAX];
 static unsigned kept_count;
 static bool keeping;
@@ -57,7 +58,7 @@ static bool read_all(int fd, char *text, size_t size)
     return n > 0;
 }
 
-/* A file's number; other if there is no such file. "max" is UINT64_MAX. */
+/* Reads a number from a file; returns other if there is no such file. "max" is UINT64_MAX. */
 static uint64_t number(int fd, uint64_t other)
 {
     char text[32];
@@ -86,7 +87,7 @@ static void group_close(struct group *g)
             close(g->fds[i]);
 }
 
-/* False if the directory is none of a group with memory limits. */
+/* Returns false if the directory is not that of a group with memory limits. */
 static bool group_open(struct group *g, bool v2, const char *folder)
 {
     char path[PATH_MAX];
@@ -119,7 +120,7 @@ static uint64_t file_pages(const struct group *g)
     return sum;
 }
 
-/* Version 1 says that there is no limit by a number that no host has. */
+/* Version 1 shows "no limit" as a number larger than any host's memory. */
 static bool unlimited(const struct group *g)
 {
     return number(g->fds[LIMIT], UINT64_MAX) >= UINT64_MAX / 4 &&
@@ -163,8 +164,8 @@ static const char *find_group(char *text, bool *v2)
     return path;
 }
 
-/* Calls fn for the process's group and those above it, as far as they can be seen. In a container
- * the path may be one of the host's, and the group be where the hierarchy begins. */
+/* Calls fn for the process's group and the groups above it, as far as they are visible. In a
+ * container the path may be the host's; the group itself is then at the root. */
 static void each_group(const char *membership, const char *root,
                        void (*fn)(void *opaque, struct group *g), void *opaque)
 {

@@ -1,12 +1,12 @@
 /*
  * dirty.c: the dirty bitmaps of RAM blocks.
  *
- * One bit per host page and client, set and cleared a word at a time by atomic operations: writers
- * on any thread need no lock. A writer sets the bit after its write, a reader of pages clears it
- * before it reads; so what the reader misses has a bit that is set again.
+ * A bitmap has one bit per page for each client. Bits are set and cleared a word at a time by
+ * atomic operations, so writers on any thread need no lock. A writer sets the bit after its write;
+ * a reader of pages clears it before it reads: a write that the reader misses sets the bit again.
  *
- * How many bits are set is counted as they change, so that nobody has to look for that at the whole
- * bitmap after each sync. A count may be behind its bits while another thread writes.
+ * Set bits are counted as they change, so that counting them needs no scan of the bitmap after each
+ * sync. A count may lag behind its bits while another thread writes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static size_t all_bytes(const lunik_ram *ram)
     return bitmap_words(ram) * LUNIK_DIRTY_CLIENTS * sizeof(uint64_t);
 }
 
-/* NULL before anybody logs the block. */
+/* Returns NULL before the first client logs the block. */
 static _Atomic uint64_t *bitmap(const lunik_ram *ram, unsigned client)
 {
     _Atomic uint64_t *all = atomic_load_explicit(&ram->dirty, memory_order_acquire);
@@ -70,7 +70,7 @@ void ram_dirty_fini(lunik_ram *ram)
         munmap(bits, all_bytes(ram));
 }
 
-/* The pages that a range touches, cut to the block; false if there are none. */
+/* Finds the pages that a range touches, cut to the block; returns false if there are none. */
 static bool pages_of(const lunik_ram *ram, uint64_t offset, uint64_t size, struct span *out)
 {
     uint64_t last;
@@ -84,7 +84,7 @@ static bool pages_of(const lunik_ram *ram, uint64_t offset, uint64_t size, struc
     return true;
 }
 
-/* Takes the pages that lie in one word from the front of s; false when s is used up. */
+/* Takes the pages that lie in one word from the front of s; returns false when s is used up. */
 static bool next_piece(struct span *s, struct piece *out)
 {
     uint64_t end;
@@ -101,9 +101,9 @@ static bool next_piece(struct span *s, struct piece *out)
     return true;
 }
 
-/* From word i on the first that is not 0; end if there is none. Most are 0 most of the time, so
- * they are looked at by the line, and with wide loads, which compilers don't have for atomic
- * objects. Whoever wants a word's bits loads it again. */
+/* Returns the index of the first word from i on that is not 0; end if there is none. Most words are
+ * 0, so they are read by the cache line with wide loads, which compilers don't offer for atomic
+ * objects; the caller loads the word again, atomically. */
 __attribute__((no_sanitize("thread"))) static size_t skip_clean(const void *bits, size_t i,
                                                                 size_t end)
 {
@@ -121,7 +121,7 @@ __attribute__((no_sanitize("thread"))) static size_t skip_clean(const void *bits
     return i;
 }
 
-/* The same as next_piece() for the next piece that has bits, which go to *word. */
+/* Like next_piece(), for the next piece that has bits set; stores them in *word. */
 static bool next_dirty(const _Atomic uint64_t *bits, struct span *s, struct piece *out,
                        uint64_t *word)
 {
@@ -135,7 +135,7 @@ static bool next_dirty(const _Atomic uint64_t *bits, struct span *s, struct piec
     return false;
 }
 
-/* Returns how many were not set. */
+/* Sets bits in *word; returns how many of them were clear before. */
 static uint64_t set_bits(_Atomic uint64_t *word, uint64_t bits)
 {
     return (uint64_t)__builtin_popcountll(bits & ~atomic_fetch_or(word, bits));
@@ -165,7 +165,8 @@ void ram_dirty_mark(lunik_ram *ram, uint64_t offset, uint64_t size, unsigned mas
     }
 }
 
-/* Pages that don't start where the block's do each touch two of them. */
+/* For an offset that is not a multiple of PAGE: each page of bits touches two pages of the block.
+ */
 static void merge_unaligned(lunik_ram *ram, uint64_t offset, const uint64_t *bits, uint64_t pages,
                             unsigned mask)
 {
@@ -174,7 +175,8 @@ static void merge_unaligned(lunik_ram *ram, uint64_t offset, const uint64_t *bit
             ram_dirty_mark(ram, offset + i * PAGE, PAGE, mask);
 }
 
-/* Returns how many were not set; bits beyond the word go into the next. */
+/* Sets the bits of word from `page` on, which may reach into the next word of the bitmap; returns
+ * how many were clear before. */
 static uint64_t merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
 {
     unsigned shift = page % 64;
@@ -185,7 +187,7 @@ static uint64_t merge_word(_Atomic uint64_t *bits, uint64_t page, uint64_t word)
     return added;
 }
 
-/* Dirty words come in runs. The bits of the last word beyond the pages don't count. */
+/* Dirty words come in runs, hence two loops. Bits beyond `pages` in the last word are ignored. */
 static uint64_t merge_bits(_Atomic uint64_t *to, uint64_t first, const uint64_t *bits,
                            uint64_t pages)
 {
@@ -240,7 +242,8 @@ uint64_t ram_dirty_clear(lunik_ram *ram, unsigned client, uint64_t offset, uint6
     return count;
 }
 
-/* Before a writer has counted its bits, another may have cleared them. */
+/* The count may be below 0 for a moment: bits can be cleared before their writer has counted them.
+ */
 static uint64_t count_all(const lunik_ram *ram, unsigned client)
 {
     uint64_t count =
@@ -268,7 +271,7 @@ uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint
     return count;
 }
 
-/* The first page in s whose bit is set; s.last + 1 if there is none. */
+/* Returns the first page in s whose bit is set; s.last + 1 if there is none. */
 static uint64_t find_dirty(const _Atomic uint64_t *bits, struct span s)
 {
     struct piece p;
@@ -279,7 +282,7 @@ static uint64_t find_dirty(const _Atomic uint64_t *bits, struct span s)
     return p.word * 64 + (uint64_t)__builtin_ctzll(word);
 }
 
-/* The same for a bit that is clear. */
+/* Returns the first page in s whose bit is clear; s.last + 1 if there is none. */
 static uint64_t find_clean(const _Atomic uint64_t *bits, struct span s)
 {
     struct piece p;

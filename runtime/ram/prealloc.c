@@ -2,9 +2,9 @@
  * prealloc.c: makes the host provide every page of a RAM block now.
  *
  * Workers take chunks from a shared cursor, so a slow NUMA node or file system does not leave one
- * of them with all the work. The kernel populates a chunk in one call since Linux 5.14; before,
- * each page is touched and SIGBUS, the kernel's way of saying that there is no page, turned into
- * an error of the thread that caused it.
+ * worker with all the work. Since Linux 5.14 the kernel populates a chunk in one call. On older
+ * kernels a worker touches each page; SIGBUS, which says that there is no page, becomes an error of
+ * the thread that caused it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ enum { THREADS_MAX = 256 };
 struct prealloc {
     const lunik_ram *ram;
     uint64_t chunk;
-    _Atomic uint64_t next; /* offset of the first chunk nobody has taken */
+    _Atomic uint64_t next; /* offset of the first chunk that no worker has taken */
     _Atomic bool stop;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
@@ -52,7 +52,7 @@ static void touch_pages(const lunik_ram *ram, char *from, uint64_t size)
     }
 }
 
-/* Touches every page without changing what is in it. Returns 0 or EFAULT. */
+/* Touches every page without changing its content. Returns 0 or EFAULT. */
 static int touch(const lunik_ram *ram, char *from, uint64_t size)
 {
     sigjmp_buf escape;
@@ -115,8 +115,8 @@ static void *worker(void *arg)
     return NULL;
 }
 
-/* Starts up to count workers that take no signal but SIGBUS and the sandbox's; returns how many
- * there are. */
+/* Starts up to count workers; returns how many there are. They block all signals but SIGBUS and
+ * SIGSYS, which the sandbox uses. */
 static unsigned start_workers(struct prealloc *p, pthread_t *threads, unsigned count)
 {
     sigset_t blocked, before;
@@ -135,7 +135,7 @@ static unsigned start_workers(struct prealloc *p, pthread_t *threads, unsigned c
     return started;
 }
 
-/* Waits until another hundredth is done or the workers have ended (false). */
+/* Waits until another hundredth is done; returns false if the workers have ended. */
 static bool wait_for_progress(struct prealloc *p, uint64_t reported, uint64_t *done)
 {
     uint64_t step = p->ram->size / 100 + 1;

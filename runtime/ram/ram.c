@@ -1,8 +1,8 @@
 /*
  * ram.c: host mappings that back guest memory.
  *
- * A block is unmapped a grace period after its last reference went, so a vCPU or device thread
- * that found it through a flat view can finish its access.
+ * A block is unmapped a grace period after its last reference is dropped, so a vCPU or device
+ * thread that found it through a flat view can finish its access.
  */
 #include "core/machine.h"
 #include "ram.h"
@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Host addresses end at 2^47; half of that leaves room for alignment and everything else. */
+/* Host addresses end at 2^47; half of that leaves room for alignment and other mappings. */
 #define RAM_SIZE_MAX (UINT64_C(1) << 46)
 #define HUGE_ALIGN   (UINT64_C(2) << 20)
 
@@ -50,10 +50,10 @@ static int check_file(const lunik_ram_config *c, lunik_error *err)
     struct stat st;
 
     if (fstat(c->fd, &st))
-        return lunik_fail_errno(err, errno, "%s: can't look at its file", c->name);
+        return lunik_fail_errno(err, errno, "%s: can't read the size of its file", c->name);
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < c->fd_offset + c->size)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s: the file has %" PRIu64 " bytes, %" PRIu64 " are needed", c->name,
+                          "%s: the file has %" PRIu64 " bytes (want at least %" PRIu64 ")", c->name,
                           (uint64_t)st.st_size, c->fd_offset + c->size);
     return 0;
 }
@@ -87,8 +87,7 @@ static int check_config(const lunik_ram_config *c, uint64_t page_size, lunik_err
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
-/* Maps where the kernel likes, at an aligned address with luck; over a reservation at a given one.
- */
+/* Maps the block: at `address`, over a reservation, or where the kernel chooses if that is NULL. */
 static void *map_at(const lunik_ram_config *c, void *address)
 {
     int prot = c->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -99,7 +98,7 @@ static void *map_at(const lunik_ram_config *c, void *address)
     return host == MAP_FAILED ? NULL : host;
 }
 
-/* Reserves enough addresses, maps over them, returns the rest. */
+/* Reserves addresses with room for alignment, maps the block over them and unmaps the rest. */
 static void *map_reserved(const lunik_ram_config *c, uint64_t align)
 {
     size_t total = c->size + align;
@@ -121,8 +120,8 @@ static void *map_reserved(const lunik_ram_config *c, uint64_t align)
     return host;
 }
 
-/* A kernel that aligns large mappings needs one call; blocks below an aligned one are often aligned
- * anyway. */
+/* Tries without a reservation first: recent kernels align large mappings themselves, and a block
+ * mapped below an aligned one is often aligned. */
 static void *map_aligned(const lunik_ram_config *c, uint64_t align)
 {
     void *host = map_at(c, NULL);
@@ -147,7 +146,8 @@ static int map_failed(const lunik_ram_config *c, uint64_t page_size, int sys, lu
                       c->size);
 }
 
-/* A fork would copy the page tables for nothing; small pages become huge ones where possible. */
+/* Keeps the mapping out of children, which would get its page tables for nothing, and asks for
+ * transparent huge pages. */
 static void advise(const lunik_ram *ram)
 {
     madvise(ram->host, ram->size, MADV_DONTFORK);
@@ -155,7 +155,7 @@ static void advise(const lunik_ram *ram)
         madvise(ram->host, ram->size, MADV_HUGEPAGE);
 }
 
-/* Takes from the host what config says; returns 0 or an errno value. */
+/* Duplicates the descriptor and maps the block; returns 0 or an errno value. */
 static int ram_acquire(lunik_ram *ram, const lunik_ram_config *c)
 {
     if (c->fd >= 0 && ram->fd < 0)
@@ -168,7 +168,7 @@ static int ram_acquire(lunik_ram *ram, const lunik_ram_config *c)
 
 /* ---- reclamation ---------------------------------------------------------------------------- */
 
-/* In a transaction the lock is kept; nothing that reclamation waits for needs it. */
+/* Keeps the lock in a transaction; reclamation does not wait for threads that wait for the lock. */
 bool ram_wait_reclaimed(lunik_runtime *rt)
 {
     bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt) && !rcu_nested(), some;

@@ -1,10 +1,10 @@
 /*
  * ram_fit.c: whether the host has room for all pages of a RAM block.
  *
- * Linux promises more memory than there is, and ends a process when it can't keep its word. So what
- * is asked for is compared with what there is beforehand, on the host and in the process's control
- * group. Where the host does not say, or counts in another way (huge pages are set aside when they
- * are mapped), nothing is refused.
+ * Linux overcommits memory and kills a process when there is none left. So the size of the block is
+ * first compared with the memory that is available on the host and in the process's control group.
+ * If that is not known, or the host accounts otherwise (huge pages are reserved when they are
+ * mapped), nothing is refused.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 
 enum { TMPFS = 0x01021994, BLOCK = 512 };
 
-/* The value of a line of /proc/meminfo in bytes, 0 without such a line. */
+/* Returns the value of a line of /proc/meminfo in bytes, 0 if there is no such line. */
 static uint64_t line_of(const char *text, const char *name)
 {
     const char *line = strstr(text, name);
@@ -28,7 +28,7 @@ static uint64_t line_of(const char *text, const char *name)
     return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
 }
 
-/* What can be had without taking it from anybody, and how much of it is swap. */
+/* Memory that is available without taking it from another process, and how much of it is swap. */
 struct memory_left {
     uint64_t all, swap; /* UINT64_MAX: unknown */
 };
@@ -56,8 +56,8 @@ static struct memory_left memory_left(void)
     return left;
 }
 
-/* Bytes of the file that have no place yet. What lies beyond the block is taken for a part of it.
- */
+/* Returns how many bytes of the block have no blocks in the file yet. Blocks of other parts of the
+ * file are counted as the block's. */
 static uint64_t missing_in_file(const lunik_ram *ram)
 {
     struct stat st;
@@ -71,7 +71,7 @@ static uint64_t missing_in_file(const lunik_ram *ram)
 
 static int check_memory(const lunik_ram *ram, uint64_t needed, lunik_error *err)
 {
-    uint64_t tables = needed / 512; /* of pages: a group pays for them */
+    uint64_t tables = needed / 512; /* page tables, which are charged to a control group */
     struct memory_left host;
     uint64_t group;
 
@@ -81,13 +81,13 @@ static int check_memory(const lunik_ram *ram, uint64_t needed, lunik_error *err)
     if (needed > host.all)
         return lunik_fail(err, LUNIK_E_NO_MEMORY,
                           "%s: prealloc: needs %" PRIu64 " bytes of memory, the host has %" PRIu64
-                          " left, with swap",
+                          " left, including swap",
                           ram->name, needed, host.all);
     group = cgroup_memory_left(host.swap);
     if (needed + tables > group)
         return lunik_fail(err, LUNIK_E_NO_MEMORY,
                           "%s: prealloc: needs %" PRIu64 " bytes of memory, this process's control "
-                          "group leaves it %" PRIu64 ", with swap",
+                          "group leaves it %" PRIu64 ", including swap",
                           ram->name, needed + tables, group);
     return 0;
 }

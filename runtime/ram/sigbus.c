@@ -1,8 +1,8 @@
 /*
- * sigbus.c: SIGBUS, the kernel's way of saying that a page of a mapping can't be had.
+ * sigbus.c: handles SIGBUS, which the kernel raises if it can't provide a page of a mapping.
  *
- * Guards are found by address in a list that the handler may walk at any time: its nodes are used
- * again, but never freed, and one that is free contains no address.
+ * The handler finds a guard by address in a list that it may walk at any time: nodes are reused but
+ * never freed, and a free node contains no address.
  */
 #include "sigbus.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SOME = 64 }; /* guards made at once */
+enum { SOME = 64 }; /* guards allocated together */
 
 struct sigbus_guard {
     struct sigbus_guard *next;
@@ -25,7 +25,7 @@ struct sigbus_guard {
 };
 
 static struct {
-    pthread_mutex_t mutex; /* guards the next two, and which guards are used */
+    pthread_mutex_t mutex; /* protects the next two, and `used` of all guards */
     unsigned users;
     struct sigaction before;
     _Atomic(struct sigbus_guard *) guards;
@@ -35,7 +35,7 @@ __thread sigjmp_buf *volatile sigbus_escape __attribute__((tls_model("initial-ex
 
 /* ---- the handler ---------------------------------------------------------------------------- */
 
-/* Puts a page of zeros where none can be had. */
+/* Maps a page of zeros in place of one that the host can't provide. */
 static bool replace_page(uintptr_t address)
 {
     for (struct sigbus_guard *g = atomic_load(&sigbus.guards); g; g = g->next) {
@@ -59,7 +59,7 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
     else if (sigbus.before.sa_handler != SIG_DFL && sigbus.before.sa_handler != SIG_IGN)
         sigbus.before.sa_handler(sig);
     else
-        signal(sig, SIG_DFL); /* the access is repeated and ends the process as it would have */
+        signal(sig, SIG_DFL); /* the access is repeated and now ends the process */
 }
 
 void sigbus_take(void)
@@ -80,14 +80,14 @@ void sigbus_release(void)
 
     pthread_mutex_lock(&sigbus.mutex);
     if (!--sigbus.users && sigaction(SIGBUS, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
-        now.sa_sigaction == on_sigbus) /* else somebody has put another one in its place */
+        now.sa_sigaction == on_sigbus) /* else the embedder has installed another handler */
         sigaction(SIGBUS, &sigbus.before, NULL);
     pthread_mutex_unlock(&sigbus.mutex);
 }
 
 /* ---- guards --------------------------------------------------------------------------------- */
 
-/* One that is free, or one of some new ones. With the mutex. */
+/* Returns a free guard, allocating some if there is none; NULL: out of memory. Mutex held. */
 static struct sigbus_guard *find_free(void)
 {
     struct sigbus_guard *g = atomic_load(&sigbus.guards);

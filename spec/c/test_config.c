@@ -31,7 +31,10 @@ static void test_refused(void)
             "sockets 3 x cores 1 x threads 1 is not cpus 4");
     refuses("uneven packages",
             (lunik_machine_config){.cpus = 6, .sockets = 2, .cores = 3, .threads = 1},
-            "must be powers of two");
+            "cores 3, threads 1: want powers of two");
+    refuses("a product beyond 32 bits",
+            (lunik_machine_config){.cpus = 1, .sockets = 1u << 16, .threads = 1u << 16},
+            "sockets 65536 x cores 0 x threads 65536 is not cpus 1");
     refuses("numa: no such cpu",
             (lunik_machine_config){.cpus = 2, .nodes = missing, .node_count = 1},
             "cpu 7 does not exist (want 0..1)");

@@ -210,7 +210,7 @@ static void test_refusals(void)
             DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "big")));
     check_int("what was refused is free", lunik_object_del(m, "big", &err), 0);
     check_int("what is plugged is not", lunik_object_del(m, "m1", &err), LUNIK_E_BUSY);
-    check_string("  says so", err.message, "object 'm1' is in use by 'd1', can not be deleted");
+    check_string("  says so", err.message, "object 'm1' is in use by 'd1' and can't be deleted");
     check_int("nor is the window", lunik_device_del(m, "window", &err), LUNIK_E_BUSY);
     DEVICE("pc-dimm", TEXT("memdev", "m2"));
     DEVICE("pc-dimm", TEXT("memdev", "m3"));

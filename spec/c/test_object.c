@@ -365,7 +365,7 @@ static void test_users(void)
     lunik_object *s = add("stuff", "s", NULL), *a = add("card", "a", "s"), *b;
 
     check_int("linked by a", lunik_object_del(m, "s", &err), LUNIK_E_BUSY);
-    check_string("  it says", err.message, "object 's' is in use by 'a', can not be deleted");
+    check_string("  it says", err.message, "object 's' is in use by 'a' and can't be deleted");
     check_int("its only user may claim it", lunik_object_claim(s, a, &err), 0);
     check_true("claimed", lunik_object_claimed_by(s) == a);
     b = add("card", "b", "s");

@@ -224,7 +224,7 @@ static void test_get_and_set(void)
     lunik_object_get(o, "text", &v, &err);
     check_string("a new string", v.string, "a new text");
     check_int("size is fixed", lunik_object_set(o, "size", &NUMBER(1), &err), LUNIK_E_STATE);
-    check_string("  and says so", err.message, "thing: size: can not be changed after creation");
+    check_string("  and says so", err.message, "thing: size: can't be changed after creation");
     check_int("so is id", lunik_object_set(o, "id", &TEXT("x"), &err), LUNIK_E_INVALID);
     check_int("unknown to get", lunik_object_get(o, "nunber", &v, &err), LUNIK_E_NOT_FOUND);
     check_string("  with a suggestion", err.message,
@@ -250,7 +250,7 @@ static void test_live_link(void)
     check_string("a link reads as an id", v.string, "u");
     check_int("what is linked stays", lunik_object_del(m, "u", &err), LUNIK_E_BUSY);
     check_string("  and says by whom", err.message,
-                 "object 'u' is in use by 't', can not be deleted");
+                 "object 'u' is in use by 't' and can't be deleted");
     lunik_object_set(o, "friend", &(lunik_value){.kind = LUNIK_NIL}, &err);
     check_int("a link that is cut keeps nothing", lunik_object_del(m, "u", &err), 0);
     lunik_object_del(m, "t", NULL);

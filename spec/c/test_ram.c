@@ -67,10 +67,10 @@ static void test_refuses(void)
     refuses("2^64 - 4096", (lunik_ram_config){.fd = -1, .size = UINT64_MAX - 4095},
             LUNIK_E_NO_MEMORY, "more than the host can map");
     refuses("beyond the file", (lunik_ram_config){.fd = fd, .size = 2 * MIB, .share = true},
-            LUNIK_E_INVALID, "the file has 1048576 bytes, 2097152 are needed");
+            LUNIK_E_INVALID, "the file has 1048576 bytes (want at least 2097152)");
     refuses("beyond the file by its offset",
             (lunik_ram_config){.fd = fd, .size = MIB, .fd_offset = 4096, .share = true},
-            LUNIK_E_INVALID, "the file has 1048576 bytes, 1052672 are needed");
+            LUNIK_E_INVALID, "the file has 1048576 bytes (want at least 1052672)");
     refuses("an offset that overflows",
             (lunik_ram_config){.fd = fd, .size = MIB, .fd_offset = UINT64_MAX - 4095},
             LUNIK_E_INVALID, "offset: 18446744073709547520 is out of range");
