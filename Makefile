@@ -246,7 +246,7 @@ $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 # These see what is asked of KVM.
-$(patsubst %,$(BUILD)/spec/test_kvm_%,slots io dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
+$(patsubst %,$(BUILD)/spec/test_kvm_%,slots order ioeventfd dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
 # Makes calls fail.
 $(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
     realloc ioctl)
@@ -329,8 +329,8 @@ endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 # valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
 # own way (test_memory_backend), and gives test_chardev's children another end: these do without.
 VALGRIND_SPEC = $(patsubst %,spec/c/test_%.c,acpi boot chipset clock config dimm dirty i8042 \
-    hotplug_slots ioeventfd kvm_io mc146818 memory object pci piix4_pm property ram \
-    uart16550) $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
+    hotplug_slots ioeventfd kvm_coalesced kvm_ioeventfd kvm_order mc146818 memory_access \
+    memory_commit memory_map object pci piix4_pm property ram uart16550) $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
     memory_map objects transaction)
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --num-callers=16 \
     --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect

@@ -8,11 +8,8 @@
 #ifndef SPEC_DIRTY_ORACLE_H
 #define SPEC_DIRTY_ORACLE_H
 
-#include <stdlib.h>
-
-#include "memory/memory.h"
 #include "ram/ram.h"
-#include "check.h"
+#include "machine_rig.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, BLOCKS = 3, REGIONS = 5, PAGES = 150, CLIENTS = 3, PLACES = 8 };
 #define PLACE_SIZE (1ull << 24)
@@ -22,9 +19,6 @@ static const struct {
     unsigned block, first, pages;
 } layout[REGIONS] = {{0, 0, 100}, {0, 60, 90}, {1, 0, PAGES}, {1, 10, 64}, {2, 3, 140}};
 
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_error err;
 static lunik_ram *rams[BLOCKS];
 static lunik_region *regions[REGIONS];
 
@@ -42,15 +36,6 @@ static lunik_listener slots;
 
 /* A number below n. */
 static unsigned chance(unsigned n);
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        fflush(stdout);
-        exit(1);
-    }
-}
 
 /* ---- the slots ------------------------------------------------------------------------------ */
 
@@ -323,14 +308,9 @@ static bool take_step(void)
 /* A machine with nothing mapped and nothing logged, for rt. */
 static void set_up(void)
 {
-    static const lunik_machine_config machine = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must("machine", lunik_machine_new(rt, &machine, &m, &err));
-    for (unsigned b = 0; b < BLOCKS; b++) {
-        lunik_ram_config config = {.name = "block", .size = PAGES * PAGE, .fd = -1};
-
-        must("ram", lunik_ram_new(&config, &rams[b], &err));
-    }
+    new_machine(LUNIK_ACCEL_NONE);
+    for (unsigned b = 0; b < BLOCKS; b++)
+        rams[b] = new_ram("block", PAGES * PAGE);
     for (unsigned r = 0; r < REGIONS; r++) {
         lunik_region_config config = {.kind = LUNIK_REGION_RAM,
                                       .name = "region",
@@ -338,7 +318,7 @@ static void set_up(void)
                                       .ram_offset = (uint64_t)layout[r].first * PAGE,
                                       .size = (uint64_t)layout[r].pages * PAGE};
 
-        must("region", lunik_region_new(m, &config, &regions[r], &err));
+        regions[r] = region_of(config);
         place[r] = -1;
     }
     slots = (lunik_listener){.name = "slots",

@@ -5,26 +5,13 @@
 #ifndef SPEC_IOEVENTFD_H
 #define SPEC_IOEVENTFD_H
 
-#include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
-#include "check.h"
-#include "memory/memory.h"
+#include "machine_rig.h"
+#include "signals.h"
 
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_error err;
 static unsigned device_writes;
 static uint64_t device_value;
-
-static inline void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
 
 static inline lunik_access on_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
@@ -56,14 +43,6 @@ static inline int new_fd(void)
     if (fd < 0)
         must("eventfd", -1);
     return fd;
-}
-
-/* How often the eventfd was signalled since the last time. */
-static inline uint64_t signals(int fd)
-{
-    uint64_t count = 0;
-
-    return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
 #endif

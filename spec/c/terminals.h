@@ -22,7 +22,7 @@ static inline bool check_terminals(const char *skipped)
     if (master >= 0)
         close(master);
     if (!there)
-        printf("ok # SKIP %s: no pseudo-terminals (is devpts mounted?)\n", skipped);
+        check_skip(skipped, "no pseudo-terminals (is devpts mounted?)");
     return there;
 }
 

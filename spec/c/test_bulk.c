@@ -1,17 +1,12 @@
 /* test_bulk.c: search, strings and SHA-256 in guest memory, compared with the plain ways to do it.
  */
 #include <sha2.h>
-#include <stdlib.h>
 
-#include "check.h"
-#include "memory/memory.h"
+#include "machine_rig.h"
 
 enum { SIZE = 0x3000, HALF = 0x1800 + 5 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
 static lunik_space *space;
-static lunik_error err;
 static uint8_t bytes[SIZE]; /* what the guest's memory holds */
 
 static uint64_t random_state = 1;
@@ -22,35 +17,22 @@ static unsigned chance(unsigned n)
     return (unsigned)((random_state >> 33) % n);
 }
 
-static void must(const char *what, int rc)
+static void map(uint64_t address, lunik_region_config config)
 {
-    if (!rc)
-        return;
-    printf("not ok %s: %s\n", what, err.message);
-    exit(1);
-}
-
-static void add(uint64_t address, lunik_region_config config)
-{
-    lunik_region *r;
-
-    must("region", lunik_region_new(m, &config, &r, &err));
-    must("add", lunik_region_add(lunik_space_root(space), address, r, 0, false, &err));
-    lunik_region_unref(r);
+    lunik_region_unref(add_to(space, address, region_of(config), 0));
 }
 
 /* RAM in two regions whose border is at an odd address, with tiny ones between them. */
 static void make_memory(void)
 {
-    const lunik_ram_config ram = {.name = "ram", .size = 0x4000, .fd = -1};
     lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "ram"};
     static const unsigned sizes[] = {HALF, 3, 17, 1, 2, 5, 40, 4, 9, 1, 1, 0};
     uint64_t at = 0;
 
     for (unsigned i = 0; at < SIZE; at += config.size, i++) {
-        must("ram", lunik_ram_new(&ram, &config.ram, &err));
+        config.ram = new_ram("ram", 0x4000);
         config.size = sizes[i] ? sizes[i] : SIZE - at;
-        add(at, config);
+        map(at, config);
         lunik_ram_unref(config.ram);
     }
 }
@@ -152,7 +134,7 @@ static void test_strings(void)
     check_int("string: does not end", lunik_space_string(space, SIZE - 4, text, 32, &length),
               LUNIK_E_ACCESS);
     check_string("string: has been read so far", text, "aaab");
-    add(SIZE,
+    map(SIZE,
         (lunik_region_config){.kind = LUNIK_REGION_IO, .name = "io", .size = 16, .ops = &ops});
     check_int("string: goes on in a device", lunik_space_string(space, SIZE - 4, text, 32, &length),
               0);
@@ -187,12 +169,8 @@ static void test_sha256(void)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_runtime();
+    new_machine(LUNIK_ACCEL_NONE);
     space = lunik_machine_memory(m);
     make_memory();
     test_search();

@@ -99,7 +99,7 @@ int main(void)
     lunik_error err = {0};
 
     if (access("/dev/kvm", R_OK | W_OK)) {
-        printf("ok # SKIP no /dev/kvm\n");
+        check_skip("cpuid", "no /dev/kvm");
         return 0;
     }
     if (lunik_runtime_new(lunik_builtin_types(), &rt, &err)) {

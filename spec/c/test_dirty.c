@@ -2,51 +2,24 @@
  * test_dirty.c: dirty bitmaps, and what listeners are told about logging, without a guest.
  */
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdlib.h>
 
-#include "memory/memory.h"
-#include "check.h"
+#include "machine_rig.h"
+#include "transcript.h"
 
 enum { PAGE = LUNIK_DIRTY_PAGE, MIB = 1 << 20 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
 static lunik_region *root;
-static lunik_error err;
-static char told[4096]; /* by the listener */
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
-
-static lunik_ram *new_ram(const char *name, uint64_t size)
-{
-    lunik_ram_config config = {.name = name, .size = size, .fd = -1};
-    lunik_ram *ram;
-
-    must(name, lunik_ram_new(&config, &ram, &err));
-    return ram;
-}
+static struct transcript told; /* to listeners */
 
 static lunik_region *new_region(const char *name, lunik_ram *ram, uint64_t offset, uint64_t size)
 {
-    lunik_region_config config = {
-        .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
-    lunik_region *r;
-
-    must(name, lunik_region_new(m, &config, &r, &err));
-    return r;
+    return region_of((lunik_region_config){
+        .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size});
 }
 
 static lunik_region *map(uint64_t address, lunik_region *r)
 {
-    must(lunik_region_name(r), lunik_region_add(root, address, r, 0, false, &err));
-    return r;
+    return add(root, address, r, 0);
 }
 
 /* "offset+size" of each run, in pages. */
@@ -265,78 +238,58 @@ struct spy {
     bool refuse, refuse_global;
 };
 
-static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void tell(const char *format, ...)
-{
-    size_t at = strlen(told);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(told + at, sizeof(told) - at, format, args);
-    va_end(args);
-}
-
-static const char *take_told(void)
-{
-    static char text[sizeof(told)];
-
-    strcpy(text, told);
-    told[0] = 0;
-    return text;
-}
-
 static void on_add(lunik_listener *l, const lunik_section *s)
 {
-    tell("%s+%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
+    note(&told, "%s+%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
 }
 
 static void on_del(lunik_listener *l, const lunik_section *s)
 {
-    tell("%s-%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
+    note(&told, "%s-%s/%u ", l->name, lunik_region_name(s->region), s->log_mask);
 }
 
 static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
 {
-    tell("%s:start(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
+    note(&told, "%s:start(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
 }
 
 static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
 {
-    tell("%s:stop(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
+    note(&told, "%s:stop(%s,%u,%u) ", l->name, lunik_region_name(s->region), old, now);
 }
 
 static void on_sync(lunik_listener *l, const lunik_section *s)
 {
-    tell("%s:sync(%s) ", l->name, lunik_region_name(s->region));
+    note(&told, "%s:sync(%s) ", l->name, lunik_region_name(s->region));
 }
 
 static void on_sync_global(lunik_listener *l)
 {
-    tell("%s:sync ", l->name);
+    note(&told, "%s:sync ", l->name);
 }
 
 static void on_after_sync(lunik_listener *l)
 {
-    tell("%s:after ", l->name);
+    note(&told, "%s:after ", l->name);
 }
 
 static void on_clear(lunik_listener *l, const lunik_section *s)
 {
-    tell("%s:clear(%s,%" PRIx64 ",%" PRIx64 ",%" PRIx64 ") ", l->name, lunik_region_name(s->region),
-         s->offset, s->address, s->size);
+    note(&told, "%s:clear(%s,%" PRIx64 ",%" PRIx64 ",%" PRIx64 ") ", l->name,
+         lunik_region_name(s->region), s->offset, s->address, s->size);
 }
 
 static int on_global_start(lunik_listener *l, lunik_error *e)
 {
     struct spy *spy = lunik_container_of(l, struct spy, listener);
 
-    tell("%s:global ", l->name);
+    note(&told, "%s:global ", l->name);
     return spy->refuse_global ? lunik_fail(e, LUNIK_E_UNSUPPORTED, "no") : 0;
 }
 
 static void on_global_stop(lunik_listener *l)
 {
-    tell("%s:end ", l->name);
+    note(&told, "%s:end ", l->name);
 }
 
 static int on_commit(lunik_listener *l, lunik_error *e)
@@ -380,57 +333,59 @@ static void test_listeners(void)
     must("elsewhere", lunik_listener_add(m, &elsewhere, &err));
     must("a", lunik_listener_add(m, &a.listener, &err));
     must("b", lunik_listener_add(m, &b.listener, &err));
-    check_string("sections without log", take_told(), "a+x/0 a+y/0 b+x/0 b+y/0 ");
+    check_transcript("sections without log", &told, "a+x/0 a+y/0 b+x/0 b+y/0 ");
     must("region", lunik_dirty_start(m, LUNIK_DIRTY_USER, &region, &err));
-    check_string("start of a region", take_told(), "a:start(x,0,4) b:start(x,0,4) ");
+    check_transcript("start of a region", &told, "a:start(x,0,4) b:start(x,0,4) ");
     must("again", lunik_dirty_start(m, LUNIK_DIRTY_USER, &region, &err));
-    check_string("starts are counted", take_told(), "");
+    check_transcript("starts are counted", &told, "");
     must("sync", lunik_dirty_sync(m, &err));
-    check_string("sync of what is logged", take_told(), "a:sync(x) b:sync a:after b:after ");
+    check_transcript("sync of what is logged", &told, "a:sync(x) b:sync a:after b:after ");
     lunik_dirty_mark(x, 0, 1);
     lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
-    check_string("clear of what is logged", take_told(),
-                 "a:clear(x,0,100000,40000) b:clear(x,0,100000,40000) ");
+    check_transcript("clear of what is logged", &told,
+                     "a:clear(x,0,100000,40000) b:clear(x,0,100000,40000) ");
     must("block", lunik_dirty_start(m, LUNIK_DIRTY_USER, &block, &err));
-    check_string("start of a block that is logged in part", take_told(),
-                 "a:start(y,0,4) b:start(y,0,4) ");
+    check_transcript("start of a block that is logged in part", &told,
+                     "a:start(y,0,4) b:start(y,0,4) ");
     must("machine", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
-    check_string("start of the machine", take_told(),
-                 "a:global b:global a:start(x,4,5) b:start(x,4,5) a:start(y,4,5) b:start(y,4,5) ");
+    check_transcript(
+        "start of the machine", &told,
+        "a:global b:global a:start(x,4,5) b:start(x,4,5) a:start(y,4,5) b:start(y,4,5) ");
     must("sync", lunik_dirty_sync(m, &err));
-    check_string("sync", take_told(), "a:sync(x) a:sync(y) b:sync a:after b:after ");
+    check_transcript("sync", &told, "a:sync(x) a:sync(y) b:sync a:after b:after ");
     lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0, MIB, NULL);
-    check_string("nothing was dirty, nothing is cleared", take_told(), "");
+    check_transcript("nothing was dirty, nothing is cleared", &told, "");
     lunik_dirty_mark(x, 0x3f000, 1);
     lunik_dirty_test_and_clear(m, LUNIK_DIRTY_USER, ram, 0x3f000, 0x3000, NULL);
-    check_string("clear", take_told(),
-                 "a:clear(x,3f000,13f000,1000) b:clear(x,3f000,13f000,1000) "
-                 "a:clear(y,0,200000,2000) b:clear(y,0,200000,2000) ");
+    check_transcript("clear", &told,
+                     "a:clear(x,3f000,13f000,1000) b:clear(x,3f000,13f000,1000) "
+                     "a:clear(y,0,200000,2000) b:clear(y,0,200000,2000) ");
     must("move", lunik_region_set_offset(y, 0x300000, &err));
-    check_string("a move", take_told(), "b-y/5 a-y/5 a+y/5 b+y/5 ");
+    check_transcript("a move", &told, "b-y/5 a-y/5 a+y/5 b+y/5 ");
     lunik_listener_del(&b.listener);
-    check_string("a listener goes", take_told(), "b-x/5 b-y/5 b:end ");
+    check_transcript("a listener goes", &told, "b-x/5 b-y/5 b:end ");
     must("b", lunik_listener_add(m, &b.listener, &err));
-    check_string("a listener comes late", take_told(), "b:global b+x/5 b+y/5 ");
+    check_transcript("a listener comes late", &told, "b:global b+x/5 b+y/5 ");
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &block, &err));
-    check_string("stop of what is logged in part", take_told(), "b:stop(y,5,1) a:stop(y,5,1) ");
+    check_transcript("stop of what is logged in part", &told, "b:stop(y,5,1) a:stop(y,5,1) ");
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
-    check_string("stop of the machine", take_told(),
-                 "b:stop(x,5,4) a:stop(x,5,4) b:stop(y,1,0) a:stop(y,1,0) b:end a:end ");
+    check_transcript("stop of the machine", &told,
+                     "b:stop(x,5,4) a:stop(x,5,4) b:stop(y,1,0) a:stop(y,1,0) b:end a:end ");
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &region, &err));
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, &region, &err));
-    check_string("stop of a region", take_told(), "b:stop(x,4,0) a:stop(x,4,0) ");
+    check_transcript("stop of a region", &told, "b:stop(x,4,0) a:stop(x,4,0) ");
 
     b.refuse = true;
     check_int("a refusal", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err), LUNIK_E_UNSUPPORTED);
-    check_string("is taken back", take_told(),
-                 "a:global b:global a:start(x,0,4) b:start(x,0,4) a:start(y,0,4) b:start(y,0,4) "
-                 "b:stop(x,4,0) a:stop(x,4,0) b:stop(y,4,0) a:stop(y,4,0) b:end a:end ");
+    check_transcript(
+        "is taken back", &told,
+        "a:global b:global a:start(x,0,4) b:start(x,0,4) a:start(y,0,4) b:start(y,0,4) "
+        "b:stop(x,4,0) a:stop(x,4,0) b:stop(y,4,0) a:stop(y,4,0) b:end a:end ");
     b.refuse = false;
     b.refuse_global = true;
     check_int("a refusal of all", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err),
               LUNIK_E_UNSUPPORTED);
-    check_string("is taken back, too", take_told(), "a:global b:global a:end ");
+    check_transcript("is taken back, too", &told, "a:global b:global a:end ");
     check_uint("and nothing is logged", region_log_mask(x) | region_log_mask(y), 0);
     lunik_listener_del(&elsewhere);
     lunik_listener_del(&a.listener);
@@ -440,7 +395,7 @@ static void test_listeners(void)
     lunik_region_unref(x);
     lunik_region_unref(y);
     lunik_ram_unref(ram);
-    take_told();
+    clear(&told);
 }
 
 /* Memory that goes while somebody still writes to it may be dirty when nobody looks at it any more.
@@ -471,11 +426,8 @@ static void test_old_bits(void)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
-    lunik_machine_config config = {.accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_runtime();
+    new_machine(LUNIK_ACCEL_NONE);
     root = lunik_space_root(lunik_machine_memory(m));
     test_bitmaps();
     test_words();

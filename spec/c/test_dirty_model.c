@@ -19,14 +19,13 @@ static unsigned chance(unsigned n)
 
 int main(int argc, char **argv)
 {
-    static const lunik_type *const no_types[] = {NULL};
     unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 60000, step = 0;
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
     bool same = true;
 
     state = seed * 0x9e3779b97f4a7c15u | 1;
     printf("# seed %" PRIu64 ", %u steps\n", seed, count);
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
+    new_runtime();
     set_up();
     for (; step < count && same && !check_failures; step++)
         same = take_step();

@@ -1,8 +1,8 @@
 /* test_ioeventfd.c: ioeventfds and coalesced ranges of regions, by example. */
 #include <fcntl.h>
-#include <stdarg.h>
 
 #include "ioeventfd.h"
+#include "transcript.h"
 
 static const lunik_io_ops big_ops = {.write = on_write, .endian = LUNIK_BIG_ENDIAN};
 
@@ -13,28 +13,11 @@ struct recorder {
     bool refuses;
 };
 
-static char heard[2048];
-
-static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *format, ...)
-{
-    size_t used = strlen(heard);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(heard + used, sizeof(heard) - used, format, args);
-    va_end(args);
-}
-
-static void check_heard(const char *name, const char *want)
-{
-    check_string(name, heard, want);
-    *heard = 0;
-}
+static struct transcript heard;
 
 static void hear_begin(lunik_listener *l)
 {
-    note("%s[ ", l->name);
+    note(&heard, "%s[ ", l->name);
 }
 
 static int hear_commit(lunik_listener *l, lunik_error *e)
@@ -42,29 +25,29 @@ static int hear_commit(lunik_listener *l, lunik_error *e)
     struct recorder *r = lunik_container_of(l, struct recorder, listener);
     bool refuses = r->refuses;
 
-    note("%s] ", l->name);
+    note(&heard, "%s] ", l->name);
     r->refuses = false;
     return refuses ? lunik_fail(e, LUNIK_E_NO_SPACE, "%s is full", l->name) : 0;
 }
 
 static void hear_region_add(lunik_listener *l, const lunik_section *s)
 {
-    note("%s+%s@%" PRIx64 " ", l->name, lunik_region_name(s->region), s->address);
+    note(&heard, "%s+%s@%" PRIx64 " ", l->name, lunik_region_name(s->region), s->address);
 }
 
 static void hear_region_del(lunik_listener *l, const lunik_section *s)
 {
-    note("%s-%s@%" PRIx64 " ", l->name, lunik_region_name(s->region), s->address);
+    note(&heard, "%s-%s@%" PRIx64 " ", l->name, lunik_region_name(s->region), s->address);
 }
 
 static void hear_eventfd(const lunik_listener *l, char sign, const lunik_section *s, bool match,
                          uint64_t data)
 {
-    note("%s%c%s:%" PRIx64 ".%" PRIu64, l->name, sign, lunik_region_name(s->region), s->address,
-         s->size);
+    note(&heard, "%s%c%s:%" PRIx64 ".%" PRIu64, l->name, sign, lunik_region_name(s->region),
+         s->address, s->size);
     if (match)
-        note("=%" PRIx64, data);
-    note(" ");
+        note(&heard, "=%" PRIx64, data);
+    note(&heard, " ");
 }
 
 static void hear_eventfd_add(lunik_listener *l, const lunik_section *s, bool match, uint64_t data,
@@ -82,13 +65,13 @@ static void hear_eventfd_del(lunik_listener *l, const lunik_section *s, bool mat
 static void hear_coalesced_add(lunik_listener *l, const lunik_section *s, uint64_t address,
                                uint64_t size)
 {
-    note("%s+~%" PRIx64 ".%" PRIx64 " ", l->name, address, size);
+    note(&heard, "%s+~%" PRIx64 ".%" PRIx64 " ", l->name, address, size);
 }
 
 static void hear_coalesced_del(lunik_listener *l, const lunik_section *s, uint64_t address,
                                uint64_t size)
 {
-    note("%s-~%" PRIx64 ".%" PRIx64 " ", l->name, address, size);
+    note(&heard, "%s-~%" PRIx64 ".%" PRIx64 " ", l->name, address, size);
 }
 
 static struct recorder recorder(const char *name, int priority, lunik_space *space)
@@ -125,48 +108,54 @@ static void test_listeners(void)
     must("listener", lunik_listener_add(m, &high.listener, &err));
     must("listener", lunik_listener_add(m, &low.listener, &err));
     must("add", lunik_region_add(root, 0x1000, dev, 0, false, &err));
-    *heard = 0;
+    clear(&heard);
     must("eventfd", lunik_region_add_eventfd(dev, 0x10, 4, true, 7, fd, &err));
-    check_heard("listeners: an eventfd alone", "L[ H[ L+dev:1010.4=7 H+dev:1010.4=7 L] H] ");
+    check_transcript("listeners: an eventfd alone", &heard,
+                     "L[ H[ L+dev:1010.4=7 H+dev:1010.4=7 L] H] ");
     must("eventfd", lunik_region_add_eventfd(dev, 0x10, 2, false, 0, fd, &err));
     must("coalesce", lunik_region_coalesce(dev, 0x20, 0x10, &err));
-    *heard = 0;
+    clear(&heard);
     move_to(0x2000);
-    check_heard("listeners: order",
-                "L[ H[ H-dev:1010.2 L-dev:1010.2 H-dev:1010.4=7 L-dev:1010.4=7 H-~1020.10 "
-                "L-~1020.10 H-dev@1000 L-dev@1000 L+dev@2000 H+dev@2000 L+dev:2010.2 H+dev:2010.2 "
-                "L+dev:2010.4=7 H+dev:2010.4=7 L+~2020.10 H+~2020.10 L] H] ");
+    check_transcript(
+        "listeners: order", &heard,
+        "L[ H[ H-dev:1010.2 L-dev:1010.2 H-dev:1010.4=7 L-dev:1010.4=7 H-~1020.10 "
+        "L-~1020.10 H-dev@1000 L-dev@1000 L+dev@2000 H+dev@2000 L+dev:2010.2 H+dev:2010.2 "
+        "L+dev:2010.4=7 H+dev:2010.4=7 L+~2020.10 H+~2020.10 L] H] ");
     lunik_listener_del(&low.listener);
-    *heard = 0;
+    clear(&heard);
     must("cover", lunik_region_add(root, 0x2012, cover, 1, true, &err));
-    check_heard("listeners: half a register is none",
-                "H[ H-dev:2010.4=7 H-dev@2000 H+dev@2000 H+cover@2012 H+dev@2014 H] ");
+    check_transcript("listeners: half a register is none", &heard,
+                     "H[ H-dev:2010.4=7 H-dev@2000 H+dev@2000 H+cover@2012 H+dev@2014 H] ");
     must("prio", lunik_region_set_priority(cover, -1, &err));
-    check_heard("listeners: uncovered",
-                "H[ H-dev@2000 H-cover@2012 H-dev@2014 H+dev@2000 H+dev:2010.4=7 H] ");
+    check_transcript("listeners: uncovered", &heard,
+                     "H[ H-dev@2000 H-cover@2012 H-dev@2014 H+dev@2000 H+dev:2010.4=7 H] ");
     must("alias", lunik_region_add(root, 0x3000, alias, 0, false, &err));
-    check_heard("listeners: through an alias", "H[ H+dev@3000 H+dev:3000.2 H+dev:3000.4=7 H] ");
+    check_transcript("listeners: through an alias", &heard,
+                     "H[ H+dev@3000 H+dev:3000.2 H+dev:3000.4=7 H] ");
     must("alias", lunik_region_set_alias_offset(alias, 0x1c, &err));
-    check_heard("listeners: part of a coalesced range",
-                "H[ H-dev:3000.2 H-dev:3000.4=7 H-dev@3000 H+dev@3000 H+~3004.4 H] ");
+    check_transcript("listeners: part of a coalesced range", &heard,
+                     "H[ H-dev:3000.2 H-dev:3000.4=7 H-dev@3000 H+dev@3000 H+~3004.4 H] ");
     must("uncoalesce", lunik_region_uncoalesce(dev, &err));
-    check_heard("listeners: wherever it shows", "H[ H-~2020.10 H-~3004.4 H] ");
+    check_transcript("listeners: wherever it shows", &heard, "H[ H-~2020.10 H-~3004.4 H] ");
     must("coalesce", lunik_region_coalesce(dev, 0, 0x20, &err));
-    check_heard("listeners: registers are not coalesced", "H[ H+~2000.10 H+~2014.c H+~3000.4 H] ");
+    check_transcript("listeners: registers are not coalesced", &heard,
+                     "H[ H+~2000.10 H+~2014.c H+~3000.4 H] ");
     must("del", lunik_region_del_eventfd(dev, 0x10, 4, true, 7, &err));
-    check_heard("listeners: what makes room for more", "H[ H-dev:2010.4=7 H-~2014.c H+~2012.e H] ");
+    check_transcript("listeners: what makes room for more", &heard,
+                     "H[ H-dev:2010.4=7 H-~2014.c H+~2012.e H] ");
     must("listener", lunik_listener_add(m, &late.listener, &err));
-    check_heard("listeners: late registration replays",
-                "X[ X+dev@2000 X+dev@3000 X+~2000.10 X+dev:2010.2 X+~2012.e X+~3000.4 X] ");
+    check_transcript("listeners: late registration replays", &heard,
+                     "X[ X+dev@2000 X+dev@3000 X+~2000.10 X+dev:2010.2 X+~2012.e X+~3000.4 X] ");
     lunik_listener_del(&late.listener);
-    check_heard("listeners: and is unwound",
-                "X[ X-~2000.10 X-dev:2010.2 X-~2012.e X-~3000.4 X-dev@2000 X-dev@3000 X] ");
+    check_transcript("listeners: and is unwound", &heard,
+                     "X[ X-~2000.10 X-dev:2010.2 X-~2012.e X-~3000.4 X-dev@2000 X-dev@3000 X] ");
     must("disable", lunik_region_set_enabled(dev, false, &err));
-    check_heard("listeners: disabled", "H[ H-~2000.10 H-dev:2010.2 H-~2012.e H-~3000.4 H-dev@2000 "
-                                       "H-dev@3000 H+cover@2012 H] ");
+    check_transcript("listeners: disabled", &heard,
+                     "H[ H-~2000.10 H-dev:2010.2 H-~2012.e H-~3000.4 H-dev@2000 "
+                     "H-dev@3000 H+cover@2012 H] ");
     must("uncoalesce", lunik_region_uncoalesce(dev, &err));
     must("del", lunik_region_del_eventfd(dev, 0x10, 2, false, 0, &err));
-    check_heard("listeners: nothing of what does not show", "");
+    check_transcript("listeners: nothing of what does not show", &heard, "");
     must("enable", lunik_region_set_enabled(dev, true, &err));
     lunik_listener_del(&high.listener);
     must("cover", lunik_region_del(cover, &err));
@@ -186,10 +175,10 @@ static void test_replaced_range(void)
     must("coalesce", lunik_region_coalesce(dev, 0, 0x10, &err));
     must("coalesce", lunik_region_coalesce(other, 0, 0x10, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
-    *heard = 0;
+    clear(&heard);
     must("other", lunik_region_add(root, 0x1000, other, 1, true, &err));
-    check_heard("replaced: a range by one of another region",
-                "R[ R-~1000.10 R-dev@1000 R+other@1000 R+~1000.10 R] ");
+    check_transcript("replaced: a range by one of another region", &heard,
+                     "R[ R-~1000.10 R-dev@1000 R+other@1000 R+~1000.10 R] ");
     must("other", lunik_region_del(other, &err));
     must("uncoalesce", lunik_region_uncoalesce(dev, &err));
     lunik_listener_del(&r.listener);
@@ -206,9 +195,10 @@ static void test_nested_registers(void)
     must("long", lunik_region_add_eventfd(dev, 0, 8, false, 0, fd, &err));
     must("short", lunik_region_add_eventfd(dev, 2, 1, false, 0, fd, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
-    *heard = 0;
+    clear(&heard);
     must("last", lunik_region_add_eventfd(dev, 7, 1, false, 0, fd, &err));
-    check_heard("nested: at the end of a long one, past a short one", "R[ R+dev:1007.1 R] ");
+    check_transcript("nested: at the end of a long one, past a short one", &heard,
+                     "R[ R+dev:1007.1 R] ");
     lunik_listener_del(&r.listener);
     must("del", lunik_region_del_eventfd(dev, 0, 8, false, 0, &err));
     must("del", lunik_region_del_eventfd(dev, 2, 1, false, 0, &err));
@@ -224,11 +214,12 @@ static void test_rollback(void)
     move_to(0x1000);
     must("eventfd", lunik_region_add_eventfd(dev, 0, 4, false, 0, fd, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
-    *heard = 0;
+    clear(&heard);
     r.refuses = true;
     check_int("rollback: a listener refuses",
               lunik_region_add_eventfd(dev, 8, 4, false, 0, other, &err), LUNIK_E_NO_SPACE);
-    check_heard("rollback: and is told the reverse", "R[ R+dev:1008.4 R] R[ R-dev:1008.4 R] ");
+    check_transcript("rollback: and is told the reverse", &heard,
+                     "R[ R+dev:1008.4 R] R[ R-dev:1008.4 R] ");
     lunik_space_store(space, 0x1008, 4, 1);
     check_uint("rollback: not signalled", signals(other), 0);
     lunik_transaction_begin(m);
@@ -238,7 +229,7 @@ static void test_rollback(void)
     lunik_space_store(space, 0x1000, 4, 1);
     check_uint("transaction: not before its commit", signals(fd), 1);
     lunik_transaction_abort(m);
-    check_heard("transaction: aborted", "");
+    check_transcript("transaction: aborted", &heard, "");
     lunik_space_store(space, 0x1000, 4, 1);
     check_uint("transaction: aborted, the old one is back", signals(fd), 1);
     check_uint("transaction: aborted, the new one is not", signals(other), 0);
@@ -246,7 +237,7 @@ static void test_rollback(void)
     must("del", lunik_region_del_eventfd(dev, 0, 4, false, 0, &err));
     must("add", lunik_region_add_eventfd(dev, 0, 4, false, 0, other, &err));
     must("commit", lunik_transaction_commit(m, &err));
-    check_heard("transaction: swapped", "R[ R-dev:1000.4 R+dev:1000.4 R] ");
+    check_transcript("transaction: swapped", &heard, "R[ R-dev:1000.4 R+dev:1000.4 R] ");
     lunik_space_store(space, 0x1000, 4, 1);
     check_uint("transaction: the old fd is out", signals(fd), 0);
     check_uint("transaction: the new one in", signals(other), 1);
@@ -306,10 +297,10 @@ static void test_big_endian(void)
     must("region", lunik_region_new(m, &config, &big, &err));
     must("eventfd", lunik_region_add_eventfd(big, 0, 4, true, 0x11223344, fd, &err));
     must("listener", lunik_listener_add(m, &r.listener, &err));
-    *heard = 0;
+    clear(&heard);
     must("add", lunik_region_add(root, 0x5000, big, 0, false, &err));
-    check_heard("big endian: data as the guest writes it",
-                "R[ R+big@5000 R+big:5000.4=44332211 R] ");
+    check_transcript("big endian: data as the guest writes it", &heard,
+                     "R[ R+big@5000 R+big:5000.4=44332211 R] ");
     lunik_space_store(space, 0x5000, 4, 0x44332211);
     check_uint("big endian: signalled", signals(fd), 1);
     lunik_space_store(space, 0x5000, 4, 0x11223344);
@@ -456,14 +447,10 @@ static unsigned open_files(void)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
     unsigned files;
 
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_runtime();
+    new_machine(LUNIK_ACCEL_NONE);
     files = open_files();
     test_examples();
     check_uint("no set is left behind", m->memory->io_sets, 0);

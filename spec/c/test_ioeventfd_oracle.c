@@ -47,17 +47,14 @@ static void test_trees(uint64_t seed, unsigned trees)
 
 int main(int argc, char **argv)
 {
-    static const lunik_type *const no_types[] = {NULL};
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     unsigned trees = getenv("LUNIK_QUICK") ? 2000 : 10000;
 
     if (argc > 2)
         trees = (unsigned)strtoul(argv[2], NULL, 0);
 
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_runtime();
+    new_machine(LUNIK_ACCEL_NONE);
     test_trees(seed, trees);
     check_uint("no set is left behind", m->memory->io_sets, 0);
     lunik_runtime_free(rt);

@@ -6,16 +6,12 @@
  * dirty, while the slots are split, joined and moved and a third client comes and goes. When the
  * guest stops, the copies have to be equal to the memory.
  */
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "kvm/kvm.h"
 #include "kvm/kvm_memory.h"
-#include "memory/memory.h"
 #include "kvm/vcpu_internal.h"
-#include "check.h"
+#include "kvm_rig.h"
 
-enum { PAGE = LUNIK_DIRTY_PAGE, PAGES = 64, DATA = 0x10000, CODE = 0x9000, RAM_SIZE = 0x60000 };
+enum { PAGE = LUNIK_DIRTY_PAGE, PAGES = 64, DATA = 0x10000, RAM_SIZE = 0x60000 };
 enum { ROUNDS = 150, WINDOW = 0x20000 };
 
 struct mode {
@@ -24,48 +20,15 @@ struct mode {
     lunik_dirty_log log;
 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
 static lunik_ram *ram;
 static lunik_region *base, *window;
-static lunik_error err;
 static uint8_t copies[2][PAGES * PAGE];
 static uint64_t seen[2];
 
 static const lunik_dirty_client clients[] = {LUNIK_DIRTY_MIGRATION, LUNIK_DIRTY_DISPLAY};
 
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
-
-static lunik_region *add(const char *name, lunik_region_kind kind, lunik_ram *memory,
-                         uint64_t ram_offset, uint64_t size, uint64_t at, int priority)
-{
-    lunik_region_config config = {
-        .kind = kind, .name = name, .ram = memory, .ram_offset = ram_offset, .size = size};
-    lunik_region *r;
-
-    must(name, lunik_region_new(m, &config, &r, &err));
-    must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
-    return r;
-}
-
-static lunik_ram *new_ram(const char *name, uint64_t size)
-{
-    lunik_ram_config config = {.name = name, .size = size, .fd = -1};
-    lunik_ram *out;
-
-    must(name, lunik_ram_new(&config, &out, &err));
-    return out;
-}
-
 static void boot(const struct mode *mode)
 {
-    static const uint8_t far_jump[] = {0xea, CODE & 0xff, CODE >> 8, 0, 0};
     static const uint8_t code[] = {
         0x69, 0xdb, 0x55, 0x62,       /* again: imul bx, bx, 25173 */
         0x81, 0xc3, 0x19, 0x36,       /* add bx, 13849 */
@@ -81,17 +44,14 @@ static void boot(const struct mode *mode)
                                    .cpus = 1,
                                    .dirty_ring = mode->ring,
                                    .dirty_log = mode->log};
-    lunik_ram *rom = new_ram("vector", PAGE);
 
     must("machine", lunik_machine_new(rt, &config, &m, &err));
     ram = new_ram("ram", RAM_SIZE);
-    base = add("ram", LUNIK_REGION_RAM, ram, 0, RAM_SIZE, 0, 0);
-    window = add("window", LUNIK_REGION_RAM, ram, WINDOW, 0x8000, WINDOW, 1);
+    base = show_ram("ram", ram, 0, RAM_SIZE, 0, 0);
+    window = show_ram("window", ram, WINDOW, 0x8000, WINDOW, 1);
     must("window", lunik_region_set_enabled(window, false, &err));
-    memcpy((uint8_t *)lunik_ram_host(rom) + 0xff0, far_jump, sizeof(far_jump));
-    memcpy((uint8_t *)lunik_ram_host(ram) + CODE, code, sizeof(code));
-    lunik_region_unref(add("vector", LUNIK_REGION_ROM, rom, 0, PAGE, 0xfffff000, 0));
-    lunik_ram_unref(rom);
+    add_reset_vector();
+    memcpy(base->host + CODE, code, sizeof(code));
 }
 
 static void let_it_run(unsigned us)
@@ -312,9 +272,8 @@ static void test_removal(const struct mode *mode)
 
     boot(mode);
     must("base", lunik_region_del(base, &err));
-    low = add("low", LUNIK_REGION_RAM, ram, 0, WINDOW, 0, 0);
-    high = add("high", LUNIK_REGION_RAM, ram, WINDOW + 0x8000, RAM_SIZE - WINDOW - 0x8000,
-               WINDOW + 0x8000, 0);
+    low = show_ram("low", ram, 0, WINDOW, 0, 0);
+    high = show_ram("high", ram, WINDOW + 0x8000, RAM_SIZE - WINDOW - 0x8000, WINDOW + 0x8000, 0);
     must("window", lunik_region_set_enabled(window, true, &err));
     must("client", lunik_dirty_start(m, clients[0], NULL, &err));
     must("start", lunik_machine_start(m, &err));
@@ -431,13 +390,10 @@ int main(void)
     static const struct mode modes[] = {{"bitmap", 0, LUNIK_DIRTY_LOG_BITMAP},
                                         {"manual", 0, LUNIK_DIRTY_LOG_MANUAL},
                                         {"ring", 65536, LUNIK_DIRTY_LOG_AUTO}};
-    static const lunik_type *const no_types[] = {NULL};
 
-    if (access("/dev/kvm", R_OK | W_OK)) {
-        printf("ok skipped: no /dev/kvm\n");
+    if (!check_kvm("kvm dirty"))
         return 0;
-    }
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
+    new_runtime();
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         test_exact(&modes[i]);
         test_mode(&modes[i]);

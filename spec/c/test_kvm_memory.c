@@ -9,25 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_memory.h"
-#include "memory/memory.h"
+#include "kvm_rig.h"
 
-enum { RAM_SIZE = 0x10000, LEFT = 0x7f00, RIGHT = 0x8100, CODE = 0x9000, SWAPS = 600 };
+enum { RAM_SIZE = 0x10000, LEFT = 0x7f00, RIGHT = 0x8100, SWAPS = 600 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_error err;
 static unsigned rom_writes, fringe;
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
 
 static lunik_access on_rom_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
@@ -55,18 +43,6 @@ static lunik_region *make(const char *name, lunik_region_kind kind, uint64_t siz
     return r;
 }
 
-static lunik_region *add(uint64_t at, lunik_region *r, int priority)
-{
-    must(r->name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
-    return r;
-}
-
-static void drop(lunik_region *r)
-{
-    must(r->name, lunik_region_del(r, &err));
-    lunik_region_unref(r);
-}
-
 static uint64_t mmio_exits(void)
 {
     lunik_vcpu_stats stats;
@@ -75,38 +51,19 @@ static uint64_t mmio_exits(void)
     return stats.mmio;
 }
 
-/* Starts the machine; it jumps from the reset vector to these instructions. */
 static void start(const void *code, size_t size, lunik_region *ram)
 {
-    static const uint8_t far_jump[] = {0xea, CODE & 0xff, CODE >> 8, 0, 0};
-    lunik_region *vector =
-        add(0xfffff000, make("vector", LUNIK_REGION_ROM, 0x1000, NULL, NULL, 0), 0);
-
-    memcpy(vector->host + 0xff0, far_jump, sizeof(far_jump));
+    add_reset_vector();
     memcpy(ram->host + CODE, code, size);
     must("start", lunik_machine_start(m, &err));
-    lunik_region_unref(vector);
-}
-
-static uint32_t counter(lunik_region *ram, unsigned at)
-{
-    return __atomic_load_n((uint32_t *)(ram->host + at), __ATOMIC_RELAXED);
 }
 
 static void let_run(lunik_region *ram, unsigned at)
 {
-    uint32_t before = counter(ram, at);
+    uint32_t before = guest_word(ram, at);
 
-    for (int i = 0; i < 2000 && counter(ram, at) - before < 2; i++)
+    for (int i = 0; i < 2000 && guest_word(ram, at) - before < 2; i++)
         lunik_run_timeout(rt, 1);
-}
-
-static void new_machine(void)
-{
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = 1};
-
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
 }
 
 /* ---- swaps under a running guest ------------------------------------------------------------ */
@@ -120,16 +77,19 @@ static void test_swaps(void)
     lunik_region *ram, *whole, *left, *right, *moved;
     uint32_t a, b;
 
-    new_machine();
+    new_machine(LUNIK_ACCEL_KVM);
     ram = make("ram", LUNIK_REGION_RAM, RAM_SIZE, NULL, NULL, 0);
-    whole = add(0, make("whole", LUNIK_REGION_ALIAS, RAM_SIZE, NULL, ram, 0), 0);
-    left = add(0, make("left", LUNIK_REGION_ALIAS, 0x8000, NULL, ram, 0), 1);
-    right = add(0x8000, make("right", LUNIK_REGION_ALIAS, 0x8000, NULL, ram, 0x8000), 1);
+    whole =
+        add_to(m->memory_space, 0, make("whole", LUNIK_REGION_ALIAS, RAM_SIZE, NULL, ram, 0), 0);
+    left = add_to(m->memory_space, 0, make("left", LUNIK_REGION_ALIAS, 0x8000, NULL, ram, 0), 1);
+    right = add_to(m->memory_space, 0x8000,
+                   make("right", LUNIK_REGION_ALIAS, 0x8000, NULL, ram, 0x8000), 1);
     /* a strip of other memory that comes and goes in the middle of an unused part */
-    moved = add(0xb000, make("strip", LUNIK_REGION_RAM, 0x1000, NULL, NULL, 0), 2);
+    moved =
+        add_to(m->memory_space, 0xb000, make("strip", LUNIK_REGION_RAM, 0x1000, NULL, NULL, 0), 2);
     start(count_both, sizeof(count_both), ram);
     let_run(ram, LEFT);
-    check_true("swaps: the guest runs", counter(ram, LEFT) > 0);
+    check_true("swaps: the guest runs", guest_word(ram, LEFT) > 0);
     for (unsigned i = 0; i < SWAPS; i++) {
         lunik_transaction_begin(m);
         must("readonly", lunik_region_set_readonly(i & 1 ? left : right, false, &err));
@@ -145,8 +105,8 @@ static void test_swaps(void)
     }
     let_run(ram, LEFT);
     must("pause", lunik_machine_pause(m, &err));
-    a = counter(ram, LEFT);
-    b = counter(ram, RIGHT);
+    a = guest_word(ram, LEFT);
+    b = guest_word(ram, RIGHT);
     printf("# %d swaps, %u increments\n", SWAPS, a);
     check_true("swaps: no increment was lost", a == b || a == b + 1);
     check_uint("swaps: no access left the guest", mmio_exits(), 0);
@@ -170,18 +130,19 @@ static void test_edges(void)
     lunik_region *ram, *rom, *strip, *odd;
     uint32_t a, b, c;
 
-    new_machine();
-    ram = add(0, make("ram", LUNIK_REGION_RAM, 0xa000, NULL, NULL, 0), 0);
-    rom = add(0xc000, make("rom", LUNIK_REGION_ROM, 0x1000, NULL, NULL, 0), 0);
+    new_machine(LUNIK_ACCEL_KVM);
+    ram = add_to(m->memory_space, 0, make("ram", LUNIK_REGION_RAM, 0xa000, NULL, NULL, 0), 0);
+    rom = add_to(m->memory_space, 0xc000, make("rom", LUNIK_REGION_ROM, 0x1000, NULL, NULL, 0), 0);
     strip = make("strip", LUNIK_REGION_RAM, 0x2000, NULL, NULL, 0);
-    odd = add(0xa800, make("odd", LUNIK_REGION_ALIAS, 0x1800, NULL, strip, 0x800), 0);
+    odd = add_to(m->memory_space, 0xa800,
+                 make("odd", LUNIK_REGION_ALIAS, 0x1800, NULL, strip, 0x800), 0);
     rom_writes = fringe = 0;
     start(touch_edges, sizeof(touch_edges), ram);
     let_run(ram, LEFT);
     must("pause", lunik_machine_pause(m, &err));
-    a = counter(ram, LEFT);
-    b = counter(strip, 0x804);
-    c = counter(strip, 0x1004);
+    a = guest_word(ram, LEFT);
+    b = guest_word(strip, 0x804);
+    c = guest_word(strip, 0x1004);
     check_true("edges: the guest runs", a > 1);
     check_true("edges: memory before the first whole page", b == a || b == a + 1);
     check_true("edges: memory in whole pages", c == a || c == a + 1);
@@ -203,8 +164,8 @@ static void test_refusals(void)
     uint32_t before;
     lunik_section section;
 
-    new_machine();
-    ram = add(0, make("ram", LUNIK_REGION_RAM, RAM_SIZE, NULL, NULL, 0), 0);
+    new_machine(LUNIK_ACCEL_KVM);
+    ram = add_to(m->memory_space, 0, make("ram", LUNIK_REGION_RAM, RAM_SIZE, NULL, NULL, 0), 0);
     start(count_both, sizeof(count_both), ram);
     far = make("far", LUNIK_REGION_ALIAS, 0x1000, NULL, ram, 0);
     check_int("refusals: beyond the physical addresses",
@@ -238,11 +199,11 @@ static void test_refusals(void)
                    "memory region 'bad' can't be mapped at 0x200000");
     check_true("refusals: undone", lunik_space_find(m->memory_space, 0xa000, &section) &&
                                        section.region == ram && section.size == RAM_SIZE);
-    before = counter(ram, LEFT);
+    before = guest_word(ram, LEFT);
     let_run(ram, LEFT);
-    check_true("refusals: the guest goes on", counter(ram, LEFT) > before);
+    check_true("refusals: the guest goes on", guest_word(ram, LEFT) > before);
     check_uint("refusals: and finds its memory", mmio_exits(), 0);
-    drop(add(0x100000, far, 0));
+    drop(add_to(m->memory_space, 0x100000, far, 0));
     lunik_machine_close(m);
     lunik_region_unref(ram);
     lunik_region_unref(bad);
@@ -256,10 +217,10 @@ static void test_slots_again(void)
     lunik_region *ram, *kept;
     const struct slot_list *slots;
 
-    new_machine();
+    new_machine(LUNIK_ACCEL_KVM);
     slots = &m->kvm->memory->slots;
-    ram = add(0x1000, make("ram", LUNIK_REGION_RAM, 0x1000, NULL, NULL, 0), 0);
-    kept = add(0, make("kept", LUNIK_REGION_ALIAS, 0x1000, NULL, ram, 0), 0);
+    ram = add_to(m->memory_space, 0x1000, make("ram", LUNIK_REGION_RAM, 0x1000, NULL, NULL, 0), 0);
+    kept = add_to(m->memory_space, 0, make("kept", LUNIK_REGION_ALIAS, 0x1000, NULL, ram, 0), 0);
     for (unsigned i = 0; i < 20; i++)
         must("come and go", lunik_region_set_enabled(ram, i & 1, &err));
     check_uint("slots again: as many as before", slots->count, 2);
@@ -272,13 +233,10 @@ static void test_slots_again(void)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
 
-    if (access("/dev/kvm", R_OK | W_OK)) {
-        printf("ok kvm-memory: skipped, no /dev/kvm\n");
+    if (!check_kvm("kvm memory"))
         return 0;
-    }
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
+    new_runtime();
     test_swaps();
     test_edges();
     test_refusals();

@@ -7,18 +7,12 @@
  */
 #include <errno.h>
 #include <linux/kvm.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "kvm/kvm.h"
-#include "memory/memory.h"
-#include "check.h"
+#include "kvm_rig.h"
 
 enum { PAGE = 0x1000, PAGES = 64, RAM_PAGES = 32, REGIONS = 9, IDS = 64, COMMITS = 12000 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
-static lunik_error err;
 static lunik_ram *block;
 static lunik_region *regions[REGIONS];
 static bool logging;
@@ -29,14 +23,6 @@ static unsigned choose(unsigned count)
 {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)(random_state >> 33) % count;
-}
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
 }
 
 /* ---- what KVM has --------------------------------------------------------------------------- */
@@ -210,9 +196,8 @@ static void build(void)
         LUNIK_REGION_ALIAS,      LUNIK_REGION_ROM,   LUNIK_REGION_ROM_DEVICE,
         LUNIK_REGION_ROM_DEVICE, LUNIK_REGION_IO,    LUNIK_REGION_RAM,
     };
-    lunik_ram_config ram = {.name = "block", .size = RAM_PAGES * PAGE, .fd = -1};
 
-    must("block", lunik_ram_new(&ram, &block, &err));
+    block = new_ram("block", RAM_PAGES * PAGE);
     for (unsigned i = 0; i < REGIONS; i++) {
         lunik_region_config config = {.kind = kinds[i],
                                       .name = "region",
@@ -223,9 +208,7 @@ static void build(void)
             config.target = regions[0];
         else if (kinds[i] != LUNIK_REGION_IO)
             config.ram = block;
-        must("region", lunik_region_new(m, &config, &regions[i], &err));
-        must("region", lunik_region_add(lunik_space_root(m->memory_space), i * 4ull * PAGE,
-                                        regions[i], (int)i, true, &err));
+        regions[i] = add_to(m->memory_space, i * 4ull * PAGE, region_of(config), (int)i);
     }
 }
 
@@ -358,11 +341,9 @@ static void one_change(struct tally *t)
 /* readonly: KVM has slots that can't be written. */
 static void test(bool readonly)
 {
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_KVM, .cpus = 1};
     struct tally t = {0};
 
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_machine(LUNIK_ACCEL_KVM);
     m->kvm->readonly_mem = m->kvm->readonly_mem && readonly;
     lunik_event_subscribe(m, &events);
     memset(kvm, 0, sizeof(kvm));
@@ -388,16 +369,13 @@ static void test(bool readonly)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
     const char *seed = getenv("SEED");
 
-    if (access("/dev/kvm", R_OK | W_OK)) {
-        printf("ok kvm-slots: skipped, no /dev/kvm\n");
+    if (!check_kvm("kvm slots"))
         return 0;
-    }
     random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)getpid();
     printf("# SEED=%" PRIu64 "\n", random_state);
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
+    new_runtime();
     test(true);
     test(false);
     lunik_runtime_free(rt);

@@ -10,23 +10,17 @@
  * that finds a hole, or memory that it has not written to, exits, crashes, or stops counting. Only
  * commits that had to keep the vCPUs out of the guest count.
  */
-#include <stdlib.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "kvm/kvm.h"
-#include "memory/memory.h"
 #include "kvm/vcpu_internal.h"
-#include "check.h"
+#include "kvm_rig.h"
 
 enum { PAGE = 0x1000, BORDER = 0x8000, BLOCK_SIZE = 0x40000, CPUS_MAX = 4 };
-enum { LEFT = BORDER - 0x100, RIGHT = BORDER + 0x100, CODE = BORDER - 20, BAD = BORDER + 0x200 };
+enum { LEFT = BORDER - 0x100, RIGHT = BORDER + 0x100, LOOP = BORDER - 20, BAD = BORDER + 0x200 };
 enum { MIRROR = 0x100000, STRIP = 0x20000, STRIDE = 16 };
 
-static lunik_runtime *rt;
-static lunik_machine *m;
 static lunik_ram *block;
-static lunik_error err;
 static unsigned operations; /* on regions, in transactions that were committed */
 static unsigned changes;    /* sections that listeners saw go */
 static unsigned random_state;
@@ -34,14 +28,6 @@ static unsigned random_state;
 /* By increasing priority; all but the strip and the flash show the block. */
 static lunik_region *whole, *left, *right, *across, *mirror, *strip, *flash;
 static bool logging;
-
-static void must(const char *what, int rc)
-{
-    if (rc) {
-        printf("not ok %s: %s\n", what, err.message);
-        exit(1);
-    }
-}
 
 static unsigned choose(unsigned count)
 {
@@ -84,7 +70,7 @@ static void on_reset(void *opaque)
     for (unsigned i = 0; i < lunik_vcpu_count(m); i++) {
         lunik_vcpu *v = lunik_vcpu_get(m, i);
         struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
-        struct kvm_regs regs = {.rip = CODE, .rsi = i * STRIDE, .rflags = 2};
+        struct kvm_regs regs = {.rip = LOOP, .rsi = i * STRIDE, .rflags = 2};
         struct kvm_sregs sregs;
 
         ioctl(v->fd, KVM_GET_SREGS, &sregs);
@@ -129,18 +115,6 @@ static bool let_all_run(void)
 
 /* ---- the topology --------------------------------------------------------------------------- */
 
-static lunik_region *add(const char *name, lunik_ram *ram, uint64_t offset, uint64_t size,
-                         uint64_t at, int priority)
-{
-    lunik_region_config config = {
-        .kind = LUNIK_REGION_RAM, .name = name, .ram = ram, .ram_offset = offset, .size = size};
-    lunik_region *r;
-
-    must(name, lunik_region_new(m, &config, &r, &err));
-    must(name, lunik_region_add(lunik_space_root(m->memory_space), at, r, priority, true, &err));
-    return r;
-}
-
 /* A window that shows the same memory at the same address, however it lies. */
 static lunik_region *add_mirror(void)
 {
@@ -149,12 +123,8 @@ static lunik_region *add_mirror(void)
                                   .target = whole,
                                   .offset = BORDER - PAGE,
                                   .size = PAGE};
-    lunik_region *r;
 
-    must("mirror", lunik_region_new(m, &config, &r, &err));
-    must("mirror",
-         lunik_region_add(lunik_space_root(m->memory_space), MIRROR - PAGE, r, 0, true, &err));
-    return r;
+    return add_to(m->memory_space, MIRROR - PAGE, region_of(config), 0);
 }
 
 static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_t value)
@@ -170,31 +140,24 @@ static lunik_region *add_flash(lunik_ram *ram)
                                   .ram = ram,
                                   .ops = &ops,
                                   .size = 2 * PAGE};
-    lunik_region *r;
 
-    must("flash", lunik_region_new(m, &config, &r, &err));
-    must("flash",
-         lunik_region_add(lunik_space_root(m->memory_space), STRIP + PAGE, r, 4, true, &err));
-    return r;
+    return add_to(m->memory_space, STRIP + PAGE, region_of(config), 4);
 }
 
 static void build(void)
 {
-    lunik_ram_config config = {.name = "block", .size = BLOCK_SIZE, .fd = -1};
-    lunik_ram *other;
+    lunik_ram *other = new_ram("other", 2 * PAGE);
 
-    must("block", lunik_ram_new(&config, &block, &err));
-    config.size = 2 * PAGE;
-    must("other", lunik_ram_new(&config, &other, &err));
-    whole = add("whole", block, 0, BLOCK_SIZE, 0, 0);
-    left = add("left", block, 0, BORDER, 0, 1);
-    right = add("right", block, BORDER, BORDER, BORDER, 1);
-    across = add("across", block, BORDER - PAGE, 2 * PAGE, BORDER - PAGE, 2);
+    block = new_ram("block", BLOCK_SIZE);
+    whole = show_ram("whole", block, 0, BLOCK_SIZE, 0, 0);
+    left = show_ram("left", block, 0, BORDER, 0, 1);
+    right = show_ram("right", block, BORDER, BORDER, BORDER, 1);
+    across = show_ram("across", block, BORDER - PAGE, 2 * PAGE, BORDER - PAGE, 2);
     mirror = add_mirror();
-    strip = add("strip", other, 0, 2 * PAGE, STRIP, 3);
+    strip = show_ram("strip", other, 0, 2 * PAGE, STRIP, 3);
     flash = add_flash(other);
     lunik_ram_unref(other);
-    memcpy((uint8_t *)lunik_ram_host(block) + CODE, code, sizeof(code));
+    memcpy((uint8_t *)lunik_ram_host(block) + LOOP, code, sizeof(code));
 }
 
 static void toggle(lunik_region *r)
@@ -361,15 +324,12 @@ static void test(unsigned cpus, unsigned wanted)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
     const char *seed = getenv("SEED");
     unsigned wanted = getenv("LUNIK_QUICK") ? 1000 : 15000;
 
-    if (access("/dev/kvm", R_OK | W_OK)) {
-        printf("ok memory-stress: skipped, no /dev/kvm\n");
+    if (!check_kvm("memory stress"))
         return 0;
-    }
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
+    new_runtime();
     random_state = seed ? (unsigned)atoi(seed) : 1;
     printf("# SEED=%u\n", random_state);
     test(2, wanted);

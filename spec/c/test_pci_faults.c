@@ -192,7 +192,7 @@ int main(void)
 {
     walk_all(LUNIK_ACCEL_NONE);
     if (access("/dev/kvm", R_OK | W_OK))
-        printf("ok with KVM # SKIP no /dev/kvm\n");
+        check_skip("with KVM", "no /dev/kvm");
     else
         walk_all(LUNIK_ACCEL_KVM);
     return check_result();

@@ -1,23 +1,10 @@
 /* test_reject.c: accesses that are not carried out: which error, what is counted, who is told. */
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 
-#include "check.h"
-#include "memory/memory.h"
+#include "machine_rig.h"
 
-static lunik_runtime *rt;
-static lunik_machine *m;
 static lunik_space *space;
-static lunik_error err;
-
-static void must(const char *what, int rc)
-{
-    if (!rc)
-        return;
-    printf("not ok %s: %s\n", what, err.message);
-    exit(1);
-}
 
 /* ---- devices -------------------------------------------------------------------------------- */
 
@@ -58,19 +45,13 @@ static const lunik_io_ops dma = {.write = dma_write};
 static const lunik_io_ops endless = {.write = endless_write};
 static const lunik_io_ops unlocked = {.read = some_read, .lockless = true};
 
-static lunik_region *add(const char *name, lunik_region_kind kind, uint64_t address, uint64_t size,
+static lunik_region *map(const char *name, lunik_region_kind kind, uint64_t address, uint64_t size,
                          const lunik_io_ops *ops)
 {
-    const lunik_ram_config ram = {.name = name, .size = size, .fd = -1};
     lunik_region_config config = {.kind = kind, .name = name, .size = size, .ops = ops};
-    lunik_region *r;
+    bool memory = kind == LUNIK_REGION_RAM || kind == LUNIK_REGION_ROM;
+    lunik_region *r = add_to(space, address, memory ? ram_region_of(config) : region_of(config), 0);
 
-    if (kind == LUNIK_REGION_RAM || kind == LUNIK_REGION_ROM)
-        must("ram", lunik_ram_new(&ram, &config.ram, &err));
-    must(name, lunik_region_new(m, &config, &r, &err));
-    if (config.ram)
-        lunik_ram_unref(config.ram);
-    must(name, lunik_region_add(lunik_space_root(space), address, r, 0, false, &err));
     lunik_region_unref(r); /* its container's */
     return r;
 }
@@ -285,7 +266,7 @@ static void test_hook(void)
     lunik_reject_sub busy = {.fn = busy_fn, .opaque = &calls};
     uint64_t value;
 
-    victim = add("victim", LUNIK_REGION_IO, 0xb000, 0x10, &some);
+    victim = map("victim", LUNIK_REGION_IO, 0xb000, 0x10, &some);
     lunik_reject_unsubscribe(&rejections);
     lunik_reject_subscribe(m, &busy);
     lunik_space_get_stats(space, &before);
@@ -337,7 +318,7 @@ static void test_threads(void)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, guest, NULL);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        lunik_region *r = add("brief", LUNIK_REGION_IO, 0xc000, 0x10, i & 1 ? &some : &unlocked);
+        lunik_region *r = map("brief", LUNIK_REGION_IO, 0xc000, 0x10, i & 1 ? &some : &unlocked);
 
         lunik_reject_unsubscribe(&tallies);
         if (i % 3)
@@ -359,23 +340,19 @@ static void test_threads(void)
 
 int main(void)
 {
-    static const lunik_type *const no_types[] = {NULL};
-    static const lunik_machine_config config = {
-        .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
+    new_runtime();
+    new_machine(LUNIK_ACCEL_NONE);
     space = lunik_machine_memory(m);
-    add("some", LUNIK_REGION_IO, 0x1000, 0x10, &some);
-    add("words", LUNIK_REGION_IO, 0x2000, 0x10, &some_words);
-    add("read-only", LUNIK_REGION_IO, 0x3000, 0x10, &read_only);
-    add("write-only", LUNIK_REGION_IO, 0x4000, 0x10, &write_only);
-    add("rom", LUNIK_REGION_ROM, 0x5000, 0x1000, NULL);
-    add("dma", LUNIK_REGION_IO, 0x6000, 0x10, &dma);
-    add("endless", LUNIK_REGION_IO, 0x7000, 0x10, &endless);
-    add("unlocked", LUNIK_REGION_IO, 0x8000, 8, &unlocked);
-    add("reserved", LUNIK_REGION_RESERVED, 0xa000, 0x10, NULL);
-    add("ram", LUNIK_REGION_RAM, 0x16000, 0x1000, NULL);
+    map("some", LUNIK_REGION_IO, 0x1000, 0x10, &some);
+    map("words", LUNIK_REGION_IO, 0x2000, 0x10, &some_words);
+    map("read-only", LUNIK_REGION_IO, 0x3000, 0x10, &read_only);
+    map("write-only", LUNIK_REGION_IO, 0x4000, 0x10, &write_only);
+    map("rom", LUNIK_REGION_ROM, 0x5000, 0x1000, NULL);
+    map("dma", LUNIK_REGION_IO, 0x6000, 0x10, &dma);
+    map("endless", LUNIK_REGION_IO, 0x7000, 0x10, &endless);
+    map("unlocked", LUNIK_REGION_IO, 0x8000, 8, &unlocked);
+    map("reserved", LUNIK_REGION_RESERVED, 0xa000, 0x10, NULL);
+    map("ram", LUNIK_REGION_RAM, 0x16000, 0x1000, NULL);
     lunik_reject_subscribe(m, &rejections);
     test_cases();
     test_parts();

@@ -387,7 +387,7 @@ int main(void)
 
     test_without();
     if (abi < 1) {
-        printf("ok - # SKIP the domain: this kernel has no Landlock\n");
+        check_skip("the domain", "this kernel has no Landlock");
         return check_result();
     }
     if (!make_folder() || !drop_capabilities())

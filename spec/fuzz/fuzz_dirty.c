@@ -14,10 +14,8 @@ static unsigned chance(unsigned n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const lunik_type *const no_types[] = {NULL};
-
     if (!rt)
-        must("runtime", lunik_runtime_new(no_types, &rt, &err));
+        new_runtime();
     set_up();
     fuzz_begin(data, size);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_more(); i++)

@@ -12,22 +12,14 @@ static unsigned chance(unsigned n)
     return fuzz_below(n);
 }
 
-static void setup(void)
-{
-    static const lunik_type *const no_types[] = {NULL};
-    static const lunik_machine_config config = {
-        .name = "fuzz", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    must("runtime", lunik_runtime_new(no_types, &rt, &err));
-    must("machine", lunik_machine_new(rt, &config, &m, &err));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *bad = NULL, *left;
 
-    if (!rt)
-        setup();
+    if (!rt) {
+        new_runtime();
+        new_machine(LUNIK_ACCEL_NONE);
+    }
     fuzz_begin(data, size);
     build_tree();
     for (unsigned i = 0; i < OPERATIONS_MAX && fuzz_more() && !bad; i++)
