@@ -56,6 +56,27 @@ struct vcpu_group {
     lunik_vcpu vcpu[];
 };
 
+/* vcpu_gate.c */
+
+/* Makes KVM_RUN return; its handler does nothing unless there is a callback. */
+#define VCPU_KICK_SIGNAL (SIGRTMIN + 5)
+
+void vcpu_gate_init(struct vcpu_group *g); /* closed, as for a pause */
+void vcpu_gate_fini(struct vcpu_group *g);
+/* Announces the entry; returns false if the gate is closed. */
+bool vcpu_may_enter(lunik_vcpu *v);
+/* The vCPU has left KVM_RUN: wakes threads that wait for that. */
+void vcpu_left_guest(lunik_vcpu *v);
+/* Waits until the gate opens; returns false if the thread is to end. */
+bool vcpu_wait_at_gate(lunik_vcpu *v);
+/* Ends the pause. */
+void vcpus_open_gate(struct vcpu_group *g);
+/* Tells all vCPUs' threads to end. */
+void vcpus_quit(struct vcpu_group *g);
+
+/* vcpu_exit.c: handles what KVM_RUN returned, on the vCPU's thread. Lock not held. */
+void vcpu_handle_exit(lunik_vcpu *v, int rc, int error);
+
 /* vcpu_ring.c */
 int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
 void vcpu_ring_fini(lunik_vcpu *v, const struct kvm_vm *vm);
