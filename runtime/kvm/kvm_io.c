@@ -4,10 +4,6 @@
  *
  * Removed and added entries are collected and applied at commit. Missing kernel features are not an
  * error: such writes then exit to user space, and dispatch does what KVM would have done.
- *
- * Coalesced writes wait in a ring that all vCPUs share. It is emptied with the machine lock held.
- * Writes that are in it when their zone is removed were made to the map before the commit: they are
- * set aside with their regions and delivered after the commit.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,52 +13,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "kvm.h"
+#include "kvm_io.h"
 #include "memory/memory.h"
-#include "core/runtime.h"
-
-struct entry {
-    uint64_t address, size, data;
-    uint64_t offset;
-    lunik_region *region; /* valid until the commit, later only compared */
-    int fd;               /* -1: a coalesced zone */
-    bool match, port;
-};
-
-struct entry_list {
-    struct entry *items;
-    size_t count, capacity;
-};
-
-struct late_write {
-    lunik_space *space;
-    lunik_region *region; /* in use */
-    uint64_t address, offset;
-    uint8_t data[8];
-    unsigned size;
-};
-
-struct kvm_io {
-    lunik_listener listener;
-    struct kvm_vm *vm;
-    bool eventfds, any_size, zones, port_zones; /* features of the kernel */
-    struct entry_list present;                  /* in KVM, sorted */
-    struct entry_list dels, adds;               /* collected since begin */
-    bool lost;                                  /* no memory to collect something */
-    bool ended;       /* the VM is being freed: its entries need not be removed one by one */
-    size_t ring_page; /* of a vCPU's mapping */
-    struct kvm_coalesced_mmio_ring *ring; /* NULL: no vCPUs */
-    uint32_t ring_size;
-    struct late_write *late; /* ring_size of them */
-    size_t late_first;
-    /* Read without the lock: a vCPU that finds the ring empty must not overtake writes that are not
-     * delivered yet. */
-    _Atomic size_t late_count;
-    _Atomic unsigned busy; /* flushes under way */
-};
-
-/* The machine whose writes this thread is delivering: accesses by handlers do not deliver more. */
-static __thread const struct kvm_io *flushing;
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
@@ -302,139 +254,6 @@ static void drop_done(const struct kvm_io *k, struct entry_list *l, bool present
     l->count = kept;
 }
 
-/* ---- the ring ------------------------------------------------------------------------------- */
-
-static uint32_t ring_count(const struct kvm_io *k)
-{
-    uint32_t first, last;
-
-    if (!k->ring)
-        return 0;
-    first = __atomic_load_n(&k->ring->first, __ATOMIC_ACQUIRE);
-    last = __atomic_load_n(&k->ring->last, __ATOMIC_ACQUIRE);
-    return (last + k->ring_size - first) % k->ring_size;
-}
-
-/* Returns the oldest write in a ring that is not empty. */
-static struct kvm_coalesced_mmio ring_peek(const struct kvm_io *k)
-{
-    struct kvm_coalesced_mmio write = k->ring->coalesced_mmio[k->ring->first];
-
-    if (write.len > sizeof(write.data))
-        write.len = sizeof(write.data);
-    return write;
-}
-
-static void ring_pop(struct kvm_io *k)
-{
-    __atomic_store_n(&k->ring->first, (k->ring->first + 1) % k->ring_size, __ATOMIC_RELEASE);
-}
-
-static lunik_space *space_of(const struct kvm_io *k, const struct kvm_coalesced_mmio *write)
-{
-    const lunik_machine *m = k->listener.machine;
-
-    return write->pio ? m->io_space : m->memory_space;
-}
-
-/* Moves the writes in the ring to `late`, with the regions that they were made to. */
-static void set_aside(struct kvm_io *k)
-{
-    uint32_t count = ring_count(k);
-
-    for (; count && k->late_first + k->late_count < k->ring_size; count--) {
-        struct kvm_coalesced_mmio write = ring_peek(k);
-        struct late_write *late = &k->late[k->late_first + k->late_count];
-        lunik_section section;
-
-        if (lunik_space_find(space_of(k, &write), write.phys_addr, &section) &&
-            section.region->ops) {
-            *late = (struct late_write){
-                .space = section.space,
-                .region = section.region,
-                .address = write.phys_addr,
-                .offset = section.offset + (write.phys_addr - section.address),
-                .size = write.len,
-            };
-            memcpy(late->data, write.data, sizeof(late->data));
-            lunik_region_ref(late->region);
-            k->late_count++;
-        }
-        ring_pop(k);
-    }
-}
-
-static void deliver_late(struct kvm_io *k)
-{
-    struct late_write late = k->late[k->late_first++];
-
-    if (!--k->late_count)
-        k->late_first = 0;
-    region_write_late(late.space, late.address, late.region, late.offset, late.data, late.size);
-    lunik_region_unref(late.region);
-}
-
-static void deliver(struct kvm_io *k)
-{
-    struct kvm_coalesced_mmio write = ring_peek(k);
-    lunik_space *s = space_of(k, &write);
-    uint64_t value = 0;
-
-    ring_pop(k);
-    memcpy(&value, write.data, sizeof(value));
-    if (lunik_space_store(s, write.phys_addr, write.len, value) == LUNIK_E_INVALID)
-        lunik_space_write(s, write.phys_addr, write.data, write.len); /* part of an access */
-}
-
-/* False once a handler has closed the machine. */
-static bool still_there(const lunik_machine *m, const struct kvm_io *k)
-{
-    return m->kvm && m->kvm->io == k;
-}
-
-void kvm_io_flush(lunik_machine *m)
-{
-    struct kvm_io *k = m && m->kvm ? m->kvm->io : NULL;
-    const struct kvm_io *outer = flushing;
-    uint32_t count; /* writes made from now on wait for the next flush */
-
-    if (!k || flushing == k)
-        return;
-    count = ring_count(k);
-    if (!count && !k->late_count)
-        return;
-    lunik_machine_ref(m);
-    runtime_enter(m->rt);
-    k->busy++;
-    flushing = k;
-    while (still_there(m, k)) {
-        if (k->late_count) {
-            deliver_late(k);
-        } else if (count && ring_count(k)) {
-            count--;
-            deliver(k);
-        } else {
-            break;
-        }
-    }
-    if (still_there(m, k))
-        k->busy--;
-    flushing = outer;
-    runtime_leave(m->rt);
-    lunik_machine_unref(m);
-}
-
-void kvm_io_vcpu_exit(lunik_machine *m)
-{
-    const struct kvm_io *k = m->kvm->io;
-
-    if (!ring_count(k) && !k->late_count && !k->busy)
-        return;
-    lunik_lock(m->rt);
-    kvm_io_flush(m);
-    lunik_unlock(m->rt);
-}
-
 /* ---- commit --------------------------------------------------------------------------------- */
 
 static bool has_zones(const struct entry_list *l)
@@ -464,7 +283,7 @@ static int on_commit(lunik_listener *l, lunik_error *err)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     rc = apply(k, err);
     if (has_zones(&k->dels))
-        set_aside(k);
+        kvm_io_set_aside(k);
     if (rc)
         return rc;
     k->dels.count = k->adds.count = 0;
@@ -486,24 +305,12 @@ static void find_out(struct kvm_io *k)
     k->ring_size = (uint32_t)((page_size - sizeof(*k->ring)) / sizeof(struct kvm_coalesced_mmio));
 }
 
-void kvm_io_set_vcpu_map(lunik_machine *m, void *map)
-{
-    struct kvm_io *k = m->kvm->io;
-
-    if (k)
-        k->ring = map && k->zones
-                      ? (struct kvm_coalesced_mmio_ring *)((uint8_t *)map + k->ring_page)
-                      : NULL;
-}
-
 static void free_all(struct kvm_io *k)
 {
-    for (; k->late_count; k->late_count--)
-        lunik_region_unref(k->late[k->late_first++].region);
+    kvm_io_drop_late(k);
     free(k->present.items);
     free(k->dels.items);
     free(k->adds.items);
-    free(k->late);
     free(k);
 }
 

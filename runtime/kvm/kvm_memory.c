@@ -22,101 +22,6 @@
 #include "kvm_memory.h"
 #include "vcpu.h"
 
-/* ---- lists ---------------------------------------------------------------------------------- */
-
-static bool reserve(struct slot_list *l, size_t need)
-{
-    size_t capacity = l->capacity ? l->capacity : 16;
-    struct slot *items;
-
-    if (need <= l->capacity)
-        return true;
-    while (capacity < need)
-        capacity *= 2;
-    items = realloc(l->items, capacity * sizeof(*items));
-    if (!items)
-        return false;
-    l->items = items;
-    l->capacity = capacity;
-    return true;
-}
-
-static int compare_slots(const void *a, const void *b)
-{
-    const struct slot *x = a, *y = b;
-
-    if (x->first != y->first)
-        return x->first < y->first ? -1 : 1;
-    if (x->last != y->last)
-        return x->last < y->last ? -1 : 1;
-    if (x->host != y->host)
-        return x->host < y->host ? -1 : 1;
-    return x->flags < y->flags ? -1 : x->flags > y->flags;
-}
-
-static void sort_slots(struct slot_list *l)
-{
-    if (l->count > 1)
-        qsort(l->items, l->count, sizeof(l->items[0]), compare_slots);
-}
-
-/* Returns the index of the first slot at or after address. */
-static size_t find_slot(const struct slot_list *l, uint64_t address)
-{
-    size_t low = 0, high = l->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (l->items[middle].first < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last)
-{
-    size_t at = find_slot(&k->slots, first);
-
-    if (at && k->slots.items[at - 1].last >= first)
-        at--;
-    return at < k->slots.count && k->slots.items[at].first <= last ? &k->slots.items[at] : NULL;
-}
-
-static void insert_slot(struct slot_list *l, size_t at, struct slot slot)
-{
-    memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(slot));
-    l->items[at] = slot;
-    l->count++;
-}
-
-static void remove_slot(struct slot_list *l, size_t at)
-{
-    l->count--;
-    memmove(&l->items[at], &l->items[at + 1], (l->count - at) * sizeof(l->items[0]));
-}
-
-/* ---- slot ids ------------------------------------------------------------------------------- */
-
-static uint32_t take_id(struct kvm_memory *k)
-{
-    uint32_t word = 0;
-    uint32_t bit;
-
-    while (k->used[word] == UINT64_MAX)
-        word++;
-    bit = (uint32_t)__builtin_ctzll(~k->used[word]);
-    k->used[word] |= 1ull << bit;
-    return word * 64 + bit;
-}
-
-static void release_id(struct kvm_memory *k, uint32_t id)
-{
-    k->used[id / 64] &= ~(1ull << id % 64);
-}
-
 /* ---- KVM ------------------------------------------------------------------------------------ */
 
 int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
@@ -145,15 +50,15 @@ static void drop_slot(const struct slot *slot)
 
 static int delete_slot(struct kvm_memory *k, struct slot *slot)
 {
-    size_t at = find_slot(&k->slots, slot->first);
+    size_t at = slots_find(&k->slots, slot->first);
     int sys;
 
     slot->id = k->slots.items[at].id;
     sys = kvm_slot_set(k, slot, 0);
     if (!sys) {
-        release_id(k, slot->id);
+        slot_id_release(k, slot->id);
         kvm_log_close(&k->slots.items[at]);
-        remove_slot(&k->slots, at); /* *slot now holds its reference to ram */
+        slots_remove(&k->slots, at); /* *slot now holds its reference to ram */
     }
     return sys;
 }
@@ -165,13 +70,13 @@ static int create_slot(struct kvm_memory *k, const struct slot *slot)
 
     if (sys)
         return sys;
-    made.id = take_id(k);
+    made.id = slot_id_take(k);
     sys = kvm_slot_set(k, &made, made.last - made.first + 1);
     if (sys) {
-        release_id(k, made.id);
+        slot_id_release(k, made.id);
         kvm_log_close(&made);
     } else {
-        insert_slot(&k->slots, find_slot(&k->slots, made.first), made);
+        slots_insert(&k->slots, slots_find(&k->slots, made.first), made);
     }
     return sys;
 }
@@ -288,7 +193,7 @@ static void collect(struct kvm_memory *k, struct slot_list *list, const lunik_se
 
     if (!slot_of(k, s, &slot))
         return;
-    if (!reserve(list, list->count + 1)) {
+    if (!slots_reserve(list, list->count + 1)) {
         k->lost = true;
         return;
     }
@@ -318,12 +223,12 @@ static void cancel_pairs(struct kvm_memory *k)
     struct slot_list *d = &k->dels, *a = &k->adds;
     size_t di = 0, ai = 0, dk = 0, ak = 0;
 
-    sort_slots(d);
-    sort_slots(a);
+    slots_sort(d);
+    slots_sort(a);
     while (di < d->count || ai < a->count) {
         int order = di == d->count   ? 1
                     : ai == a->count ? -1
-                                     : compare_slots(&d->items[di], &a->items[ai]);
+                                     : slot_compare(&d->items[di], &a->items[ai]);
 
         if (order < 0) {
             d->items[dk++] = d->items[di++];
@@ -340,9 +245,9 @@ static void cancel_pairs(struct kvm_memory *k)
 
 static bool present(const struct kvm_memory *k, const struct slot *slot)
 {
-    size_t at = find_slot(&k->slots, slot->first);
+    size_t at = slots_find(&k->slots, slot->first);
 
-    return at < k->slots.count && !compare_slots(&k->slots.items[at], slot);
+    return at < k->slots.count && !slot_compare(&k->slots.items[at], slot);
 }
 
 /* Drops slots whose presence is `state` already: they undo changes that could not be collected. */
@@ -364,7 +269,7 @@ struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s)
     struct slot slot;
 
     return slot_of(k, s, &slot) && present(k, &slot)
-               ? &k->slots.items[find_slot(&k->slots, slot.first)]
+               ? &k->slots.items[slots_find(&k->slots, slot.first)]
                : NULL;
 }
 
@@ -375,7 +280,7 @@ struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s)
     if (!k->missing.count || !slot_of(k, s, &slot))
         return NULL;
     for (size_t i = 0; i < k->missing.count; i++)
-        if (!compare_slots(&k->missing.items[i], &slot))
+        if (!slot_compare(&k->missing.items[i], &slot))
             return &k->missing.items[i];
     return NULL;
 }
@@ -384,7 +289,7 @@ struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s)
 static bool loses_log(const struct kvm_memory *k)
 {
     for (size_t i = 0; i < k->dels.count; i++)
-        if (k->slots.items[find_slot(&k->slots, k->dels.items[i].first)].clients)
+        if (k->slots.items[slots_find(&k->slots, k->dels.items[i].first)].clients)
             return true;
     return false;
 }
@@ -431,9 +336,9 @@ static int check_limits(struct kvm_memory *k, lunik_error *err)
 /* Makes room for what apply() adds to the lists, which cannot fail then. */
 static bool reserve_all(struct kvm_memory *k)
 {
-    return reserve(&k->slots, k->slots.count + k->adds.count) &&
-           reserve(&k->stray, k->stray.count + k->adds.count) &&
-           reserve(&k->missing, k->missing.count + k->dels.count);
+    return slots_reserve(&k->slots, k->slots.count + k->adds.count) &&
+           slots_reserve(&k->stray, k->stray.count + k->adds.count) &&
+           slots_reserve(&k->missing, k->missing.count + k->dels.count);
 }
 
 static int on_commit(lunik_listener *l, lunik_error *err)

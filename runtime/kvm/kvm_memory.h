@@ -36,12 +36,30 @@ struct kvm_memory {
     uint64_t holds;    /* commits that kept vCPUs out of the guest */
 };
 
+/* kvm_slot_list.c */
+
+/* Makes room for `need` slots in all; returns false if there is no memory. */
+bool slots_reserve(struct slot_list *l, size_t need);
+/* Orders slots by first, last, host and flags: 0 if KVM cannot tell them apart. */
+int slot_compare(const struct slot *x, const struct slot *y);
+void slots_sort(struct slot_list *l);
+/* Returns the index of the first slot at or after address. */
+size_t slots_find(const struct slot_list *l, uint64_t address);
+/* There must be room. */
+void slots_insert(struct slot_list *l, size_t at, struct slot slot);
+void slots_remove(struct slot_list *l, size_t at);
+/* Returns the first slot in KVM that has an address in first..last, or NULL. */
+struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
+/* Takes the lowest free id. There must be one: fewer slots in KVM than it can have. */
+uint32_t slot_id_take(struct kvm_memory *k);
+void slot_id_release(struct kvm_memory *k, uint32_t id);
+
+/* kvm_memory.c */
+
 /* Returns the slot in KVM that a section has, or NULL. */
 struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s);
 /* Returns the section's slot if KVM lacks it because it refused to undo a change, or NULL. */
 struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s);
-/* Returns the first slot in KVM that has an address in first..last, or NULL. */
-struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
 /* Creates a slot or changes its logging; deletes it if size is 0. Returns an errno. */
 int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size);
 
