@@ -1,10 +1,10 @@
-/* ports.h: what most devices do with their regions, in one call each. */
+/* ports.h: the properties, ports and ACPI parts that most devices have, in one line each. */
 #ifndef DEVICES_PORTS_H
 #define DEVICES_PORTS_H
 
 #include "lunik_device.h"
 
-/* The property "iobase" of a device whose state has `uint64_t iobase`; last: the highest value. */
+/* The property "iobase", kept in `uint64_t iobase` of the state; last: the highest value. */
 #define DEVICE_IOBASE_PROP(state, text, port, last)                                                \
     {                                                                                              \
         .name = "iobase", .kind = LUNIK_PROP_UINT, .doc = (text),                                  \
@@ -18,13 +18,30 @@
         .def = (gsi), .max = LUNIK_GSI_COUNT - 1                                                   \
     }
 
-/* Makes an I/O region of `size` ports, owned by the object of `state` (which ops receive), and
- * maps it at `port` in the machine's I/O space. Ports that are taken, or beyond 0xffff, are
- * refused: no device hides another. */
-int device_ports_new(lunik_region **out, void *state, const char *name, uint64_t port,
-                     uint64_t size, const lunik_io_ops *ops, lunik_error *err);
+/* The property "chardev", a link to a character device, kept in `lunik_object *chardev` of the
+ * state. */
+#define DEVICE_CHARDEV_PROP(state, text)                                                           \
+    {                                                                                              \
+        .name = "chardev", .kind = LUNIK_PROP_LINK, .doc = (text),                                 \
+        .offset = offsetof(state, chardev), .link = "chardev"                                      \
+    }
 
-/* Unmaps and drops *region, if there is one. */
+/* Part of lunik_io_ops: byte registers, which wider accesses reach one after another. */
+#define DEVICE_BYTE_PORTS                                                                          \
+    .valid = {.min = 1, .max = 4, .unaligned = true}, .impl = {.min = 1, .max = 1}
+
+/* Makes an I/O region of `size` ports, owned by o, and maps it at `port` in the machine's I/O
+ * space; ops receive `opaque`. Ports that are taken, or beyond 0xffff, are refused: no device hides
+ * another. */
+int device_ports_new(lunik_region **out, lunik_object *o, const char *name, uint64_t port,
+                     uint64_t size, const lunik_io_ops *ops, void *opaque, lunik_error *err);
+
+/* Unmaps and drops *region, and sets it to NULL; does nothing where it is NULL. */
 void device_region_drop(lunik_region **region);
+
+/* Describes an ISA device in ACPI with the ASL part of that name, which takes the first I/O port as
+ * io_name and the interrupt number (GSI) as irq_name. */
+void device_describe_isa(lunik_acpi_node *out, const char *part, const char *io_name,
+                         uint64_t iobase, const char *irq_name, uint64_t irq);
 
 #endif

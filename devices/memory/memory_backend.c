@@ -211,22 +211,26 @@ static int set_dump(lunik_object *o, const lunik_value *value, lunik_error *err)
 #define FIELD(name) offsetof(struct memory_backend, name)
 
 static const lunik_prop props[] = {
-    {.name = "size",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes; a multiple of the page size.",
-     .offset = FIELD(size),
-     .flags = LUNIK_PROP_REQUIRED,
-     .min = 1},
+    {
+        .name = "size",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes; a multiple of the page size.",
+        .offset = FIELD(size),
+        .flags = LUNIK_PROP_REQUIRED,
+        .min = 1,
+    },
     {.name = "share",
      .kind = LUNIK_PROP_BOOL,
      .doc = "Map the memory so that other processes can share it.",
      .offset = FIELD(share)},
-    {.name = "prealloc",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Have the host provide every page before the object exists; refused if "
-            "they are more than its free memory and swap, the limit of this process's "
-            "control group, or the file system can take.",
-     .offset = FIELD(prealloc)},
+    {
+        .name = "prealloc",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Have the host provide every page before the object exists; refused if "
+               "they are more than its free memory and swap, the limit of this process's "
+               "control group, or the file system can take.",
+        .offset = FIELD(prealloc),
+    },
     {.name = "prealloc-threads",
      .kind = LUNIK_PROP_UINT,
      .doc = "Threads that preallocate.",
@@ -234,13 +238,15 @@ static const lunik_prop props[] = {
      .def = 1,
      .min = 1,
      .max = 256},
-    {.name = "merge",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Let the host merge equal pages (KSM).",
-     .offset = FIELD(merge),
-     .flags = LUNIK_PROP_LIVE,
-     .def = true,
-     .set = set_merge},
+    {
+        .name = "merge",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Let the host merge equal pages (KSM).",
+        .offset = FIELD(merge),
+        .flags = LUNIK_PROP_LIVE,
+        .def = true,
+        .set = set_merge,
+    },
     {.name = "dump",
      .kind = LUNIK_PROP_BOOL,
      .doc = "Put the memory into core dumps of this process.",
@@ -248,22 +254,26 @@ static const lunik_prop props[] = {
      .flags = LUNIK_PROP_LIVE,
      .def = true,
      .set = set_dump},
-    {.name = "reserve",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Reserve swap space or huge pages at once.",
-     .offset = FIELD(reserve),
-     .def = true},
+    {
+        .name = "reserve",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Reserve swap space or huge pages at once.",
+        .offset = FIELD(reserve),
+        .def = true,
+    },
     {.name = "host-nodes",
      .kind = LUNIK_PROP_UINT_LIST,
      .doc = "Host NUMA nodes that policy speaks of.",
      .offset = FIELD(host_nodes),
      .max = HOST_NODE_MAX},
-    {.name = "policy",
-     .kind = LUNIK_PROP_ENUM,
-     .doc = "How pages are placed on host-nodes.",
-     .offset = FIELD(policy),
-     .choices = policy_names},
-    {.name = NULL},
+    {
+        .name = "policy",
+        .kind = LUNIK_PROP_ENUM,
+        .doc = "How pages are placed on host-nodes.",
+        .offset = FIELD(policy),
+        .choices = policy_names,
+    },
+    {0},
 };
 
 static lunik_ram *get_ram(lunik_object *o)
@@ -276,7 +286,7 @@ static const lunik_memory_backend_ops backend_ops = {.ram = get_ram};
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(memory_backend, &backend_ops),
-    {NULL, NULL},
+    {0},
 };
 
 const lunik_type memory_backend_type = {

@@ -213,10 +213,12 @@ static void unrealize(lunik_object *o)
 }
 
 static const lunik_prop props[] = {
-    {.name = "mem-path",
-     .kind = LUNIK_PROP_STRING,
-     .doc = "A file, or a directory to make an unnamed file in.",
-     .offset = offsetof(struct file_backend, mem_path)},
+    {
+        .name = "mem-path",
+        .kind = LUNIK_PROP_STRING,
+        .doc = "A file, or a directory to make an unnamed file in.",
+        .offset = offsetof(struct file_backend, mem_path),
+    },
     {.name = "fd",
      .kind = LUNIK_PROP_INT,
      .doc = "Instead of mem-path: the descriptor of an open file, which is duplicated; -1: none.",
@@ -224,23 +226,27 @@ static const lunik_prop props[] = {
      .def = (uint64_t)-1,
      .min = (uint64_t)-1,
      .max = INT32_MAX},
-    {.name = "align",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Alignment of the mapping and its guest address, 0 for the page size.",
-     .offset = offsetof(struct file_backend, align)},
+    {
+        .name = "align",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Alignment of the mapping and its guest address, 0 for the page size.",
+        .offset = offsetof(struct file_backend, align),
+    },
     {.name = "offset",
      .kind = LUNIK_PROP_SIZE,
      .doc = "Where in the file the memory begins; a multiple of the page size.",
      .offset = offsetof(struct file_backend, offset)},
-    {.name = "discard-data",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Throw the contents away when the object is deleted (needs share).",
-     .offset = offsetof(struct file_backend, discard_data)},
+    {
+        .name = "discard-data",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Throw the contents away when the object is deleted (needs share).",
+        .offset = offsetof(struct file_backend, discard_data),
+    },
     {.name = "readonly",
      .kind = LUNIK_PROP_BOOL,
      .doc = "Open the file for reading; the guest sees ROM.",
      .offset = offsetof(struct file_backend, readonly)},
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type memory_backend_file_type = {

@@ -116,15 +116,15 @@ static lunik_access config_data_write(void *opaque, uint64_t offset, unsigned si
 static const lunik_io_ops config_address_ops = {
     .read = config_address_read,
     .write = config_address_write,
-    .valid = {1, 4, true},
-    .impl = {1, 4, false},
+    .valid = {.min = 1, .max = 4, .unaligned = true},
+    .impl = {.min = 1, .max = 4},
 };
 
 static const lunik_io_ops config_data_ops = {
     .read = config_data_read,
     .write = config_data_write,
-    .valid = {1, 4, true},
-    .impl = {1, 4, false},
+    .valid = {.min = 1, .max = 4, .unaligned = true},
+    .impl = {.min = 1, .max = 4},
 };
 
 /* ---- PAM ------------------------------------------------------------------------------------ */
@@ -149,8 +149,8 @@ static lunik_access shadow_write(void *opaque, uint64_t offset, unsigned size, u
 static const lunik_io_ops shadow_ops = {
     .read = shadow_read,
     .write = shadow_write,
-    .valid = {1, 8, true},
-    .impl = {1, 8, true},
+    .valid = {.min = 1, .max = 8, .unaligned = true},
+    .impl = {.min = 1, .max = 8, .unaligned = true},
 };
 
 /* The two attribute bits of a segment: 0xf0000 is in the high half of PAM0, the others follow
@@ -254,15 +254,15 @@ static int new_segment(i440fx *s, unsigned i, lunik_error *err)
                                   .ops = &shadow_ops,
                                   .opaque = segment};
     int rc = new_region(s, &segment->ram, ram, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &segment->shadow, shadow, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_set_enabled(segment->ram, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_set_enabled(segment->shadow, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(root, segment->base, segment->ram, 2, true, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(root, segment->base, segment->shadow, 2, true, err);
     return rc;
 }
@@ -280,15 +280,15 @@ static int new_sides(i440fx *s, lunik_error *err)
                                .target = s->ram_region};
     int rc = new_region(s, &s->sides, sides, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->pci_side, pci, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->ram_side, ram, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(s->sides, 0, s->pci_side, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(s->sides, PAM_END, s->ram_side, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_space_new(s->bus.machine, "pam", s->sides, &s->sides_space, err);
     return rc;
 }
@@ -312,22 +312,22 @@ static int new_bus(i440fx *s, lunik_error *err)
                                 .opaque = s};
     int rc = new_region(s, &s->memory, memory, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->io, io, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->address_port, address, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->data_port, data, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), 0, s->memory, -1, false,
                               err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, 0, s->io, -1, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, CONFIG_ADDRESS, s->address_port, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, CONFIG_DATA, s->data_port, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_space_new(m, "pci-io", s->io, &s->io_space, err);
     s->bus.memory = s->memory;
     s->bus.io = s->io;
@@ -384,22 +384,22 @@ static int i440fx_realize(lunik_object *o, lunik_error *err)
         .kind = LUNIK_REGION_RAM, .name = lunik_object_id(s->ram), .ram = ram};
     int rc = check_properties(s, ram, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     s->bus.machine = lunik_object_machine(o);
     init_function(s);
     rc = new_bus(s, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_region(s, &s->ram_region, ram_config, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_sides(s, err);
-    for (unsigned i = 0; rc == 0 && i < PAM_SEGMENTS; i++)
+    for (unsigned i = 0; !rc && i < PAM_SEGMENTS; i++)
         rc = new_segment(s, i, err);
-    if (rc == 0)
+    if (!rc)
         rc = pci_bus_add(&s->bus, &s->function, PCI_DEVFN(0, 0), err);
-    if (rc == 0)
+    if (!rc)
         rc = update_pam(s, err);
-    if (rc < 0)
+    if (rc)
         i440fx_unrealize(o);
     return rc;
 }
@@ -441,41 +441,47 @@ static const lunik_acpi_ops acpi_ops = {.describe = i440fx_describe};
 static const lunik_iface i440fx_ifaces[] = {
     LUNIK_IFACE(pci_bus, &bus_ops),
     LUNIK_IFACE(acpi, &acpi_ops),
-    {NULL, NULL},
+    {0},
 };
 
 static const lunik_prop i440fx_props[] = {
-    {.name = "ram",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The backend that holds the machine's first megabyte of RAM.",
-     .offset = offsetof(i440fx, ram),
-     .flags = LUNIK_PROP_REQUIRED,
-     .link = "memory-backend"},
+    {
+        .name = "ram",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The backend that holds the machine's first megabyte of RAM.",
+        .offset = offsetof(i440fx, ram),
+        .flags = LUNIK_PROP_REQUIRED,
+        .link = "memory-backend",
+    },
     {.name = "shadow",
      .kind = LUNIK_PROP_BOOL,
      .doc = "Show 0xc0000-0xfffff as RAM after reset, as firmware would leave it.",
      .offset = offsetof(i440fx, shadow)},
-    {.name = "mmio-base",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "First address of the window for PCI memory below 4 GiB.",
-     .offset = offsetof(i440fx, mmio_base),
-     .def = 0xe0000000,
-     .max = UINT32_MAX},
+    {
+        .name = "mmio-base",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "First address of the window for PCI memory below 4 GiB.",
+        .offset = offsetof(i440fx, mmio_base),
+        .def = 0xe0000000,
+        .max = UINT32_MAX,
+    },
     {.name = "mmio-last",
      .kind = LUNIK_PROP_SIZE,
      .doc = "Last address of that window.",
      .offset = offsetof(i440fx, mmio_last),
      .def = 0xfebfffff,
      .max = UINT32_MAX},
-    {.name = "mmio64-base",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "First address of the window for PCI memory above 4 GiB; 0 = none.",
-     .offset = offsetof(i440fx, mmio64_base)},
+    {
+        .name = "mmio64-base",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "First address of the window for PCI memory above 4 GiB; 0 = none.",
+        .offset = offsetof(i440fx, mmio64_base),
+    },
     {.name = "mmio64-last",
      .kind = LUNIK_PROP_SIZE,
      .doc = "Last address of that window; 0 = none.",
      .offset = offsetof(i440fx, mmio64_last)},
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type i440fx_type = {

@@ -109,8 +109,8 @@ static lunik_access elcr_write(void *opaque, uint64_t offset, unsigned size, uin
 static const lunik_io_ops elcr_ops = {
     .read = elcr_read,
     .write = elcr_write,
-    .valid = {1, 2, false},
-    .impl = {1, 1, false},
+    .valid = {.min = 1, .max = 2},
+    .impl = {.min = 1, .max = 1},
 };
 
 static lunik_access reset_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
@@ -136,7 +136,7 @@ static lunik_access reset_write(void *opaque, uint64_t offset, unsigned size, ui
 static const lunik_io_ops reset_ops = {
     .read = reset_read,
     .write = reset_write,
-    .valid = {1, 1, false},
+    .valid = {.min = 1, .max = 1},
 };
 
 /* ---- realize and reset ---------------------------------------------------------------------- */
@@ -207,7 +207,7 @@ static int new_reset_port(piix3 *s, lunik_error *err)
                                   .opaque = s};
     int rc = lunik_region_new(lunik_object_machine(o), &config, &s->reset_port, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     return lunik_region_add(s->function.bus->io, RESET_PORT, s->reset_port, 1, false, err);
 }
@@ -238,17 +238,17 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
                               'a' + (int)i, (unsigned)s->pirq[i]);
     }
     init_function(s);
-    for (unsigned i = 0; rc == 0 && i < ISA_IRQS; i++) {
+    for (unsigned i = 0; !rc && i < ISA_IRQS; i++) {
         if (ELCR_VALID & 1u << i)
             rc = lunik_irq_connect(lunik_object_machine(o), &s->irqs[i], i, err);
     }
-    if (rc == 0)
-        rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, err);
-    if (rc == 0)
+    if (!rc)
+        rc = device_ports_new(&s->elcr_port, o, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, s, err);
+    if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_reset_port(s, err);
-    if (rc < 0) {
+    if (rc) {
         piix3_unrealize(o);
         return rc;
     }
@@ -272,7 +272,7 @@ static const lunik_acpi_ops acpi_ops = {.describe = piix3_describe};
 
 static const lunik_iface piix3_ifaces[] = {
     LUNIK_IFACE(acpi, &acpi_ops),
-    {NULL, NULL},
+    {0},
 };
 
 #define PIRQ_PROP(prop, index)                                                                     \
@@ -288,7 +288,7 @@ static const lunik_prop piix3_props[] = {
     PIRQ_PROP("pirq-b", 1),
     PIRQ_PROP("pirq-c", 2),
     PIRQ_PROP("pirq-d", 3),
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type piix3_type = {

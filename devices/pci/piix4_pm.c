@@ -69,8 +69,10 @@ static lunik_access event_write(void *opaque, uint64_t offset, unsigned size, ui
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops event_ops = {
-    .read = event_read, .write = event_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
+static const lunik_io_ops event_ops = {.read = event_read,
+                                       .write = event_write,
+                                       .valid = {.min = 1, .max = 4, .unaligned = true},
+                                       .impl = {.min = 1, .max = 4}};
 
 static lunik_access control_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -88,8 +90,10 @@ static lunik_access control_write(void *opaque, uint64_t offset, unsigned size, 
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops control_ops = {
-    .read = control_read, .write = control_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
+static const lunik_io_ops control_ops = {.read = control_read,
+                                         .write = control_write,
+                                         .valid = {.min = 1, .max = 4, .unaligned = true},
+                                         .impl = {.min = 1, .max = 4}};
 
 static lunik_access timer_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -107,8 +111,8 @@ static lunik_access timer_write(void *opaque, uint64_t offset, unsigned size, ui
 /* Reading the timer touches nothing but the clock. */
 static const lunik_io_ops timer_ops = {.read = timer_read,
                                        .write = timer_write,
-                                       .valid = {1, 4, true},
-                                       .impl = {1, 4, false},
+                                       .valid = {.min = 1, .max = 4, .unaligned = true},
+                                       .impl = {.min = 1, .max = 4},
                                        .lockless = true};
 
 static lunik_access gpe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
@@ -127,8 +131,10 @@ static lunik_access gpe_write(void *opaque, uint64_t offset, unsigned size, uint
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops gpe_ops = {
-    .read = gpe_read, .write = gpe_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
+static const lunik_io_ops gpe_ops = {.read = gpe_read,
+                                     .write = gpe_write,
+                                     .valid = {.min = 1, .max = 4, .unaligned = true},
+                                     .impl = {.min = 1, .max = 4}};
 
 static lunik_access apm_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -150,8 +156,10 @@ static lunik_access apm_write(void *opaque, uint64_t offset, unsigned size, uint
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops apm_ops = {
-    .read = apm_read, .write = apm_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
+static const lunik_io_ops apm_ops = {.read = apm_read,
+                                     .write = apm_write,
+                                     .valid = {.min = 1, .max = 4, .unaligned = true},
+                                     .impl = {.min = 1, .max = 1}};
 
 static lunik_access smbus_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -169,8 +177,10 @@ static lunik_access smbus_write(void *opaque, uint64_t offset, unsigned size, ui
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops smbus_ops = {
-    .read = smbus_read, .write = smbus_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
+static const lunik_io_ops smbus_ops = {.read = smbus_read,
+                                       .write = smbus_write,
+                                       .valid = {.min = 1, .max = 4, .unaligned = true},
+                                       .impl = {.min = 1, .max = 1}};
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
@@ -275,11 +285,11 @@ static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_reg
     bool movable = parent != s->pm_ports && !offset;
     int rc = lunik_region_new(lunik_object_machine(o), &config, out, err);
 
-    if (rc == 0 && movable)
+    if (!rc && movable)
         rc = lunik_region_set_enabled(*out, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(parent, offset, *out, 0, movable, err);
-    return rc < 0 ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
+    return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
 }
 
 static int new_ports(piix4_pm *s, lunik_error *err)
@@ -287,18 +297,18 @@ static int new_ports(piix4_pm *s, lunik_error *err)
     lunik_region *io = lunik_space_root(lunik_machine_io(lunik_object_machine(s->bus)));
     int rc = new_port(s, &s->pm_ports, "piix4-pm", io, s->pm_base, PM_PORTS, NULL, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->event_port, "acpi-evt", s->pm_ports, PM_EVENT, 4, &event_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->control_port, "acpi-cnt", s->pm_ports, PM_CONTROL, 2, &control_ops,
                       err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->timer_port, "acpi-tmr", s->pm_ports, PM_TIMER, 4, &timer_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->gpe_port, "acpi-gpe0", io, s->gpe_base, GPE0_PORTS, &gpe_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->apm_port, "apm-io", io, APM_PORT, 2, &apm_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->smbus_port, "pm-smbus", io, s->smb_base, PIIX4_SMBUS_PORTS, &smbus_ops,
                       err);
     return rc;
@@ -337,13 +347,13 @@ static int piix4_pm_realize(lunik_object *o, lunik_error *err)
     lunik_machine *m = lunik_object_machine(o);
     int rc = check_port("pm-base", s->pm_base, PMBA_ADDRESS, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = check_port("smb-base", s->smb_base, SMBBA_ADDRESS, err);
-    if (rc == 0)
+    if (!rc)
         rc = check_port("gpe-base", s->gpe_base, 0xfffc, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_irq_connect(m, &s->sci, (unsigned)s->sci_irq, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     lunik_timer_init(&s->timer, m, timer_fired);
     s->pm = (acpi_pm){.clock = lunik_machine_clock(m),
@@ -352,9 +362,9 @@ static int piix4_pm_realize(lunik_object *o, lunik_error *err)
                       .sleep = sleep_requested};
     init_function(s);
     rc = new_ports(s, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
-    if (rc < 0) {
+    if (rc) {
         piix4_pm_unrealize(o);
         return rc;
     }
@@ -417,49 +427,55 @@ static const lunik_iface piix4_pm_ifaces[] = {
     LUNIK_IFACE(power_button, &power_button_iface),
     LUNIK_IFACE(acpi_pm, &acpi_pm_iface),
     LUNIK_IFACE(acpi, &acpi_iface),
-    {NULL, NULL},
+    {0},
 };
 
 static const lunik_prop piix4_pm_props[] = {
     LUNIK_PCI_DEVICE_PROPS(piix4_pm, "1.3"),
-    {.name = "sci",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",
-     .offset = offsetof(piix4_pm, sci_irq),
-     .def = 9,
-     .min = 1,
-     .max = 15},
+    {
+        .name = "sci",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",
+        .offset = offsetof(piix4_pm, sci_irq),
+        .def = 9,
+        .min = 1,
+        .max = 15,
+    },
     {.name = "pm-base",
      .kind = LUNIK_PROP_UINT,
      .doc = "First of the 64 PM ports after reset, 0 = left to firmware.",
      .offset = offsetof(piix4_pm, pm_base),
      .def = 0x600,
      .max = 0xffff},
-    {.name = "smb-base",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "First of the 16 SMBus ports after reset, 0 = left to firmware.",
-     .offset = offsetof(piix4_pm, smb_base),
-     .def = 0x700,
-     .max = 0xffff},
+    {
+        .name = "smb-base",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "First of the 16 SMBus ports after reset, 0 = left to firmware.",
+        .offset = offsetof(piix4_pm, smb_base),
+        .def = 0x700,
+        .max = 0xffff,
+    },
     {.name = "gpe-base",
      .kind = LUNIK_PROP_UINT,
      .doc = "First port of GPE block 0: 2 status and 2 enable bytes.",
      .offset = offsetof(piix4_pm, gpe_base),
      .def = 0xafe0,
      .max = 0xffff},
-    {.name = "reset-port",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The port that the ACPI tables name as the reset register, 0 = none.",
-     .offset = offsetof(piix4_pm, reset_port),
-     .def = 0xcf9,
-     .max = 0xffff},
+    {
+        .name = "reset-port",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "The port that the ACPI tables name as the reset register, 0 = none.",
+        .offset = offsetof(piix4_pm, reset_port),
+        .def = 0xcf9,
+        .max = 0xffff,
+    },
     {.name = "reset-value",
      .kind = LUNIK_PROP_UINT,
      .doc = "What has to be written there.",
      .offset = offsetof(piix4_pm, reset_value),
      .def = 6,
      .max = 0xff},
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type piix4_pm_type = {
