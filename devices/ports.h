@@ -4,19 +4,20 @@
 
 #include "lunik_device.h"
 
+/* A property for a number, kept in `uint64_t field` of the state; last: the highest value. */
+#define DEVICE_UINT_PROP(prop, state, field, text, value, last)                                    \
+    {                                                                                              \
+        .name = (prop), .kind = LUNIK_PROP_UINT, .doc = (text), .offset = offsetof(state, field),  \
+        .def = (value), .max = (last)                                                              \
+    }
+
 /* The property "iobase", kept in `uint64_t iobase` of the state; last: the highest value. */
 #define DEVICE_IOBASE_PROP(state, text, port, last)                                                \
-    {                                                                                              \
-        .name = "iobase", .kind = LUNIK_PROP_UINT, .doc = (text),                                  \
-        .offset = offsetof(state, iobase), .def = (port), .max = (last)                            \
-    }
+    DEVICE_UINT_PROP("iobase", state, iobase, text, port, last)
 
 /* A property for the number of a line (GSI), kept in `uint64_t field` of the state. */
 #define DEVICE_IRQ_PROP(prop, state, field, text, gsi)                                             \
-    {                                                                                              \
-        .name = (prop), .kind = LUNIK_PROP_UINT, .doc = (text), .offset = offsetof(state, field),  \
-        .def = (gsi), .max = LUNIK_GSI_COUNT - 1                                                   \
-    }
+    DEVICE_UINT_PROP(prop, state, field, text, gsi, LUNIK_GSI_COUNT - 1)
 
 /* The property "chardev", a link to a character device, kept in `lunik_object *chardev` of the
  * state. */
@@ -26,10 +27,16 @@
         .offset = offsetof(state, chardev), .link = "chardev"                                      \
     }
 
+/* Part of lunik_io_ops: registers that take accesses of 1, 2 and 4 bytes at any offset. */
+#define DEVICE_DWORD_PORTS                                                                         \
+    .valid = {.min = 1, .max = 4, .unaligned = true}, .impl = {.min = 1, .max = 4}
 /* Part of lunik_io_ops: byte registers, which wider accesses reach one after another. */
 #define DEVICE_BYTE_PORTS                                                                          \
     .valid = {.min = 1, .max = 4, .unaligned = true}, .impl = {.min = 1, .max = 1}
 
+/* Makes a region as `config` says, owned by o. */
+int device_region_new(lunik_region **out, lunik_object *o, lunik_region_config config,
+                      lunik_error *err);
 /* Makes an I/O region of `size` ports, owned by o, and maps it at `port` in the machine's I/O
  * space; ops receive `opaque`. Ports that are taken, or beyond 0xffff, are refused: no device hides
  * another. */

@@ -79,11 +79,13 @@ static const lunik_prop props[] = {
     DEVICE_IOBASE_PROP(struct debugcon, "The I/O port.", 0xe9, 0xffff),
     DEVICE_CHARDEV_PROP(struct debugcon,
                         "The character device that gets the output; without one it is discarded."),
-    {.name = "dropped",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Bytes lost because the character device could not take them.",
-     .offset = offsetof(struct debugcon, dropped),
-     .flags = LUNIK_PROP_READONLY},
+    {
+        .name = "dropped",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Bytes lost because the character device could not take them.",
+        .offset = offsetof(struct debugcon, dropped),
+        .flags = LUNIK_PROP_READONLY,
+    },
     {0},
 };
 

@@ -62,8 +62,10 @@ static void get_value(lunik_object *o, lunik_value *out)
 {
     struct post_code *s = lunik_state(o);
 
-    *out = (lunik_value){.kind = LUNIK_UINT,
-                         .uint = atomic_load_explicit(&s->value, memory_order_relaxed)};
+    *out = (lunik_value){
+        .kind = LUNIK_UINT,
+        .uint = atomic_load_explicit(&s->value, memory_order_relaxed),
+    };
 }
 
 static const lunik_prop props[] = {
