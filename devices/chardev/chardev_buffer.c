@@ -201,12 +201,12 @@ static const lunik_chardev_buffer_ops buffer_buffer_ops = {
 static int buffer_realize(lunik_object *o, lunik_error *err)
 {
     struct buffer_chardev *b = lunik_state(o);
-    int code = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
+    int rc = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
 
     b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
 
-    if (code)
-        return code;
+    if (rc)
+        return rc;
     b->ring = malloc((size_t)b->size);
     if (!b->ring) {
         chardev_pacer_close(&b->pacer);

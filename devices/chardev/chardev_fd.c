@@ -20,7 +20,7 @@ int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *
     lunik_object *o = lunik_state_object(c);
     int flags = fcntl(fd, F_GETFL);
     struct stat st;
-    int code;
+    int rc;
 
     if (flags < 0 || fstat(fd, &st) < 0)
         return lunik_fail_errno(err, errno, "%s '%s'", lunik_object_type_name(o),
@@ -29,14 +29,14 @@ int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *
     f->socket = S_ISSOCK(st.st_mode);
     f->fifo = S_ISFIFO(st.st_mode);
     f->blocking = !(flags & O_NONBLOCK);
-    code = uv_poll_init(lunik_loop(chardev_runtime(c)), poll, fd);
-    f->pollable = code == 0;
+    rc = uv_poll_init(lunik_loop(chardev_runtime(c)), poll, fd);
+    f->pollable = !rc;
     if (f->pollable) {
         uv_unref((uv_handle_t *)poll);
         if (f->blocking)
             fcntl(fd, F_SETFL, flags);
-    } else if (code != UV_EPERM) {
-        return lunik_fail_errno(err, -code, "%s '%s': can't watch the file descriptor",
+    } else if (rc != UV_EPERM) {
+        return lunik_fail_errno(err, -rc, "%s '%s': can't watch the file descriptor",
                                 lunik_object_type_name(o), lunik_object_id(o));
     }
     return 0;

@@ -34,16 +34,16 @@ static int file_realize(lunik_object *o, lunik_error *err)
 {
     struct file_chardev *f = lunik_state(o);
     int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    int fd, code;
+    int fd, rc;
 
     flags |= f->append ? O_APPEND : O_TRUNC;
     fd = TEMP_FAILURE_RETRY(open(f->path, flags, 0644));
     if (fd < 0)
         return lunik_fail_errno(err, errno, "chardev-file: path: can't open '%s'", f->path);
-    code = chardev_output_open(&f->output, &f->base, fd, CHARDEV_READER_FILE, chardev_failed, err);
-    if (code)
+    rc = chardev_output_open(&f->output, &f->base, fd, CHARDEV_READER_FILE, chardev_failed, err);
+    if (rc)
         close(fd);
-    return code;
+    return rc;
 }
 
 static void file_unrealize(lunik_object *o)

@@ -55,17 +55,17 @@ static bool take_input(struct chardev_input *in)
 /* Waits for the descriptor if the front end can receive. */
 static void input_watch(struct chardev_input *in)
 {
-    int code = 0;
+    int rc = 0;
 
     if (!in->owner || in->at_end)
         return;
     if (!chardev_can_receive(in->owner))
         uv_poll_stop(&in->poll);
     else if (!uv_is_active((uv_handle_t *)&in->poll))
-        code = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
-    if (code) {
-        chardev_failed(in->owner, -code);
-        input_end(in, -code);
+        rc = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
+    if (rc) {
+        chardev_failed(in->owner, -rc);
+        input_end(in, -rc);
     }
 }
 
@@ -123,7 +123,7 @@ int chardev_input_open(struct chardev_input **in, struct chardev *c, int fd, cha
                        lunik_error *err)
 {
     struct chardev_input *i = calloc(1, sizeof(*i));
-    int code;
+    int rc;
 
     if (!i)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for the input",
@@ -132,10 +132,10 @@ int chardev_input_open(struct chardev_input **in, struct chardev *c, int fd, cha
     i->rt = chardev_runtime(c);
     i->ended = ended;
     i->task.fn = input_task;
-    code = chardev_fd_init(&i->fd, c, fd, &i->poll, err);
-    if (code) {
+    rc = chardev_fd_init(&i->fd, c, fd, &i->poll, err);
+    if (rc) {
         free(i);
-        return code;
+        return rc;
     }
     *in = i;
     chardev_input_resume(i);
@@ -190,9 +190,9 @@ static void watch_closed(uv_handle_t *handle)
     free(lunik_container_of((uv_poll_t *)handle, struct chardev_watch, poll));
 }
 
-static int fail_watch(struct chardev *c, int code, lunik_error *err)
+static int fail_watch(struct chardev *c, int rc, lunik_error *err)
 {
-    return lunik_fail_errno(err, -code, "%s: can't watch a file descriptor",
+    return lunik_fail_errno(err, -rc, "%s: can't watch a file descriptor",
                             lunik_object_type_name(lunik_state_object(c)));
 }
 
@@ -200,7 +200,7 @@ int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
                        void (*fn)(struct chardev *c), lunik_error *err)
 {
     struct chardev_watch *w = calloc(1, sizeof(*w));
-    int code;
+    int rc;
 
     if (!w)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for a watch",
@@ -209,16 +209,16 @@ int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
     w->rt = chardev_runtime(c);
     w->fn = fn;
     w->fd = fd;
-    code = uv_poll_init(lunik_loop(w->rt), &w->poll, fd);
-    if (code) {
+    rc = uv_poll_init(lunik_loop(w->rt), &w->poll, fd);
+    if (rc) {
         free(w);
-        return fail_watch(c, code, err);
+        return fail_watch(c, rc, err);
     }
     uv_unref((uv_handle_t *)&w->poll);
-    code = lunik_poll_start(&w->poll, UV_READABLE, watch_ready);
-    if (code) {
+    rc = lunik_poll_start(&w->poll, UV_READABLE, watch_ready);
+    if (rc) {
         uv_close((uv_handle_t *)&w->poll, watch_closed);
-        return fail_watch(c, code, err);
+        return fail_watch(c, rc, err);
     }
     *watch = w;
     return 0;

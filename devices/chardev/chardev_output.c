@@ -80,17 +80,17 @@ static void output_ready(uv_poll_t *poll, int status, int events);
 /* Waits for the descriptor if there is something left to write. Returns 0, or an errno value. */
 static int output_watch(struct chardev_output *out)
 {
-    int code = 0;
+    int rc = 0;
 
     if (!out->fd.pollable)
         return 0;
     if (!out->used)
         uv_poll_stop(&out->poll);
     else if (!uv_is_active((uv_handle_t *)&out->poll))
-        code = lunik_poll_start(&out->poll, UV_WRITABLE, output_ready);
-    if (code)
-        chardev_failed(out->owner, -code);
-    return -code;
+        rc = lunik_poll_start(&out->poll, UV_WRITABLE, output_ready);
+    if (rc)
+        chardev_failed(out->owner, -rc);
+    return -rc;
 }
 
 void chardev_output_discard(struct chardev_output *out)
@@ -143,7 +143,7 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
                         enum chardev_reader reader, chardev_end_fn *failed, lunik_error *err)
 {
     struct chardev_output *o = malloc(sizeof(*o));
-    int code;
+    int rc;
 
     if (!o)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: no memory for the output buffer",
@@ -152,13 +152,13 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
     o->owner = c;
     o->rt = chardev_runtime(c);
     o->failed = failed;
-    code = chardev_pacer_open(&o->pacer, c, output_due, o, err);
-    if (!code)
-        code = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
-    if (code) {
+    rc = chardev_pacer_open(&o->pacer, c, output_due, o, err);
+    if (!rc)
+        rc = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
+    if (rc) {
         chardev_pacer_close(&o->pacer);
         free(o);
-        return code;
+        return rc;
     }
     o->outlet.flush = output_flush;
     o->outlet.fd = reader != CHARDEV_READER_PEER && o->fd.pollable ? fd : -1;

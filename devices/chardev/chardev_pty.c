@@ -119,20 +119,20 @@ static int open_master(struct pty_chardev *p, lunik_error *err)
 static int open_streams(struct pty_chardev *p, lunik_error *err)
 {
     int in = fcntl(p->master, F_DUPFD_CLOEXEC, 0), out = fcntl(p->master, F_DUPFD_CLOEXEC, 0);
-    int code = 0;
+    int rc = 0;
 
     if (in < 0 || out < 0)
-        code = fail(err, "can't duplicate the master");
-    if (!code)
-        code =
+        rc = fail(err, "can't duplicate the master");
+    if (!rc)
+        rc =
             chardev_output_open(&p->output, &p->base, out, CHARDEV_READER_PEER, master_failed, err);
-    if (!code)
-        code = chardev_input_open(&p->input, &p->base, in, master_failed, err);
-    if (code && out >= 0 && !p->output)
+    if (!rc)
+        rc = chardev_input_open(&p->input, &p->base, in, master_failed, err);
+    if (rc && out >= 0 && !p->output)
         close(out);
-    if (code && in >= 0)
+    if (rc && in >= 0)
         close(in);
-    return code;
+    return rc;
 }
 
 /* Whether there is something that the program at the slave has not read. */
@@ -176,18 +176,18 @@ static void pty_unrealize(lunik_object *o)
 static int pty_realize(lunik_object *o, lunik_error *err)
 {
     struct pty_chardev *p = lunik_state(o);
-    int code = open_master(p, err);
+    int rc = open_master(p, err);
 
     p->watch.fn = slave_touched;
-    if (!code)
-        code = pty_watch_open(&p->watch, chardev_runtime(&p->base), p->path, err);
-    if (!code)
-        code = open_streams(p, err);
-    if (code)
+    if (!rc)
+        rc = pty_watch_open(&p->watch, chardev_runtime(&p->base), p->path, err);
+    if (!rc)
+        rc = open_streams(p, err);
+    if (rc)
         pty_unrealize(o);
     else
         check_connection(p);
-    return code;
+    return rc;
 }
 
 static void get_path(lunik_object *o, lunik_value *out)

@@ -89,24 +89,24 @@ static void output_failed(struct chardev *c, int sys)
 static int connected(struct socket_chardev *s, int fd, lunik_error *err)
 {
     int out = dup(fd); /* a descriptor for each direction: libuv watches one only once */
-    int code;
+    int rc;
 
     if (out < 0) {
-        code = lunik_fail_errno(err, errno, "chardev-socket: can't duplicate the connection");
+        rc = lunik_fail_errno(err, errno, "chardev-socket: can't duplicate the connection");
         close(fd);
-        return code;
+        return rc;
     }
-    code = chardev_output_open(&s->output, &s->base, out, CHARDEV_READER_PEER, output_failed, err);
-    if (code) {
+    rc = chardev_output_open(&s->output, &s->base, out, CHARDEV_READER_PEER, output_failed, err);
+    if (rc) {
         close(out);
         close(fd);
-        return code;
+        return rc;
     }
-    code = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
-    if (code) {
+    rc = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
+    if (rc) {
         chardev_output_close(&s->output, CHARDEV_REST_DROP);
         close(fd);
-        return code;
+        return rc;
     }
     s->peer = fd;
     s->connected = true;
@@ -251,22 +251,22 @@ static int start_server(struct socket_chardev *s, const struct sockaddr_un *addr
                         lunik_error *err)
 {
     int fd = new_socket(err);
-    int code;
+    int rc;
 
     if (fd < 0)
         return fd;
-    code = bind_path(s, fd, address, err);
-    if (!code && listen(fd, 1) < 0)
-        code = fail(s, err, "listen at");
-    if (!code && (s->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
-        code = fail(s, err, "listen at");
-    if (!code)
-        code = chardev_watch_open(&s->watch, &s->base, fd, client_waits, err);
-    if (code) {
+    rc = bind_path(s, fd, address, err);
+    if (!rc && listen(fd, 1) < 0)
+        rc = fail(s, err, "listen at");
+    if (!rc && (s->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        rc = fail(s, err, "listen at");
+    if (!rc)
+        rc = chardev_watch_open(&s->watch, &s->base, fd, client_waits, err);
+    if (rc) {
         remove_path(s);
         close_spare(s);
         close(fd);
-        return code;
+        return rc;
     }
     s->listener = fd;
     return 0;
@@ -276,14 +276,14 @@ static int start_client(struct socket_chardev *s, const struct sockaddr_un *addr
                         lunik_error *err)
 {
     int fd = new_socket(err);
-    int code;
+    int rc;
 
     if (fd < 0)
         return fd;
     if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
-        code = fail(s, err, "connect to");
+        rc = fail(s, err, "connect to");
         close(fd);
-        return code;
+        return rc;
     }
     return connected(s, fd, err);
 }
@@ -292,11 +292,11 @@ static int socket_realize(lunik_object *o, lunik_error *err)
 {
     struct socket_chardev *s = lunik_state(o);
     struct sockaddr_un address;
-    int code = make_address(s, &address, err);
+    int rc = make_address(s, &address, err);
 
     s->spare = -1;
-    if (code)
-        return code;
+    if (rc)
+        return rc;
     return s->server ? start_server(s, &address, err) : start_client(s, &address, err);
 }
 

@@ -109,15 +109,15 @@ static void on_continue(uv_signal_t *signal, int number)
 static int watch_open(struct stdio_chardev *s, lunik_error *err)
 {
     struct continue_watch *w = calloc(1, sizeof(*w));
-    int code;
+    int rc;
 
     if (!w)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "chardev-stdio: out of memory");
     w->owner = s;
-    code = uv_signal_init(lunik_loop(chardev_runtime(&s->base)), &w->signal);
-    if (code) {
+    rc = uv_signal_init(lunik_loop(chardev_runtime(&s->base)), &w->signal);
+    if (rc) {
         free(w);
-        return lunik_fail_errno(err, -code, "chardev-stdio: can't watch for signals");
+        return lunik_fail_errno(err, -rc, "chardev-stdio: can't watch for signals");
     }
     uv_unref((uv_handle_t *)&w->signal);
     uv_signal_start(&w->signal, on_continue, SIGCONT);
@@ -143,31 +143,30 @@ static void watch_close(struct stdio_chardev *s)
 
 static int open_input(struct stdio_chardev *s, lunik_error *err)
 {
-    int fd, code;
+    int fd, rc;
 
     if (isatty(STDIN_FILENO) && !in_foreground())
         return 0;
     fd = chardev_reopen(STDIN_FILENO, O_RDONLY);
     if (fd < 0)
         return errno == EBADF ? 0 : lunik_fail_errno(err, errno, "chardev-stdio: standard input");
-    code = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
-    if (code)
+    rc = chardev_input_open(&s->input, &s->base, fd, input_ended, err);
+    if (rc)
         close(fd);
-    return code;
+    return rc;
 }
 
 static int open_output(struct stdio_chardev *s, lunik_error *err)
 {
     int fd = chardev_reopen(STDOUT_FILENO, O_WRONLY);
-    int code;
+    int rc;
 
     if (fd < 0)
         return errno == EBADF ? 0 : lunik_fail_errno(err, errno, "chardev-stdio: standard output");
-    code =
-        chardev_output_open(&s->output, &s->base, fd, CHARDEV_READER_STDOUT, chardev_failed, err);
-    if (code)
+    rc = chardev_output_open(&s->output, &s->base, fd, CHARDEV_READER_STDOUT, chardev_failed, err);
+    if (rc)
         close(fd);
-    return code;
+    return rc;
 }
 
 static void stdio_unrealize(lunik_object *o)
@@ -184,21 +183,21 @@ static void stdio_unrealize(lunik_object *o)
 static int stdio_realize(lunik_object *o, lunik_error *err)
 {
     struct stdio_chardev *s = lunik_state(o);
-    int code;
+    int rc;
 
     if (atomic_flag_test_and_set(&in_use))
         return lunik_fail(err, LUNIK_E_BUSY,
                           "chardev-stdio: standard input and output are in use by another one");
-    code = open_output(s, err);
-    if (!code)
-        code = open_input(s, err);
-    if (!code && s->input && tcgetattr(STDIN_FILENO, &s->saved) == 0)
+    rc = open_output(s, err);
+    if (!rc)
+        rc = open_input(s, err);
+    if (!rc && s->input && tcgetattr(STDIN_FILENO, &s->saved) == 0)
         s->raw = make_raw(s);
     if (s->raw)
-        code = watch_open(s, err);
-    if (code)
+        rc = watch_open(s, err);
+    if (rc)
         stdio_unrealize(o);
-    return code;
+    return rc;
 }
 
 static const lunik_prop stdio_props[] = {

@@ -1,8 +1,8 @@
 /*
- * debugcon.c: a debug console of one port: what is written goes to a character device, reading
- * gives the port's own number, 0xe9, by which a guest recognises it (after Bochs).
+ * debugcon.c: a debug console of one port (after Bochs). Bytes that are written go to a character
+ * device; a read gives the port's own number, 0xe9, by which a guest recognises the device.
  *
- * The port knows no flow control: bytes that the character device can't take at once are lost and
+ * Not modelled: flow control. Bytes that the character device can't take at once are lost and
  * counted.
  */
 #include "../ports.h"
@@ -10,24 +10,24 @@
 
 #define DEBUGCON_ID 0xe9
 
-typedef struct debugcon {
+struct debugcon {
     uint64_t iobase;
     lunik_object *chardev;
     const lunik_chardev_ops *out;
     lunik_chardev_front front;
     lunik_region *port;
     uint64_t dropped;
-} debugcon;
+};
 
-static lunik_access debugcon_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     *value = DEBUGCON_ID;
     return LUNIK_ACCESS_OK;
 }
 
-static lunik_access debugcon_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    debugcon *s = opaque;
+    struct debugcon *s = opaque;
     uint8_t byte = (uint8_t)value;
 
     if (s->out && s->out->write(s->chardev, &byte, 1) != 1)
@@ -35,20 +35,20 @@ static lunik_access debugcon_write(void *opaque, uint64_t offset, unsigned size,
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops debugcon_ops = {
-    .read = debugcon_read,
-    .write = debugcon_write,
-    .valid = {1, 1, false},
+static const lunik_io_ops port_ops = {
+    .read = port_read,
+    .write = port_write,
+    .valid = {.min = 1, .max = 1},
 };
 
-static size_t debugcon_can_receive(void *opaque)
+static size_t can_receive(void *opaque)
 {
     return 0; /* output only */
 }
 
-static void debugcon_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    debugcon *s = lunik_state(o);
+    struct debugcon *s = lunik_state(o);
 
     device_region_drop(&s->port);
     if (s->out)
@@ -56,46 +56,45 @@ static void debugcon_unrealize(lunik_object *o)
     s->out = NULL;
 }
 
-static int debugcon_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    debugcon *s = lunik_state(o);
+    struct debugcon *s = lunik_state(o);
 
     if (s->chardev) {
         const lunik_chardev_ops *out = lunik_chardev_iface(s->chardev);
 
-        s->front = (lunik_chardev_front){.opaque = s, .can_receive = debugcon_can_receive};
+        s->front = (lunik_chardev_front){.opaque = s, .can_receive = can_receive};
         int rc = out->attach(s->chardev, &s->front, err);
-        if (rc < 0)
+        if (rc)
             return rc;
         s->out = out;
     }
-    int rc = device_ports_new(&s->port, s, "debugcon", s->iobase, 1, &debugcon_ops, err);
-    if (rc < 0)
-        debugcon_unrealize(o);
+    int rc = device_ports_new(&s->port, o, "debugcon", s->iobase, 1, &port_ops, s, err);
+    if (rc)
+        unrealize(o);
     return rc;
 }
 
-static const lunik_prop debugcon_props[] = {
-    DEVICE_IOBASE_PROP(debugcon, "The I/O port.", 0xe9, 0xffff),
-    {.name = "chardev",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The character device that gets the output; without one it is discarded.",
-     .offset = offsetof(debugcon, chardev),
-     .link = "chardev"},
-    {.name = "dropped",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Bytes lost because the character device could not take them.",
-     .offset = offsetof(debugcon, dropped),
-     .flags = LUNIK_PROP_READONLY},
-    {.name = NULL},
+static const lunik_prop props[] = {
+    DEVICE_IOBASE_PROP(struct debugcon, "The I/O port.", 0xe9, 0xffff),
+    DEVICE_CHARDEV_PROP(struct debugcon,
+                        "The character device that gets the output; without one it is discarded."),
+    {
+        .name = "dropped",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Bytes lost because the character device could not take them.",
+        .offset = offsetof(struct debugcon, dropped),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {0},
 };
 
 const lunik_type debugcon_type = {
     .name = "debugcon",
     .doc = "Debug console port at 0xe9.",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(debugcon),
-    .props = debugcon_props,
-    .realize = debugcon_realize,
-    .unrealize = debugcon_unrealize,
+    .size = sizeof(struct debugcon),
+    .props = props,
+    .realize = realize,
+    .unrealize = unrealize,
 };

@@ -6,7 +6,7 @@
 /* Status register. */
 #define STATUS_FULL     0x01 /* output buffer full */
 #define STATUS_SYSTEM   0x04 /* the self test has passed */
-#define STATUS_COMMAND  0x08 /* last written was port 0x64 */
+#define STATUS_COMMAND  0x08 /* the last write was to port 0x64 */
 #define STATUS_UNLOCKED 0x10
 #define STATUS_MOUSE    0x20 /* the output buffer is the mouse's */
 
@@ -83,7 +83,7 @@
 
 /* ---- queues --------------------------------------------------------------------------------- */
 
-/* If the host does not listen, answers are lost. */
+/* Drops the answer if the queue is full: the guest does not read. */
 static void queue_put(struct i8042_queue *q, uint16_t value)
 {
     if (q->count < I8042_QUEUE)
@@ -109,7 +109,7 @@ static void update_lines(struct i8042_chip *c)
     lunik_irq_set(&c->mouse_irq, full && mouse && (c->ram[0] & CB_MOUSE_IRQ));
 }
 
-/* A byte appears in the output buffer, which is empty. */
+/* Puts a byte into the output buffer, which is empty. */
 static void put_output(struct i8042_chip *c, uint8_t value, bool mouse)
 {
     c->output = value;
@@ -117,8 +117,8 @@ static void put_output(struct i8042_chip *c, uint8_t value, bool mouse)
     update_lines(c);
 }
 
-/* Once the output buffer is empty the next byte gets there: the controller's, or that of a device
- * which may transmit. */
+/* Moves the next byte into the output buffer if that is empty: the controller's, or that of a
+ * device that may transmit. */
 static void transmit(struct i8042_chip *c)
 {
     uint16_t answer;
@@ -168,7 +168,7 @@ static void keyboard_command(struct i8042_chip *c, uint8_t value)
         keyboard_parameter(k, value);
         return;
     }
-    k->queue.count = 0; /* a command ends what was being sent */
+    k->queue.count = 0; /* a command ends the answer to the one before */
     switch (value) {
     case DEV_ECHO:
         queue_put(&k->queue, DEV_ECHO);
@@ -232,7 +232,7 @@ static void mouse_status(struct i8042_mouse *m)
     queue_put(&m->queue, m->rate);
 }
 
-/* A movement packet: no button, no movement. */
+/* Sends a movement packet: no button, no movement. */
 static void mouse_packet(struct i8042_mouse *m)
 {
     queue_put(&m->queue, 0x08); /* always set */
@@ -240,7 +240,8 @@ static void mouse_packet(struct i8042_mouse *m)
     queue_put(&m->queue, 0);
 }
 
-/* Commands with an effect or an answer of more than the acknowledgement; false if unknown. */
+/* Executes a command that has an effect, or an answer beyond the acknowledgement; returns false if
+ * it is unknown. */
 static bool mouse_execute(struct i8042_mouse *m, uint8_t value)
 {
     switch (value) {
@@ -305,7 +306,7 @@ static void mouse_command(struct i8042_mouse *m, uint8_t value)
 
 /* ---- controller ----------------------------------------------------------------------------- */
 
-/* Buffer full flags show in the output port; returns its value. */
+/* Returns the value of the output port, which shows the buffer full flags. */
 static uint8_t read_output_port(const struct i8042_chip *c)
 {
     bool full = c->status & STATUS_FULL, mouse = c->status & STATUS_MOUSE;
@@ -327,7 +328,7 @@ static void set_command_byte(struct i8042_chip *c, uint8_t value)
     update_lines(c);
 }
 
-/* Commands that only produce a byte; false for others. */
+/* Answers a command that only produces a byte; returns false for others. */
 static bool query(struct i8042_chip *c, uint8_t command)
 {
     uint8_t answer;
@@ -392,7 +393,7 @@ static void execute(struct i8042_chip *c, uint8_t command)
     }
 }
 
-/* The byte that a command was waiting for. */
+/* Executes a command that waited for its data byte. */
 static void execute_with(struct i8042_chip *c, uint8_t command, uint8_t value)
 {
     switch (command) {
@@ -417,7 +418,7 @@ static void execute_with(struct i8042_chip *c, uint8_t command, uint8_t value)
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-uint8_t i8042_read_data(struct i8042_chip *c)
+static uint8_t read_data(struct i8042_chip *c)
 {
     uint8_t value = c->output;
 
@@ -427,12 +428,7 @@ uint8_t i8042_read_data(struct i8042_chip *c)
     return value;
 }
 
-uint8_t i8042_read_status(struct i8042_chip *c)
-{
-    return c->status;
-}
-
-void i8042_write_data(struct i8042_chip *c, uint8_t value)
+static void write_data(struct i8042_chip *c, uint8_t value)
 {
     uint8_t command = c->pending;
 
@@ -447,13 +443,26 @@ void i8042_write_data(struct i8042_chip *c, uint8_t value)
     transmit(c);
 }
 
-void i8042_write_command(struct i8042_chip *c, uint8_t value)
+static void write_command(struct i8042_chip *c, uint8_t value)
 {
     c->status |= STATUS_COMMAND;
     c->pending = 0;
     if (!query(c, value))
         execute(c, value);
     transmit(c);
+}
+
+uint8_t i8042_read(struct i8042_chip *c, enum i8042_port port)
+{
+    return port == I8042_DATA ? read_data(c) : c->status;
+}
+
+void i8042_write(struct i8042_chip *c, enum i8042_port port, uint8_t value)
+{
+    if (port == I8042_DATA)
+        write_data(c, value);
+    else
+        write_command(c, value);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */

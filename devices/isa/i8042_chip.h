@@ -3,10 +3,10 @@
  * attached (IBM PS/2 Hardware Interface Technical Reference: "Keyboard and Auxiliary Device
  * Controller", "101/102-Key Keyboard", "Mouse"), apart from any bus.
  *
- * Operating systems find both devices and configure them; nobody ever presses a key or moves the
- * mouse. A byte stays in the output buffer until it is read: what the controller answers meanwhile
- * follows it, in front of what the devices have to say. Not modelled: transmission times, password
- * security, the masking of address line 20 (the output port keeps the bit).
+ * Operating systems find both devices and configure them; no key is ever pressed and the mouse
+ * never moves. A byte stays in the output buffer until it is read; answers that the controller
+ * gives meanwhile follow it, in front of the devices' bytes. Not modelled: transmission times,
+ * password security, the masking of address line 20 (the output port keeps the bit).
  */
 #ifndef ISA_I8042_CHIP_H
 #define ISA_I8042_CHIP_H
@@ -16,7 +16,14 @@
 #define I8042_RAM   32 /* bytes; the first is the command byte */
 #define I8042_QUEUE 16 /* bytes of answers that a device, or the controller, holds */
 
-/* Answers that wait for the output buffer; the controller's say whose they look like. */
+enum i8042_port {
+    I8042_DATA,    /* 0x60 */
+    I8042_COMMAND, /* 0x64; reads give the status */
+    I8042_PORTS,
+};
+
+/* Answers that wait for the output buffer; the controller's carry the device they seem to come
+ * from. */
 struct i8042_queue {
     uint16_t data[I8042_QUEUE];
     unsigned head, count;
@@ -24,7 +31,7 @@ struct i8042_queue {
 
 struct i8042_keyboard {
     struct i8042_queue queue;
-    uint8_t pending; /* the command whose parameter is expected, 0 if none */
+    uint8_t pending; /* the command that expects a parameter, 0 if none */
     uint8_t last;    /* byte sent last */
     uint8_t scancode_set;
 };
@@ -45,7 +52,7 @@ struct i8042_chip {
     uint8_t ram[I8042_RAM];
     uint8_t status, output; /* status register, output buffer */
     uint8_t output_port;
-    uint8_t pending;            /* the command whose data byte is expected, 0 if none */
+    uint8_t pending;            /* the command that expects a data byte, 0 if none */
     struct i8042_queue answers; /* the controller's own */
     struct i8042_keyboard keyboard;
     struct i8042_mouse mouse;
@@ -54,10 +61,8 @@ struct i8042_chip {
 void i8042_init(struct i8042_chip *c, void (*reset_line)(void *opaque), void *opaque);
 void i8042_reset(struct i8042_chip *c);
 
-/* Ports 0x60 and 0x64. */
-uint8_t i8042_read_data(struct i8042_chip *c);
-void i8042_write_data(struct i8042_chip *c, uint8_t value);
-uint8_t i8042_read_status(struct i8042_chip *c);
-void i8042_write_command(struct i8042_chip *c, uint8_t value);
+/* Register access. */
+uint8_t i8042_read(struct i8042_chip *c, enum i8042_port port);
+void i8042_write(struct i8042_chip *c, enum i8042_port port, uint8_t value);
 
 #endif

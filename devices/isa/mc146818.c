@@ -1,8 +1,8 @@
 /*
  * mc146818.c: the real-time clock and CMOS RAM of a PC: an MC146818A (mc146818_chip.h) behind an
- * index port, which can only be written, and a data port. The RAM tells firmware the memory sizes
- * and the number of processors. The clock starts with the host's UTC time, or another, and then
- * follows the machine's clock, which stands still while the machine is paused, or the host's.
+ * index port, which can only be written, and a data port. The RAM holds the memory sizes and the
+ * number of processors for firmware. The clock starts with the host's UTC time, or another, and
+ * then follows the machine's clock, which stands still while the machine is paused, or the host's.
  *
  * Not modelled: bit 7 of the index port masks NMIs on a PC; here it does nothing.
  */
@@ -25,13 +25,13 @@
 #define CMOS_EXT_KIB_2   0x30 /* the same again */
 #define CMOS_EXT_64KIB   0x34 /* 2 bytes: memory from 16 MiB to 4 GiB in 64 KiB */
 #define CMOS_ABOVE_64KIB 0x5b /* 3 bytes: memory above 4 GiB in 64 KiB */
-#define CMOS_OTHER_CPUS  0x5f /* processors beside the first */
+#define CMOS_OTHER_CPUS  0x5f /* processors in addition to the first */
 
 #define EQUIPMENT_FPU   0x02
 #define EQUIPMENT_MOUSE 0x04
 
-/* How long a timer for the host's clock may go by the machine's: the host's may be set meanwhile,
- * or have gone on while the host slept. */
+/* Limits how long a timer for the host's clock runs by the machine's: the host's may be set
+ * meanwhile, or have gone on while the host slept. */
 #define LOOK_AGAIN_NS UINT64_C(1000000000)
 
 #define KIB ((uint64_t)1024)
@@ -50,7 +50,74 @@ struct mc146818 {
     lunik_region *ports;
 };
 
-/* ---- clocks --------------------------------------------------------------------------------- */
+static void reset(lunik_object *o)
+{
+    struct mc146818 *s = lunik_state(o);
+
+    s->index = 0;
+    mc146818_reset(&s->chip);
+}
+
+/* ---- CMOS RAM ------------------------------------------------------------------------------- */
+
+/* Stores count in `bytes` bytes, or as much as fits there. */
+static void put(struct mc146818 *s, unsigned index, unsigned bytes, uint64_t count)
+{
+    uint64_t limit = (UINT64_C(1) << (8 * bytes)) - 1;
+
+    if (count > limit)
+        count = limit;
+    for (unsigned i = 0; i < bytes; i++)
+        s->chip.ram[index + i] = (uint8_t)(count >> (8 * i));
+}
+
+/* Returns how many `unit`s of size lie above start. */
+static uint64_t above(uint64_t size, uint64_t start, uint64_t unit)
+{
+    return size > start ? (size - start) / unit : 0;
+}
+
+static void fill_ram(struct mc146818 *s, const lunik_machine_config *config)
+{
+    uint64_t low = s->below_4g < 640 * KIB ? s->below_4g : 640 * KIB;
+
+    put(s, CMOS_EQUIPMENT, 1, EQUIPMENT_FPU | EQUIPMENT_MOUSE);
+    put(s, CMOS_BASE_KIB, 2, low / KIB);
+    put(s, CMOS_EXT_KIB, 2, above(s->below_4g, MIB, KIB));
+    put(s, CMOS_EXT_KIB_2, 2, above(s->below_4g, MIB, KIB));
+    put(s, CMOS_EXT_64KIB, 2, above(s->below_4g, 16 * MIB, 64 * KIB));
+    put(s, CMOS_ABOVE_64KIB, 3, s->above_4g / (64 * KIB));
+    put(s, CMOS_OTHER_CPUS, 1, config->cpus ? config->cpus - 1 : 0);
+}
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct mc146818 *s = opaque;
+
+    *value = offset == PORT_DATA ? mc146818_read(&s->chip, s->index) : 0xff;
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct mc146818 *s = opaque;
+
+    if (offset == PORT_INDEX)
+        s->index = value & INDEX_MASK;
+    else
+        mc146818_write(&s->chip, s->index, (uint8_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops port_ops = {
+    .read = port_read,
+    .write = port_write,
+    DEVICE_BYTE_PORTS,
+};
+
+/* ---- timers --------------------------------------------------------------------------------- */
 
 static uint64_t host_now(lunik_clock *clock)
 {
@@ -60,7 +127,7 @@ static uint64_t host_now(lunik_clock *clock)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* When, by the machine's clock, to look whether it is that time by the host's. */
+/* Returns the time by the machine's clock at which to compare the host's with the deadline. */
 static uint64_t machine_deadline(struct mc146818 *s, uint64_t deadline)
 {
     uint64_t host = host_now(&s->host_clock), wait = deadline > host ? deadline - host : 0, at;
@@ -86,69 +153,9 @@ static void timer_fired(lunik_timer *timer)
     mc146818_tick(&lunik_container_of(timer, struct mc146818, timer)->chip);
 }
 
-/* ---- CMOS RAM ------------------------------------------------------------------------------- */
-
-/* Stores count in `bytes` bytes, or as much as fits there. */
-static void put(struct mc146818 *s, unsigned index, unsigned bytes, uint64_t count)
-{
-    uint64_t limit = (UINT64_C(1) << (8 * bytes)) - 1;
-
-    if (count > limit)
-        count = limit;
-    for (unsigned i = 0; i < bytes; i++)
-        s->chip.ram[index + i] = (uint8_t)(count >> (8 * i));
-}
-
-/* Size in `unit`s of what lies above start. */
-static uint64_t above(uint64_t size, uint64_t start, uint64_t unit)
-{
-    return size > start ? (size - start) / unit : 0;
-}
-
-static void fill_ram(struct mc146818 *s, const lunik_machine_config *config)
-{
-    uint64_t low = s->below_4g < 640 * KIB ? s->below_4g : 640 * KIB;
-
-    put(s, CMOS_EQUIPMENT, 1, EQUIPMENT_FPU | EQUIPMENT_MOUSE);
-    put(s, CMOS_BASE_KIB, 2, low / KIB);
-    put(s, CMOS_EXT_KIB, 2, above(s->below_4g, MIB, KIB));
-    put(s, CMOS_EXT_KIB_2, 2, above(s->below_4g, MIB, KIB));
-    put(s, CMOS_EXT_64KIB, 2, above(s->below_4g, 16 * MIB, 64 * KIB));
-    put(s, CMOS_ABOVE_64KIB, 3, s->above_4g / (64 * KIB));
-    put(s, CMOS_OTHER_CPUS, 1, config->cpus ? config->cpus - 1 : 0);
-}
-
-/* ---- ports ---------------------------------------------------------------------------------- */
-
-static lunik_access ports_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    struct mc146818 *s = opaque;
-
-    *value = offset == PORT_DATA ? mc146818_read(&s->chip, s->index) : 0xff;
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access ports_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct mc146818 *s = opaque;
-
-    if (offset == PORT_INDEX)
-        s->index = value & INDEX_MASK;
-    else
-        mc146818_write(&s->chip, s->index, (uint8_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops ports_ops = {
-    .read = ports_read,
-    .write = ports_write,
-    .valid = {.min = 1, .max = 4, .unaligned = true},
-    .impl = {.min = 1, .max = 1},
-};
-
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-/* The time to start with. */
+/* Returns the time to start with. */
 static struct timespec start_time(const struct mc146818 *s)
 {
     struct timespec now = {.tv_sec = (time_t)s->base};
@@ -158,28 +165,28 @@ static struct timespec start_time(const struct mc146818 *s)
     return now;
 }
 
-static int mc146818_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
     struct mc146818 *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
     lunik_clock *clock = s->follows == FOLLOWS_HOST ? &s->host_clock : lunik_machine_clock(m);
     struct timespec now = start_time(s);
-    int code;
+    int rc;
 
     lunik_timer_init(&s->timer, m, timer_fired);
     s->host_clock.now = host_now;
     mc146818_init(&s->chip, clock, schedule, s, now.tv_sec, (uint32_t)now.tv_nsec);
     fill_ram(s, lunik_machine_config_get(m));
-    code = lunik_irq_connect(m, &s->chip.irq, (unsigned)s->irq, err);
-    if (code)
-        return lunik_fail_prefix(err, code, "mc146818: irq");
-    code = device_ports_new(&s->ports, s, "rtc", s->iobase, PORTS, &ports_ops, err);
-    if (code)
+    rc = lunik_irq_connect(m, &s->chip.irq, (unsigned)s->irq, err);
+    if (rc)
+        return lunik_fail_prefix(err, rc, "mc146818: irq");
+    rc = device_ports_new(&s->ports, o, "rtc", s->iobase, PORTS, &port_ops, s, err);
+    if (rc)
         lunik_irq_disconnect(&s->chip.irq);
-    return code;
+    return rc;
 }
 
-static void mc146818_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
     struct mc146818 *s = lunik_state(o);
 
@@ -188,17 +195,9 @@ static void mc146818_unrealize(lunik_object *o)
     lunik_irq_disconnect(&s->chip.irq);
 }
 
-static void mc146818_machine_reset(lunik_object *o)
-{
-    struct mc146818 *s = lunik_state(o);
-
-    s->index = 0;
-    mc146818_reset(&s->chip);
-}
-
-/* The machine's clock begins to move with the first start: so does this one, from the time that it
- * is then. The host's clock goes on while the machine is paused: what is due by now is reported. */
-static void mc146818_run_state(lunik_object *o, bool running)
+/* Sets the time at the first start, when the machine's clock begins to move. The host's clock goes
+ * on while the machine is paused: interrupts that have come due by now are raised. */
+static void run_state(lunik_object *o, bool running)
 {
     struct mc146818 *s = lunik_state(o);
     struct timespec now = start_time(s);
@@ -212,25 +211,12 @@ static void mc146818_run_state(lunik_object *o, bool running)
     s->started = true;
 }
 
-static void mc146818_describe(lunik_object *o, lunik_acpi_node *out)
-{
-    const struct mc146818 *s = lunik_state(o);
-
-    *out = (lunik_acpi_node){
-        .part = "mc146818",
-        .count = 2,
-        .values = {{"RIOB", s->iobase}, {"RIRQ", s->irq}},
-    };
-}
-
-static const lunik_acpi_ops mc146818_acpi = {.describe = mc146818_describe};
-
-static const lunik_iface mc146818_ifaces[] = {LUNIK_IFACE(acpi, &mc146818_acpi), {0}};
+/* ---- properties and interfaces -------------------------------------------------------------- */
 
 static const char *const clock_names[] = {
     [FOLLOWS_MACHINE] = "machine", [FOLLOWS_HOST] = "host", NULL};
 
-static const lunik_prop mc146818_props[] = {
+static const lunik_prop props[] = {
     DEVICE_IOBASE_PROP(struct mc146818, "The index port; the data port is the next one.", 0x70,
                        0x10000 - PORTS),
     DEVICE_IRQ_PROP("irq", struct mc146818, irq, "Interrupt line (GSI), 0 to 23.", 8),
@@ -244,8 +230,9 @@ static const lunik_prop mc146818_props[] = {
     {
         .name = "clock",
         .kind = LUNIK_PROP_ENUM,
-        .doc = "What it follows: machine, and it stands still while the machine is paused or off; "
-               "host, and it goes on and is set when the host's clock is.",
+        .doc =
+            "The clock it follows: machine, which stands still while the machine is paused or off; "
+            "host, which goes on and is set with the host's.",
         .offset = offsetof(struct mc146818, follows),
         .choices = clock_names,
     },
@@ -264,15 +251,26 @@ static const lunik_prop mc146818_props[] = {
     {0},
 };
 
+static void describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const struct mc146818 *s = lunik_state(o);
+
+    device_describe_isa(out, "mc146818", "RIOB", s->iobase, "RIRQ", s->irq);
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = describe};
+
+static const lunik_iface ifaces[] = {LUNIK_IFACE(acpi, &acpi_ops), {0}};
+
 const lunik_type mc146818_type = {
     .name = "mc146818",
     .doc = "Real-time clock and CMOS RAM of a PC.",
     .flags = LUNIK_TYPE_DEVICE,
     .size = sizeof(struct mc146818),
-    .props = mc146818_props,
-    .ifaces = mc146818_ifaces,
-    .realize = mc146818_realize,
-    .unrealize = mc146818_unrealize,
-    .reset = mc146818_machine_reset,
-    .run_state = mc146818_run_state,
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
+    .run_state = run_state,
 };

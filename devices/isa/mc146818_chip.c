@@ -60,7 +60,7 @@ static bool divider_reset(const struct mc146818_chip *c)
     return (c->ram[REG_A] & A_DIVIDER) == A_DIVIDER;
 }
 
-/* The time registers do not advance. */
+/* Returns whether the time registers stand still. */
 static bool stopped(const struct mc146818_chip *c)
 {
     return (c->ram[REG_B] & B_SET) || divider_reset(c);
@@ -77,7 +77,7 @@ static struct rtc_time time_now(const struct mc146818_chip *c)
     };
 }
 
-/* When the clock shows time t; UINT64_MAX if it ends before. */
+/* Returns when the clock shows time t; UINT64_MAX if it ends before. */
 static uint64_t deadline_of(const struct mc146818_chip *c, struct rtc_time t)
 {
     __int128 at = (__int128)(t.seconds - c->base_seconds) * NS + t.ns - c->base_ns;
@@ -100,7 +100,7 @@ static struct rtc_time tick_time(int64_t tick)
     };
 }
 
-/* Ticks between periodic interrupts as a power of two; -1 if there are none. */
+/* Returns the ticks between periodic interrupts as a power of two; -1 if there are none. */
 static int period_shift(const struct mc146818_chip *c)
 {
     int rate = c->ram[REG_A] & A_RATE;
@@ -149,7 +149,7 @@ static int decode_hour(const struct mc146818_chip *c, uint8_t value)
     return decode(c, value & ~HOUR_PM) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
-/* Puts the present time into the registers. */
+/* Writes the present time into the registers. */
 static void latch_time(struct mc146818_chip *c)
 {
     time_t seconds = time_now(c).seconds;
@@ -168,7 +168,7 @@ static void latch_time(struct mc146818_chip *c)
     c->ram[REG_CENTURY] = encode(c, year / 100 % 100);
 }
 
-/* The time that the registers show. */
+/* Returns the time that the registers show. */
 static int64_t latched_time(const struct mc146818_chip *c)
 {
     struct tm tm = {
@@ -185,7 +185,7 @@ static int64_t latched_time(const struct mc146818_chip *c)
 
 /* ---- alarm ---------------------------------------------------------------------------------- */
 
-/* Whether an alarm register, decoded, means value; one that matches nothing is below zero. */
+/* Returns whether an alarm register, decoded, matches value; one that never does is below zero. */
 static bool matches(int alarm, int value)
 {
     return alarm == DONT_CARE || alarm == value;
@@ -198,7 +198,7 @@ static int alarm_field(uint8_t raw, int decoded, int limit)
     return decoded < limit ? decoded : -1;
 }
 
-/* The first second after `after` in which the alarm goes off, or INT64_MAX. */
+/* Returns the first second after `after` in which the alarm goes off, or INT64_MAX. */
 static int64_t alarm_after(const struct mc146818_chip *c, int64_t after)
 {
     const uint8_t *ram = c->ram;
@@ -226,7 +226,7 @@ static int64_t alarm_after(const struct mc146818_chip *c, int64_t after)
 
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
-/* Sets the flags of what has happened since it was last called. */
+/* Sets the flags of events since the last call. */
 static void catch_up(struct mc146818_chip *c)
 {
     struct rtc_time now = time_now(c);
@@ -244,7 +244,7 @@ static void catch_up(struct mc146818_chip *c)
     c->seen_second = now.seconds;
 }
 
-/* When the next interrupt is due that is enabled and has not happened yet. */
+/* Returns when the next interrupt is due that is enabled and has not happened yet. */
 static uint64_t next_deadline(const struct mc146818_chip *c)
 {
     uint8_t waiting = c->ram[REG_B] & ~c->ram[REG_C];
@@ -266,7 +266,7 @@ static uint64_t next_deadline(const struct mc146818_chip *c)
     return other < deadline ? other : deadline;
 }
 
-/* Brings flags, interrupt line and deadline up to date. */
+/* Updates flags, interrupt line and deadline. */
 static void update(struct mc146818_chip *c)
 {
     uint64_t deadline = UINT64_MAX;
@@ -343,7 +343,7 @@ uint8_t mc146818_read(struct mc146818_chip *c, unsigned index)
     }
 }
 
-/* Registers A and B start and stop the time. */
+/* Writes register A or B, which start and stop the time. */
 static void write_control(struct mc146818_chip *c, unsigned index, uint8_t value)
 {
     bool was_stopped = stopped(c), was_reset = divider_reset(c), released;

@@ -2,11 +2,11 @@
  * mc146818_chip.h: the register model of an MC146818A real-time clock with 114 bytes of RAM
  * (Motorola MC146818A data sheet, 1988), apart from any bus.
  *
- * The time is a clock's, the machine's or another, plus a base, so nothing has to count seconds:
- * flags are worked out when they are read, and a deadline is asked for only while an interrupt is
- * enabled that has not happened yet. An update takes no time; UIP announces it as the chip does. As
- * in a PC, byte 0x32 holds the century. Not modelled: daylight saving, the square wave output, a
- * day of the week that disagrees with the date, crystals other than 32.768 kHz.
+ * The time is a clock's, the machine's or another, plus a base, so no seconds are counted: flags
+ * are worked out when they are read, and a deadline is asked for only while an interrupt is enabled
+ * that has not happened yet. An update takes no time; UIP announces it as the chip does. As in a
+ * PC, byte 0x32 holds the century. Not modelled: daylight saving, the square wave output, a day of
+ * the week that disagrees with the date, crystals other than 32.768 kHz.
  */
 #ifndef ISA_MC146818_CHIP_H
 #define ISA_MC146818_CHIP_H
@@ -18,34 +18,34 @@
 struct mc146818_chip {
     lunik_irq irq;
     lunik_clock *clock;
-    /* mc146818_tick() has to be called at deadline, in ns of the clock; UINT64_MAX: never. */
+    /* Asks for a call of mc146818_tick() at deadline, in ns of the clock; UINT64_MAX: never. */
     void (*schedule)(void *opaque, uint64_t deadline);
     void *opaque;
 
-    /* Registers and RAM. The time is in here only while it stands still. */
+    /* Registers and RAM. They hold the time only while it stands still. */
     uint8_t ram[MC146818_SIZE];
-    /* Time of day: this plus the clock. */
+    /* The time of day is this plus the clock. */
     int64_t base_seconds;
     uint32_t base_ns;
-    int64_t seen_second; /* up to where the flags in register C are right */
+    int64_t seen_second; /* the flags in register C are right up to here */
     int64_t seen_tick;
     uint64_t scheduled;
 };
 
-/* Registers after power-on; the time is `seconds` and `ns` after 1970-01-01 UTC. */
+/* Sets the registers as after power-on; the time is `seconds` and `ns` after 1970-01-01 UTC. */
 void mc146818_init(struct mc146818_chip *c, lunik_clock *clock,
                    void (*schedule)(void *opaque, uint64_t deadline), void *opaque, int64_t seconds,
                    uint32_t ns);
-/* Sets the time, as if it had never been another. */
+/* Sets the time without an interrupt for the seconds between. */
 void mc146818_set_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns);
-/* The RESET pin: time and RAM stay. */
+/* Pulses the RESET pin: time and RAM stay. */
 void mc146818_reset(struct mc146818_chip *c);
 
 /* Register access; index 0..127. */
 uint8_t mc146818_read(struct mc146818_chip *c, unsigned index);
 void mc146818_write(struct mc146818_chip *c, unsigned index, uint8_t value);
 
-/* The deadline asked for has come. */
+/* Reports that the deadline has come. */
 void mc146818_tick(struct mc146818_chip *c);
 
 #endif

@@ -11,29 +11,29 @@
 #define PORT92_RESET 0x01 /* 0 to 1 resets the machine */
 #define PORT92_A20   0x02
 
-typedef struct port92 {
+struct port92 {
     lunik_region *port;
     uint8_t value;
-} port92;
+};
 
-static void port92_reset(lunik_object *o)
+static void reset(lunik_object *o)
 {
-    port92 *s = lunik_state(o);
+    struct port92 *s = lunik_state(o);
 
     s->value = PORT92_A20;
 }
 
-static lunik_access port92_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
-    const port92 *s = opaque;
+    const struct port92 *s = opaque;
 
     *value = s->value;
     return LUNIK_ACCESS_OK;
 }
 
-static lunik_access port92_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    port92 *s = opaque;
+    struct port92 *s = opaque;
     bool reset = value & ~s->value & PORT92_RESET;
 
     s->value = value & (PORT92_RESET | PORT92_A20);
@@ -42,23 +42,23 @@ static lunik_access port92_write(void *opaque, uint64_t offset, unsigned size, u
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops port92_ops = {
-    .read = port92_read,
-    .write = port92_write,
-    .valid = {1, 1, false},
+static const lunik_io_ops port_ops = {
+    .read = port_read,
+    .write = port_write,
+    .valid = {.min = 1, .max = 1},
 };
 
-static int port92_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    port92 *s = lunik_state(o);
+    struct port92 *s = lunik_state(o);
 
-    port92_reset(o);
-    return device_ports_new(&s->port, s, "port92", PORT92, 1, &port92_ops, err);
+    reset(o);
+    return device_ports_new(&s->port, o, "port92", PORT92, 1, &port_ops, s, err);
 }
 
-static void port92_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    port92 *s = lunik_state(o);
+    struct port92 *s = lunik_state(o);
 
     device_region_drop(&s->port);
 }
@@ -67,8 +67,8 @@ const lunik_type port92_type = {
     .name = "port92",
     .doc = "System control port A at 0x92: fast reset, and A20 (which is always on).",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(port92),
-    .realize = port92_realize,
-    .unrealize = port92_unrealize,
-    .reset = port92_reset,
+    .size = sizeof(struct port92),
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
 };

@@ -88,25 +88,33 @@ static int realize(lunik_object *o, lunik_error *err)
 }
 
 static const lunik_prop props[] = {
-    {.name = "share",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Map the memory so that other processes can share it.",
-     .offset = offsetof(struct memfd_backend, common.share),
-     .def = true},
-    {.name = "hugetlb",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Use huge pages.",
-     .offset = offsetof(struct memfd_backend, hugetlb)},
-    {.name = "hugetlbsize",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes of a huge page, 0 for the host's default.",
-     .offset = offsetof(struct memfd_backend, hugetlbsize)},
-    {.name = "seal",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Fix the file's size for good.",
-     .offset = offsetof(struct memfd_backend, seal),
-     .def = true},
-    {.name = NULL},
+    {
+        .name = "share",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Map the memory so that other processes can share it.",
+        .offset = offsetof(struct memfd_backend, common.share),
+        .def = true,
+    },
+    {
+        .name = "hugetlb",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Use huge pages.",
+        .offset = offsetof(struct memfd_backend, hugetlb),
+    },
+    {
+        .name = "hugetlbsize",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes of a huge page, 0 for the host's default.",
+        .offset = offsetof(struct memfd_backend, hugetlbsize),
+    },
+    {
+        .name = "seal",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Fix the file's size for good.",
+        .offset = offsetof(struct memfd_backend, seal),
+        .def = true,
+    },
+    {0},
 };
 
 const lunik_type memory_backend_memfd_type = {

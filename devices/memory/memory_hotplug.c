@@ -265,11 +265,11 @@ static int realize(lunik_object *o, lunik_error *err)
     d->news.commit = show_news;
     d->news.undo = drop_news;
     memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
-    rc = device_ports_new(&d->ports, d, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
-                          &ports_ops, err);
+    rc = device_ports_new(&d->ports, o, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
+                          &ports_ops, d, err);
     if (rc == 0 && d->slots_count)
-        rc = device_ports_new(&d->status, d, "acpi-mem-status", status, d->slots_count, &status_ops,
-                              err);
+        rc = device_ports_new(&d->status, o, "acpi-mem-status", status, d->slots_count, &status_ops,
+                              d, err);
     if (rc == 0)
         return 0;
     device_region_drop(&d->ports);

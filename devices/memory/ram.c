@@ -46,48 +46,58 @@ static int ram_realize(lunik_object *o, lunik_error *err)
     ram_window *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(s->memdev);
-    lunik_region_config whole = {.kind = LUNIK_REGION_RAM,
-                                 .name = lunik_object_id(s->memdev),
-                                 .owner = o,
-                                 .ram = backend->ram(s->memdev)};
+    lunik_region_config whole = {
+        .kind = LUNIK_REGION_RAM,
+        .name = lunik_object_id(s->memdev),
+        .owner = o,
+        .ram = backend->ram(s->memdev),
+    };
     lunik_region_config window = {
         .kind = LUNIK_REGION_ALIAS, .name = lunik_object_id(o), .owner = o, .offset = s->offset};
     int rc = check_range(s, lunik_ram_size(whole.ram), err);
 
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_new(m, &whole, &s->ram, err);
     window.size = s->size;
     window.target = s->ram;
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_new(m, &window, &s->window, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), s->addr, s->window, 0,
                               false, err);
-    if (rc < 0)
+    if (rc)
         ram_unrealize(o);
     return rc;
 }
 
 static const lunik_prop ram_props[] = {
-    {.name = "memdev",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The memory backend.",
-     .offset = offsetof(ram_window, memdev),
-     .flags = LUNIK_PROP_REQUIRED,
-     .link = "memory-backend"},
-    {.name = "addr",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Guest physical address.",
-     .offset = offsetof(ram_window, addr)},
-    {.name = "offset",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Where in the backend it starts.",
-     .offset = offsetof(ram_window, offset)},
-    {.name = "size",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes to show; 0 = all from offset on.",
-     .offset = offsetof(ram_window, size)},
-    {.name = NULL},
+    {
+        .name = "memdev",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The memory backend.",
+        .offset = offsetof(ram_window, memdev),
+        .flags = LUNIK_PROP_REQUIRED,
+        .link = "memory-backend",
+    },
+    {
+        .name = "addr",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Guest physical address.",
+        .offset = offsetof(ram_window, addr),
+    },
+    {
+        .name = "offset",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Where in the backend it starts.",
+        .offset = offsetof(ram_window, offset),
+    },
+    {
+        .name = "size",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes to show; 0 = all from offset on.",
+        .offset = offsetof(ram_window, size),
+    },
+    {0},
 };
 
 const lunik_type ram_type = {

@@ -1,54 +1,36 @@
 /*
  * i440fx.c: Intel 82441FX (PMC) host bridge: PCI bus 0, configuration mechanism 1 and the PAM
- * registers that switch 0xc0000-0xfffff between PCI and RAM (290549-001, chapters 3 and 4).
- *
- * The board leaves 0xa0000-0xfffff of its RAM unmapped; this part shows it where PAM says so.
- * What PAM does not send to RAM goes to PCI, like every address that nothing else claims.
+ * registers (i440fx_pam.h; 290549-001, chapters 3 and 4). Addresses that nothing else claims go to
+ * PCI.
  *
  * Not modelled: SMM (the SMRAM register keeps its value and does nothing), DRAM timing, the
  * fixed hole, AGP, parity and ECC reporting.
  */
-#include <string.h>
+#include <inttypes.h>
 
+#include "i440fx_pam.h"
 #include "pci.h"
 #include "../ports.h"
 #include "../types.h"
 
-#define I440FX_PMCCFG   0x50
-#define I440FX_DETURBO  0x52
-#define I440FX_DBC      0x53
-#define I440FX_AXC      0x54
-#define I440FX_DRT      0x55
-#define I440FX_DRAMC    0x57
-#define I440FX_DRAMT    0x58
-#define I440FX_PAM0     0x59
-#define I440FX_PAM_LAST 0x5f
-#define PAM_READ        1
-#define PAM_WRITE       2
-#define I440FX_DRB0     0x60
-#define I440FX_FDHC     0x68
-#define I440FX_MTT      0x70
-#define I440FX_CLT      0x71
-#define I440FX_SMRAM    0x72
-#define I440FX_ERRCMD   0x90
-#define I440FX_TRC      0x93
+#define I440FX_PMCCFG  0x50
+#define I440FX_DETURBO 0x52
+#define I440FX_DBC     0x53
+#define I440FX_AXC     0x54
+#define I440FX_DRT     0x55
+#define I440FX_DRAMC   0x57
+#define I440FX_DRAMT   0x58
+#define I440FX_DRB0    0x60
+#define I440FX_FDHC    0x68
+#define I440FX_MTT     0x70
+#define I440FX_CLT     0x71
+#define I440FX_SMRAM   0x72
+#define I440FX_ERRCMD  0x90
+#define I440FX_TRC     0x93
 
 #define CONFIG_ADDRESS       0xcf8
 #define CONFIG_DATA          0xcfc
 #define CONFIG_ADDRESS_VALID 0x80ffffffu /* bits 30:24 are reserved */
-
-#define PAM_BASE     0xc0000u
-#define PAM_END      0x100000u
-#define PAM_SEGMENTS 13 /* twelve of 16 KiB, then 64 KiB */
-
-typedef struct i440fx i440fx;
-
-typedef struct pam_segment {
-    i440fx *host;
-    uint32_t base;
-    lunik_region *ram;    /* reads, and perhaps writes, go to RAM */
-    lunik_region *shadow; /* writes go to RAM, reads to PCI */
-} pam_segment;
 
 struct i440fx {
     lunik_object *ram;
@@ -62,19 +44,42 @@ struct i440fx {
     lunik_space *io_space;
     lunik_region *address_port, *data_port;
     lunik_region *ram_region;
-    /* Both sides of a write-only segment: PCI below 1 MiB, RAM above. */
-    lunik_region *sides, *pci_side, *ram_side;
-    lunik_space *sides_space;
-    pam_segment pam[PAM_SEGMENTS];
+    struct i440fx_pam pam;
 };
+
+static void follow_pam(struct i440fx *s)
+{
+    lunik_error err;
+
+    if (i440fx_pam_update(&s->pam, &err))
+        lunik_pci_map_failed(&s->function, &err);
+}
+
+static void reset(lunik_object *o)
+{
+    struct i440fx *s = lunik_state(o);
+
+    s->config_address = 0;
+    lunik_pci_function_reset(&s->function);
+    follow_pam(s);
+}
+
+static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
+{
+    struct i440fx *s = lunik_container_of(f, struct i440fx, function);
+
+    if (offset <= I440FX_PAM_LAST && offset + size > I440FX_PAM0)
+        follow_pam(s);
+}
 
 /* ---- configuration mechanism 1 -------------------------------------------------------------- */
 
-/* Only whole dwords are the address latch; the bridge leaves bytes and words to the PCI bus. */
+/* Reads the address latch, which takes whole dwords only; the bridge leaves bytes and words to the
+ * PCI bus. */
 static lunik_access config_address_read(void *opaque, uint64_t offset, unsigned size,
                                         uint64_t *value)
 {
-    const i440fx *s = opaque;
+    const struct i440fx *s = opaque;
 
     if (size != 4)
         return lunik_space_load(s->io_space, CONFIG_ADDRESS + offset, size, value) < 0
@@ -87,7 +92,7 @@ static lunik_access config_address_read(void *opaque, uint64_t offset, unsigned 
 static lunik_access config_address_write(void *opaque, uint64_t offset, unsigned size,
                                          uint64_t value)
 {
-    i440fx *s = opaque;
+    struct i440fx *s = opaque;
 
     if (size != 4)
         return lunik_space_store(s->io_space, CONFIG_ADDRESS + offset, size, value) < 0
@@ -99,7 +104,7 @@ static lunik_access config_address_write(void *opaque, uint64_t offset, unsigned
 
 static lunik_access config_data_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
-    const i440fx *s = opaque;
+    const struct i440fx *s = opaque;
 
     *value = pci_mechanism1_read(&s->bus, s->config_address, (unsigned)offset, size);
     return LUNIK_ACCESS_OK;
@@ -107,7 +112,7 @@ static lunik_access config_data_read(void *opaque, uint64_t offset, unsigned siz
 
 static lunik_access config_data_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    i440fx *s = opaque;
+    struct i440fx *s = opaque;
 
     pci_mechanism1_write(&s->bus, s->config_address, (unsigned)offset, size, (uint32_t)value);
     return LUNIK_ACCESS_OK;
@@ -116,85 +121,18 @@ static lunik_access config_data_write(void *opaque, uint64_t offset, unsigned si
 static const lunik_io_ops config_address_ops = {
     .read = config_address_read,
     .write = config_address_write,
-    .valid = {1, 4, true},
-    .impl = {1, 4, false},
+    DEVICE_DWORD_PORTS,
 };
 
 static const lunik_io_ops config_data_ops = {
     .read = config_data_read,
     .write = config_data_write,
-    .valid = {1, 4, true},
-    .impl = {1, 4, false},
+    DEVICE_DWORD_PORTS,
 };
 
-/* ---- PAM ------------------------------------------------------------------------------------ */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
-static lunik_access shadow_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    pam_segment *segment = opaque;
-
-    *value = UINT64_MAX;
-    lunik_space_load(segment->host->sides_space, segment->base + offset, size, value);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access shadow_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    pam_segment *segment = opaque;
-
-    lunik_space_store(segment->host->sides_space, PAM_END + segment->base + offset, size, value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops shadow_ops = {
-    .read = shadow_read,
-    .write = shadow_write,
-    .valid = {1, 8, true},
-    .impl = {1, 8, true},
-};
-
-/* The two attribute bits of a segment: 0xf0000 is in the high half of PAM0, the others follow
- * from the low half of PAM1 on. */
-static unsigned pam_attribute(const i440fx *s, unsigned segment)
-{
-    unsigned nibble = (segment + 1) % PAM_SEGMENTS + 1;
-
-    return s->function.config[I440FX_PAM0 + nibble / 2] >> (nibble & 1 ? 4 : 0) & 3;
-}
-
-/* Shows each segment as its register says. */
-static int update_pam(i440fx *s, lunik_error *err)
-{
-    lunik_transaction_begin(s->bus.machine);
-    for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
-        unsigned attribute = pam_attribute(s, i);
-
-        lunik_region_set_readonly(s->pam[i].ram, !(attribute & PAM_WRITE), NULL);
-        lunik_region_set_enabled(s->pam[i].ram, attribute & PAM_READ, NULL);
-        lunik_region_set_enabled(s->pam[i].shadow, attribute == PAM_WRITE, NULL);
-    }
-    return lunik_transaction_commit(s->bus.machine, err);
-}
-
-static void follow_pam(i440fx *s)
-{
-    lunik_error err;
-
-    if (update_pam(s, &err))
-        lunik_pci_map_failed(&s->function, &err);
-}
-
-static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
-{
-    i440fx *s = lunik_container_of(f, i440fx, function);
-
-    if (offset <= I440FX_PAM_LAST && offset + size > I440FX_PAM0)
-        follow_pam(s);
-}
-
-/* ---- realize and reset ---------------------------------------------------------------------- */
-
-static void init_function(i440fx *s)
+static void init_function(struct i440fx *s)
 {
     static const struct {
         uint8_t offset, value, writable;
@@ -224,133 +162,64 @@ static void init_function(i440fx *s)
         f->writable[I440FX_DRB0 + i] = 0xff;
     }
     for (unsigned i = I440FX_PAM0; i <= I440FX_PAM_LAST; i++) {
-        f->writable[i] = i == I440FX_PAM0 ? 0x30 : 0x33;
+        f->writable[i] = i == I440FX_PAM0 ? I440FX_PAM0_BITS : I440FX_PAM_BITS;
         f->initial[i] = s->shadow ? f->writable[i] : 0;
     }
 }
 
-static int new_region(i440fx *s, lunik_region **out, lunik_region_config config, lunik_error *err)
-{
-    config.owner = lunik_state_object(s);
-    return lunik_region_new(s->bus.machine, &config, out, err);
-}
-
-static int new_segment(i440fx *s, unsigned i, lunik_error *err)
-{
-    pam_segment *segment = &s->pam[i];
-    uint64_t size = i == PAM_SEGMENTS - 1 ? 0x10000 : 0x4000;
-    lunik_region *root = lunik_space_root(lunik_machine_memory(s->bus.machine));
-
-    *segment = (pam_segment){.host = s, .base = PAM_BASE + 0x4000 * i};
-
-    lunik_region_config ram = {.kind = LUNIK_REGION_ALIAS,
-                               .name = "pam-ram",
-                               .size = size,
-                               .target = s->ram_region,
-                               .offset = segment->base};
-    lunik_region_config shadow = {.kind = LUNIK_REGION_IO,
-                                  .name = "pam-shadow",
-                                  .size = size,
-                                  .ops = &shadow_ops,
-                                  .opaque = segment};
-    int rc = new_region(s, &segment->ram, ram, err);
-    if (rc == 0)
-        rc = new_region(s, &segment->shadow, shadow, err);
-    if (rc == 0)
-        rc = lunik_region_set_enabled(segment->ram, false, err);
-    if (rc == 0)
-        rc = lunik_region_set_enabled(segment->shadow, false, err);
-    if (rc == 0)
-        rc = lunik_region_add(root, segment->base, segment->ram, 2, true, err);
-    if (rc == 0)
-        rc = lunik_region_add(root, segment->base, segment->shadow, 2, true, err);
-    return rc;
-}
-
-/* The address space through which write-only segments reach PCI and RAM. */
-static int new_sides(i440fx *s, lunik_error *err)
-{
-    lunik_region_config sides = {
-        .kind = LUNIK_REGION_CONTAINER, .name = "pam-sides", .size = 2 * PAM_END};
-    lunik_region_config pci = {
-        .kind = LUNIK_REGION_ALIAS, .name = "pam-pci-side", .size = PAM_END, .target = s->memory};
-    lunik_region_config ram = {.kind = LUNIK_REGION_ALIAS,
-                               .name = "pam-ram-side",
-                               .size = PAM_END,
-                               .target = s->ram_region};
-    int rc = new_region(s, &s->sides, sides, err);
-
-    if (rc == 0)
-        rc = new_region(s, &s->pci_side, pci, err);
-    if (rc == 0)
-        rc = new_region(s, &s->ram_side, ram, err);
-    if (rc == 0)
-        rc = lunik_region_add(s->sides, 0, s->pci_side, 0, false, err);
-    if (rc == 0)
-        rc = lunik_region_add(s->sides, PAM_END, s->ram_side, 0, false, err);
-    if (rc == 0)
-        rc = lunik_space_new(s->bus.machine, "pam", s->sides, &s->sides_space, err);
-    return rc;
-}
-
-static int new_bus(i440fx *s, lunik_error *err)
+static int new_bus(struct i440fx *s, lunik_object *o, lunik_error *err)
 {
     lunik_machine *m = s->bus.machine;
     lunik_region *io_root = lunik_space_root(lunik_machine_io(m));
     lunik_region_config memory = {
         .kind = LUNIK_REGION_CONTAINER, .name = "pci", .size = LUNIK_SIZE_MAX};
     lunik_region_config io = {.kind = LUNIK_REGION_CONTAINER, .name = "pci-io", .size = 0x10000};
-    lunik_region_config address = {.kind = LUNIK_REGION_IO,
-                                   .name = "pci-conf-idx",
-                                   .size = 4,
-                                   .ops = &config_address_ops,
-                                   .opaque = s};
-    lunik_region_config data = {.kind = LUNIK_REGION_IO,
-                                .name = "pci-conf-data",
-                                .size = 4,
-                                .ops = &config_data_ops,
-                                .opaque = s};
-    int rc = new_region(s, &s->memory, memory, err);
+    lunik_region_config address = {
+        .kind = LUNIK_REGION_IO,
+        .name = "pci-conf-idx",
+        .size = 4,
+        .ops = &config_address_ops,
+        .opaque = s,
+    };
+    lunik_region_config data = {
+        .kind = LUNIK_REGION_IO,
+        .name = "pci-conf-data",
+        .size = 4,
+        .ops = &config_data_ops,
+        .opaque = s,
+    };
+    int rc = device_region_new(&s->memory, o, memory, err);
 
-    if (rc == 0)
-        rc = new_region(s, &s->io, io, err);
-    if (rc == 0)
-        rc = new_region(s, &s->address_port, address, err);
-    if (rc == 0)
-        rc = new_region(s, &s->data_port, data, err);
-    if (rc == 0)
+    if (!rc)
+        rc = device_region_new(&s->io, o, io, err);
+    if (!rc)
+        rc = device_region_new(&s->address_port, o, address, err);
+    if (!rc)
+        rc = device_region_new(&s->data_port, o, data, err);
+    if (!rc)
         rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), 0, s->memory, -1, false,
                               err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, 0, s->io, -1, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, CONFIG_ADDRESS, s->address_port, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(io_root, CONFIG_DATA, s->data_port, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_space_new(m, "pci-io", s->io, &s->io_space, err);
     s->bus.memory = s->memory;
     s->bus.io = s->io;
     return rc;
 }
 
-static void i440fx_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    i440fx *s = lunik_state(o);
+    struct i440fx *s = lunik_state(o);
 
-    lunik_transaction_begin(s->bus.machine);
     lunik_pci_device_remove(&s->function);
-    for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
-        device_region_drop(&s->pam[i].ram);
-        device_region_drop(&s->pam[i].shadow);
-    }
-    lunik_transaction_commit(s->bus.machine, NULL);
-    lunik_space_free(s->sides_space);
+    i440fx_pam_close(&s->pam);
     lunik_space_free(s->io_space);
-    s->sides_space = s->io_space = NULL;
-    device_region_drop(&s->pci_side);
-    device_region_drop(&s->ram_side);
-    device_region_drop(&s->sides);
+    s->io_space = NULL;
     device_region_drop(&s->data_port);
     device_region_drop(&s->address_port);
     device_region_drop(&s->io);
@@ -358,75 +227,110 @@ static void i440fx_unrealize(lunik_object *o)
     device_region_drop(&s->ram_region);
 }
 
-static int check_properties(const i440fx *s, lunik_ram *ram, lunik_error *err)
+static int check_properties(const struct i440fx *s, lunik_ram *ram, lunik_error *err)
 {
-    if (lunik_ram_size(ram) < PAM_END)
+    if (lunik_ram_size(ram) < I440FX_PAM_END)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "i440fx: ram: %s has 0x%llx bytes (want 1M or more)",
-                          lunik_object_path(s->ram), (unsigned long long)lunik_ram_size(ram));
+                          "i440fx: ram: %s has 0x%" PRIx64 " bytes (want 1M or more)",
+                          lunik_object_path(s->ram), lunik_ram_size(ram));
     if (s->mmio_last && s->mmio_last < s->mmio_base)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "i440fx: mmio-last: 0x%llx is below mmio-base (0x%llx)",
-                          (unsigned long long)s->mmio_last, (unsigned long long)s->mmio_base);
+                          "i440fx: mmio-last: 0x%" PRIx64 " is below mmio-base (0x%" PRIx64 ")",
+                          s->mmio_last, s->mmio_base);
     if (s->mmio64_last && s->mmio64_last < s->mmio64_base)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "i440fx: mmio64-last: 0x%llx is below mmio64-base (0x%llx)",
-                          (unsigned long long)s->mmio64_last, (unsigned long long)s->mmio64_base);
+                          "i440fx: mmio64-last: 0x%" PRIx64 " is below mmio64-base (0x%" PRIx64 ")",
+                          s->mmio64_last, s->mmio64_base);
     return 0;
 }
 
-static int i440fx_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    i440fx *s = lunik_state(o);
+    struct i440fx *s = lunik_state(o);
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(s->ram);
     lunik_ram *ram = backend->ram(s->ram);
     lunik_region_config ram_config = {
         .kind = LUNIK_REGION_RAM, .name = lunik_object_id(s->ram), .ram = ram};
     int rc = check_properties(s, ram, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     s->bus.machine = lunik_object_machine(o);
     init_function(s);
-    rc = new_bus(s, err);
-    if (rc == 0)
-        rc = new_region(s, &s->ram_region, ram_config, err);
-    if (rc == 0)
-        rc = new_sides(s, err);
-    for (unsigned i = 0; rc == 0 && i < PAM_SEGMENTS; i++)
-        rc = new_segment(s, i, err);
-    if (rc == 0)
+    rc = new_bus(s, o, err);
+    if (!rc)
+        rc = device_region_new(&s->ram_region, o, ram_config, err);
+    if (!rc)
+        rc = i440fx_pam_open(&s->pam, o, s->function.config, s->memory, s->ram_region, err);
+    if (!rc)
         rc = pci_bus_add(&s->bus, &s->function, PCI_DEVFN(0, 0), err);
-    if (rc == 0)
-        rc = update_pam(s, err);
-    if (rc < 0)
-        i440fx_unrealize(o);
+    if (!rc)
+        rc = i440fx_pam_update(&s->pam, err);
+    if (rc)
+        unrealize(o);
     return rc;
 }
 
-static void i440fx_reset(lunik_object *o)
+/* ---- properties and interfaces -------------------------------------------------------------- */
+
+static const lunik_prop props[] = {
+    {
+        .name = "ram",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The backend that holds the machine's first megabyte of RAM.",
+        .offset = offsetof(struct i440fx, ram),
+        .flags = LUNIK_PROP_REQUIRED,
+        .link = "memory-backend",
+    },
+    {
+        .name = "shadow",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Show 0xc0000-0xfffff as RAM after reset, as firmware would leave it.",
+        .offset = offsetof(struct i440fx, shadow),
+    },
+    {
+        .name = "mmio-base",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "First address of the window for PCI memory below 4 GiB.",
+        .offset = offsetof(struct i440fx, mmio_base),
+        .def = 0xe0000000,
+        .max = UINT32_MAX,
+    },
+    {
+        .name = "mmio-last",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Last address of that window.",
+        .offset = offsetof(struct i440fx, mmio_last),
+        .def = 0xfebfffff,
+        .max = UINT32_MAX,
+    },
+    {
+        .name = "mmio64-base",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "First address of the window for PCI memory above 4 GiB; 0 = none.",
+        .offset = offsetof(struct i440fx, mmio64_base),
+    },
+    {
+        .name = "mmio64-last",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Last address of that window; 0 = none.",
+        .offset = offsetof(struct i440fx, mmio64_last),
+    },
+    {0},
+};
+
+static lunik_pci_bus *get_bus(lunik_object *o)
 {
-    i440fx *s = lunik_state(o);
-
-    s->config_address = 0;
-    lunik_pci_function_reset(&s->function);
-    follow_pam(s);
-}
-
-/* ---- interfaces and type -------------------------------------------------------------------- */
-
-static lunik_pci_bus *i440fx_bus(lunik_object *o)
-{
-    i440fx *s = lunik_state(o);
+    struct i440fx *s = lunik_state(o);
 
     return &s->bus;
 }
 
-static const lunik_pci_bus_ops bus_ops = {.bus = i440fx_bus};
+static const lunik_pci_bus_ops bus_ops = {.bus = get_bus};
 
-static void i440fx_describe(lunik_object *o, lunik_acpi_node *out)
+static void describe(lunik_object *o, lunik_acpi_node *out)
 {
-    const i440fx *s = lunik_state(o);
+    const struct i440fx *s = lunik_state(o);
 
     *out = (lunik_acpi_node){.part = "pci_root",
                              .count = 4,
@@ -436,56 +340,22 @@ static void i440fx_describe(lunik_object *o, lunik_acpi_node *out)
                                         {"PC6L", s->mmio64_last}}};
 }
 
-static const lunik_acpi_ops acpi_ops = {.describe = i440fx_describe};
+static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
-static const lunik_iface i440fx_ifaces[] = {
+static const lunik_iface ifaces[] = {
     LUNIK_IFACE(pci_bus, &bus_ops),
     LUNIK_IFACE(acpi, &acpi_ops),
-    {NULL, NULL},
-};
-
-static const lunik_prop i440fx_props[] = {
-    {.name = "ram",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The backend that holds the machine's first megabyte of RAM.",
-     .offset = offsetof(i440fx, ram),
-     .flags = LUNIK_PROP_REQUIRED,
-     .link = "memory-backend"},
-    {.name = "shadow",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Show 0xc0000-0xfffff as RAM after reset, as firmware would leave it.",
-     .offset = offsetof(i440fx, shadow)},
-    {.name = "mmio-base",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "First address of the window for PCI memory below 4 GiB.",
-     .offset = offsetof(i440fx, mmio_base),
-     .def = 0xe0000000,
-     .max = UINT32_MAX},
-    {.name = "mmio-last",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Last address of that window.",
-     .offset = offsetof(i440fx, mmio_last),
-     .def = 0xfebfffff,
-     .max = UINT32_MAX},
-    {.name = "mmio64-base",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "First address of the window for PCI memory above 4 GiB; 0 = none.",
-     .offset = offsetof(i440fx, mmio64_base)},
-    {.name = "mmio64-last",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Last address of that window; 0 = none.",
-     .offset = offsetof(i440fx, mmio64_last)},
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type i440fx_type = {
     .name = "i440fx",
     .doc = "Intel 82441FX host bridge with PCI bus 0 and configuration mechanism 1.",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(i440fx),
-    .props = i440fx_props,
-    .ifaces = i440fx_ifaces,
-    .realize = i440fx_realize,
-    .unrealize = i440fx_unrealize,
-    .reset = i440fx_reset,
+    .size = sizeof(struct i440fx),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
 };

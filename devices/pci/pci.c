@@ -3,7 +3,7 @@
  * configuration mechanism 1 (PCI Local Bus 3.0, sections 3.2.2.3, 6.1, 6.2).
  *
  * Not modelled: special cycles, parity and abort status, buses behind bridges (cycles to other
- * bus numbers find nothing).
+ * bus numbers reach nothing).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind
     return 0;
 }
 
-/* Where BAR index decodes now; false if it does not. An address of zero, one that wraps and the
+/* Returns whether BAR index decodes now, and where. An address of zero, one that wraps and the
  * all-ones pattern of sizing do not decode. */
 static bool bar_address(const lunik_pci_function *f, unsigned index, uint64_t *address)
 {
@@ -116,7 +116,7 @@ static void update_bars(lunik_pci_function *f)
         bool want = bar_address(f, i, &address);
         bool mapped = lunik_region_parent(region) != NULL;
         if (mapped && (!want || lunik_region_offset(region) != address)) {
-            if (lunik_region_del(region, NULL) < 0)
+            if (lunik_region_del(region, NULL))
                 continue;
             mapped = false;
         }
@@ -242,8 +242,8 @@ static lunik_pci_function *selected(const lunik_pci_bus *bus, uint32_t address)
     return bus->functions[address >> 8 & 0xff];
 }
 
-/* The register that a cycle at the data port reaches. Guests put bits 1:0 of its number into the
- * latch, select a byte of the data port by them, or do both. */
+/* Returns the register that a cycle at the data port reaches. Guests put bits 1:0 of its number
+ * into the latch, select a byte of the data port by them, or do both. */
 static unsigned register_of(uint32_t address, unsigned offset)
 {
     return (address & 0xff) | offset;
@@ -273,7 +273,7 @@ unsigned pci_pirq(uint8_t devfn, unsigned pin)
     return ((devfn >> 3) + pin + 2) % PCI_PIRQS;
 }
 
-/* Makes status bit and PIRQ follow what the device asks for and the guest allows. */
+/* Makes status bit and PIRQ follow the device's request, where the guest allows it. */
 static void drive_intx(lunik_pci_function *f)
 {
     unsigned pin = f->config[LUNIK_PCI_INTERRUPT_PIN];
@@ -312,4 +312,15 @@ void pci_bus_set_router(lunik_pci_bus *bus, void (*fn)(void *opaque, unsigned pi
         if (bus->asserted[i])
             fn(opaque, i, true);
     }
+}
+
+/* ---- ACPI ----------------------------------------------------------------------------------- */
+
+void pci_describe(lunik_acpi_node *out, const char *part, const lunik_pci_function *f)
+{
+    *out = (lunik_acpi_node){
+        .part = part,
+        .count = 1,
+        .values = {{"_ADR", f->devfn >> 3 << 16 | (f->devfn & 7)}},
+    };
 }

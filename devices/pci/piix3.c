@@ -4,9 +4,10 @@
  *
  * The interrupt controllers, timers and DMA of the chip are other parts; with KVM the in-kernel
  * PIC has an ELCR of its own that the guest sees instead of this one, with the same value after a
- * reset. Not modelled: X-bus chip
- * selects, DMA buffers, the APIC base relocation, port 0xcf9's soft reset (it resets the machine
- * as a hard one does).
+ * reset.
+ *
+ * Not modelled: X-bus chip selects, DMA buffers, the APIC base relocation, port 0xcf9's soft reset
+ * (it resets the machine as a hard one does).
  */
 #include <string.h>
 
@@ -36,7 +37,7 @@
 
 #define ISA_IRQS 16
 
-typedef struct piix3 {
+struct piix3 {
     lunik_object *bus;
     char *addr;
     uint64_t pirq[PCI_PIRQS];
@@ -47,12 +48,12 @@ typedef struct piix3 {
     bool level[PCI_PIRQS];    /* of the PCI lines */
     uint16_t elcr;
     uint8_t reset_control;
-} piix3;
+};
 
 /* ---- interrupt routing ---------------------------------------------------------------------- */
 
-/* The ISA interrupt a PIRQ goes to, or -1. */
-static int route_of(const piix3 *s, unsigned pirq)
+/* Returns the ISA interrupt that a PIRQ goes to, or -1. */
+static int route_of(const struct piix3 *s, unsigned pirq)
 {
     uint8_t route = s->function.config[PIIX3_PIRQRCA + pirq];
     unsigned irq = route & PIRQRC_ROUTE;
@@ -60,7 +61,7 @@ static int route_of(const piix3 *s, unsigned pirq)
     return !(route & PIRQRC_OFF) && (ELCR_VALID & 1u << irq) ? (int)irq : -1;
 }
 
-static void update_irqs(piix3 *s)
+static void update_irqs(struct piix3 *s)
 {
     uint16_t high = 0;
 
@@ -75,7 +76,7 @@ static void update_irqs(piix3 *s)
 
 static void pirq_changed(void *opaque, unsigned pirq, bool level)
 {
-    piix3 *s = opaque;
+    struct piix3 *s = opaque;
 
     s->level[pirq] = level;
     update_irqs(s);
@@ -84,14 +85,38 @@ static void pirq_changed(void *opaque, unsigned pirq, bool level)
 static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
 {
     if (offset < PIIX3_PIRQRCA + PCI_PIRQS && offset + size > PIIX3_PIRQRCA)
-        update_irqs(lunik_container_of(f, piix3, function));
+        update_irqs(lunik_container_of(f, struct piix3, function));
+}
+
+/* Returns the value after reset: routed interrupts are level triggered where the board stands in
+ * for firmware. */
+static uint16_t initial_elcr(const struct piix3 *s)
+{
+    uint16_t elcr = 0;
+
+    for (unsigned i = 0; i < PCI_PIRQS; i++) {
+        if (s->pirq[i])
+            elcr |= (uint16_t)(1u << s->pirq[i]);
+    }
+    return elcr;
+}
+
+static void reset(lunik_object *o)
+{
+    struct piix3 *s = lunik_state(o);
+
+    s->elcr = initial_elcr(s);
+    lunik_machine_set_elcr(lunik_object_machine(o), s->elcr);
+    s->reset_control = 0;
+    lunik_pci_function_reset(&s->function);
+    update_irqs(s);
 }
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
 static lunik_access elcr_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
-    const piix3 *s = opaque;
+    const struct piix3 *s = opaque;
 
     *value = s->elcr >> 8 * offset;
     return LUNIK_ACCESS_OK;
@@ -99,7 +124,7 @@ static lunik_access elcr_read(void *opaque, uint64_t offset, unsigned size, uint
 
 static lunik_access elcr_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    piix3 *s = opaque;
+    struct piix3 *s = opaque;
     uint16_t mask = (uint16_t)(ELCR_VALID & 0xffu << 8 * offset);
 
     s->elcr = (uint16_t)((s->elcr & ~mask) | (value << 8 * offset & mask));
@@ -109,22 +134,22 @@ static lunik_access elcr_write(void *opaque, uint64_t offset, unsigned size, uin
 static const lunik_io_ops elcr_ops = {
     .read = elcr_read,
     .write = elcr_write,
-    .valid = {1, 2, false},
-    .impl = {1, 1, false},
+    .valid = {.min = 1, .max = 2},
+    .impl = {.min = 1, .max = 1},
 };
 
 static lunik_access reset_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
-    const piix3 *s = opaque;
+    const struct piix3 *s = opaque;
 
     *value = s->reset_control;
     return LUNIK_ACCESS_OK;
 }
 
-/* The reset starts when RESET_START goes from 0 to 1; it leaves the register zero. */
+/* Starts the reset when RESET_START goes from 0 to 1; the register is zero after it. */
 static lunik_access reset_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
-    piix3 *s = opaque;
+    struct piix3 *s = opaque;
     bool start = value & ~s->reset_control & RESET_START;
 
     s->reset_control = value & (RESET_HARD | RESET_START);
@@ -136,12 +161,12 @@ static lunik_access reset_write(void *opaque, uint64_t offset, unsigned size, ui
 static const lunik_io_ops reset_ops = {
     .read = reset_read,
     .write = reset_write,
-    .valid = {1, 1, false},
+    .valid = {.min = 1, .max = 1},
 };
 
-/* ---- realize and reset ---------------------------------------------------------------------- */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
-static void init_function(piix3 *s)
+static void init_function(struct piix3 *s)
 {
     lunik_pci_function *f = &s->function;
 
@@ -171,50 +196,27 @@ static void init_function(piix3 *s)
     }
 }
 
-/* Where the board stands in for firmware, the routed interrupts are level triggered. */
-static uint16_t initial_elcr(const piix3 *s)
+/* Makes the port on the PCI bus: the host bridge passes on accesses that are not for its own
+ * registers at the same address. */
+static int new_reset_port(struct piix3 *s, lunik_error *err)
 {
-    uint16_t elcr = 0;
+    lunik_region_config config = {
+        .kind = LUNIK_REGION_IO,
+        .name = "piix3-reset-control",
+        .size = 1,
+        .ops = &reset_ops,
+        .opaque = s,
+    };
+    int rc = device_region_new(&s->reset_port, lunik_state_object(s), config, err);
 
-    for (unsigned i = 0; i < PCI_PIRQS; i++) {
-        if (s->pirq[i])
-            elcr |= (uint16_t)(1u << s->pirq[i]);
-    }
-    return elcr;
-}
-
-static void piix3_reset(lunik_object *o)
-{
-    piix3 *s = lunik_state(o);
-
-    s->elcr = initial_elcr(s);
-    lunik_machine_set_elcr(lunik_object_machine(o), s->elcr);
-    s->reset_control = 0;
-    lunik_pci_function_reset(&s->function);
-    update_irqs(s);
-}
-
-/* The port is on the PCI bus: the host bridge passes on what is not meant for its own registers
- * at the same address. */
-static int new_reset_port(piix3 *s, lunik_error *err)
-{
-    lunik_object *o = lunik_state_object(s);
-    lunik_region_config config = {.kind = LUNIK_REGION_IO,
-                                  .name = "piix3-reset-control",
-                                  .size = 1,
-                                  .owner = o,
-                                  .ops = &reset_ops,
-                                  .opaque = s};
-    int rc = lunik_region_new(lunik_object_machine(o), &config, &s->reset_port, err);
-
-    if (rc < 0)
+    if (rc)
         return rc;
     return lunik_region_add(s->function.bus->io, RESET_PORT, s->reset_port, 1, false, err);
 }
 
-static void piix3_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    piix3 *s = lunik_state(o);
+    struct piix3 *s = lunik_state(o);
 
     device_region_drop(&s->reset_port);
     if (s->function.bus)
@@ -225,9 +227,9 @@ static void piix3_unrealize(lunik_object *o)
         lunik_irq_disconnect(&s->irqs[i]);
 }
 
-static int piix3_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    piix3 *s = lunik_state(o);
+    struct piix3 *s = lunik_state(o);
     int rc = 0;
 
     for (unsigned i = 0; i < PCI_PIRQS; i++) {
@@ -238,18 +240,18 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
                               'a' + (int)i, (unsigned)s->pirq[i]);
     }
     init_function(s);
-    for (unsigned i = 0; rc == 0 && i < ISA_IRQS; i++) {
+    for (unsigned i = 0; !rc && i < ISA_IRQS; i++) {
         if (ELCR_VALID & 1u << i)
             rc = lunik_irq_connect(lunik_object_machine(o), &s->irqs[i], i, err);
     }
-    if (rc == 0)
-        rc = device_ports_new(&s->elcr_port, s, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, err);
-    if (rc == 0)
+    if (!rc)
+        rc = device_ports_new(&s->elcr_port, o, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, s, err);
+    if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_reset_port(s, err);
-    if (rc < 0) {
-        piix3_unrealize(o);
+    if (rc) {
+        unrealize(o);
         return rc;
     }
     s->elcr = initial_elcr(s);
@@ -257,48 +259,46 @@ static int piix3_realize(lunik_object *o, lunik_error *err)
     return 0;
 }
 
-/* ---- interfaces and type -------------------------------------------------------------------- */
-
-static void piix3_describe(lunik_object *o, lunik_acpi_node *out)
-{
-    const piix3 *s = lunik_state(o);
-    uint8_t devfn = s->function.devfn;
-
-    *out = (lunik_acpi_node){
-        .part = "piix3", .count = 1, .values = {{"_ADR", devfn >> 3 << 16 | (devfn & 7)}}};
-}
-
-static const lunik_acpi_ops acpi_ops = {.describe = piix3_describe};
-
-static const lunik_iface piix3_ifaces[] = {
-    LUNIK_IFACE(acpi, &acpi_ops),
-    {NULL, NULL},
-};
+/* ---- properties and interfaces -------------------------------------------------------------- */
 
 #define PIRQ_PROP(prop, index)                                                                     \
     {                                                                                              \
         .name = (prop), .kind = LUNIK_PROP_UINT,                                                   \
         .doc = "ISA interrupt this PIRQ is routed to after reset, 0 = none (left to firmware).",   \
-        .offset = offsetof(piix3, pirq) + (index) * sizeof(uint64_t), .max = 15                    \
+        .offset = offsetof(struct piix3, pirq) + (index) * sizeof(uint64_t), .max = 15             \
     }
 
-static const lunik_prop piix3_props[] = {
-    LUNIK_PCI_DEVICE_PROPS(piix3, "1.0"),
+static const lunik_prop props[] = {
+    LUNIK_PCI_DEVICE_PROPS(struct piix3, "1.0"),
     PIRQ_PROP("pirq-a", 0),
     PIRQ_PROP("pirq-b", 1),
     PIRQ_PROP("pirq-c", 2),
     PIRQ_PROP("pirq-d", 3),
-    {.name = NULL},
+    {0},
+};
+
+static void describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const struct piix3 *s = lunik_state(o);
+
+    pci_describe(out, "piix3", &s->function);
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = describe};
+
+static const lunik_iface ifaces[] = {
+    LUNIK_IFACE(acpi, &acpi_ops),
+    {0},
 };
 
 const lunik_type piix3_type = {
     .name = "piix3",
     .doc = "Intel 82371SB PCI-to-ISA bridge: PIRQ routing, ELCR, reset control at 0xcf9.",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(piix3),
-    .props = piix3_props,
-    .ifaces = piix3_ifaces,
-    .realize = piix3_realize,
-    .unrealize = piix3_unrealize,
-    .reset = piix3_reset,
+    .size = sizeof(struct piix3),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
 };

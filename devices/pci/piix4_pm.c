@@ -6,9 +6,11 @@
  * of a firmware would do), device monitors, clock and thermal control, the chip's own GP status
  * block.
  */
-#include "acpi_pm.h"
+#include <inttypes.h>
+
+#include "acpi_pm_chip.h"
 #include "pci.h"
-#include "piix4_smbus.h"
+#include "piix4_smbus_chip.h"
 #include "../ports.h"
 #include "../types.h"
 
@@ -36,145 +38,24 @@
 
 #define SLP_TYP_S5 0
 
-typedef struct piix4_pm {
+struct piix4_pm {
     lunik_object *bus;
     char *addr;
     uint64_t sci_irq, pm_base, smb_base, gpe_base, reset_port, reset_value;
 
     lunik_pci_function function;
-    acpi_pm pm;
+    struct acpi_pm_chip pm;
     lunik_irq sci;
     lunik_timer timer;
-    piix4_smbus smbus;
+    struct piix4_smbus_chip smbus;
     uint8_t apm[2];
     lunik_region *pm_ports, *event_port, *control_port, *timer_port;
     lunik_region *gpe_port, *apm_port, *smbus_port;
-} piix4_pm;
-
-/* ---- ports ---------------------------------------------------------------------------------- */
-
-static lunik_access event_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    piix4_pm *s = opaque;
-
-    *value = acpi_pm_event_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access event_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    piix4_pm *s = opaque;
-
-    acpi_pm_event_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops event_ops = {
-    .read = event_read, .write = event_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
-
-static lunik_access control_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const piix4_pm *s = opaque;
-
-    *value = acpi_pm_control_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access control_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    piix4_pm *s = opaque;
-
-    acpi_pm_control_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops control_ops = {
-    .read = control_read, .write = control_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
-
-static lunik_access timer_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const piix4_pm *s = opaque;
-
-    *value = acpi_pm_timer_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access timer_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    return LUNIK_ACCESS_OK; /* read-only */
-}
-
-/* Reading the timer touches nothing but the clock. */
-static const lunik_io_ops timer_ops = {.read = timer_read,
-                                       .write = timer_write,
-                                       .valid = {1, 4, true},
-                                       .impl = {1, 4, false},
-                                       .lockless = true};
-
-static lunik_access gpe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const piix4_pm *s = opaque;
-
-    *value = acpi_pm_gpe_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access gpe_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    piix4_pm *s = opaque;
-
-    acpi_pm_gpe_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops gpe_ops = {
-    .read = gpe_read, .write = gpe_write, .valid = {1, 4, true}, .impl = {1, 4, false}};
-
-static lunik_access apm_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const piix4_pm *s = opaque;
-
-    *value = s->apm[offset];
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access apm_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    piix4_pm *s = opaque;
-
-    s->apm[offset] = (uint8_t)value;
-    if (offset == 0 && value == APM_ACPI_ENABLE)
-        acpi_pm_enable(&s->pm, true);
-    else if (offset == 0 && value == APM_ACPI_DISABLE)
-        acpi_pm_enable(&s->pm, false);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops apm_ops = {
-    .read = apm_read, .write = apm_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
-
-static lunik_access smbus_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const piix4_pm *s = opaque;
-
-    *value = piix4_smbus_read(&s->smbus, (unsigned)offset);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access smbus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    piix4_pm *s = opaque;
-
-    piix4_smbus_write(&s->smbus, (unsigned)offset, (uint8_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops smbus_ops = {
-    .read = smbus_read, .write = smbus_write, .valid = {1, 4, true}, .impl = {1, 1, false}};
+};
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
-static uint16_t pm_address(const piix4_pm *s)
+static uint16_t pm_address(const struct piix4_pm *s)
 {
     return lunik_pci_get_word(s->function.config, PIIX4_PMBA) & PMBA_ADDRESS;
 }
@@ -186,7 +67,7 @@ static void move_ports(lunik_region *region, uint16_t address, bool on)
 }
 
 /* Makes the port ranges follow the configuration registers. */
-static void update_ports(piix4_pm *s)
+static void update_ports(struct piix4_pm *s)
 {
     const uint8_t *config = s->function.config;
     lunik_error err;
@@ -202,10 +83,177 @@ static void update_ports(piix4_pm *s)
 static void config_written(lunik_pci_function *f, unsigned offset, unsigned size)
 {
     if (offset >= PIIX4_PMBA)
-        update_ports(lunik_container_of(f, piix4_pm, function));
+        update_ports(lunik_container_of(f, struct piix4_pm, function));
 }
 
-static void init_function(piix4_pm *s)
+static void reset(lunik_object *o)
+{
+    struct piix4_pm *s = lunik_state(o);
+
+    acpi_pm_reset(&s->pm);
+    piix4_smbus_reset(&s->smbus);
+    s->apm[0] = s->apm[1] = 0;
+    lunik_pci_function_reset(&s->function);
+    update_ports(s);
+}
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static lunik_access event_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct piix4_pm *s = opaque;
+
+    *value = acpi_pm_event_read(&s->pm, (unsigned)offset, size);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access event_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *s = opaque;
+
+    acpi_pm_event_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops event_ops = {
+    .read = event_read,
+    .write = event_write,
+    DEVICE_DWORD_PORTS,
+};
+
+static lunik_access control_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct piix4_pm *s = opaque;
+
+    *value = acpi_pm_control_read(&s->pm, (unsigned)offset, size);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access control_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *s = opaque;
+
+    acpi_pm_control_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops control_ops = {
+    .read = control_read,
+    .write = control_write,
+    DEVICE_DWORD_PORTS,
+};
+
+static lunik_access timer_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct piix4_pm *s = opaque;
+
+    *value = acpi_pm_timer_read(&s->pm, (unsigned)offset, size);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access timer_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    return LUNIK_ACCESS_OK; /* read-only */
+}
+
+/* Reading the timer touches nothing but the clock. */
+static const lunik_io_ops timer_ops = {
+    .read = timer_read,
+    .write = timer_write,
+    DEVICE_DWORD_PORTS,
+    .lockless = true,
+};
+
+static lunik_access gpe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct piix4_pm *s = opaque;
+
+    *value = acpi_pm_gpe_read(&s->pm, (unsigned)offset, size);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access gpe_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *s = opaque;
+
+    acpi_pm_gpe_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops gpe_ops = {
+    .read = gpe_read,
+    .write = gpe_write,
+    DEVICE_DWORD_PORTS,
+};
+
+static lunik_access apm_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct piix4_pm *s = opaque;
+
+    *value = s->apm[offset];
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access apm_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *s = opaque;
+
+    s->apm[offset] = (uint8_t)value;
+    if (offset == 0 && value == APM_ACPI_ENABLE)
+        acpi_pm_enable(&s->pm, true);
+    else if (offset == 0 && value == APM_ACPI_DISABLE)
+        acpi_pm_enable(&s->pm, false);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops apm_ops = {
+    .read = apm_read,
+    .write = apm_write,
+    DEVICE_BYTE_PORTS,
+};
+
+static lunik_access smbus_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    const struct piix4_pm *s = opaque;
+
+    *value = piix4_smbus_read(&s->smbus, (unsigned)offset);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access smbus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *s = opaque;
+
+    piix4_smbus_write(&s->smbus, (unsigned)offset, (uint8_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+static const lunik_io_ops smbus_ops = {
+    .read = smbus_read,
+    .write = smbus_write,
+    DEVICE_BYTE_PORTS,
+};
+
+/* ---- timers and sleep ----------------------------------------------------------------------- */
+
+static void timer_fired(lunik_timer *timer)
+{
+    acpi_pm_update(&lunik_container_of(timer, struct piix4_pm, timer)->pm);
+}
+
+static void sleep_requested(struct acpi_pm_chip *pm, unsigned type)
+{
+    struct piix4_pm *s = lunik_container_of(pm, struct piix4_pm, pm);
+
+    if (type == SLP_TYP_S5)
+        lunik_machine_shutdown(lunik_object_machine(lunik_state_object(s)), "guest-shutdown", 0);
+    else
+        acpi_pm_set_status(pm, PM1_WAKE);
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static void init_function(struct piix4_pm *s)
 {
     lunik_pci_function *f = &s->function;
 
@@ -221,7 +269,7 @@ static void init_function(piix4_pm *s)
     lunik_pci_set_long(f->writable, PIIX4_PMBA, PMBA_ADDRESS);
     f->initial[PIIX4_PMREGMISC] = s->pm_base ? PMREGMISC_PMIOSE : 0;
     f->writable[PIIX4_PMREGMISC] = PMREGMISC_PMIOSE;
-    /* SMIs on command port writes are on: firmware takes it that its handler is in place. */
+    /* On: firmware takes it that its SMI handler for the command port is in place. */
     f->initial[PIIX4_DEVACTB + 3] = DEVACTB_APMC_EN;
     for (unsigned i = 0; i < 4; i++)
         f->writable[PIIX4_DEVACTB + i] = 0xff;
@@ -232,81 +280,54 @@ static void init_function(piix4_pm *s)
     f->writable[PIIX4_SMBHSTCFG] = 0x0f;
 }
 
-/* ---- realize and reset ---------------------------------------------------------------------- */
-
-static void sleep_requested(acpi_pm *pm, unsigned type)
-{
-    piix4_pm *s = lunik_container_of(pm, piix4_pm, pm);
-
-    if (type == SLP_TYP_S5)
-        lunik_machine_shutdown(lunik_object_machine(lunik_state_object(s)), "guest-shutdown", 0);
-    else
-        acpi_pm_set_status(pm, PM1_WAKE);
-}
-
-static void timer_fired(lunik_timer *timer)
-{
-    acpi_pm_update(&lunik_container_of(timer, piix4_pm, timer)->pm);
-}
-
-static void piix4_pm_reset(lunik_object *o)
-{
-    piix4_pm *s = lunik_state(o);
-
-    acpi_pm_reset(&s->pm);
-    piix4_smbus_reset(&s->smbus);
-    s->apm[0] = s->apm[1] = 0;
-    lunik_pci_function_reset(&s->function);
-    update_ports(s);
-}
-
-/* Ports at 0 are off until the guest gives them a place, which may be anywhere: as in hardware,
- * it may hide other ports with them. */
-static int new_port(piix4_pm *s, lunik_region **out, const char *name, lunik_region *parent,
+/* Makes a port range. At 0 it is off until the guest gives it a place, which may be anywhere: as in
+ * hardware, it may hide other ports. */
+static int new_port(struct piix4_pm *s, lunik_region **out, const char *name, lunik_region *parent,
                     uint64_t offset, uint64_t size, const lunik_io_ops *ops, lunik_error *err)
 {
     lunik_object *o = lunik_state_object(s);
-    lunik_region_config config = {.kind = ops ? LUNIK_REGION_IO : LUNIK_REGION_CONTAINER,
-                                  .name = name,
-                                  .size = size,
-                                  .owner = o,
-                                  .ops = ops,
-                                  .opaque = s};
+    lunik_region_config config = {
+        .kind = ops ? LUNIK_REGION_IO : LUNIK_REGION_CONTAINER,
+        .name = name,
+        .size = size,
+        .ops = ops,
+        .opaque = s,
+    };
     bool movable = parent != s->pm_ports && !offset;
-    int rc = lunik_region_new(lunik_object_machine(o), &config, out, err);
+    int rc = device_region_new(out, o, config, err);
 
-    if (rc == 0 && movable)
+    if (!rc && movable)
         rc = lunik_region_set_enabled(*out, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(parent, offset, *out, 0, movable, err);
-    return rc < 0 ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
+    return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
 }
 
-static int new_ports(piix4_pm *s, lunik_error *err)
+static int new_ports(struct piix4_pm *s, lunik_error *err)
 {
     lunik_region *io = lunik_space_root(lunik_machine_io(lunik_object_machine(s->bus)));
     int rc = new_port(s, &s->pm_ports, "piix4-pm", io, s->pm_base, PM_PORTS, NULL, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->event_port, "acpi-evt", s->pm_ports, PM_EVENT, 4, &event_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->control_port, "acpi-cnt", s->pm_ports, PM_CONTROL, 2, &control_ops,
                       err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->timer_port, "acpi-tmr", s->pm_ports, PM_TIMER, 4, &timer_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->gpe_port, "acpi-gpe0", io, s->gpe_base, GPE0_PORTS, &gpe_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->apm_port, "apm-io", io, APM_PORT, 2, &apm_ops, err);
-    if (rc == 0)
+    if (!rc)
         rc = new_port(s, &s->smbus_port, "pm-smbus", io, s->smb_base, PIIX4_SMBUS_PORTS, &smbus_ops,
                       err);
     return rc;
 }
 
-static void piix4_pm_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    piix4_pm *s = lunik_state(o);
+    struct piix4_pm *s = lunik_state(o);
 
     lunik_pci_device_remove(&s->function);
     device_region_drop(&s->smbus_port);
@@ -323,153 +344,145 @@ static void piix4_pm_unrealize(lunik_object *o)
 static int check_port(const char *prop, uint64_t value, uint64_t mask, lunik_error *err)
 {
     if (value & ~mask)
-        return lunik_fail(
-            err, LUNIK_E_INVALID,
-            "piix4-pm: %s: '0x%llx' is no possible address (want a multiple of 0x%llx "
-            "below 0x10000)",
-            prop, (unsigned long long)value, (unsigned long long)(mask & -mask));
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "piix4-pm: %s: '0x%" PRIx64
+                          "' is no possible address (want a multiple of 0x%" PRIx64
+                          " below 0x10000)",
+                          prop, value, mask & -mask);
     return 0;
 }
 
-static int piix4_pm_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    piix4_pm *s = lunik_state(o);
+    struct piix4_pm *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
     int rc = check_port("pm-base", s->pm_base, PMBA_ADDRESS, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = check_port("smb-base", s->smb_base, SMBBA_ADDRESS, err);
-    if (rc == 0)
+    if (!rc)
         rc = check_port("gpe-base", s->gpe_base, 0xfffc, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_irq_connect(m, &s->sci, (unsigned)s->sci_irq, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     lunik_timer_init(&s->timer, m, timer_fired);
-    s->pm = (acpi_pm){.clock = lunik_machine_clock(m),
-                      .sci = &s->sci,
-                      .timer = &s->timer,
-                      .sleep = sleep_requested};
+    s->pm = (struct acpi_pm_chip){
+        .clock = lunik_machine_clock(m),
+        .sci = &s->sci,
+        .timer = &s->timer,
+        .sleep = sleep_requested,
+    };
     init_function(s);
     rc = new_ports(s, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
-    if (rc < 0) {
-        piix4_pm_unrealize(o);
+    if (rc) {
+        unrealize(o);
         return rc;
     }
-    piix4_pm_reset(o);
+    reset(o);
     return 0;
 }
 
-/* ---- interfaces and type -------------------------------------------------------------------- */
+/* ---- properties and interfaces -------------------------------------------------------------- */
 
-static void piix4_pm_raise(lunik_object *o, unsigned gpe)
+static const lunik_prop props[] = {
+    LUNIK_PCI_DEVICE_PROPS(struct piix4_pm, "1.3"),
+    {
+        .name = "sci",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",
+        .offset = offsetof(struct piix4_pm, sci_irq),
+        .def = 9,
+        .min = 1,
+        .max = 15,
+    },
+    DEVICE_UINT_PROP("pm-base", struct piix4_pm, pm_base,
+                     "First of the 64 PM ports after reset, 0 = left to firmware.", 0x600, 0xffff),
+    DEVICE_UINT_PROP("smb-base", struct piix4_pm, smb_base,
+                     "First of the 16 SMBus ports after reset, 0 = left to firmware.", 0x700,
+                     0xffff),
+    DEVICE_UINT_PROP("gpe-base", struct piix4_pm, gpe_base,
+                     "First port of GPE block 0: 2 status and 2 enable bytes.", 0xafe0, 0xffff),
+    DEVICE_UINT_PROP("reset-port", struct piix4_pm, reset_port,
+                     "The port that the ACPI tables name as the reset register, 0 = none.", 0xcf9,
+                     0xffff),
+    {
+        .name = "reset-value",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "The value to write there.",
+        .offset = offsetof(struct piix4_pm, reset_value),
+        .def = 6,
+        .max = 0xff,
+    },
+    {0},
+};
+
+static void raise_event(lunik_object *o, unsigned gpe)
 {
-    piix4_pm *s = lunik_state(o);
+    struct piix4_pm *s = lunik_state(o);
 
     acpi_pm_raise_gpe(&s->pm, gpe);
 }
 
-static int piix4_pm_press(lunik_object *o, lunik_error *err)
+static int press_button(lunik_object *o, lunik_error *err)
 {
-    piix4_pm *s = lunik_state(o);
+    struct piix4_pm *s = lunik_state(o);
 
     lunik_emit_fields(lunik_object_machine(o), "powerdown", NULL, 0);
     acpi_pm_set_status(&s->pm, PM1_POWER_BTN);
     return 0;
 }
 
-static void piix4_pm_get(lunik_object *o, lunik_acpi_pm *out)
+static void get_hardware(lunik_object *o, lunik_acpi_pm *out)
 {
-    const piix4_pm *s = lunik_state(o);
+    const struct piix4_pm *s = lunik_state(o);
     uint16_t base = pm_address(s);
 
-    *out = (lunik_acpi_pm){.sci = (uint16_t)s->sci_irq,
-                           .smi_cmd = APM_PORT,
-                           .acpi_enable = APM_ACPI_ENABLE,
-                           .acpi_disable = APM_ACPI_DISABLE,
-                           .pm1_evt = base + PM_EVENT,
-                           .pm1_cnt = base + PM_CONTROL,
-                           .pm_tmr = base + PM_TIMER,
-                           .gpe0 = (uint16_t)s->gpe_base,
-                           .gpe0_len = GPE0_PORTS,
-                           .reset_port = (uint16_t)s->reset_port,
-                           .reset_value = (uint8_t)s->reset_value};
+    *out = (lunik_acpi_pm){
+        .sci = (uint16_t)s->sci_irq,
+        .smi_cmd = APM_PORT,
+        .acpi_enable = APM_ACPI_ENABLE,
+        .acpi_disable = APM_ACPI_DISABLE,
+        .pm1_evt = base + PM_EVENT,
+        .pm1_cnt = base + PM_CONTROL,
+        .pm_tmr = base + PM_TIMER,
+        .gpe0 = (uint16_t)s->gpe_base,
+        .gpe0_len = GPE0_PORTS,
+        .reset_port = (uint16_t)s->reset_port,
+        .reset_value = (uint8_t)s->reset_value,
+    };
 }
 
-static void piix4_pm_describe(lunik_object *o, lunik_acpi_node *out)
+static void describe(lunik_object *o, lunik_acpi_node *out)
 {
-    const piix4_pm *s = lunik_state(o);
-    uint8_t devfn = s->function.devfn;
+    const struct piix4_pm *s = lunik_state(o);
 
-    *out = (lunik_acpi_node){
-        .part = "piix4_pm", .count = 1, .values = {{"_ADR", devfn >> 3 << 16 | (devfn & 7)}}};
+    pci_describe(out, "piix4_pm", &s->function);
 }
 
-static const lunik_gpe_ops gpe_iface = {.count = ACPI_PM_GPES, .raise = piix4_pm_raise};
-static const lunik_power_button_ops power_button_iface = {.press = piix4_pm_press};
-static const lunik_acpi_pm_ops acpi_pm_iface = {.get = piix4_pm_get};
-static const lunik_acpi_ops acpi_iface = {.describe = piix4_pm_describe};
+static const lunik_gpe_ops gpe_iface = {.count = ACPI_PM_GPES, .raise = raise_event};
+static const lunik_power_button_ops power_button_iface = {.press = press_button};
+static const lunik_acpi_pm_ops acpi_pm_iface = {.get = get_hardware};
+static const lunik_acpi_ops acpi_iface = {.describe = describe};
 
-static const lunik_iface piix4_pm_ifaces[] = {
+static const lunik_iface ifaces[] = {
     LUNIK_IFACE(gpe, &gpe_iface),
     LUNIK_IFACE(power_button, &power_button_iface),
     LUNIK_IFACE(acpi_pm, &acpi_pm_iface),
     LUNIK_IFACE(acpi, &acpi_iface),
-    {NULL, NULL},
-};
-
-static const lunik_prop piix4_pm_props[] = {
-    LUNIK_PCI_DEVICE_PROPS(piix4_pm, "1.3"),
-    {.name = "sci",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Interrupt line of the SCI, 1 to 15: the tables name it by its ISA number.",
-     .offset = offsetof(piix4_pm, sci_irq),
-     .def = 9,
-     .min = 1,
-     .max = 15},
-    {.name = "pm-base",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "First of the 64 PM ports after reset, 0 = left to firmware.",
-     .offset = offsetof(piix4_pm, pm_base),
-     .def = 0x600,
-     .max = 0xffff},
-    {.name = "smb-base",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "First of the 16 SMBus ports after reset, 0 = left to firmware.",
-     .offset = offsetof(piix4_pm, smb_base),
-     .def = 0x700,
-     .max = 0xffff},
-    {.name = "gpe-base",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "First port of GPE block 0: 2 status and 2 enable bytes.",
-     .offset = offsetof(piix4_pm, gpe_base),
-     .def = 0xafe0,
-     .max = 0xffff},
-    {.name = "reset-port",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The port that the ACPI tables name as the reset register, 0 = none.",
-     .offset = offsetof(piix4_pm, reset_port),
-     .def = 0xcf9,
-     .max = 0xffff},
-    {.name = "reset-value",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "What has to be written there.",
-     .offset = offsetof(piix4_pm, reset_value),
-     .def = 6,
-     .max = 0xff},
-    {.name = NULL},
+    {0},
 };
 
 const lunik_type piix4_pm_type = {
     .name = "piix4-pm",
     .doc = "Intel 82371AB ACPI power management and SMBus function, with GPE block 0.",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(piix4_pm),
-    .props = piix4_pm_props,
-    .ifaces = piix4_pm_ifaces,
-    .realize = piix4_pm_realize,
-    .unrealize = piix4_pm_unrealize,
-    .reset = piix4_pm_reset,
+    .size = sizeof(struct piix4_pm),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
 };

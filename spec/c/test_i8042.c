@@ -36,31 +36,31 @@ static const char *answers(struct i8042_chip *c)
     size_t n = 0;
 
     text[0] = '\0';
-    while (n < 100 && (i8042_read_status(c) & 0x01)) {
-        bool mouse = i8042_read_status(c) & 0x20;
+    while (n < 100 && (i8042_read(c, I8042_COMMAND) & 0x01)) {
+        bool mouse = i8042_read(c, I8042_COMMAND) & 0x20;
 
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%02x", n ? " " : "",
-                              mouse ? "m" : "", i8042_read_data(c));
+                              mouse ? "m" : "", i8042_read(c, I8042_DATA));
     }
     return text;
 }
 
 static const char *command(struct i8042_chip *c, uint8_t value)
 {
-    i8042_write_command(c, value);
+    i8042_write(c, I8042_COMMAND, value);
     return answers(c);
 }
 
 static const char *keyboard(struct i8042_chip *c, uint8_t value)
 {
-    i8042_write_data(c, value);
+    i8042_write(c, I8042_DATA, value);
     return answers(c);
 }
 
 static const char *mouse(struct i8042_chip *c, uint8_t value)
 {
-    i8042_write_command(c, 0xd4);
-    i8042_write_data(c, value);
+    i8042_write(c, I8042_COMMAND, 0xd4);
+    i8042_write(c, I8042_DATA, value);
     return answers(c);
 }
 
@@ -69,13 +69,13 @@ static void test_controller(void)
     struct bench b;
     struct i8042_chip *c = setup(&b);
 
-    check_uint("status after reset", i8042_read_status(c), 0x14);
+    check_uint("status after reset", i8042_read(c, I8042_COMMAND), 0x14);
     check_string("self test", command(c, 0xaa), "55");
     check_string("keyboard interface test", command(c, 0xab), "00");
     check_string("mouse interface test", command(c, 0xa9), "00");
-    check_uint("status shows the last write", i8042_read_status(c), 0x1c);
-    i8042_write_command(c, 0x60);
-    i8042_write_data(c, 0x34);
+    check_uint("status shows the last write", i8042_read(c, I8042_COMMAND), 0x1c);
+    i8042_write(c, I8042_COMMAND, 0x60);
+    i8042_write(c, I8042_DATA, 0x34);
     check_string("command byte", command(c, 0x20), "34");
     check_string("mouse on", command(c, 0xa8), "");
     check_string("shows in the command byte", command(c, 0x20), "14");
@@ -85,8 +85,8 @@ static void test_controller(void)
     check_string("keyboard on", command(c, 0x20), "24");
     command(c, 0xad);
     check_string("keyboard off", command(c, 0x20), "34");
-    i8042_write_command(c, 0x7f);
-    i8042_write_data(c, 0xc3);
+    i8042_write(c, I8042_COMMAND, 0x7f);
+    i8042_write(c, I8042_DATA, 0xc3);
     check_string("RAM", command(c, 0x3f), "c3");
     check_string("input port", command(c, 0xc0), "b0");
     check_string("a command nobody knows", command(c, 0x05), "");
@@ -97,23 +97,23 @@ static void test_loop(void)
     struct bench b;
     struct i8042_chip *c = setup(&b);
 
-    i8042_write_command(c, 0xd3);
-    i8042_write_data(c, 0x5a);
+    i8042_write(c, I8042_COMMAND, 0xd3);
+    i8042_write(c, I8042_DATA, 0x5a);
     check_uint("mouse loop: edge", b.mouse, 1);
     check_uint("mouse loop: not the keyboard's", b.keyboard, 0);
     check_string("mouse loop", answers(c), "m5a");
     check_uint("read: the line falls", c->mouse_irq.level, false);
-    i8042_write_command(c, 0xd2);
-    i8042_write_data(c, 0xa5);
+    i8042_write(c, I8042_COMMAND, 0xd2);
+    i8042_write(c, I8042_DATA, 0xa5);
     check_uint("keyboard loop: edge", b.keyboard, 1);
     check_string("keyboard loop", answers(c), "a5");
-    i8042_write_command(c, 0x60);
-    i8042_write_data(c, 0x00);
-    i8042_write_command(c, 0xd3);
-    i8042_write_data(c, 0x5a);
+    i8042_write(c, I8042_COMMAND, 0x60);
+    i8042_write(c, I8042_DATA, 0x00);
+    i8042_write(c, I8042_COMMAND, 0xd3);
+    i8042_write(c, I8042_DATA, 0x5a);
     check_uint("no interrupt when disabled", b.mouse, 1);
-    i8042_write_command(c, 0x60);
-    i8042_write_data(c, 0x03);
+    i8042_write(c, I8042_COMMAND, 0x60);
+    i8042_write(c, I8042_DATA, 0x03);
     check_uint("enabling it reports a full buffer", b.mouse, 2);
 }
 
@@ -123,22 +123,22 @@ static void test_unread(void)
     struct bench b;
     struct i8042_chip *c = setup(&b);
 
-    i8042_write_data(c, 0xee);
-    i8042_write_command(c, 0x20);
+    i8042_write(c, I8042_DATA, 0xee);
+    i8042_write(c, I8042_COMMAND, 0x20);
     check_string("an echo, then the command byte", answers(c), "ee 47");
     check_uint("each an edge", b.keyboard, 2);
-    i8042_write_data(c, 0xf2);
-    i8042_write_command(c, 0xaa);
-    i8042_write_command(c, 0xd3);
-    i8042_write_data(c, 0x5a);
-    check_uint("one byte is shown", i8042_read_status(c) & 0x21, 0x01);
+    i8042_write(c, I8042_DATA, 0xf2);
+    i8042_write(c, I8042_COMMAND, 0xaa);
+    i8042_write(c, I8042_COMMAND, 0xd3);
+    i8042_write(c, I8042_DATA, 0x5a);
+    check_uint("one byte is shown", i8042_read(c, I8042_COMMAND) & 0x21, 0x01);
     check_string("the controller's are in front of a device's", answers(c), "fa 55 m5a ab 41");
     for (unsigned i = 0; i < 100; i++)
-        i8042_write_command(c, 0xab);
+        i8042_write(c, I8042_COMMAND, 0xab);
     check_string("as many as are held", answers(c),
                  "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
-    i8042_write_command(c, 0x20);
-    i8042_write_command(c, 0x20);
+    i8042_write(c, I8042_COMMAND, 0x20);
+    i8042_write(c, I8042_COMMAND, 0x20);
     i8042_reset(c);
     check_string("a reset forgets them", answers(c), "");
 }
@@ -153,15 +153,15 @@ static void test_reset_and_a20(void)
     check_string("A20 off", command(c, 0xd0), "01");
     command(c, 0xdf);
     check_string("A20 on", command(c, 0xd0), "03");
-    i8042_write_command(c, 0xd1);
-    i8042_write_data(c, 0x01);
+    i8042_write(c, I8042_COMMAND, 0xd1);
+    i8042_write(c, I8042_DATA, 0x01);
     check_string("A20 through the output port", command(c, 0xd0), "01");
-    i8042_write_command(c, 0xff);
+    i8042_write(c, I8042_COMMAND, 0xff);
     check_uint("pulsing nothing", b.resets, 0);
-    i8042_write_command(c, 0xfe);
+    i8042_write(c, I8042_COMMAND, 0xfe);
     check_uint("pulsing the reset line", b.resets, 1);
-    i8042_write_command(c, 0xd1);
-    i8042_write_data(c, 0x02);
+    i8042_write(c, I8042_COMMAND, 0xd1);
+    i8042_write(c, I8042_DATA, 0x02);
     check_uint("reset through the output port", b.resets, 2);
     i8042_reset(c);
     check_string("after reset A20 is on", command(c, 0xd0), "03");
@@ -175,8 +175,8 @@ static void test_keyboard(void)
     check_string("reset", keyboard(c, 0xff), "fa aa");
     check_uint("each byte is an edge", b.keyboard, 2);
     check_string("identify, translated", keyboard(c, 0xf2), "fa ab 41");
-    i8042_write_command(c, 0x60);
-    i8042_write_data(c, 0x03);
+    i8042_write(c, I8042_COMMAND, 0x60);
+    i8042_write(c, I8042_DATA, 0x03);
     check_string("identify", keyboard(c, 0xf2), "fa ab 83");
     check_string("resend", keyboard(c, 0xfe), "83");
     check_string("LEDs", keyboard(c, 0xed), "fa");
@@ -195,8 +195,8 @@ static void test_keyboard(void)
     keyboard(c, 0xf6);
     keyboard(c, 0xf0);
     check_string("defaults", keyboard(c, 0x00), "fa 02");
-    i8042_write_data(c, 0xf2);
-    i8042_write_command(c, 0xad);
+    i8042_write(c, I8042_DATA, 0xf2);
+    i8042_write(c, I8042_COMMAND, 0xad);
     check_string("disabled it holds its answers back", answers(c), "fa");
     check_string("enabled it goes on", command(c, 0xae), "ab 83");
     command(c, 0xad);
@@ -241,11 +241,11 @@ static void test_random(void)
         unsigned what = (unsigned)rand();
 
         if (what & 0x100)
-            i8042_write_data(c, (uint8_t)(what >> 16));
+            i8042_write(c, I8042_DATA, (uint8_t)(what >> 16));
         else if (what & 0x200)
-            i8042_write_command(c, (uint8_t)(what >> 16));
+            i8042_write(c, I8042_COMMAND, (uint8_t)(what >> 16));
         else if (what & 0x400)
-            i8042_read_data(c);
+            i8042_read(c, I8042_DATA);
         bounded &= c->keyboard.queue.count <= I8042_QUEUE && c->mouse.queue.count <= I8042_QUEUE &&
                    c->answers.count <= I8042_QUEUE;
         bounded &= !(c->keyboard_irq.level && c->mouse_irq.level);

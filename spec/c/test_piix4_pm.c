@@ -1,7 +1,7 @@
 /* test_piix4_pm.c: the register models of the PIIX4's power management, with a clock of our own. */
 
-#include "../../devices/pci/acpi_pm.h"
-#include "../../devices/pci/piix4_smbus.h"
+#include "../../devices/pci/acpi_pm_chip.h"
+#include "../../devices/pci/piix4_smbus_chip.h"
 #include "check.h"
 
 struct rig {
@@ -9,7 +9,7 @@ struct rig {
     uint64_t now;
     lunik_irq sci;
     unsigned edges;
-    acpi_pm pm;
+    struct acpi_pm_chip pm;
     unsigned sleeps, type;
 };
 
@@ -23,7 +23,7 @@ static void rig_sci(lunik_irq *irq, bool level)
     lunik_container_of(irq, struct rig, sci)->edges += level;
 }
 
-static void rig_sleep(acpi_pm *pm, unsigned type)
+static void rig_sleep(struct acpi_pm_chip *pm, unsigned type)
 {
     struct rig *r = lunik_container_of(pm, struct rig, pm);
 
@@ -34,7 +34,7 @@ static void rig_sleep(acpi_pm *pm, unsigned type)
 static void rig_init(struct rig *r)
 {
     *r = (struct rig){.clock = {rig_now}, .sci = {.fn = rig_sci}};
-    r->pm = (acpi_pm){.clock = &r->clock, .sci = &r->sci, .sleep = rig_sleep};
+    r->pm = (struct acpi_pm_chip){.clock = &r->clock, .sci = &r->sci, .sleep = rig_sleep};
     acpi_pm_reset(&r->pm);
 }
 
@@ -167,7 +167,7 @@ static void test_sleep(void)
 
 static void test_smbus(void)
 {
-    piix4_smbus s;
+    struct piix4_smbus_chip s;
 
     piix4_smbus_reset(&s);
     piix4_smbus_write(&s, 4, 0xa1);

@@ -2,7 +2,7 @@
  * line and a far end of our own. */
 #include <stdlib.h>
 
-#include "../../devices/isa/uart16550.h"
+#include "../../devices/isa/uart16550_chip.h"
 #include "check.h"
 
 /* Four characters of 10 bits at 9600 baud. */
@@ -12,7 +12,7 @@
 struct bench {
     lunik_clock clock;
     uint64_t now;
-    struct uart16550 uart;
+    struct uart16550_chip uart;
     bool irq;
     unsigned edges;
     char sent[256];
@@ -60,7 +60,7 @@ static void bench_schedule(void *opaque, uint64_t deadline)
 
 static const struct uart16550_port bench_port = {bench_output, bench_ready, bench_schedule};
 
-static struct uart16550 *setup(struct bench *b)
+static struct uart16550_chip *setup(struct bench *b)
 {
     memset(b, 0, sizeof(*b));
     b->clock.now = bench_now;
@@ -72,7 +72,7 @@ static struct uart16550 *setup(struct bench *b)
     return &b->uart;
 }
 
-static void receive(struct uart16550 *u, const char *text)
+static void receive(struct uart16550_chip *u, const char *text)
 {
     uart16550_receive(u, (const uint8_t *)text, strlen(text));
 }
@@ -80,7 +80,7 @@ static void receive(struct uart16550 *u, const char *text)
 static void test_reset_values(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     check_uint("reset: IER", uart16550_read(u, 1), 0);
     check_uint("reset: IIR has nothing pending", uart16550_read(u, 2), 0x01);
@@ -103,7 +103,7 @@ static void test_reset_values(void)
 static void test_divisor(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 3, 0x83);
     uart16550_write(u, 0, 0x34);
@@ -127,7 +127,7 @@ static void test_divisor(void)
 static void test_output(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     for (const char *p = "hello"; *p; p++)
         uart16550_write(u, 0, (uint8_t)*p);
@@ -165,7 +165,7 @@ static void test_emptied(void)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct bench b;
-        struct uart16550 *u = setup(&b);
+        struct uart16550_chip *u = setup(&b);
 
         b.limit = 0;
         uart16550_write(u, 1, 0x02);
@@ -195,7 +195,7 @@ static void test_emptied(void)
 static void test_reset_with_output(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     b.limit = 0;
     uart16550_write(u, 2, 0x01);
@@ -223,7 +223,7 @@ static void test_reset_with_output(void)
 static void test_thre_interrupt(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 1, 0x02);
     check_uint("enabling THRE raises the line", b.irq, true);
@@ -257,7 +257,7 @@ static void test_thre_interrupt(void)
 static void test_receive_16450(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     check_uint("room for one character", uart16550_can_receive(u), 1);
     uart16550_write(u, 1, 0x01);
@@ -286,7 +286,7 @@ static void test_fifo(void)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct bench b;
-        struct uart16550 *u = setup(&b);
+        struct uart16550_chip *u = setup(&b);
         unsigned n = 0;
 
         uart16550_write(u, 2, cases[i].fcr);
@@ -306,7 +306,7 @@ static void test_fifo(void)
 static void test_fifo_overrun(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
     char got[20] = "";
 
     uart16550_write(u, 2, 0x01);
@@ -329,7 +329,7 @@ static void test_fifo_overrun(void)
 static void test_timeout(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     b.now = 1000;
     uart16550_write(u, 3, 0x03);
@@ -372,7 +372,7 @@ static void test_timeout(void)
 static void test_far_timeout(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     b.now = UINT64_MAX - 1000;
     uart16550_write(u, 2, 0xc1);
@@ -385,7 +385,7 @@ static void test_far_timeout(void)
 static void test_priorities(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 1, 0x0f);
     receive(u, "AB"); /* overrun */
@@ -404,7 +404,7 @@ static void test_priorities(void)
 static void test_break(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 2, 0x01);
     uart16550_write(u, 1, 0x04);
@@ -422,7 +422,7 @@ static void test_break(void)
 static void test_loopback(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 4, 0x1a); /* loop, OUT2, RTS */
     check_uint("MSR is MCR", uart16550_read(u, 6) & 0xf0, 0x90);
@@ -454,7 +454,7 @@ static void test_loopback(void)
 static void test_random(void)
 {
     struct bench b;
-    struct uart16550 *u = setup(&b);
+    struct uart16550_chip *u = setup(&b);
     bool bounded = true, consistent = true;
 
     srand(1);

@@ -19,7 +19,7 @@ static void pull_reset(void *opaque)
 
 static void check_lines(struct i8042_chip *c)
 {
-    uint8_t status = i8042_read_status(c);
+    uint8_t status = i8042_read(c, I8042_COMMAND);
     bool full = status & FULL, mouse = status & FROM_MOUSE;
 
     fuzz_check(c->keyboard_irq.level == (full && !mouse && c->ram[0] & KEYBOARD_IRQ),
@@ -41,7 +41,7 @@ static void check_progress(struct i8042_chip *c)
                    c->answers.count <= I8042_QUEUE,
                "%u, %u and %u answers", c->keyboard.queue.count, c->mouse.queue.count,
                c->answers.count);
-    fuzz_check(!speaks || i8042_read_status(c) & FULL, "an answer is not sent");
+    fuzz_check(!speaks || i8042_read(c, I8042_COMMAND) & FULL, "an answer is not sent");
 }
 
 /* Reads everything. */
@@ -49,9 +49,9 @@ static void check_end(struct i8042_chip *c)
 {
     unsigned bytes = 0;
 
-    for (; i8042_read_status(c) & FULL; bytes++) {
+    for (; i8042_read(c, I8042_COMMAND) & FULL; bytes++) {
         fuzz_check(bytes <= 3 * I8042_QUEUE + 1, "it has more and more to say");
-        i8042_read_data(c);
+        i8042_read(c, I8042_DATA);
         check_lines(c);
     }
 }
@@ -62,44 +62,46 @@ static void check_ram(struct i8042_chip *c)
     uint8_t value = fuzz_byte();
 
     check_end(c);
-    i8042_write_command(c, (uint8_t)(0x60 + at));
-    i8042_write_data(c, value);
-    i8042_write_command(c, (uint8_t)(0x20 + at));
-    fuzz_check(i8042_read_status(c) & FULL, "no answer");
-    fuzz_check(i8042_read_data(c) == value, "byte %u of the RAM is not 0x%x", at, value);
+    i8042_write(c, I8042_COMMAND, (uint8_t)(0x60 + at));
+    i8042_write(c, I8042_DATA, value);
+    i8042_write(c, I8042_COMMAND, (uint8_t)(0x20 + at));
+    fuzz_check(i8042_read(c, I8042_COMMAND) & FULL, "no answer");
+    fuzz_check(i8042_read(c, I8042_DATA) == value, "byte %u of the RAM is not 0x%x", at, value);
 }
 
 static void operate(struct i8042_chip *c)
 {
     uint8_t how = fuzz_byte(), value = fuzz_byte(), shown = c->output;
-    bool full = i8042_read_status(c) & FULL;
+    bool full = i8042_read(c, I8042_COMMAND) & FULL;
     unsigned before = resets;
 
     switch (how % 8) {
     case 0:
     case 1:
-        i8042_write_command(c, value);
-        fuzz_check(i8042_read_status(c) & AFTER_COMMAND, "status 0x%x", i8042_read_status(c));
+        i8042_write(c, I8042_COMMAND, value);
+        fuzz_check(i8042_read(c, I8042_COMMAND) & AFTER_COMMAND, "status 0x%x",
+                   i8042_read(c, I8042_COMMAND));
         fuzz_check(resets == before || (value >= 0xf0 && !(value & 1)), "0x%x resets", value);
         break;
     case 2:
     case 3:
-        i8042_write_data(c, value);
-        fuzz_check(!(i8042_read_status(c) & AFTER_COMMAND), "status 0x%x", i8042_read_status(c));
+        i8042_write(c, I8042_DATA, value);
+        fuzz_check(!(i8042_read(c, I8042_COMMAND) & AFTER_COMMAND), "status 0x%x",
+                   i8042_read(c, I8042_COMMAND));
         break;
     case 4: /* to the mouse */
-        i8042_write_command(c, 0xd4);
-        i8042_write_data(c, value);
+        i8042_write(c, I8042_COMMAND, 0xd4);
+        i8042_write(c, I8042_DATA, value);
         break;
     case 5:
         check_ram(c);
         break;
     case 6:
         i8042_reset(c);
-        fuzz_check(!(i8042_read_status(c) & FULL), "something is left after a reset");
+        fuzz_check(!(i8042_read(c, I8042_COMMAND) & FULL), "something is left after a reset");
         break;
     default:
-        fuzz_check(i8042_read_data(c) == shown, "0x%x is not what was there", shown);
+        fuzz_check(i8042_read(c, I8042_DATA) == shown, "0x%x is not what was there", shown);
         return;
     }
     fuzz_check(how % 8 >= 5 || !full || c->output == shown, "0x%x is lost", shown);

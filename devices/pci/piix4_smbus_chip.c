@@ -1,12 +1,12 @@
 /*
- * piix4_smbus.c: SMBus host controller of the Intel 82371AB (PIIX4; 290562-001, section 7.3).
+ * piix4_smbus_chip.c: SMBus host controller of the Intel 82371AB (PIIX4; 290562-001, section 7.3).
  *
  * No device answers on the bus: every transaction ends at once with a device error. Not modelled:
  * the slave side, interrupts and block data.
  */
 #include <string.h>
 
-#include "piix4_smbus.h"
+#include "piix4_smbus_chip.h"
 
 #define SMBHSTSTS       0x00
 #define SMBHSTSTS_ERROR 0x04 /* no acknowledge */
@@ -21,17 +21,17 @@
 #define SMBSLVCNT       0x08
 #define SMBSLVCNT_BITS  0x0f
 
-void piix4_smbus_reset(piix4_smbus *s)
+void piix4_smbus_reset(struct piix4_smbus_chip *s)
 {
     memset(s, 0, sizeof *s);
 }
 
-uint8_t piix4_smbus_read(const piix4_smbus *s, unsigned offset)
+uint8_t piix4_smbus_read(const struct piix4_smbus_chip *s, unsigned offset)
 {
     return offset < PIIX4_SMBUS_PORTS ? s->registers[offset] : 0xff;
 }
 
-void piix4_smbus_write(piix4_smbus *s, unsigned offset, uint8_t value)
+void piix4_smbus_write(struct piix4_smbus_chip *s, unsigned offset, uint8_t value)
 {
     switch (offset) {
     case SMBHSTSTS:

@@ -1,7 +1,7 @@
-/* uart16550.c: see uart16550.h. */
+/* uart16550_chip.c: see uart16550_chip.h. */
 #include <string.h>
 
-#include "uart16550.h"
+#include "uart16550_chip.h"
 
 #define REG_DATA 0 /* RBR, THR; DLL with DLAB set */
 #define REG_IER  1 /* DLM with DLAB set */
@@ -61,56 +61,29 @@
 #define INPUT_CLOCK     1843200 /* Hz; a bit takes 16 x divisor periods of it */
 #define DEFAULT_DIVISOR 12      /* 9600 baud */
 
-/* ---- FIFOs ---------------------------------------------------------------------------------- */
-
-static bool fifo_enabled(const struct uart16550 *u)
+static bool fifo_enabled(const struct uart16550_chip *u)
 {
     return u->fcr & FCR_ENABLE;
 }
 
-/* Characters either FIFO holds: in 16450 mode there is only the holding register. */
-static unsigned fifo_depth(const struct uart16550 *u)
+/* Returns how many characters either FIFO holds: in 16450 mode there is only a holding register. */
+static unsigned fifo_depth(const struct uart16550_chip *u)
 {
     return fifo_enabled(u) ? UART_FIFO_SIZE : 1;
 }
 
-static void fifo_push(struct uart16550_fifo *f, uint8_t data, uint8_t errors)
-{
-    unsigned i = (f->head + f->count++) % UART_FIFO_SIZE;
-
-    f->data[i] = data;
-    f->errors[i] = errors;
-}
-
-static uint8_t fifo_pop(struct uart16550_fifo *f)
-{
-    uint8_t data = f->data[f->head];
-
-    f->head = (f->head + 1) % UART_FIFO_SIZE;
-    f->count--;
-    return data;
-}
-
-static bool fifo_has_errors(const struct uart16550_fifo *f)
-{
-    for (unsigned i = 0; i < f->count; i++)
-        if (f->errors[(f->head + i) % UART_FIFO_SIZE])
-            return true;
-    return false;
-}
-
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
-static unsigned trigger_level(const struct uart16550 *u)
+static unsigned trigger_level(const struct uart16550_chip *u)
 {
     static const uint8_t levels[] = {1, 4, 8, 14};
 
     return fifo_enabled(u) ? levels[u->fcr >> 6] : 1;
 }
 
-/* When characters below the trigger level are reported: four character times after the last one
- * came in or was read. UINT64_MAX if there are none, or the clock ends before. */
-static uint64_t timeout_deadline(const struct uart16550 *u)
+/* Returns when characters below the trigger level are reported: four character times after the last
+ * one came in or was read. UINT64_MAX if there are none, or the clock ends before. */
+static uint64_t timeout_deadline(const struct uart16550_chip *u)
 {
     unsigned bits =
         1 + 5 + (u->lcr & LCR_LENGTH) + !!(u->lcr & LCR_PARITY) + 1 + !!(u->lcr & LCR_STOP);
@@ -123,7 +96,7 @@ static uint64_t timeout_deadline(const struct uart16550 *u)
     return at;
 }
 
-static uint8_t interrupt_id(const struct uart16550 *u)
+static uint8_t interrupt_id(const struct uart16550_chip *u)
 {
     if ((u->ier & IER_LINE) && (u->lsr & LSR_ERRORS))
         return IIR_LINE;
@@ -138,9 +111,9 @@ static uint8_t interrupt_id(const struct uart16550 *u)
     return IIR_NONE;
 }
 
-/* Brings the interrupt line and the deadline up to date. A deadline that has passed needs no timer,
- * not even when another interrupt hides that one: reading what it is about comes here again. */
-static void update(struct uart16550 *u)
+/* Updates the interrupt line and the deadline. A deadline that has passed needs no timer, not even
+ * when another interrupt hides that one: reading the register it is about updates again. */
+static void update(struct uart16550_chip *u)
 {
     uint8_t id = interrupt_id(u);
     uint64_t deadline = UINT64_MAX;
@@ -156,7 +129,7 @@ static void update(struct uart16550 *u)
     }
 }
 
-void uart16550_tick(struct uart16550 *u)
+void uart16550_tick(struct uart16550_chip *u)
 {
     u->scheduled = UINT64_MAX;
     update(u);
@@ -164,8 +137,8 @@ void uart16550_tick(struct uart16550 *u)
 
 /* ---- receiver ------------------------------------------------------------------------------- */
 
-/* The character at the head of the FIFO brings its errors into LSR. */
-static void show_head(struct uart16550 *u)
+/* Shows the character at the head of the FIFO, with its errors, in LSR. */
+static void show_head(struct uart16550_chip *u)
 {
     if (u->rx.count) {
         u->lsr |= LSR_DR | u->rx.errors[u->rx.head];
@@ -175,7 +148,7 @@ static void show_head(struct uart16550 *u)
     }
 }
 
-static void receive_one(struct uart16550 *u, uint8_t data, uint8_t errors)
+static void receive_one(struct uart16550_chip *u, uint8_t data, uint8_t errors)
 {
     u->rx_activity = lunik_clock_read(u->clock);
     if (u->rx.count == fifo_depth(u)) {
@@ -184,17 +157,17 @@ static void receive_one(struct uart16550 *u, uint8_t data, uint8_t errors)
             return; /* the FIFO keeps what it has; only the shift register is overwritten */
         u->rx.count = 0;
     }
-    fifo_push(&u->rx, data, errors);
+    uart16550_fifo_push(&u->rx, data, errors);
     if (u->rx.count == 1)
         show_head(u);
 }
 
-size_t uart16550_can_receive(const struct uart16550 *u)
+size_t uart16550_can_receive(const struct uart16550_chip *u)
 {
     return u->mcr & MCR_LOOP ? 0 : fifo_depth(u) - u->rx.count;
 }
 
-void uart16550_receive(struct uart16550 *u, const uint8_t *data, size_t size)
+void uart16550_receive(struct uart16550_chip *u, const uint8_t *data, size_t size)
 {
     if (u->mcr & MCR_LOOP)
         return;
@@ -203,7 +176,7 @@ void uart16550_receive(struct uart16550 *u, const uint8_t *data, size_t size)
     update(u);
 }
 
-void uart16550_break(struct uart16550 *u)
+void uart16550_break(struct uart16550_chip *u)
 {
     if (u->mcr & MCR_LOOP)
         return;
@@ -211,13 +184,13 @@ void uart16550_break(struct uart16550 *u)
     update(u);
 }
 
-static uint8_t read_data(struct uart16550 *u)
+static uint8_t read_data(struct uart16550_chip *u)
 {
     uint8_t data;
 
     if (!u->rx.count)
         return 0;
-    data = fifo_pop(&u->rx);
+    data = uart16550_fifo_pop(&u->rx);
     u->rx_activity = lunik_clock_read(u->clock);
     show_head(u);
     update(u);
@@ -225,11 +198,11 @@ static uint8_t read_data(struct uart16550 *u)
     return data;
 }
 
-static uint8_t read_line_status(struct uart16550 *u)
+static uint8_t read_line_status(struct uart16550_chip *u)
 {
     uint8_t value = u->lsr;
 
-    if (fifo_enabled(u) && ((value & (LSR_ERRORS & ~LSR_OE)) || fifo_has_errors(&u->rx)))
+    if (fifo_enabled(u) && ((value & (LSR_ERRORS & ~LSR_OE)) || uart16550_fifo_errors(&u->rx)))
         value |= LSR_FIFO;
     if (value & LSR_ERRORS) {
         u->lsr &= ~LSR_ERRORS;
@@ -238,7 +211,7 @@ static uint8_t read_line_status(struct uart16550 *u)
     return value;
 }
 
-static void clear_receiver(struct uart16550 *u)
+static void clear_receiver(struct uart16550_chip *u)
 {
     u->rx.count = 0;
     u->lsr &= ~(LSR_DR | LSR_BI);
@@ -246,67 +219,40 @@ static void clear_receiver(struct uart16550 *u)
 
 /* ---- transmitter ---------------------------------------------------------------------------- */
 
-static void transmitter_empty(struct uart16550 *u)
+static void transmitter_empty(struct uart16550_chip *u)
 {
     u->lsr |= LSR_THRE | LSR_TEMT;
     u->thre_pending = true;
 }
 
-/* A character for the other end. The FIFO is full: it replaces the last one. */
-static void output_push(struct uart16550 *u, uint8_t data)
-{
-    struct uart16550_output *o = &u->tx;
-
-    if (o->in_fifo >= fifo_depth(u)) {
-        o->count--;
-        o->in_fifo--;
-    }
-    o->data[(o->head + o->count++) % sizeof(o->data)] = data;
-    o->in_fifo++;
-}
-
-/* The other end has taken the oldest character. */
-static void output_pop(struct uart16550 *u)
-{
-    struct uart16550_output *o = &u->tx;
-
-    o->head = (o->head + 1) % sizeof(o->data);
-    if (--o->count >= o->in_fifo)
-        return;
-    o->in_fifo = o->count;
-    if (!o->count)
-        transmitter_empty(u);
-}
-
-/* Sends what the other end takes. The output function may lead back here, or reset the chip. */
-static void transmit(struct uart16550 *u)
+/* Sends the characters that the other end takes. The output function may call this again, or reset
+ * the chip. */
+static void transmit(struct uart16550_chip *u)
 {
     if (u->transmitting)
         return;
     u->transmitting = true;
     while (u->tx.count && u->port->output(u->opaque, &u->tx.data[u->tx.head], 1) > 0)
-        output_pop(u);
+        if (uart16550_output_pop(&u->tx))
+            transmitter_empty(u);
     u->transmitting = false;
 }
 
-/* What is in the transmit FIFO is on the line from now on, as much as that holds. */
-static void clear_transmitter(struct uart16550 *u)
+static void clear_transmitter(struct uart16550_chip *u)
 {
     if (!u->tx.in_fifo)
         return;
-    u->tx.in_fifo = 0;
-    if (u->tx.count > UART_FIFO_SIZE)
-        u->tx.count = UART_FIFO_SIZE;
+    uart16550_output_clear(&u->tx);
     transmitter_empty(u);
 }
 
-void uart16550_writable(struct uart16550 *u)
+void uart16550_writable(struct uart16550_chip *u)
 {
     transmit(u);
     update(u);
 }
 
-static void write_data(struct uart16550 *u, uint8_t value)
+static void write_data(struct uart16550_chip *u, uint8_t value)
 {
     u->thre_pending = false;
     u->lsr &= ~(LSR_THRE | LSR_TEMT);
@@ -315,7 +261,7 @@ static void write_data(struct uart16550 *u, uint8_t value)
         receive_one(u, value, 0);
         transmitter_empty(u);
     } else {
-        output_push(u, value);
+        uart16550_output_push(&u->tx, value, fifo_depth(u));
         transmit(u);
     }
     update(u);
@@ -323,8 +269,8 @@ static void write_data(struct uart16550 *u, uint8_t value)
 
 /* ---- modem ---------------------------------------------------------------------------------- */
 
-/* The modem inputs: in loopback mode the four outputs are wired back. */
-static uint8_t modem_inputs(const struct uart16550 *u)
+/* Returns the modem inputs: in loopback mode the four outputs are wired back. */
+static uint8_t modem_inputs(const struct uart16550_chip *u)
 {
     if (!(u->mcr & MCR_LOOP))
         return u->modem;
@@ -332,7 +278,7 @@ static uint8_t modem_inputs(const struct uart16550 *u)
            (u->mcr & MCR_OUT1 ? UART_MODEM_RI : 0) | (u->mcr & MCR_OUT2 ? UART_MODEM_DCD : 0);
 }
 
-static void modem_changed(struct uart16550 *u)
+static void modem_changed(struct uart16550_chip *u)
 {
     uint8_t now = modem_inputs(u), changed = (u->msr ^ now) & ~MSR_DELTA;
 
@@ -347,14 +293,14 @@ static void modem_changed(struct uart16550 *u)
     u->msr = now | (u->msr & MSR_DELTA);
 }
 
-void uart16550_set_modem(struct uart16550 *u, uint8_t lines)
+void uart16550_set_modem(struct uart16550_chip *u, uint8_t lines)
 {
     u->modem = lines & ~MSR_DELTA;
     modem_changed(u);
     update(u);
 }
 
-static uint8_t read_modem_status(struct uart16550 *u)
+static uint8_t read_modem_status(struct uart16550_chip *u)
 {
     uint8_t value = u->msr;
 
@@ -367,7 +313,7 @@ static uint8_t read_modem_status(struct uart16550 *u)
 
 /* ---- control registers ---------------------------------------------------------------------- */
 
-static void write_ier(struct uart16550 *u, uint8_t value)
+static void write_ier(struct uart16550_chip *u, uint8_t value)
 {
     bool thre_enabled = (value & IER_THRE) && !(u->ier & IER_THRE);
 
@@ -377,7 +323,7 @@ static void write_ier(struct uart16550 *u, uint8_t value)
     update(u);
 }
 
-static uint8_t read_iir(struct uart16550 *u)
+static uint8_t read_iir(struct uart16550_chip *u)
 {
     uint8_t id = interrupt_id(u);
 
@@ -388,7 +334,7 @@ static uint8_t read_iir(struct uart16550 *u)
     return id | (fifo_enabled(u) ? IIR_FIFOS : 0);
 }
 
-static void write_fcr(struct uart16550 *u, uint8_t value)
+static void write_fcr(struct uart16550_chip *u, uint8_t value)
 {
     size_t room = uart16550_can_receive(u);
     bool switched = (value ^ u->fcr) & FCR_ENABLE;
@@ -404,7 +350,7 @@ static void write_fcr(struct uart16550 *u, uint8_t value)
         u->port->input_ready(u->opaque);
 }
 
-static void write_lcr(struct uart16550 *u, uint8_t value)
+static void write_lcr(struct uart16550_chip *u, uint8_t value)
 {
     bool break_begins = (value & LCR_BREAK) && !(u->lcr & LCR_BREAK);
 
@@ -414,12 +360,12 @@ static void write_lcr(struct uart16550 *u, uint8_t value)
     update(u);
 }
 
-static void write_mcr(struct uart16550 *u, uint8_t value)
+static void write_mcr(struct uart16550_chip *u, uint8_t value)
 {
     bool left_loop = (u->mcr & MCR_LOOP) && !(value & MCR_LOOP);
 
     if (value & MCR_LOOP)
-        clear_transmitter(u); /* what was written before is not looped back */
+        clear_transmitter(u); /* earlier characters are not looped back */
     u->mcr = value & MCR_MASK;
     modem_changed(u);
     update(u);
@@ -427,7 +373,7 @@ static void write_mcr(struct uart16550 *u, uint8_t value)
         u->port->input_ready(u->opaque);
 }
 
-static void write_divisor(struct uart16550 *u, unsigned offset, uint8_t value)
+static void write_divisor(struct uart16550_chip *u, unsigned offset, uint8_t value)
 {
     if (offset == REG_DATA)
         u->divisor = (u->divisor & 0xff00) | value;
@@ -438,7 +384,7 @@ static void write_divisor(struct uart16550 *u, unsigned offset, uint8_t value)
 
 /* ---- registers ------------------------------------------------------------------------------ */
 
-uint8_t uart16550_read(struct uart16550 *u, unsigned offset)
+uint8_t uart16550_read(struct uart16550_chip *u, unsigned offset)
 {
     bool dlab = u->lcr & LCR_DLAB;
 
@@ -464,7 +410,7 @@ uint8_t uart16550_read(struct uart16550 *u, unsigned offset)
     }
 }
 
-void uart16550_write(struct uart16550 *u, unsigned offset, uint8_t value)
+void uart16550_write(struct uart16550_chip *u, unsigned offset, uint8_t value)
 {
     if ((offset == REG_DATA || offset == REG_IER) && (u->lcr & LCR_DLAB)) {
         write_divisor(u, offset, value);
@@ -496,7 +442,7 @@ void uart16550_write(struct uart16550 *u, unsigned offset, uint8_t value)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-void uart16550_reset(struct uart16550 *u)
+void uart16550_reset(struct uart16550_chip *u)
 {
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = 0;
     u->divisor = DEFAULT_DIVISOR;
@@ -510,7 +456,7 @@ void uart16550_reset(struct uart16550 *u)
     u->port->input_ready(u->opaque);
 }
 
-void uart16550_init(struct uart16550 *u, lunik_clock *clock, const struct uart16550_port *port,
+void uart16550_init(struct uart16550_chip *u, lunik_clock *clock, const struct uart16550_port *port,
                     void *opaque)
 {
     memset(u, 0, sizeof(*u));

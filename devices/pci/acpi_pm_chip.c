@@ -1,11 +1,11 @@
 /*
- * acpi_pm.c: ACPI fixed hardware (ACPI 6.4, section 4.8): PM1a event and control blocks, the 24-bit
- * PM timer, a GPE block of 16 events, and the SCI they share.
+ * acpi_pm_chip.c: ACPI fixed hardware (ACPI 6.4, section 4.8): PM1a event and control blocks, the
+ * 24-bit PM timer, a GPE block of 16 events, and the SCI they share.
  *
- * Not modelled: sleep states that the machine comes back from (a request for one ends at once
- * with the wake status set), global lock and bus master bits beyond keeping their value.
+ * Not modelled: sleep states that the machine wakes from (a request for one ends at once with the
+ * wake status set), global lock and bus master bits beyond keeping their value.
  */
-#include "acpi_pm.h"
+#include "acpi_pm_chip.h"
 
 #define PM1_STATUS_BITS (PM1_TIMER | PM1_GLOBAL | PM1_POWER_BTN | PM1_RTC | PM1_WAKE)
 #define PM1_ENABLE_BITS (PM1_TIMER | PM1_GLOBAL | PM1_POWER_BTN | PM1_RTC)
@@ -26,8 +26,8 @@ static uint64_t ticks_at(uint64_t ns)
     return ns / NS_PER_SECOND * PM_TIMER_HZ + ns % NS_PER_SECOND * PM_TIMER_HZ / NS_PER_SECOND;
 }
 
-/* The first nanosecond at which ticks_at() is no less than ticks; UINT64_MAX if the clock ends
- * before. */
+/* Returns the first nanosecond at which ticks_at() is no less than ticks; UINT64_MAX if the clock
+ * ends before. */
 static uint64_t time_of(uint64_t ticks)
 {
     uint64_t rest = ticks % PM_TIMER_HZ * NS_PER_SECOND, at;
@@ -38,14 +38,14 @@ static uint64_t time_of(uint64_t ticks)
     return at;
 }
 
-static uint64_t next_overflow(const acpi_pm *pm)
+static uint64_t next_overflow(const struct acpi_pm_chip *pm)
 {
     return (ticks_at(lunik_clock_read(pm->clock)) / PM_TIMER_HALF + 1) * PM_TIMER_HALF;
 }
 
 /* ---- status and SCI ------------------------------------------------------------------------- */
 
-void acpi_pm_update(acpi_pm *pm)
+void acpi_pm_update(struct acpi_pm_chip *pm)
 {
     bool waited_for = pm->pm1_enable & PM1_TIMER && pm->pm1_control & PM1_CNT_SCI_EN;
 
@@ -60,7 +60,7 @@ void acpi_pm_update(acpi_pm *pm)
     lunik_irq_set(pm->sci, pending && pm->pm1_control & PM1_CNT_SCI_EN);
 }
 
-void acpi_pm_reset(acpi_pm *pm)
+void acpi_pm_reset(struct acpi_pm_chip *pm)
 {
     pm->pm1_status = pm->pm1_enable = pm->pm1_control = 0;
     pm->gpe_status = pm->gpe_enable = 0;
@@ -68,19 +68,19 @@ void acpi_pm_reset(acpi_pm *pm)
     acpi_pm_update(pm);
 }
 
-void acpi_pm_enable(acpi_pm *pm, bool on)
+void acpi_pm_enable(struct acpi_pm_chip *pm, bool on)
 {
     pm->pm1_control = (uint16_t)((pm->pm1_control & ~PM1_CNT_SCI_EN) | (on ? PM1_CNT_SCI_EN : 0));
     acpi_pm_update(pm);
 }
 
-void acpi_pm_set_status(acpi_pm *pm, uint16_t bits)
+void acpi_pm_set_status(struct acpi_pm_chip *pm, uint16_t bits)
 {
     pm->pm1_status |= bits & PM1_STATUS_BITS;
     acpi_pm_update(pm);
 }
 
-void acpi_pm_raise_gpe(acpi_pm *pm, unsigned gpe)
+void acpi_pm_raise_gpe(struct acpi_pm_chip *pm, unsigned gpe)
 {
     if (gpe >= ACPI_PM_GPES)
         return;
@@ -90,7 +90,7 @@ void acpi_pm_raise_gpe(acpi_pm *pm, unsigned gpe)
 
 /* ---- registers ------------------------------------------------------------------------------ */
 
-/* The bits of a block's value that an access of size bytes at offset touches. */
+/* Returns the bits of a block's value that an access of size bytes at offset touches. */
 static uint32_t lanes(unsigned offset, unsigned size)
 {
     uint64_t mask = (UINT64_C(1) << 8 * size) - 1;
@@ -108,13 +108,13 @@ static uint32_t place(unsigned offset, unsigned size, uint32_t value)
     return offset < 4 ? value << 8 * offset & lanes(offset, size) : 0;
 }
 
-uint32_t acpi_pm_event_read(acpi_pm *pm, unsigned offset, unsigned size)
+uint32_t acpi_pm_event_read(struct acpi_pm_chip *pm, unsigned offset, unsigned size)
 {
     acpi_pm_update(pm);
     return extract((uint32_t)pm->pm1_enable << 16 | pm->pm1_status, offset, size);
 }
 
-void acpi_pm_event_write(acpi_pm *pm, unsigned offset, unsigned size, uint32_t value)
+void acpi_pm_event_write(struct acpi_pm_chip *pm, unsigned offset, unsigned size, uint32_t value)
 {
     uint32_t written = place(offset, size, value);
     uint16_t mask = (uint16_t)(lanes(offset, size) >> 16);
@@ -128,12 +128,12 @@ void acpi_pm_event_write(acpi_pm *pm, unsigned offset, unsigned size, uint32_t v
     acpi_pm_update(pm);
 }
 
-uint32_t acpi_pm_control_read(const acpi_pm *pm, unsigned offset, unsigned size)
+uint32_t acpi_pm_control_read(const struct acpi_pm_chip *pm, unsigned offset, unsigned size)
 {
     return extract(pm->pm1_control, offset, size);
 }
 
-void acpi_pm_control_write(acpi_pm *pm, unsigned offset, unsigned size, uint32_t value)
+void acpi_pm_control_write(struct acpi_pm_chip *pm, unsigned offset, unsigned size, uint32_t value)
 {
     uint32_t written = place(offset, size, value);
     uint32_t mask = lanes(offset, size) & PM1_CNT_BITS;
@@ -144,19 +144,19 @@ void acpi_pm_control_write(acpi_pm *pm, unsigned offset, unsigned size, uint32_t
         pm->sleep(pm, pm->pm1_control >> PM1_CNT_SLP_TYP_SHIFT & 7);
 }
 
-uint32_t acpi_pm_timer_read(const acpi_pm *pm, unsigned offset, unsigned size)
+uint32_t acpi_pm_timer_read(const struct acpi_pm_chip *pm, unsigned offset, unsigned size)
 {
     uint32_t ticks = (uint32_t)ticks_at(lunik_clock_read(pm->clock)) & PM_TIMER_MASK;
 
     return extract(ticks, offset, size);
 }
 
-uint32_t acpi_pm_gpe_read(const acpi_pm *pm, unsigned offset, unsigned size)
+uint32_t acpi_pm_gpe_read(const struct acpi_pm_chip *pm, unsigned offset, unsigned size)
 {
     return extract((uint32_t)pm->gpe_enable << 16 | pm->gpe_status, offset, size);
 }
 
-void acpi_pm_gpe_write(acpi_pm *pm, unsigned offset, unsigned size, uint32_t value)
+void acpi_pm_gpe_write(struct acpi_pm_chip *pm, unsigned offset, unsigned size, uint32_t value)
 {
     uint32_t written = place(offset, size, value);
     uint16_t mask = (uint16_t)(lanes(offset, size) >> 16);
