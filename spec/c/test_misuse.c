@@ -230,6 +230,15 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_space_find, lunik_space_find(NULL, 0, NULL));
     CALL(lunik_space_map, lunik_space_map(NULL, 0, NULL, 0));
     CALL(lunik_space_unmap, lunik_space_unmap(NULL, NULL, 0, 0, 0));
+    CALL(lunik_dma_new, lunik_dma_new(NULL, NULL, NULL));
+    CALL(lunik_dma_free, lunik_dma_free(NULL));
+    CALL(lunik_dma_enable, lunik_dma_enable(NULL));
+    CALL(lunik_dma_disable, lunik_dma_disable(NULL, NULL));
+    CALL(lunik_dma_enabled, lunik_dma_enabled(NULL));
+    CALL(lunik_dma_read, lunik_dma_read(NULL, 0, NULL, 0));
+    CALL(lunik_dma_write, lunik_dma_write(NULL, 0, NULL, 0));
+    CALL(lunik_dma_map, lunik_dma_map(NULL, 0, 0, 0, NULL));
+    CALL(lunik_dma_unmap, lunik_dma_unmap(NULL, 0));
     CALL(lunik_space_why, lunik_space_why(NULL, 0));
     CALL(lunik_section_cause, lunik_section_cause(NULL));
     CALL(lunik_transaction_cause, lunik_transaction_cause(NULL));
