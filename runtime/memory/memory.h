@@ -12,9 +12,9 @@
  *   Children are found by address in a treap, so rendering a window costs what is in it.
  * - Flat views are immutable: chunks of ranges below one sorted array of keys.
  *   The next view shares all chunks that no window touches. Spaces with the same root share it.
- * - A vCPU finds its range without a lock: views are published with an atomic store and freed,
- *   like regions, after a grace period (rcu.h). Everything else, reference counts too, is under
- *   the machine lock.
+ * - A vCPU or a device's thread finds its range without a lock: views are published with an atomic
+ *   store and freed, like regions and spaces, after a grace period (rcu.h). Everything else is under
+ *   the machine lock, reference counts too, except those of RAM blocks.
  * - Who logs writes is known to regions, blocks and the machine (struct log_users), not to views:
  *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction remembers the state of each region it touches, before the first change. To undo
