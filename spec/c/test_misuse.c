@@ -155,6 +155,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_timer_cancel, lunik_timer_cancel(NULL));
     CALL(lunik_defer, lunik_defer(NULL, NULL));
     CALL(lunik_defer_cancel, lunik_defer_cancel(NULL, NULL));
+    CALL(lunik_work_start, lunik_work_start(NULL, NULL, NULL));
+    CALL(lunik_work_cancel, lunik_work_cancel(NULL));
     CALL(lunik_emit_fields, lunik_emit_fields(NULL, NULL, NULL, 0));
     CALL(lunik_irq_connect, lunik_irq_connect(NULL, NULL, 0, NULL));
     CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
