@@ -9,13 +9,14 @@ enum { MANY = 50 };
 
 static lunik_runtime *rt;
 static lunik_error err;
-static _Atomic unsigned runs, wrong, gate;
+static _Atomic unsigned begun, runs, wrong, gate;
 static unsigned dones, gone;
 
 static void run(lunik_work *w)
 {
     if (lunik_locked(rt) || lunik_on_loop_thread(rt))
         wrong++;
+    begun++;
     while (!gate)
         sched_yield();
     lunik_lock(rt); /* as for a register of another device */
@@ -82,8 +83,10 @@ static void test_runtime_freed(void)
 {
     pthread_t thread;
 
-    gate = runs = dones = gone = 0;
+    begun = gate = runs = dones = gone = 0;
     start_all();
+    while (!begun) /* without any there is nothing to wait for */
+        sched_yield();
     pthread_create(&thread, NULL, open_gate, NULL);
     lunik_runtime_free(rt);
     pthread_join(thread, NULL);
