@@ -546,8 +546,9 @@ typedef struct lunik_dma lunik_dma;
 
 /* With the machine lock. It stays usable, without effect, when the space goes first. */
 int lunik_dma_new(lunik_space *s, lunik_dma **out, lunik_error *err);
-/* With the machine lock. No call may begin afterwards; calls under way and mappings end as usual,
- * and what waits in lunik_dma_disable() is not called any more. d may be NULL. */
+/* With the machine lock. No call but lunik_dma_unmap() may begin afterwards; calls under way and
+ * mappings end as usual, at the latest before the runtime is freed. What waits in
+ * lunik_dma_disable() is not called any more. d may be NULL. */
 void lunik_dma_free(lunik_dma *d);
 
 /* Embed it, zeroed. fn runs on the loop thread, with the lock. */
@@ -584,7 +585,8 @@ typedef struct lunik_dma_mapping {
 /* Maps at most size bytes at address; out->size is what is there in one piece. What is not RAM is
  * mapped as a buffer of at most 4 KiB that is filled here, or written when it is unmapped; a
  * lunik_dma has 1 MiB for these. LUNIK_E_INVALID: size is 0; LUNIK_E_ACCESS: nothing is there, or
- * it can't be written; LUNIK_E_NO_MEMORY: no buffer, try again after an unmapping. Any thread. */
+ * it can't be written; LUNIK_E_NO_MEMORY: no buffer is left, nothing is waited for: the caller
+ * tries again after an unmapping, or uses lunik_dma_read() and lunik_dma_write(). Any thread. */
 int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write,
                   lunik_dma_mapping *out);
 /* accessed: how many bytes, from the first on, have been read or written; these are marked dirty.

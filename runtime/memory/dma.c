@@ -153,11 +153,11 @@ static void read_ones(const struct dma_piece *all)
 
 static int transfer(lunik_dma *d, struct dma_piece all)
 {
-    int rc = 0, code;
+    int rc = dma_enter(d), code;
 
-    if (!dma_enter(d)) {
+    if (rc) {
         read_ones(&all);
-        return atomic_load(&d->space) ? LUNIK_E_STATE : LUNIK_E_GONE;
+        return rc;
     }
     while (all.size) {
         struct dma_piece p = all;

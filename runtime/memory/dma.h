@@ -28,8 +28,9 @@ struct lunik_dma {
     struct rcu_head rcu;
 };
 
-/* dma_gate.c: a user keeps the struct. False if the gate is closed. */
-bool dma_enter(lunik_dma *d);
+/* dma_gate.c: a user keeps the struct. Returns 0, LUNIK_E_STATE or, if the gate is closed and the
+ * space gone, LUNIK_E_GONE; then the struct may be gone, too. */
+int dma_enter(lunik_dma *d);
 void dma_leave(lunik_dma *d);
 
 /* The part of a space that an access begins with. */

@@ -24,15 +24,20 @@ static void dma_reclaim(struct rcu_head *head)
     free(d);
 }
 
-bool dma_enter(lunik_dma *d)
+/* The read section is for the struct: a call that does not get in does not keep it. */
+int dma_enter(lunik_dma *d)
 {
-    uint64_t gate = atomic_load_explicit(&d->gate, memory_order_relaxed);
+    uint64_t gate;
+    int rc = 0;
 
+    rcu_online();
+    gate = atomic_load_explicit(&d->gate, memory_order_relaxed);
     do {
         if (gate & GATE_CLOSED)
-            return false;
-    } while (!atomic_compare_exchange_weak(&d->gate, &gate, gate + 1));
-    return true;
+            rc = atomic_load(&d->space) ? LUNIK_E_STATE : LUNIK_E_GONE;
+    } while (!rc && !atomic_compare_exchange_weak(&d->gate, &gate, gate + 1));
+    rcu_offline();
+    return rc;
 }
 
 /* The read section is for the struct: another thread may be the last to leave. */
@@ -98,8 +103,8 @@ void lunik_dma_disable(lunik_dma *d, lunik_dma_idle *idle)
     atomic_fetch_or(&d->gate, GATE_CLOSED);
     if (!idle)
         return;
-    while (*end)
-        end = &(*end)->next;
+    for (; *end; end = &(*end)->next)
+        REQUIRE(*end != idle, "idle is waiting already");
     idle->next = NULL;
     *end = idle;
     lunik_defer(d->rt, &d->task);

@@ -45,34 +45,61 @@ static int map_bounce(lunik_dma_mapping *map)
     return rc;
 }
 
-/* Where the region has given up its block since it was found, something else shows by now. */
-static int map_piece(lunik_dma_mapping *map)
+/* What an attempt to map has found. */
+enum found { FOUND_RAM, FOUND_DEVICE, FOUND_NOTHING, FOUND_NO_SPACE, FOUND_STALE };
+
+/* Maps RAM, or says what else is there. Stale: a region that has given up its block since it was
+ * found, so that something else is about to show. */
+static enum found look(lunik_dma_mapping *map, uint64_t size)
 {
-    uint64_t size = map->size;
-    bool here, is_ram = false, nothing;
+    enum found found = FOUND_DEVICE;
     struct dma_target t;
 
     rcu_online();
-    do {
-        here = dma_find(map->dma, map->address, size, &t);
-        if (!here)
-            break;
-        is_ram = t.range.region && range_is_ram(&t.range, map->write);
-    } while (is_ram && !ram_try_ref(t.range.region->ram));
-    if (here) {
-        map->size = t.size;
-        nothing = !t.range.region || (map->write && t.range.flags & RANGE_READONLY);
-    }
-    if (is_ram) {
+    if (!dma_find(map->dma, map->address, size, &t)) {
+        found = FOUND_NO_SPACE;
+    } else if (!t.range.region || (map->write && t.range.flags & RANGE_READONLY)) {
+        found = FOUND_NOTHING;
+    } else if (range_is_ram(&t.range, map->write)) {
         map->ram = t.range.region->ram;
         map->host = t.range.region->host + t.offset;
+        found = ram_try_ref(map->ram) ? FOUND_RAM : FOUND_STALE;
     }
     rcu_offline();
-    if (!here)
-        return LUNIK_E_GONE;
-    if (is_ram)
+    if (found != FOUND_NO_SPACE)
+        map->size = t.size;
+    return found;
+}
+
+/* Until the commit that is under way, if there is one, has been published. */
+static void wait_for_commit(const lunik_dma *d)
+{
+    if (lunik_locked(d->rt))
+        return;
+    lunik_lock(d->rt);
+    lunik_unlock(d->rt);
+}
+
+static int map_piece(lunik_dma_mapping *map)
+{
+    const uint64_t size = map->size;
+    enum found found = look(map, size);
+
+    if (found == FOUND_STALE) {
+        wait_for_commit(map->dma);
+        found = look(map, size);
+    }
+    switch (found) {
+    case FOUND_RAM:
         return 0;
-    return nothing ? LUNIK_E_ACCESS : map_bounce(map);
+    case FOUND_NO_SPACE:
+        return LUNIK_E_GONE;
+    case FOUND_DEVICE:
+        map->ram = NULL;
+        return map_bounce(map);
+    default:
+        return LUNIK_E_ACCESS;
+    }
 }
 
 int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write, lunik_dma_mapping *out)
@@ -82,20 +109,23 @@ int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write, lun
 
     int rc;
 
-    *out = (lunik_dma_mapping){.dma = d, .address = address, .size = size, .write = write};
+    *out = (lunik_dma_mapping){0};
     if (!size)
         return LUNIK_E_INVALID;
-    if (!dma_enter(d))
-        return atomic_load(&d->space) ? LUNIK_E_STATE : LUNIK_E_GONE;
-    rc = map_piece(out);
-    if (rc) {
-        *out = (lunik_dma_mapping){0};
-        dma_leave(d);
+    *out = (lunik_dma_mapping){.dma = d, .address = address, .size = size, .write = write};
+    rc = dma_enter(d);
+    if (!rc) {
+        rc = map_piece(out);
+        if (rc)
+            dma_leave(d);
     }
+    if (rc)
+        *out = (lunik_dma_mapping){0};
     return rc;
 }
 
-/* By block and offset: the region may be gone. The fence is that of region_written(). */
+/* By block and offset: the region may be gone. The fence is that of region_written(). If the space
+ * is gone, whether the machine is logged is not known; one mark too many does no harm. */
 static void ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t size)
 {
     lunik_space *s;
@@ -104,11 +134,10 @@ static void ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t 
 #ifndef RUNTIME_TSAN /* which knows no fences */
     atomic_thread_fence(memory_order_seq_cst);
 #endif
-    mask = ram_log_mask(ram);
     rcu_online();
     s = atomic_load_explicit(&d->space, memory_order_acquire);
-    if (s)
-        mask |= atomic_load_explicit(&s->core->log.mask, memory_order_acquire);
+    mask = s ? ram_log_mask(ram) | atomic_load_explicit(&s->core->log.mask, memory_order_acquire)
+             : (1u << LUNIK_DIRTY_CLIENTS) - 1;
     rcu_offline();
     if (mask && atomic_load_explicit(&ram->dirty, memory_order_acquire))
         ram_dirty_mark(ram, offset, size, mask);

@@ -25,7 +25,7 @@ static lunik_dma *dma;
 static lunik_ram *blocks[BLOCKS];
 static _Atomic bool stop;
 static _Atomic unsigned wrong, held;
-static unsigned idles;
+static unsigned idles, misuses;
 
 static lunik_access io_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -328,6 +328,11 @@ static lunik_dma *new_dma(lunik_space *s)
     return d;
 }
 
+static void note_misuse(const char *message)
+{
+    misuses++;
+}
+
 static void test_gate(void)
 {
     lunik_dma *d = new_dma(m->memory_space);
@@ -347,6 +352,10 @@ static void test_gate(void)
     check_int("gate: open", lunik_dma_map(d, 0, 4, false, &map), 0);
     lunik_dma_disable(d, &first);
     lunik_dma_disable(d, &second);
+    lunik_set_misuse_cb(note_misuse);
+    lunik_dma_disable(d, &first);
+    lunik_set_misuse_cb(NULL);
+    check_uint("gate: one waits only once", misuses, 1);
     run_loop();
     check_uint("gate: a mapping is an access under way", idles, 0);
     lunik_dma_unmap(&map, 4);
@@ -453,7 +462,9 @@ static void test_space_gone(void)
     lunik_dma *d;
     uint32_t value = 0;
 
-    if (lunik_space_new(m, "bus", r, &s, &err))
+    show(r, 0);
+    if (lunik_space_new(m, "bus", r, &s, &err) ||
+        lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err))
         exit(1);
     d = new_dma(s);
     lunik_dma_enable(d);
@@ -461,9 +472,14 @@ static void test_space_gone(void)
     lunik_space_free(s);
     check_int("space: gone", lunik_dma_read(d, 0, &value, 4), LUNIK_E_GONE);
     check_uint("space: reads all ones", value, UINT32_MAX);
+    check_uint("space: nothing is written yet",
+               lunik_dirty_count(blocks[1], LUNIK_DIRTY_USER, 0, SIZE), 0);
     check_int("space: the mapping is not", lunik_dma_unmap(&map, 8), 0);
+    check_uint("space: what is written is dirty",
+               lunik_dirty_count(blocks[1], LUNIK_DIRTY_USER, 0, SIZE), 1);
+    lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err);
     lunik_dma_free(d);
-    lunik_region_unref(r);
+    drop(r);
 }
 
 int main(void)
