@@ -246,6 +246,27 @@ struct lunik_task {
 void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 
+/* Work that takes long, e.g. reading a file. run is called on a thread of the runtime's, without
+ * the machine lock, and done on the loop thread with it, after run has returned: rc is 0, or
+ * LUNIK_E_GONE if the runtime is freed before run was called. Embed it, zeroed; done may start it
+ * again, or free it. */
+typedef struct lunik_work lunik_work;
+struct lunik_work {
+    void (*run)(lunik_work *work);
+    void (*done)(lunik_work *work, int rc);
+    lunik_runtime *rt; /* private to the runtime from here on */
+    lunik_task task;
+    lunik_work *next;
+    int state, rc;
+};
+/* A few pieces of work run at once, the others wait. Any thread. LUNIK_E_STATE: it has been started
+ * and done has not been called; LUNIK_E_GONE: the runtime is being freed. lunik_runtime_free()
+ * waits for run functions, with the lock released. */
+int lunik_work_start(lunik_runtime *rt, lunik_work *work, lunik_error *err);
+/* True if run had not been called: then neither it nor done will be. Otherwise run has begun, and
+ * done follows. Any thread. */
+bool lunik_work_cancel(lunik_work *work);
+
 /* Interrupting what a vCPU's thread does with the machine lock, for a layer above the runtime whose
  * callbacks may run for ever. fn is called on a vCPU's thread, in a signal handler, whenever the
  * thread is kicked, for whatever reason: it must be async-signal-safe. It is the process's; NULL:

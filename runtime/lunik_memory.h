@@ -195,7 +195,8 @@ int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
 
 /* Coalesced ranges: writes that lie in one may be delivered later, many at once: in order, before
  * anything else that is read or written by this process or by any vCPU's exit, and before the
- * topology changes. Registers with an ioeventfd are left out. Without KVM nothing is delayed. */
+ * topology changes. Registers with an ioeventfd are left out, and lunik_dma_*() delivers them only
+ * before it reaches a device. Without KVM nothing is delayed. */
 int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err);
 int lunik_region_uncoalesce(lunik_region *r, lunik_error *err); /* all of them */
 /* Delivers now what has been delayed: for devices that show their state by other ways, at times of
@@ -526,6 +527,71 @@ enum {
 /* The machine's memory map as text, in the format of QEMU's "info mtree". Returns its length; *out
  * is to be freed with free(), NULL when out of memory. */
 size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
+
+/* ---- DMA ------------------------------------------------------------------------------------ */
+
+/* A device's way to an address space, for its own threads: they need not hold the machine lock, and
+ * memory is reached without it. Several threads may use one at once; one for each queue is faster.
+ *
+ * It has a gate, closed at first, that a bus-master bit opens and closes. While it is closed
+ * accesses fail with LUNIK_E_STATE, and with LUNIK_E_GONE once the space is gone; what would have
+ * been read is all ones.
+ *
+ * What is not RAM (a device, ROM that is written, nothing) is reached under the machine lock, which
+ * is taken for at most 4 KiB at a time: by a thread that has it already it is not taken again.
+ * Writes of coalesced ranges that are delayed are delivered before such a piece, not before an
+ * access to RAM: as behind an ioeventfd, what a device must see in order belongs into registers
+ * without a coalesced range, or the device calls lunik_coalesced_flush(). */
+typedef struct lunik_dma lunik_dma;
+
+/* With the machine lock. It stays usable, without effect, when the space goes first. */
+int lunik_dma_new(lunik_space *s, lunik_dma **out, lunik_error *err);
+/* With the machine lock. No call but lunik_dma_unmap() may begin afterwards; calls under way and
+ * mappings end as usual, at the latest before the runtime is freed. What waits in
+ * lunik_dma_disable() is not called any more. d may be NULL. */
+void lunik_dma_free(lunik_dma *d);
+
+/* Embed it, zeroed. fn runs on the loop thread, with the lock. */
+typedef struct lunik_dma_idle lunik_dma_idle;
+struct lunik_dma_idle {
+    void (*fn)(lunik_dma_idle *idle);
+    lunik_dma_idle *next; /* private to the runtime */
+};
+/* Opens the gate. With the machine lock. */
+void lunik_dma_enable(lunik_dma *d);
+/* Closes the gate, and waits for nothing. idle (may be NULL) is called once, later: when no access
+ * is under way and nothing is mapped, or the gate has been opened again. It must not be waiting
+ * already. With the machine lock. */
+void lunik_dma_disable(lunik_dma *d, lunik_dma_idle *idle);
+bool lunik_dma_enabled(const lunik_dma *d); /* any thread */
+
+/* Read and write size bytes at address. Any thread. LUNIK_E_ACCESS: nothing takes (a part of) it;
+ * LUNIK_E_DEVICE: a device refuses it; all other parts are carried out, as by lunik_space_read().
+ * RAM is written like memcpy() does, naturally aligned 2, 4 and 8 bytes at once. */
+int lunik_dma_read(lunik_dma *d, uint64_t address, void *buf, size_t size);
+int lunik_dma_write(lunik_dma *d, uint64_t address, const void *buf, size_t size);
+
+/* A piece of memory that is mapped: a hold on the RAM block behind it, and not on the memory map.
+ * When its region goes it stays valid, with whatever the block holds; it is an access under way
+ * until it is unmapped. */
+typedef struct lunik_dma_mapping {
+    void *host;
+    uint64_t size;  /* bytes */
+    lunik_dma *dma; /* private to the runtime from here on */
+    lunik_ram *ram;
+    uint64_t address;
+    bool write;
+} lunik_dma_mapping;
+/* Maps at most size bytes at address; out->size is what is there in one piece. What is not RAM is
+ * mapped as a buffer of at most 4 KiB that is filled here, or written when it is unmapped; a
+ * lunik_dma has 1 MiB for these. LUNIK_E_INVALID: size is 0; LUNIK_E_ACCESS: nothing is there, or
+ * it can't be written; LUNIK_E_NO_MEMORY: no buffer is left, nothing is waited for: the caller
+ * tries again after an unmapping, or uses lunik_dma_read() and lunik_dma_write(). Any thread. */
+int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write,
+                  lunik_dma_mapping *out);
+/* accessed: how many bytes, from the first on, have been read or written; these are marked dirty.
+ * Fails like lunik_dma_write(), for what a buffer stood for. Any thread. */
+int lunik_dma_unmap(lunik_dma_mapping *map, uint64_t accessed);
 
 #pragma GCC visibility pop
 

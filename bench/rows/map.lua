@@ -79,12 +79,26 @@ local function dispatch_rows(b)
   end
 end
 
+local function dma_rows(b)
+  local all = gather("dma", b:rounds(3))
+  for _, size in ipairs { 64, 2048, 65536 } do
+    for _, way in ipairs { "write", "map" } do
+      b:row {
+        name = ("DMA, %s %d bytes"):format(way, size), unit = "ns",
+        lunik = all[way .. "-" .. size], limit = all["memcpy-" .. size],
+        what = "a device's thread writes RAM without the machine lock; limit: memcpy()",
+      }
+    end
+  end
+end
+
 return {
   name = "map",
   title = "The memory map: commits of changes, look-up of addresses",
   run = function(b)
     commit_rows(b)
     dispatch_rows(b)
+    dma_rows(b)
     runtime_rows(b)
     if b.kvm then hold_rows(b) end
   end,

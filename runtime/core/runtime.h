@@ -6,6 +6,15 @@
 
 struct event_node;
 
+/* The threads for slow work, and what waits for one. */
+struct work_pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t ended; /* a thread has */
+    lunik_work *head, **tail;
+    unsigned threads;
+    bool closed;
+};
+
 struct lunik_runtime {
     uv_loop_t loop;
     uv_async_t wake; /* the only handle of the runtime itself that keeps the loop alive */
@@ -23,6 +32,8 @@ struct lunik_runtime {
 
     pthread_mutex_t task_mutex; /* guards the two below */
     lunik_task *task_head, **task_tail;
+
+    struct work_pool work;
 
     _Atomic(struct event_node *) events; /* newest first */
     struct event_node *delivering;       /* oldest first; being handed to callbacks */
@@ -44,6 +55,12 @@ void runtime_lock_unpinned(lunik_runtime *rt);
 void events_discard(lunik_runtime *rt);
 /* Delivers the events that a machine has emitted since its close began; frees earlier ones. */
 void events_deliver_last(lunik_machine *m);
+
+/* work.c */
+void work_init(struct work_pool *pool);
+void work_fini(struct work_pool *pool);
+/* Waits, with the lock released, for the work that is under way, and takes no more. */
+void work_end(lunik_runtime *rt);
 
 /* fd_table.c: makes room for descriptors. any: an open descriptor. */
 void fd_table_reserve(int any);

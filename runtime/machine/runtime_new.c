@@ -22,6 +22,7 @@ int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik
     rt->loop_thread = pthread_self();
     lock_init(&rt->lock);
     pthread_mutex_init(&rt->task_mutex, NULL);
+    work_init(&rt->work);
     rc = types_init(&rt->types, types, err);
     if (rc)
         goto fail_types;
@@ -34,6 +35,7 @@ int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik
 fail_loop:
     types_fini(rt->types);
 fail_types:
+    work_fini(&rt->work);
     pthread_mutex_destroy(&rt->task_mutex);
     lock_destroy(&rt->lock);
     free(rt);
@@ -79,6 +81,7 @@ int lunik_runtime_free(lunik_runtime *rt)
     runtime_enter(rt);
     while (!LIST_EMPTY(&rt->machines))
         lunik_machine_close(LIST_FIRST(&rt->machines));
+    work_end(rt);
     data_release(&rt->data);
     tasks_run(rt);
     events_discard(rt);
@@ -91,6 +94,7 @@ int lunik_runtime_free(lunik_runtime *rt)
     rcu_drain();
     uv_loop_close(&rt->loop);
     types_fini(rt->types);
+    work_fini(&rt->work);
     pthread_mutex_destroy(&rt->task_mutex);
     lock_destroy(&rt->lock);
     free(rt);

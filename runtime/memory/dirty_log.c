@@ -302,7 +302,7 @@ static int global_start(struct memory_core *core, lunik_error *err)
 static bool block_logged(const struct inquiry *q, const lunik_ram *ram)
 {
     return (ram->log.mask | q->core->log.mask) & q->client ||
-           ram->region_logs[__builtin_ctz(q->client)];
+           ram->region_log.counts[__builtin_ctz(q->client)];
 }
 
 /* Drops the client's bits of the blocks in the scope that nobody logs for it. */
@@ -352,6 +352,19 @@ static int make_bitmaps(const struct memory_core *core, const lunik_dirty_scope 
     return rc;
 }
 
+/* One region more, or less, of the block is logged. */
+static void count_region(lunik_ram *ram, unsigned client, int by)
+{
+    struct log_users *users = &ram->region_log;
+    unsigned *count = &users->counts[__builtin_ctz(client)];
+
+    *count += (unsigned)by;
+    if (*count)
+        atomic_fetch_or(&users->mask, client);
+    else
+        atomic_fetch_and(&users->mask, ~client);
+}
+
 int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                       lunik_error *err)
 {
@@ -385,7 +398,7 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
     }
     users->counts[index] = 1;
     if (scope && scope->region)
-        scope->region->ram->region_logs[index]++;
+        count_region(scope->region->ram, client, 1);
     atomic_fetch_or(&users->mask, client);
     return 0;
 }
@@ -413,7 +426,7 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
     if (--*count)
         return 0;
     if (scope && scope->region)
-        scope->region->ram->region_logs[__builtin_ctz(client)]--;
+        count_region(scope->region->ram, client, -1);
     atomic_fetch_and(&users->mask, ~(unsigned)client);
     listeners_call_commit(core, tell_change, &q, true, NULL);
     if (users == &core->log && !core->log.mask)

@@ -246,21 +246,25 @@ static void copy_memory(void *to, const void *from, uint64_t size)
         memcpy(to, from, size);
 }
 
+void region_copy(lunik_region *r, uint64_t offset, void *data, uint64_t size, bool write)
+{
+    if (!write) {
+        copy_memory(data, r->host + offset, size);
+        return;
+    }
+    copy_memory(r->host + offset, data, size);
+    region_written(r, offset, size);
+}
+
 /* True if the access is to RAM, and done. */
 static bool access_ram(const struct flat_range *range, uint64_t offset, const struct access *a,
                        uint64_t size)
 {
-    bool writable =
-        !(range->flags & RANGE_READONLY) && range->region->kind != LUNIK_REGION_ROM_DEVICE;
+    bool write = a->flags & ACCESS_WRITE;
 
-    if (!(range->flags & RANGE_DIRECT) || (a->flags & ACCESS_WRITE && !writable))
+    if (!range_is_ram(range, write))
         return false;
-    if (!(a->flags & ACCESS_WRITE)) {
-        copy_memory(a->data, range->region->host + offset, size);
-    } else {
-        copy_memory(range->region->host + offset, a->data, size);
-        region_written(range->region, offset, size);
-    }
+    region_copy(range->region, offset, a->data, size, write);
     region_check_damage(range->region);
     return true;
 }

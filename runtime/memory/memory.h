@@ -12,9 +12,9 @@
  *   Children are found by address in a treap, so rendering a window costs what is in it.
  * - Flat views are immutable: chunks of ranges below one sorted array of keys.
  *   The next view shares all chunks that no window touches. Spaces with the same root share it.
- * - A vCPU finds its range without a lock: views are published with an atomic store and freed,
- *   like regions, after a grace period (rcu.h). Everything else, reference counts too, is under
- *   the machine lock.
+ * - A vCPU or a device's thread finds its range without a lock: views are published with an atomic
+ *   store and freed, like regions and spaces, after a grace period (rcu.h). Everything else is under
+ *   the machine lock, reference counts too, except those of RAM blocks.
  * - Who logs writes is known to regions, blocks and the machine (struct log_users), not to views:
  *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction remembers the state of each region it touches, before the first change. To undo
@@ -330,6 +330,7 @@ void cause_print_chain(FILE *out, const lunik_cause *c);
 
 /* What spaces with the same root share. */
 struct view_root {
+    struct rcu_head rcu;
     struct memory_core *core;
     lunik_region *root;
     struct flat_view *_Atomic view; /* published */
@@ -368,9 +369,13 @@ void view_root_discard(struct view_root *vr);
 
 /* ---- address spaces, listeners, transactions ------------------------------------------------ */
 
+LIST_HEAD(dma_list, lunik_dma);
+
 struct lunik_space {
+    struct rcu_head rcu;
     struct memory_core *core;
     char *name;
+    struct dma_list dmas;
     struct view_root *vr;
     _Atomic uint64_t rejected, unassigned;
     lunik_space *next_same; /* with the same root */
@@ -392,6 +397,7 @@ struct memory_hooks {
 };
 
 struct memory_core {
+    struct rcu_head rcu;
     unsigned refs;          /* regions keep the struct */
     lunik_machine *machine; /* NULL once it is closed */
     lunik_runtime *rt;
@@ -458,6 +464,20 @@ lunik_section section_of(lunik_space *s, const struct flat_range *r);
 /* True if l follows s. l may be NULL. */
 bool listens(const lunik_listener *l, const lunik_space *s);
 
+/* dma.c: what reaches a space without the machine lock finds it gone from now on. */
+void dmas_detach(lunik_space *s);
+
+/* Whether the range is RAM for such an access. */
+static inline bool range_is_ram(const struct flat_range *range, bool write)
+{
+    if (!(range->flags & RANGE_DIRECT))
+        return false;
+    return !write ||
+           (!(range->flags & RANGE_READONLY) && range->region->kind != LUNIK_REGION_ROM_DEVICE);
+}
+/* An access to the RAM of a region. Any thread, inside an RCU read section. */
+void region_copy(lunik_region *r, uint64_t offset, void *data, uint64_t size, bool write);
+
 /* Carries out a write that a vCPU made to address when r was still there. */
 void region_write_late(lunik_space *s, uint64_t address, lunik_region *r, uint64_t offset,
                        const uint8_t *data, unsigned size);
@@ -485,6 +505,8 @@ static inline unsigned region_log_mask(const lunik_region *r)
 
 /* After an access to a region's RAM: says so if it turned out that a part of it is lost. */
 void region_check_damage(lunik_region *r);
+/* The same for a block that the core's machine uses. */
+void core_check_damage(struct memory_core *core, lunik_ram *ram);
 
 /* To be called after a write to a region's RAM. The fence is for who starts to log at the moment:
  * either it sees the write, or we see the mask. */

@@ -300,10 +300,15 @@ static void tell_damage(lunik_machine *m, lunik_ram *ram)
     m->requests->map_broken(m, &why);
 }
 
+void core_check_damage(struct memory_core *core, lunik_ram *ram)
+{
+    if (ram_damaged(ram) && core->machine)
+        tell_damage(core->machine, ram);
+}
+
 void region_check_damage(lunik_region *r)
 {
-    if (ram_damaged(r->ram) && r->core->machine)
-        tell_damage(r->core->machine, r->ram);
+    core_check_damage(r->core, r->ram);
 }
 
 /* ---- what can be asked ---------------------------------------------------------------------- */

@@ -7,6 +7,25 @@
 #include "core/misuse.h"
 #include "memory.h"
 
+/* Devices' threads may still look at these. */
+static void core_free(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    free(lunik_container_of(head, struct memory_core, rcu));
+}
+
+static void root_free(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    free(lunik_container_of(head, struct view_root, rcu));
+}
+
+static void space_reclaim(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    free(lunik_container_of(head, lunik_space, rcu));
+}
+
 void core_unref(struct memory_core *core)
 {
     if (--core->refs)
@@ -14,7 +33,7 @@ void core_unref(struct memory_core *core)
     cause_unref(core->cause);
     cause_unref(core->last_cause);
     scratch_free(&core->scratch);
-    free(core);
+    rcu_defer(&core->rcu, core_free);
 }
 
 /* ---- spaces --------------------------------------------------------------------------------- */
@@ -54,7 +73,7 @@ static void view_root_free(struct view_root *vr)
     free(vr->windows);
     free(vr->changed);
     free(vr->io.now.items);
-    free(vr);
+    rcu_defer(&vr->rcu, root_free);
 }
 
 static void link_space(lunik_space *s)
@@ -138,11 +157,12 @@ void lunik_space_free(lunik_space *s)
 {
     if (!s)
         return;
+    dmas_detach(s);
     listeners_del_space(s);
     unlink_space(s);
     core_unref(s->core);
     free(s->name);
-    free(s);
+    rcu_defer(&s->rcu, space_reclaim);
 }
 
 const char *lunik_space_name(const lunik_space *s)

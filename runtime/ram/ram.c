@@ -271,6 +271,16 @@ void lunik_ram_ref(lunik_ram *ram)
     atomic_fetch_add_explicit(&ram->refs, 1, memory_order_relaxed);
 }
 
+bool ram_try_ref(lunik_ram *ram)
+{
+    unsigned refs = atomic_load_explicit(&ram->refs, memory_order_relaxed);
+
+    while (refs && !atomic_compare_exchange_weak_explicit(
+                       &ram->refs, &refs, refs + 1, memory_order_relaxed, memory_order_relaxed))
+        ;
+    return refs;
+}
+
 void lunik_ram_unref(lunik_ram *ram)
 {
     NOT_NULL(ram);

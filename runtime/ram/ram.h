@@ -28,10 +28,21 @@ struct lunik_ram {
     struct sigbus_guard *guard; /* of a file's mapping; NULL: none */
     _Atomic bool damage_told;
     struct log_users log;
-    unsigned region_logs[LUNIK_DIRTY_CLIENTS]; /* regions of it that are logged by themselves */
+    struct log_users region_log;     /* counts regions of it that are logged by themselves */
     _Atomic uint64_t *_Atomic dirty; /* a bitmap for each client; NULL until a client logs it */
     _Atomic uint64_t dirty_count[LUNIK_DIRTY_CLIENTS]; /* of the bits that are set in each */
 };
+
+/* Takes a reference, unless the last one has been dropped already: for a block that was found in a
+ * published view. In an RCU read section. */
+bool ram_try_ref(lunik_ram *ram);
+
+/* The clients that log the block, or a region of it. */
+static inline unsigned ram_log_mask(const lunik_ram *ram)
+{
+    return atomic_load_explicit(&ram->log.mask, memory_order_acquire) |
+           atomic_load_explicit(&ram->region_log.mask, memory_order_acquire);
+}
 
 /* Whether part of its content is lost: pages that the host could not provide read as zeros. */
 bool ram_damaged(const lunik_ram *ram);

@@ -155,6 +155,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_timer_cancel, lunik_timer_cancel(NULL));
     CALL(lunik_defer, lunik_defer(NULL, NULL));
     CALL(lunik_defer_cancel, lunik_defer_cancel(NULL, NULL));
+    CALL(lunik_work_start, lunik_work_start(NULL, NULL, NULL));
+    CALL(lunik_work_cancel, lunik_work_cancel(NULL));
     CALL(lunik_emit_fields, lunik_emit_fields(NULL, NULL, NULL, 0));
     CALL(lunik_irq_connect, lunik_irq_connect(NULL, NULL, 0, NULL));
     CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
@@ -230,6 +232,15 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_space_find, lunik_space_find(NULL, 0, NULL));
     CALL(lunik_space_map, lunik_space_map(NULL, 0, NULL, 0));
     CALL(lunik_space_unmap, lunik_space_unmap(NULL, NULL, 0, 0, 0));
+    CALL(lunik_dma_new, lunik_dma_new(NULL, NULL, NULL));
+    CALL(lunik_dma_free, lunik_dma_free(NULL));
+    CALL(lunik_dma_enable, lunik_dma_enable(NULL));
+    CALL(lunik_dma_disable, lunik_dma_disable(NULL, NULL));
+    CALL(lunik_dma_enabled, lunik_dma_enabled(NULL));
+    CALL(lunik_dma_read, lunik_dma_read(NULL, 0, NULL, 0));
+    CALL(lunik_dma_write, lunik_dma_write(NULL, 0, NULL, 0));
+    CALL(lunik_dma_map, lunik_dma_map(NULL, 0, 0, 0, NULL));
+    CALL(lunik_dma_unmap, lunik_dma_unmap(NULL, 0));
     CALL(lunik_space_why, lunik_space_why(NULL, 0));
     CALL(lunik_section_cause, lunik_section_cause(NULL));
     CALL(lunik_transaction_cause, lunik_transaction_cause(NULL));

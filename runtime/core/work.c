@@ -1,0 +1,177 @@
+/*
+ * work.c: slow work, off the loop and without the machine lock.
+ *
+ * Threads are made when there is work and end when there is none, so that a process which enters a
+ * sandbox later has none of them. The loop learns of each piece that is through by a deferred task.
+ */
+#define _GNU_SOURCE /* pthread_setname_np */
+#include <signal.h>
+
+#include "misuse.h"
+#include "rcu.h"
+#include "runtime.h"
+
+enum { MOST_THREADS = 4 };
+enum { IDLE, QUEUED, RUNNING, DONE }; /* lunik_work.state; under the pool's mutex */
+
+void work_init(struct work_pool *pool)
+{
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->ended, NULL);
+    pool->tail = &pool->head;
+}
+
+void work_fini(struct work_pool *pool)
+{
+    pthread_cond_destroy(&pool->ended);
+    pthread_mutex_destroy(&pool->mutex);
+}
+
+static lunik_work *pop(struct work_pool *pool)
+{
+    lunik_work *w = pool->head;
+
+    if (!w)
+        return NULL;
+    pool->head = w->next;
+    if (!pool->head)
+        pool->tail = &pool->head;
+    return w;
+}
+
+/* Calls done, which may free the work or start it again. On the loop. */
+static void on_done(lunik_task *task)
+{
+    lunik_work *w = lunik_container_of(task, lunik_work, task);
+    int rc = w->rc;
+
+    pthread_mutex_lock(&w->rt->work.mutex);
+    w->state = IDLE;
+    pthread_mutex_unlock(&w->rt->work.mutex);
+    w->done(w, rc);
+}
+
+/* With the mutex: the work is the loop's from here on. */
+static void finish(lunik_runtime *rt, lunik_work *w, int rc)
+{
+    w->rc = rc;
+    w->state = DONE;
+    lunik_defer(rt, &w->task);
+}
+
+static void *run(void *opaque)
+{
+    lunik_runtime *rt = opaque;
+    struct work_pool *pool = &rt->work;
+    lunik_work *w;
+
+    pthread_setname_np(pthread_self(), "lunik-work");
+    pthread_mutex_lock(&pool->mutex);
+    while ((w = pop(pool))) {
+        w->state = RUNNING;
+        pthread_mutex_unlock(&pool->mutex);
+        w->run(w);
+        pthread_mutex_lock(&pool->mutex);
+        finish(rt, w, 0);
+    }
+    rcu_thread_done();
+    pool->threads--;
+    pthread_cond_broadcast(&pool->ended);
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+/* With the mutex. Signals go to other threads; faults can't. */
+static int start_thread(lunik_runtime *rt)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    int sys;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGSYS);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sys = pthread_create(&thread, NULL, run, rt);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (sys)
+        return sys;
+    pthread_detach(thread);
+    rt->work.threads++;
+    return 0;
+}
+
+int lunik_work_start(lunik_runtime *rt, lunik_work *w, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(rt, err);
+    NOT_NULL_OR_FAIL(w, err);
+    REQUIRE_OR_FAIL(w->run && w->done, "run or done is NULL", err);
+
+    struct work_pool *pool = &rt->work;
+    int sys = 0, rc = 0;
+
+    pthread_mutex_lock(&pool->mutex);
+    if (w->state != IDLE)
+        rc = lunik_fail(err, LUNIK_E_STATE, "work: it has been started already");
+    else if (pool->closed)
+        rc = lunik_fail(err, LUNIK_E_GONE, "work: the runtime is about to be freed");
+    else if (pool->threads < MOST_THREADS)
+        sys = start_thread(rt);
+    if (sys && !pool->threads)
+        rc = lunik_fail_errno(err, sys, "work: can't start a thread");
+    if (!rc) {
+        w->rt = rt;
+        w->state = QUEUED;
+        w->task.fn = on_done;
+        w->next = NULL;
+        *pool->tail = w;
+        pool->tail = &w->next;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return rc;
+}
+
+bool lunik_work_cancel(lunik_work *w)
+{
+    NOT_NULL(w, false);
+
+    struct work_pool *pool;
+    lunik_work **link;
+    bool found = false;
+
+    if (!w->rt)
+        return false;
+    pool = &w->rt->work;
+    pthread_mutex_lock(&pool->mutex);
+    for (link = &pool->head; w->state == QUEUED && *link; link = &(*link)->next) {
+        if (*link != w)
+            continue;
+        *link = w->next;
+        if (!*link)
+            pool->tail = link;
+        w->state = IDLE;
+        found = true;
+        break;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return found;
+}
+
+void work_end(lunik_runtime *rt)
+{
+    struct work_pool *pool = &rt->work;
+    lunik_work *w;
+
+    pthread_mutex_lock(&pool->mutex);
+    pool->closed = true;
+    while ((w = pop(pool)))
+        finish(rt, w, LUNIK_E_GONE);
+    pthread_mutex_unlock(&pool->mutex);
+    lunik_unlock(rt);
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->threads)
+        pthread_cond_wait(&pool->ended, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+    lunik_lock(rt);
+}
