@@ -329,8 +329,9 @@ endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 # valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
 # own way (test_memory_backend), and gives test_chardev's children another end: these do without.
 VALGRIND_SPEC = $(patsubst %,spec/c/test_%.c,acpi boot chipset clock config dimm dirty i8042 \
-    hotplug_slots ioeventfd kvm_coalesced kvm_ioeventfd kvm_order mc146818 memory_access \
-    memory_commit memory_map object pci piix4_pm property ram uart16550) $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
+    ioeventfd kvm_coalesced kvm_ioeventfd kvm_order mc146818 memory_access memory_commit \
+    memory_hotplug memory_map object pci piix4_pm property ram uart16550) \
+    $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
     memory_map objects transaction)
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --num-callers=16 \
     --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect

@@ -1,4 +1,4 @@
-/* acpi.h: what the files of the table builder share; not for devices or bindings. */
+/* acpi.h: declarations that the files of the table builder share; not for devices or bindings. */
 #ifndef ACPI_ACPI_H
 #define ACPI_ACPI_H
 
@@ -9,10 +9,10 @@
 enum acpi_patch_kind {
     ACPI_PATCH_INTEGER, /* width bytes, little-endian */
     ACPI_PATCH_DIGITS,  /* width hexadecimal digits of a name */
-    ACPI_PATCH_OFFSET,  /* the two-byte length, in bits, of what a field skips: value bytes */
+    ACPI_PATCH_OFFSET,  /* the two-byte length, in bits, that a field skips: value bytes */
 };
 
-/* Where a value goes in a part. */
+/* The place of a value in a part. */
 struct acpi_patch {
     char name[5];
     enum acpi_patch_kind kind;
@@ -31,25 +31,27 @@ struct acpi_part {
 #define ACPI_MAX_PARTS 64
 extern const struct acpi_part acpi_parts[]; /* ends with name == NULL */
 
-/* NULL if there is none of that name. */
+/* Returns the part of that name; NULL if there is none. */
 const struct acpi_part *acpi_part_find(const char *name);
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
-/* Grows as needed. When memory runs out it stops taking bytes; failed says so at the end. */
+/* A buffer that grows as needed. When memory runs out it takes no more bytes and sets failed. */
 struct acpi_buffer {
     uint8_t *data;
     size_t size, capacity;
     bool failed;
 };
 
-/* Returns where the bytes went (data NULL: zeros), NULL when memory ran out. */
+/* Appends bytes (data NULL: zeros) and returns where they are; NULL when memory has run out. */
 uint8_t *acpi_append(struct acpi_buffer *b, const void *data, size_t size);
+/* Appends value as `width` bytes, little-endian. */
 void acpi_put(struct acpi_buffer *b, uint64_t value, unsigned width);
 /* Overwrites width bytes at offset. */
 void acpi_set(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width);
+/* Appends zeros up to a multiple of align. */
 void acpi_align(struct acpi_buffer *b, size_t align);
-/* What has to be at some offset for size bytes to add up to 0, if it is 0 now. */
+/* Returns the byte that makes `size` bytes add up to 0 when it replaces a 0 among them. */
 uint8_t acpi_checksum(const uint8_t *data, size_t size);
 
 /* Starts a table with the common header and returns its offset; ends it with length and
@@ -57,7 +59,7 @@ uint8_t acpi_checksum(const uint8_t *data, size_t size);
 size_t acpi_table_begin(struct acpi_buffer *b, const char *signature, uint8_t revision);
 void acpi_table_end(struct acpi_buffer *b, size_t start);
 
-/* width hexadecimal digits of value, as names have them: appended, or in place of others. */
+/* Append `width` hexadecimal digits of value, as in names; or overwrite others with them. */
 void acpi_put_digits(struct acpi_buffer *b, uint64_t value, unsigned width);
 void acpi_set_digits(struct acpi_buffer *b, size_t offset, uint64_t value, unsigned width);
 
@@ -66,16 +68,16 @@ void acpi_set_digits(struct acpi_buffer *b, size_t offset, uint64_t value, unsig
 #define ACPI_SEGMENT 4 /* characters of a name */
 #define AML_SCOPE    0x10
 
-/* A PkgLength of 2 or 3 bytes: the low four bits together with the number of bytes that follow,
- * then the rest. */
+/* Returns a PkgLength of 2 or 3 bytes: the low four bits together with the number of bytes that
+ * follow, then the rest. */
 uint64_t acpi_package_length(uint64_t length, unsigned bytes);
-/* Opens a package, a PkgLength of three bytes and what it counts; ends it when that has been
- * written. */
+/* Opens a package with a PkgLength of three bytes; ends it once its contents have been written. */
 size_t acpi_package_begin(struct acpi_buffer *b, unsigned opcode);
 void acpi_package_end(struct acpi_buffer *b, size_t start);
 
+/* Returns whether name is one segment of a path: four characters. */
 bool acpi_is_segment(const char *name);
-/* False, with nothing written, if path is not absolute and well-formed. */
+/* Appends an absolute path; returns false, with nothing written, if it is not well-formed. */
 bool acpi_put_path(struct acpi_buffer *b, const char *path);
 
 /* Copies 0..count-1 of a part, whose names are prefix characters of name, then digits. */
@@ -83,12 +85,12 @@ struct acpi_copies {
     const uint8_t *name;
     unsigned prefix, count;
 };
-/* Method (name, 2): notifies copy Arg0 of Arg1. */
+/* Appends Method (name, 2), which notifies copy Arg0 of Arg1. */
 void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_copies *copies);
 
 /* ---- one machine's tables ------------------------------------------------------------------- */
 
-/* What the tables are made from. */
+/* The facts about a machine that the tables are made from. */
 struct acpi_facts {
     lunik_machine *machine;
     unsigned cpus; /* at most 255, so that APIC ids have 8 bits */
@@ -97,8 +99,8 @@ struct acpi_facts {
     bool has_rtc, has_i8042, has_pci_links;
 };
 
-/* aml.c: the DSDT from the nodes that the machine's devices describe. Notes in *facts what it
- * comes across. */
+/* aml.c: appends the DSDT, made from the nodes that the machine's devices describe, and notes in
+ * *facts which devices there are. */
 int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error *err);
 
 /* fadt.c; addresses are the guest's, facs 0 = none. */
@@ -109,7 +111,7 @@ void acpi_build_fadt(struct acpi_buffer *b, const struct acpi_facts *facts, uint
 /* madt.c */
 void acpi_build_madt(struct acpi_buffer *b, const struct acpi_facts *facts);
 
-/* numa.c; tables that the machine needs none of are left out. */
+/* numa.c; a table is left out if the machine does not need it. */
 bool acpi_wants_srat(const struct acpi_facts *facts);
 void acpi_build_srat(struct acpi_buffer *b, const struct acpi_facts *facts);
 bool acpi_wants_slit(const struct acpi_facts *facts);

@@ -10,11 +10,11 @@
 
 #define DSDT_REVISION 2 /* integers have 64 bits */
 
-/* Where devices with ports go: the bus that decodes the ports, if there is one. */
+/* The scope of devices with ports: the bus that decodes the ports, if there is one. */
 #define ISA_BRIDGE "\\_SB.PCI0.ISA"
 #define NO_BRIDGE  "\\_SB"
 
-/* What goes on while the DSDT is made. */
+/* The state of the builder while it makes the DSDT. */
 struct dsdt {
     struct acpi_buffer *out;
     struct acpi_facts *facts;
@@ -51,7 +51,7 @@ static bool find_value(const lunik_acpi_node *node, const char *name, uint64_t *
     return false;
 }
 
-/* The device's value, else one that follows from the machine and the number of the copy. */
+/* Returns the device's value, else one that follows from the machine and the number of the copy. */
 static bool patch_value(const struct dsdt *d, const struct acpi_part *part,
                         const lunik_acpi_node *node, const char *name, uint64_t *value)
 {
@@ -90,7 +90,7 @@ static void apply(const struct dsdt *d, const struct acpi_patch *patch, size_t s
     }
 }
 
-/* Every value a device gives must have a place in the part. */
+/* Checks that every value a device gives has a place in the part. */
 static int check_names(const struct acpi_part *part, const lunik_acpi_node *node, const char *who,
                        lunik_error *err)
 {
@@ -132,7 +132,7 @@ static int apply_patches(const struct dsdt *d, const struct acpi_part *part,
     return 0;
 }
 
-/* Copies first..first+count-1. */
+/* Adds copies first..first+count-1. */
 static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
                       unsigned first, uint64_t count, const char *who)
 {
@@ -147,7 +147,7 @@ static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_
         d->unit = first + (unsigned)i;
         acpi_append(d->out, part->aml, part->size);
         int rc = apply_patches(d, part, node, start, who);
-        if (rc < 0)
+        if (rc)
             return rc;
         ++*copies;
     }
@@ -156,7 +156,7 @@ static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
-/* The method that notifies a node's copies, which are in the scope that is open. */
+/* Adds the method that notifies a node's copies, which are in the scope that is open. */
 static int add_notify(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
                       const char *who)
 {
@@ -184,10 +184,10 @@ static int add_terms(struct dsdt *d, const struct acpi_part *part, const lunik_a
     uint64_t count = node->copies || node->notify ? node->copies : 1;
     int rc = add_copies(d, part, node, first, count, who);
 
-    return rc == 0 && node->notify ? add_notify(d, part, node, who) : rc;
+    return !rc && node->notify ? add_notify(d, part, node, who) : rc;
 }
 
-/* The scope that a node is put into; NULL: its part says. */
+/* Returns the scope that a node is put into; NULL if its part has a path. */
 static const char *scope_of(const struct dsdt *d, const struct acpi_part *part,
                             const lunik_acpi_node *node)
 {
@@ -202,8 +202,8 @@ static int add_node(struct dsdt *d, const struct acpi_part *part, const lunik_ac
     const char *path = scope_of(d, part, node);
     int rc = check_names(part, node, who, d->err);
 
-    if (rc < 0 || !path)
-        return rc < 0 ? rc : add_terms(d, part, node, who);
+    if (rc || !path)
+        return rc ? rc : add_terms(d, part, node, who);
     size_t scope = acpi_package_begin(d->out, AML_SCOPE);
     if (!acpi_put_path(d->out, path))
         return lunik_fail(d->err, LUNIK_E_INVALID,
@@ -225,7 +225,7 @@ static int add_in_pass(struct dsdt *d, const lunik_acpi_node *node, bool isa, co
     return part->isa == isa ? add_node(d, part, node, who) : 0;
 }
 
-/* What a device adds in the first pass, or in the second, below the ISA bridge. */
+/* Adds a device's nodes of the first pass, or of the second, below the ISA bridge. */
 static int add_device(struct dsdt *d, lunik_object *o, bool isa)
 {
     const lunik_acpi_ops *ops = lunik_acpi_iface(o);
@@ -237,7 +237,7 @@ static int add_device(struct dsdt *d, lunik_object *o, bool isa)
     ops->describe(o, &node);
     int rc = add_in_pass(d, &node, isa, who);
 
-    for (unsigned i = 0; rc == 0 && ops->describe_more; i++) {
+    for (unsigned i = 0; !rc && ops->describe_more; i++) {
         node = (lunik_acpi_node){0};
         if (!ops->describe_more(o, i, &node))
             break;
@@ -251,7 +251,7 @@ static int add_devices(struct dsdt *d, bool isa)
     lunik_object *o = NULL;
     int rc = 0;
 
-    while (rc == 0 && (o = lunik_object_next(d->facts->machine, o)))
+    while (!rc && (o = lunik_object_next(d->facts->machine, o)))
         rc = add_device(d, o, isa);
     return rc;
 }
@@ -263,11 +263,11 @@ int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error
 
     lunik_acpi_node cpus = {.part = "cpu", .scope = "\\_SB", .copies = facts->cpus};
     int rc = add_in_pass(&d, &cpus, false, lunik_machine_name(facts->machine));
-    if (rc == 0)
+    if (!rc)
         rc = add_devices(&d, false);
-    if (rc == 0)
-        rc = add_devices(&d, true); /* guests must have met the bridge */
-    if (rc < 0)
+    if (!rc)
+        rc = add_devices(&d, true); /* after the bridge, which must be known by then */
+    if (rc)
         return rc;
     acpi_table_end(b, start);
     facts->has_rtc = has_part(&d, "mc146818");

@@ -1,6 +1,6 @@
 /*
- * builder.c: the ACPI tables of a machine: collects what they are made from, lays them out in one
- * image and has it copied below 1 MiB, where guests look for the root pointer, at every reset.
+ * builder.c: the ACPI tables of a machine: collects the facts, lays the tables out in one image
+ * and has it copied below 1 MiB, where guests look for the root pointer, at every reset.
  *
  * The image starts with the root pointer (RSDP); the firmware control structure follows at its
  * 64-byte boundary, then the other tables.
@@ -24,7 +24,7 @@
 #define STATE_KEY  "acpi"
 #define MAX_TABLES 12
 
-/* A machine's tables as they were assembled. */
+/* A machine's assembled tables. */
 struct acpi_tables {
     struct acpi_buffer image;
     size_t count;
@@ -55,14 +55,14 @@ static uint32_t note(struct acpi_tables *t, const char *signature, size_t offset
     return (uint32_t)(IMAGE_BASE + offset);
 }
 
-/* Where the next table will start. */
+/* Returns the guest address of the next table. */
 static size_t next_table(struct acpi_tables *t)
 {
     acpi_align(&t->image, 16);
     return t->image.size;
 }
 
-/* RSDT or XSDT: the addresses of the listed tables, width bytes each. */
+/* Adds RSDT or XSDT: the addresses of the listed tables, width bytes each. */
 static uint32_t build_root_table(struct acpi_tables *t, const char *signature, unsigned width)
 {
     size_t offset = acpi_table_begin(&t->image, signature, SDT_REVISION);
@@ -110,7 +110,7 @@ static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_e
 
     size_t start = next_table(t);
     int rc = acpi_build_dsdt(b, facts, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     uint32_t dsdt = note(t, "DSDT", start, false);
 
@@ -177,12 +177,12 @@ static int check_image(const struct acpi_tables *t, const struct acpi_facts *fac
 static int keep_tables(lunik_machine *m, struct acpi_tables *t, lunik_error *err)
 {
     int rc = lunik_machine_set_data(m, STATE_KEY, t, release_tables);
-    if (rc < 0) {
+    if (rc) {
         release_tables(t);
         return lunik_fail(err, rc, "acpi: the tables can't be kept with the machine");
     }
     rc = lunik_rom_add(m, "acpi tables", IMAGE_BASE, t->image.data, t->image.size, err);
-    if (rc < 0)
+    if (rc)
         lunik_machine_set_data(m, STATE_KEY, NULL, NULL);
     return rc;
 }
@@ -202,16 +202,16 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "acpi: no memory for the tables");
 
     int rc = collect_facts(&facts, m, err);
-    if (rc == 0)
+    if (!rc)
         rc = build_tables(t, &facts, err);
-    if (rc == 0)
+    if (!rc)
         rc = check_image(t, &facts, err);
-    if (rc < 0) {
+    if (rc) {
         release_tables(t);
         return rc;
     }
     rc = keep_tables(m, t, err);
-    if (rc == 0 && rsdp)
+    if (!rc && rsdp)
         *rsdp = IMAGE_BASE;
     return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * A processor. Used once for each vCPU; _UID is the one its MADT entry carries.
+ * A processor. Used once for each vCPU; _UID is that of its MADT entry.
  */
 // @digits UNIT C000
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "CPU     ", 1)

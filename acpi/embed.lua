@@ -1,13 +1,13 @@
 -- Turns compiled ASL parts into C: lua5.4 acpi/embed.lua AML_DIR part.asl... > parts.c
 --
 -- A part is the term list of one compiled source, without table header and without the block of
--- External declarations that iasl puts first. What a board decides is patched in when the tables
--- are assembled; this script finds where:
+-- External declarations that iasl puts first. Values that a board decides are patched in when the
+-- tables are assembled; this script finds their places:
 --
 --   Name (ABCD, 0x12345678)          a value ABCD that a device must give, 32 bits wide
 --   Name (ABCD, 0x1234567812345678)  the same with 64 bits
---   Name (ABCD, 0x0009)              another number of 2, 4, 8 or 16 digits: ABCD may be given,
---                                    this is what it is otherwise
+--   Name (ABCD, 0x0009)              another number of 2, 4, 8 or 16 digits: ABCD may be given;
+--                                    otherwise the number stays
 --   // @digits UNIT MP00             the value UNIT replaces, in hexadecimal, the zeros that the
 --                                    name MP00 ends in
 --   // @offset UNIT _STA             the field _STA, at Offset (255) in the source, gets UNIT as its
@@ -16,7 +16,7 @@
 -- A line "// @isa" says that the part's devices have no path: they go below the ISA bridge, if the
 -- machine has one.
 --
--- Each must be found exactly once, or the build fails. A part with a value UNIT can be used many
+-- Each place must be found exactly once, or the build fails. A part with a value UNIT can be used many
 -- times; the table builder numbers the copies and gives each its UNIT and _UID.
 
 local HEADER = 36

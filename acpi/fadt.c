@@ -45,7 +45,7 @@ void acpi_build_facs(struct acpi_buffer *b)
     acpi_append(b, NULL, start + FACS_SIZE - b->size);
 }
 
-/* A generic address structure for size bytes of I/O ports; port 0 = none. */
+/* Appends a generic address structure for size bytes of I/O ports; port 0 = none. */
 static void put_gas(struct acpi_buffer *b, uint16_t port, unsigned size, unsigned access)
 {
     acpi_put(b, port ? GAS_IO : 0, 1);
@@ -73,7 +73,7 @@ static uint16_t boot_arch(const struct acpi_facts *facts)
     return (uint16_t)arch;
 }
 
-/* Everything up to the boot flags: 32-bit addresses. */
+/* Appends the part up to the boot flags, with 32-bit addresses. */
 static void put_fixed_hardware(struct acpi_buffer *b, const struct acpi_facts *facts)
 {
     const lunik_acpi_pm *pm = &facts->pm; /* zeros without one */

@@ -1,6 +1,6 @@
 /*
  * madt.c: the multiple APIC description table (ACPI 5.0, section 5.2.12): one local APIC for each
- * vCPU, whose APIC id is its index; one I/O APIC; how ISA interrupts reach it.
+ * vCPU, whose APIC id is its index; one I/O APIC; the inputs of it that ISA interrupts reach.
  */
 #include "acpi.h"
 
@@ -39,7 +39,7 @@ static void put_override(struct acpi_buffer *b, unsigned irq, unsigned gsi, unsi
     acpi_put(b, how, 2);
 }
 
-/* Interrupts that PCI links may use, as listed in piix3.asl. */
+/* The interrupts that PCI links may use, as listed in piix3.asl. */
 static bool is_pci_irq(unsigned irq)
 {
     return irq == 5 || irq == 10 || irq == 11;

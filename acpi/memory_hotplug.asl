@@ -1,11 +1,11 @@
 /*
- * Memory slots: the register block that selects one slot at a time, the container that the slots
- * live in, and the methods they share. Each slot's device is a copy of memory_slot.asl; MNTF, which
- * notifies slot Arg0 of Arg1, is made when the tables are assembled. The memory that slots bring is
- * in no window of the PCI bus, so they are not below its bridge; their ports are (memory_ports.asl).
+ * Memory slots: the register block that selects one slot at a time, the container of the slots, and
+ * the methods they share. Each slot's device is a copy of memory_slot.asl; MNTF, which notifies slot
+ * Arg0 of Arg1, is made when the tables are assembled. The memory in the slots is in no window of
+ * the PCI bus, so they are not below its bridge; their ports are (memory_ports.asl).
  *   MHIO  first of the 24 I/O ports, which one port for each slot follows
  *   MHSL  number of slots
- *   MHGP  the general-purpose event that says: look at the slots
+ *   MHGP  the general-purpose event that asks for a look at the slots
  */
 // @digits MHGP _E00
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "MEMHP   ", 1)

@@ -1,6 +1,6 @@
 /*
- * One memory slot. Used once for each slot, in the scope of memory_hotplug.asl's container, where it
- * finds what it shares with the others; _UID is the slot's number. Guests evaluate every slot's
+ * One memory slot. Used once for each slot, in the scope of memory_hotplug.asl's container, which
+ * has the methods that all slots share; _UID is the slot's number. Guests evaluate every slot's
  * _STA several times when they start, so it is a register; the methods do nothing but pass the
  * number on. They are Serialized, as all are in these parts, because others are parsed when they
  * are loaded to see whether they should be.

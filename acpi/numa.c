@@ -1,6 +1,6 @@
 /*
- * numa.c: which node processors and memory belong to: the system resource affinity table (ACPI
- * 5.0, section 5.2.16) and the distances between nodes (SLIT, 5.2.17).
+ * numa.c: the NUMA nodes of processors and memory, in the system resource affinity table (SRAT;
+ * ACPI 5.0, section 5.2.16), and the distances between nodes (SLIT, 5.2.17).
  */
 #include "acpi.h"
 
@@ -16,7 +16,7 @@
 #define DISTANCE_SELF  10
 #define DISTANCE_OTHER 20
 
-/* The first node that lists the vCPU; those listed nowhere are in node 0. */
+/* Returns the first node that lists the vCPU; one that is not listed is in node 0. */
 static unsigned node_of_cpu(const lunik_machine_config *config, unsigned index)
 {
     for (size_t node = 0; node < config->node_count; node++)
@@ -51,7 +51,7 @@ static void put_memory(struct acpi_buffer *b, const lunik_fwmap_entry *entry)
     acpi_put(b, 0, 8);
 }
 
-/* A window for memory devices shows only here, so it needs the table even without nodes. */
+/* The table is needed for nodes, or for a window for memory devices, which no other table shows. */
 bool acpi_wants_srat(const struct acpi_facts *facts)
 {
     if (lunik_machine_config_get(facts->machine)->node_count)
@@ -82,7 +82,7 @@ void acpi_build_srat(struct acpi_buffer *b, const struct acpi_facts *facts)
     acpi_table_end(b, start);
 }
 
-/* Without distances of its own, a guest assumes the defaults. */
+/* The table is needed for distances that are not the defaults, which guests assume without it. */
 bool acpi_wants_slit(const struct acpi_facts *facts)
 {
     const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
@@ -92,7 +92,7 @@ bool acpi_wants_slit(const struct acpi_facts *facts)
     return false;
 }
 
-/* What the first node says, else the second one's distance to it, else the default. */
+/* Returns the distance that the first node gives, else the second one's to it, else the default. */
 static uint8_t distance(const lunik_machine_config *config, size_t from, size_t to)
 {
     if (config->nodes[from].distances)

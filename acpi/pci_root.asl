@@ -2,7 +2,7 @@
  * The PCI host bridge and its windows. A board decides where the memory windows are:
  *   PCMB, PCML  first and last byte of the window below 4 GiB
  *   PC6B, PC6L  first and last byte of the window above 4 GiB; PC6L = 0: there is none
- * How slots are wired to interrupt links is the ISA bridge's part.
+ * The wiring of slots to interrupt links is in the ISA bridge's part (piix3.asl).
  */
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PCIROOT ", 1)
 {

@@ -1,6 +1,6 @@
 /*
- * The PIIX3 ISA bridge: PIRQ routing registers 0x60-0x63 as interrupt link devices, and how the
- * pins of the slots are wired to them: pin p (0 = INTA) of slot s goes to PIRQ (s + p - 1) mod 4.
+ * The PIIX3 ISA bridge: PIRQ routing registers 0x60-0x63 as interrupt link devices, and the wiring
+ * of the slots' pins to them: pin p (0 = INTA) of slot s goes to PIRQ (s + p - 1) mod 4.
  * Slot 1 is the chipset's own; its INTA is the power management function's fixed SCI.
  *   _ADR  slot << 16 | function
  *   SCIN  the interrupt number of the SCI

@@ -1,6 +1,6 @@
 /*
  * The power management function of the PIIX4. The FADT describes its fixed hardware (power button,
- * timer, events); what is left is the function itself and the sleep type of soft-off.
+ * timer, events); this part has the function itself and the sleep type of soft-off.
  *   _ADR  slot << 16 | function
  */
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PIIX4PM ", 1)

@@ -1,5 +1,5 @@
 /*
- * terms.c: AML that no ASL part has because it depends on the machine: scopes, and methods that
+ * terms.c: AML that is in no ASL part because it depends on the machine: scopes, and methods that
  * find one of many copies.
  */
 #include <string.h>
@@ -47,7 +47,7 @@ static bool is_lead(char c)
     return c == '_' || (c >= 'A' && c <= 'Z');
 }
 
-/* The characters of the segment that text starts with; 0 if it starts with none. */
+/* Returns the length of the segment that text starts with; 0 if it starts with none. */
 static size_t segment_length(const char *text)
 {
     size_t length = 0;
@@ -57,7 +57,7 @@ static size_t segment_length(const char *text)
     return length <= ACPI_SEGMENT ? length : 0;
 }
 
-/* The number of segments in "\_SB.PCI0"; 0 if that is no path. */
+/* Returns the number of segments in "\_SB.PCI0"; 0 if that is no path. */
 static unsigned count_segments(const char *path)
 {
     unsigned count = 0;

@@ -1,4 +1,4 @@
-/* chardev.c: what all character devices have; see chardev.h. */
+/* chardev.c: the part that all character devices share; see chardev.h. */
 #include "chardev.h"
 #include "../types.h"
 
@@ -70,7 +70,7 @@ lunik_runtime *chardev_runtime(struct chardev *c)
 
 /* ---- type ----------------------------------------------------------------------------------- */
 
-static const lunik_prop chardev_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "written",
         .kind = LUNIK_PROP_UINT,
@@ -81,7 +81,8 @@ static const lunik_prop chardev_props[] = {
     {
         .name = "dropped",
         .kind = LUNIK_PROP_UINT,
-        .doc = "Bytes of those that were dropped: nobody was connected, or the target failed.",
+        .doc =
+            "Bytes of those that were dropped: without a connection, or because the target failed.",
         .offset = offsetof(struct chardev, dropped),
         .flags = LUNIK_PROP_READONLY,
     },
@@ -93,5 +94,5 @@ const lunik_type chardev_type = {
     .doc = "A byte stream to the world outside.",
     .flags = LUNIK_TYPE_ABSTRACT,
     .size = sizeof(struct chardev),
-    .props = chardev_props,
+    .props = props,
 };

@@ -2,6 +2,7 @@
  * chardev_buffer.c: keeps the last bytes of the output in memory for the program around the
  * machine to read, and takes input from it.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 
 #define INPUT_LIMIT (1024 * 1024) /* bytes of input that wait for the front end */
 
-struct buffer_chardev {
+struct chardev_buffer {
     struct chardev base;
     uint64_t size;
     uint8_t *ring;  /* byte n of the output is at n % size */
@@ -25,51 +26,51 @@ struct buffer_chardev {
 
 /* ---- output --------------------------------------------------------------------------------- */
 
-static uint64_t buffer_total(lunik_object *o)
+static uint64_t total(lunik_object *o)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     return b->base.written;
 }
 
-static uint64_t buffer_first(lunik_object *o)
+static uint64_t first(lunik_object *o)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     return b->base.written > b->size ? b->base.written - b->size : 0;
 }
 
-static const uint8_t *buffer_span(lunik_object *o, uint64_t position, size_t *size)
+static const uint8_t *span(lunik_object *o, uint64_t position, size_t *size)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
     size_t start = (size_t)(position % b->size), run = (size_t)b->size - start;
     uint64_t left = b->base.written - position;
 
     *size = 0;
-    if (position < buffer_first(o) || position >= b->base.written)
+    if (position < first(o) || position >= b->base.written)
         return b->ring;
     *size = run < left ? run : (size_t)left;
     return b->ring + start;
 }
 
-static size_t buffer_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
+static size_t peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
 {
     size_t done = 0, run;
-    const uint8_t *from = buffer_span(o, position, &run);
+    const uint8_t *from = span(o, position, &run);
 
     while (run && done < size) {
         if (run > size - done)
             run = size - done;
         memcpy(buf + done, from, run);
         done += run;
-        from = buffer_span(o, position + done, &run);
+        from = span(o, position + done, &run);
     }
     return done;
 }
 
-static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     for (size_t done = 0; done < size;) {
         size_t start = (size_t)(b->base.written % b->size);
@@ -90,7 +91,7 @@ static size_t buffer_write(lunik_object *o, const uint8_t *data, size_t size)
 
 static void notify_due(void *opaque)
 {
-    struct buffer_chardev *b = opaque;
+    struct chardev_buffer *b = opaque;
 
     lunik_outlet_clear(&b->outlet);
     if (b->notify)
@@ -99,12 +100,12 @@ static void notify_due(void *opaque)
 
 static void flush(lunik_outlet *outlet)
 {
-    chardev_pacer_hurry(lunik_container_of(outlet, struct buffer_chardev, outlet)->pacer);
+    chardev_pacer_hurry(lunik_container_of(outlet, struct chardev_buffer, outlet)->pacer);
 }
 
-static void buffer_set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque)
+static void set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     b->notify = fn;
     b->notify_opaque = opaque;
@@ -112,9 +113,9 @@ static void buffer_set_notify(lunik_object *o, void (*fn)(void *opaque), void *o
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
-static void buffer_accept_input(lunik_object *o)
+static void accept_input(lunik_object *o)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     if (b->delivering)
         return;
@@ -134,7 +135,7 @@ static void buffer_accept_input(lunik_object *o)
 }
 
 /* Makes room for size more bytes of input. */
-static bool grow_input(struct buffer_chardev *b, size_t size)
+static bool grow_input(struct chardev_buffer *b, size_t size)
 {
     size_t waiting = b->filled - b->taken, capacity = b->capacity ? b->capacity : 256;
     uint8_t *input;
@@ -155,9 +156,9 @@ static bool grow_input(struct buffer_chardev *b, size_t size)
     return true;
 }
 
-static size_t buffer_write_input(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_input(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
     size_t limit = INPUT_LIMIT - (b->filled - b->taken);
 
     if (size > limit)
@@ -169,57 +170,40 @@ static size_t buffer_write_input(lunik_object *o, const uint8_t *data, size_t si
         return 0;
     memcpy(b->input + b->filled, data, size);
     b->filled += size;
-    buffer_accept_input(o);
+    accept_input(o);
     return size;
 }
 
-static size_t buffer_input_pending(lunik_object *o)
+static size_t input_pending(lunik_object *o)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     return b->filled - b->taken;
 }
 
-static const lunik_chardev_ops buffer_ops = {
-    .attach = chardev_attach,
-    .write = buffer_write,
-    .accept_input = buffer_accept_input,
-};
-
-static const lunik_chardev_buffer_ops buffer_buffer_ops = {
-    .peek = buffer_peek,
-    .span = buffer_span,
-    .first = buffer_first,
-    .total = buffer_total,
-    .write_input = buffer_write_input,
-    .input_pending = buffer_input_pending,
-    .set_notify = buffer_set_notify,
-};
-
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int buffer_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
     int rc = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
-
-    b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
 
     if (rc)
         return rc;
+    b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
     b->ring = malloc((size_t)b->size);
     if (!b->ring) {
         chardev_pacer_close(&b->pacer);
         return lunik_fail(err, LUNIK_E_NO_MEMORY,
-                          "chardev-buffer: size: '%llu' is more memory than the host has",
-                          (unsigned long long)b->size);
+                          "chardev-buffer: size: '%" PRIu64 "' is more memory than the host has",
+                          b->size);
     }
     return 0;
 }
 
-static void buffer_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    struct buffer_chardev *b = lunik_state(o);
+    struct chardev_buffer *b = lunik_state(o);
 
     chardev_pacer_hurry(b->pacer);
     chardev_pacer_close(&b->pacer);
@@ -228,12 +212,12 @@ static void buffer_unrealize(lunik_object *o)
     b->ring = b->input = NULL;
 }
 
-static const lunik_prop buffer_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "size",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Bytes of output kept, up to 1 GiB.",
-        .offset = offsetof(struct buffer_chardev, size),
+        .offset = offsetof(struct chardev_buffer, size),
         .def = 1024 * 1024,
         .min = 1,
         .max = 1024 * 1024 * 1024,
@@ -241,17 +225,33 @@ static const lunik_prop buffer_props[] = {
     {0},
 };
 
-static const lunik_iface buffer_ifaces[] = {
-    LUNIK_IFACE(chardev, &buffer_ops), LUNIK_IFACE(chardev_buffer, &buffer_buffer_ops), {0}};
+static const lunik_chardev_ops chardev_ops = {
+    .attach = chardev_attach,
+    .write = write_output,
+    .accept_input = accept_input,
+};
+
+static const lunik_chardev_buffer_ops buffer_ops = {
+    .peek = peek,
+    .span = span,
+    .first = first,
+    .total = total,
+    .write_input = write_input,
+    .input_pending = input_pending,
+    .set_notify = set_notify,
+};
+
+static const lunik_iface ifaces[] = {
+    LUNIK_IFACE(chardev, &chardev_ops), LUNIK_IFACE(chardev_buffer, &buffer_ops), {0}};
 
 const lunik_type chardev_buffer_type = {
     .name = "chardev-buffer",
     .parent = "chardev",
     .doc = "Keeps the last bytes of its output in memory and takes input from the program.",
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
-    .size = sizeof(struct buffer_chardev),
-    .props = buffer_props,
-    .ifaces = buffer_ifaces,
-    .realize = buffer_realize,
-    .unrealize = buffer_unrealize,
+    .size = sizeof(struct chardev_buffer),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
 };

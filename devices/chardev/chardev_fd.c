@@ -49,7 +49,8 @@ bool chardev_hung_up(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* write() without the signal that a broken pipe, or a file that has become too big, would send. */
+/* Works as write() without the signal that a broken pipe, or a file that has become too big, sends.
+ */
 static ssize_t write_quietly(const struct chardev_fd *f, const uint8_t *data, size_t size)
 {
     int sig = f->fifo ? SIGPIPE : SIGXFSZ, raises = f->fifo ? EPIPE : EFBIG;
@@ -65,7 +66,8 @@ static ssize_t write_quietly(const struct chardev_fd *f, const uint8_t *data, si
 ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t size)
 {
     struct pollfd p = {.fd = f->fd, .events = POLLOUT};
-    size_t chunk = f->fifo ? PIPE_BUF : 128; /* what a writable pipe, or terminal, has room for */
+    size_t chunk =
+        f->fifo ? PIPE_BUF : 128; /* a writable pipe, or terminal, has room for as much */
 
     if (f->socket)
         return send(f->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -97,8 +99,8 @@ int chardev_reopen(int fd, int mode)
 
     if (fstat(fd, &st) < 0)
         return -1;
-    /* Inherited descriptors have survived exec: one that would not was opened since, in the place
-     * of a stream that was closed. */
+    /* Inherited descriptors have survived exec: one that would not was opened later, in place of a
+     * stream that was closed. */
     if (fcntl(fd, F_GETFD) & FD_CLOEXEC) {
         errno = EBADF;
         return -1;

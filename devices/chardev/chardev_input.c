@@ -23,8 +23,8 @@ static void input_ready(uv_poll_t *poll, int status, int events);
 static void input_end(struct chardev_input *in, int sys)
 {
     in->at_end = true;
-    /* If the peer only shut its sending side: a hang-up is reported whatever one waits for. One
-     * that can't be waited for has happened. */
+    /* The peer may only have shut its sending side: wait for the hang-up, which a poll for any
+     * event reports. One that can't be waited for has happened. */
     if (sys == 0 && in->fd.socket && !chardev_hung_up(in->fd.fd) &&
         lunik_poll_start(&in->poll, UV_PRIORITIZED, input_ready) == 0)
         return;
@@ -33,7 +33,7 @@ static void input_end(struct chardev_input *in, int sys)
     in->ended(in->owner, sys);
 }
 
-/* Reads once; false when there is nothing more for now. */
+/* Reads once; returns false when there is no more input for now. */
 static bool take_input(struct chardev_input *in)
 {
     uint8_t data[4096];
@@ -85,7 +85,7 @@ static void input_free(struct chardev_input *in)
     }
 }
 
-/* Takes what there is: once from a descriptor that is ready, as much as fits from one that can't be
+/* Takes input: once from a descriptor that is ready, as much as fits from one that can't be
  * watched. */
 static void input_work(struct chardev_input *in, bool ready)
 {

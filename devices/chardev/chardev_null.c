@@ -1,19 +1,19 @@
-/* chardev_null.c: a character device that drops what it is given and never has input. */
+/* chardev_null.c: a character device that drops its output and never has input. */
 #include "chardev.h"
 #include "../types.h"
 
-static size_t null_write(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
     return chardev_drop(lunik_state(o), size);
 }
 
-static const lunik_chardev_ops null_ops = {
+static const lunik_chardev_ops chardev_ops = {
     .attach = chardev_attach,
-    .write = null_write,
+    .write = write_output,
     .accept_input = chardev_ignore_input,
 };
 
-static const lunik_iface null_ifaces[] = {LUNIK_IFACE(chardev, &null_ops), {0}};
+static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
 
 const lunik_type chardev_null_type = {
     .name = "chardev-null",
@@ -21,5 +21,5 @@ const lunik_type chardev_null_type = {
     .doc = "Drops its output and has no input.",
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
     .size = sizeof(struct chardev),
-    .ifaces = null_ifaces,
+    .ifaces = ifaces,
 };

@@ -46,7 +46,7 @@ static void set_used(struct chardev_output *out, size_t used)
         lunik_outlet_clear(&out->outlet);
 }
 
-/* Lets the front end write again if it waits for room and there is enough. */
+/* Notifies the front end if it waits for room and there is enough. */
 static void feed(struct chardev_output *out)
 {
     if (out->starved && out->used <= CHARDEV_OUTPUT_SIZE / 2) {
@@ -55,7 +55,7 @@ static void feed(struct chardev_output *out)
     }
 }
 
-/* Writes what is possible now. Returns 0, or the errno value of a failure. */
+/* Writes as much as possible now. Returns 0, or the errno value of a failure. */
 static int drain(struct chardev_output *out)
 {
     while (out->used) {
@@ -77,7 +77,7 @@ static int drain(struct chardev_output *out)
 
 static void output_ready(uv_poll_t *poll, int status, int events);
 
-/* Waits for the descriptor if there is something left to write. Returns 0, or an errno value. */
+/* Waits for the descriptor while output is left. Returns 0, or an errno value. */
 static int output_watch(struct chardev_output *out)
 {
     int rc = 0;

@@ -1,4 +1,4 @@
-/* chardev_pacer.c: a call on the loop thread for many requests; see chardev.h. */
+/* chardev_pacer.c: one call on the loop thread for many requests; see chardev.h. */
 #include <stdlib.h>
 
 #include "chardev.h"

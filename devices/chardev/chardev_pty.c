@@ -1,8 +1,8 @@
 /*
  * chardev_pty.c: a pseudo-terminal. While no program has its slave open, output is dropped.
  *
- * The master only tells that the last program has closed the slave, not that one has opened it;
- * inotify does, so that nothing has to be polled.
+ * The master reports the slave's last close but not its open; inotify reports that, so that nothing
+ * has to be polled.
  */
 #define _GNU_SOURCE /* posix_openpt, ptsname_r */
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "pty_watch.h"
 #include "../types.h"
 
-struct pty_chardev {
+struct chardev_pty {
     struct chardev base;
     char path[64]; /* of the slave */
     bool connected;
@@ -28,32 +28,26 @@ struct pty_chardev {
     struct pty_watch watch;
 };
 
-static size_t pty_write(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct pty_chardev *p = lunik_state(o);
+    struct chardev_pty *p = lunik_state(o);
 
     return p->connected ? chardev_output_write(p->output, data, size)
                         : chardev_drop(&p->base, size);
 }
 
-static void pty_accept_input(lunik_object *o)
+static void accept_input(lunik_object *o)
 {
-    struct pty_chardev *p = lunik_state(o);
+    struct chardev_pty *p = lunik_state(o);
 
     if (p->connected)
         chardev_input_resume(p->input);
 }
 
-static const lunik_chardev_ops pty_ops = {
-    .attach = chardev_attach,
-    .write = pty_write,
-    .accept_input = pty_accept_input,
-};
-
 /* ---- connection ----------------------------------------------------------------------------- */
 
-/* Looks whether anybody has the slave open. */
-static void check_connection(struct pty_chardev *p)
+/* Checks whether a program has the slave open. */
+static void check_connection(struct chardev_pty *p)
 {
     bool connected = !chardev_hung_up(p->master);
 
@@ -67,18 +61,18 @@ static void check_connection(struct pty_chardev *p)
 
 static void slave_touched(struct pty_watch *watch)
 {
-    struct pty_chardev *p = lunik_container_of(watch, struct pty_chardev, watch);
+    struct chardev_pty *p = lunik_container_of(watch, struct chardev_pty, watch);
 
     check_connection(p);
     if (p->connected)
         chardev_input_restart(p->input);
 }
 
-/* The master fails when the last program closes the slave; otherwise the host does. Input goes on
- * when a program opens the slave again. */
+/* Handles an error of the master: the last program has closed the slave, or else the host fails.
+ * Input goes on when a program opens the slave again. */
 static void master_failed(struct chardev *c, int sys)
 {
-    struct pty_chardev *p = lunik_container_of(c, struct pty_chardev, base);
+    struct chardev_pty *p = lunik_container_of(c, struct chardev_pty, base);
 
     check_connection(p);
     if (p->connected)
@@ -93,7 +87,7 @@ static int fail(lunik_error *err, const char *what)
 }
 
 /* Opens a master whose slave is in raw mode and closed again. */
-static int open_master(struct pty_chardev *p, lunik_error *err)
+static int open_master(struct chardev_pty *p, lunik_error *err)
 {
     struct termios raw;
     int slave;
@@ -115,8 +109,8 @@ static int open_master(struct pty_chardev *p, lunik_error *err)
     return 0;
 }
 
-/* A descriptor of its own for each direction, as libuv watches a descriptor only once. */
-static int open_streams(struct pty_chardev *p, lunik_error *err)
+/* Opens a descriptor for each direction: libuv watches a descriptor only once. */
+static int open_streams(struct chardev_pty *p, lunik_error *err)
 {
     int in = fcntl(p->master, F_DUPFD_CLOEXEC, 0), out = fcntl(p->master, F_DUPFD_CLOEXEC, 0);
     int rc = 0;
@@ -135,8 +129,8 @@ static int open_streams(struct pty_chardev *p, lunik_error *err)
     return rc;
 }
 
-/* Whether there is something that the program at the slave has not read. */
-static bool unread(const struct pty_chardev *p)
+/* Returns whether there is output that the program at the slave has not read. */
+static bool unread(const struct chardev_pty *p)
 {
     int slave = ioctl(p->master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     int count = 0;
@@ -149,8 +143,8 @@ static bool unread(const struct pty_chardev *p)
     return count > 0;
 }
 
-/* Closing the master takes away what has not been read. */
-static void close_output(struct pty_chardev *p)
+/* Closes the output, and reports that some is lost: closing the master discards unread output. */
+static void close_output(struct chardev_pty *p)
 {
     uint64_t dropped = p->base.dropped;
     bool lost = p->connected && unread(p);
@@ -160,9 +154,9 @@ static void close_output(struct pty_chardev *p)
         chardev_error(&p->base, "output is lost: closed before the other side had read it");
 }
 
-static void pty_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    struct pty_chardev *p = lunik_state(o);
+    struct chardev_pty *p = lunik_state(o);
 
     pty_watch_close(&p->watch);
     chardev_input_close(&p->input);
@@ -173,9 +167,9 @@ static void pty_unrealize(lunik_object *o)
     p->master = -1;
 }
 
-static int pty_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    struct pty_chardev *p = lunik_state(o);
+    struct chardev_pty *p = lunik_state(o);
     int rc = open_master(p, err);
 
     p->watch.fn = slave_touched;
@@ -184,7 +178,7 @@ static int pty_realize(lunik_object *o, lunik_error *err)
     if (!rc)
         rc = open_streams(p, err);
     if (rc)
-        pty_unrealize(o);
+        unrealize(o);
     else
         check_connection(p);
     return rc;
@@ -192,12 +186,12 @@ static int pty_realize(lunik_object *o, lunik_error *err)
 
 static void get_path(lunik_object *o, lunik_value *out)
 {
-    struct pty_chardev *p = lunik_state(o);
+    struct chardev_pty *p = lunik_state(o);
 
     *out = (lunik_value){.kind = LUNIK_STRING, .string = p->path};
 }
 
-static const lunik_prop pty_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "path",
         .kind = LUNIK_PROP_STRING,
@@ -209,22 +203,28 @@ static const lunik_prop pty_props[] = {
         .name = "connected",
         .kind = LUNIK_PROP_BOOL,
         .doc = "A program has the slave open.",
-        .offset = offsetof(struct pty_chardev, connected),
+        .offset = offsetof(struct chardev_pty, connected),
         .flags = LUNIK_PROP_READONLY,
     },
     {0},
 };
 
-static const lunik_iface pty_ifaces[] = {LUNIK_IFACE(chardev, &pty_ops), {0}};
+static const lunik_chardev_ops chardev_ops = {
+    .attach = chardev_attach,
+    .write = write_output,
+    .accept_input = accept_input,
+};
+
+static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
 
 const lunik_type chardev_pty_type = {
     .name = "chardev-pty",
     .parent = "chardev",
-    .doc = "A pseudo-terminal; output is dropped while nobody has its slave open.",
+    .doc = "A pseudo-terminal; output is dropped while no program has its slave open.",
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
-    .size = sizeof(struct pty_chardev),
-    .props = pty_props,
-    .ifaces = pty_ifaces,
-    .realize = pty_realize,
-    .unrealize = pty_unrealize,
+    .size = sizeof(struct chardev_pty),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
 };

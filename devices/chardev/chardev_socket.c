@@ -1,7 +1,7 @@
 /*
  * chardev_socket.c: a connection through a Unix domain socket. As a server it listens at a path
- * (mode 0600) for one client at a time: another is refused while one is there, and may come when it
- * has gone. As a client it connects once. Output without a connection is dropped.
+ * (mode 0600) for one client at a time: another is refused while one is connected. As a client it
+ * connects once. Output without a connection is dropped.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
@@ -15,50 +15,44 @@
 #include "chardev.h"
 #include "../types.h"
 
-struct socket_chardev {
+struct chardev_socket {
     struct chardev base;
     char *path;
     bool server, connected;
     int listener; /* owned by watch */
-    int spare;    /* given up for a moment to refuse a client when there are no descriptors left */
+    int spare;    /* closed for a moment to refuse a client when there are no descriptors left */
     struct chardev_watch *watch;
-    dev_t dev; /* the socket file that was made, */
-    ino_t ino; /* to remove no other */
+    dev_t dev; /* identify the socket file that was made, */
+    ino_t ino; /* so that no other is removed */
     int peer;  /* owned by input */
     struct chardev_input *input;
     struct chardev_output *output;
 };
 
-static size_t socket_write(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct socket_chardev *s = lunik_state(o);
+    struct chardev_socket *s = lunik_state(o);
 
     return s->output ? chardev_output_write(s->output, data, size) : chardev_drop(&s->base, size);
 }
 
-static void socket_accept_input(lunik_object *o)
+static void accept_input(lunik_object *o)
 {
-    struct socket_chardev *s = lunik_state(o);
+    struct chardev_socket *s = lunik_state(o);
 
     chardev_input_resume(s->input);
 }
 
-static const lunik_chardev_ops socket_ops = {
-    .attach = chardev_attach,
-    .write = socket_write,
-    .accept_input = socket_accept_input,
-};
-
 /* ---- connection ----------------------------------------------------------------------------- */
 
-static void emit(struct socket_chardev *s, const char *event)
+static void emit(struct chardev_socket *s, const char *event)
 {
     lunik_object *o = lunik_state_object(s);
 
     lunik_emit(lunik_object_machine(o), event, LUNIK_FIELD_STRING("object", lunik_object_id(o)));
 }
 
-static void disconnect(struct socket_chardev *s, enum chardev_rest rest)
+static void disconnect(struct chardev_socket *s, enum chardev_rest rest)
 {
     if (!s->connected)
         return;
@@ -70,14 +64,14 @@ static void disconnect(struct socket_chardev *s, enum chardev_rest rest)
 
 static void input_ended(struct chardev *c, int sys)
 {
-    disconnect(lunik_container_of(c, struct socket_chardev, base), CHARDEV_REST_DROP);
+    disconnect(lunik_container_of(c, struct chardev_socket, base), CHARDEV_REST_DROP);
 }
 
-/* A peer that takes no more may have sent something before, which is still input. Where it was the
- * host that failed later output is tried again. */
+/* Drops the output to a peer that takes no more, which may have sent input before that is still to
+ * be read. After an error of the host later output is tried again. */
 static void output_failed(struct chardev *c, int sys)
 {
-    struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
+    struct chardev_socket *s = lunik_container_of(c, struct chardev_socket, base);
 
     if (sys != EPIPE && sys != ECONNRESET)
         chardev_failed(c, sys);
@@ -85,8 +79,8 @@ static void output_failed(struct chardev *c, int sys)
         chardev_output_close(&s->output, CHARDEV_REST_DROP);
 }
 
-/* Takes over the connected socket fd, also if it fails. */
-static int connected(struct socket_chardev *s, int fd, lunik_error *err)
+/* Takes over the connected socket fd, even if it fails. */
+static int connected(struct chardev_socket *s, int fd, lunik_error *err)
 {
     int out = dup(fd); /* a descriptor for each direction: libuv watches one only once */
     int rc;
@@ -115,15 +109,16 @@ static int connected(struct socket_chardev *s, int fd, lunik_error *err)
     return 0;
 }
 
-static void close_spare(struct socket_chardev *s)
+static void close_spare(struct chardev_socket *s)
 {
     if (s->spare >= 0)
         close(s->spare);
     s->spare = -1;
 }
 
-/* A client that is left waiting for want of a descriptor would wake the loop for ever. */
-static int take_client(struct socket_chardev *s)
+/* Accepts a client, or refuses it for want of a descriptor: one left waiting would wake the loop
+ * for ever. */
+static int take_client(struct chardev_socket *s)
 {
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -140,10 +135,11 @@ static int take_client(struct socket_chardev *s)
     return -1;
 }
 
-/* A client waits. One that has gone, but whose input the guest has not taken, makes room. */
+/* Takes the client that waits, or refuses it. A connected one that has gone, but whose input the
+ * guest has not taken, makes room. */
 static void client_waits(struct chardev *c)
 {
-    struct socket_chardev *s = lunik_container_of(c, struct socket_chardev, base);
+    struct chardev_socket *s = lunik_container_of(c, struct chardev_socket, base);
     int fd = take_client(s);
     lunik_error err;
 
@@ -159,12 +155,12 @@ static void client_waits(struct chardev *c)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int fail(struct socket_chardev *s, lunik_error *err, const char *what)
+static int fail(struct chardev_socket *s, lunik_error *err, const char *what)
 {
     return lunik_fail_errno(err, errno, "chardev-socket: path: can't %s '%s'", what, s->path);
 }
 
-static int make_address(struct socket_chardev *s, struct sockaddr_un *address, lunik_error *err)
+static int make_address(struct chardev_socket *s, struct sockaddr_un *address, lunik_error *err)
 {
     size_t size = strlen(s->path);
 
@@ -185,8 +181,8 @@ static int new_socket(lunik_error *err)
     return fd >= 0 ? fd : lunik_fail_errno(err, errno, "chardev-socket: can't make a socket");
 }
 
-/* Removes a socket file that a server which is gone has left at the path. */
-static void remove_stale(struct socket_chardev *s, const struct sockaddr_un *address)
+/* Removes the socket file of a server that is gone. */
+static void remove_stale(struct chardev_socket *s, const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct stat st;
@@ -200,9 +196,9 @@ static void remove_stale(struct socket_chardev *s, const struct sockaddr_un *add
     close(fd);
 }
 
-/* With mode 0600, before others can see the file. A sandbox without all files has no fchmod(),
- * which reaches whatever is open; there files that other threads make at the same time get it, too.
- */
+/* Binds with mode 0600, set before other users can see the file. A sandbox without all files has no
+ * fchmod(), which reaches any open file; there the umask does it, which also applies to files that
+ * other threads make at the same time. */
 static int bind_privately(int fd, const struct sockaddr_un *address)
 {
     unsigned allow;
@@ -220,7 +216,7 @@ static int bind_privately(int fd, const struct sockaddr_un *address)
     return rc;
 }
 
-static int bind_path(struct socket_chardev *s, int fd, const struct sockaddr_un *address,
+static int bind_path(struct chardev_socket *s, int fd, const struct sockaddr_un *address,
                      lunik_error *err)
 {
     struct stat st;
@@ -238,7 +234,7 @@ static int bind_path(struct socket_chardev *s, int fd, const struct sockaddr_un 
     return 0;
 }
 
-static void remove_path(struct socket_chardev *s)
+static void remove_path(struct chardev_socket *s)
 {
     struct stat st;
 
@@ -247,7 +243,7 @@ static void remove_path(struct socket_chardev *s)
     s->ino = 0;
 }
 
-static int start_server(struct socket_chardev *s, const struct sockaddr_un *address,
+static int start_server(struct chardev_socket *s, const struct sockaddr_un *address,
                         lunik_error *err)
 {
     int fd = new_socket(err);
@@ -272,7 +268,7 @@ static int start_server(struct socket_chardev *s, const struct sockaddr_un *addr
     return 0;
 }
 
-static int start_client(struct socket_chardev *s, const struct sockaddr_un *address,
+static int start_client(struct chardev_socket *s, const struct sockaddr_un *address,
                         lunik_error *err)
 {
     int fd = new_socket(err);
@@ -288,9 +284,9 @@ static int start_client(struct socket_chardev *s, const struct sockaddr_un *addr
     return connected(s, fd, err);
 }
 
-static int socket_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    struct socket_chardev *s = lunik_state(o);
+    struct chardev_socket *s = lunik_state(o);
     struct sockaddr_un address;
     int rc = make_address(s, &address, err);
 
@@ -300,9 +296,9 @@ static int socket_realize(lunik_object *o, lunik_error *err)
     return s->server ? start_server(s, &address, err) : start_client(s, &address, err);
 }
 
-static void socket_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    struct socket_chardev *s = lunik_state(o);
+    struct chardev_socket *s = lunik_state(o);
 
     chardev_watch_close(&s->watch);
     remove_path(s);
@@ -310,41 +306,47 @@ static void socket_unrealize(lunik_object *o)
     disconnect(s, CHARDEV_REST_TRY);
 }
 
-static const lunik_prop socket_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "path",
         .kind = LUNIK_PROP_STRING,
         .doc = "The socket file.",
-        .offset = offsetof(struct socket_chardev, path),
+        .offset = offsetof(struct chardev_socket, path),
         .flags = LUNIK_PROP_REQUIRED,
     },
     {
         .name = "server",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Listen at the path and remove it at the end; false: connect to it.",
-        .offset = offsetof(struct socket_chardev, server),
+        .offset = offsetof(struct chardev_socket, server),
         .def = 1,
     },
     {
         .name = "connected",
         .kind = LUNIK_PROP_BOOL,
         .doc = "The other side is there.",
-        .offset = offsetof(struct socket_chardev, connected),
+        .offset = offsetof(struct chardev_socket, connected),
         .flags = LUNIK_PROP_READONLY,
     },
     {0},
 };
 
-static const lunik_iface socket_ifaces[] = {LUNIK_IFACE(chardev, &socket_ops), {0}};
+static const lunik_chardev_ops chardev_ops = {
+    .attach = chardev_attach,
+    .write = write_output,
+    .accept_input = accept_input,
+};
+
+static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
 
 const lunik_type chardev_socket_type = {
     .name = "chardev-socket",
     .parent = "chardev",
     .doc = "A connection through a Unix domain socket, for one client at a time.",
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
-    .size = sizeof(struct socket_chardev),
-    .props = socket_props,
-    .ifaces = socket_ifaces,
-    .realize = socket_realize,
-    .unrealize = socket_unrealize,
+    .size = sizeof(struct chardev_socket),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
 };

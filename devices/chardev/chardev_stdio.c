@@ -13,18 +13,18 @@
 #include "chardev.h"
 #include "../types.h"
 
-/* Ctrl-]: interrupts where Ctrl-C is the guest's. The terminal sees to it, so that it works whether
- * or not the guest reads. */
+/* Ctrl-] interrupts where Ctrl-C is the guest's. The terminal raises the signal, so that it works
+ * whether or not the guest reads. */
 #define ESCAPE 0x1d
 
 struct continue_watch;
 
-struct stdio_chardev {
+struct chardev_stdio {
     struct chardev base;
     bool signal;
-    struct chardev_input *input;   /* NULL if stdin is closed or not ours */
+    struct chardev_input *input; /* NULL if stdin is closed, or the process is in the background */
     struct chardev_output *output; /* NULL if stdout is closed */
-    bool raw;                      /* the terminal has to be restored to `saved` */
+    bool raw;                      /* the terminal is to be restored to `saved` */
     struct termios saved;
     struct continue_watch *watch; /* NULL: not raw */
 };
@@ -32,42 +32,36 @@ struct stdio_chardev {
 /* A process has one standard input and output, however many machines run in it. */
 static atomic_flag in_use = ATOMIC_FLAG_INIT;
 
-static size_t stdio_write(lunik_object *o, const uint8_t *data, size_t size)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct stdio_chardev *s = lunik_state(o);
+    struct chardev_stdio *s = lunik_state(o);
 
     return s->output ? chardev_output_write(s->output, data, size) : chardev_drop(&s->base, size);
 }
 
-static void stdio_accept_input(lunik_object *o)
+static void accept_input(lunik_object *o)
 {
-    struct stdio_chardev *s = lunik_state(o);
+    struct chardev_stdio *s = lunik_state(o);
 
     chardev_input_resume(s->input);
 }
 
-static const lunik_chardev_ops stdio_ops = {
-    .attach = chardev_attach,
-    .write = stdio_write,
-    .accept_input = stdio_accept_input,
-};
-
-/* The end of standard input is no reason to do anything. */
+/* Ignores the end of standard input. */
 static void input_ended(struct chardev *c, int sys)
 {
 }
 
 /* ---- terminal ------------------------------------------------------------------------------- */
 
-/* Touching the terminal from a background job would stop the process. */
+/* Returns whether the terminal may be changed: a background job that does so is stopped. */
 static bool in_foreground(void)
 {
     return tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
-/* Characters reach the guest as they are typed, without echo. Output processing stays: others in
- * this process write plain lines. */
-static bool make_raw(const struct stdio_chardev *s)
+/* Makes characters reach the guest as they are typed, without echo. Output processing stays: other
+ * code in this process writes plain lines. */
+static bool make_raw(const struct chardev_stdio *s)
 {
     struct termios raw = s->saved;
 
@@ -82,7 +76,7 @@ static bool make_raw(const struct stdio_chardev *s)
     return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
 }
 
-static void restore_terminal(struct stdio_chardev *s)
+static void restore_terminal(struct chardev_stdio *s)
 {
     if (s->raw && in_foreground())
         tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
@@ -91,10 +85,10 @@ static void restore_terminal(struct stdio_chardev *s)
 
 /* ---- stopped and continued ------------------------------------------------------------------ */
 
-/* When a job is stopped (Ctrl-Z) a shell puts the terminal back into its own mode, and there it
- * stays. */
+/* Makes the terminal raw again when the job is continued: a shell puts it into the shell's own mode
+ * when the job is stopped (Ctrl-Z), and leaves it there. */
 struct continue_watch {
-    struct stdio_chardev *owner;
+    struct chardev_stdio *owner;
     uv_signal_t signal;
 };
 
@@ -106,7 +100,7 @@ static void on_continue(uv_signal_t *signal, int number)
         make_raw(w->owner);
 }
 
-static int watch_open(struct stdio_chardev *s, lunik_error *err)
+static int watch_open(struct chardev_stdio *s, lunik_error *err)
 {
     struct continue_watch *w = calloc(1, sizeof(*w));
     int rc;
@@ -130,18 +124,18 @@ static void watch_closed(uv_handle_t *handle)
     free(lunik_container_of((uv_signal_t *)handle, struct continue_watch, signal));
 }
 
-static void watch_close(struct stdio_chardev *s)
+static void watch_close(struct chardev_stdio *s)
 {
     if (!s->watch)
         return;
-    lunik_loop(chardev_runtime(&s->base)); /* says that its handles change */
+    lunik_loop(chardev_runtime(&s->base)); /* announces that its handles change */
     uv_close((uv_handle_t *)&s->watch->signal, watch_closed);
     s->watch = NULL;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int open_input(struct stdio_chardev *s, lunik_error *err)
+static int open_input(struct chardev_stdio *s, lunik_error *err)
 {
     int fd, rc;
 
@@ -156,7 +150,7 @@ static int open_input(struct stdio_chardev *s, lunik_error *err)
     return rc;
 }
 
-static int open_output(struct stdio_chardev *s, lunik_error *err)
+static int open_output(struct chardev_stdio *s, lunik_error *err)
 {
     int fd = chardev_reopen(STDOUT_FILENO, O_WRONLY);
     int rc;
@@ -169,9 +163,9 @@ static int open_output(struct stdio_chardev *s, lunik_error *err)
     return rc;
 }
 
-static void stdio_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    struct stdio_chardev *s = lunik_state(o);
+    struct chardev_stdio *s = lunik_state(o);
 
     watch_close(s);
     restore_terminal(s);
@@ -180,9 +174,9 @@ static void stdio_unrealize(lunik_object *o)
     atomic_flag_clear(&in_use);
 }
 
-static int stdio_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    struct stdio_chardev *s = lunik_state(o);
+    struct chardev_stdio *s = lunik_state(o);
     int rc;
 
     if (atomic_flag_test_and_set(&in_use))
@@ -196,32 +190,38 @@ static int stdio_realize(lunik_object *o, lunik_error *err)
     if (s->raw)
         rc = watch_open(s, err);
     if (rc)
-        stdio_unrealize(o);
+        unrealize(o);
     return rc;
 }
 
-static const lunik_prop stdio_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "signal",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Ctrl-C and the like signal this process; false: the guest gets these characters, "
-               "and Ctrl-] is the one that interrupts.",
-        .offset = offsetof(struct stdio_chardev, signal),
+               "and Ctrl-] interrupts instead.",
+        .offset = offsetof(struct chardev_stdio, signal),
         .def = 1,
     },
     {0},
 };
 
-static const lunik_iface stdio_ifaces[] = {LUNIK_IFACE(chardev, &stdio_ops), {0}};
+static const lunik_chardev_ops chardev_ops = {
+    .attach = chardev_attach,
+    .write = write_output,
+    .accept_input = accept_input,
+};
+
+static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
 
 const lunik_type chardev_stdio_type = {
     .name = "chardev-stdio",
     .parent = "chardev",
     .doc = "The standard input and output of this process; there can be only one.",
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
-    .size = sizeof(struct stdio_chardev),
-    .props = stdio_props,
-    .ifaces = stdio_ifaces,
-    .realize = stdio_realize,
-    .unrealize = stdio_unrealize,
+    .size = sizeof(struct chardev_stdio),
+    .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
 };

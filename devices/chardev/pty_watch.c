@@ -9,14 +9,15 @@
 
 static const char watcher_key[] = "chardev-pty";
 
-/* Of a runtime. */
+/* One in a runtime. */
 struct pty_watcher {
     int fd;
     uv_poll_t poll;
     LIST_HEAD(, pty_watch) watches;
 };
 
-/* One that has been closed meanwhile is not found: the kernel gives each a number of its own. */
+/* Calls the watch with number wd. One that was closed meanwhile is not found: the kernel uses a
+ * number only once. */
 static void touched(struct pty_watcher *w, int wd)
 {
     struct pty_watch *watch, *next;
@@ -28,7 +29,8 @@ static void touched(struct pty_watcher *w, int wd)
     }
 }
 
-/* Reads once: a program that opens and closes without a pause has its turn, and others theirs. */
+/* Reads once, so that a program that opens and closes without a pause does not keep the loop from
+ * other work. */
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct pty_watcher *w = lunik_container_of(poll, struct pty_watcher, poll);

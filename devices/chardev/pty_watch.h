@@ -1,8 +1,8 @@
 /*
  * pty_watch.h: notices when programs open and close the slaves of pseudo-terminals.
  *
- * There is one inotify instance in a runtime, made with the first watch: a user can have few of
- * them, and closing one takes the kernel milliseconds.
+ * A runtime has one inotify instance, made with the first watch: a user can have only a few, and
+ * closing one takes the kernel milliseconds.
  */
 #ifndef CHARDEV_PTY_WATCH_H
 #define CHARDEV_PTY_WATCH_H
@@ -11,8 +11,8 @@
 
 /* Embed it, zeroed. */
 struct pty_watch {
-    void (*fn)(
-        struct pty_watch *watch); /* on the loop thread, after a slave was opened or closed */
+    /* Called on the loop thread after the slave was opened or closed. */
+    void (*fn)(struct pty_watch *watch);
     /* private */
     int wd;
     struct pty_watcher *watcher; /* NULL: closed */
@@ -20,7 +20,7 @@ struct pty_watch {
 };
 
 int pty_watch_open(struct pty_watch *watch, lunik_runtime *rt, const char *path, lunik_error *err);
-/* Does nothing to one that is closed. */
+/* Does nothing if the watch is closed. */
 void pty_watch_close(struct pty_watch *watch);
 
 #endif

@@ -1,4 +1,4 @@
-/* quiet_signal.h: system calls that fail with a signal on top, without that signal. */
+/* quiet_signal.h: keeps system calls from raising a signal when they fail. */
 #ifndef CHARDEV_QUIET_SIGNAL_H
 #define CHARDEV_QUIET_SIGNAL_H
 
@@ -8,14 +8,14 @@
 
 struct quiet_signal {
     sigset_t set, before;
-    bool pending; /* another one, sent before */
+    bool pending; /* one was pending before */
 };
 
-/* Keeps sig (SIGPIPE, SIGXFSZ) from this thread, whatever the process does about it. */
+/* Keeps sig (SIGPIPE, SIGXFSZ) from this thread, whatever its action in the process. */
 void quiet_signal_begin(struct quiet_signal *q, int sig);
-/* Ends that; raised: the call has failed in the way that sends it. Keeps errno. */
+/* Ends that; raised: the call has failed in the way that raises it. Keeps errno. */
 void quiet_signal_end(struct quiet_signal *q, bool raised);
-/* ftruncate() beyond RLIMIT_FSIZE. */
+/* Works as ftruncate(), but without SIGXFSZ beyond RLIMIT_FSIZE. */
 int quiet_truncate(int fd, off_t size);
 
 #endif

@@ -9,17 +9,17 @@
 
 #include "../types.h"
 
-/* Offsets in the window that no device has. */
+/* Offsets in the window that no device occupies. */
 struct gap {
     uint64_t start, size;
 };
 
 struct device_memory {
     uint64_t base, size, slots, limit;
-    lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not told */
+    lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not notified */
     lunik_region *window;
     lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* the device in it, or NULL */
-    struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* what the devices leave, by address */
+    struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* between the devices, by address */
     size_t gap_count;
     uint64_t used; /* bytes */
 };
@@ -34,9 +34,9 @@ static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
     return d->acpi ? lunik_acpi_slots_iface(d->acpi) : NULL;
 }
 
-/* ---- the slot ------------------------------------------------------------------------------- */
+/* ---- slots ---------------------------------------------------------------------------------- */
 
-/* The first that is empty; d->slots if there is none. */
+/* Returns the first empty slot; d->slots if there is none. */
 static unsigned free_slot(const struct device_memory *d)
 {
     unsigned slot = 0;
@@ -71,9 +71,9 @@ static int choose_slot(const struct device_memory *d, lunik_memory_device *md, l
     return 0;
 }
 
-/* ---- the address ---------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------ */
 
-/* In what follows nothing overflows: the window ends below 2^64, and a device is not larger. */
+/* No sum below overflows: the window ends below 2^64, and a device is not larger. */
 
 static int check_size(const struct device_memory *d, const lunik_memory_device *md,
                       lunik_error *err)
@@ -96,7 +96,7 @@ static uint64_t gap_end(const struct gap *g)
     return g->start + g->size;
 }
 
-/* The first gap that ends after offset; gap_count if there is none. */
+/* Returns the first gap that ends after offset; gap_count if there is none. */
 static size_t gap_after(const struct device_memory *d, uint64_t offset)
 {
     size_t i = 0;
@@ -124,7 +124,7 @@ static void remove_gap(struct device_memory *d, size_t at)
     memmove(&d->gaps[at], &d->gaps[at + 1], (--d->gap_count - at) * sizeof(d->gaps[0]));
 }
 
-/* Takes a part of one gap. */
+/* Takes a part out of one gap. */
 static void take(struct device_memory *d, uint64_t start, uint64_t size)
 {
     size_t i = gap_after(d, start);
@@ -139,7 +139,7 @@ static void take(struct device_memory *d, uint64_t start, uint64_t size)
         remove_gap(d, i);
 }
 
-/* Gives back what was taken. */
+/* Gives back a part that was taken. */
 static void give(struct device_memory *d, uint64_t start, uint64_t size)
 {
     size_t i = gap_after(d, start);
@@ -154,7 +154,7 @@ static void give(struct device_memory *d, uint64_t start, uint64_t size)
     }
 }
 
-/* The device with the lowest address of those in the way of md. */
+/* Returns the lowest of the devices that overlap md. */
 static lunik_object *rival(const struct device_memory *d, const lunik_memory_device *md)
 {
     lunik_object *found = NULL;
@@ -366,44 +366,56 @@ static void unrealize(lunik_object *o)
 }
 
 static const lunik_prop props[] = {
-    {.name = "addr",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Guest physical address of the window.",
-     .offset = offsetof(struct device_memory, base),
-     .flags = LUNIK_PROP_REQUIRED,
-     .min = 1},
-    {.name = "size",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes of the window.",
-     .offset = offsetof(struct device_memory, size),
-     .flags = LUNIK_PROP_REQUIRED,
-     .min = 1},
-    {.name = "slots",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "How many devices can be plugged, 0 to 256.",
-     .offset = offsetof(struct device_memory, slots),
-     .max = LUNIK_MEMORY_SLOTS_MAX},
-    {.name = "limit",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes that can be plugged in all; 0: those of the window.",
-     .offset = offsetof(struct device_memory, limit)},
-    {.name = "acpi",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "What tells the guest; without it devices come and go silently.",
-     .offset = offsetof(struct device_memory, acpi),
-     .link = "acpi-slots"},
-    {.name = "used",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes that are plugged.",
-     .offset = offsetof(struct device_memory, used),
-     .flags = LUNIK_PROP_READONLY},
-    {.name = NULL},
+    {
+        .name = "addr",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Guest physical address of the window.",
+        .offset = offsetof(struct device_memory, base),
+        .flags = LUNIK_PROP_REQUIRED,
+        .min = 1,
+    },
+    {
+        .name = "size",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes of the window.",
+        .offset = offsetof(struct device_memory, size),
+        .flags = LUNIK_PROP_REQUIRED,
+        .min = 1,
+    },
+    {
+        .name = "slots",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "How many devices can be plugged, 0 to 256.",
+        .offset = offsetof(struct device_memory, slots),
+        .max = LUNIK_MEMORY_SLOTS_MAX,
+    },
+    {
+        .name = "limit",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes that can be plugged in all; 0: those of the window.",
+        .offset = offsetof(struct device_memory, limit),
+    },
+    {
+        .name = "acpi",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The device that notifies the guest; without it devices come and go silently.",
+        .offset = offsetof(struct device_memory, acpi),
+        .link = "acpi-slots",
+    },
+    {
+        .name = "used",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes that are plugged.",
+        .offset = offsetof(struct device_memory, used),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {0},
 };
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(hotplug, &hotplug_ops),
     LUNIK_IFACE(memory_slots, &slots_ops),
-    {NULL, NULL},
+    {0},
 };
 
 const lunik_type device_memory_type = {

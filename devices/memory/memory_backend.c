@@ -1,7 +1,7 @@
 /*
- * memory_backend.c: host memory for a machine's RAM and DIMMs, the part all backends share.
+ * memory_backend.c: host memory for a machine's RAM and DIMMs: the part that all backends share.
  *
- * Properties as QEMU users know them. Not modelled: prealloc-context.
+ * Properties are named as in QEMU. Not modelled: prealloc-context.
  */
 #include "memory_backend.h"
 
@@ -26,7 +26,8 @@ static const char *const policy_names[] = {"default", "preferred", "bind", "inte
 
 /* ---- placement on host NUMA nodes ----------------------------------------------------------- */
 
-/* The system calls themselves: libnuma examines the host whenever a process loads it. */
+/* For the system calls, which are made without libnuma: that examines the host whenever a process
+ * loads it. */
 typedef unsigned long node_mask[MASK_BITS / WORD_BITS + 1];
 
 static bool in_mask(const unsigned long *mask, uint64_t node)
@@ -107,7 +108,7 @@ static void prealloc_progress(void *opaque, uint64_t done, uint64_t total)
 
     lunik_emit(m, "prealloc-progress", LUNIK_FIELD_STRING("object", lunik_object_id(o)),
                LUNIK_FIELD_UINT("done", done), LUNIK_FIELD_UINT("total", total));
-    /* Nobody runs the loop while its thread waits for this. */
+    /* The loop does not run while its thread waits for this. */
     if (lunik_on_loop_thread(rt))
         lunik_deliver_events(rt);
 }
@@ -135,7 +136,7 @@ int memory_backend_page_size(lunik_object *o, int fd, uint64_t *out, lunik_error
     return 0;
 }
 
-/* Both are hints: a kernel without them behaves as if they were not given. */
+/* Both advices are hints: a kernel without them ignores them. */
 static void advise_merge(const struct memory_backend *b)
 {
     madvise(lunik_ram_host(b->ram), b->size, b->merge ? MADV_MERGEABLE : MADV_UNMERGEABLE);
@@ -270,7 +271,7 @@ static const lunik_prop props[] = {
     {
         .name = "host-nodes",
         .kind = LUNIK_PROP_UINT_LIST,
-        .doc = "Host NUMA nodes that policy speaks of.",
+        .doc = "Host NUMA nodes that policy is about.",
         .offset = FIELD(host_nodes),
         .max = HOST_NODE_MAX,
     },

@@ -1,4 +1,4 @@
-/* memory_backend.h: what the memory backends have in common. */
+/* memory_backend.h: the part that all memory backends share. */
 #ifndef MEMORY_MEMORY_BACKEND_H
 #define MEMORY_MEMORY_BACKEND_H
 
@@ -6,7 +6,7 @@
 
 enum memory_policy { POLICY_DEFAULT, POLICY_PREFERRED, POLICY_BIND, POLICY_INTERLEAVE };
 
-/* The first part of every backend's state. */
+/* The state of every backend starts with this. */
 struct memory_backend {
     uint64_t size;
     bool share, prealloc, merge, dump, reserve;
@@ -21,7 +21,7 @@ struct memory_backend {
 int memory_backend_map(lunik_object *o, lunik_ram_config *config, lunik_error *err);
 void memory_backend_unmap(lunik_object *o);
 
-/* The size of the pages that a file is mapped with: more than the host's on hugetlbfs. */
+/* Gets the size of the pages that a file is mapped with: more than the host's on hugetlbfs. */
 int memory_backend_page_size(lunik_object *o, int fd, uint64_t *out, lunik_error *err);
 
 #endif

@@ -20,7 +20,7 @@
 #include "../chardev/quiet_signal.h"
 #include "../types.h"
 
-struct file_backend {
+struct memory_backend_file {
     struct memory_backend common;
     char *mem_path;
     int64_t fd;
@@ -29,26 +29,26 @@ struct file_backend {
     bool discard_data, readonly;
 };
 
-/* What opening the file did to the file system, to be undone on failure. */
+/* Changes that opening the file made to the file system, to be undone on failure. */
 struct opened {
     int fd;
     bool created, extended;
 };
 
-/* The file, for messages: which property gives it, and its name. */
-static const char *given_by(const struct file_backend *b)
+/* Name the file in messages: the property that gives it, and its name. */
+static const char *given_by(const struct memory_backend_file *b)
 {
     return b->mem_path ? "mem-path" : "fd";
 }
 
-static const char *name_of(const struct file_backend *b)
+static const char *name_of(const struct memory_backend_file *b)
 {
     return b->mem_path ? b->mem_path : b->fd_name;
 }
 
 static int fail_file(lunik_object *o, int sys, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
 
     return lunik_fail_errno(err, sys, "%s: %s: '%s'", lunik_object_type_name(o), given_by(b),
                             name_of(b));
@@ -58,7 +58,7 @@ static int fail_file(lunik_object *o, int sys, lunik_error *err)
 
 static int open_in_directory(lunik_object *o, struct opened *f, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
     char *name;
 
     if (b->readonly)
@@ -77,8 +77,8 @@ static int open_in_directory(lunik_object *o, struct opened *f, lunik_error *err
 
 static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
-    /* O_NONBLOCK: a FIFO given by mistake must not make us wait for its other end. */
+    const struct memory_backend_file *b = lunik_state(o);
+    /* O_NONBLOCK: a FIFO given by mistake must not make the caller wait for its other end. */
     int flags = (b->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
     struct stat st;
 
@@ -94,7 +94,7 @@ static int open_file(lunik_object *o, struct opened *f, lunik_error *err)
 
 static int take_descriptor(lunik_object *o, struct opened *f, lunik_error *err)
 {
-    struct file_backend *b = lunik_state(o);
+    struct memory_backend_file *b = lunik_state(o);
 
     snprintf(b->fd_name, sizeof(b->fd_name), "descriptor %" PRId64, b->fd);
     f->fd = fcntl((int)b->fd, F_DUPFD_CLOEXEC, 0);
@@ -103,7 +103,7 @@ static int take_descriptor(lunik_object *o, struct opened *f, lunik_error *err)
 
 static int open_given(lunik_object *o, struct opened *f, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
 
     if (b->mem_path && b->fd >= 0)
         return lunik_fail(err, LUNIK_E_INVALID, "%s: fd: can't go with mem-path",
@@ -120,7 +120,7 @@ static int open_given(lunik_object *o, struct opened *f, lunik_error *err)
 
 static int fit_file(lunik_object *o, struct opened *f, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
     const char *type = lunik_object_type_name(o);
     uint64_t needed, has;
     struct stat st;
@@ -150,7 +150,7 @@ static int fit_file(lunik_object *o, struct opened *f, lunik_error *err)
 
 static int check_units(lunik_object *o, uint64_t page_size, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
     const char *type = lunik_object_type_name(o);
 
     if (b->align & (b->align - 1))
@@ -171,7 +171,7 @@ static int check_units(lunik_object *o, uint64_t page_size, lunik_error *err)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static void undo_file(const struct file_backend *b, const struct opened *f)
+static void undo_file(const struct memory_backend_file *b, const struct opened *f)
 {
     if (f->created)
         unlink(b->mem_path);
@@ -181,7 +181,7 @@ static void undo_file(const struct file_backend *b, const struct opened *f)
 
 static int realize(lunik_object *o, lunik_error *err)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
     lunik_ram_config config = {.align = b->align, .fd_offset = b->offset, .readonly = b->readonly};
     struct opened f = {.fd = -1};
     int rc = open_given(o, &f, err);
@@ -205,7 +205,7 @@ static int realize(lunik_object *o, lunik_error *err)
 
 static void unrealize(lunik_object *o)
 {
-    const struct file_backend *b = lunik_state(o);
+    const struct memory_backend_file *b = lunik_state(o);
 
     if (b->discard_data && b->common.share && !b->readonly)
         madvise(lunik_ram_host(b->common.ram), b->common.size, MADV_REMOVE);
@@ -217,14 +217,14 @@ static const lunik_prop props[] = {
         .name = "mem-path",
         .kind = LUNIK_PROP_STRING,
         .doc = "A file, or a directory to make an unnamed file in.",
-        .offset = offsetof(struct file_backend, mem_path),
+        .offset = offsetof(struct memory_backend_file, mem_path),
     },
     {
         .name = "fd",
         .kind = LUNIK_PROP_INT,
         .doc =
             "Instead of mem-path: the descriptor of an open file, which is duplicated; -1: none.",
-        .offset = offsetof(struct file_backend, fd),
+        .offset = offsetof(struct memory_backend_file, fd),
         .def = (uint64_t)-1,
         .min = (uint64_t)-1,
         .max = INT32_MAX,
@@ -233,25 +233,25 @@ static const lunik_prop props[] = {
         .name = "align",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Alignment of the mapping and its guest address, 0 for the page size.",
-        .offset = offsetof(struct file_backend, align),
+        .offset = offsetof(struct memory_backend_file, align),
     },
     {
         .name = "offset",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Where in the file the memory begins; a multiple of the page size.",
-        .offset = offsetof(struct file_backend, offset),
+        .offset = offsetof(struct memory_backend_file, offset),
     },
     {
         .name = "discard-data",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Throw the contents away when the object is deleted (needs share).",
-        .offset = offsetof(struct file_backend, discard_data),
+        .offset = offsetof(struct memory_backend_file, discard_data),
     },
     {
         .name = "readonly",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Open the file for reading; the guest sees ROM.",
-        .offset = offsetof(struct file_backend, readonly),
+        .offset = offsetof(struct memory_backend_file, readonly),
     },
     {0},
 };
@@ -260,7 +260,7 @@ const lunik_type memory_backend_file_type = {
     .name = "memory-backend-file",
     .parent = "memory-backend",
     .doc = "Memory of a file, or of a new unnamed file in a directory.",
-    .size = sizeof(struct file_backend),
+    .size = sizeof(struct memory_backend_file),
     .props = props,
     .realize = realize,
     .unrealize = unrealize,

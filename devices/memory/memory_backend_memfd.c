@@ -1,4 +1,4 @@
-/* memory_backend_memfd.c: memory of an unnamed file that other processes can be handed. */
+/* memory_backend_memfd.c: memory of an unnamed file, which can be passed to other processes. */
 #define _GNU_SOURCE /* memfd_create */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "../chardev/quiet_signal.h"
 #include "../types.h"
 
-struct memfd_backend {
+struct memory_backend_memfd {
     struct memory_backend common;
     bool hugetlb, seal;
     uint64_t hugetlbsize;
@@ -20,7 +20,7 @@ struct memfd_backend {
 
 static int check_hugetlb(lunik_object *o, lunik_error *err)
 {
-    const struct memfd_backend *b = lunik_state(o);
+    const struct memory_backend_memfd *b = lunik_state(o);
     char path[96];
 
     if (!b->hugetlbsize)
@@ -40,7 +40,7 @@ static int check_hugetlb(lunik_object *o, lunik_error *err)
 /* Sizes the file and seals it: a peer that could shrink it could end this process with SIGBUS. */
 static int prepare(lunik_object *o, int fd, uint64_t *page_size, lunik_error *err)
 {
-    const struct memfd_backend *b = lunik_state(o);
+    const struct memory_backend_memfd *b = lunik_state(o);
     const char *type = lunik_object_type_name(o);
     int rc = memory_backend_page_size(o, fd, page_size, err);
 
@@ -64,7 +64,7 @@ static int prepare(lunik_object *o, int fd, uint64_t *page_size, lunik_error *er
 
 static int realize(lunik_object *o, lunik_error *err)
 {
-    const struct memfd_backend *b = lunik_state(o);
+    const struct memory_backend_memfd *b = lunik_state(o);
     lunik_ram_config config = {.fd = -1};
     unsigned flags = MFD_CLOEXEC;
     int rc = check_hugetlb(o, err);
@@ -92,26 +92,26 @@ static const lunik_prop props[] = {
         .name = "share",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Map the memory so that other processes can share it.",
-        .offset = offsetof(struct memfd_backend, common.share),
+        .offset = offsetof(struct memory_backend_memfd, common.share),
         .def = true,
     },
     {
         .name = "hugetlb",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Use huge pages.",
-        .offset = offsetof(struct memfd_backend, hugetlb),
+        .offset = offsetof(struct memory_backend_memfd, hugetlb),
     },
     {
         .name = "hugetlbsize",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Bytes of a huge page, 0 for the host's default.",
-        .offset = offsetof(struct memfd_backend, hugetlbsize),
+        .offset = offsetof(struct memory_backend_memfd, hugetlbsize),
     },
     {
         .name = "seal",
         .kind = LUNIK_PROP_BOOL,
         .doc = "Fix the file's size for good.",
-        .offset = offsetof(struct memfd_backend, seal),
+        .offset = offsetof(struct memory_backend_memfd, seal),
         .def = true,
     },
     {0},
@@ -120,8 +120,8 @@ static const lunik_prop props[] = {
 const lunik_type memory_backend_memfd_type = {
     .name = "memory-backend-memfd",
     .parent = "memory-backend",
-    .doc = "Memory of an unnamed file that other processes can be handed.",
-    .size = sizeof(struct memfd_backend),
+    .doc = "Memory of an unnamed file, which can be passed to other processes.",
+    .size = sizeof(struct memory_backend_memfd),
     .props = props,
     .realize = realize,
 };

@@ -1,21 +1,21 @@
 /*
  * memory_hotplug.c: the ACPI memory hotplug registers on the I/O bus.
  *
- * Ports: see hotplug_slots.c. They are followed by a port for each slot, not found elsewhere, that
- * reads as the slot's _STA: guests ask for that of every slot several times when they start, and
- * this way need not select the slot first.
+ * The ports of memory_hotplug_chip.c are followed by a port for each slot, which no other machine
+ * has, that reads as the slot's _STA: guests ask for that of every slot several times when they
+ * start, and this way need not select the slot first.
  *
  * _OST codes: ACPI 6.4, section 6.3.5; _STA bits: 6.3.7.
  */
 #include <inttypes.h>
 
-#include "hotplug_slots.h"
+#include "memory_hotplug_chip.h"
 #include "../ports.h"
 #include "../types.h"
 
 /* _OST source events */
 enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
-/* _OST status codes; all others say that an ejection failed */
+/* _OST status codes; all others mean that an ejection failed */
 enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
 
 /* _STA of a slot that holds memory: present, enabled, shown, functioning */
@@ -26,14 +26,22 @@ struct memory_hotplug {
     lunik_object *pm; /* iface "gpe" */
     struct memory_slots slots;
     lunik_region *ports, *status;
-    uint64_t fresh[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each device the guest has not seen */
-    lunik_change news; /* what the guest is to be told once the transaction is committed */
+    uint64_t
+        fresh[LUNIK_MEMORY_SLOTS_MAX / 64]; /* a bit for each device that the guest has not seen */
+    lunik_change news; /* notifies the guest once the transaction is committed */
     bool notify;
 };
 
 static struct memory_hotplug *from_slots(struct memory_slots *s)
 {
     return lunik_container_of(s, struct memory_hotplug, slots);
+}
+
+static void reset(lunik_object *o)
+{
+    struct memory_hotplug *d = lunik_state(o);
+
+    memory_slots_reset(&d->slots);
 }
 
 static void notify_guest(struct memory_hotplug *d)
@@ -44,7 +52,7 @@ static void notify_guest(struct memory_hotplug *d)
         gpe->raise(d->pm, (unsigned)d->gpe);
 }
 
-/* The device in a slot; NULL: it is empty. */
+/* Returns the device in a slot; NULL if it is empty. */
 static lunik_object *device_in(struct memory_hotplug *d, unsigned slot)
 {
     lunik_machine *m = lunik_object_machine(lunik_state_object(d));
@@ -54,14 +62,14 @@ static lunik_object *device_in(struct memory_hotplug *d, unsigned slot)
     return ops ? ops->device(handler, slot) : NULL;
 }
 
-/* ---- what the guest says -------------------------------------------------------------------- */
+/* ---- from the guest ------------------------------------------------------------------------- */
 
 static void on_eject(struct memory_slots *s, unsigned slot)
 {
     lunik_object *device = device_in(from_slots(s), slot);
 
     if (device)
-        lunik_device_ejected(device); /* comes back as unplug() */
+        lunik_device_ejected(device); /* leads to acpi_unplug() */
 }
 
 static bool is_refusal(uint32_t event, uint32_t status)
@@ -95,7 +103,7 @@ static const struct memory_slots_ops slots_ops = {.eject = on_eject, .ost = on_o
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-static lunik_access ports_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     struct memory_hotplug *d = opaque;
 
@@ -103,7 +111,7 @@ static lunik_access ports_read(void *opaque, uint64_t offset, unsigned size, uin
     return LUNIK_ACCESS_OK;
 }
 
-static lunik_access ports_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct memory_hotplug *d = opaque;
 
@@ -111,9 +119,9 @@ static lunik_access ports_write(void *opaque, uint64_t offset, unsigned size, ui
     return LUNIK_ACCESS_OK;
 }
 
-static const lunik_io_ops ports_ops = {
-    .read = ports_read,
-    .write = ports_write,
+static const lunik_io_ops port_ops = {
+    .read = port_read,
+    .write = port_write,
     .valid = {.min = 1, .max = 4, .unaligned = true},
     .impl = {.min = 1, .max = 4, .unaligned = true},
 };
@@ -132,7 +140,7 @@ static const lunik_io_ops status_ops = {
     .impl = {.min = 1, .max = 1},
 };
 
-/* ---- what the machine says ------------------------------------------------------------------ */
+/* ---- from the machine ----------------------------------------------------------------------- */
 
 static void show_device(struct memory_hotplug *d, unsigned slot)
 {
@@ -148,8 +156,8 @@ static void show_device(struct memory_hotplug *d, unsigned slot)
     d->notify = d->notify || md->hotplugged;
 }
 
-/* The devices in their slots are mapped now: the guest may see them. It is told once of all that
- * one transaction brought. */
+/* Shows the guest the devices of a transaction, which are mapped now, and notifies it once of all
+ * of them. */
 static void show_news(lunik_change *c)
 {
     struct memory_hotplug *d = lunik_container_of(c, struct memory_hotplug, news);
@@ -172,6 +180,7 @@ static void drop_news(lunik_change *c)
 static unsigned acpi_count(lunik_object *o)
 {
     const struct memory_hotplug *d = lunik_state(o);
+
     return d->slots.count;
 }
 
@@ -202,45 +211,6 @@ static void acpi_unplug(lunik_object *o, lunik_object *device)
     d->slots.slot[slot] = (struct memory_slot){.enabled = false};
 }
 
-static const lunik_acpi_slots_ops acpi_slots_ops = {
-    .count = acpi_count,
-    .plug = acpi_plug,
-    .unplug_request = acpi_unplug_request,
-    .unplug = acpi_unplug,
-};
-
-static void describe(lunik_object *o, lunik_acpi_node *out)
-{
-    const struct memory_hotplug *d = lunik_state(o);
-
-    *out = (lunik_acpi_node){
-        .part = "memory_hotplug",
-        .count = 3,
-        .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}, {"MHGP", d->gpe}},
-    };
-}
-
-/* The slots, in the container, and the device that has the ports. */
-static bool describe_more(lunik_object *o, unsigned index, lunik_acpi_node *out)
-{
-    const struct memory_hotplug *d = lunik_state(o);
-
-    if (index == 0)
-        *out = (lunik_acpi_node){.part = "memory_slot",
-                                 .scope = "\\_SB.MHPC",
-                                 .copies = d->slots_count,
-                                 .notify = "MNTF"};
-    else
-        *out = (lunik_acpi_node){
-            .part = "memory_ports",
-            .count = 2,
-            .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}},
-        };
-    return index < 2;
-}
-
-static const lunik_acpi_ops acpi_ops = {.describe = describe, .describe_more = describe_more};
-
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
 static int check_gpe(const struct memory_hotplug *d, lunik_error *err)
@@ -260,19 +230,18 @@ static int realize(lunik_object *o, lunik_error *err)
     uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
     int rc = check_gpe(d, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     d->news.commit = show_news;
     d->news.undo = drop_news;
     memory_slots_init(&d->slots, (unsigned)d->slots_count, &slots_ops);
-    rc = device_ports_new(&d->ports, o, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE,
-                          &ports_ops, d, err);
-    if (rc == 0 && d->slots_count)
+    rc = device_ports_new(&d->ports, o, "acpi-mem-hotplug", d->iobase, MEMORY_SLOTS_SIZE, &port_ops,
+                          d, err);
+    if (!rc && d->slots_count)
         rc = device_ports_new(&d->status, o, "acpi-mem-status", status, d->slots_count, &status_ops,
                               d, err);
-    if (rc == 0)
-        return 0;
-    device_region_drop(&d->ports);
+    if (rc)
+        device_region_drop(&d->ports);
     return rc;
 }
 
@@ -285,40 +254,83 @@ static void unrealize(lunik_object *o)
     device_region_drop(&d->ports);
 }
 
-static void reset(lunik_object *o)
-{
-    struct memory_hotplug *d = lunik_state(o);
-    memory_slots_reset(&d->slots);
-}
+/* ---- properties and interfaces -------------------------------------------------------------- */
 
 static const lunik_prop props[] = {
     DEVICE_IOBASE_PROP(struct memory_hotplug,
                        "The first of 24 I/O ports, which one port for each slot follows.", 0xa00,
                        0x10000 - MEMORY_SLOTS_SIZE - LUNIK_MEMORY_SLOTS_MAX),
-    {.name = "slots",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Memory slots, 0 to 256.",
-     .offset = offsetof(struct memory_hotplug, slots_count),
-     .flags = LUNIK_PROP_REQUIRED,
-     .max = LUNIK_MEMORY_SLOTS_MAX},
-    {.name = "gpe",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "The general-purpose event that tells the guest to look, 0 to 31.",
-     .offset = offsetof(struct memory_hotplug, gpe),
-     .def = 3,
-     .max = 31},
-    {.name = "pm",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The device that raises the event; without it the guest has to poll.",
-     .offset = offsetof(struct memory_hotplug, pm),
-     .link = "gpe"},
-    {.name = NULL},
+    {
+        .name = "slots",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Memory slots, 0 to 256.",
+        .offset = offsetof(struct memory_hotplug, slots_count),
+        .flags = LUNIK_PROP_REQUIRED,
+        .max = LUNIK_MEMORY_SLOTS_MAX,
+    },
+    {
+        .name = "gpe",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "The general-purpose event that notifies the guest, 0 to 31.",
+        .offset = offsetof(struct memory_hotplug, gpe),
+        .def = 3,
+        .max = 31,
+    },
+    {
+        .name = "pm",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The device that raises the event; without it the guest has to poll.",
+        .offset = offsetof(struct memory_hotplug, pm),
+        .link = "gpe",
+    },
+    {0},
 };
+
+static const lunik_acpi_slots_ops acpi_slots_ops = {
+    .count = acpi_count,
+    .plug = acpi_plug,
+    .unplug_request = acpi_unplug_request,
+    .unplug = acpi_unplug,
+};
+
+static void describe(lunik_object *o, lunik_acpi_node *out)
+{
+    const struct memory_hotplug *d = lunik_state(o);
+
+    *out = (lunik_acpi_node){
+        .part = "memory_hotplug",
+        .count = 3,
+        .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}, {"MHGP", d->gpe}},
+    };
+}
+
+/* Describes the slots, in the container, and the device that has the ports. */
+static bool describe_more(lunik_object *o, unsigned index, lunik_acpi_node *out)
+{
+    const struct memory_hotplug *d = lunik_state(o);
+
+    if (index == 0)
+        *out = (lunik_acpi_node){
+            .part = "memory_slot",
+            .scope = "\\_SB.MHPC",
+            .copies = d->slots_count,
+            .notify = "MNTF",
+        };
+    else
+        *out = (lunik_acpi_node){
+            .part = "memory_ports",
+            .count = 2,
+            .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}},
+        };
+    return index < 2;
+}
+
+static const lunik_acpi_ops acpi_ops = {.describe = describe, .describe_more = describe_more};
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(acpi_slots, &acpi_slots_ops),
     LUNIK_IFACE(acpi, &acpi_ops),
-    {NULL, NULL},
+    {0},
 };
 
 const lunik_type memory_hotplug_type = {

@@ -1,9 +1,12 @@
 /*
  * pc_dimm.c: a DIMM: a memory backend in a slot, at an address.
  *
- * Where it goes is decided by the machine's hotplug handler for memory (device_memory.c), which
- * also asks the guest when it is to leave.
+ * The machine's hotplug handler for memory (device_memory.c) chooses slot and address, and asks the
+ * guest to give the DIMM up.
  */
+#include <inttypes.h>
+
+#include "../ports.h"
 #include "../types.h"
 
 struct pc_dimm {
@@ -19,8 +22,8 @@ static int check_node(lunik_object *o, lunik_error *err)
     if (d->md.node < nodes)
         return 0;
     return lunik_fail(err, LUNIK_E_INVALID,
-                      "pc-dimm: node: %llu is not a NUMA node of the machine, which has %zu",
-                      (unsigned long long)d->md.node, nodes);
+                      "pc-dimm: node: %" PRIu64 " is not a NUMA node of the machine, which has %zu",
+                      d->md.node, nodes);
 }
 
 static int make_region(lunik_object *o, lunik_error *err)
@@ -28,15 +31,13 @@ static int make_region(lunik_object *o, lunik_error *err)
     struct pc_dimm *d = lunik_state(o);
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(d->md.memdev);
     lunik_ram *ram = backend->ram(d->md.memdev);
+    lunik_region_config config = {
+        .kind = lunik_ram_readonly(ram) ? LUNIK_REGION_ROM : LUNIK_REGION_RAM,
+        .name = lunik_object_id(d->md.memdev),
+        .ram = ram,
+    };
 
-    return lunik_region_new(lunik_object_machine(o),
-                            &(lunik_region_config){.kind = lunik_ram_readonly(ram)
-                                                               ? LUNIK_REGION_ROM
-                                                               : LUNIK_REGION_RAM,
-                                                   .name = lunik_object_id(d->md.memdev),
-                                                   .owner = o,
-                                                   .ram = ram},
-                            &d->md.region, err);
+    return device_region_new(&d->md.region, o, config, err);
 }
 
 static int realize(lunik_object *o, lunik_error *err)
@@ -75,43 +76,60 @@ static void get_hotpluggable(lunik_object *o, lunik_value *out)
 #define FIELD(name) offsetof(struct pc_dimm, md.name)
 
 static const lunik_prop props[] = {
-    {.name = "memdev",
-     .kind = LUNIK_PROP_LINK,
-     .doc = "The memory backend; nobody else may use it.",
-     .offset = FIELD(memdev),
-     .flags = LUNIK_PROP_REQUIRED,
-     .link = "memory-backend"},
-    {.name = "addr",
-     .kind = LUNIK_PROP_UINT,
-     .doc = "Guest physical address; 0: the first that fits.",
-     .offset = FIELD(address)},
-    {.name = "slot",
-     .kind = LUNIK_PROP_INT,
-     .doc = "Memory slot; -1: the first that is free.",
-     .offset = FIELD(slot),
-     .def = (uint64_t)-1,
-     .min = (uint64_t)-1,
-     .max = INT32_MAX},
-    {.name = "node", .kind = LUNIK_PROP_UINT, .doc = "Guest NUMA node.", .offset = FIELD(node)},
-    {.name = "size",
-     .kind = LUNIK_PROP_SIZE,
-     .doc = "Bytes: those of memdev.",
-     .offset = FIELD(size),
-     .flags = LUNIK_PROP_READONLY},
-    {.name = "hotplugged",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Added after the machine was started.",
-     .offset = FIELD(hotplugged),
-     .flags = LUNIK_PROP_READONLY},
-    {.name = "hotpluggable",
-     .kind = LUNIK_PROP_BOOL,
-     .doc = "Can be removed from a running machine.",
-     .flags = LUNIK_PROP_READONLY,
-     .get = get_hotpluggable},
-    {.name = NULL},
+    {
+        .name = "memdev",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The memory backend; no other device may use it.",
+        .offset = FIELD(memdev),
+        .flags = LUNIK_PROP_REQUIRED,
+        .link = "memory-backend",
+    },
+    {
+        .name = "addr",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Guest physical address; 0: the first that fits.",
+        .offset = FIELD(address),
+    },
+    {
+        .name = "slot",
+        .kind = LUNIK_PROP_INT,
+        .doc = "Memory slot; -1: the first that is free.",
+        .offset = FIELD(slot),
+        .def = (uint64_t)-1,
+        .min = (uint64_t)-1,
+        .max = INT32_MAX,
+    },
+    {
+        .name = "node",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Guest NUMA node.",
+        .offset = FIELD(node),
+    },
+    {
+        .name = "size",
+        .kind = LUNIK_PROP_SIZE,
+        .doc = "Bytes: those of memdev.",
+        .offset = FIELD(size),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {
+        .name = "hotplugged",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Added after the machine was started.",
+        .offset = FIELD(hotplugged),
+        .flags = LUNIK_PROP_READONLY,
+    },
+    {
+        .name = "hotpluggable",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Can be removed from a running machine.",
+        .flags = LUNIK_PROP_READONLY,
+        .get = get_hotpluggable,
+    },
+    {0},
 };
 
-/* Its size is asked for before it is realized. */
+/* Fills in the size, which is asked for before the DIMM is realized. */
 static lunik_memory_device *get_memory_device(lunik_object *o)
 {
     struct pc_dimm *d = lunik_state(o);
@@ -128,7 +146,7 @@ static const lunik_memory_device_ops memory_device_ops = {.get = get_memory_devi
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(memory_device, &memory_device_ops),
-    {NULL, NULL},
+    {0},
 };
 
 const lunik_type pc_dimm_type = {

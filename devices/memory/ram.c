@@ -6,13 +6,13 @@
 #include "../ports.h"
 #include "../types.h"
 
-typedef struct ram_window {
+struct ram_window {
     lunik_object *memdev;
     uint64_t addr, offset, size;
     lunik_region *ram, *window;
-} ram_window;
+};
 
-static int check_range(ram_window *s, uint64_t whole, lunik_error *err)
+static int check_range(struct ram_window *s, uint64_t whole, lunik_error *err)
 {
     if (s->offset >= whole)
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -33,49 +33,48 @@ static int check_range(ram_window *s, uint64_t whole, lunik_error *err)
     return 0;
 }
 
-static void ram_unrealize(lunik_object *o)
+static void unrealize(lunik_object *o)
 {
-    ram_window *s = lunik_state(o);
+    struct ram_window *s = lunik_state(o);
 
     device_region_drop(&s->window);
     device_region_drop(&s->ram);
 }
 
-static int ram_realize(lunik_object *o, lunik_error *err)
+static int realize(lunik_object *o, lunik_error *err)
 {
-    ram_window *s = lunik_state(o);
+    struct ram_window *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(s->memdev);
     lunik_region_config whole = {
         .kind = LUNIK_REGION_RAM,
         .name = lunik_object_id(s->memdev),
-        .owner = o,
         .ram = backend->ram(s->memdev),
     };
     lunik_region_config window = {
-        .kind = LUNIK_REGION_ALIAS, .name = lunik_object_id(o), .owner = o, .offset = s->offset};
+        .kind = LUNIK_REGION_ALIAS, .name = lunik_object_id(o), .offset = s->offset};
     int rc = check_range(s, lunik_ram_size(whole.ram), err);
 
     if (!rc)
-        rc = lunik_region_new(m, &whole, &s->ram, err);
+        rc = device_region_new(&s->ram, o, whole, err);
     window.size = s->size;
     window.target = s->ram;
     if (!rc)
-        rc = lunik_region_new(m, &window, &s->window, err);
+        rc = device_region_new(&s->window, o, window, err);
     if (!rc)
         rc = lunik_region_add(lunik_space_root(lunik_machine_memory(m)), s->addr, s->window, 0,
                               false, err);
     if (rc)
-        ram_unrealize(o);
+        unrealize(o);
     return rc;
 }
 
-static const lunik_prop ram_props[] = {
+static const lunik_prop props[] = {
     {
         .name = "memdev",
         .kind = LUNIK_PROP_LINK,
         .doc = "The memory backend.",
-        .offset = offsetof(ram_window, memdev),
+        .offset = offsetof(struct ram_window, memdev),
         .flags = LUNIK_PROP_REQUIRED,
         .link = "memory-backend",
     },
@@ -83,19 +82,19 @@ static const lunik_prop ram_props[] = {
         .name = "addr",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Guest physical address.",
-        .offset = offsetof(ram_window, addr),
+        .offset = offsetof(struct ram_window, addr),
     },
     {
         .name = "offset",
         .kind = LUNIK_PROP_SIZE,
-        .doc = "Where in the backend it starts.",
-        .offset = offsetof(ram_window, offset),
+        .doc = "Offset in the backend of the part to show.",
+        .offset = offsetof(struct ram_window, offset),
     },
     {
         .name = "size",
         .kind = LUNIK_PROP_SIZE,
         .doc = "Bytes to show; 0 = all from offset on.",
-        .offset = offsetof(ram_window, size),
+        .offset = offsetof(struct ram_window, size),
     },
     {0},
 };
@@ -104,8 +103,8 @@ const lunik_type ram_type = {
     .name = "ram",
     .doc = "RAM on the board: a memory backend, or a part of it, at a fixed guest address.",
     .flags = LUNIK_TYPE_DEVICE,
-    .size = sizeof(ram_window),
-    .props = ram_props,
-    .realize = ram_realize,
-    .unrealize = ram_unrealize,
+    .size = sizeof(struct ram_window),
+    .props = props,
+    .realize = realize,
+    .unrealize = unrealize,
 };

@@ -1,6 +1,6 @@
-/* hotplug_slots.h: the register model of ACPI memory hotplug, apart from its bus. */
-#ifndef MEMORY_HOTPLUG_SLOTS_H
-#define MEMORY_HOTPLUG_SLOTS_H
+/* memory_hotplug_chip.h: the register model of ACPI memory hotplug, apart from its bus. */
+#ifndef MEMORY_MEMORY_HOTPLUG_CHIP_H
+#define MEMORY_MEMORY_HOTPLUG_CHIP_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 enum { MEMORY_SLOTS_SIZE = 24 }; /* bytes of registers */
 
-/* Offsets. What is read and what is written differ. */
+/* Offsets; most registers can only be read or only be written. */
 enum {
     MHP_ADDR_LOW = 0x00,   /* read */
     MHP_ADDR_HIGH = 0x04,  /* read */
@@ -22,7 +22,7 @@ enum {
     MHP_CONTROL = 0x14,    /* both */
 };
 
-/* Bits of MHP_CONTROL; written, the two events are cleared. */
+/* Bits of MHP_CONTROL; writing an event bit clears the event. */
 enum { MHP_ENABLED = 1, MHP_INSERT = 2, MHP_REMOVE = 4, MHP_EJECT = 8 };
 
 struct memory_slot {
@@ -34,10 +34,11 @@ struct memory_slot {
 
 struct memory_slots;
 
-/* What the guest tells its machine. */
+/* Calls that the guest's writes lead to. */
 struct memory_slots_ops {
     /* The slot is enabled and the guest gives it up; the callee may clear it at once. */
     void (*eject)(struct memory_slots *s, unsigned slot);
+    /* The guest has reported a status (_OST) of the slot. */
     void (*ost)(struct memory_slots *s, unsigned slot, uint32_t event, uint32_t status);
 };
 
@@ -48,9 +49,9 @@ struct memory_slots {
     struct memory_slot slot[LUNIK_MEMORY_SLOTS_MAX];
 };
 
-/* count: 0..LUNIK_MEMORY_SLOTS_MAX */
+/* Makes `count` empty slots, 0..LUNIK_MEMORY_SLOTS_MAX. */
 void memory_slots_init(struct memory_slots *s, unsigned count, const struct memory_slots_ops *ops);
-/* Forgets what was about to happen; memory stays where it is. */
+/* Drops pending events; memory stays in its slots. */
 void memory_slots_reset(struct memory_slots *s);
 uint32_t memory_slots_read(const struct memory_slots *s, unsigned offset);
 void memory_slots_write(struct memory_slots *s, unsigned offset, uint32_t value);

@@ -1,13 +1,13 @@
 /*
- * hotplug_slots.c: the register model of ACPI memory hotplug.
+ * memory_hotplug_chip.c: the register model of ACPI memory hotplug.
  *
  * Layout and rules of QEMU's docs/specs/acpi_mem_hotplug.rst: one selected slot shows in 24 bytes
- * of ports. Offsets that are no register read as all ones. A selector without a slot reads as
- * zero and takes no writes but that of the selector. Of several bits written to the control
- * register the lowest counts alone. Other than there, a reset clears the two events of every slot:
- * they were for the system that is gone, and the next one looks at all slots when it starts.
+ * of ports. Offsets without a register read as all ones. A selector without a slot reads as
+ * zero and takes only writes of the selector. Of several bits written to the control register only
+ * the lowest counts. Unlike QEMU's, a reset clears the two events of every slot: they were for the
+ * system that is gone, and the next one examines all slots when it starts.
  */
-#include "hotplug_slots.h"
+#include "memory_hotplug_chip.h"
 
 #include <string.h>
 
