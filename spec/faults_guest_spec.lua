@@ -53,10 +53,6 @@ local POWER_OFF = { "power off", "poweroff", function(m) m:outw(0x604, 0x2000) e
 local COM2 = 0x2f8
 local ERRORS = { "chardev-error", "error" }
 
-local function send(m, text)
-  for c in text:gmatch "." do m:outb(COM2, c:byte()) end
-end
-
 local function received(m)
   local text = ""
   while m:inb(COM2 + 5) & 1 == 1 do text = text .. string.char(m:inb(COM2)) end
@@ -106,7 +102,7 @@ local function talk(m, peer)
     got = got .. received(m)
     return got:find "abc$"
   end), "input is lost: " .. got)
-  send(m, "xyz")
+  machines.send(m, COM2, "xyz")
   got = ""
   assert(until_true(function()
     got = got .. (peer.read() or "")
@@ -167,7 +163,7 @@ local function peer_steps(m, object, told, call)
       again()
     end },
     { name = "a peer reads", run = function()
-      send(m, "xyz")
+      machines.send(m, COM2, "xyz")
       until_true(function() end, 0.005)
     end, undo = function()
       local got = ""

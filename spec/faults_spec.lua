@@ -518,10 +518,7 @@ for _, accel in ipairs { "none", "kvm" } do
           plug(m, 1)
           m:device_del "dimm1"
         end
-        local function eject()
-          m:outl(0xa00, 0)
-          m:outb(0xa14, 8)
-        end
+        local function eject() machines.eject(m) end
         request()
         walks.assert(steps_on(m, { { name = "eject", run = eject, undo = function()
           if m:object "dimm1" then

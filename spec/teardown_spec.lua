@@ -15,29 +15,17 @@ local accels = { "none" }
 if not small.unavailable() then accels[2] = "kvm" end
 
 local function machine(accel, options)
-  local all = {
+  local kvm = accel == "kvm"
+  return machines.new({
     board = "pc", accel = accel, memory = "64M", maxmem = "1G", slots = 4, serial = "buffer",
-    name = "teardown",
-  }
-  if accel == "kvm" then
-    all.cpus = 2
-    all.kernel = small.image "small.elf"
-  end
-  for name, value in pairs(options or {}) do all[name] = value end
-  return lunik.machine(all)
+    name = "teardown", cpus = kvm and 2 or nil, kernel = kvm and small.image "small.elf" or nil,
+  }, options)
 end
 
-local function plug(m, id, size)
-  m:object_add("memory-backend-memfd", { id = id .. "-mem", size = size or "16M", share = true })
-  return m:device_add("pc-dimm", { id = id, memdev = id .. "-mem" })
-end
+local plug = machines.plug
 
 local function until_closed(m)
-  local deadline = lunik.now() + TIMEOUT
-  while m.state ~= "closed" do
-    assert(lunik.now() < deadline, "it is not closed")
-    lunik.sleep(0.001)
-  end
+  machines.wait_until(function() return m.state == "closed" end, "it is not closed")
 end
 
 local function folder()
@@ -404,15 +392,11 @@ describe("a process that ends with machines", function()
     return it("needs KVM", function() pending(small.unavailable()) end)
   end
 
-  local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
-  local plain = interpreter == "lua5.4" -- the lunik command stops machines without a word
+  local plain = command.interpreter == "lua5.4" -- the lunik command stops machines without a word
 
   -- Runs a script that starts two busy machines and then does what `ending` says.
   local function run(ending)
-    local path <close> = command.file(([[
-      package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
-      package.cpath = "%s/lua/?.so;" .. package.cpath
-      local lunik = require "lunik"
+    return command.script(([[
       for i = 1, 2 do
         local m = lunik.machine {
           board = "pc", cpus = 4, memory = "64M", maxmem = "1G", slots = 2, serial = "buffer",
@@ -428,8 +412,7 @@ describe("a process that ends with machines", function()
         m:console():write "inloop 0x500 100000000\n"
       end
       lunik.sleep(0.02)
-    ]]):format(command.build, small.image "small.elf") .. ending)
-    return command.run(interpreter .. " " .. path)
+    ]]):format(small.image "small.elf") .. ending)
   end
 
   it("stops them with os.exit(code, true)", function()
