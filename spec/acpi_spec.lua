@@ -2,6 +2,7 @@
 -- methods run under acpiexec. Its operation regions are plain bytes, so what the slot registers do
 -- is not seen here.
 local lunik = require "lunik"
+local command = require "spec.support.command"
 
 local TABLES = { "FACP", "FACS", "APIC", "SRAT", "SLIT", "RSDT", "XSDT", "DSDT" }
 
@@ -37,18 +38,7 @@ local function new_folder()
   return path
 end
 
-local function write(path, bytes)
-  local file = assert(io.open(path, "wb"))
-  file:write(bytes)
-  file:close()
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read("a")
-  file:close()
-  return bytes
-end
+local read, write = command.read, command.write
 
 -- Runs a command in the folder; its output, and whether it succeeded.
 local function run(folder, format, ...)

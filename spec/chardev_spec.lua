@@ -1,5 +1,6 @@
 -- Character devices from Lua. What needs terminals, sockets and pipes is in spec/c/test_chardev.c.
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 local command = require "spec.support.command"
 local terminal = require "spec.support.terminal"
 
@@ -27,9 +28,7 @@ describe("character devices", function()
     m:device_add("serial16550", { id = "serial1", iobase = COM2, irq = 3, chardev = id })
   end
 
-  local function send(text)
-    for c in text:gmatch(".") do m:outb(COM2, c:byte()) end
-  end
+  local function send(text) machines.send(m, COM2, text) end
 
   it("file: gets what the guest writes", function()
     m:object_add("chardev-file", { id = "log", path = path })
@@ -46,8 +45,7 @@ describe("character devices", function()
       id = "serial1", iobase = COM2, irq = 3,
       chardev = m:chardev(function(bytes) text = text .. bytes end, "kept"),
     })
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     send "one"
     lunik.sleep(0.02)
     assert.equal("one", text)
@@ -157,7 +155,7 @@ describe("character devices", function()
   }
   local commands = {
     lunik = command.lunik .. " --no-sandbox",
-    ["the interpreter"] = os.getenv "LUNIK_INTERPRETER" or "lua5.4",
+    ["the interpreter"] = command.interpreter,
   }
 
   for name, line in pairs(commands) do

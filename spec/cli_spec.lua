@@ -337,7 +337,7 @@ describe("an example", function()
   end)
 
   it("in plain Lua drives a machine", function()
-    local interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
+    local interpreter = command.interpreter
     local out, err, code = run(interpreter .. " scripts/examples/embed.lua")
     assert.same({ "", 0 }, { err, code })
     assert.equal("the serial port says: hello from Lua\nmemory at 0x1000 says: some bytes\n"

@@ -1,5 +1,6 @@
 -- Dirty pages and dirty rates as scripts see them, without a guest and with the small one.
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 
 local PAGE, MiB = 4096, 1 << 20
@@ -52,8 +53,7 @@ describe("dirty pages without a guest", function()
       m:write((2 << 32) + PAGE, "x")
       m.memory.root:del(part)
     end
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     assert.equal(3, all:sync())
     assert.equal(1, some:count())
     assert.same(set("extra", 17), pages(some))
@@ -175,8 +175,7 @@ describe("dirty pages without a guest", function()
 
   it("end with a variable to be closed, not with a handle that is collected", function()
     m:dirty { client = "display" }:start()
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     do
       local d <close> = m:dirty():start()
       assert.is_true(d.active)
@@ -321,12 +320,10 @@ describe("dirty pages of a guest", function()
   -- once all of them have been written to.
   local function ap_touch(m, first, count)
     local last = BASE + (first + count - 1) * PAGE
-    local before, deadline = m:load(last, 8), lunik.now() + small.TIMEOUT
+    local before = m:load(last, 8)
     small.run(m, ("ap-touch 0x%x %d"):format(BASE + first * PAGE, count))
-    while m:load(last, 8) == before do
-      assert(lunik.now() < deadline, "the other vCPU does not write")
-      lunik.sleep(0.001)
-    end
+    machines.wait_until(function() return m:load(last, 8) ~= before end,
+      "the other vCPU does not write")
   end
 
   local backends = {

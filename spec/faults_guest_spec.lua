@@ -4,6 +4,7 @@
 local lunik = require "lunik"
 local uv = require "luv"
 local faults = require "faults"
+local accels = require "spec.support.accels"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 local steps = require "spec.support.fault_steps"
@@ -52,10 +53,6 @@ local POWER_OFF = { "power off", "poweroff", function(m) m:outw(0x604, 0x2000) e
 
 local COM2 = 0x2f8
 local ERRORS = { "chardev-error", "error" }
-
-local function send(m, text)
-  for c in text:gmatch "." do m:outb(COM2, c:byte()) end
-end
 
 local function received(m)
   local text = ""
@@ -106,7 +103,7 @@ local function talk(m, peer)
     got = got .. received(m)
     return got:find "abc$"
   end), "input is lost: " .. got)
-  send(m, "xyz")
+  machines.send(m, COM2, "xyz")
   got = ""
   assert(until_true(function()
     got = got .. (peer.read() or "")
@@ -167,7 +164,7 @@ local function peer_steps(m, object, told, call)
       again()
     end },
     { name = "a peer reads", run = function()
-      send(m, "xyz")
+      machines.send(m, COM2, "xyz")
       until_true(function() end, 0.005)
     end, undo = function()
       local got = ""
@@ -206,63 +203,57 @@ end)
 
 -- ---- guests ------------------------------------------------------------------------------------
 
-for _, accel in ipairs { "none", "kvm" } do
-  describe("faults, accel " .. accel .. ":", function()
-    if accel == "kvm" and small.unavailable() then
-      return it("needs KVM", function() pending(small.unavailable()) end)
-    end
+accels("faults, accel %s:", function(reason) pending(reason) end, function(accel)
+  after_each(machines.close_all)
 
-    after_each(machines.close_all)
+  local function start(m)
+    m:console():read()
+    m:start()
+    if accel == "kvm" then small.ready(m) end
+  end
 
-    local function start(m)
-      m:console():read()
-      m:start()
-      if accel == "kvm" then small.ready(m) end
-    end
-
-    -- A step in which the guest does something that makes events of those names.
-    local function guest(m, told, how, names, undo)
-      return { name = how[1], all = how.all, run = function()
-        told.forget()
-        if accel == "kvm" then
-          m:console():write(how[2] .. "\n")
-        else
-          how[3](m)
-        end
-        assert(until_true(function() return told.any(names) end), "nothing has happened")
-      end, undo = undo }
-    end
-
-    it("the guest resets the machine", function()
-      local m = steps.running(accel, { cpus = 1 })
-      local told = listen(m)
-      local list = {}
-      for _, how in ipairs { RESET_PORT, table.unpack(accel == "none" and OTHER_RESETS or {}) } do
-        list[#list + 1] = guest(m, told, how, { "reset", "shutdown", "error" }, function()
-          lunik.sleep(0)
-          if m.state == "running" then
-            if accel == "kvm" then small.ready(m) end
-          else
-            assert(told.error, how[1] .. " has failed, and nobody was told")
-            assert(m.state == "shutdown", m.state)
-            start(m)
-          end
-        end)
+  -- A step in which the guest does something that makes events of those names.
+  local function guest(m, told, how, names, undo)
+    return { name = how[1], all = how.all, run = function()
+      told.forget()
+      if accel == "kvm" then
+        m:console():write(how[2] .. "\n")
+      else
+        how[3](m)
       end
-      walks.assert(steps.on(m, list))
-    end)
+      assert(until_true(function() return told.any(names) end), "nothing has happened")
+    end, undo = undo }
+  end
 
-    it("the guest powers the machine off", function()
-      local m = steps.running(accel)
-      local told = listen(m)
-      walks.assert(steps.on(m, { guest(m, told, POWER_OFF, { "shutdown", "error" }, function()
+  it("the guest resets the machine", function()
+    local m = steps.running(accel, { cpus = 1 })
+    local told = listen(m)
+    local list = {}
+    for _, how in ipairs { RESET_PORT, table.unpack(accel == "none" and OTHER_RESETS or {}) } do
+      list[#list + 1] = guest(m, told, how, { "reset", "shutdown", "error" }, function()
         lunik.sleep(0)
-        assert(m.state == "shutdown", m.state)
-        local err = machines.raised(m.wait, m, "acpi-ost", { timeout = small.TIMEOUT })
-        assert(err.code ~= "timeout", "who waits is not told of the end")
-        assert.equal(0, m:wait("shutdown").code)
-        start(m)
-      end) }))
-    end)
+        if m.state == "running" then
+          if accel == "kvm" then small.ready(m) end
+        else
+          assert(told.error, how[1] .. " has failed, and nobody was told")
+          assert(m.state == "shutdown", m.state)
+          start(m)
+        end
+      end)
+    end
+    walks.assert(steps.on(m, list))
   end)
-end
+
+  it("the guest powers the machine off", function()
+    local m = steps.running(accel)
+    local told = listen(m)
+    walks.assert(steps.on(m, { guest(m, told, POWER_OFF, { "shutdown", "error" }, function()
+      lunik.sleep(0)
+      assert(m.state == "shutdown", m.state)
+      local err = machines.raised(m.wait, m, "acpi-ost", { timeout = small.TIMEOUT })
+      assert(err.code ~= "timeout", "who waits is not told of the end")
+      assert.equal(0, m:wait("shutdown").code)
+      start(m)
+    end) }))
+  end)
+end)

@@ -4,6 +4,7 @@
 local lunik = require "lunik"
 local faults = require "faults"
 local command = require "spec.support.command"
+local accels = require "spec.support.accels"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 local steps = require "spec.support.fault_steps"
@@ -409,216 +410,207 @@ it("faults: output that can't be waited for is lost, the machine goes on", funct
   assert.equal(("b"):rep(1000), reader:read(1000))
 end)
 
-for _, accel in ipairs { "none", "kvm" } do
-  describe("faults, accel " .. accel .. ":", function()
-    if accel == "kvm" and small.unavailable() then
-      return it("needs KVM", function() pending(small.unavailable()) end)
+accels("faults, accel %s:", function(reason) pending(reason) end, function(accel)
+  after_each(machines.close_all)
+
+  it("making and closing a machine", function()
+    local serial = command.file ""
+    local numa = { { memory = "16M", cpus = { 0 } }, { memory = "16M", cpus = { 1 } } }
+    local pc = { accel = accel, numa = numa, cpus = 2, maxmem = "1G", slots = 4,
+      kernel = small.image "small.elf", cpu = { "-avx" }, serial = "file:" .. serial }
+    walks.assert {
+      construction("micro", { board = "micro", accel = accel, memory = "16M", cpus = 2 }),
+      construction("pc", pc), starting(pc),
+      accel == "kvm" and starting { memory = "16M", dirty_ring = 65536 } or nil,
+    }
+    walks.assert { closing(pc) }
+  end)
+
+  it("booting", function()
+    local list = {}
+    for _, image in ipairs { "pvh.elf", "multiboot.elf", "multiboot_flat.elf",
+      "small.bzimage", "small32.bzimage", "small-multiboot.elf" } do
+      list[#list + 1] = construction(image, { accel = accel, memory = "16M", initrd =
+        image:find "bzimage" and small.image "small.elf" or nil, kernel = small.image(image) })
     end
+    list[#list + 1] = construction("firmware", { accel = accel, memory = "16M",
+      firmware = small.image "firmware.bin" })
+    walks.assert(list)
+  end)
 
-    after_each(machines.close_all)
+  it("character devices", function()
+    local m = running(accel)
+    local path = os.tmpname()
+    walks.assert(steps_on(m, {
+      adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
+      adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
+      adding(m, "chardev-file", { id = "c", path = path }),
+      adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
+    }))
+    os.remove(path)
+  end)
 
-    it("making and closing a machine", function()
-      local serial = command.file ""
-      local numa = { { memory = "16M", cpus = { 0 } }, { memory = "16M", cpus = { 1 } } }
-      local pc = { accel = accel, numa = numa, cpus = 2, maxmem = "1G", slots = 4,
-        kernel = small.image "small.elf", cpu = { "-avx" }, serial = "file:" .. serial }
-      walks.assert {
-        construction("micro", { board = "micro", accel = accel, memory = "16M", cpus = 2 }),
-        construction("pc", pc), starting(pc),
-        accel == "kvm" and starting { memory = "16M", dirty_ring = 65536 } or nil,
-      }
-      walks.assert { closing(pc) }
-    end)
+  it("backends", function()
+    local m = running(accel)
+    walks.assert(steps_on(m, backend_steps(m)))
+  end)
 
-    it("booting", function()
-      local list = {}
-      for _, image in ipairs { "pvh.elf", "multiboot.elf", "multiboot_flat.elf",
-        "small.bzimage", "small32.bzimage", "small-multiboot.elf" } do
-        list[#list + 1] = construction(image, { accel = accel, memory = "16M", initrd =
-          image:find "bzimage" and small.image "small.elf" or nil, kernel = small.image(image) })
+  it("memory comes and goes", function()
+    local m = running(accel)
+    add_memory(m)
+    walks.assert(steps_on(m, hotplug_steps(m)))
+  end)
+
+  -- the same with KVM, where a real guest would be in the way of what is written
+  if accel == "none" then
+    -- Where the memory map can't follow, it is told, and the machine paused.
+    it("the guest moves what is in the memory map", function()
+      local m, told = running(accel), false
+      m:on("error", function() told = true end)
+      local function config(devfn, offset, value)
+        m:outl(0xcf8, 0x80000000 | devfn << 8 | offset & 0xfc)
+        m["out" .. (value > 0xff and "w" or "b")](m, 0xcfc + (offset & 3), value)
       end
-      list[#list + 1] = construction("firmware", { accel = accel, memory = "16M",
-        firmware = small.image "firmware.bin" })
-      walks.assert(list)
-    end)
-
-    it("character devices", function()
-      local m = running(accel)
-      local path = os.tmpname()
-      walks.assert(steps_on(m, {
-        adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
-        adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
-        adding(m, "chardev-file", { id = "c", path = path }),
-        adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
-      }))
-      os.remove(path)
-    end)
-
-    it("backends", function()
-      local m = running(accel)
-      walks.assert(steps_on(m, backend_steps(m)))
-    end)
-
-    it("memory comes and goes", function()
-      local m = running(accel)
-      add_memory(m)
-      walks.assert(steps_on(m, hotplug_steps(m)))
-    end)
-
-    -- the same with KVM, where a real guest would be in the way of what is written
-    if accel == "none" then
-      -- Where the memory map can't follow, it is told, and the machine paused.
-      it("the guest moves what is in the memory map", function()
-        local m, told = running(accel), false
-        m:on("error", function() told = true end)
-        local function config(devfn, offset, value)
-          m:outl(0xcf8, 0x80000000 | devfn << 8 | offset & 0xfc)
-          m["out" .. (value > 0xff and "w" or "b")](m, 0xcfc + (offset & 3), value)
-        end
-        local function step(name, write, back)
-          local want
-          back()
-          write()
-          want = m:mtree {}
-          back()
-          return { name = name, run = write, undo = function()
-            lunik.sleep(0)
-            if m:mtree {} ~= want then
-              assert(told, name .. " has failed, and nobody was told")
-              assert(m.state == "paused", m.state)
-            end
-            if m.state == "paused" then m:resume() end
-            told = false
-            back()
-          end }
-        end
-        for register = 0x5a, 0x5b do config(0, register, 0) end
-        walks.assert(steps_on(m, {
-          step("PAM", function() config(0, 0x5a, 0x31) end, function() config(0, 0x5a, 0) end),
-          step("PAM, write only", function() config(0, 0x5b, 0x20) end,
-            function() config(0, 0x5b, 0) end),
-          step("PM base", function() config(0x0b, 0x40, 0xb001) end,
-            function() config(0x0b, 0x40, 0x601) end),
-        }))
-      end)
-
-      it("making and closing a machine beside another", function()
-        local m = running(accel)
-        local step = construction("second", { board = "micro", accel = accel, memory = "16M" })
-        step.state = function() return open_machines() .. state_of(m) end
-        walks.assert { step }
-      end)
-
-      it("the guest ejects", function()
-        local m, told = running(accel), false
-        add_memory(m)
-        m:on("device-unplug-guest-error", function() told = true end)
-        m:on("error", function() told = true end)
-        local function request()
-          plug(m, 1)
-          m:device_del "dimm1"
-        end
-        local function eject()
-          m:outl(0xa00, 0)
-          m:outb(0xa14, 8)
-        end
-        request()
-        walks.assert(steps_on(m, { { name = "eject", run = eject, undo = function()
-          if m:object "dimm1" then
-            lunik.sleep(0)
-            assert(told, "an ejection has failed, and nobody was told")
-            eject()
-          end
-          assert(not m:object "dimm1")
-          told = false
-          request()
-        end } }))
-      end)
-    end
-
-    it("a device in Lua comes and goes", function()
-      local m = running(accel)
-      local function add() m:device_add("spec-places", { id = "places1" }) end
-      local function del() m:device_del "places1" end
-      walks.assert(steps_on(m, {
-        { name = "device_add", names = { "places" }, run = add, undo = del, go_on = add },
-        { name = "device_del", names = { "places1" }, run = del, undo = add },
-      }))
-    end)
-
-    it("regions", function()
-      local m = running(accel)
-      add_memory(m)
-      walks.assert(steps_on(m, region_steps(m)))
-    end)
-
-    it("signals interrupt calls, which go on", function()
-      local m = running(accel)
-      local path = os.tmpname()
-      local list = backend_steps(m)
-      list[#list + 1] = adding(m, "chardev-file", { id = "c", path = path })
-      list[#list + 1] = adding(m, "chardev-pty", { id = "c" })
-      if accel == "none" then -- a guest's console would be in the way
-        list[#list + 1] = { name = "output", run = function()
-          m:outb(0x3f8, 65)
+      local function step(name, write, back)
+        local want
+        back()
+        write()
+        want = m:mtree {}
+        back()
+        return { name = name, run = write, undo = function()
           lunik.sleep(0)
+          if m:mtree {} ~= want then
+            assert(told, name .. " has failed, and nobody was told")
+            assert(m.state == "paused", m.state)
+          end
+          if m.state == "paused" then m:resume() end
+          told = false
+          back()
         end }
       end
-      walks.assert(steps_on(m, list), { interrupt = true })
-      walks.assert({ construction("pc", { accel = accel, memory = "16M",
-        kernel = small.image "small.elf" }) }, { interrupt = true })
-      os.remove(path)
+      for register = 0x5a, 0x5b do config(0, register, 0) end
+      walks.assert(steps_on(m, {
+        step("PAM", function() config(0, 0x5a, 0x31) end, function() config(0, 0x5a, 0) end),
+        step("PAM, write only", function() config(0, 0x5b, 0x20) end,
+          function() config(0, 0x5b, 0) end),
+        step("PM base", function() config(0x0b, 0x40, 0xb001) end,
+          function() config(0x0b, 0x40, 0x601) end),
+      }))
     end)
 
-    it("looking", function()
+    it("making and closing a machine beside another", function()
       local m = running(accel)
-      walks.assert(steps_on(m, looking_steps(m)))
+      local step = construction("second", { board = "micro", accel = accel, memory = "16M" })
+      step.state = function() return open_machines() .. state_of(m) end
+      walks.assert { step }
     end)
 
-    it("dirty pages", function()
-      local m = running(accel)
+    it("the guest ejects", function()
+      local m, told = running(accel), false
       add_memory(m)
-      walks.assert(steps_on(m, dirty_steps(m)))
+      m:on("device-unplug-guest-error", function() told = true end)
+      m:on("error", function() told = true end)
+      local function request()
+        plug(m, 1)
+        m:device_del "dimm1"
+      end
+      local function eject() machines.eject(m) end
+      request()
+      walks.assert(steps_on(m, { { name = "eject", run = eject, undo = function()
+        if m:object "dimm1" then
+          lunik.sleep(0)
+          assert(told, "an ejection has failed, and nobody was told")
+          eject()
+        end
+        assert(not m:object "dimm1")
+        told = false
+        request()
+      end } }))
     end)
+  end
 
-    if accel == "kvm" then
-      it("dirty pages in rings", function()
-        local m = running(accel, { dirty_ring = 65536 })
-        add_memory(m)
-        walks.assert(steps_on(m, dirty_steps(m, true)))
-      end)
-    end
-
-    it("events that are lost are reported", function()
-      local m, seen = running(accel), {}
-      m:on("error", function(ev) seen[#seen + 1] = ev.message end)
-      faults.arm { at = 1, stay = true }
-      m:emit("one", { text = "text" })
-      m:emit("two", {})
-      faults.disarm()
-      lunik.sleep(0)
-      assert.same({ "out of memory: 2 events were lost" }, seen)
-    end)
-
-    if accel == "kvm" then
-      it("a reset that KVM refuses a part of has failed", function()
-        local m = lunik.machine { memory = "16M" }
-        local n, ok = 0
-        m:reset()
-        repeat
-          n = n + 1
-          faults.arm { at = n, only = "ioctl" }
-          ok = pcall(m.reset, m)
-          local _, failed, trace = faults.disarm()
-          assert(not (ok and failed), "not noticed:\n" .. walks.trace_text(trace or {}))
-        until ok
-        assert.is_true(n > 10)
-      end)
-    end
-
-    it("life", function()
-      local m = running(accel, { cpus = walks.full and 2 or 1 })
-      walks.assert(steps_on(m, life_steps(m)))
-    end)
+  it("a device in Lua comes and goes", function()
+    local m = running(accel)
+    local function add() m:device_add("spec-places", { id = "places1" }) end
+    local function del() m:device_del "places1" end
+    walks.assert(steps_on(m, {
+      { name = "device_add", names = { "places" }, run = add, undo = del, go_on = add },
+      { name = "device_del", names = { "places1" }, run = del, undo = add },
+    }))
   end)
-end
+
+  it("regions", function()
+    local m = running(accel)
+    add_memory(m)
+    walks.assert(steps_on(m, region_steps(m)))
+  end)
+
+  it("signals interrupt calls, which go on", function()
+    local m = running(accel)
+    local path = os.tmpname()
+    local list = backend_steps(m)
+    list[#list + 1] = adding(m, "chardev-file", { id = "c", path = path })
+    list[#list + 1] = adding(m, "chardev-pty", { id = "c" })
+    if accel == "none" then -- a guest's console would be in the way
+      list[#list + 1] = { name = "output", run = function()
+        m:outb(0x3f8, 65)
+        lunik.sleep(0)
+      end }
+    end
+    walks.assert(steps_on(m, list), { interrupt = true })
+    walks.assert({ construction("pc", { accel = accel, memory = "16M",
+      kernel = small.image "small.elf" }) }, { interrupt = true })
+    os.remove(path)
+  end)
+
+  it("looking", function()
+    local m = running(accel)
+    walks.assert(steps_on(m, looking_steps(m)))
+  end)
+
+  it("dirty pages", function()
+    local m = running(accel)
+    add_memory(m)
+    walks.assert(steps_on(m, dirty_steps(m)))
+  end)
+
+  if accel == "kvm" then
+    it("dirty pages in rings", function()
+      local m = running(accel, { dirty_ring = 65536 })
+      add_memory(m)
+      walks.assert(steps_on(m, dirty_steps(m, true)))
+    end)
+  end
+
+  it("events that are lost are reported", function()
+    local m, seen = running(accel), {}
+    m:on("error", function(ev) seen[#seen + 1] = ev.message end)
+    faults.arm { at = 1, stay = true }
+    m:emit("one", { text = "text" })
+    m:emit("two", {})
+    faults.disarm()
+    lunik.sleep(0)
+    assert.same({ "out of memory: 2 events were lost" }, seen)
+  end)
+
+  if accel == "kvm" then
+    it("a reset that KVM refuses a part of has failed", function()
+      local m = lunik.machine { memory = "16M" }
+      local n, ok = 0
+      m:reset()
+      repeat
+        n = n + 1
+        faults.arm { at = n, only = "ioctl" }
+        ok = pcall(m.reset, m)
+        local _, failed, trace = faults.disarm()
+        assert(not (ok and failed), "not noticed:\n" .. walks.trace_text(trace or {}))
+      until ok
+      assert.is_true(n > 10)
+    end)
+  end
+
+  it("life", function()
+    local m = running(accel, { cpus = walks.full and 2 or 1 })
+    walks.assert(steps_on(m, life_steps(m)))
+  end)
+end)

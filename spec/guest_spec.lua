@@ -1,5 +1,6 @@
 -- The small guest on KVM: its start, its commands, and memory that comes and goes, seen from both
 -- sides. One machine serves most examples; they use memory of their own and leave no DIMM behind.
+local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 
 local TIMEOUT = small.TIMEOUT
@@ -41,10 +42,7 @@ describe("the small guest", function()
     return err
   end
 
-  local function plug(id, size)
-    m:object_add("memory-backend-memfd", { id = id .. "-mem", size = size, share = true })
-    return m:device_add("pc-dimm", { id = id, memdev = id .. "-mem" })
-  end
+  local function plug(id, size) return machines.plug(m, id, { size = size }) end
 
   local function unplug(id)
     local handle = m:device_del(id)

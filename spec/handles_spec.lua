@@ -6,28 +6,13 @@ local command = require "spec.support.command"
 
 after_each(machines.close_all)
 
-local function collect()
-  collectgarbage()
-  collectgarbage()
-end
-
 local function gone(fn, ...)
   local err = machines.raised(fn, ...)
   assert.are.equal("gone", err.code, tostring(err))
   return err.message
 end
 
-local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
-
--- Runs a script in a plain interpreter; returns its output, errors and exit code.
-local function run(script)
-  local path <close> = command.file(([[
-    package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
-    package.cpath = "%s/lua/?.so;" .. package.cpath
-    lunik = require "lunik"
-  ]]):format(command.build) .. script)
-  return command.run(interpreter .. " " .. path)
-end
+local interpreter = command.interpreter
 
 describe("the same thing", function()
   it("is the same userdata", function()
@@ -49,7 +34,7 @@ describe("the same thing", function()
     m:on("tick", function() end)
     local key = tostring(m)
     m = nil -- luacheck: ignore 311
-    collect()
+    machines.collect()
     assert.are.equal(key, tostring(lunik.machines()[1]))
     local state = require("lunik.event").state(lunik.machines()[1])
     assert.are.equal(1, #state.handlers.tick)
@@ -132,7 +117,7 @@ describe("a handle of a thing that is gone", function()
     end
     m, memory, io, root, region = nil -- luacheck: ignore 311 532
     irq, timer, device, console, watch = nil -- luacheck: ignore 311 532
-    collect()
+    machines.collect()
   end)
 end)
 
@@ -143,7 +128,7 @@ describe("collecting a handle", function()
     m:device_add("post-code", { id = "code" })
     m:start()
     m = nil -- luacheck: ignore 311
-    collect()
+    machines.collect()
     m = lunik.machines()[1]
     assert.are.equal("running", m.state)
     assert.is_true(m:object("mem1").alive)
@@ -157,7 +142,7 @@ describe("collecting a handle", function()
       err = select(2, pcall(m.close, m))
       lunik.defer(function() m:close() end)
     end })
-    collect()
+    machines.collect()
     assert.are.equal("state", err.code)
     assert.is_truthy(err.message:find("can't be closed by a finalizer (use lunik.defer)", 1, true))
     assert.are.equal("created", m.state)
@@ -167,7 +152,7 @@ describe("collecting a handle", function()
 
   -- In a process of its own, where a small heap is collected often.
   it("may have a finalizer delete things at any moment", function()
-    local out, err, code = run [[
+    local out, err, code = command.script [[
       local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
       collectgarbage("incremental", 50, 1000)
       local deleted, alive = 0, true
@@ -209,7 +194,7 @@ describe("collecting a handle", function()
       weak[i + 100] = m:irq(5)
       weak[i + 200] = m:timer(function() end)
     end
-    collect()
+    machines.collect()
     assert.is_nil(next(weak))
     m:irq(5):set(true)
   end)
@@ -223,7 +208,7 @@ describe("collecting a handle", function()
       outer:add(inner, 0)
       outer:add(m:region { kind = "alias", target = inner, size = 4 }, 0x90)
     end
-    collect()
+    machines.collect()
     assert.are.equal(0xff, (m:inb(0x500)))
   end)
 end)
@@ -237,7 +222,7 @@ describe("closing", function()
       m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
       m:close()
     end
-    collect()
+    machines.collect()
     assert.are.same({}, lunik.machines())
   end)
 end)
@@ -250,7 +235,7 @@ describe("the end of a script", function()
   end
 
   it("stops machines that still run, and says so", function()
-    local out, err, code = run [[
+    local out, err, code = command.script [[
       local m = lunik.machine { board = "micro", accel = "none", name = "left" }
       m:start()
       m.io.root:add(m:region { kind = "io", size = 4, read = function() return 1 end }, 0x500)
@@ -268,7 +253,7 @@ describe("the end of a script", function()
   end)
 
   it("is silent about machines that do not run", function()
-    local out, err, code = run [[
+    local out, err, code = command.script [[
       lunik.machine { board = "micro", accel = "none" }
       local m = lunik.machine { board = "pc", accel = "none", serial = "buffer" }
       m:start()
@@ -278,7 +263,7 @@ describe("the end of a script", function()
   end)
 
   it("calls no script function any more", function()
-    local out, err, code = run [[
+    local out, err, code = command.script [[
       lunik.device {
         name = "chatty", realize = function() end, unrealize = function() print "unrealize" end,
       }
@@ -291,7 +276,7 @@ describe("the end of a script", function()
   end)
 
   it("after an error in it is orderly", function()
-    local _, err, code = run [[
+    local _, err, code = command.script [[
       local m = lunik.machine { board = "micro", accel = "none", name = "left" }
       m:start()
       m:device_add("no-such-device")
@@ -302,7 +287,7 @@ describe("the end of a script", function()
   end)
 
   it("without any machine needs no runtime", function()
-    local out, err, code = run [[print(lunik.version)]]
+    local out, err, code = command.script [[print(lunik.version)]]
     assert.are.same({ lunik.version .. "\n", "", 0 }, { out, err, code })
   end)
 end)
@@ -314,11 +299,7 @@ describe("a handle of memory", function()
 
   -- Waits until no more than half of a backend is still mapped, beyond what was before.
   local function given_back(before)
-    local deadline = lunik.now() + 20
-    while process.rss() - before > MIB // 2 do
-      assert(lunik.now() < deadline, "its pages stay")
-      lunik.sleep(0.001)
-    end
+    machines.wait_until(function() return process.rss() - before <= MIB // 2 end, "its pages stay")
   end
 
   local function backend(m)

@@ -2,8 +2,8 @@
 -- Runs alone: it runs make in the build folder.
 local command = require "spec.support.command"
 
-local run = command.run
-local sanitized = (os.getenv("LUNIK_INTERPRETER") or "lua5.4") ~= "lua5.4"
+local run, write = command.run, command.write
+local sanitized = command.interpreter ~= "lua5.4"
 
 -- Runs a shell command that has to work; its output.
 local function output(line, ...)
@@ -21,11 +21,6 @@ end
 
 local function exists(path)
   return os.rename(path, path) == true
-end
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "w"))
-  assert(file:write(text))
 end
 
 describe("an installation", function()

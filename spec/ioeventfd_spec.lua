@@ -141,8 +141,7 @@ describe("an ioeventfd", function()
   it("stays when nobody keeps its handle", function()
     local count = 0
     region:ioeventfd { offset = 0, on = function(n) count = count + n end }
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     m:store(BASE, 4, 1)
     lunik.run "nowait"
     assert.are.equal(1, count)

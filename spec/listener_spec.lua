@@ -402,8 +402,7 @@ describe("m:listen", function()
   it("stays when its handle is forgotten, and goes with its machine", function()
     local log = {}
     recorder(log, "")
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     take(log)
     window:add(io "a", 0)
     assert.are.equal("begin +a@40000000 commit", take(log))
@@ -421,8 +420,7 @@ describe("m:listen", function()
       local held = weak[1]
       m:listen { begin = function() return held end }:remove()
     end
-    collectgarbage()
-    collectgarbage()
+    machines.collect()
     assert.is_nil(weak[1])
   end)
 

@@ -1,5 +1,6 @@
 -- Objects and devices from Lua: what is refused and how, properties, users, DIMMs in and out.
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 local guest = require "lunik.guest"
 
 local MiB, GiB = 1 << 20, 1 << 30
@@ -16,12 +17,6 @@ local function snapshot(m)
   local lines = { m:mtree() }
   for _, object in ipairs(m:objects()) do lines[#lines + 1] = object.path end
   return table.concat(lines, "\n")
-end
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
 end
 
 describe("bad input", function()
@@ -125,7 +120,7 @@ describe("bad input", function()
     local method, what, properties, code, text = table.unpack(case, 1, 5)
     it(("%s %s: %s"):format(method, what, text), function()
       local before = snapshot(m)
-      local err = failure(m[method], m, what, properties)
+      local err = machines.raised(m[method], m, what, properties)
       assert.equal(code, err.code)
       assert.truthy(tostring(err):find(text, 1, true), tostring(err))
       assert.equal(before, snapshot(m))
@@ -135,7 +130,7 @@ describe("bad input", function()
   it("says that the machine has no room for DIMMs", function()
     local bare = machine { memory = "64M" }
     bare:object_add("memory-backend-ram", { id = "m", size = "2M" })
-    local err = failure(bare.device_add, bare, "pc-dimm", { memdev = "m" })
+    local err = machines.raised(bare.device_add, bare, "pc-dimm", { memdev = "m" })
     assert.equal("unsupported", err.code)
     bare:close()
   end)
@@ -161,7 +156,7 @@ describe("an object", function()
     local b = m:object_add("memory-backend-ram", { id = "b", size = "4M" })
     b:set("merge", false)
     assert.is_false(b.merge)
-    assert.equal("state", failure(b.set, b, "size", "8M").code)
+    assert.equal("state", machines.raised(b.set, b, "size", "8M").code)
     assert.equal(4 * MiB, b.size)
   end)
 
@@ -169,7 +164,7 @@ describe("an object", function()
     local b = m:object_add("memory-backend-ram", { id = "b", size = "4M" })
     m:object_del("b")
     assert.is_false(b.alive)
-    local err = failure(b.get, b, "size")
+    local err = machines.raised(b.get, b, "size")
     assert.equal("gone", err.code)
     m:object_add("memory-backend-ram", { id = "b", size = "8M" })
     assert.is_false(b.alive)
@@ -214,7 +209,7 @@ describe("a DIMM", function()
     assert.equal(0, ev.status)
     assert.equal(4 * GiB, d.addr)
     assert.is_true(d.hotplugged)
-    assert.equal("busy", failure(m.object_del, m, "d-mem").code)
+    assert.equal("busy", machines.raised(m.object_del, m, "d-mem").code)
     m:device_del("d"):wait { timeout = 5 }
     assert.is_false(d.alive)
     m:object_del("d-mem")
@@ -227,7 +222,7 @@ describe("a DIMM", function()
     local d = plug "d"
     m:wait("acpi-ost", { device = "d", timeout = 5 })
     local removal = m:device_del("d")
-    assert.equal("busy", failure(removal.wait, removal, { timeout = 5 }).code)
+    assert.equal("busy", machines.raised(removal.wait, removal, { timeout = 5 }).code)
     assert.equal("refused", d.state)
     assert.is_true(d.alive)
     refuse = false

@@ -62,10 +62,6 @@ describe("a region", function()
       weak[value] = m:region { kind = "io", size = 4, read = function() return value end }
       return weak[value]
     end
-    local function collect()
-      collectgarbage()
-      collectgarbage()
-    end
     root:add(make(1), "1G")
     assert.are.equal("busy", machines.raised(root.add, root, weak[1], "4G").code)
     assert.are.equal("exists", machines.raised(root.add, root, make(4), "1G").code)
@@ -74,7 +70,7 @@ describe("a region", function()
       root:add(make(3), "3G")
       error "no"
     end)
-    collect()
+    machines.collect()
     assert.is_nil(weak[3] or weak[4])
     assert.are.equal(1, m:load(1 << 30, 4))
     assert.are.equal(2, m:load(2 << 30, 4))
@@ -82,11 +78,11 @@ describe("a region", function()
       root:del(weak[2])
       error "no"
     end)
-    collect()
+    machines.collect()
     assert.are.equal(2, m:load(2 << 30, 4))
     root:del(weak[1])
     m:transaction(function() root:del(weak[2]) end)
-    collect()
+    machines.collect()
     assert.are.same({}, weak)
   end)
 

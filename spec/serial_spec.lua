@@ -1,23 +1,16 @@
 -- The serial port, the clock and the keyboard controller as parts of a machine, driven through
 -- their ports. Their register models have tests of their own in spec/c/.
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 
 local COM1 = 0x3f8
 local DATA, IER, IIR, FCR, LCR = COM1, COM1 + 1, COM1 + 2, COM1 + 2, COM1 + 3
 local MCR, LSR = COM1 + 4, COM1 + 5
 
 local function machine(options)
-  local settings = {
+  return machines.new({
     board = "pc", accel = "none", memory = "64M", serial = "buffer", clock = "manual",
-  }
-  for key, value in pairs(options or {}) do settings[key] = value or nil end
-  return lunik.machine(settings)
-end
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
+  }, options)
 end
 
 describe("serial port", function()
@@ -26,9 +19,7 @@ describe("serial port", function()
   before_each(function() m = machine() end)
   after_each(function() m:close() end)
 
-  local function send(text)
-    for c in text:gmatch(".") do m:outb(DATA, c:byte()) end
-  end
+  local function send(text) machines.send(m, DATA, text) end
 
   it("sends what is written to the character device", function()
     send("hello, world\n")
@@ -112,13 +103,13 @@ describe("serial port", function()
     id = type(id) == "string" and id or id.id
     local function refused(props)
       props.id = "x"
-      return failure(m.device_add, m, "serial16550", props).code
+      return machines.raised(m.device_add, m, "serial16550", props).code
     end
     assert.equal("busy", refused { iobase = 0x2f8, irq = 3, chardev = id })
     assert.equal("exists", refused { irq = 3 })
     assert.equal("invalid", refused { iobase = 0xfffc })
     assert.equal("invalid", refused { irq = 24 })
-    assert.equal("busy", failure(m.object_del, m, id).code)
+    assert.equal("busy", machines.raised(m.object_del, m, id).code)
     assert.is_nil(m:object("x"))
     assert.is_false(m:irq_level(3))
   end)

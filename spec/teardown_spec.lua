@@ -3,6 +3,7 @@ local growth = require "spec.support.growth"
 local lunik = require "lunik"
 local faults = require "faults" -- after what it patches
 local command = require "spec.support.command"
+local accels = require "spec.support.accels"
 local machines = require "spec.support.machines"
 local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
@@ -11,33 +12,20 @@ local TIMEOUT = small.TIMEOUT
 local QUICK = os.getenv "LUNIK_QUICK"
 local CYCLES = tonumber(os.getenv "CYCLES") or QUICK and 20 or 200
 
-local accels = { "none" }
-if not small.unavailable() then accels[2] = "kvm" end
+local available = { "none", not small.unavailable() and "kvm" or nil }
 
 local function machine(accel, options)
-  local all = {
+  local kvm = accel == "kvm"
+  return machines.new({
     board = "pc", accel = accel, memory = "64M", maxmem = "1G", slots = 4, serial = "buffer",
-    name = "teardown",
-  }
-  if accel == "kvm" then
-    all.cpus = 2
-    all.kernel = small.image "small.elf"
-  end
-  for name, value in pairs(options or {}) do all[name] = value end
-  return lunik.machine(all)
+    name = "teardown", cpus = kvm and 2 or nil, kernel = kvm and small.image "small.elf" or nil,
+  }, options)
 end
 
-local function plug(m, id, size)
-  m:object_add("memory-backend-memfd", { id = id .. "-mem", size = size or "16M", share = true })
-  return m:device_add("pc-dimm", { id = id, memdev = id .. "-mem" })
-end
+local plug = machines.plug
 
 local function until_closed(m)
-  local deadline = lunik.now() + TIMEOUT
-  while m.state ~= "closed" do
-    assert(lunik.now() < deadline, "it is not closed")
-    lunik.sleep(0.001)
-  end
+  machines.wait_until(function() return m.state == "closed" end, "it is not closed")
 end
 
 local function folder()
@@ -49,7 +37,7 @@ end
 
 -- What the first machines of a process set up once and keep.
 local function warm_up()
-  for _, accel in ipairs(accels) do
+  for _, accel in ipairs(available) do
     for _ = 1, 2 do
       local m = machine(accel)
       plug(m, "d")
@@ -115,117 +103,113 @@ local states = {
   end },
 }
 
-for _, accel in ipairs { "none", "kvm" } do
-  describe("a machine with accel " .. accel .. " leaves nothing when it is closed", function()
-    if accel == "kvm" and small.unavailable() then
-      return it("needs KVM", function() pending(small.unavailable()) end)
-    end
+accels("a machine with accel %s leaves nothing when it is closed", function(reason)
+  pending(reason)
+end, function(accel)
+  setup(warm_up)
+  after_each(machines.close_all)
 
-    setup(warm_up)
-    after_each(machines.close_all)
-
-    for _, case in ipairs(states) do
-      local state, prepare = case[1], case[#case]
-      it(("%s%s"):format(state, #case == 3 and " with " .. case[2] or ""), function()
-        leaves_nothing(function()
-          local m = machine(accel)
-          prepare(m)
-          assert.equal(state, m.state)
-          m:close()
-          assert.equal("closed", m.state)
-          m:close()
-        end)
-      end)
-    end
-
-    it("by the handler of an event", function()
+  for _, case in ipairs(states) do
+    local state, prepare = case[1], case[#case]
+    it(("%s%s"):format(state, #case == 3 and " with " .. case[2] or ""), function()
       leaves_nothing(function()
         local m = machine(accel)
-        m:on("started", function() m:close() end)
-        m:start()
-        until_closed(m)
-      end)
-    end)
-
-    it("by a coroutine, and by a <close> variable when an error passes", function()
-      leaves_nothing(function()
-        local m = machine(accel)
-        lunik.spawn(function()
-          m:wait "started"
-          m:close()
-        end)
-        m:start()
-        lunik.sleep(0.01)
+        prepare(m)
+        assert.equal(state, m.state)
+        m:close()
         assert.equal("closed", m.state)
-        pcall(function()
-          local n <close> = machine(accel)
-          n:start()
-          error "passes"
-        end)
-      end)
-    end)
-
-    it("while its memory is being preallocated", function()
-      leaves_nothing(function()
-        local m = machine(accel)
-        m:on("prealloc-progress", function() m:close() end)
-        m:start()
-        local err = machines.raised(m.object_add, m, "memory-backend-ram",
-          { id = "big", size = "128M", prealloc = true, prealloc_threads = 2 })
-        assert.equal("gone", err.code, tostring(err))
-      end)
-    end)
-
-    it("when its board fails half-way", function()
-      leaves_nothing(function()
-        for _ = 1, 5 do
-          local err = machines.raised(machine, accel, {
-            objects = { { "memory-backend-ram", { id = "mem", size = "16M" } } },
-            devices = { { "pc-dimm", { id = "a", memdev = "mem" } },
-              { "pc-dimm", { id = "b", memdev = "mem" } } },
-          })
-          assert.equal("busy", err.code)
-        end
-      end)
-    end)
-
-    it("with files, sockets and terminals", function()
-      local path = folder()
-      leaves_nothing(function()
-        local m = machine(accel, { serial = ("unix:%s/serial"):format(path) })
-        m:object_add("memory-backend-file",
-          { id = "in-folder", size = "16M", mem_path = path, prealloc = true })
-        m:object_add("memory-backend-file",
-          { id = "named", size = "16M", mem_path = path .. "/kept", share = true })
-        m:object_add("chardev-pty", { id = "pty" })
-        m:object_add("chardev-file", { id = "file", path = path .. "/log" })
-        m:device_add("debugcon", { id = "debugcon2", iobase = 0x4e9, chardev = "file" })
-        m:device_add("pc-dimm", { id = "d", memdev = "named" })
-        m:start()
         m:close()
       end)
-      local names = require("lunik.core").scandir(path)
-      table.sort(names)
-      os.execute("rm -r " .. path)
-      assert.same({ "kept", "log" }, names) -- named files are their user's
     end)
+  end
 
-    it(("%d times over"):format(CYCLES), function()
-      leaves_nothing(function()
-        growth.none(CYCLES, function(i)
-          local m = machine(accel, { memory = "16M" })
-          if i % 3 > 0 then
-            plug(m, "d")
-            m:start()
-            if i % 3 == 1 then m:pause() end
-          end
-          m:close()
-          if i % 50 == 0 then lunik.run "nowait" end -- which frees what has been closed
-        end)
-      end, 24)
+  it("by the handler of an event", function()
+    leaves_nothing(function()
+      local m = machine(accel)
+      m:on("started", function() m:close() end)
+      m:start()
+      until_closed(m)
     end)
   end)
-end
+
+  it("by a coroutine, and by a <close> variable when an error passes", function()
+    leaves_nothing(function()
+      local m = machine(accel)
+      lunik.spawn(function()
+        m:wait "started"
+        m:close()
+      end)
+      m:start()
+      lunik.sleep(0.01)
+      assert.equal("closed", m.state)
+      pcall(function()
+        local n <close> = machine(accel)
+        n:start()
+        error "passes"
+      end)
+    end)
+  end)
+
+  it("while its memory is being preallocated", function()
+    leaves_nothing(function()
+      local m = machine(accel)
+      m:on("prealloc-progress", function() m:close() end)
+      m:start()
+      local err = machines.raised(m.object_add, m, "memory-backend-ram",
+        { id = "big", size = "128M", prealloc = true, prealloc_threads = 2 })
+      assert.equal("gone", err.code, tostring(err))
+    end)
+  end)
+
+  it("when its board fails half-way", function()
+    leaves_nothing(function()
+      for _ = 1, 5 do
+        local err = machines.raised(machine, accel, {
+          objects = { { "memory-backend-ram", { id = "mem", size = "16M" } } },
+          devices = { { "pc-dimm", { id = "a", memdev = "mem" } },
+            { "pc-dimm", { id = "b", memdev = "mem" } } },
+        })
+        assert.equal("busy", err.code)
+      end
+    end)
+  end)
+
+  it("with files, sockets and terminals", function()
+    local path = folder()
+    leaves_nothing(function()
+      local m = machine(accel, { serial = ("unix:%s/serial"):format(path) })
+      m:object_add("memory-backend-file",
+        { id = "in-folder", size = "16M", mem_path = path, prealloc = true })
+      m:object_add("memory-backend-file",
+        { id = "named", size = "16M", mem_path = path .. "/kept", share = true })
+      m:object_add("chardev-pty", { id = "pty" })
+      m:object_add("chardev-file", { id = "file", path = path .. "/log" })
+      m:device_add("debugcon", { id = "debugcon2", iobase = 0x4e9, chardev = "file" })
+      m:device_add("pc-dimm", { id = "d", memdev = "named" })
+      m:start()
+      m:close()
+    end)
+    local names = require("lunik.core").scandir(path)
+    table.sort(names)
+    os.execute("rm -r " .. path)
+    assert.same({ "kept", "log" }, names) -- named files are their user's
+  end)
+
+  it(("%d times over"):format(CYCLES), function()
+    leaves_nothing(function()
+      growth.none(CYCLES, function(i)
+        local m = machine(accel, { memory = "16M" })
+        if i % 3 > 0 then
+          plug(m, "d")
+          m:start()
+          if i % 3 == 1 then m:pause() end
+        end
+        m:close()
+        if i % 50 == 0 then lunik.run "nowait" end -- which frees what has been closed
+      end)
+    end, 24)
+  end)
+end)
 
 -- ---- vCPUs -------------------------------------------------------------------------------------
 
@@ -357,7 +341,7 @@ describe("a script that does not let the loop run", function()
     assert.is_true(most < (process.sanitized() and 2000 or 512), most .. " MiB more")
   end)
 
-  for _, accel in ipairs(accels) do
+  for _, accel in ipairs(available) do
     it("nor does a machine keep anything that it closes, accel " .. accel, function()
       local other = machine "none"
       local fds = process.holds().fds
@@ -404,15 +388,11 @@ describe("a process that ends with machines", function()
     return it("needs KVM", function() pending(small.unavailable()) end)
   end
 
-  local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
-  local plain = interpreter == "lua5.4" -- the lunik command stops machines without a word
+  local plain = command.interpreter == "lua5.4" -- the lunik command stops machines without a word
 
   -- Runs a script that starts two busy machines and then does what `ending` says.
   local function run(ending)
-    local path <close> = command.file(([[
-      package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
-      package.cpath = "%s/lua/?.so;" .. package.cpath
-      local lunik = require "lunik"
+    return command.script(([[
       for i = 1, 2 do
         local m = lunik.machine {
           board = "pc", cpus = 4, memory = "64M", maxmem = "1G", slots = 2, serial = "buffer",
@@ -428,8 +408,7 @@ describe("a process that ends with machines", function()
         m:console():write "inloop 0x500 100000000\n"
       end
       lunik.sleep(0.02)
-    ]]):format(command.build, small.image "small.elf") .. ending)
-    return command.run(interpreter .. " " .. path)
+    ]]):format(small.image "small.elf") .. ending)
   end
 
   it("stops them with os.exit(code, true)", function()

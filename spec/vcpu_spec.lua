@@ -14,11 +14,9 @@ end
 local TIMEOUT = 30
 
 local function boot(options)
-  local all = { memory = "32M" }
-  for key, value in pairs(options or {}) do
-    all[key] = value
-  end
-  local m = small.machine(all)
+  options = options or {}
+  options.memory = options.memory or "32M"
+  local m = small.machine(options)
   small.start(m)
   return m
 end
@@ -314,10 +312,10 @@ end)
 
 describe("a script that ends", function()
   it("while vCPUs run is orderly", function()
-    local path <close> = command.file(([[
-      package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
-      package.cpath = "%s/lua/?.so;" .. package.cpath
-      local lunik = require "lunik"
+    if command.interpreter ~= "lua5.4" then
+      return pending "the lunik command runs on until the machines have ended"
+    end
+    local out, err, code = command.script(([[
       local m = lunik.machine {
         board = "pc", memory = "32M", cpus = 2, serial = "buffer", kernel = "%s/guests/small.elf",
       }
@@ -326,12 +324,7 @@ describe("a script that ends", function()
       m:console():expect("guest: ready", { timeout = 30 })
       m:console():write "outloop 0x500 1 100000000\n"
       lunik.sleep(0.05)
-    ]]):format(command.build, command.build))
-    local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
-    if interpreter ~= "lua5.4" then
-      return pending "the lunik command runs on until the machines have ended"
-    end
-    local out, err, code = command.run("lua5.4 " .. path)
+    ]]):format(command.build))
     assert.are.same({ "", "lunik: machine 'pc' was still running when the script ended; stopped\n",
       0 }, { out, err, code })
   end)

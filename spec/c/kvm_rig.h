@@ -61,4 +61,13 @@ static inline uint32_t guest_word(const lunik_region *ram, unsigned at)
     return __atomic_load_n((uint32_t *)(ram->host + at), __ATOMIC_RELAXED);
 }
 
+/* How often vCPUs had to be kept out of the guest. */
+static inline uint64_t holds(void)
+{
+    lunik_machine_stats stats;
+
+    lunik_machine_get_stats(m, &stats);
+    return stats.holds;
+}
+
 #endif

@@ -3,19 +3,12 @@
 #include <sha2.h>
 
 #include "machine_rig.h"
+#include "random.h"
 
 enum { SIZE = 0x3000, HALF = 0x1800 + 5 };
 
 static lunik_space *space;
 static uint8_t bytes[SIZE]; /* what the guest's memory holds */
-
-static uint64_t random_state = 1;
-
-static unsigned chance(unsigned n)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)((random_state >> 33) % n);
-}
 
 static void map(uint64_t address, lunik_region_config config)
 {

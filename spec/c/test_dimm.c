@@ -4,7 +4,7 @@
 
 #include "../../devices/memory/memory_hotplug_chip.h"
 #include "lunik_device.h"
-#include "check.h"
+#include "transcript.h"
 
 #define GIB    (UINT64_C(1) << 30)
 #define MIB    (UINT64_C(1) << 20)
@@ -34,11 +34,10 @@ static lunik_runtime *rt;
 static lunik_machine *m;
 static struct bell *bell;
 static lunik_error err;
-static char events[1024];
+static struct transcript events;
 
 static void on_event(void *opaque, const lunik_event *event)
 {
-    size_t used = strlen(events);
     char text[256];
 
     snprintf(text, sizeof(text), "%s", event->name);
@@ -52,7 +51,7 @@ static void on_event(void *opaque, const lunik_event *event)
         else
             snprintf(text + at, sizeof(text) - at, " 0x%" PRIx64, v->uint);
     }
-    snprintf(events + used, sizeof(events) - used, "%s; ", text);
+    note(&events, "%s; ", text);
 }
 
 static lunik_event_sub listening = {.fn = on_event};
@@ -60,8 +59,7 @@ static lunik_event_sub listening = {.fn = on_event};
 static void expect_events(const char *name, const char *want)
 {
     lunik_deliver_events(rt);
-    check_string(name, events, want);
-    events[0] = '\0';
+    check_transcript(name, &events, want);
 }
 
 #define TEXT LUNIK_FIELD_STRING
@@ -103,7 +101,7 @@ static void build(uint64_t slots, uint64_t limit)
     for (unsigned i = 1; i <= 6; i++)
         backend((const char[]){'m', (char)('0' + i), 0}, 128 * MIB);
     lunik_deliver_events(rt);
-    events[0] = '\0';
+    clear(&events);
 }
 
 static void out(unsigned offset, uint32_t value)

@@ -6,16 +6,7 @@
 #include <time.h>
 
 #include "dirty_oracle.h"
-
-static uint64_t state;
-
-static unsigned chance(unsigned n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (unsigned)((state >> 20) % n);
-}
+#include "random.h"
 
 int main(int argc, char **argv)
 {
@@ -23,7 +14,7 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
     bool same = true;
 
-    state = seed * 0x9e3779b97f4a7c15u | 1;
+    random_state = seed;
     printf("# seed %" PRIu64 ", %u steps\n", seed, count);
     new_runtime();
     set_up();

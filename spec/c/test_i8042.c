@@ -2,17 +2,13 @@
 #include <stdlib.h>
 
 #include "../../devices/isa/i8042_chip.h"
-#include "check.h"
+#include "chip_bench.h"
 
 struct bench {
     struct i8042_chip chip;
-    unsigned keyboard, mouse, resets; /* edges */
+    struct chip_line keyboard, mouse;
+    unsigned resets;
 };
-
-static void count_edges(lunik_irq *irq, bool level)
-{
-    *(unsigned *)irq->opaque += level;
-}
 
 static void bench_reset(void *opaque)
 {
@@ -23,9 +19,8 @@ static struct i8042_chip *setup(struct bench *b)
 {
     memset(b, 0, sizeof(*b));
     i8042_init(&b->chip, bench_reset, b);
-    b->chip.keyboard_irq.fn = b->chip.mouse_irq.fn = count_edges;
-    b->chip.keyboard_irq.opaque = &b->keyboard;
-    b->chip.mouse_irq.opaque = &b->mouse;
+    chip_line_connect(&b->chip.keyboard_irq, &b->keyboard);
+    chip_line_connect(&b->chip.mouse_irq, &b->mouse);
     return &b->chip;
 }
 
@@ -99,22 +94,22 @@ static void test_loop(void)
 
     i8042_write(c, I8042_COMMAND, 0xd3);
     i8042_write(c, I8042_DATA, 0x5a);
-    check_uint("mouse loop: edge", b.mouse, 1);
-    check_uint("mouse loop: not the keyboard's", b.keyboard, 0);
+    check_uint("mouse loop: edge", b.mouse.edges, 1);
+    check_uint("mouse loop: not the keyboard's", b.keyboard.edges, 0);
     check_string("mouse loop", answers(c), "m5a");
     check_uint("read: the line falls", c->mouse_irq.level, false);
     i8042_write(c, I8042_COMMAND, 0xd2);
     i8042_write(c, I8042_DATA, 0xa5);
-    check_uint("keyboard loop: edge", b.keyboard, 1);
+    check_uint("keyboard loop: edge", b.keyboard.edges, 1);
     check_string("keyboard loop", answers(c), "a5");
     i8042_write(c, I8042_COMMAND, 0x60);
     i8042_write(c, I8042_DATA, 0x00);
     i8042_write(c, I8042_COMMAND, 0xd3);
     i8042_write(c, I8042_DATA, 0x5a);
-    check_uint("no interrupt when disabled", b.mouse, 1);
+    check_uint("no interrupt when disabled", b.mouse.edges, 1);
     i8042_write(c, I8042_COMMAND, 0x60);
     i8042_write(c, I8042_DATA, 0x03);
-    check_uint("enabling it reports a full buffer", b.mouse, 2);
+    check_uint("enabling it reports a full buffer", b.mouse.edges, 2);
 }
 
 /* Nobody reads: what the controller answers waits behind the byte that is there. */
@@ -126,7 +121,7 @@ static void test_unread(void)
     i8042_write(c, I8042_DATA, 0xee);
     i8042_write(c, I8042_COMMAND, 0x20);
     check_string("an echo, then the command byte", answers(c), "ee 47");
-    check_uint("each an edge", b.keyboard, 2);
+    check_uint("each an edge", b.keyboard.edges, 2);
     i8042_write(c, I8042_DATA, 0xf2);
     i8042_write(c, I8042_COMMAND, 0xaa);
     i8042_write(c, I8042_COMMAND, 0xd3);
@@ -173,7 +168,7 @@ static void test_keyboard(void)
     struct i8042_chip *c = setup(&b);
 
     check_string("reset", keyboard(c, 0xff), "fa aa");
-    check_uint("each byte is an edge", b.keyboard, 2);
+    check_uint("each byte is an edge", b.keyboard.edges, 2);
     check_string("identify, translated", keyboard(c, 0xf2), "fa ab 41");
     i8042_write(c, I8042_COMMAND, 0x60);
     i8042_write(c, I8042_DATA, 0x03);
@@ -210,7 +205,7 @@ static void test_mouse(void)
     struct i8042_chip *c = setup(&b);
 
     check_string("mouse: reset", mouse(c, 0xff), "mfa maa m00");
-    check_uint("mouse: each byte is an edge", b.mouse, 3);
+    check_uint("mouse: each byte is an edge", b.mouse.edges, 3);
     check_string("mouse: identify", mouse(c, 0xf2), "mfa m00");
     check_string("mouse: status", mouse(c, 0xe9), "mfa m00 m02 m64");
     check_string("mouse: resolution", mouse(c, 0xe8), "mfa");

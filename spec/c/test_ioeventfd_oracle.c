@@ -8,16 +8,9 @@
  * signal what it says.
  */
 #include "ioeventfd_oracle.h"
+#include "random.h"
 
 enum { OPERATIONS = 60 };
-
-static uint64_t random_state;
-
-static unsigned chance(unsigned n)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)((random_state >> 33) % n);
-}
 
 static const char *run_tree(void)
 {

@@ -10,20 +10,13 @@
 
 #include "kvm/kvm.h"
 #include "kvm_rig.h"
+#include "random.h"
 
 enum { PAGE = 0x1000, PAGES = 64, RAM_PAGES = 32, REGIONS = 9, IDS = 64, COMMITS = 12000 };
 
 static lunik_ram *block;
 static lunik_region *regions[REGIONS];
 static bool logging;
-
-static uint64_t random_state;
-
-static unsigned choose(unsigned count)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(random_state >> 33) % count;
-}
 
 /* ---- what KVM has --------------------------------------------------------------------------- */
 
@@ -215,17 +208,17 @@ static void build(void)
 /* Mostly whole pages. */
 static uint64_t some_pages(unsigned count)
 {
-    uint64_t bytes = (uint64_t)choose(count) * PAGE;
+    uint64_t bytes = (uint64_t)chance(count) * PAGE;
 
-    return choose(6) ? bytes : bytes + choose(4) * 0x400;
+    return chance(6) ? bytes : bytes + chance(4) * 0x400;
 }
 
 static void change_something(void)
 {
-    lunik_region *r = regions[choose(REGIONS)];
+    lunik_region *r = regions[chance(REGIONS)];
     lunik_region_kind kind = lunik_region_get_kind(r);
 
-    switch (choose(7)) {
+    switch (chance(7)) {
     case 0:
     case 1:
         must("enabled", lunik_region_set_enabled(r, !lunik_region_enabled(r), &err));
@@ -237,7 +230,7 @@ static void change_something(void)
         must("size", lunik_region_set_size(r, some_pages(12) + 0x400, &err));
         break;
     case 4:
-        must("priority", lunik_region_set_priority(r, (int)choose(REGIONS), &err));
+        must("priority", lunik_region_set_priority(r, (int)chance(REGIONS), &err));
         break;
     case 5:
         if (kind == LUNIK_REGION_ALIAS)
@@ -254,7 +247,7 @@ static void change_something(void)
 static int commit(void)
 {
     lunik_transaction_begin(m);
-    for (unsigned i = 1 + choose(4); i; i--)
+    for (unsigned i = 1 + chance(4); i; i--)
         change_something();
     return lunik_transaction_commit(m, &err);
 }
@@ -285,19 +278,11 @@ static void on_event(void *opaque, const lunik_event *event)
 
 static lunik_event_sub events = {.fn = on_event};
 
-static uint64_t holds(void)
-{
-    lunik_machine_stats stats;
-
-    lunik_machine_get_stats(m, &stats);
-    return stats.holds;
-}
-
 /* Makes a call fail, and perhaps all that follow, so that what has been done can't be undone. */
 static void arm(void)
 {
-    fail_at = choose(3) ? UINT32_MAX : calls + 1 + choose(8);
-    fail_on = !choose(4);
+    fail_at = chance(3) ? UINT32_MAX : calls + 1 + chance(8);
+    fail_on = !chance(4);
 }
 
 /* What could not be undone is undone by the next change, or before vCPUs run. */
@@ -311,7 +296,7 @@ static void one_change(struct tally *t)
     struct kvm_userspace_memory_region before[IDS];
     bool broken = t->is_broken;
     uint64_t held = holds();
-    bool log_changes = !choose(broken ? 2 : 8), failed;
+    bool log_changes = !chance(broken ? 2 : 8), failed;
     int rc;
 
     memcpy(before, kvm, sizeof(before));

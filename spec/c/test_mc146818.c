@@ -3,44 +3,23 @@
 #include <stdlib.h>
 
 #include "../../devices/isa/mc146818_chip.h"
-#include "check.h"
+#include "chip_bench.h"
 
-#define NS      1000000000ull
-#define T0      1709210096 /* 2024-02-29 12:34:56 UTC, a Thursday */
-#define FOREVER UINT64_MAX
+#define NS 1000000000ull
+#define T0 1709210096 /* 2024-02-29 12:34:56 UTC, a Thursday */
 
 struct bench {
-    lunik_clock clock;
-    uint64_t now;
+    struct chip_time time;
     struct mc146818_chip chip;
-    bool irq;
-    uint64_t deadline;
+    struct chip_line irq;
 };
-
-static uint64_t bench_now(lunik_clock *clock)
-{
-    return lunik_container_of(clock, struct bench, clock)->now;
-}
-
-static void bench_irq(lunik_irq *irq, bool level)
-{
-    ((struct bench *)irq->opaque)->irq = level;
-}
-
-static void bench_schedule(void *opaque, uint64_t deadline)
-{
-    ((struct bench *)opaque)->deadline = deadline;
-}
 
 static struct mc146818_chip *setup_at(struct bench *b, int64_t seconds)
 {
     memset(b, 0, sizeof(*b));
-    b->clock.now = bench_now;
-    b->now = 12345678901;
-    b->deadline = FOREVER;
-    mc146818_init(&b->chip, &b->clock, bench_schedule, b, seconds, 0);
-    b->chip.irq.fn = bench_irq;
-    b->chip.irq.opaque = b;
+    chip_time_begin(&b->time, 12345678901);
+    mc146818_init(&b->chip, &b->time.clock, chip_time_schedule, b, seconds, 0);
+    chip_line_connect(&b->chip.irq, &b->irq);
     return &b->chip;
 }
 
@@ -52,14 +31,14 @@ static struct mc146818_chip *setup(struct bench *b)
 /* Lets time pass as a machine would: deadlines are kept. */
 static void pass(struct bench *b, uint64_t ns)
 {
-    uint64_t until = b->now + ns;
+    uint64_t until = b->time.now + ns;
 
-    while (b->deadline <= until) {
-        b->now = b->deadline > b->now ? b->deadline : b->now;
-        b->deadline = FOREVER;
+    while (b->time.deadline <= until) {
+        b->time.now = b->time.deadline > b->time.now ? b->time.deadline : b->time.now;
+        b->time.deadline = FOREVER;
         mc146818_tick(&b->chip);
     }
-    b->now = until;
+    b->time.now = until;
 }
 
 /* "century year-month-day hour:minute:second weekday" as the registers have it. */
@@ -94,7 +73,7 @@ static void test_time(void)
     check_string("12 hours: midnight, March", show(c), "20 24-03-01 12:34:56 6");
     mc146818_write(c, 0x0b, 0x02);
     check_string("24 hours: midnight", show(c), "20 24-03-01 00:34:56 6");
-    check_uint("no deadline while nobody waits", b.deadline, FOREVER);
+    check_uint("no deadline while nobody waits", b.time.deadline, FOREVER);
 }
 
 static void test_set(void)
@@ -158,23 +137,23 @@ static void test_update_interrupt(void)
 
     pass(&b, NS / 4);
     mc146818_write(c, 0x0b, 0x12);
-    check_uint("deadline: the next second", b.deadline, b.now + NS * 3 / 4);
+    check_uint("deadline: the next second", b.time.deadline, b.time.now + NS * 3 / 4);
     pass(&b, NS / 2);
-    check_uint("not yet", b.irq, false);
+    check_uint("not yet", b.irq.level, false);
     pass(&b, NS / 2);
-    check_uint("update raises the line", b.irq, true);
-    check_uint("no deadline until it is acknowledged", b.deadline, FOREVER);
+    check_uint("update raises the line", b.irq.level, true);
+    check_uint("no deadline until it is acknowledged", b.time.deadline, FOREVER);
     check_uint("C: IRQF and UF, PF of its own", mc146818_read(c, 0x0c), 0xd0);
-    check_uint("reading C lowers the line", b.irq, false);
-    check_true("and waits for the next", b.deadline != FOREVER);
+    check_uint("reading C lowers the line", b.irq.level, false);
+    check_true("and waits for the next", b.time.deadline != FOREVER);
     mc146818_write(c, 0x0b, 0x92);
     check_uint("SET clears UIE", mc146818_read(c, 0x0b), 0x82);
-    check_uint("and the deadline", b.deadline, FOREVER);
+    check_uint("and the deadline", b.time.deadline, FOREVER);
     mc146818_write(c, 0x0b, 0x02);
     mc146818_read(c, 0x0c);
     pass(&b, 10 * NS);
     check_uint("disabled: a flag, no interrupt", mc146818_read(c, 0x0c), 0x50);
-    check_uint("line", b.irq, false);
+    check_uint("line", b.irq.level, false);
 }
 
 static void test_periodic(void)
@@ -188,19 +167,19 @@ static void test_periodic(void)
         struct bench b;
         struct mc146818_chip *c = setup(&b);
         unsigned count = 0;
-        uint64_t start = b.now;
+        uint64_t start = b.time.now;
 
         mc146818_write(c, 0x0a, 0x20 | cases[i].rate);
         mc146818_write(c, 0x0b, 0x42);
-        while (b.now < start + NS) {
-            uint64_t step = b.deadline - b.now;
+        while (b.time.now < start + NS) {
+            uint64_t step = b.time.deadline - b.time.now;
 
             pass(&b, step);
-            count += b.irq;
+            count += b.irq.level;
             mc146818_read(c, 0x0c);
         }
         check_uint("interrupts in a second", count, 32768 / cases[i].ticks);
-        check_uint("the last one at the second", b.now, start + NS);
+        check_uint("the last one at the second", b.time.now, start + NS);
     }
 }
 
@@ -211,16 +190,16 @@ static void test_periodic_off(void)
 
     mc146818_write(c, 0x0a, 0x20);
     mc146818_write(c, 0x0b, 0x42);
-    check_uint("rate 0: no deadline", b.deadline, FOREVER);
+    check_uint("rate 0: no deadline", b.time.deadline, FOREVER);
     pass(&b, NS / 2);
     check_uint("rate 0: no flag", mc146818_read(c, 0x0c), 0);
     mc146818_write(c, 0x0a, 0x66);
-    check_uint("divider in reset: no deadline", b.deadline, FOREVER);
+    check_uint("divider in reset: no deadline", b.time.deadline, FOREVER);
     mc146818_write(c, 0x0a, 0x26);
-    check_true("released: a deadline", b.deadline != FOREVER);
+    check_true("released: a deadline", b.time.deadline != FOREVER);
     mc146818_reset(c);
     check_uint("reset disables interrupts", mc146818_read(c, 0x0b), 0x02);
-    check_uint("reset clears the deadline", b.deadline, FOREVER);
+    check_uint("reset clears the deadline", b.time.deadline, FOREVER);
 }
 
 static void set_alarm(struct mc146818_chip *c, uint8_t hour, uint8_t minute, uint8_t second)
@@ -234,30 +213,30 @@ static void test_alarm(void)
 {
     struct bench b;
     struct mc146818_chip *c = setup(&b);
-    uint64_t start = b.now;
+    uint64_t start = b.time.now;
 
     set_alarm(c, 0x12, 0x35, 0x10);
     mc146818_write(c, 0x0b, 0x22);
-    check_uint("alarm: deadline", b.deadline, start + 14 * NS);
+    check_uint("alarm: deadline", b.time.deadline, start + 14 * NS);
     pass(&b, 14 * NS - 1);
-    check_uint("alarm: not yet", b.irq, false);
+    check_uint("alarm: not yet", b.irq.level, false);
     pass(&b, 1);
-    check_uint("alarm", b.irq, true);
+    check_uint("alarm", b.irq.level, true);
     check_uint("alarm: C", mc146818_read(c, 0x0c) & 0xa0, 0xa0);
-    check_uint("alarm: the next day", b.deadline, start + (86400 + 14) * NS);
+    check_uint("alarm: the next day", b.time.deadline, start + (86400 + 14) * NS);
     set_alarm(c, 0xff, 0xc0, 0x00);
-    check_uint("alarm: every minute", b.deadline, start + 64 * NS);
+    check_uint("alarm: every minute", b.time.deadline, start + 64 * NS);
     set_alarm(c, 0xff, 0x00, 0x00);
-    check_uint("alarm: every hour", b.deadline, start + (25 * 60 + 4) * NS);
+    check_uint("alarm: every hour", b.time.deadline, start + (25 * 60 + 4) * NS);
     set_alarm(c, 0x12, 0x34, 0x56);
-    check_uint("alarm: a time just gone is tomorrow", b.deadline, start + 86400 * NS);
+    check_uint("alarm: a time just gone is tomorrow", b.time.deadline, start + 86400 * NS);
     set_alarm(c, 0x25, 0xff, 0xff);
-    check_uint("alarm: an hour that never comes", b.deadline, FOREVER);
+    check_uint("alarm: an hour that never comes", b.time.deadline, FOREVER);
     set_alarm(c, 0xff, 0xff, 0x77);
-    check_uint("alarm: a second that never comes", b.deadline, FOREVER);
+    check_uint("alarm: a second that never comes", b.time.deadline, FOREVER);
     mc146818_write(c, 0x0b, 0x20);
     set_alarm(c, 0x81, 0x00, 0x00);
-    check_uint("alarm: 1 p.m.", b.deadline, start + (25 * 60 + 4) * NS);
+    check_uint("alarm: 1 p.m.", b.time.deadline, start + (25 * 60 + 4) * NS);
 
     c = setup(&b);
     set_alarm(c, 0x12, 0x35, 0x10);
@@ -297,13 +276,15 @@ static void test_far_deadline(void)
     pass(&b, 10000000000 * NS); /* 317 years */
     mc146818_write(c, 0x0b, 0x12);
     mc146818_read(c, 0x0c);
-    check_true("after centuries: the next update", b.deadline > b.now && b.deadline <= b.now + NS);
+    check_true("after centuries: the next update",
+               b.time.deadline > b.time.now && b.time.deadline <= b.time.now + NS);
     pass(&b, 8446744000 * NS);
     mc146818_read(c, 0x0c);
-    check_true("in the last minute", b.deadline > b.now && b.deadline <= b.now + NS);
+    check_true("in the last minute",
+               b.time.deadline > b.time.now && b.time.deadline <= b.time.now + NS);
     pass(&b, 61 * NS);
     mc146818_read(c, 0x0c);
-    check_uint("there is none when the clock is at its end", b.deadline, FOREVER);
+    check_uint("there is none when the clock is at its end", b.time.deadline, FOREVER);
 }
 
 /* The second that is shown may begin after the clock's end, and the deadline in it before. */
@@ -312,11 +293,11 @@ static void test_last_second(void)
     struct bench b;
     struct mc146818_chip *c = setup(&b);
 
-    b.now = FOREVER - 9000000;
+    b.time.now = FOREVER - 9000000;
     mc146818_set_time(c, T0, 100000000);
     mc146818_write(c, 0x0a, 0x23); /* every four ticks of 32768 a second: the next is 3280 */
     mc146818_write(c, 0x0b, 0x42);
-    check_uint("a tick in the last second", b.deadline - b.now, 97657);
+    check_uint("a tick in the last second", b.time.deadline - b.time.now, 97657);
 }
 
 /* Whatever is written and whenever, nothing traps, and an alarm search ends. */
@@ -330,16 +311,16 @@ static void test_random(void)
     for (unsigned i = 0; i < 50000; i++) {
         unsigned what = (unsigned)rand();
 
-        b.now += (uint64_t)what * (what % 3 ? 1 : 1000);
+        b.time.now += (uint64_t)what * (what % 3 ? 1 : 1000);
         if (what & 0x1000)
             mc146818_write(c, what % 0x38, (uint8_t)(what >> 16));
         else
             mc146818_read(c, what % 0x38);
-        if (b.deadline <= b.now) {
-            b.deadline = FOREVER;
+        if (b.time.deadline <= b.time.now) {
+            b.time.deadline = FOREVER;
             mc146818_tick(c);
         }
-        ahead &= b.deadline > b.now;
+        ahead &= b.time.deadline > b.time.now;
     }
     check_true("random: deadlines lie ahead", ahead);
 }

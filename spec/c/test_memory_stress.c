@@ -15,6 +15,7 @@
 #include "kvm/kvm.h"
 #include "kvm/vcpu_internal.h"
 #include "kvm_rig.h"
+#include "random.h"
 
 enum { PAGE = 0x1000, BORDER = 0x8000, BLOCK_SIZE = 0x40000, CPUS_MAX = 4 };
 enum { LEFT = BORDER - 0x100, RIGHT = BORDER + 0x100, LOOP = BORDER - 20, BAD = BORDER + 0x200 };
@@ -23,17 +24,9 @@ enum { MIRROR = 0x100000, STRIP = 0x20000, STRIDE = 16 };
 static lunik_ram *block;
 static unsigned operations; /* on regions, in transactions that were committed */
 static unsigned changes;    /* sections that listeners saw go */
-static unsigned random_state;
-
 /* By increasing priority; all but the strip and the flash show the block. */
 static lunik_region *whole, *left, *right, *across, *mirror, *strip, *flash;
 static bool logging;
-
-static unsigned choose(unsigned count)
-{
-    random_state = random_state * 1103515245u + 12345u;
-    return (random_state >> 16) % count;
-}
 
 /* ---- the guest ------------------------------------------------------------------------------ */
 
@@ -176,9 +169,9 @@ static void toggle_logging(void)
 
 static void change_something(void)
 {
-    unsigned n = choose(4);
+    unsigned n = chance(4);
 
-    switch (choose(10)) {
+    switch (chance(10)) {
     case 0:
         toggle(left);
         break;
@@ -197,7 +190,7 @@ static void change_something(void)
     case 5:
         must("mirror", lunik_region_set_offset(mirror, MIRROR - (1 + n) * PAGE, &err));
         must("mirror", lunik_region_set_alias_offset(mirror, BORDER - (1 + n) * PAGE, &err));
-        must("mirror", lunik_region_set_size(mirror, (1 + n + choose(4)) * PAGE, &err));
+        must("mirror", lunik_region_set_size(mirror, (1 + n + chance(4)) * PAGE, &err));
         break;
     case 6:
         must("strip", lunik_region_set_offset(strip, STRIP + n * PAGE, &err));
@@ -217,14 +210,14 @@ static void change_something(void)
 
 static void transaction(void)
 {
-    unsigned count = 1 + choose(3);
+    unsigned count = 1 + chance(3);
 
-    if (!choose(32))
+    if (!chance(32))
         toggle_logging();
     lunik_transaction_begin(m);
     for (unsigned i = 0; i < count; i++)
         change_something();
-    if (choose(16)) {
+    if (chance(16)) {
         must("commit", lunik_transaction_commit(m, &err));
         operations += count;
     } else {
@@ -248,14 +241,6 @@ static void on_event(void *opaque, const lunik_event *e)
 }
 
 static lunik_event_sub events = {.fn = on_event};
-
-static uint64_t holds(void)
-{
-    lunik_machine_stats stats;
-
-    lunik_machine_get_stats(m, &stats);
-    return stats.holds;
-}
 
 static bool named(char *name, unsigned cpus, const char *what, bool ok)
 {
@@ -330,8 +315,8 @@ int main(void)
     if (!check_kvm("memory stress"))
         return 0;
     new_runtime();
-    random_state = seed ? (unsigned)atoi(seed) : 1;
-    printf("# SEED=%u\n", random_state);
+    random_state = seed ? strtoull(seed, NULL, 0) : 1;
+    printf("# SEED=%" PRIu64 "\n", random_state);
     test(2, wanted);
     test(4, wanted);
     lunik_runtime_free(rt);

@@ -2,26 +2,15 @@
 
 #include "../../devices/pci/acpi_pm_chip.h"
 #include "../../devices/pci/piix4_smbus_chip.h"
-#include "check.h"
+#include "chip_bench.h"
 
 struct rig {
-    lunik_clock clock;
-    uint64_t now;
+    struct chip_time time;
     lunik_irq sci;
-    unsigned edges;
+    struct chip_line line;
     struct acpi_pm_chip pm;
     unsigned sleeps, type;
 };
-
-static uint64_t rig_now(lunik_clock *clock)
-{
-    return lunik_container_of(clock, struct rig, clock)->now;
-}
-
-static void rig_sci(lunik_irq *irq, bool level)
-{
-    lunik_container_of(irq, struct rig, sci)->edges += level;
-}
 
 static void rig_sleep(struct acpi_pm_chip *pm, unsigned type)
 {
@@ -33,14 +22,16 @@ static void rig_sleep(struct acpi_pm_chip *pm, unsigned type)
 
 static void rig_init(struct rig *r)
 {
-    *r = (struct rig){.clock = {rig_now}, .sci = {.fn = rig_sci}};
-    r->pm = (struct acpi_pm_chip){.clock = &r->clock, .sci = &r->sci, .sleep = rig_sleep};
+    *r = (struct rig){0};
+    chip_time_begin(&r->time, 0);
+    chip_line_connect(&r->sci, &r->line);
+    r->pm = (struct acpi_pm_chip){.clock = &r->time.clock, .sci = &r->sci, .sleep = rig_sleep};
     acpi_pm_reset(&r->pm);
 }
 
 static uint32_t timer_at(struct rig *r, uint64_t ns)
 {
-    r->now = ns;
+    r->time.now = ns;
     return acpi_pm_timer_read(&r->pm, 0, 4);
 }
 
@@ -68,15 +59,15 @@ static void test_overflow(void)
     const uint64_t half = UINT64_C(2343484438); /* ns until bit 23 changes, rounded up */
 
     rig_init(&r);
-    r.now = half - 1;
+    r.time.now = half - 1;
     check_uint("overflow: not yet", acpi_pm_event_read(&r.pm, 0, 2), 0);
-    r.now = half;
+    r.time.now = half;
     check_uint("overflow: status is set", acpi_pm_event_read(&r.pm, 0, 2), PM1_TIMER);
     acpi_pm_event_write(&r.pm, 0, 2, PM1_TIMER);
     check_uint("overflow: cleared", acpi_pm_event_read(&r.pm, 0, 2), 0);
-    r.now = 2 * half - 2;
+    r.time.now = 2 * half - 2;
     check_uint("overflow: not again before the next", acpi_pm_event_read(&r.pm, 0, 2), 0);
-    r.now = 2 * half;
+    r.time.now = 2 * half;
     check_uint("overflow: falling edge of the top bit counts", acpi_pm_event_read(&r.pm, 0, 2),
                PM1_TIMER);
 }
@@ -92,7 +83,7 @@ static void test_timer_interrupt(void)
     acpi_pm_event_write(&r.pm, 2, 2, PM1_TIMER);
     acpi_pm_enable(&r.pm, true);
     check_uint("timer interrupt: quiet", r.sci.level, 0);
-    r.now = 3000000000;
+    r.time.now = 3000000000;
     acpi_pm_update(&r.pm);
     check_uint("timer interrupt: raised", r.sci.level, 1);
     acpi_pm_event_write(&r.pm, 0, 2, PM1_TIMER);
@@ -122,7 +113,7 @@ static void test_sci(void)
     check_uint("enable has only real bits", acpi_pm_event_read(&r.pm, 2, 2), 0x0521);
     acpi_pm_event_write(&r.pm, 3, 1, 0);
     check_uint("byte write", acpi_pm_event_read(&r.pm, 2, 2), 0x0021);
-    check_uint("edges", r.edges, 1);
+    check_uint("edges", r.line.edges, 1);
 }
 
 static void test_gpe(void)

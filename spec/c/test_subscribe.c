@@ -6,6 +6,7 @@
 
 #include "../../runtime/core/machine.h"
 #include "check.h"
+#include "random.h"
 
 enum { SUBS = 12, ROUNDS = 4000, DEPTH = 3 };
 
@@ -18,14 +19,6 @@ static char said[256];
 static void on_misuse(const char *message)
 {
     snprintf(said, sizeof(said), "%s", message);
-}
-
-static uint32_t seed = 1;
-
-static unsigned chance(unsigned of)
-{
-    seed = seed * 1664525 + 1013904223;
-    return (seed >> 16) % of;
 }
 
 /* ---- kinds ---------------------------------------------------------------------------------- */

@@ -3,36 +3,20 @@
 #include <stdlib.h>
 
 #include "../../devices/isa/uart16550_chip.h"
-#include "check.h"
+#include "chip_bench.h"
 
 /* Four characters of 10 bits at 9600 baud. */
 #define TIMEOUT (4 * 10ull * 16 * 12 * 1000000000 / 1843200)
 
 /* The far end: keeps what it is sent, as far as it is let. */
 struct bench {
-    lunik_clock clock;
-    uint64_t now;
+    struct chip_time time;
     struct uart16550_chip uart;
-    bool irq;
-    unsigned edges;
+    struct chip_line irq;
     char sent[256];
     size_t count, limit;
     unsigned ready;
-    uint64_t deadline;
 };
-
-static uint64_t bench_now(lunik_clock *clock)
-{
-    return lunik_container_of(clock, struct bench, clock)->now;
-}
-
-static void bench_irq(lunik_irq *irq, bool level)
-{
-    struct bench *b = irq->opaque;
-
-    b->irq = level;
-    b->edges += level;
-}
 
 static size_t bench_output(void *opaque, const uint8_t *data, size_t size)
 {
@@ -51,24 +35,15 @@ static void bench_ready(void *opaque)
     b->ready++;
 }
 
-static void bench_schedule(void *opaque, uint64_t deadline)
-{
-    struct bench *b = opaque;
-
-    b->deadline = deadline;
-}
-
-static const struct uart16550_port bench_port = {bench_output, bench_ready, bench_schedule};
+static const struct uart16550_port bench_port = {bench_output, bench_ready, chip_time_schedule};
 
 static struct uart16550_chip *setup(struct bench *b)
 {
     memset(b, 0, sizeof(*b));
-    b->clock.now = bench_now;
+    chip_time_begin(&b->time, 0);
     b->limit = sizeof(b->sent) - 1;
-    b->deadline = UINT64_MAX;
-    uart16550_init(&b->uart, &b->clock, &bench_port, b);
-    b->uart.irq.fn = bench_irq;
-    b->uart.irq.opaque = b;
+    uart16550_init(&b->uart, &b->time.clock, &bench_port, b);
+    chip_line_connect(&b->uart.irq, &b->irq);
     return &b->uart;
 }
 
@@ -97,7 +72,7 @@ static void test_reset_values(void)
     uart16550_reset(u);
     check_uint("reset clears SCR", uart16550_read(u, 7), 0);
     check_uint("reset leaves loopback", uart16550_read(u, 6), 0xb0);
-    check_uint("reset lowers the line", b.irq, false);
+    check_uint("reset lowers the line", b.irq.level, false);
 }
 
 static void test_divisor(void)
@@ -121,7 +96,7 @@ static void test_divisor(void)
     uart16550_write(u, 2, 0x41);
     uart16550_write(u, 1, 0x01);
     receive(u, "x");
-    check_true("divisor 0 still gives a deadline", b.deadline != UINT64_MAX);
+    check_true("divisor 0 still gives a deadline", b.time.deadline != UINT64_MAX);
 }
 
 static void test_output(void)
@@ -172,13 +147,13 @@ static void test_emptied(void)
         uart16550_write(u, 2, cases[i].fcr);
         uart16550_write(u, 0, 'a');
         check_uint("full", uart16550_read(u, 5), 0);
-        check_uint("no interrupt", b.irq, false);
+        check_uint("no interrupt", b.irq.level, false);
         uart16550_write(u, cases[i].offset, cases[i].value);
         check_uint(cases[i].what, uart16550_read(u, 5), 0x60);
-        check_uint("raises the line", b.irq, true);
+        check_uint("raises the line", b.irq.level, true);
         check_uint("and shows in IIR", uart16550_read(u, 2) & 0x0f, 0x02);
         uart16550_write(u, cases[i].offset, cases[i].value);
-        check_uint("once", b.irq, false);
+        check_uint("once", b.irq.level, false);
         uart16550_write(u, 4, 0);
         uart16550_write(u, 0, 'b');
         check_uint("the next character waits", uart16550_read(u, 5), 0);
@@ -226,32 +201,32 @@ static void test_thre_interrupt(void)
     struct uart16550_chip *u = setup(&b);
 
     uart16550_write(u, 1, 0x02);
-    check_uint("enabling THRE raises the line", b.irq, true);
+    check_uint("enabling THRE raises the line", b.irq.level, true);
     check_uint("IIR says THRE", uart16550_read(u, 2), 0x02);
-    check_uint("reading IIR acknowledges it", b.irq, false);
+    check_uint("reading IIR acknowledges it", b.irq.level, false);
     check_uint("IIR is then empty", uart16550_read(u, 2), 0x01);
     uart16550_write(u, 1, 0x02);
-    check_uint("writing the same IER is no new event", b.irq, false);
+    check_uint("writing the same IER is no new event", b.irq.level, false);
     uart16550_write(u, 1, 0);
     uart16550_write(u, 1, 0x02);
-    check_uint("enabling it again is", b.irq, true);
+    check_uint("enabling it again is", b.irq.level, true);
     uart16550_read(u, 2);
-    b.edges = 0;
+    b.irq.edges = 0;
     uart16550_write(u, 0, 'x');
-    check_uint("a character sent raises it", b.irq, true);
-    check_uint("once", b.edges, 1);
+    check_uint("a character sent raises it", b.irq.level, true);
+    check_uint("once", b.irq.edges, 1);
     uart16550_read(u, 5);
-    check_uint("reading LSR does not acknowledge it", b.irq, true);
+    check_uint("reading LSR does not acknowledge it", b.irq.level, true);
     uart16550_read(u, 2);
     b.limit = b.count;
     uart16550_write(u, 0, 'y');
-    check_uint("none while the character waits", b.irq, false);
+    check_uint("none while the character waits", b.irq.level, false);
     uart16550_write(u, 1, 0);
     uart16550_write(u, 1, 0x02);
-    check_uint("nor when enabled with THRE clear", b.irq, false);
+    check_uint("nor when enabled with THRE clear", b.irq.level, false);
     b.limit++;
     uart16550_writable(u);
-    check_uint("but once it has gone", b.irq, true);
+    check_uint("but once it has gone", b.irq.level, true);
 }
 
 static void test_receive_16450(void)
@@ -268,7 +243,7 @@ static void test_receive_16450(void)
     b.ready = 0;
     check_uint("RBR", uart16550_read(u, 0), 'A');
     check_uint("the far end may go on", b.ready, 1);
-    check_uint("the line falls", b.irq, false);
+    check_uint("the line falls", b.irq.level, false);
     check_uint("RBR of an empty receiver", uart16550_read(u, 0), 0);
 
     receive(u, "BC");
@@ -292,14 +267,14 @@ static void test_fifo(void)
         uart16550_write(u, 2, cases[i].fcr);
         uart16550_write(u, 1, 0x01);
         check_uint("FIFOs show in IIR", uart16550_read(u, 2), 0xc1);
-        while (!b.irq && n < 20) {
+        while (!b.irq.level && n < 20) {
             receive(u, "x");
             n++;
         }
         check_uint("trigger level", n, cases[i].level);
         check_uint("IIR at the trigger level", uart16550_read(u, 2), 0xc4);
         uart16550_read(u, 0);
-        check_uint("below it the line falls", b.irq, false);
+        check_uint("below it the line falls", b.irq.level, false);
     }
 }
 
@@ -331,26 +306,26 @@ static void test_timeout(void)
     struct bench b;
     struct uart16550_chip *u = setup(&b);
 
-    b.now = 1000;
+    b.time.now = 1000;
     uart16550_write(u, 3, 0x03);
     uart16550_write(u, 2, 0xc1);
     receive(u, "ab");
-    check_uint("no deadline while nobody waits", b.deadline, UINT64_MAX);
+    check_uint("no deadline while nobody waits", b.time.deadline, UINT64_MAX);
     uart16550_write(u, 1, 0x01);
-    check_uint("deadline: four characters later", b.deadline, 1000 + TIMEOUT);
-    b.now = b.deadline - 1;
+    check_uint("deadline: four characters later", b.time.deadline, 1000 + TIMEOUT);
+    b.time.now = b.time.deadline - 1;
     uart16550_tick(u);
-    check_uint("too early", b.irq, false);
-    b.now++;
+    check_uint("too early", b.irq.level, false);
+    b.time.now++;
     uart16550_tick(u);
-    check_uint("timeout raises the line", b.irq, true);
+    check_uint("timeout raises the line", b.irq.level, true);
     check_uint("IIR says timeout", uart16550_read(u, 2), 0xcc);
-    check_uint("reading IIR is no acknowledgement", b.irq, true);
+    check_uint("reading IIR is no acknowledgement", b.irq.level, true);
     check_uint("character", uart16550_read(u, 0), 'a');
-    check_uint("reading a character is", b.irq, false);
-    check_uint("and starts anew", b.deadline, b.now + TIMEOUT);
+    check_uint("reading a character is", b.irq.level, false);
+    check_uint("and starts anew", b.time.deadline, b.time.now + TIMEOUT);
     uart16550_read(u, 0);
-    check_uint("an empty FIFO has none", b.deadline, UINT64_MAX);
+    check_uint("an empty FIFO has none", b.time.deadline, UINT64_MAX);
 
     uart16550_write(u, 1, 0x05);
     receive(u, "0123456789abcdefg"); /* overrun: line status has priority */
@@ -360,10 +335,11 @@ static void test_timeout(void)
     while (u->rx.count > 3)
         uart16550_read(u, 0);
     check_uint("line status is pending", uart16550_read(u, 2) & 0x0f, 0x06);
-    b.now = b.deadline;
-    b.deadline = UINT64_MAX; /* that one is spent */
+    b.time.now = b.time.deadline;
+    b.time.deadline = UINT64_MAX; /* that one is spent */
     uart16550_tick(u);
-    check_uint("a timeout hidden by line status is not waited for again", b.deadline, UINT64_MAX);
+    check_uint("a timeout hidden by line status is not waited for again", b.time.deadline,
+               UINT64_MAX);
     uart16550_read(u, 5);
     check_uint("and shows once that is read", uart16550_read(u, 2) & 0x0f, 0x0c);
 }
@@ -374,12 +350,12 @@ static void test_far_timeout(void)
     struct bench b;
     struct uart16550_chip *u = setup(&b);
 
-    b.now = UINT64_MAX - 1000;
+    b.time.now = UINT64_MAX - 1000;
     uart16550_write(u, 2, 0xc1);
     uart16550_write(u, 1, 0x01);
     receive(u, "ab");
-    check_uint("no timeout comes before its time", b.irq, false);
-    check_uint("nor when the clock ends before", b.deadline, UINT64_MAX);
+    check_uint("no timeout comes before its time", b.irq.level, false);
+    check_uint("nor when the clock ends before", b.time.deadline, UINT64_MAX);
 }
 
 static void test_priorities(void)
@@ -398,7 +374,7 @@ static void test_priorities(void)
     check_uint("then modem status", uart16550_read(u, 2), 0x00);
     check_uint("MSR", uart16550_read(u, 6), 0x1a);
     check_uint("then nothing", uart16550_read(u, 2), 0x01);
-    check_uint("the line is low", b.irq, false);
+    check_uint("the line is low", b.irq.level, false);
 }
 
 static void test_break(void)
@@ -411,9 +387,9 @@ static void test_break(void)
     receive(u, "a");
     uart16550_break(u);
     check_uint("an error further back in the FIFO", uart16550_read(u, 5), 0xe1);
-    check_uint("raises nothing yet", b.irq, false);
+    check_uint("raises nothing yet", b.irq.level, false);
     uart16550_read(u, 0);
-    check_uint("at the head it does", b.irq, true);
+    check_uint("at the head it does", b.irq.level, true);
     check_uint("break", uart16550_read(u, 5), 0xf1);
     check_uint("reading LSR clears it", uart16550_read(u, 5), 0x61);
     check_uint("a break is a zero", uart16550_read(u, 0), 0);
@@ -461,7 +437,7 @@ static void test_random(void)
     for (unsigned i = 0; i < 200000; i++) {
         unsigned what = (unsigned)rand();
 
-        b.now += what % 5000000;
+        b.time.now += what % 5000000;
         b.limit = what % 7 ? sizeof(b.sent) - 1 : 0;
         b.count = 0;
         if (what & 0x100)

@@ -3,6 +3,7 @@ local command = {}
 
 command.build = os.getenv("LUNIK_BUILD") or "build"
 command.lunik = command.build .. "/lunik"
+command.interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
 
 -- What a file holds.
 function command.read(path)
@@ -12,7 +13,8 @@ function command.read(path)
   return text
 end
 
-local function write(path, text)
+-- Writes a file.
+function command.write(path, text)
   local file = assert(io.open(path, "wb"))
   assert(file:write(text))
   file:close()
@@ -26,7 +28,7 @@ function command.file(text, suffix)
     os.remove(path)
     path = path .. suffix
   end
-  write(path, text)
+  command.write(path, text)
   return setmetatable({}, {
     __tostring = function() return path end,
     __concat = function(a, b) return tostring(a) .. tostring(b) end,
@@ -37,7 +39,7 @@ end
 -- Runs a shell command: standard output, standard error, exit code (128 + N for signal N).
 function command.run(line, input)
   local files = { input = os.tmpname(), out = os.tmpname(), err = os.tmpname() }
-  write(files.input, input or "")
+  command.write(files.input, input or "")
   local _, how, code = os.execute(("{ %s; } <%s >%s 2>%s"):format(line, files.input, files.out,
     files.err))
   local out, err = command.read(files.out), command.read(files.err)
@@ -45,6 +47,17 @@ function command.run(line, input)
     os.remove(path)
   end
   return out, err, how == "signal" and 128 + code or code
+end
+
+-- Runs a Lua script that has the library as lunik, in the interpreter of the specs; prefix goes
+-- before the interpreter in the shell's line. Returns as run() does.
+function command.script(text, prefix)
+  local path <close> = command.file(([[
+    package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
+    package.cpath = "%s/lua/?.so;" .. package.cpath
+    local lunik = require "lunik"
+  ]]):format(command.build) .. text)
+  return command.run(("%s %s %s"):format(prefix or "", command.interpreter, path))
 end
 
 -- Whether vCPUs can be had here.

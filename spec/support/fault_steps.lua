@@ -1,5 +1,6 @@
 -- For specs: machines whose calls fail, and steps on them (spec/support/faults.lua).
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 local walks = require "spec.support.faults"
 
@@ -61,17 +62,14 @@ function steps.add_memory(m)
   for n = 1, 3 do m:object_add("memory-backend-ram", { id = "mem" .. n, size = "128M" }) end
 end
 
-local accels = { none = {}, kvm = { cpus = 2, kernel = small.image "small.elf" } }
-
 -- A running pc whose guest is idle.
 function steps.running(accel, more)
-  local options = { board = "pc", accel = accel, memory = "32M", maxmem = "2G", slots = 4,
-    serial = "buffer" }
-  for name, value in pairs(accels[accel]) do options[name] = value end
-  for name, value in pairs(more or {}) do options[name] = value end
-  local m = lunik.machine(options)
+  local kvm = accel == "kvm"
+  local m = machines.new({ board = "pc", accel = accel, memory = "32M", maxmem = "2G", slots = 4,
+    serial = "buffer", cpus = kvm and 2 or nil,
+    kernel = kvm and small.image "small.elf" or nil }, more)
   m:on("error", function() end) -- which would be printed
-  if accel == "kvm" then
+  if kvm then
     small.start(m)
   else
     m:start()

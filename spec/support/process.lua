@@ -1,6 +1,7 @@
 -- For specs: what this process holds, to see that it is given back.
 local core = require "lunik.core"
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 
 local process = {}
 
@@ -50,8 +51,7 @@ end
 
 --- File descriptors, threads, memory slots, mappings.
 function process.holds()
-  collectgarbage()
-  collectgarbage()
+  machines.collect()
   return {
     fds = #core.scandir "/proc/self/fd", threads = #threads(), slots = slots(),
     maps = lines "/proc/self/maps",

@@ -1,5 +1,6 @@
 -- For specs: machines on KVM that run a few bytes of real-mode code, and pieces of such code.
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 
 local real = { CODE = 0x1000, HANDLER = 0x1200 }
 
@@ -30,9 +31,7 @@ end
 --- A pc whose first vCPU runs code after each reset, with flat data segments; handler is placed at
 --- HANDLER. Options replace defaults.
 function real.machine(code, handler, options)
-  local all = { board = "pc", memory = "16M", serial = "none" }
-  for name, value in pairs(options or {}) do all[name] = value end
-  local m = lunik.machine(all)
+  local m = machines.new({ board = "pc", memory = "16M", serial = "none" }, options)
   m:on_reset(function()
     m:fill(0, real.CODE, 0)
     m:write(real.CODE, code)

@@ -1,6 +1,7 @@
 -- For specs: machines that run the project's own small guest (spec/guests/).
 local command = require "spec.support.command"
 local lunik = require "lunik"
+local machines = require "spec.support.machines"
 
 local small = {}
 
@@ -18,14 +19,10 @@ end
 
 --- A machine with the guest as its kernel and its console in a buffer; options replace defaults.
 function small.machine(options)
-  local all = {
+  return machines.new({
     board = "pc", memory = "128M", maxmem = "4G", slots = 4, serial = "buffer",
     kernel = small.image("small.elf"),
-  }
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
-  return lunik.machine(all)
+  }, options)
 end
 
 --- Starts a machine and waits for the guest; returns what it printed until then.
