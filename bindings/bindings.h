@@ -1,16 +1,16 @@
 /*
- * bindings.h: what the files of the Lua bindings share.
+ * bindings.h: declarations that the files of the Lua bindings share.
  *
  * DESIGN. One lua_State has one runtime, made when it is first needed. Every Lua call happens under
  * the machine lock, so one lua_State can be entered from the loop thread and from vCPU threads,
  * each with a Lua thread (coroutine) of its own: bind_call() takes an idle one from a pool, runs a
- * C function on it protected, reports what it raises and gives it back. Nothing ever jumps
- * (lua_error) across a frame of the runtime.
+ * C function on it protected, reports an error that it raises and returns the Lua thread to the
+ * pool. No error jumps (lua_error) across a frame of the runtime.
  *
- * Userdata are boxes around a counted reference. A box is found again by the address of what it
- * holds (bind_push_box), so the same thing is always the same userdata. Boxes own nothing but their
- * reference: collecting one neither unplugs nor stops anything. What has to live as long as a
- * machine hangs on its struct glue.
+ * Userdata are boxes around a counted reference. A box is found again by the address that it holds
+ * (bind_push_box), so the same thing is always the same userdata. A box owns only its reference:
+ * collecting it neither unplugs nor stops anything. Data that has to live as long as a machine is
+ * kept in its struct glue.
  */
 #ifndef BINDINGS_H
 #define BINDINGS_H
@@ -40,20 +40,20 @@ struct map_listener;
 
 enum { BIND_LIBRARY_DIRS = 2 };
 
-/* Everything of one lua_State; a userdata in the registry whose __gc closes it all. */
+/* The data of one lua_State; a userdata in the registry, whose __gc closes the machines and the
+ * runtime. */
 struct bindings {
     lunik_runtime *rt; /* NULL until it is first needed */
     lua_State *maker;  /* makes Lua threads; runs nothing else */
     lua_State *idle[BIND_CALLS_MAX];
     unsigned idle_count, threads; /* threads: made so far */
-    unsigned calls, transactions; /* on the loop thread: the loop can't be run below them */
+    unsigned calls, transactions; /* on the loop thread: the loop can't be run inside them */
     bool shared;                  /* the runtime is the embedder's */
-    bool closing;                 /* the state is being closed: no Lua is called any more */
+    bool closing;                 /* the state is being closed: Lua is not called any more */
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;
     struct lua_type *types; /* defined by scripts */
-    /* Of the Lua half, as it was compiled and as it was found; its frames are skipped in error
-     * positions. */
+    /* Directories of the Lua half, as compiled in and as found; error positions skip its frames. */
     char library_dirs[BIND_LIBRARY_DIRS][1024];
 };
 
@@ -61,16 +61,16 @@ struct bindings {
 extern const char bind_state_key;
 extern const char bind_core_key;
 
-/* The data of a Lua state in which lunik.core has been opened. */
+/* Returns the data of a Lua state; NULL before lunik.core has been opened. */
 struct bindings *bind_state(lua_State *L);
-/* The runtime; made at the first call. Raises. */
+/* Returns the runtime, which the first call makes. Raises. */
 BIND_EXPORT lunik_runtime *bind_runtime(lua_State *L);
-/* Has the state use an embedder's runtime. False if it has another one. */
+/* Makes the state use an embedder's runtime. Returns false if it has another one. */
 bool bind_share_runtime(struct bindings *b, lunik_runtime *rt);
 /* Pushes the function `name` of core.hooks, where the Lua half puts the functions that C calls. */
 void bind_push_hook(lua_State *L, const char *name);
 
-/* What the bindings keep for a machine that is not closed. */
+/* Data that the bindings keep for a machine that is not closed. */
 struct glue {
     struct bindings *b;
     lunik_machine *m;
@@ -88,7 +88,7 @@ struct glue {
     lunik_reject_sub reject_sub;
 };
 
-/* The glue of a machine, NULL once it is closed. */
+/* Returns the glue of a machine, NULL once it is closed. */
 struct glue *bind_glue(lunik_machine *m);
 
 /* ---- boxes and classes (class.c) ------------------------------------------------------------ */
@@ -107,31 +107,32 @@ struct bind_class {
  * under the name without "lunik.". */
 void bind_class_new(lua_State *L, int classes, const struct bind_class *c);
 
-/* What is in a userdata: an address, and the machine it is part of. */
+/* The content of a userdata: an address, and the machine that it belongs to. */
 struct box {
     void *ptr;
     lunik_machine *m; /* a reference, may be NULL */
     void *data;       /* of the class */
 };
 
-/* Pushes the box of ptr. If there is none yet a box of the class is made, with uservalues
- * uservalues, and *made is set: the caller then takes the references. Those that it has taken
- * already drop (or NULL) gives back if Lua is out of memory. There is room for two values. */
+/* Pushes the box of ptr. If there is none yet, makes one of the class, with that number of
+ * uservalues, and sets *made: the caller then takes the references. If Lua is out of memory, calls
+ * drop (may be NULL) to release references taken before. The stack must have room for two values.
+ */
 struct box *bind_push_box(lua_State *L, const char *class, void *ptr, int uservalues, bool *made,
                           void (*drop)(void *ptr));
 /* Pushes the box of ptr if there is one, else nil and returns false. */
 bool bind_find_box(lua_State *L, const void *ptr);
-/* Puts the value on top of the stack into the table under the address; false, with the error
- * pushed, if Lua is out of memory. */
+/* Puts the value on top of the stack into the table under the address; returns false, with the
+ * error pushed, if Lua is out of memory. */
 bool bind_try_keep(lua_State *L, int table, const void *address);
-/* The same for what lives and dies with a machine (spaces, vCPUs): its address may come back in
- * another machine, so the box is kept with the machine's. */
+/* Like bind_push_box() for a thing that lives as long as its machine (a space, a vCPU). Its address
+ * may be reused by another machine, so the box is kept in the machine's table of parts. */
 void bind_push_part(lua_State *L, const char *class, void *ptr, lunik_machine *m);
-/* Pushes the table that the machine's box keeps: such parts, and what else must live with it. */
+/* Pushes the table of parts, which the machine's box keeps: values that must live as long as it. */
 void bind_push_parts(lua_State *L, lunik_machine *m);
 int bind_part_gc(lua_State *L); /* their __gc */
 struct box *bind_check_box(lua_State *L, int index, const char *class);
-/* Raises that the value at index, 1 for a method's own object, is none of the class. */
+/* Raises that the value at index (1: a method's own object) is not of the class. */
 void bind_wrong_class(lua_State *L, int index, const char *class) __attribute__((noreturn));
 /* Raises {code="gone"} if the machine of a box is closed. */
 struct box *bind_check_open(lua_State *L, int index, const char *class);
@@ -155,15 +156,16 @@ BIND_EXPORT int bind_fail(lua_State *L, int code, const char *format, ...)
 void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
 int bind_error_from(lua_State *L, int index, lunik_error *err);
-/* Pushes the value at index as a text without zero bytes, and returns it. Raises nothing but
- * no-memory: what a __tostring raises is replaced by a text that names the value's type. */
+/* Pushes the value at index as a text without zero bytes, and returns it. Raises only no-memory
+ * errors: if a __tostring raises another one, the text names the value's type instead. */
 const char *bind_push_text(lua_State *L, int index);
 void bind_error_open(lua_State *L);
 int bind_lua_text(lua_State *L);          /* core.text(value) */
 int bind_lua_error_new(lua_State *L);     /* core.error(code, message) */
 int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 
-/* cause.c: says in which line a script makes a change. Nothing may raise in between. */
+/* cause.c: records the line in which a script makes a change. No error may be raised between begin
+ * and end. */
 struct bind_script {
     lunik_cause cause;
     lua_Debug where;
@@ -174,10 +176,10 @@ int bind_script_end(lua_State *L, struct bind_script *s, int rc, const lunik_err
 void bind_push_cause(lua_State *L, const lunik_cause *c); /* nil for NULL */
 void bind_push_rejection(lua_State *L, const lunik_rejection *r, lunik_machine *m);
 int bind_lua_why(lua_State *L); /* space:why(address) */
-/* The innermost Lua function that is not the library's own: its short_src and currentline; false if
- * there is none. */
+/* Finds the innermost Lua function that is not the library's own, and fills in its short_src and
+ * currentline; returns false if there is none. */
 bool bind_where(lua_State *L, lua_Debug *ar);
-/* Whether ar, filled in by "S", is of a function of the library. */
+/* Whether ar, filled in with "S", describes a function of the library. */
 bool bind_in_library(lua_State *L, const lua_Debug *ar);
 
 /* ---- values (value.c) ----------------------------------------------------------------------- */
@@ -194,7 +196,7 @@ uint64_t bind_limited(lua_State *L, int index, const char *what, uint64_t max);
 bool bind_bool(lua_State *L, int index, const char *what);          /* nil is false */
 bool bind_level(lua_State *L, int index, const char *what);         /* nil is wrong */
 const char *bind_string(lua_State *L, int index, const char *what); /* without zero bytes */
-/* The same for a value that may also be an object, which the caller has dealt with. */
+/* The same for an argument that may also be an object, which the caller has handled. */
 const char *bind_id(lua_State *L, int index, const char *what);
 const char *bind_opt_string(lua_State *L, int index, const char *what, const char *def);
 void bind_function(lua_State *L, int index, const char *what);
@@ -204,8 +206,8 @@ int bind_choice(lua_State *L, int index, const char *what, const char *const *ch
 unsigned bind_access_size(lua_State *L, int index, const char *what);
 /* A string of any bytes. */
 const char *bind_data(lua_State *L, int index, const char *what, size_t *size);
-/* A list of strings as a NULL-terminated array; the list must stay on the stack, as the array
- * does, which is pushed. */
+/* A list of strings as a NULL-terminated array, which is pushed. Both must stay on the stack while
+ * it is used. */
 const char *const *bind_strings(lua_State *L, int index, const char *what);
 /* Pushes a field and returns its index. */
 int bind_field(lua_State *L, int table, const char *name);
@@ -213,27 +215,27 @@ int bind_field(lua_State *L, int table, const char *name);
 void bind_options(lua_State *L, int index, const char *what, const char *const *names);
 int bind_lua_suggest(lua_State *L); /* core.suggest(name, {names}) -> string|nil */
 
-/* A property table or an event's fields. Everything the fields point to is kept alive by what is
- * pushed onto the stack. */
+/* A property table or an event's fields. Values that are pushed onto the stack keep everything
+ * alive that the fields point to. */
 struct bind_fields {
     lunik_field *items;
     size_t count;
 };
 void bind_fields(lua_State *L, int index, const char *what, struct bind_fields *out);
-/* One value; pushes what keeps it alive. */
+/* One value; pushes values that keep it alive. */
 void bind_value(lua_State *L, int index, const char *what, lunik_value *out);
 void bind_push_value(lua_State *L, const lunik_value *value);
-/* Pushes the name with each from replaced by to. */
+/* Pushes the name with each character `from` replaced by `to`. */
 void bind_push_name(lua_State *L, const char *name, char from, char to);
 
 /* ---- calls into Lua (call.c) ---------------------------------------------------------------- */
 
-/* Runs body on a Lua thread of its own with arg as a light userdata at index 1. An error is
- * reported as having happened in source, and false returned. g may be NULL. */
+/* Runs body on a Lua thread of its own with arg as a light userdata at index 1. Reports an error as
+ * having happened in source, and returns false then. g may be NULL. */
 bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunction body,
                void *arg);
-/* For a body: the next call of a function begins, even if Lua gets no more memory. Raises an error
- * if that can't be. */
+/* For a body: reserves memory so that the next call of a function at least begins. Raises an error
+ * if there is none. */
 void bind_prepare_call(lua_State *L);
 /* Like bind_call(), but the error goes to *err; returns 0 or its code. */
 int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
@@ -242,7 +244,7 @@ int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *
 /* ---- interrupts (interrupt.c) ---------------------------------------------------------------- */
 
 /* A Lua thread that is active on this thread of the process, from push to pop; on the C stack.
- * handler: it, or one below it, was entered by the runtime. */
+ * handler: the runtime entered it, or one below it. */
 struct bind_frame {
     lua_State *L;
     struct bind_frame *below;
@@ -251,18 +253,18 @@ struct bind_frame {
 void bind_frame_push(struct bind_frame *f, lua_State *L, bool handler);
 void bind_frame_pop(const struct bind_frame *f);
 
-/* Deals with an interrupt, in a hook of L; may raise an error. */
+/* Handles an interrupt, in a hook of L; may raise an error. */
 typedef void bind_interrupt_fn(lua_State *L);
 /* For a signal handler on the thread that runs the script: fn is called as soon as Lua code outside
  * handlers runs there. Handlers that don't return within a tenth of a second, on whichever thread,
  * have the error "interrupted!" raised in them. */
 void bind_interrupt(bind_interrupt_fn *fn);
-/* For a signal handler on another thread, after that: reaches the handlers that run there. */
+/* For a signal handler on another thread, after that: interrupts the handlers that run there. */
 void bind_interrupt_here(void);
-/* Has coroutine.resume, wrap and close push frames, so that interrupts reach coroutines. */
+/* Makes coroutine.resume, wrap and close push frames, so that interrupts reach coroutines. */
 void bind_track_coroutines(lua_State *L);
 
-/* ---- one type a file ------------------------------------------------------------------------ */
+/* ---- classes, one per file ------------------------------------------------------------------ */
 
 void bind_machine_open(lua_State *L, int classes);
 void bind_object_open(lua_State *L, int classes);
@@ -280,33 +282,35 @@ struct glue *bind_machine_glue(lua_State *L, int index);
 void bind_push_machine(lua_State *L, lunik_machine *m);
 void bind_push_object(lua_State *L, lunik_object *o); /* nil for NULL */
 lunik_object *bind_object(lua_State *L, int index);   /* alive */
-/* An object, or the id of one of m's objects. */
+/* Returns the object at index, given as such or as the id of one of m's objects. */
 lunik_object *bind_object_arg(lua_State *L, int index, lunik_machine *m, const char *what);
 void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m); /* nil for NULL */
 void bind_push_space(lua_State *L, lunik_space *s, lunik_machine *m);
 void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m); /* listener.c */
 void bind_push_vcpu(lua_State *L, lunik_vcpu *v, lunik_machine *m);
 
-/* Raises what a lunik_space_*() call on size bytes at address came to, unless rc is 0. */
+/* Raises the error of a lunik_space_*() call on size bytes at address, unless rc is 0. */
 void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
                        uint64_t size);
 extern const luaL_Reg bind_space_bulk_methods[];     /* space_bulk.c */
 extern const luaL_Reg bind_machine_object_methods[]; /* machine_objects.c */
 extern const luaL_Reg bind_machine_guest_methods[];  /* machine_guest.c: ports, booting, ACPI */
-/* Ties a new machine to the Lua state and pushes its box; there is room for two values. */
+/* Attaches a new machine to the Lua state and pushes its box; the stack must have room for two
+ * values. */
 void bind_adopt_machine(lua_State *L, lunik_machine *m);
 
-/* The same, apart: makes the glue; pushes the box, which is kept while the machine is open. */
+/* The same in two steps: makes the glue; pushes the box, which is kept while the machine is open.
+ */
 int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err);
 void bind_show_machine(lua_State *L, lunik_machine *m);
-lunik_machine *bind_test_machine(lua_State *L, int index); /* NULL: it is none; raises nothing */
+lunik_machine *bind_test_machine(lua_State *L, int index); /* NULL: not a machine; never raises */
 
 int bind_lua_machine_new(lua_State *L); /* machine_new.c */
 
 /* machine.c, machine_objects.c */
 int bind_lua_machines(lua_State *L);
 int bind_lua_device_del(lua_State *L);
-void bind_machine_end(struct glue *g); /* at the end of the state: says so if it still ran */
+void bind_machine_end(struct glue *g); /* closes it at the end of the state; warns if it ran */
 
 /* event.c */
 void bind_event_attach(struct glue *g);
@@ -318,14 +322,15 @@ int bind_lua_observe(lua_State *L);
 enum { BIND_REGION_READ = 1, BIND_REGION_WRITE, BIND_REGION_PEEK, BIND_REGION_KEPT };
 extern const char *const bind_region_kinds[]; /* by lunik_region_kind */
 lunik_region *bind_region(lua_State *L, int index);
-/* The same for an option; what names it in errors. */
+/* The same for an option, which `what` names in errors. */
 lunik_region *bind_region_option(lua_State *L, int index, const char *what);
-/* A transaction has ended: keeps the boxes of what is mapped now. */
+/* To be called after a transaction: keeps the boxes of regions that are mapped now. */
 void bind_region_settle(lua_State *L, lunik_machine *m);
-/* The box is collected: drops the second reference, unless the region is in a container. */
+/* To be called when the box is collected: drops io's reference to the region, unless that is in a
+ * container. */
 void bind_region_forget(struct region_io *io);
 
-/* region_new.c, irq.c, timer.c: what a machine's glue holds, freed when it closes */
+/* Free what a machine's glue holds, when the machine closes. */
 void bind_region_release(struct glue *g);
 void bind_irq_release(struct glue *g);
 void bind_listener_release(struct glue *g);
@@ -356,9 +361,9 @@ int bind_lua_type_add(lua_State *L);
 int bind_lua_ejected(lua_State *L);
 int bind_lua_refused(lua_State *L);
 void bind_types_free(struct bindings *b);
-/* Prepares a runtime for states that end before it. */
+/* Prepares a runtime for Lua states that are closed before it is freed. */
 int bind_types_share(lunik_runtime *rt, lunik_error *err);
-/* Such a state ends: types that it defined stay, but can't be used any more. */
+/* To be called when such a state closes: types that it defined stay, but can't be used any more. */
 void bind_types_leave(struct bindings *b);
 extern const luaL_Reg bind_console_functions[];
 int bind_lua_search_new(lua_State *L);

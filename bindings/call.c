@@ -2,8 +2,8 @@
  * call.c: calls from the runtime into Lua.
  *
  * Any thread that holds the machine lock may call. Each call in progress has a Lua thread of its
- * own, taken from a pool: a vCPU's handler that releases the lock while it waits leaves its Lua
- * thread untouched by what the others do meanwhile.
+ * own, taken from a pool: while a vCPU's handler waits without the lock, calls on other threads do
+ * not touch its Lua thread.
  */
 #include <stdio.h>
 
@@ -11,7 +11,7 @@
 
 static const char threads_key; /* registry: the Lua threads of the pool */
 
-/* Lua, protected: makes one more thread and anchors it. Argument: where to put it. */
+/* Lua, protected: makes one more Lua thread and anchors it. Argument: where to store it. */
 static int make_thread(lua_State *L)
 {
     lua_State **out = lua_touserdata(L, 1);
@@ -47,7 +47,7 @@ static lua_State *enter(struct bindings *b)
     return L;
 }
 
-/* Why enter() has found no Lua thread. */
+/* Returns why enter() has found no Lua thread. */
 static const char *why_not(const struct bindings *b)
 {
     if (b->closing)
@@ -75,7 +75,7 @@ static int add_traceback(lua_State *L)
 struct report {
     struct glue *glue;
     const char *source;
-    lua_State *from; /* has what add_traceback made, or a plain error, on top */
+    lua_State *from; /* has the table made by add_traceback, or a plain error, on top */
 };
 
 /* Lua, protected: hooks.report(machine or nil, source, error, traceback). */
@@ -144,7 +144,7 @@ static lua_State *run(struct bindings *b, struct glue *g, lua_CFunction body, vo
     return L;
 }
 
-/* Lua, protected: nothing. */
+/* Lua, protected: does nothing. */
 static int no_op(lua_State *L)
 {
     return 0;
@@ -152,7 +152,7 @@ static int no_op(lua_State *L)
 
 void bind_prepare_call(lua_State *L)
 {
-    luaL_checkstack(L, UINT8_MAX + LUA_MINSTACK, NULL); /* a function of Lua takes UINT8_MAX */
+    luaL_checkstack(L, UINT8_MAX + LUA_MINSTACK, NULL); /* the most slots a Lua function needs */
     lua_pushcfunction(L, no_op);
     lua_call(L, 0, 0);
 }
@@ -174,7 +174,7 @@ bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunc
     return !failed;
 }
 
-/* Lua, protected: fills the lunik_error at 1 from what add_traceback made, at 2. */
+/* Lua, protected: fills the lunik_error at 1 from the table made by add_traceback, at 2. */
 static int convert_body(lua_State *L)
 {
     lunik_error *err = lua_touserdata(L, 1);

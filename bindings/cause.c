@@ -1,4 +1,5 @@
-/* cause.c: what led to changes of the memory map, for Lua; the lines of scripts that make them. */
+/* cause.c: causes of changes of the memory map: pushes them to Lua, and adds the lines of scripts.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ void bind_script_begin(lua_State *L, struct bind_script *s)
         s->cause.line = s->where.currentline;
     }
     lunik_cause_push(&s->cause);
-    if (!found && s->cause.by) /* the library's own actions count as their caller's */
+    if (!found && s->cause.by) /* an action of the library itself is its caller's */
         lunik_cause_pop(&s->cause);
 }
 
@@ -49,8 +50,8 @@ static int text_body(lua_State *L)
     return 1;
 }
 
-/* Pushes the text, which is freed; NULL, for want of memory, is the action alone: a listener must
- * not miss a change. */
+/* Pushes and frees the text. If there was no memory for it (NULL), pushes the action alone: a
+ * listener must not miss a change. */
 static void push_line(lua_State *L, char *text, const char *action)
 {
     int rc;
@@ -107,8 +108,8 @@ static int cause_body(lua_State *L)
     return 1;
 }
 
-/* A finalizer that runs meanwhile may change the memory map, and free the cause: a copy is taken
- * first. Without memory for one nothing is known. */
+/* Copies the cause first: a finalizer that runs meanwhile may change the memory map and free it.
+ * Without memory for a copy pushes nil. */
 void bind_push_cause(lua_State *L, const lunik_cause *c)
 {
     lunik_cause *copy = NULL;

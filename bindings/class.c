@@ -1,4 +1,4 @@
-/* class.c: metatables with methods, fields and setters, and the boxes they belong to. */
+/* class.c: classes, which are metatables with methods, fields and setters; boxes. */
 #include <string.h>
 
 #include "bindings.h"
@@ -79,7 +79,7 @@ void bind_class_new(lua_State *L, int classes, const struct bind_class *c)
     lua_pushcclosure(L, class_newindex, 3);
     lua_setfield(L, top + 1, "__newindex");
     lua_pushstring(L, c->name);
-    lua_setfield(L, top + 1, "__metatable"); /* out of reach: __gc is ours to call */
+    lua_setfield(L, top + 1, "__metatable"); /* hidden: scripts must not call __gc */
     lua_pushvalue(L, top + 1);
     luaL_setfuncs(L, c->meta, 0);
     lua_pop(L, 1);

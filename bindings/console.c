@@ -1,4 +1,4 @@
-/* console.c: the program's end of a chardev-buffer, for the serial consoles of the Lua half. */
+/* console.c: access to a chardev-buffer, for the serial consoles of the Lua half. */
 #include "bindings.h"
 
 static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
@@ -12,8 +12,8 @@ static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
     return o;
 }
 
-/* core.buffer_peek(object, position) -> text from position on, position of the text; what has been
- * overwritten is skipped */
+/* core.buffer_peek(object, position) -> text from position on, position of the text; skips bytes
+ * that have been overwritten */
 static int buffer_peek(lua_State *L)
 {
     const lunik_chardev_buffer_ops *ops;
@@ -72,8 +72,8 @@ static int buffer_watch(lua_State *L)
     return 0;
 }
 
-/* core.flush(machine): hands on the output that its character devices hold, as far as it is taken
- * at once */
+/* core.flush(machine): writes the output that its character devices hold, as far as that does not
+ * wait */
 static int flush(lua_State *L)
 {
     lunik_machine_flush(bind_machine(L, 1));

@@ -5,8 +5,8 @@
 
 #include "bindings.h"
 
-/* The Lua state is closed: stop and free everything. Handles that are left only drop references
- * and have been finalized before, since this userdata was made first. */
+/* The Lua state is being closed: closes the machines and frees the runtime. This userdata was made
+ * first, so all boxes have been finalized before it. */
 static int state_gc(lua_State *L)
 {
     struct bindings *b = lua_touserdata(L, 1);
@@ -51,7 +51,7 @@ static int parse_size(lua_State *L)
     return 1;
 }
 
-/* core.set_library_dirs(dir, dir): error positions are looked for outside them. */
+/* core.set_library_dirs(dir, dir): error positions skip functions from these directories */
 static int set_library_dirs(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -164,8 +164,8 @@ static void open_classes(lua_State *L)
     lua_setfield(L, -2, "classes");
 }
 
-/* Called again in the same state (a test runner that forgets package.loaded) it gives the same
- * module. */
+/* Returns the same module if it is called again in the same state, e.g. by a test runner that
+ * clears package.loaded. */
 int luaopen_lunik_core(lua_State *L)
 {
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_core_key) == LUA_TTABLE)
@@ -183,7 +183,7 @@ int luaopen_lunik_core(lua_State *L)
     lua_setfield(L, -2, "SIZE_MAX");
     lua_newtable(L);
     lua_setfield(L, -2, "hooks");
-    lua_newtable(L); /* what the Lua half keeps when it is loaded again */
+    lua_newtable(L); /* data that the Lua half keeps when it is loaded again */
     lua_setfield(L, -2, "shared");
     open_classes(L);
     bind_search_open(L);

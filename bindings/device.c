@@ -3,7 +3,7 @@
  *
  * A type is made from a table that the Lua half has checked: its properties become a property
  * table with fields in the state struct, its functions are called with the object. The lunik_type
- * and all it points to stay until the runtime is gone.
+ * and all it points to stay until the runtime is freed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +119,8 @@ void bind_types_free(struct bindings *b)
     }
 }
 
-/* Runtime data: bindings without a Lua state, which have the types of states that ended before. */
+/* Key of runtime data: a struct bindings without a Lua state, which takes over the types of states
+ * that are closed before the runtime is freed. */
 static const char heir_key[] = "lua types";
 
 static void heir_release(void *data)
@@ -159,7 +160,7 @@ void bind_types_leave(struct bindings *b)
     b->types = NULL;
 }
 
-/* A copy of the string on top, which is the part what. */
+/* Copies the string on top of the stack, which `what` names in errors. */
 static char *copy_string(lua_State *L, const char *what)
 {
     char *copy = strdup(bind_string(L, -1, what));
@@ -169,7 +170,7 @@ static char *copy_string(lua_State *L, const char *what)
     return copy;
 }
 
-/* A copy of the string field, NULL if it is nil. */
+/* Copies a string field; returns NULL if it is nil. */
 static char *string_field(lua_State *L, int table, const char *name)
 {
     char *copy = NULL;
@@ -224,7 +225,7 @@ static void choices_field(lua_State *L, int table, lunik_prop *p)
 static const char *const kind_names[] = {"size",   "uint", "int",  "bool", "enum",
                                          "string", "link", "list", NULL};
 
-/* How much of the state a property takes; everything is aligned to 8 bytes. */
+/* Returns how many bytes of the state a property needs; all fields are aligned to 8 bytes. */
 static size_t field_size(lunik_prop_kind kind)
 {
     return kind == LUNIK_PROP_UINT_LIST ? sizeof(lunik_uint_list) : 8;
@@ -285,8 +286,8 @@ static void type_from(lua_State *L, struct lua_type *t)
 }
 
 /* core.type_add{name=, doc=, hotplug=, unplug=, props={...}, hooks={...}}, as checked by the Lua
- * half. Takes the place of a type of that name that was made here before. The struct is in the list
- * before anything can raise, so that it is freed in any case. */
+ * half. Replaces a type of that name that a script made before. The struct is put into the list
+ * before an error can be raised, so that it is freed in any case. */
 int bind_lua_type_add(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -308,24 +309,26 @@ int bind_lua_type_add(lua_State *L)
     return 0;
 }
 
-/* core.ejected(device): the answer to unplug_request. */
+/* core.ejected(device): removes a device after unplug_request */
 int bind_lua_ejected(lua_State *L)
 {
     lunik_object *o = bind_object(L, 1);
 
     if (lunik_device_plug_state(o) != LUNIK_PLUG_REQUESTED)
-        bind_fail(L, LUNIK_E_STATE, "device '%s' has not been asked to go", lunik_object_path(o));
+        bind_fail(L, LUNIK_E_STATE, "device '%s': no unplug has been requested",
+                  lunik_object_path(o));
     lunik_device_ejected(o);
     return 0;
 }
 
-/* core.refused(device, source, status) */
+/* core.refused(device, source, status): ends an unplug_request without removing the device */
 int bind_lua_refused(lua_State *L)
 {
     lunik_object *o = bind_object(L, 1);
 
     if (lunik_device_plug_state(o) != LUNIK_PLUG_REQUESTED)
-        bind_fail(L, LUNIK_E_STATE, "device '%s' has not been asked to go", lunik_object_path(o));
+        bind_fail(L, LUNIK_E_STATE, "device '%s': no unplug has been requested",
+                  lunik_object_path(o));
     lunik_device_refused(o, bind_u64(L, 2, "refuse: source"), bind_u64(L, 3, "refuse: status"));
     return 0;
 }

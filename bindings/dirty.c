@@ -1,8 +1,8 @@
 /*
- * dirty.c: dirty pages as seen from Lua: m:dirty{...}, and samples for m:dirty_rate{...}.
+ * dirty.c: dirty logging from Lua: m:dirty{...}, and samples for m:dirty_rate{...}.
  *
- * A handle that has been started is kept by its machine's box, so that logging ends where the
- * script says so and not when the handle is collected.
+ * A started handle is kept by its machine's box, so that logging ends when the script stops it and
+ * not when the handle is collected.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static int dirty_gc(lua_State *L)
     return 0;
 }
 
-/* The block of a memory backend, or of what is plugged with one. */
+/* Returns the RAM block of a memory backend, or of a device that has one. */
 static lunik_ram *ram_of(lua_State *L, lunik_object *o)
 {
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(o);
@@ -120,7 +120,7 @@ int bind_lua_dirty_new(lua_State *L)
     return 1;
 }
 
-/* The machine keeps the handle at index 1, or no longer. */
+/* Makes the machine's box keep the handle at index 1, or no longer. */
 static void keep(lua_State *L, struct dirty *d, bool on)
 {
     bind_push_parts(L, d->m);
@@ -162,7 +162,7 @@ static int dirty_stop(lua_State *L)
     return 0;
 }
 
-/* __close: as stop, but does not mind if there is nothing to stop. */
+/* __close: stops logging, if it has been started. */
 static int dirty_close(lua_State *L)
 {
     struct box *box = bind_check_box(L, 1, dirty_class);
@@ -175,7 +175,7 @@ static int dirty_close(lua_State *L)
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-/* A block and the part of it that a handle is about. */
+/* A block, and the part of it that a handle covers. */
 struct part {
     lunik_ram *ram;
     uint64_t first, end;
@@ -250,7 +250,8 @@ static int dirty_blocks(lua_State *L)
 /* The iterators' upvalues: handle, index of the block, offset in it. */
 enum { UP_HANDLE = 1, UP_BLOCK, UP_OFFSET };
 
-/* Finds the run at or after the position, or with size NULL its first page; pushes name, offset. */
+/* Finds the next run of dirty pages at or after the iterator's position, or with size NULL its
+ * first page; pushes the block's name and the offset. */
 static bool next_run(lua_State *L, uint64_t *offset, uint64_t *size)
 {
     struct dirty *d = bind_check_open(L, lua_upvalueindex(UP_HANDLE), dirty_class)->ptr;

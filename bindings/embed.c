@@ -11,7 +11,8 @@ static int fail_lua(lua_State *L, int top, lunik_error *err)
     return rc;
 }
 
-/* Lua, protected: the module "lunik", whose C half has the runtime at 1. */
+/* Lua, protected: loads the module "lunik" with the runtime at 1; returns nothing if the module has
+ * another runtime. */
 static int open_body(lua_State *L)
 {
     lunik_runtime *rt = lua_touserdata(L, 1);
@@ -51,7 +52,7 @@ int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err)
     return lunik_fail(err, LUNIK_E_STATE, "lunik_lua_open: the module has another runtime");
 }
 
-/* Lua, protected: the box of the machine at 1. */
+/* Lua, protected: pushes the box of the machine at 1. */
 static int push_body(lua_State *L)
 {
     lunik_machine *m = lua_touserdata(L, 1);

@@ -1,4 +1,4 @@
-/* error.c: error objects, tables {code=, message=, where=} that read well as strings. */
+/* error.c: error objects: tables {code=, message=, where=} with a __tostring. */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,14 +25,14 @@ void bind_error_open(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* Lua, protected: the value at 1 as a text. */
+/* Lua, protected: converts the value at 1 to a string. */
 static int text_body(lua_State *L)
 {
     luaL_tolstring(L, 1, NULL);
     return 1;
 }
 
-/* Puts "\\0" for each zero byte of the string on top of the stack. */
+/* Replaces each zero byte of the string on top of the stack by "\\0". */
 static void show_zero_bytes(lua_State *L)
 {
     size_t size;
@@ -57,7 +57,7 @@ const char *bind_push_text(lua_State *L, int index)
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     index = lua_absindex(L, index);
     if (lua_type(L, index) == LUA_TSTRING) {
-        lua_pushvalue(L, index); /* there may be no room for a call */
+        lua_pushvalue(L, index); /* without a call, which could fail for lack of memory */
     } else {
         lua_pushcfunction(L, text_body);
         lua_pushvalue(L, index);
@@ -70,7 +70,7 @@ const char *bind_push_text(lua_State *L, int index)
     return lua_tostring(L, -1);
 }
 
-/* core.text(value): what tostring() makes of it, but never an error or a zero byte. */
+/* core.text(value): tostring(value), but without zero bytes and never raising an error */
 int bind_lua_text(lua_State *L)
 {
     luaL_checkany(L, 1);
@@ -96,7 +96,7 @@ bool bind_where(lua_State *L, lua_Debug *ar)
     for (int level = 0; lua_getstack(L, level, ar); level++) {
         lua_getinfo(L, "l", ar);
         if (ar->currentline <= 0)
-            continue; /* of C */
+            continue; /* a C function */
         lua_getinfo(L, "S", ar);
         if (!bind_in_library(L, ar))
             return true;
@@ -190,7 +190,7 @@ int bind_error_from(lua_State *L, int index, lunik_error *err)
     return lunik_fail(err, code, "%s", bind_push_text(L, index));
 }
 
-/* core.sys_error(errno, what failed) -> error object of the errno's code and text */
+/* core.sys_error(errno, message) -> error object with the errno's code; its text is appended */
 int bind_lua_sys_error_new(lua_State *L)
 {
     lunik_error err = {0};

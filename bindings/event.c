@@ -1,4 +1,4 @@
-/* event.c: callbacks of a machine to Lua: events, unhandled exits, interrupt lines, resets. */
+/* event.c: calls Lua for events, unhandled exits, interrupt lines, resets and rejected accesses. */
 #include <string.h>
 
 #include "bindings.h"
@@ -46,7 +46,7 @@ static void on_event(void *opaque, const lunik_event *event)
     bind_call(g->b, NULL, "the delivery of an event", event_body, (void *)event);
 }
 
-/* Pushes nothing: returns a copy of the string on top of the stack that stays for good. */
+/* Returns a copy of the string on top of the stack that is never freed. Pushes nothing. */
 static const char *intern(lua_State *L)
 {
     const char *name = lua_tostring(L, -1);
@@ -247,8 +247,8 @@ static void unobserve(struct glue *g, enum observed kind)
         lunik_reject_unsubscribe(&g->reject_sub);
 }
 
-/* core.observe(machine, "irq" | "reset" | "rejected", on): these are only watched if there is
- * an observer. */
+/* core.observe(machine, "irq" | "reset" | "rejected", on): subscribes or unsubscribes; these cost
+ * time, so they are subscribed only while there is an observer */
 int bind_lua_observe(lua_State *L)
 {
     static const char *const kinds[] = {"irq", "reset", "rejected", NULL};

@@ -1,14 +1,15 @@
 /*
- * interrupt.c: stopping Lua code that runs for ever.
+ * interrupt.c: interrupts Lua code that runs for ever.
  *
- * DESIGN. A hook belongs to one Lua thread (coroutine), and Lua does not say which of them runs. So
- * each entry into another Lua thread, by a call from the runtime or by a resumption, puts a frame
- * on a list of its thread of the process. A signal handler on that thread sets hooks in all of
- * them, and whatever is entered later gets one, until the interrupt has been dealt with.
+ * DESIGN. A hook belongs to one Lua thread (coroutine), and Lua does not tell which of them runs.
+ * So each entry into another Lua thread, by a call from the runtime or by a resumption, puts a
+ * frame on a list of its thread of the process. A signal handler on that thread sets hooks in all
+ * frames, and frames pushed later get one, until the interrupt has been handled.
  *
- * Below the calls from the runtime, where the script itself runs, the interrupt is dealt with. A
- * handler only stands in the way: it gets time to return, then an error is raised in it, in code
- * that is not the library's; it gets time to clean up, then errors are raised wherever it goes on.
+ * The interrupt is handled where the script itself runs, below all calls from the runtime. A
+ * handler that runs above that has to end first: it gets time to return, then an error is raised in
+ * it, in code that is not the library's; it gets time to clean up, then every further instruction
+ * raises an error.
  */
 #include <stdatomic.h>
 
@@ -20,8 +21,8 @@ static __thread struct bind_frame *volatile top;
 
 /* A signal handler has no argument of its own: there is one command in a process. */
 static _Atomic(bind_interrupt_fn *) wanted;
-static _Atomic uint64_t due; /* when handlers have had their time */
-static _Atomic bool raised;  /* they have, once */
+static _Atomic uint64_t due; /* the time from which errors are raised in handlers */
+static _Atomic bool raised;  /* one has been raised */
 
 /* ---- hooks ---------------------------------------------------------------------------------- */
 
@@ -47,7 +48,7 @@ static void on_hook(lua_State *L, lua_Debug *ar)
     }
     lua_sethook(L, NULL, 0, 0);
     if (!fn)
-        return; /* dealt with before this Lua thread ran again */
+        return; /* it was handled before this Lua thread ran again */
     atomic_store(&wanted, NULL);
     fn(L);
 }
@@ -83,7 +84,7 @@ void bind_frame_push(struct bind_frame *f, lua_State *L, bool handler)
     f->L = L;
     f->below = top;
     f->handler = handler || (top && top->handler);
-    atomic_signal_fence(memory_order_release); /* a signal handler finds it complete */
+    atomic_signal_fence(memory_order_release); /* signal handlers must see f complete */
     top = f;
     if (atomic_load_explicit(&wanted, memory_order_relaxed))
         set_hook(f);
@@ -104,8 +105,8 @@ static lua_State *coroutine_at(lua_State *L, int index)
     return co;
 }
 
-/* Resumes co with what is on top of L's stack. Pushes its results and returns how many there are;
- * -1: pushes what it raised. */
+/* Resumes co with the `count` values on top of L's stack. Pushes its results and returns how many
+ * there are; if it raises an error, pushes that and returns -1. */
 static int resume_with(lua_State *L, lua_State *co, int count)
 {
     struct bind_frame frame;
@@ -144,8 +145,8 @@ static int resume(lua_State *L)
     return results + 1;
 }
 
-/* Closes co's to-be-closed variables; what it raised, or one of them, is left on its stack unless
- * LUA_OK is returned. */
+/* Closes co's to-be-closed variables. Unless it returns LUA_OK, the error that co or a variable's
+ * __close raised is on co's stack. */
 static int reset(lua_State *co)
 {
     struct bind_frame frame;
@@ -157,7 +158,7 @@ static int reset(lua_State *co)
     return status;
 }
 
-/* What coroutine.wrap() returns. Upvalue: the coroutine. */
+/* The function that coroutine.wrap() returns. Upvalue: the coroutine. */
 static int call_wrapped(lua_State *L)
 {
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));

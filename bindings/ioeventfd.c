@@ -1,9 +1,9 @@
 /*
  * ioeventfd.c: ioeventfds and coalesced ranges of regions.
  *
- * An ioeventfd stays until it is closed or its machine is, whoever forgets its handle: the handle
- * is kept with the machine's box. Closed in a transaction it goes with the commit, as objects do,
- * but another one may take its place before.
+ * An ioeventfd stays until it or its machine is closed, even if the script drops its handle: the
+ * machine's box keeps that. One that is closed in a transaction is removed at the commit, as
+ * objects are, but another one may be made for the same writes before that.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static const char event_class[] = "lunik.Ioeventfd";
 
 struct region_event {
     struct glue *glue;
-    lunik_change close; /* noted: to be closed */
+    lunik_change close; /* noted: it will be closed */
     lunik_ioeventfd *event;
     struct event_box *box; /* NULL once it is collected */
     struct region_event *next, **link;
@@ -88,7 +88,7 @@ static void request_from(lua_State *L, lunik_ioeventfd_config *config, int *on)
 
 static void on_commit(lunik_change *change);
 
-/* Releases the handle in the table at index. */
+/* Removes the handle from the table of parts at index. */
 static void forget(lua_State *L, int parts, const struct region_event *event)
 {
     parts = lua_absindex(L, parts);
@@ -161,7 +161,7 @@ void bind_ioeventfd_release(struct glue *g)
     }
 }
 
-/* Lua, protected: forgets the handle of what is closed. */
+/* Lua, protected: removes the handle of a closed ioeventfd from the machine's parts. */
 static int forget_body(lua_State *L)
 {
     struct region_event *event = lua_touserdata(L, 1);
@@ -193,7 +193,7 @@ static int event_close(lua_State *L)
     }
     if (lunik_in_transaction(box->m)) {
         rc = lunik_ioeventfd_detach(event->event, &err);
-        if (rc != LUNIK_E_NOT_FOUND) /* which it is when it has been closed before */
+        if (rc != LUNIK_E_NOT_FOUND) /* it was closed before, in this transaction */
             bind_check(L, rc, &err);
         lunik_transaction_note(box->m, &event->close);
         return 0;
@@ -203,13 +203,13 @@ static int event_close(lua_State *L)
         bind_raise(L, &err);
     lua_pushcfunction(L, forget_body);
     lua_pushlightuserdata(L, event);
-    lua_pcall(L, 1, 0, 0); /* without memory for that the handle stays, closed */
+    lua_pcall(L, 1, 0, 0); /* if memory lacks, the closed handle is kept */
     event_free(event);
     bind_check(L, rc, &err);
     return 0;
 }
 
-/* What it was for is freed by close, or with the machine. */
+/* Collects the handle only: close() or the machine's end frees the ioeventfd. */
 static int event_gc(lua_State *L)
 {
     struct event_box *box = lua_touserdata(L, 1);

@@ -1,7 +1,7 @@
 /*
  * irq.c: sources of interrupt lines that Lua drives.
  *
- * A source stays connected while it is high, whoever forgets its userdata: collecting a handle
+ * A source that is high stays connected even if the script drops its userdata: collecting a handle
  * must not lower a line.
  */
 #include <stdlib.h>

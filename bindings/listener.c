@@ -1,9 +1,9 @@
 /*
- * listener.c: listeners of the memory map that Lua writes.
+ * listener.c: listeners of the memory map written in Lua.
  *
- * A listener is kept, with its functions, by its machine until it is removed; forgetting its
- * userdata changes nothing. The runtime may still be in a walk over its listeners when one is
- * removed by a hook, so what it looks at is freed later, when no listener can be running.
+ * The machine keeps a listener, with its functions, until it is removed, even if the script drops
+ * its userdata. The runtime may be calling its listeners when a hook removes one, so the struct is
+ * freed later, when no listener can be running.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static void set_flag(lua_State *L, const char *name, bool value)
     lua_setfield(L, -2, name);
 }
 
-/* The file that holds the section's memory, if there is one. */
+/* Sets fd and fd_offset if a file holds the section's memory. */
 static void set_file(lua_State *L, const lunik_section *s)
 {
     const lunik_ram *ram = s->romd ? lunik_region_ram(s->region) : NULL;
@@ -80,7 +80,7 @@ void bind_push_section(lua_State *L, const lunik_section *s, lunik_machine *m)
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* One call of a hook: its section, if it has one, and what comes after that. */
+/* One call of a hook: its section, if it has one, and the values after that. */
 struct hook_call {
     struct map_listener *listener;
     const char *hook;
@@ -114,7 +114,7 @@ static int push_call(lua_State *L, const struct hook_call *call)
     return lua_gettop(L) - top - 4;
 }
 
-/* Lua, protected. */
+/* Lua, protected: calls a hook. */
 static int hook_body(lua_State *L)
 {
     int count = push_call(L, lua_touserdata(L, 1));
@@ -124,7 +124,7 @@ static int hook_body(lua_State *L)
     return 0;
 }
 
-/* Lua, protected: a hook that may refuse by what it raises or returns. */
+/* Lua, protected: calls a hook that refuses by raising an error or by what it returns. */
 static int refusing_body(lua_State *L)
 {
     int count = push_call(L, lua_touserdata(L, 1));
@@ -133,7 +133,7 @@ static int refusing_body(lua_State *L)
         return 0;
     lua_call(L, count, 2);
     if (lua_type(L, -2) == LUA_TSTRING || lua_istable(L, -2))
-        lua_pop(L, 1); /* an error alone, else nil or false with one */
+        lua_pop(L, 1); /* the first result is the error; else it is nil or false, with an error */
     else if (lua_toboolean(L, -2) || (lua_isnil(L, -2) && lua_isnil(L, -1)))
         return 0;
     else if (lua_isnil(L, -1))
@@ -141,7 +141,8 @@ static int refusing_body(lua_State *L)
     return lua_error(L);
 }
 
-/* What a machine takes down when it closes is not worth a call: nothing could be asked about it. */
+/* Whether hooks are to be called. They are not for removals while a machine closes, when a handler
+ * could not use the machine. */
 static bool listening(const struct map_listener *e)
 {
     return e->l.machine && lunik_machine_state(e->glue->m) != LUNIK_STATE_CLOSED;
@@ -252,7 +253,7 @@ static void listener_free(struct map_listener *e)
     free(e);
 }
 
-/* No listener runs now: frees what was removed. */
+/* Frees removed listeners; to be called when no listener can be running. */
 static void sweep(struct glue *g)
 {
     struct map_listener **link = &g->listeners;
@@ -276,7 +277,7 @@ void bind_listener_release(struct glue *g)
     sweep(g);
 }
 
-/* Keeps the userdata at index (0: no longer) as the listener's. */
+/* Makes the machine's box keep the userdata at index for the listener; 0: no longer. */
 static void anchor(lua_State *L, struct map_listener *e, int index)
 {
     bind_push_parts(L, e->glue->m);
@@ -356,7 +357,7 @@ int bind_lua_listen(lua_State *L)
     if (lunik_listener_add(g->m, &e->l, &err)) {
         box->listener = NULL;
         anchor(L, e, 0);
-        return bind_raise(L, &err); /* swept later: a hook may have removed another one */
+        return bind_raise(L, &err); /* sweep() frees e later: listeners may be running */
     }
     sweep(g);
     return 1;

@@ -1,4 +1,4 @@
-/* loop.c: running the loop, and timers on it. */
+/* loop.c: runs the loop; timers on it. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -6,15 +6,15 @@
 
 static const char timer_class[] = "lunik.LoopTimer";
 
-enum { RETRY_MS = 100 }; /* when Lua had no memory for a timer's function */
+enum { RETRY_MS = 100 }; /* after which a timer fires again if Lua had no memory */
 
 /* A one-shot timer of real time. The userdata is anchored in the registry under its address while
  * it is armed; its uservalue is the function. */
 struct loop_timer {
     uv_timer_t handle;
     struct bindings *b;
-    bool again;                      /* the function may be called until it returns */
-    bool called;                     /* in the function, which may still fail */
+    bool again;                      /* the function is called again if it raises an error */
+    bool called;                     /* the function is running and may still fail */
     struct loop_timer *next, **link; /* in b->timers while armed */
 };
 
@@ -22,7 +22,7 @@ struct loop_timer {
 
 static const char *const mode_names[] = {"default", "once", "nowait", NULL};
 
-/* Why the loop can't be run here; NULL if it can. */
+/* Returns why the loop can't be run here, NULL if it can. */
 static const char *in_the_way(const struct bindings *b)
 {
     if (!b->rt)
@@ -79,7 +79,7 @@ static int backend_timeout(lua_State *L)
     return 1;
 }
 
-/* core.blocked() -> where we are, if the loop can't be run here; else nil */
+/* core.blocked() -> why the loop can't be run here, nil if it can */
 static int blocked(lua_State *L)
 {
     lua_pushstring(L, in_the_way(bind_state(L)));
@@ -114,7 +114,7 @@ static void unlink_timer(struct loop_timer *t)
     *t->link = t->next;
     if (t->next)
         t->next->link = t->link;
-    lunik_loop(t->b->rt); /* a vCPU thread: wakes the loop */
+    lunik_loop(t->b->rt); /* on a vCPU's thread: wakes the loop at unlock */
     uv_close((uv_handle_t *)&t->handle, on_closed);
 }
 
@@ -144,11 +144,12 @@ static int fire_body(lua_State *L)
         t->called = true;
     lua_getiuservalue(L, 2, 1);
     lua_call(L, 0, 0);
-    disarm(L, box); /* one that is called again */
+    disarm(L, box); /* if `again`: it has returned */
     return 0;
 }
 
-/* One that was not called, because Lua had no memory, is called later: a task may sleep. */
+/* Fires later again if the function was not called because Lua had no memory: a task may be waiting
+ * for it. */
 static void on_timer(uv_timer_t *handle)
 {
     struct loop_timer *t = lunik_container_of(handle, struct loop_timer, handle);
@@ -164,12 +165,12 @@ static int timer_cancel(lua_State *L)
 {
     struct loop_timer **box = luaL_checkudata(L, 1, timer_class);
 
-    if (*box && !(*box)->called) /* else its function may have to be called again */
+    if (*box && !(*box)->called) /* while the function runs it may have to be called again */
         disarm(L, box);
     return 0;
 }
 
-/* How long by the loop's clock, which counts whole milliseconds: never too short. */
+/* Converts to the loop's clock, which counts whole milliseconds; rounds up. */
 static uint64_t timer_ms(const uv_loop_t *loop, double seconds)
 {
     double due = ceil((double)uv_hrtime() / 1e6 + seconds * 1e3);
@@ -177,8 +178,7 @@ static uint64_t timer_ms(const uv_loop_t *loop, double seconds)
     return seconds > 0 ? (uint64_t)due - uv_now(loop) : 0;
 }
 
-/* core.timer(seconds, fn, [again]) -> timer; again: if fn raises an error it is called again, until
- * it does not */
+/* core.timer(seconds, fn, [again]) -> timer; again: fn is called again until it raises no error */
 static int timer_new(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -216,8 +216,8 @@ static int timer_new(lua_State *L)
     b->timers = t;
     *box = t;
     ms = timer_ms(lunik_loop(rt), seconds);
-    /* libuv runs a timer of 0 that a timer sets in the same round: a script that sleeps 0 in a
-     * loop would keep everything else from running. */
+    /* libuv runs a timer of 0 ms that a timer sets in the same round: a script that sleeps for 0 in
+     * a loop would starve everything else. */
     if (!ms && lunik_running(rt))
         ms = 1;
     uv_timer_start(&t->handle, on_timer, ms, 0);

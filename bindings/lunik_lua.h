@@ -1,9 +1,9 @@
 /*
- * lunik_lua.h: Lunik's Lua module in a Lua state of a C program's, so that the program has boards
- * and whatever else scripts have. Link with liblunik-lua: pkg-config lunik-lua.
+ * lunik_lua.h: opens Lunik's Lua module in a Lua state of a C program, which then has boards and
+ * everything else that scripts have. Link with liblunik-lua: pkg-config lunik-lua.
  *
- * The state is used with the machine lock held, as scripts are called with it, and closed before
- * the runtime is freed, outside callbacks. Machines that are known to the state are closed with it.
+ * Use the state with the machine lock held, because the module's callbacks run with it. Close it
+ * before the runtime is freed and outside callbacks: that closes the machines known to it.
  */
 #ifndef LUNIK_LUA_H
 #define LUNIK_LUA_H
@@ -30,8 +30,8 @@ int lunik_lua_open(lua_State *L, lunik_runtime *rt, lunik_error *err);
  * Nothing is pushed then. Loop thread, lock held. */
 int lunik_lua_push_machine(lua_State *L, lunik_machine *m, lunik_error *err);
 
-/* The machine at the index, open or closed, NULL if the value is none. It has a reference for as
- * long as the value lives; take one of your own to keep it longer. Raises nothing. Lock held. */
+/* Returns the machine at the index, open or closed; NULL if the value is not a machine. The value
+ * holds a reference; take another one to keep the machine longer. Never raises. Lock held. */
 lunik_machine *lunik_lua_machine(lua_State *L, int index);
 
 #pragma GCC visibility pop

@@ -1,6 +1,6 @@
 /*
- * machine.c: machines: their boxes, what hangs on them, their life cycle. Creation is in
- * machine_new.c, objects and vCPUs in machine_objects.c, the guest's side in machine_guest.c.
+ * machine.c: machines: their boxes, their glue, their life cycle. Creation is in machine_new.c,
+ * objects and vCPUs in machine_objects.c, the guest's side in machine_guest.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ void bind_push_machine(lua_State *L, lunik_machine *m)
     }
 }
 
-/* Any state. */
+/* Returns the machine at index in any state, closed as well. */
 static lunik_machine *machine_any(lua_State *L, int index)
 {
     return bind_check_box(L, index, machine_class)->m;
@@ -53,7 +53,7 @@ struct glue *bind_machine_glue(lua_State *L, int index)
     return g;
 }
 
-/* Keeps the box of a machine alive while it is open, whoever forgets it. */
+/* Keeps the box of an open machine alive, or no longer. */
 static void anchor(lua_State *L, lunik_machine *m, bool keep)
 {
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &open_key) == LUA_TNIL) {
@@ -138,12 +138,12 @@ void bind_adopt_machine(lua_State *L, lunik_machine *m)
     lua_pushcfunction(L, adopt_body);
     lua_pushlightuserdata(L, m);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
-        lunik_machine_close(m); /* there is no handle left to close it by */
+        lunik_machine_close(m); /* the script has no handle to close it */
         lua_error(L);
     }
 }
 
-/* core.machines() -> {machine, ...}: those that are not closed, oldest first */
+/* core.machines() -> {machine, ...}: the machines that are not closed, oldest first */
 int bind_lua_machines(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -217,7 +217,7 @@ static int machine_powerdown(lua_State *L)
     return 0;
 }
 
-/* Closing from inside one of the machine's own callbacks would pull the ground from under them. */
+/* Fails where closing would free what a callback further up the stack still uses. */
 static void check_closable(lua_State *L, lunik_machine *m)
 {
     struct glue *g = bind_glue(m);
@@ -230,7 +230,7 @@ static void check_closable(lua_State *L, lunik_machine *m)
     else if (g && g->busy)
         where = "from a handler of one of its devices";
     else if (lua_gc(L, LUA_GCCOUNT) < 0)
-        where = "by a finalizer"; /* which may run in the middle of anything */
+        where = "by a finalizer"; /* it may run in the middle of any call */
     if (where)
         bind_fail(L, LUNIK_E_STATE, "machine '%s' can't be closed %s (use lunik.defer)",
                   lunik_machine_name(m), where);
@@ -253,7 +253,7 @@ static int machine_close(lua_State *L)
     return 0;
 }
 
-/* Lua is gone: what people have to know is printed. */
+/* Prints errors of character devices at the end of the Lua state, when no handler is called. */
 static void on_last_event(void *opaque, const lunik_event *event)
 {
     const char *object = "", *message = "";

@@ -6,7 +6,8 @@
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-/* A read that no device answers is all ones; its second result is "access". */
+/* Returns the value read. If no device answers, that is all ones, with "access" as second result.
+ */
 static int port_in(lua_State *L, unsigned size)
 {
     lunik_machine *m = bind_machine(L, 1);

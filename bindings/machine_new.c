@@ -1,4 +1,4 @@
-/* machine_new.c: from the options that the Lua half has checked to a machine without devices. */
+/* machine_new.c: makes a machine without devices from options that the Lua half has checked. */
 #include <stdio.h>
 
 #include "bindings.h"
@@ -68,8 +68,7 @@ static void nodes_from(lua_State *L, lunik_machine_config *config)
     config->node_count = count;
 }
 
-/* core.machine{name=, accel=, cpus=, ...} -> machine without devices. What the options mean is
- * checked by the Lua half. */
+/* core.machine{name=, accel=, cpus=, ...} -> machine without devices */
 int bind_lua_machine_new(lua_State *L)
 {
     static const char *const accels[] = {"kvm", "none", NULL};

@@ -32,7 +32,7 @@ static int machine_device_add(lua_State *L)
     return add(L, lunik_device_add, "device_add: driver");
 }
 
-/* The id (or path) at index, or that of the object there. */
+/* Returns the id or path at index, or that of the object there. */
 static const char *id_arg(lua_State *L, int index, const char *what)
 {
     const lunik_object *o;
@@ -54,7 +54,7 @@ static int machine_object_del(lua_State *L)
     return bind_script_end(L, &script, lunik_object_del(m, id, &err), &err);
 }
 
-/* core.device_del(machine, id); the Lua half makes m:device_del of it. */
+/* core.device_del(machine, id), for m:device_del() in the Lua half */
 int bind_lua_device_del(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
@@ -88,7 +88,7 @@ static int machine_objects(lua_State *L)
     return 1;
 }
 
-/* m:transaction(fn, ...): everything that fn changes takes effect at once, or nothing does. */
+/* m:transaction(fn, ...): all changes made by fn take effect together, or none does */
 static int machine_transaction(lua_State *L)
 {
     struct glue *g = bind_machine_glue(L, 1);

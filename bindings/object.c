@@ -1,4 +1,4 @@
-/* object.c: objects and devices as seen from Lua. */
+/* object.c: objects and devices for Lua. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ void bind_push_object(lua_State *L, lunik_object *o)
         return;
     }
     luaL_checkstack(L, 2, NULL);
-    lunik_object_ref(o); /* before a finalizer may delete it */
+    lunik_object_ref(o); /* making the box may run a finalizer that deletes o */
     bind_push_box(L, object_class, o, 0, &made, drop);
     if (!made)
         lunik_object_unref(o);
@@ -38,7 +38,7 @@ static int object_gc(lua_State *L)
     return 0;
 }
 
-/* The object, alive or not. */
+/* Returns the object at index, alive or not. */
 static lunik_object *object_any(lua_State *L, int index)
 {
     return bind_check_box(L, index, object_class)->ptr;
@@ -156,7 +156,7 @@ static int get_machine(lua_State *L)
     return 1;
 }
 
-/* Where a device is on its way in or out; nil for other objects. */
+/* The plug state of a device; nil for other objects. */
 static int get_state(lua_State *L)
 {
     lunik_object *o = object_any(L, 1);

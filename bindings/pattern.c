@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { NESTED_MAX = 200 }; /* items that the matcher calls itself for */
+enum { NESTED_MAX = 200 }; /* items for which the matcher recurses */
 
 struct compiler {
     struct pattern *p;
@@ -59,7 +59,7 @@ static bool in_class(uint8_t byte, int letter)
     return false;
 }
 
-/* What %letter stands for. */
+/* Adds the characters that %letter stands for. */
 static void set_add_class(uint8_t *set, uint8_t letter)
 {
     int lower = tolower(letter);
@@ -73,8 +73,8 @@ static void set_add_class(uint8_t *set, uint8_t letter)
             set_add(set, (uint8_t)byte);
 }
 
-/* The end of a set whose '[' is before `at`: the place of its ']', or NULL. One that comes first is
- * a member. */
+/* Returns the ']' that ends the set whose '[' is before `at`, or NULL. A ']' that comes first is a
+ * member. */
 static const uint8_t *set_end(const struct compiler *c)
 {
     const uint8_t *p = c->at;
@@ -186,7 +186,7 @@ static const char *parse_frontier(struct compiler *c)
     return parse_set(c, add(c, PATTERN_FRONTIER)->set);
 }
 
-/* How often the character before is taken. */
+/* Parses the repetition after a single character. */
 static void parse_repeat(struct compiler *c, struct pattern_item *item)
 {
     if (c->at >= c->end || !*c->at || !strchr("*+-?", *c->at))
@@ -195,7 +195,7 @@ static void parse_repeat(struct compiler *c, struct pattern_item *item)
     c->nested++;
 }
 
-/* Any one character: of a class, of a set, '.', or itself. */
+/* Parses a single character: a class, a set, '.', or a literal. */
 static const char *parse_single(struct compiler *c, uint8_t byte)
 {
     bool literal = byte != '.' && byte != '[' && byte != '%';

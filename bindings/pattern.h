@@ -1,10 +1,10 @@
 /*
- * pattern.h: Lua patterns, for text that others write and that grows while it is looked for.
+ * pattern.h: matches Lua patterns in untrusted text that grows during the search.
  *
- * They mean what they mean to string.find. Besides: text comes in two pieces, so that a ring need
- * not be copied; every step is counted, so that no pattern and no text can keep the caller busy;
- * and an attempt that failed says whether more text might have helped, so that a search goes on
- * where it stopped.
+ * Patterns mean the same as to string.find. In addition, the text comes in two pieces, so that a
+ * ring need not be copied; steps are counted and limited, so that no pattern and no text can keep
+ * the caller busy; and a failed attempt reports whether more text might make it succeed, so that a
+ * search continues where it stopped.
  */
 #ifndef BINDINGS_PATTERN_H
 #define BINDINGS_PATTERN_H
@@ -20,8 +20,8 @@ enum pattern_op {
     PATTERN_SET,
     PATTERN_OPEN,     /* begins capture `capture` */
     PATTERN_CLOSE,    /* ends it */
-    PATTERN_POSITION, /* captures where it is */
-    PATTERN_SAME,     /* %1: what was captured, again */
+    PATTERN_POSITION, /* captures the position */
+    PATTERN_SAME,     /* %1: the text of a capture again */
     PATTERN_BALANCE,  /* %bxy */
     PATTERN_FRONTIER, /* %f[set] */
     PATTERN_END,      /* $ */
@@ -41,9 +41,9 @@ struct pattern {
     struct pattern_item items[];
 };
 
-/* Bytes that the compiled form of a pattern of that length takes. */
+/* Returns the size of the compiled form of a pattern of that length. */
 size_t pattern_bytes(size_t length);
-/* Compiles source; plain: it stands for itself. Returns NULL, or what is wrong with it. */
+/* Compiles source; plain: as literal text. Returns NULL, or words for what is wrong with it. */
 const char *pattern_compile(struct pattern *p, const char *source, size_t length, bool plain);
 bool pattern_set_has(const uint8_t *set, uint8_t byte);
 
@@ -69,7 +69,7 @@ enum pattern_result {
     PATTERN_COSTLY /* the steps were used up */
 };
 
-/* Whether the pattern matches at start, in at most *steps, from which it takes what it used. */
+/* Tries to match at start in at most *steps, from which it subtracts the steps used. */
 enum pattern_result pattern_at(const struct pattern *p, const struct pattern_text *t, size_t start,
                                uint64_t *steps, struct pattern_match *match);
 

@@ -1,4 +1,4 @@
-/* pattern_match.c: matching compiled Lua patterns; see pattern.h. */
+/* pattern_match.c: matches compiled Lua patterns; see pattern.h. */
 #include "pattern.h"
 
 #define NO_MATCH SIZE_MAX
@@ -17,7 +17,7 @@ static uint8_t byte_at(const struct matcher *m, size_t i)
     return i < m->t->size[0] ? m->t->piece[0][i] : m->t->piece[1][i - m->t->size[0]];
 }
 
-/* Takes a step; false when none is left. */
+/* Takes a step; returns false if none is left. */
 static bool step(struct matcher *m)
 {
     if (!m->steps)
@@ -26,7 +26,7 @@ static bool step(struct matcher *m)
     return true;
 }
 
-/* Whether there is a character at s that the item takes. */
+/* Whether there is a character at s that the item matches. */
 static bool takes(struct matcher *m, const struct pattern_item *item, size_t s)
 {
     uint8_t byte;
@@ -43,7 +43,7 @@ static bool takes(struct matcher *m, const struct pattern_item *item, size_t s)
 
 static size_t match_from(struct matcher *m, size_t s, unsigned i);
 
-/* As many as there are, then fewer. */
+/* Matches as many characters as there are, then fewer. */
 static size_t most(struct matcher *m, size_t s, unsigned i)
 {
     size_t count = 0, end;
@@ -57,7 +57,7 @@ static size_t most(struct matcher *m, size_t s, unsigned i)
     }
 }
 
-/* As few as possible, then more. */
+/* Matches as few characters as possible, then more. */
 static size_t fewest(struct matcher *m, size_t s, unsigned i)
 {
     size_t end;
@@ -126,7 +126,7 @@ static size_t balance(struct matcher *m, size_t s, const struct pattern_item *it
     return NO_MATCH;
 }
 
-/* Before the first and after the last character there is a 0. */
+/* The text counts as having a 0 before its first and after its last character. */
 static size_t frontier(struct matcher *m, size_t s, const struct pattern_item *item)
 {
     uint8_t before = s ? byte_at(m, s - 1) : 0, after = s < m->size ? byte_at(m, s) : 0;
@@ -166,8 +166,8 @@ static size_t once(struct matcher *m, size_t s, const struct pattern_item *item)
     return takes(m, item, s) ? s + 1 : NO_MATCH;
 }
 
-/* Where the items from the i-th on end if they match at s. It calls itself no deeper than there are
- * repetitions and captures. */
+/* Matches the items from the i-th on at s; returns where they end, or NO_MATCH. Its recursion is no
+ * deeper than the number of repetitions and captures. */
 static size_t match_from(struct matcher *m, size_t s, unsigned i)
 {
     for (; i < m->p->count && s != NO_MATCH; i++) {

@@ -1,9 +1,9 @@
 /*
- * region.c: memory regions as seen from Lua.
+ * region.c: memory regions for Lua.
  *
- * A region box has three uservalues: the read and the write function, and a table of other boxes it
- * keeps alive: its children, its alias target. A region is thus kept, with its functions, as long
- * as it is mapped: by its container's box, or, below a region that was not made by Lua, by the
+ * A region box has four uservalues: the read, write and peek functions, and a table of other boxes
+ * that it keeps alive: its children, its alias target. So a region is kept, with its functions, as
+ * long as it is mapped: by its container's box, or, in a container that was not made by Lua, by the
  * machine's box.
  */
 #include "bindings.h"
@@ -30,7 +30,7 @@ void bind_push_region(lua_State *L, lunik_region *r, lunik_machine *m)
         return;
     }
     luaL_checkstack(L, 2, NULL);
-    lunik_region_ref(r); /* before a finalizer may take it away */
+    lunik_region_ref(r); /* making the box may run a finalizer that removes r */
     box = bind_push_box(L, region_class, r, BIND_REGION_KEPT, &made, drop);
     if (!made) {
         lunik_region_unref(r);
@@ -57,7 +57,7 @@ lunik_region *bind_region_option(lua_State *L, int index, const char *what)
     return bind_region(L, index);
 }
 
-/* Pushes the table of boxes kept for what is in the region at index. */
+/* Pushes the table of boxes that the region at index keeps. */
 static void push_kept(lua_State *L, int index)
 {
     if (lua_getiuservalue(L, index, BIND_REGION_KEPT) != LUA_TNIL)
@@ -66,7 +66,7 @@ static void push_kept(lua_State *L, int index)
     bind_push_parts(L, bind_check_open(L, index, region_class)->m);
 }
 
-/* Keeps the box at child (or no longer) as long as that at parent. */
+/* Makes the box at parent keep the box at child, or no longer. */
 static void keep(lua_State *L, int parent, int child, bool on)
 {
     push_kept(L, parent);
@@ -95,8 +95,8 @@ static int region_gc(lua_State *L)
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
-/* What a transaction adds and deletes is kept until it is known where it ends up. Value on the
- * machine's table of parts: {parent, child, ...}. */
+/* Key in the machine's table of parts: {parent, child, ...}, the regions that a transaction adds
+ * and deletes. They are kept until the transaction ends. */
 static const char moved_name[] = "moved";
 
 static bool in_transaction(lua_State *L)
@@ -104,7 +104,7 @@ static bool in_transaction(lua_State *L)
     return lunik_in_transaction(bind_check_open(L, 1, region_class)->m);
 }
 
-/* Half a pair, without memory for the rest, is none. */
+/* Returns the number of whole pairs; the last may be half, for lack of memory. */
 static lua_Integer pairs(lua_State *L, int index)
 {
     return (lua_Integer)lua_rawlen(L, index) / 2;
@@ -136,7 +136,7 @@ void bind_region_settle(lua_State *L, lunik_machine *m)
     parts = lua_gettop(L);
     moved = parts + 1;
     if (lua_getfield(L, parts, moved_name) != LUA_TNIL) {
-        /* Should there be no memory for one, the next time goes on with it. */
+        /* If memory lacks for a pair, it stays in the list for the next transaction's end. */
         for (lua_Integer i = pairs(L, moved) * 2; i; i -= 2) {
             struct box *parent, *child;
 
@@ -254,7 +254,7 @@ static int get_readonly(lua_State *L)
     return 1;
 }
 
-/* Of a ROM device: whether reads come from its RAM. */
+/* For a ROM device: whether reads come from its RAM. */
 static int get_romd(lua_State *L)
 {
     lua_pushboolean(L, lunik_region_romd(bind_region(L, 1)));
@@ -274,7 +274,7 @@ static int get_target(lua_State *L)
     return 1;
 }
 
-/* Where its RAM is in this process, nil without RAM. */
+/* The address of its RAM in this process, nil without RAM. */
 static int get_host(lua_State *L)
 {
     const lunik_region *r = bind_region(L, 1);

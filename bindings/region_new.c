@@ -1,18 +1,20 @@
 /*
- * region_new.c: making regions from Lua, and the accesses that Lua handles.
+ * region_new.c: makes regions from Lua, and calls Lua for accesses.
  *
- * What the runtime calls, struct region_io, stays until the machine closes: a vCPU may be on its
- * way into a region that is just being taken away. It also holds a reference of its own to a region
- * that is in a container when its box goes (as it does when the state is closed).
+ * The runtime calls struct region_io, which stays until its region is freed: a vCPU may still enter
+ * a region that is being removed. It holds a reference of its own to the region, which is dropped
+ * when the box is collected, but not while the region is in a container (as it may be when the
+ * state is closed): then when the machine closes.
  */
 #include <stdlib.h>
 
 #include "bindings.h"
 
-/* Goes with the region. */
+/* Freed with the region. */
 struct region_io {
     struct glue *glue;    /* NULL once its machine is closed */
-    lunik_region *region; /* finds the box; NULL once that is gone. A reference. */
+    lunik_region *region; /* counted reference; key of the region's box; NULL once the box is
+                             collected */
     lunik_io_ops ops;
     struct region_io *next, **link;
 };
@@ -36,7 +38,7 @@ static void push_handler(lua_State *L, const struct region_io *io, int which)
         lua_getiuservalue(L, -1, which);
 }
 
-/* The result of an access that a handler refuses, with the value at index as the reason. */
+/* Returns the result of an access that a handler refuses with the value at index as the reason. */
 static lunik_access refusal(lua_State *L, int index, const char *what)
 {
     static const char *const codes[] = {"device", "access", NULL};
@@ -69,7 +71,7 @@ static int read_body(lua_State *L)
     return 0;
 }
 
-/* Lua, protected: fn(offset, size, value) -> false and why, or what is not false */
+/* Lua, protected: write(offset, size, value) -> false and why, or any other value */
 static int write_body(lua_State *L)
 {
     struct access_call *call = lua_touserdata(L, 1);
@@ -127,7 +129,7 @@ static const char *const region_options[] = {
     "readonly", "nonvolatile", "owner", "read",      "write",  "peek",   "valid",
     "impl",     "endian",      "fd",    "fd_offset", "share",  "host",   NULL};
 
-/* What the options of one region come to. */
+/* The options of one region. */
 struct request {
     lunik_region_config config;
     lunik_io_ops ops;
@@ -139,7 +141,7 @@ enum {
     MEMORY_KINDS = 1 << LUNIK_REGION_RAM | 1 << LUNIK_REGION_ROM | 1 << LUNIK_REGION_ROM_DEVICE
 };
 
-/* An option that the kind knows nothing of would be without effect. */
+/* Fails if an option is given that has no effect on regions of this kind. */
 static void check_kind(lua_State *L, lunik_region_kind kind)
 {
     enum {
@@ -227,7 +229,7 @@ static void ops_from(lua_State *L, struct request *q)
     q->ops.peek = lua_isnil(L, q->peek) ? NULL : on_peek;
 }
 
-/* The RAM block of a backend. */
+/* Takes the RAM block of a backend, if "memdev" is given. */
 static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
 {
     int index = bind_field(L, 2, "memdev");
@@ -245,7 +247,7 @@ static void ram_from(lua_State *L, lunik_machine *m, struct request *q)
     q->config.owner = o;
 }
 
-/* A block made for this region, from a file descriptor or a mapping; NULL if neither is given. */
+/* Makes a block for this region from a file descriptor or a mapping; NULL if neither is given. */
 static lunik_ram *ram_new(lua_State *L, const struct request *q)
 {
     int fd = bind_field(L, 2, "fd"), host = bind_field(L, 2, "host");
@@ -301,7 +303,7 @@ static void request_from(lua_State *L, lunik_machine *m, struct request *q)
     else if (q->config.kind == LUNIK_REGION_ALIAS)
         bind_fail(L, LUNIK_E_INVALID, "region: target: is missing (want the region to show)");
     ops_from(L, q);
-    q->made = ram_new(L, q); /* the last that may raise before region_make() */
+    q->made = ram_new(L, q); /* last: the call below raises only if it has made no block */
     if (q->made)
         q->config.ram = q->made;
     else if (!q->config.ram && 1u << q->config.kind & MEMORY_KINDS)
@@ -349,7 +351,7 @@ static void region_make(lua_State *L, struct glue *g, struct request *q)
     q->config.release = free;
     rc = lunik_region_new(g->m, &q->config, &r, &err);
     if (q->made)
-        lunik_ram_unref(q->made); /* the region's now */
+        lunik_ram_unref(q->made); /* the region has a reference of its own */
     if (rc) {
         free(io);
         bind_raise(L, &err);
@@ -404,7 +406,7 @@ static void unlink_io(struct region_io *io)
         io->next->link = io->link;
 }
 
-/* The machine is closing; nothing can be in a callback any more. */
+/* To be called when the machine closes, when no callback can be running any more. */
 void bind_region_release(struct glue *g)
 {
     lunik_transaction_begin(g->m);

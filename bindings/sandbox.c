@@ -3,8 +3,8 @@
 
 enum { PATHS_MAX = 256 };
 
-/* The strings of the list in field name of the table at 1, ended with NULL; they stay the table's.
- */
+/* Returns the strings of the list in field `name` of the table at 1, ended with NULL; the table
+ * keeps them. NULL if the field is nil. */
 static const char *const *string_list(lua_State *L, const char *name)
 {
     const char **list;
@@ -65,7 +65,7 @@ int bind_lua_sandboxed(lua_State *L)
     return 1;
 }
 
-/* core.sandbox_denial() -> why the last call of this thread was refused, or nil */
+/* core.sandbox_denial() -> why the last refused call of this thread was refused, or nil */
 int bind_lua_sandbox_denial(lua_State *L)
 {
     lua_pushstring(L, lunik_sandbox_denial());

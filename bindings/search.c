@@ -1,10 +1,10 @@
 /*
- * search.c: looking for a pattern in the output that a chardev-buffer keeps.
+ * search.c: searches the output kept by a chardev-buffer for a pattern.
  *
- * The guest writes what is searched, so a look is bounded: after SLICE steps it stops and says that
- * there is more to do, and a single attempt that takes ATTEMPT steps is an error. Where an attempt
- * has failed and more text would not help it is not repeated, so waiting for a line of a long
- * output costs no more than the output is long.
+ * The guest writes the text, so a look at it is bounded: after SLICE steps it stops and reports
+ * that there is more to do, and a single attempt that takes ATTEMPT steps is an error. An attempt
+ * that has failed and could not succeed with more text is not repeated, so waiting for a line of a
+ * long output takes time in proportion to its length.
  */
 #include "bindings.h"
 #include "pattern.h"
@@ -15,13 +15,13 @@ enum { SLICE = 1000 * 1000, ATTEMPT = 8 * SLICE };
 
 #define NEVER UINT64_MAX
 
-/* Positions count the bytes of output. A pass goes through all places of the text, in as many looks
- * as that takes. */
+/* Positions count the bytes of output. A pass tries all positions of the text, in as many looks as
+ * that takes. */
 struct search {
-    uint64_t next;  /* the place to try next */
-    uint64_t retry; /* the first one to try again when there is more text */
-    uint64_t seen;  /* where the text ended at the end of the last pass */
-    bool passed;    /* the pass has come to the end */
+    uint64_t next;  /* the position to try next */
+    uint64_t retry; /* the first position to try again when there is more text */
+    uint64_t seen;  /* the end of the text at the end of the last pass */
+    bool passed;    /* the pass is complete */
     struct pattern pattern;
 };
 
@@ -49,7 +49,7 @@ static void output_from(struct output *out, uint64_t position)
 
 /* ---- searching ------------------------------------------------------------------------------ */
 
-/* The item that takes the first character of any match; NULL: there need not be one. */
+/* Returns the item that matches the first character of any match; NULL if there is no such item. */
 static const struct pattern_item *first_taken(const struct pattern *p)
 {
     unsigned i = 0;
@@ -84,7 +84,7 @@ static void begin_look(struct search *s, const struct output *out)
         s->retry = out->base;
 }
 
-/* Searches on. PATTERN_MAYBE: there is more to look at. */
+/* Continues the search. PATTERN_MAYBE: there is more text to search. */
 static enum pattern_result look(struct search *s, const struct output *out,
                                 struct pattern_match *match)
 {
@@ -171,7 +171,7 @@ static int push_match(lua_State *L, const struct search *s, const struct output 
 }
 
 /* core.buffer_search(object, search, position) -> the end of the first match after position and its
- * captures, or all of it; nil: there is none yet; false: there is more to look at */
+ * captures, or the whole match without captures; nil: none yet; false: there is more to search */
 int bind_lua_buffer_search(lua_State *L)
 {
     struct output out = {.o = bind_object(L, 1)};

@@ -1,4 +1,4 @@
-/* space.c: address spaces as seen from Lua. */
+/* space.c: address spaces for Lua. */
 #include "bindings.h"
 
 static const char space_class[] = "lunik.Space";
@@ -16,7 +16,7 @@ static lunik_space *space(lua_State *L)
 void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, uint64_t address,
                        uint64_t size)
 {
-    const char *why = rc == LUNIK_E_ACCESS   ? "nothing there takes it"
+    const char *why = rc == LUNIK_E_ACCESS   ? "nothing there accepts it"
                       : rc == LUNIK_E_DEVICE ? "a device there refuses it"
                                              : "out of memory";
 
@@ -25,8 +25,8 @@ void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, u
                   (unsigned long long)size, (unsigned long long)address, why);
 }
 
-/* Where all of a range is in one piece of RAM: NULL if it is not, or if it is that of a file, which
- * may lose it. */
+/* Returns the host address of a range that lies in one piece of RAM. NULL if it does not, or if a
+ * file holds the RAM, whose pages may be lost. */
 static const void *ram_at(lunik_machine *m, lunik_space *s, uint64_t address, size_t size)
 {
     lunik_section found;

@@ -1,5 +1,5 @@
-/* space_bulk.c: large operations on guest memory: fill, hash, strings, search; what mappings rest
- * on. */
+/* space_bulk.c: large operations on guest memory: fill, hash, strings, search; checks for mappings.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -44,8 +44,7 @@ static int space_hash(lua_State *L)
     return 1;
 }
 
-/* space:string(address, [max]) -> string; or nil and what there is, if it does not end within max
- */
+/* space:string(address, [max]) -> string; or nil and the first max bytes, if it is longer */
 static int space_string(lua_State *L)
 {
     lunik_space *s = space(L);
@@ -104,7 +103,7 @@ static int space_find_bytes(lua_State *L)
     return 1;
 }
 
-/* space:shows(section) -> whether it still shows all of it where it did */
+/* space:shows(section) -> whether the space still shows the whole section at its address */
 static int space_shows(lua_State *L)
 {
     lunik_space *s = space(L);

@@ -1,5 +1,4 @@
-/* state.c: what belongs to a Lua state: the bindings' data, the runtime, the hooks of the Lua half.
- */
+/* state.c: the data of a Lua state: struct bindings, the runtime, the hooks of the Lua half. */
 #include "bindings.h"
 
 const char bind_state_key;

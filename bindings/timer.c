@@ -1,8 +1,8 @@
 /*
  * timer.c: timers on a machine's clock.
  *
- * The struct that the runtime knows hangs on the machine's glue; an armed timer anchors its
- * userdata in the registry, so that a timer without other references still fires.
+ * The machine's glue keeps the struct that the runtime uses. The registry keeps the userdata of an
+ * armed timer, so that one without other references still fires.
  */
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ static void anchor(lua_State *L, struct clock_timer *t, bool on)
 
 struct fire {
     struct clock_timer *timer;
-    bool called; /* the timer may be gone then */
+    bool called; /* if set, the timer may have been freed */
 };
 
 /* Lua, protected: calls the function of the timer of a struct fire at 1. */
@@ -65,7 +65,7 @@ static int fire_body(lua_State *L)
     return 0;
 }
 
-/* One that was not called, because Lua had no memory, is called later. */
+/* Sets the timer again if its function was not called because Lua had no memory. */
 static void on_timer(lunik_timer *timer)
 {
     struct clock_timer *t = lunik_container_of(timer, struct clock_timer, timer);
@@ -140,7 +140,7 @@ static int timer_cancel(lua_State *L)
     return 0;
 }
 
-/* Only idle timers are collected, or those of a closed machine. */
+/* Only idle timers, or those of a closed machine, are collected: the registry keeps the others. */
 static int timer_gc(lua_State *L)
 {
     struct timer_box *box = lua_touserdata(L, 1);

@@ -1,4 +1,4 @@
-/* types.c: what types there are and what properties they have. */
+/* types.c: lists types and their properties. */
 #include "bindings.h"
 
 static const char *kind_name(lunik_prop_kind kind)
@@ -114,8 +114,8 @@ static void push_prop(lua_State *L, const lunik_prop *p)
     set_string(L, "link", p->link);
 }
 
-/* core.type(name) -> description, or nil if there is no such type. core.type(object): of that
- * object's own, which may have been replaced since. */
+/* core.type(name) -> description, or nil if there is no such type. core.type(object): the object's
+ * own type, which may have been replaced since. */
 int bind_lua_type(lua_State *L)
 {
     lunik_runtime *rt = bind_runtime(L);

@@ -1,5 +1,5 @@
-/* value.c: Lua values to C and back, with errors that name the argument, the value and what was
- * wanted. */
+/* value.c: converts Lua values to C and back; errors name the argument, the value and what was
+ * expected. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define SHOWN 80 /* bytes of a wrong value that a message shows */
 
-/* Writes what a message calls the value at index. */
+/* Writes words for the value at index. */
 static const char *describe(lua_State *L, int index, char *text, size_t size)
 {
     const char *string;
@@ -46,7 +46,7 @@ static int wrong(lua_State *L, int index, const char *what, const char *is, cons
     return bind_fail(L, LUNIK_E_INVALID, "%s: %s %s (want %s)", what, text, is, want);
 }
 
-/* The integer at index; a float without fraction is one. */
+/* Returns the integer at index; accepts a float without fraction. */
 static lua_Integer integer(lua_State *L, int index, const char *what, const char *want)
 {
     lua_Integer n;
@@ -236,7 +236,8 @@ const char *bind_data(lua_State *L, int index, const char *what, size_t *size)
     return lua_tolstring(L, index, size);
 }
 
-/* Lists are read past their metatables: what they hold lives as long as they do. */
+/* Reads lists without metamethods: a list keeps its own elements alive, not what __index returns.
+ */
 const char *const *bind_strings(lua_State *L, int index, const char *what)
 {
     lua_Integer count;
@@ -288,7 +289,7 @@ void bind_options(lua_State *L, int index, const char *what, const char *const *
 
 /* ---- property values ------------------------------------------------------------------------ */
 
-/* The most that a value leaves on the stack to keep it alive. */
+/* The most values that one value leaves on the stack to keep it alive. */
 enum { KEPT_BY_VALUE = 2 };
 
 static void set_integer(lunik_value *out, lua_Integer value)
@@ -297,7 +298,7 @@ static void set_integer(lunik_value *out, lua_Integer value)
     out->kind = value < 0 ? LUNIK_INT : LUNIK_UINT;
 }
 
-/* A value that nothing can be wrong with; false if there is more to say about it. */
+/* Converts a value that needs no checks; returns false if scalar() has to. */
 static bool plain(lua_State *L, int index, lunik_value *out)
 {
     size_t length;
@@ -329,7 +330,7 @@ static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
         set_integer(out, integer(L, index, what, "an integer"));
         return;
     case LUA_TSTRING:
-        bind_string(L, index, what); /* says what is wrong */
+        bind_string(L, index, what); /* raises: it contains a zero byte */
         return;
     case LUA_TUSERDATA:
         if (luaL_testudata(L, index, "lunik.Object")) {
@@ -344,7 +345,7 @@ static void scalar(lua_State *L, int index, const char *what, lunik_value *out)
     wrong(L, index, what, "is not a value", "a boolean, number, string, list or object");
 }
 
-/* Pushes an array of the items and a copy of the list, which keeps what they point to. */
+/* Pushes an array of the items and a copy of the list, which keeps alive what they point to. */
 static void read_list(lua_State *L, int index, const char *what, lunik_value *out)
 {
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
@@ -369,7 +370,7 @@ static void read_list(lua_State *L, int index, const char *what, lunik_value *ou
     out->list.count = (size_t)count;
 }
 
-/* Pushes what keeps the value alive. */
+/* Converts any value; pushes values that keep it alive. */
 static void value(lua_State *L, int index, const char *what, lunik_value *out)
 {
     if (lua_type(L, index) == LUA_TTABLE) {
@@ -412,7 +413,8 @@ static void check_twice(lua_State *L, const struct bind_fields *f, const char *w
             bind_fail(L, LUNIK_E_INVALID, "%s: '%s' is given twice", what, f->items[i].name);
 }
 
-/* Takes the pair on top of the stack, and leaves what keeps it alive beneath it. */
+/* Reads the key and value on top of the stack. Pops the value; leaves the key on top, and below it
+ * values that keep the field alive. */
 static void read_field(lua_State *L, const char *what, lunik_field *out)
 {
     int key = lua_gettop(L) - 1;

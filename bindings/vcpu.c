@@ -1,4 +1,4 @@
-/* vcpu.c: vCPUs as seen from Lua. */
+/* vcpu.c: vCPUs for Lua. */
 #include "bindings.h"
 
 static const char vcpu_class[] = "lunik.Vcpu";
@@ -122,7 +122,7 @@ static int vcpu_dump(lua_State *L)
     return 1;
 }
 
-/* vcpu:debug{step=, breakpoints={address, ...}}; without an argument: off */
+/* vcpu:debug{step=, breakpoints={address, ...}}; without an argument: turns both off */
 static int vcpu_debug(lua_State *L)
 {
     static const char *const options[] = {"step", "breakpoints", NULL};

@@ -109,7 +109,7 @@ lunik.machine { board = "micro", accel = "none", memory = "1M" } -- a board, too
     ['{ allow = { "file" } }'] = "'file' is not a valid choice (did you mean 'files'?)",
     ['{ alow = {} }'] = "'alow' is not an option (did you mean 'allow'?)",
     ['{ allow = { "exec" } }'] = "'exec' is of no use without 'files'",
-    ['{ allow = { "files" }, read = { "/" } }'] = "'files' are all files",
+    ['{ allow = { "files" }, read = { "/" } }'] = "'files' allows all files",
     ['{ read = { "/does/not/exist" } }'] = "path '/does/not/exist'",
     ['{ user = "no such user" }'] = "user: 'no such user' is not a user",
     ['{ user = 1.5 }'] = "user: '1.5' is not a user or a group",

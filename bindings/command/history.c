@@ -2,13 +2,13 @@
  * history.c: the prompt's history, in libedit's memory and in a file of libedit's format: a first
  * line that names the format, then a line for each entry, its bytes encoded as by vis(3).
  *
- * An entry is appended to the file with one write as soon as it has been typed: whatever ends the
- * process leaves the file whole, and prompts that run at the same time add to each other's lines.
- * The file stays open, so that neither a sandbox nor a lack of descriptors keeps lines from it.
+ * An entry is appended to the file with one write as soon as it has been typed: the file is whole
+ * however the process ends, and prompts that run at the same time add to each other's lines. The
+ * file stays open, so that neither a sandbox nor a lack of descriptors prevents adding lines.
  *
- * A file that has grown long is replaced by another one with its last entries. Prompts that have
- * the former one open find that their path names another file now. They lock the file to append, so
- * that nothing is added to one that is just being copied.
+ * A file that has grown long is replaced by a new one with its last entries. Prompts that have the
+ * old one open notice that their path names another file. They lock the file to append, so that no
+ * line is added to a file that is being copied.
  */
 #define _GNU_SOURCE /* mkostemp */
 #include <errno.h>
@@ -28,14 +28,14 @@
 #include "history.h"
 
 #define FORMAT       "_HiStOrY_V2_\n"
-#define ENTRIES      1000 /* so many are loaded */
+#define ENTRIES      1000 /* at most so many are loaded */
 #define MOST_ENTRIES 2000 /* with more than these the file is shortened to ENTRIES */
 #define LOCK_TRIES   100  /* with a millisecond between them */
 
 static struct {
     int fd; /* -1: the file can't be used */
     char path[PATH_MAX];
-    const char *trouble; /* why it can't be used, or NULL: there is none */
+    const char *trouble; /* why it can't be used, or NULL */
 } history = {.fd = -1};
 
 /* ---- the file ------------------------------------------------------------------------------- */
@@ -49,7 +49,7 @@ static bool has_format(int fd, const struct stat *st)
             memcmp(start, FORMAT, sizeof(start)) == 0);
 }
 
-/* Opens the file at path, in place of the one that is open. Returns why it can't, or NULL. */
+/* Opens the file at path in place of the open one. Returns why it can't, or NULL. */
 static const char *open_file(const char *path)
 {
     int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
@@ -67,7 +67,7 @@ static const char *open_file(const char *path)
     return NULL;
 }
 
-/* Locks the file as far as that is possible: no prompt waits for another one that is stopped. */
+/* Locks the file, but waits only briefly: another prompt that holds the lock may be stopped. */
 static void lock_file(void)
 {
     int tries = LOCK_TRIES;
@@ -119,8 +119,8 @@ static bool is_plain(unsigned char c)
     return c > ' ' && c < 0x7f && c != '\\';
 }
 
-/* What the file needs before the next entry: its first line, or the end of a last one that was cut
- * short. */
+/* Returns the text that the file needs before the next entry: its first line, or the end of a last
+ * line that was cut short. */
 static const char *lead(void)
 {
     struct stat st;
@@ -133,7 +133,7 @@ static const char *lead(void)
     return pread(history.fd, &last, 1, st.st_size - 1) == 1 && last != '\n' ? "\n" : "";
 }
 
-/* The entry's line, malloc()ed; NULL: no memory. */
+/* Returns the entry's line, malloc()ed; NULL: out of memory. */
 static char *encode(const char *before, const char *text)
 {
     char *line = malloc(strlen(before) + 4 * strlen(text) + 2);
@@ -171,7 +171,7 @@ static const char *append(const char *text)
 
 /* ---- shortening ----------------------------------------------------------------------------- */
 
-/* The file's text from its first entry on, malloc()ed; NULL if it can't be had. */
+/* Returns the file's text from its first entry on, malloc()ed; NULL if it can't be read. */
 static char *read_entries(size_t *size)
 {
     const off_t start = sizeof(FORMAT) - 1;
@@ -190,7 +190,7 @@ static char *read_entries(size_t *size)
     return NULL;
 }
 
-/* Where the last entries begin; NULL: there are not so many that it is worth it. */
+/* Returns where the last ENTRIES entries begin; NULL if there are no more than MOST_ENTRIES. */
 static const char *last_entries(const char *text, size_t size)
 {
     const char *start = NULL;
@@ -205,8 +205,8 @@ static const char *last_entries(const char *text, size_t size)
     return lines > MOST_ENTRIES ? start : NULL;
 }
 
-/* Puts a file with these entries in the place of the one that is open; it has the same owner and
- * mode, or nothing changes. */
+/* Replaces the file by one with these entries, the same owner and mode. Changes nothing if that
+ * fails. */
 static void replace_file(const char *entries, size_t size)
 {
     char beside[PATH_MAX + 8];

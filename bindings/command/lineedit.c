@@ -1,9 +1,9 @@
 /*
- * lineedit.c: lines from standard input while the loop runs.
+ * lineedit.c: reads lines from standard input while the loop runs.
  *
- * On a terminal libedit edits the line (callback mode: it is handed the keys as they come), else
- * lines are cut from what can be read. Either way read() runs the private loop until a line is
- * complete, so machines and timers go on while the prompt waits.
+ * On a terminal libedit edits the line (callback mode: it is called for each key), otherwise lines
+ * are cut from the input. Either way read() runs the private loop until a line is complete, so
+ * machines and timers go on while the prompt waits.
  */
 #define _GNU_SOURCE /* newlocale */
 #include <errno.h>
@@ -28,12 +28,12 @@ static struct {
     int input;                 /* standard input, opened again; -1: not yet, or it can't be */
     char *pending;             /* input that has not become a line yet */
     size_t pending_size;
-    volatile sig_atomic_t disturbed; /* the terminal has another size, or was another process's */
+    volatile sig_atomic_t disturbed; /* the terminal was resized, or used by another process */
 } reader = {.input = -1};
 
 /* ---- completion ----------------------------------------------------------------------------- */
 
-/* The length of what all matches have in common. */
+/* Returns the length of the prefix that all matches have in common. */
 static size_t common_length(char **matches, size_t count)
 {
     size_t length = strlen(matches[1]);
@@ -55,8 +55,8 @@ static char **free_matches(char **matches)
     return NULL;
 }
 
-/* The list on top as libedit wants it: what all have in common, the matches, NULL. NULL if there
- * are none or memory is short. */
+/* Converts the list on top to libedit's form: the common prefix, the matches, NULL. Returns NULL if
+ * there are no matches or out of memory. */
 static char **copy_matches(lua_State *L)
 {
     size_t count = lua_rawlen(L, -1);
@@ -77,7 +77,7 @@ static char **copy_matches(lua_State *L)
     return matches;
 }
 
-/* Asks the Lua function at index 2 of read()'s stack: complete(line up to the cursor, word). */
+/* Calls the Lua function at index 2 of read()'s stack: complete(line up to the cursor, word). */
 static char **complete(const char *word, int start, int end)
 {
     lua_State *L = reader.L;
@@ -105,8 +105,8 @@ static void on_line(char *line)
     reader.done = true;
 }
 
-/* Ctrl-D: ends the input on an empty line, else deletes the character under the cursor. In callback
- * mode libedit does not tell its caller of an end. */
+/* Ctrl-D: ends the input on an empty line, else deletes the character under the cursor. Needed as
+ * libedit does not report the end of input in callback mode. */
 static int end_or_delete(int count, int key)
 {
     if (rl_end == 0)
@@ -130,10 +130,10 @@ static void on_disturbance(int sig)
 {
     reader.disturbed = true;
     if (reader.L)
-        lunik_stop(reader.rt); /* whether or not it waits already */
+        lunik_stop(reader.rt); /* also ends a wait that has not begun yet */
 }
 
-/* Takes the terminal over once more, and lays the line out for the width it has now. */
+/* Sets the terminal's mode again, and redraws the line for its present width. */
 static void follow_terminal(void)
 {
     static const char erase[] = "\r\033[J";
@@ -160,7 +160,8 @@ static void start_editing(const char *prompt)
 
 /* ---- plain input ---------------------------------------------------------------------------- */
 
-/* Moves the first line of what is pending, or at the end of the input all of it, to reader.line. */
+/* Moves the first line of the pending input, or at the end of the input all of it, to reader.line.
+ */
 static bool cut_line(bool ended)
 {
     char *newline = reader.pending ? memchr(reader.pending, '\n', reader.pending_size) : NULL;
@@ -210,9 +211,9 @@ static void on_input(uv_poll_t *poll, int status, int events)
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-/* libuv makes what it polls non-blocking, which would also be so for whoever else has this terminal
- * open: it gets an open file of its own. That is kept, since the prompt has to be there when there
- * are no descriptors left. False: standard input can't be opened again. */
+/* Opens standard input again: libuv makes what it polls non-blocking, which would affect all other
+ * processes that share the open terminal. Keeps the descriptor, so that the prompt works when there
+ * are none left. Returns false if standard input can't be opened again. */
 static bool reopen_input(void)
 {
     if (reader.input < 0)
@@ -251,7 +252,7 @@ static void wait_line(lua_State *L, bool editing)
         free(p);
     if (code && (editing || is_shortage(code)))
         fail_wait(L, editing, code);
-    if (code) { /* mostly a file, which never makes anybody wait */
+    if (code) { /* usually a file, which can be read without waiting */
         lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
         while (!reader.done)
             read_input();
@@ -273,9 +274,9 @@ static void wait_line(lua_State *L, bool editing)
 
 /* ---- for Lua -------------------------------------------------------------------------------- */
 
-/* read(prompt, complete): a line without its newline; nil at the end of the input; false when a
- * signal came instead. The prompt and complete(line, word), which returns a list of words, are for
- * terminals. */
+/* read(prompt, complete): returns a line without its newline; nil at the end of the input; false
+ * after a signal. The prompt and complete(line, word), which returns a list of words, are used on
+ * terminals only. */
 static int l_read(lua_State *L)
 {
     const char *prompt = luaL_checkstring(L, 1);
@@ -310,7 +311,7 @@ static int l_read(lua_State *L)
     return 1;
 }
 
-/* Shows prompt and line again after something was printed over them. */
+/* redisplay(): shows prompt and line again after other output. */
 static int l_redisplay(lua_State *L)
 {
     if (reader.L && !reader.done)
@@ -318,14 +319,14 @@ static int l_redisplay(lua_State *L)
     return 0;
 }
 
-/* add_history(text): nothing, or why the entry could not be saved. */
+/* add_history(text): returns why the entry could not be saved, or nil. */
 static int l_add_history(lua_State *L)
 {
     lua_pushstring(L, history_add(luaL_checkstring(L, 1)));
     return 1;
 }
 
-/* open_history(path): entries come from that file and are added to it. */
+/* open_history(path): loads entries from that file and adds new ones to it. */
 static int l_open_history(lua_State *L)
 {
     history_open(luaL_checkstring(L, 1));
@@ -353,7 +354,8 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-/* The prompt edits UTF-8: the calling thread does, where the environment does not say otherwise. */
+/* Makes the calling thread use the environment's character set, or UTF-8 if that has only single
+ * bytes. */
 static void choose_characters(void)
 {
     locale_t locale = newlocale(LC_CTYPE_MASK, "", NULL);

@@ -1,13 +1,13 @@
 /*
  * main.c: the lunik command, a Lua interpreter with the library built in.
  *
- * C does what Lua can't: signals, the terminal, finding the scripts (modules.c). Options, the
- * script's run, the prompt and the exit code are scripts/lunik/command/cli.lua and repl.lua.
+ * C does what Lua can't: signals, the terminal, finding the scripts (modules.c). Options, running
+ * the script, the prompt and the exit code are in scripts/lunik/command/cli.lua and repl.lua.
  *
- * A signal (SIGINT, SIGTERM) ends whatever waits on the loop and interrupts what runs
- * (interrupt.c): the script calls the function that cli.lua has left in the registry, handlers are
- * ended by an error. A second signal before the first has been dealt with ends the process at once,
- * with the terminal restored.
+ * A signal (SIGINT, SIGTERM) ends waits on the loop and interrupts running Lua code (interrupt.c):
+ * in the script it calls the function that cli.lua has put into the registry, in handlers it raises
+ * an error. A second signal before the first has been handled ends the process at once, with the
+ * terminal restored.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -110,7 +110,7 @@ static int l_isatty(lua_State *L)
     return 1;
 }
 
-/* attach(): from now on a signal also ends what waits on the runtime's loop. */
+/* attach(): makes signals end waits on the runtime's loop as well. */
 static int l_attach(lua_State *L)
 {
     lunik_set_kick_cb(bind_interrupt_here);
@@ -118,7 +118,7 @@ static int l_attach(lua_State *L)
     return 0;
 }
 
-/* detach(): the end is near: from now on a signal ends the process. */
+/* detach(): restores the default actions: a signal then ends the process. */
 static int l_detach(lua_State *L)
 {
     leave_signals();
@@ -172,7 +172,7 @@ static int run(lua_State *L)
     return 1;
 }
 
-/* Message handler: what is wrong as a text. */
+/* Message handler: converts the error to a text. */
 static int show(lua_State *L)
 {
     bind_push_text(L, 1);

@@ -1,10 +1,10 @@
 /*
- * modules.c: where the lunik command finds modules, in a build folder or an installation.
+ * modules.c: finds modules for the lunik command, in a build folder or an installation.
  *
- * The Lua half is loaded compiled, which takes several milliseconds less than its text. A compiled
- * form is used as long as it is of the text that is there: bindings/command/compile.lua puts the
- * text's size into it, and a text that has changed since is newer. The boards and what is written
- * in C have one form only.
+ * The Lua half is loaded compiled, which is several milliseconds faster than loading its text. A
+ * compiled form is used as long as it matches the text: bindings/command/compile.lua puts the
+ * text's size into it, and a text that has changed since is newer. Boards and C modules have one
+ * form only.
  */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ struct header {
 
 /* ---- the Lua half --------------------------------------------------------------------------- */
 
-/* "# SIZE NAME" */
+/* Parses "# SIZE NAME". */
 static bool parse_header(char *line, struct header *header)
 {
     char *end;
@@ -51,7 +51,7 @@ static bool read_header(const char *path, struct header *header)
     return ok;
 }
 
-/* Whether the text is not there, or is the one that was compiled. */
+/* Whether the text is the one that was compiled, or is not there. */
 static bool is_of_text(const char *compiled, const struct header *header, const char *text)
 {
     struct stat of_compiled, of_text;
@@ -64,7 +64,7 @@ static bool is_of_text(const char *compiled, const struct header *header, const 
              of_text.st_mtim.tv_nsec <= of_compiled.st_mtim.tv_nsec));
 }
 
-/* Like luaL_loadfile(), for a text that messages know by another name. */
+/* Like luaL_loadfile(), but with another name for messages. */
 static int load_text(lua_State *L, const char *path, const char *name)
 {
     FILE *file = fopen(path, "re");
@@ -90,8 +90,8 @@ static int load_text(lua_State *L, const char *path, const char *name)
     return rc;
 }
 
-/* A searcher: a module of the Lua half from its compiled form, or the text if that is another one
- * by now. Returns the loader and the text's path. */
+/* A searcher: loads a module of the Lua half from its compiled form, or from its text if that has
+ * changed. Returns the loader and the text's path. */
 static int search_lua_half(lua_State *L)
 {
     const char *module = luaL_checkstring(L, 1);
@@ -115,7 +115,7 @@ static int search_lua_half(lua_State *L)
     return 2;
 }
 
-/* Lets the searcher be asked right after package.preload. */
+/* Inserts the searcher after that of package.preload. */
 static void add_searcher(lua_State *L, const char *compiled, const char *text)
 {
     lua_getglobal(L, "package");
@@ -133,7 +133,7 @@ static void add_searcher(lua_State *L, const char *compiled, const char *text)
 
 /* ---- folders -------------------------------------------------------------------------------- */
 
-/* Puts templates in front of those in package[field]. The string on top of the stack is taken. */
+/* Puts the string on top of the stack in front of the templates in package[field]; pops it. */
 static void put_first(lua_State *L, const char *field)
 {
     lua_getglobal(L, "package");
@@ -143,7 +143,7 @@ static void put_first(lua_State *L, const char *field)
     lua_pop(L, 3);
 }
 
-/* The folder of the executable, without symbolic links. */
+/* Finds the folder of the executable, without symbolic links. */
 static void find_command(lua_State *L, char folder[PATH_MAX])
 {
     ssize_t n = readlink("/proc/self/exe", folder, PATH_MAX - 1);
@@ -154,7 +154,7 @@ static void find_command(lua_State *L, char folder[PATH_MAX])
     *strrchr(folder, '/') = '\0';
 }
 
-/* The folder of liblunik.so; what goes with it is installed there as well. */
+/* Finds the folder of liblunik.so, where the other modules are installed as well. */
 static void find_library(lua_State *L, char folder[PATH_MAX])
 {
     Dl_info info;

@@ -1,4 +1,4 @@
-/* boot.c: recognises kernels, and carries a boot out at every reset. */
+/* boot.c: recognises kernels, and loads one at every reset. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +82,7 @@ static void images_free(struct boot_images *images)
     free(images);
 }
 
-/* No initrd or module can be larger than what the machine has below 4 GiB. */
+/* Returns the bytes of RAM below 4 GiB, which no initrd or module can exceed. */
 static uint64_t low_ram(const struct boot_state *b)
 {
     uint64_t base, last, from = 0, sum = 0;
@@ -109,7 +109,7 @@ static int add_module(struct boot_images *images, const char *string, bool initr
     else
         rc = boot_file_read(&mod->file, path, limit, err);
     free(path);
-    images->module_count++; /* images_free() takes what there is */
+    images->module_count++; /* also on failure: images_free() frees what has been set */
     return rc < 0 ? lunik_fail_prefix(err, rc, initrd ? "initrd" : "module") : 0;
 }
 
@@ -169,7 +169,7 @@ int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_e
     int rc;
 
     if (!config->kernel || !*config->kernel)
-        return lunik_fail(err, LUNIK_E_INVALID, "kernel: no file is named");
+        return lunik_fail(err, LUNIK_E_INVALID, "kernel: is missing (want the path of a file)");
     if (!m->boot)
         return machine_fail_closed(m, err);
     if (m->boot->firmware)

@@ -1,10 +1,10 @@
 /*
- * boot.h: what a machine boots, for the files of this folder.
+ * boot.h: boot images, plans and ROMs; private to the files of this folder.
  *
  * Boot images are read into memory once. At every reset a plan is made from them and from the
- * memory map as it is then: which bytes go where, and the first vCPU's registers. Everything is
- * checked while planning, so that placing can't fail half-way; nothing in a plan overlaps anything
- * else in it or a ROM blob, and all of it lies in RAM.
+ * present memory map: which bytes go where, and the first vCPU's registers. Everything is checked
+ * while planning, so that placing can't fail half-way: the pieces of a plan lie in RAM and overlap
+ * neither each other nor a ROM.
  */
 #ifndef RUNTIME_BOOT_BOOT_H
 #define RUNTIME_BOOT_BOOT_H
@@ -21,7 +21,7 @@ struct boot_file {
     uint64_t size;
 };
 
-/* Reads a regular file of 1..limit bytes. The error names the path, not what it is for. */
+/* Reads a regular file of 1..limit bytes. The error names the path; the caller adds its purpose. */
 int boot_file_read(struct boot_file *f, const char *path, uint64_t limit, lunik_error *err);
 void boot_file_free(struct boot_file *f);
 
@@ -31,7 +31,7 @@ static inline bool boot_file_has(const struct boot_file *f, uint64_t offset, uin
     return offset <= f->size && size <= f->size - offset;
 }
 
-/* Little-endian fields at any alignment. The host is x86. */
+/* Read and write little-endian fields at any alignment. */
 static inline uint16_t boot_get16(const uint8_t *p)
 {
     return (uint16_t)(p[0] | p[1] << 8);
@@ -65,7 +65,8 @@ struct boot_piece {
     void *owned;        /* freed with the plan */
 };
 
-/* How the first vCPU enters: flat 32-bit protected mode without paging, or 64-bit long mode. */
+/* Registers of the first vCPU at the kernel's entry: in flat 32-bit protected mode without paging,
+ * or in 64-bit long mode. */
 struct boot_cpu {
     bool long_mode;
     uint64_t rip, rax, rbx, rsi;
@@ -94,7 +95,8 @@ int plan_find(const struct boot_plan *p, const char *what, uint64_t size, uint64
 /* Adds a piece as high as possible. */
 int plan_add_high(struct boot_plan *p, const char *what, const struct boot_file *f, uint64_t last,
                   uint64_t *address, lunik_error *err);
-/* Adds a zeroed piece for tables, in low memory if there is room; *data is to be filled. */
+/* Adds a zeroed piece for tables at the lowest free place from 64 KiB on; the caller fills *data.
+ */
 int plan_blob(struct boot_plan *p, const char *what, uint64_t size, uint64_t align, uint8_t **data,
               uint64_t *address, lunik_error *err);
 /* The same with a string in it. */
@@ -103,7 +105,7 @@ int plan_string(struct boot_plan *p, const char *what, const char *text, uint64_
 /* Copies the plan to guest memory. */
 int plan_place(const struct boot_plan *p, lunik_error *err);
 
-/* Sets the registers that the first vCPU starts with. Nothing happens without vCPUs. */
+/* Sets the registers that the first vCPU starts with. Does nothing without vCPUs. */
 int boot_cpu_apply(lunik_machine *m, const struct boot_cpu *cpu, lunik_error *err);
 
 /* ---- images and formats --------------------------------------------------------------------- */
@@ -134,8 +136,7 @@ struct boot_format {
 
 extern const struct boot_format boot_format_pvh, boot_format_multiboot, boot_format_bzimage;
 
-/* An ELF file whose header and program headers have been checked; all its segments that are loaded
- * or hold notes are complete. */
+/* An ELF file whose headers have been checked: its PT_LOAD and PT_NOTE segments lie in the file. */
 struct elf_image {
     const struct boot_file *file;
     bool is64;
@@ -150,7 +151,7 @@ struct elf_segment {
 
 bool elf_probe(const struct boot_file *f);
 int elf_open(struct elf_image *elf, const struct boot_file *f, lunik_error *err);
-/* Program header `index`, which is below ph_count. Its addresses are not checked. */
+/* Reads program header `index`, which is below ph_count. Does not check its addresses. */
 void elf_segment_get(const struct elf_image *elf, unsigned index, struct elf_segment *out);
 /* Adds all PT_LOAD segments to the plan. */
 int elf_load(struct boot_plan *p, const struct elf_image *elf, lunik_error *err);
@@ -175,16 +176,17 @@ struct boot_state {
     lunik_region *firmware, *isa_firmware; /* NULL: no firmware */
 };
 
-/* One RAM range of the memory map, neighbours joined: the first that ends above `from`. */
+/* Finds the first RAM range of the memory map that ends at or above `from`; adjacent ones count as
+ * one. Returns false if there is none. */
 bool fwmap_ram_after(const struct boot_state *b, uint64_t from, uint64_t *base, uint64_t *last);
-/* The ranges that are reported to a kernel, and how many; hotplug windows are left out. */
+/* Count and list the ranges that are reported to a kernel: all but hotplug windows. */
 size_t fwmap_e820_count(const struct boot_state *b);
 const lunik_fwmap_entry *fwmap_e820_next(const struct boot_state *b,
                                          const lunik_fwmap_entry *previous);
 /* Writes "0x0-0x9fbff, 0x100000-0x7ffffff" for messages. */
 void fwmap_describe_ram(const struct boot_state *b, char *buf, size_t size);
 
-/* Copies to guest RAM, also where the guest sees it read-only; data NULL writes zeros. */
+/* Copies to guest RAM, including RAM that is read-only for the guest; data NULL: writes zeros. */
 int boot_write(lunik_machine *m, const char *what, uint64_t address, const void *data,
                uint64_t size, lunik_error *err);
 int roms_place(lunik_machine *m, lunik_error *err);

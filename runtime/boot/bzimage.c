@@ -9,7 +9,7 @@
 
 #include "boot.h"
 
-/* The setup header: offsets in the file and in the boot parameters alike. */
+/* The setup header: the same offsets in the file and in the boot parameters. */
 #define SETUP_SECTS     0x1f1
 #define BOOT_FLAG       0x1fe
 #define JUMP            0x200
@@ -137,7 +137,7 @@ static int read_header(const struct boot_file *f, struct header *h, lunik_error 
     return 0;
 }
 
-/* Places the protected-mode code where the kernel prefers it, or where there is room. */
+/* Places the protected-mode code where the kernel prefers it, or in other free RAM. */
 static int plan_kernel(struct boot_plan *p, struct header *h, lunik_error *err)
 {
     const uint8_t *code = h->file->data + h->start;

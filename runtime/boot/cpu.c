@@ -16,7 +16,7 @@
 #define DATA     0x3 /* read, write, accessed */
 #define BUSY_TSS 0xb
 
-/* Selectors when the boot protocol asks for none in particular. */
+/* Selectors if the boot protocol does not require others. */
 #define FLAT_CS 0x08
 #define FLAT_DS 0x10
 

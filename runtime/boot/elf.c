@@ -38,7 +38,7 @@ static int check_ident(const struct boot_file *f, lunik_error *err)
     return 0;
 }
 
-/* Whatever will be looked at has to be in the file. */
+/* Checks that the segments that will be read lie in the file. */
 static int check_segments(const struct elf_image *elf, lunik_error *err)
 {
     for (unsigned i = 0; i < elf->ph_count; i++) {

@@ -10,8 +10,8 @@
 #define ISA_WINDOW    (128u << 10)
 #define ISA_END       0x100000u
 
-/* Where a chipset decodes what nothing else claims: the PCI bus's memory if the board has one, so
- * that the shadow RAM controls of the chipset apply. */
+/* Returns the container for firmware: the PCI bus's memory if the board has one, so that the
+ * chipset's shadow RAM controls apply, else the root. */
 static lunik_region *find_bus(lunik_machine *m)
 {
     lunik_region *root = lunik_space_root(m->memory_space), *child = NULL;

@@ -1,4 +1,4 @@
-/* fwmap.c: the memory map that firmware would report. */
+/* fwmap.c: the memory map that firmware reports to a kernel. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static const char *type_name(lunik_fwmap_type type)
     return NULL;
 }
 
-/* Finds where an entry belongs; fails if it overlaps a neighbour. */
+/* Finds the index for an entry; fails if it overlaps another. */
 static int find_place(const struct boot_state *b, const lunik_fwmap_entry *entry, size_t *index,
                       lunik_error *err)
 {

@@ -14,7 +14,7 @@
 
 #include "boot.h"
 
-/* The header: within this many bytes of the file, aligned to 4. */
+/* The header lies within the first SEARCH bytes of the file, aligned to 4. */
 #define SEARCH       8192
 #define HEADER_MAGIC 0x1badb002
 #define HEADER_SIZE  12
@@ -71,7 +71,7 @@ static bool multiboot_probe(const struct boot_file *f)
     return find_header(f, &offset);
 }
 
-/* Loads by the addresses in the header at `offset`. */
+/* Plans the image by the addresses in the header at `offset`. */
 static int load_addresses(struct boot_plan *p, const struct boot_file *f, uint64_t offset,
                           lunik_error *err)
 {
@@ -194,7 +194,7 @@ static int plan_map(struct boot_plan *p, struct info *info, lunik_error *err)
     return 0;
 }
 
-/* The command line starts with the image's name, as boot loaders have it. */
+/* The command line starts with the image's name, as with other boot loaders. */
 static int plan_cmdline(struct boot_plan *p, const struct boot_images *images, struct info *info,
                         lunik_error *err)
 {

@@ -1,4 +1,4 @@
-/* plan.c: decides where the parts of a boot go, and puts them there. */
+/* plan.c: finds places for the parts of a boot, and writes them to guest memory. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "boot.h"
 
-/* Tables for the kernel start here: above what 16-bit code and trampolines like to use. */
+/* Tables for the kernel start here, above memory that 16-bit code and trampolines use. */
 #define LOW_MEMORY 0x10000
 
 /* Room for a list of RAM ranges in a message. */
@@ -25,7 +25,7 @@ void plan_free(struct boot_plan *p)
     plan_init(p, p->m);
 }
 
-/* Something that takes room between first and last (inclusive); returns its name, or NULL. */
+/* Finds a piece or a ROM between first and last (inclusive); returns its name, or NULL. */
 static const char *find_obstacle(const struct boot_plan *p, uint64_t first, uint64_t last,
                                  uint64_t *taken_first, uint64_t *taken_last)
 {
@@ -100,7 +100,7 @@ int plan_add(struct boot_plan *p, const char *what, uint64_t address, const void
     return 0;
 }
 
-/* The lowest free place in [first, last]. */
+/* Finds the lowest free place in [first, last]. */
 static bool find_up(const struct boot_plan *p, uint64_t size, uint64_t align, uint64_t first,
                     uint64_t last, uint64_t *address)
 {
@@ -122,7 +122,7 @@ static bool find_up(const struct boot_plan *p, uint64_t size, uint64_t align, ui
     }
 }
 
-/* The highest free place in [first, last]. */
+/* Finds the highest free place in [first, last]. */
 static bool find_down(const struct boot_plan *p, uint64_t size, uint64_t align, uint64_t first,
                       uint64_t last, uint64_t *address)
 {

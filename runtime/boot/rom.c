@@ -6,7 +6,7 @@
 #include "core/misuse.h"
 #include "boot.h"
 
-/* Writes to one RAM section behind the back of its read-only attribute. */
+/* Writes to one RAM section, ignoring its read-only attribute. */
 static void write_host(const lunik_section *s, uint64_t skip, const void *data, uint64_t size)
 {
     lunik_ram *ram = lunik_region_ram(s->region);

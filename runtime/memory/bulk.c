@@ -1,8 +1,8 @@
 /*
  * bulk.c: large operations on guest memory: fill, hash; strings.
  *
- * RAM is worked on where it is, section by section; what is not RAM goes through a buffer, in
- * accesses that the devices there take.
+ * RAM is read and written in place, section by section. Everything else goes through a buffer, in
+ * accesses of sizes that the devices accept.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static bool in_space(uint64_t address, uint64_t size)
 
 enum piece { PIECE_NOTHING, PIECE_RAM, PIECE_DEVICE };
 
-/* What is at address; *size is cut to it. */
+/* Finds what is at address; cuts *size to it. */
 static enum piece piece_at(lunik_space *s, uint64_t address, uint64_t *size)
 {
     const struct flat_range *range;
@@ -31,7 +31,7 @@ static enum piece piece_at(lunik_space *s, uint64_t address, uint64_t *size)
     struct view_cursor c;
     bool there;
 
-    lunik_coalesced_flush(s->core->machine); /* which may change what is there */
+    lunik_coalesced_flush(s->core->machine); /* delivering a write may change the map */
     c = view_seek(view_root_current(s->vr), address);
     range = cursor_range(&c);
     there = range && range->span.first <= address;
@@ -171,7 +171,7 @@ int lunik_space_string(lunik_space *s, uint64_t address, char *buf, size_t size,
     NOT_NULL(length, LUNIK_E_INVALID);
     REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
 
-    /* Registers behind the end of the string must not be read. */
+    /* Reads devices byte by byte: registers beyond the end of the string must not be read. */
     struct string string = {.reader = {.take = take_string, .most = 1}, .to = buf};
     int rc;
 
@@ -207,7 +207,7 @@ int lunik_space_fill(lunik_space *s, uint64_t address, uint8_t value, uint64_t s
             uint64_t part = n < sizeof(buffer) ? n : sizeof(buffer);
             int failed = lunik_space_write(s, address, buffer, part);
 
-            /* A hole may be nearly the whole address space: the rest of it is not tried. */
+            /* One write per hole is enough: a hole may be nearly the whole address space. */
             if (piece != PIECE_NOTHING)
                 n = part;
             if (failed && rc != LUNIK_E_ACCESS)

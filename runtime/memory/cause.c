@@ -1,9 +1,9 @@
 /*
- * cause.c: what led to a change of the memory map.
+ * cause.c: records what led to each change of the memory map.
  *
- * Each thread has a stack of what it is doing: frames that live in the functions that do it. When a
- * region changes, the stack is copied. Each view remembers, address by address, the copy that came
- * with the last change there.
+ * Each thread has a stack of causes, whose frames live in the functions that push them. When a
+ * region changes, the stack is copied. For each address, a view keeps the copy made at the last
+ * change there.
  */
 #define _GNU_SOURCE /* stpcpy */
 #include <inttypes.h>
@@ -20,12 +20,12 @@ enum { CHAIN_MAX = 8, MAP_MAX = 1 << 14 };
 struct cause_ref {
     unsigned refs;
     size_t count;
-    uint64_t serial;     /* of the frame it was copied from */
-    const void *thread;  /* and the thread whose stack that was on */
+    uint64_t serial;     /* of the copied frame */
+    const void *thread;  /* whose stack it was on */
     lunik_cause chain[]; /* innermost first; names after it */
 };
 
-static __thread char this_thread; /* its address stands for the thread */
+static __thread char this_thread; /* its address identifies the thread */
 
 /* ---- copies --------------------------------------------------------------------------------- */
 
@@ -50,7 +50,7 @@ static size_t text_size(const char *text)
     return text ? strlen(text) + 1 : 0;
 }
 
-/* How many causes of the chain a copy takes, and the bytes for them. */
+/* Returns the bytes that a copy of the chain needs; *count: the causes it will have. */
 static size_t chain_size(const lunik_cause *c, size_t *count)
 {
     size_t size = 0;
@@ -97,7 +97,7 @@ lunik_cause *lunik_cause_copy(const lunik_cause *cause)
     return copy;
 }
 
-/* A reference to a copy of the stack as it is now; NULL if it is empty, or without memory. */
+/* Returns a reference to a copy of the present stack; NULL if that is empty or out of memory. */
 static struct cause_ref *capture(struct memory_core *core)
 {
     const lunik_cause *top = cause_current();
@@ -130,7 +130,8 @@ void cause_of_region(lunik_region *r)
     replace(&r->cause, capture(r->core));
 }
 
-/* What changed a region that an address space shows: the region, or a container of it. */
+/* Returns the cause of the change of a region that an address space shows: of the region itself or
+ * of one of its containers. */
 static struct cause_ref *region_cause(const lunik_region *r)
 {
     const struct memory_core *core = r->core;
@@ -148,7 +149,7 @@ struct cause_span {
     struct cause_ref *ref;
 };
 
-/* The first span that does not end before address. */
+/* Returns the index of the first span that does not end before address. */
 static size_t seek(const struct cause_map *map, uint64_t address)
 {
     size_t low = 0, high = map->count;
@@ -172,7 +173,7 @@ void cause_map_clear(struct cause_map *map)
     *map = (struct cause_map){0};
 }
 
-/* Says that the last change in a span was due to ref; without memory for that nothing is known. */
+/* Records ref as the cause of the last change in a span. Without memory for that clears the map. */
 static void paint(struct cause_map *map, struct span span, struct cause_ref *ref)
 {
     struct cause_span put[3];
@@ -209,7 +210,7 @@ static void paint(struct cause_map *map, struct span span, struct cause_ref *ref
     map->count += count - (end - first);
 }
 
-/* Paints what one view shows in a span and the other does not. */
+/* Paints the ranges of one kind: those that only the old view has, or only the new one. */
 static void paint_diff(struct view_root *vr, struct view_diff diff, enum view_diff_kind which)
 {
     const struct flat_range *r;
@@ -230,7 +231,7 @@ void causes_record(struct view_root *vr)
     }
 }
 
-/* ---- what can be asked ---------------------------------------------------------------------- */
+/* ---- queries -------------------------------------------------------------------------------- */
 
 static const lunik_cause *first_of(const struct cause_ref *ref)
 {

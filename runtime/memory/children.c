@@ -1,11 +1,11 @@
 /*
  * children.c: a container's children, in a list and by address in a treap.
  *
- * The list is put into the order of priority when it is read, not when it changes: changes come by
- * the thousand, and are taken back as fast, without anything reading it.
+ * The list is sorted by priority when it is read, not when it changes: children may be added and
+ * removed by the thousand without a reader in between.
  *
  * Every node knows the last address of its subtree, so that the children that overlap a span are
- * found without a look at the others.
+ * found without visiting the others.
  */
 #include "memory.h"
 
@@ -14,7 +14,7 @@ static uint64_t last_address(const lunik_region *r)
     return add_saturated(r->s.address, r->s.last);
 }
 
-/* A node's place in the heap order: its sequence number, well mixed. */
+/* Returns a node's priority in the treap's heap order: its sequence number, well mixed. */
 static uint64_t weight(const lunik_region *r)
 {
     uint64_t x = r->s.seq * 0x9e3779b97f4a7c15u;
@@ -23,7 +23,7 @@ static uint64_t weight(const lunik_region *r)
     return x ^ (x >> 27);
 }
 
-/* Does a win over b where they overlap? */
+/* Whether a hides b where they overlap. */
 static bool above(const lunik_region *a, const lunik_region *b)
 {
     return a->s.priority != b->s.priority ? a->s.priority > b->s.priority : a->s.seq > b->s.seq;
@@ -125,7 +125,7 @@ void children_remove(lunik_region *parent, lunik_region *child)
     child->left = child->right = NULL;
 }
 
-/* Takes the regions at the front of *list that are in order. */
+/* Removes from *list the regions at its front that are in order, and returns them. */
 static lunik_region *take_run(lunik_region **list)
 {
     lunik_region *run = *list, *end = run;

@@ -1,12 +1,12 @@
 /*
- * dirty_log.c: who logs writes to what, and what listeners are told about it.
+ * dirty_log.c: starts and stops logging of writes for clients, and notifies listeners of it.
  *
  * A client may log a region, a block and the whole machine at once: each has its own counts, and a
- * region's writes are logged for the clients of all three. A listener hears of a change only where
- * this sum changes.
+ * region's writes are logged for the clients of all three. A listener is notified of a change only
+ * where this sum changes.
  *
- * While anybody logs, a listener of our own keeps the list of blocks: a block that vanishes stays
- * in it as long as it has dirty pages that nobody has cleared.
+ * While a client logs, a listener of this file keeps the list of blocks: a block that leaves the
+ * map stays in it as long as it has dirty pages that its clients have not cleared.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -27,14 +27,14 @@ struct log_tracker {
     bool lost; /* no memory to remember a block */
 };
 
-/* A change to tell, or something to ask, about the sections in a scope. */
+/* A call of listeners about the sections in a scope. */
 struct inquiry {
     struct memory_core *core;
     const lunik_dirty_scope *scope; /* NULL: all */
     unsigned client;
     bool on;
     struct span bytes; /* of scope->ram */
-    size_t listener;   /* who is asked, if not all are */
+    size_t listener;   /* index, if only one listener is called */
 };
 
 /* ---- scopes --------------------------------------------------------------------------------- */
@@ -60,8 +60,8 @@ static int check(struct memory_core *core, unsigned client, const lunik_dirty_sc
     if (rc)
         return rc;
     if (client & (client - 1) || !client || client >> LUNIK_DIRTY_CLIENTS)
-        return lunik_fail(err, LUNIK_E_INVALID, "dirty: client: '%u' is not one (want one bit)",
-                          client);
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "dirty: client: '%u' is not a client (want one bit)", client);
     if (scope && scope->region && !scope->region->ram)
         return lunik_fail(err, LUNIK_E_INVALID, "dirty: memory region '%s' has no RAM",
                           scope->region->name);
@@ -128,7 +128,7 @@ static bool any_dirty(const lunik_ram *ram)
     return false;
 }
 
-/* Forgets blocks that are gone without leaving dirty pages; all: whatever they left. */
+/* Drops the blocks that have left the map, except those with dirty pages; all: drops all blocks. */
 static void forget_blocks(struct log_tracker *t, bool all)
 {
     size_t kept = 0;
@@ -153,7 +153,7 @@ static void tracker_free(struct memory_core *core)
     free(t);
 }
 
-/* One more user of the tracker; made for the first. */
+/* Adds a user of the tracker, which is made for the first. */
 static int tracker_use(struct memory_core *core, lunik_error *err)
 {
     struct log_tracker *t = core->logged;
@@ -196,7 +196,7 @@ lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index)
     return t && index < t->count ? t->blocks[index].ram : NULL;
 }
 
-/* ---- telling the listeners ------------------------------------------------------------------ */
+/* ---- notifying the listeners ---------------------------------------------------------------- */
 
 typedef void tell_fn(const struct inquiry *q, lunik_section *s);
 
@@ -218,14 +218,15 @@ static void each_section(const struct inquiry *q, tell_fn *fn)
     }
 }
 
-/* The mask without the client is the old one of a start, and the new one of a stop. */
+/* Calls log_start or log_stop of the listeners. The mask without the client is the old one of a
+ * start, and the new one of a stop. */
 static void tell_section(const struct inquiry *q, lunik_section *s)
 {
     struct memory_core *core = q->core;
     unsigned without = s->log_mask & ~q->client, with = without | q->client;
 
     if (s->log_mask & q->client)
-        return; /* there are other reasons to log it */
+        return; /* the client logs it in another scope as well */
     s->log_mask = q->on ? with : without;
     for (size_t i = 0; i < core->listener_count; i++) {
         lunik_listener *l = core->listeners[q->on ? i : core->listener_count - 1 - i];
@@ -265,7 +266,7 @@ void log_dismiss(struct memory_core *core, lunik_listener *l)
     listeners_call(core, NULL, NULL);
 }
 
-/* The whole machine is not logged any more: tells the first `count` listeners. */
+/* Notifies the first `count` listeners that the whole machine is not logged any more. */
 static void global_stop(struct memory_core *core, size_t count)
 {
     core->open.notifying = true;
@@ -298,14 +299,14 @@ static int global_start(struct memory_core *core, lunik_error *err)
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
-/* True if the client logs some of the block. */
+/* True if the client logs the block or part of it. */
 static bool block_logged(const struct inquiry *q, const lunik_ram *ram)
 {
     return (ram->log.mask | q->core->log.mask) & q->client ||
            ram->region_log.counts[__builtin_ctz(q->client)];
 }
 
-/* Drops the client's bits of the blocks in the scope that nobody logs for it. */
+/* Clears the client's bits of those blocks in the scope that it does not log. */
 static void drop_bits(const struct inquiry *q)
 {
     const struct log_tracker *t = q->core->logged;
@@ -339,7 +340,7 @@ static int log_start(const struct inquiry *q, bool global, lunik_error *err)
     return rc;
 }
 
-/* Has bitmaps for all blocks in the scope. */
+/* Makes bitmaps for all blocks in the scope. */
 static int make_bitmaps(const struct memory_core *core, const lunik_dirty_scope *scope,
                         lunik_error *err)
 {
@@ -422,7 +423,8 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
     users = users_of(core, scope);
     count = &users->counts[__builtin_ctz(client)];
     if (!*count)
-        return lunik_fail(err, LUNIK_E_STATE, "dirty: this client does not log this");
+        return lunik_fail(err, LUNIK_E_STATE, "dirty: client '%u' does not log this",
+                          (unsigned)client);
     if (--*count)
         return 0;
     if (scope && scope->region)
@@ -454,7 +456,7 @@ static void sync_section(const struct inquiry *q, lunik_section *s)
         l->log_sync(l, s);
 }
 
-/* Sections are looked at only for a listener that can't do all at once. */
+/* Visits the sections only for a listener that can't sync all of them at once. */
 static void sync_listener(struct memory_core *core, size_t index)
 {
     const struct inquiry q = {.core = core, .listener = index};
@@ -494,7 +496,7 @@ int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
     return 0;
 }
 
-/* Tells the listeners about the part of s that is in the range of the block. */
+/* Calls log_clear of the listeners for the part of s that is in the range of the block. */
 static void clear_section(const struct inquiry *q, lunik_section *s)
 {
     uint64_t first = s->region->ram_offset + s->offset, last = first + (s->size - 1);
@@ -544,7 +546,7 @@ void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size)
 {
     NOT_NULL(r);
 
-    rcu_online(); /* which keeps the block, should the region give it back now */
+    rcu_online(); /* keeps the block even if the region drops it now */
     if (lunik_region_ram(r))
         region_written(r, offset, size);
     rcu_offline();

@@ -1,6 +1,6 @@
 /*
- * dirty_rate.c: how much of the memory changes, estimated without logging: hashes of random pages
- * are compared with those of the same pages some time later.
+ * dirty_rate.c: estimates how much of the memory changes, without logging: compares hashes of
+ * random pages with hashes of the same pages some time later.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static uint64_t hash_page(const lunik_ram *ram, uint64_t offset)
     return hash;
 }
 
-/* As many pages as the size asks for; all of them if there are no more. */
+/* Samples a number of pages in proportion to the block's size; all if it has no more than that. */
 static int sample_block(lunik_dirty_sample *s, lunik_ram *ram, unsigned per_gib, lunik_error *err)
 {
     enum { AT_LEAST = 64 };

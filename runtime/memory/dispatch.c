@@ -1,12 +1,12 @@
 /*
- * dispatch.c: accesses to address spaces.
+ * dispatch.c: carries out accesses to address spaces.
  *
- * An access is cut where one range ends and the next begins. What falls into a device is either
- * one whole access, which must suit the device, or (bulk transfers, pieces of an access that
- * crosses a border) is cut into accesses that do.
+ * An access is cut where one range ends and the next begins. The part that falls into a device is
+ * either one whole access, whose size the device has to accept, or (bulk transfers, pieces of an
+ * access that crosses a border) is cut into accesses of sizes that the device accepts.
  *
  * Data is handled as bytes in ascending order of address; a device's endianness decides how the
- * bytes of one callback become a number. What is rejected is all ones.
+ * bytes of one callback become a number. A rejected read returns all ones.
  */
 #include <limits.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "core/runtime.h"
 #include "core/vcpu_thread.h"
 
-/* Callbacks that access memory may end up in callbacks, down to this depth. */
+/* How deep callbacks may nest whose accesses call other callbacks. */
 enum { MAX_NESTING = 16 };
 
 enum {
@@ -45,7 +45,7 @@ static void read_ones(const struct access *a, uint64_t size)
         memset(a->data, 0xff, size);
 }
 
-/* The name is the region's: it outlives the access. */
+/* Fills in the cause frame of an access. Its name is the region's, which outlives the access. */
 static void access_cause(lunik_cause *c, const lunik_region *r, const struct access *a,
                          uint64_t size)
 {
@@ -63,7 +63,7 @@ static void access_cause(lunik_cause *c, const lunik_region *r, const struct acc
         memcpy(&c->value, a->data, size);
 }
 
-/* The end of an access, or a part of one, that is not carried out. */
+/* Counts and reports an access, or a part of one, that is not carried out; returns its result. */
 static lunik_access reject(const struct access *a, lunik_region *r, uint64_t offset, uint64_t size,
                            lunik_reject why)
 {
@@ -85,7 +85,7 @@ static uint64_t swap_if(bool big_endian, uint64_t value, unsigned size)
     return big_endian ? __builtin_bswap64(value) >> (64 - 8 * size) : value;
 }
 
-/* What a device's read and peek have in common. */
+/* The type of a device's read and peek. */
 typedef lunik_access read_fn(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
 
 static lunik_access call_read(lunik_region *r, read_fn *read, uint64_t offset, uint8_t *data,
@@ -109,8 +109,8 @@ static lunik_access call_write(lunik_region *r, uint64_t offset, const uint8_t *
     return r->ops->write(r->opaque, offset, size, swap_if(r->rules.big_endian, value, size));
 }
 
-/* The part of an access that one callback of the smallest implemented size has to stand in for:
- * reads take their bytes out of the aligned unit, writes replace them in it. */
+/* Carries out a part of an access that is smaller than the smallest implemented size: a read takes
+ * its bytes out of the aligned unit, a write replaces them in it. */
 static lunik_access access_unit(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size,
                                 bool write)
 {
@@ -137,7 +137,7 @@ static unsigned largest_power(uint64_t limit)
     return limit >= 8 ? 8 : limit >= 4 ? 4 : limit >= 2 ? 2 : 1;
 }
 
-/* Makes the calls that a valid access takes. */
+/* Makes the callbacks that a valid access needs. */
 static lunik_access access_device(lunik_region *r, uint64_t offset, uint8_t *data, unsigned size,
                                   bool write)
 {
@@ -177,7 +177,7 @@ static lunik_reject check_valid(const lunik_region *r, uint64_t offset, unsigned
     return LUNIK_REJECT_NONE;
 }
 
-/* One access of 1, 2, 4 or 8 bytes to a region with ops. Returns why it failed. */
+/* Carries out one access of 1, 2, 4 or 8 bytes to a region with ops. Returns why it failed. */
 static lunik_reject access_io(lunik_region *r, uint64_t offset, const struct access *a,
                               unsigned size)
 {
@@ -196,8 +196,8 @@ static lunik_reject access_io(lunik_region *r, uint64_t offset, const struct acc
     return LUNIK_REJECT_NONE;
 }
 
-/* The same under the machine lock. The callback may take its own region away; region and owner
- * stay until it returns. */
+/* The same under the machine lock. The callback may remove its own region; region and owner stay
+ * until it returns. */
 static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const struct access *a,
                                      unsigned size)
 {
@@ -227,8 +227,8 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
 
 /* ---- RAM ------------------------------------------------------------------------------------ */
 
-/* Guests write their memory whenever they like: naturally aligned accesses are single ones, as on
- * hardware, others are copied byte by byte in no particular order. */
+/* The guest may write at the same time: naturally aligned accesses are single loads or stores, as
+ * on hardware; others are copied byte by byte in no particular order. */
 static void copy_memory(void *to, const void *from, uint64_t size)
 {
     uintptr_t address = (uintptr_t)to | (uintptr_t)from;
@@ -256,7 +256,7 @@ void region_copy(lunik_region *r, uint64_t offset, void *data, uint64_t size, bo
     region_written(r, offset, size);
 }
 
-/* True if the access is to RAM, and done. */
+/* Carries out an access to RAM; returns false if it is not one. */
 static bool access_ram(const struct flat_range *range, uint64_t offset, const struct access *a,
                        uint64_t size)
 {
@@ -271,7 +271,7 @@ static bool access_ram(const struct flat_range *range, uint64_t offset, const st
 
 /* ---- spaces --------------------------------------------------------------------------------- */
 
-/* How much of size bytes at offset goes to the device in one access. */
+/* Returns how many of size bytes at offset go to the device in one access. */
 static unsigned device_piece(const lunik_region *r, uint64_t offset, const struct access *a,
                              uint64_t size)
 {
@@ -285,7 +285,7 @@ static unsigned device_piece(const lunik_region *r, uint64_t offset, const struc
     return n;
 }
 
-/* Writes to ROM, everything to reserved regions. */
+/* Carries out a write to ROM, or any access to a reserved region. */
 static lunik_access access_without_ops(lunik_region *r, uint64_t offset, const struct access *a,
                                        uint64_t size)
 {
@@ -311,9 +311,10 @@ static lunik_access access_nothing(const struct access *a, uint64_t size)
 
 static lunik_access space_access(struct access *a);
 
-/* A device that needs the lock. If the topology has changed while we waited for it the piece is
- * looked up again: the region may be gone with the view that it was found in. ioeventfds change
- * without it. */
+/* Carries out an access to a device that needs the lock. If the topology has changed while the
+ * thread waited for the lock, the piece is looked up again: the region may be gone with the view
+ * that it was found in. ioeventfds are looked up again in any case: they change without the view.
+ */
 static lunik_access access_with_lock(lunik_region *r, uint64_t offset, const struct access *a,
                                      unsigned size, uint64_t serial)
 {
@@ -429,7 +430,7 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
 
     struct memory_core *core = s->core;
     lunik_runtime *rt = core->rt;
-    int code = LUNIK_E_GONE; /* what is flushed may close the machine */
+    int code = LUNIK_E_GONE; /* delivering writes may close the machine */
 
     runtime_enter(rt);
     core->refs++;
@@ -454,7 +455,7 @@ int lunik_space_write(lunik_space *s, uint64_t address, const void *buf, size_t 
     NOT_NULL(s, LUNIK_E_INVALID);
     REQUIRE(buf || !size, "buf is NULL", LUNIK_E_INVALID);
 
-    /* Only read from: the access is a write. */
+    /* buf is only read, as the access is a write. */
     return transfer(s, address, (void *)(uintptr_t)buf, size, ACCESS_BULK | ACCESS_WRITE);
 }
 

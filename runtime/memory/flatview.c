@@ -1,9 +1,9 @@
 /*
  * flatview.c: flat views as chunks of ranges.
  *
- * The next view shares the chunks that stay as they are. While it is made each of the two notes its
- * chunks that the other does not have: they are freed, after a grace period, with the one that
- * goes.
+ * The next view shares the chunks that stay as they are. While it is made, each of the two views
+ * notes its chunks that the other does not have: they are freed, after a grace period, with the
+ * view that is retired.
  *
  * All chunks but the last hold CHUNK_MIN ranges or more.
  */
@@ -35,7 +35,7 @@ void cursor_next(struct view_cursor *c)
     }
 }
 
-/* How many chunks begin at address or before. */
+/* Returns how many chunks begin at address or before. */
 static size_t chunks_until(const struct flat_view *view, uint64_t address)
 {
     size_t low = 0, high = view->count;
@@ -140,14 +140,14 @@ void view_retire(struct flat_view *view, struct flat_view *stays)
 struct assembler {
     struct view_cursor old;
     bool ending;                /* no more changes: nothing new comes behind the old ranges */
-    struct view_chunk *dropped; /* those of the old view's chunks that the next does not have */
-    struct range_list *pending; /* for chunks yet to be made */
+    struct view_chunk *dropped; /* chunks of the old view that the next does not have */
+    struct range_list *pending; /* ranges for chunks that are not made yet */
     struct flat_view *view;     /* its dead chunks: those that the old view does not have */
     size_t capacity;            /* of its chunks */
     lunik_error *err;
 };
 
-/* For so many chunks more; false when out of memory. */
+/* Makes room for so many more chunks; returns false if out of memory. */
 static bool make_room(struct assembler *a, size_t more)
 {
     size_t capacity = 2 * a->capacity + a->old.view->count + 4;
@@ -177,8 +177,8 @@ static int put_new_chunk(struct assembler *a, const struct flat_range *ranges, s
     return 0;
 }
 
-/* Makes chunks of even size out of the pending ranges; at the end of the view full ones and a rest,
- * since ranges mostly come at the end. */
+/* Makes chunks of even size out of the pending ranges. At the end of the view makes full chunks and
+ * a rest, since most ranges are added at the end. */
 static int flush(struct assembler *a, bool end)
 {
     size_t left = a->pending->count, chunks = (left + CHUNK_MAX - 1) / CHUNK_MAX;
@@ -201,8 +201,8 @@ static struct view_chunk *old_chunk(const struct assembler *a)
     return a->old.view->top[a->old.chunk].chunk;
 }
 
-/* Goes on to the range at index of the old chunk at the cursor. A chunk that is left this way is
- * not shared. */
+/* Moves the cursor to the range at index of its old chunk. Moving it past the end of the chunk
+ * means that the chunk is not shared. */
 static void advance(struct assembler *a, size_t index)
 {
     struct view_chunk *chunk = old_chunk(a);
@@ -215,7 +215,8 @@ static void advance(struct assembler *a, size_t index)
     a->old.index = 0;
 }
 
-/* Whether the old chunk is too small for one that is not the last. */
+/* Whether the old view's last chunk would be too small in the next view, where it is not the last.
+ */
 static bool is_small(const struct assembler *a, size_t chunk)
 {
     const struct flat_view *old = a->old.view;
@@ -223,7 +224,7 @@ static bool is_small(const struct assembler *a, size_t chunk)
     return !a->ending && chunk + 1 == old->count && old->top[chunk].chunk->count < CHUNK_MIN;
 }
 
-/* Shares the old chunks from the cursor, of which at least the first can be, up to end. */
+/* Shares the old chunks from the cursor up to end, of which at least the first can be shared. */
 static int share_run(struct assembler *a, size_t end)
 {
     const struct flat_view *old = a->old.view;
@@ -240,7 +241,7 @@ static int share_run(struct assembler *a, size_t end)
     return 0;
 }
 
-/* Takes the old chunk's ranges over, from the cursor up to index end. */
+/* Copies the old chunk's ranges, from the cursor up to index end. */
 static int take_ranges(struct assembler *a, size_t end)
 {
     const struct flat_range *from = &old_chunk(a)->ranges[a->old.index];
@@ -250,7 +251,7 @@ static int take_ranges(struct assembler *a, size_t end)
     return ranges_append(a->pending, from, count, a->err);
 }
 
-/* Takes the old ranges over up to the one that a cursor with this chunk and index is at. */
+/* Shares or copies the old ranges before the given chunk and index. */
 static int take_old(struct assembler *a, size_t chunk, size_t index)
 {
     int rc = 0;
@@ -300,7 +301,7 @@ int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_c
     if (!rc)
         rc = flush(&a, true);
     if (rc) {
-        view_free(&a.view->rcu); /* nobody has seen it */
+        view_free(&a.view->rcu); /* it was never published */
         return rc;
     }
     old->dead = a.dropped;

@@ -1,8 +1,8 @@
 /*
- * graph.c: containers, their children, and everything about a region that can change.
+ * graph.c: containers, their children, and all changes of regions.
  *
- * Every change goes through change(): remember the old state, mark what showed it, change, mark
- * what shows it now. The transaction around it does the rest.
+ * Every change goes through change(), in a transaction: it saves the old state, marks the views
+ * that show it, changes it, and marks the views that show the new state.
  */
 #include <inttypes.h>
 
@@ -56,7 +56,8 @@ void region_mark(lunik_region *r, struct span window)
     mark(r, window, 1);
 }
 
-/* What else there is changes with the parent. */
+/* Compares the fields that change() may change alone; seq and may_overlap change with the parent.
+ */
 static bool state_equal(const struct region_state *a, const struct region_state *b)
 {
     return a->parent == b->parent && a->address == b->address && a->last == b->last &&
@@ -64,7 +65,7 @@ static bool state_equal(const struct region_state *a, const struct region_state 
            a->enabled == b->enabled && a->readonly == b->readonly && a->romd == b->romd;
 }
 
-/* Brings r into its new state. */
+/* Puts r into its new state. */
 static void enter_state(lunik_region *r, const struct region_state *to)
 {
     bool same_rank =
@@ -81,8 +82,8 @@ static void enter_state(lunik_region *r, const struct region_state *to)
     r->s = *to;
 }
 
-/* What lies beyond the last port would never show. Other containers cut such a region off, but a
- * device whose ports are missing is a mistake. */
+/* Fails if a region reaches beyond the last port. Other containers cut off such a region; a device
+ * without some of its ports is a mistake. */
 static int check_ports(const lunik_region *r, const struct region_state *to, lunik_error *err)
 {
     const lunik_machine *m = r->core->machine;
@@ -122,7 +123,7 @@ static int change(lunik_region *r, struct region_state to, lunik_error *err)
 
 enum above { NOT_ABOVE, IS_ABOVE, TOO_DEEP };
 
-/* Is top r itself, or above it, through containers and aliases? */
+/* Whether top is r itself or above it, through containers and aliases. */
 static enum above is_above(const lunik_region *top, const lunik_region *r, unsigned depth)
 {
     enum above found = NOT_ABOVE;
@@ -140,7 +141,7 @@ static enum above is_above(const lunik_region *top, const lunik_region *r, unsig
 
 static int check_loop(const lunik_region *parent, const lunik_region *child, lunik_error *err)
 {
-    /* A leaf can't have parent below it. */
+    /* A region without children can't have parent below it. */
     if (child->kind != LUNIK_REGION_ALIAS && !child->children && child != parent)
         return 0;
     switch (is_above(child, parent, 1)) {
@@ -162,7 +163,7 @@ struct rival_search {
     const lunik_region *found;
 };
 
-/* A disabled sibling that may overlap is no rival: it hides nothing, nor is it hidden. */
+/* Finds a sibling that must not overlap. A disabled one that may overlap is none. */
 static bool find_rival(void *opaque, lunik_region *sibling)
 {
     struct rival_search *search = opaque;
@@ -288,7 +289,7 @@ static void regions_orphan(lunik_machine *m, const struct region_list *list)
     rc = transaction_commit(m->memory, NULL);
     LIST_FOREACH (r, list, owned) {
         r->orphan = true;
-        if (!rc) /* else views may still show it: it goes with the machine */
+        if (!rc) /* otherwise views may still show it: it is freed with the machine */
             region_settle(r);
     }
 }

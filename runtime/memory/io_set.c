@@ -1,8 +1,9 @@
 /*
  * io_set.c: the ioeventfds and coalesced ranges of a region.
  *
- * They are part of the region's state, so that transactions undo them: an immutable set, of which
- * every change makes a new one. Dispatch, without the lock, sees the set of the last commit.
+ * They are an immutable set, which is part of the region's state, so that transactions undo
+ * changes. Every change makes a new set. Dispatch, without the lock, sees the set of the last
+ * commit.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +18,11 @@
 
 /* ---- sets ----------------------------------------------------------------------------------- */
 
-/* An eventfd of ours, the same in all sets that it is in. */
+/* A duplicate of an eventfd, shared by all sets that contain it. */
 struct event_ref {
     unsigned refs;
     int fd;
-    int source; /* what it duplicates; may be closed */
+    int source; /* the original descriptor; may be closed by now */
     struct rcu_head rcu;
 };
 
@@ -82,7 +83,7 @@ size_t io_set_find(const struct io_set *set, uint64_t offset)
     return low;
 }
 
-/* A set with room, and nothing in it. */
+/* Makes an empty set with room for events and ranges. */
 static struct io_set *set_new(struct memory_core *core, size_t events, size_t ranges)
 {
     size_t zones = ranges + events; /* each event cuts one in two */
@@ -105,7 +106,7 @@ static void put_event(struct io_set *set, const struct io_event *e)
     set->events[set->event_count++] = *e;
 }
 
-/* Adds a range, which joins those that it overlaps or adjoins. They come in ascending order. */
+/* Adds a range, joining it with those that it overlaps or adjoins. Called in ascending order. */
 static void put_range(struct io_set *set, struct span range)
 {
     size_t count = set->range_count;
@@ -116,7 +117,8 @@ static void put_range(struct io_set *set, struct span range)
         set->ranges[count - 1].last = range.last;
 }
 
-/* The ranges without the registers of events: what waits in a ring signals nobody. */
+/* Makes zones: the ranges without the registers of events, as a coalesced write signals no event.
+ */
 static void cut_zones(struct io_set *set)
 {
     for (size_t i = 0; i < set->range_count; i++) {
@@ -140,7 +142,7 @@ static void cut_zones(struct io_set *set)
     }
 }
 
-/* What a new set has that old (may be NULL) has not, or the other way round. */
+/* The difference between a new set and the old one. */
 struct edit {
     const struct io_event *add, *del;
     const struct span *coalesce;
@@ -184,7 +186,7 @@ static struct io_set *set_edit(struct memory_core *core, const struct io_set *ol
 
 /* ---- changing a region's set ---------------------------------------------------------------- */
 
-/* Widens s to what is coalesced in the set: any of it may change with what is in s. */
+/* Widens s to the coalesced ranges of the set: any of them may change with the events in s. */
 static struct span hull(struct span s, const struct io_set *set)
 {
     size_t count = set ? set->range_count : 0;
@@ -196,7 +198,7 @@ static struct span hull(struct span s, const struct io_set *set)
     return s;
 }
 
-/* Gives r a new set; window is where the two differ, coalesced ranges aside. */
+/* Gives r a new set. window: where the two differ, not counting coalesced ranges. */
 static int change_set(lunik_region *r, const struct edit *edit, struct span window,
                       lunik_error *err)
 {
@@ -250,7 +252,7 @@ static int check_kind(const lunik_region *r, const char *what, lunik_error *err)
     if (kind_ok && r->ops)
         return 0;
     return lunik_fail(err, LUNIK_E_INVALID,
-                      "memory region '%s': %s: nobody takes its writes (want an IO region, ROM or "
+                      "memory region '%s': %s: it has no write callback (want an IO region, ROM or "
                       "ROM device with callbacks)",
                       r->name, what);
 }
@@ -269,7 +271,7 @@ static int check_register(const lunik_region *r, uint64_t offset, unsigned size,
     return 0;
 }
 
-/* A number of the device's as the number that the guest writes. */
+/* Converts a value in the device's byte order to the number that the guest writes. */
 static uint64_t bus_data(const lunik_region *r, unsigned size, uint64_t data)
 {
     bool swap = r->rules.big_endian && size && size <= 8;
@@ -296,7 +298,7 @@ static int make_event(const lunik_region *r, struct io_event *e, uint64_t data, 
     return 0;
 }
 
-/* True if a write can be one for both. */
+/* True if a write could signal both. */
 static bool collide(const struct io_event *a, const struct io_event *b)
 {
     if (a->offset != b->offset)
@@ -320,14 +322,14 @@ static const struct io_event *find_event(const struct io_set *set, const struct 
     return NULL;
 }
 
-/* Anything else would be written to: KVM takes nothing else either. */
+/* Whether fd is an eventfd: io_signal() writes to it, and KVM accepts no other kind. */
 static bool is_eventfd(int fd)
 {
     char path[32], target[64] = "";
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (readlink(path, target, sizeof(target) - 1) < 0)
-        return errno != ENOENT || access("/proc/self", F_OK) != 0; /* no /proc: believe it */
+        return errno != ENOENT || access("/proc/self", F_OK) != 0; /* no /proc: assume it is */
     return strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
@@ -373,7 +375,7 @@ int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
     if (find_event(r->s.io, &e, false))
         return lunik_fail(err, LUNIK_E_EXISTS,
                           "memory region '%s': ioeventfd at 0x%" PRIx64 ": another one there takes "
-                          "the same writes",
+                          "some of its writes",
                           r->name, offset);
     rc = open_event(r, &e, fd, err);
     if (!e.ref)
@@ -426,7 +428,7 @@ bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned s
             continue;
         do {
             rc = write(e->ref->fd, &one, sizeof(one));
-        } while (rc < 0 && errno == EINTR); /* EAGAIN: it has been signalled more than enough */
+        } while (rc < 0 && errno == EINTR); /* EAGAIN: its counter is full, so it is signalled */
         return true;
     }
     return false;

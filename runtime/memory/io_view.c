@@ -1,9 +1,9 @@
 /*
- * io_view.c: what address spaces show of regions' ioeventfds and coalesced ranges.
+ * io_view.c: the ioeventfds and coalesced ranges of regions that address spaces show.
  *
- * Each root's are one list by address. A commit looks only at those that lie in a marked window or
- * where the flat view changes; the two lists of these, before and after, differ in what goes and
- * what comes.
+ * Each root has one list of them by address. A commit collects those in marked windows and where
+ * the flat view changes, as they were before and as they are after it; items in only one of the two
+ * lists are removed or added.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static int compare_u64(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
-/* By address; 0 only for what is the same in every respect. */
+/* Orders by address; returns 0 only for items that are equal in every respect. */
 static int compare_items(const void *a, const void *b)
 {
     const struct io_item *x = a, *y = b;
@@ -47,7 +47,7 @@ static bool put(struct io_list *list, const struct io_item *item)
     return true;
 }
 
-/* Sorts, and leaves one of equal items. */
+/* Sorts the list and keeps one of equal items. */
 static void normalize(struct io_list *list)
 {
     size_t kept = 0;
@@ -61,7 +61,7 @@ static void normalize(struct io_list *list)
     list->count = kept + 1;
 }
 
-/* Strikes out what is in both. */
+/* Drops the items that are in both lists. */
 static void cancel_pairs(struct io_list *a, struct io_list *b)
 {
     size_t ai = 0, bi = 0, ak = 0, bk = 0;
@@ -97,8 +97,8 @@ static bool touches(const struct io_item *item, struct span s)
     return item->span.first <= s.last && item->span.last >= s.first;
 }
 
-/* The first item that may reach into s. Registers are at most 8 bytes, and no other item starts in
- * a zone. */
+/* Returns the index of the first item that may reach into s. Registers have at most 8 bytes, and no
+ * other item starts in a zone. */
 static size_t first_item(const struct io_list *list, struct span s)
 {
     size_t low = 0, high = list->count;
@@ -133,7 +133,8 @@ static struct io_item item_at(const struct flat_range *r, uint64_t first, uint64
         .span = {first + delta, last + delta}, .region = r->region, .offset = first, .fd = -1};
 }
 
-/* The events whose registers lie in the range, and zones as far as they do, if they touch s. */
+/* Collects the events whose registers lie in the range, and the parts of zones in it, if they touch
+ * s. */
 static bool collect_range(const struct flat_range *r, const struct io_set *set, struct span s,
                           struct io_list *out)
 {
@@ -195,7 +196,7 @@ static bool collect_all(struct view_root *vr)
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-/* The present list without dels, with adds. */
+/* Makes the next list: the present one without dels, with adds. */
 static bool make_next(struct io_view *v)
 {
     struct io_list *next = &v->next;
@@ -253,7 +254,7 @@ void io_view_publish(struct io_view *v)
     if (!v->changed)
         return;
     v->now = v->next;
-    v->next = old; /* the one to free */
+    v->next = old; /* io_view_discard() frees it */
 }
 
 /* ---- listeners ------------------------------------------------------------------------------ */

@@ -34,12 +34,12 @@ static void on_closed(uv_handle_t *handle)
     free(e);
 }
 
-/* fn NULL: libuv does not know of it. */
+/* Frees e. Without fn, libuv has no handle for it. */
 static void release(lunik_ioeventfd *e)
 {
     lunik_region_unref(e->region);
     if (e->config.fn) {
-        lunik_loop(e->rt); /* a vCPU's thread: wakes the loop */
+        lunik_loop(e->rt); /* on a vCPU's thread: wakes the loop at unlock */
         uv_close((uv_handle_t *)&e->poll, on_closed);
     } else {
         close(e->fd);

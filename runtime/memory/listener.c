@@ -1,5 +1,5 @@
 /*
- * listener.c: telling listeners what changed between two flat views.
+ * listener.c: notifies listeners of what changed between two flat views.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static void call_begin(struct memory_core *core)
     }
 }
 
-/* Calls the listeners' commit hooks; must_succeed: refusals are of no consequence. */
+/* Calls the listeners' commit hooks; must_succeed: refusals are ignored. */
 static int call_commit(struct memory_core *core, bool must_succeed, lunik_error *err)
 {
     for (size_t i = 0; i < core->listener_count; i++) {
@@ -104,7 +104,7 @@ static void tell_all(struct memory_core *core, enum pass pass, bool reverse)
     }
 }
 
-/* Closes the gaps that listeners removed during the calls left. */
+/* Ends a round of calls: closes the gaps left by listeners that were removed during it. */
 static void calls_end(struct memory_core *core)
 {
     size_t kept = 0;
@@ -167,7 +167,7 @@ int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), 
 
 /* ---- whole spaces --------------------------------------------------------------------------- */
 
-/* Tells one listener about everything a space shows. */
+/* Notifies one listener of everything a space shows, as added or as removed. */
 static void tell_one(lunik_listener *l, lunik_space *s, bool add)
 {
     struct view_cursor c = view_seek(view_root_current(s->vr), 0);
@@ -215,7 +215,7 @@ void listeners_del_space(lunik_space *s)
 
 /* ---- registration --------------------------------------------------------------------------- */
 
-/* Tells l about everything there is, between begin and commit. */
+/* Notifies l of everything that all spaces show, between begin and commit. */
 static int tell_world(lunik_listener *l, bool add, lunik_error *err)
 {
     struct memory_core *core = l->machine->memory;

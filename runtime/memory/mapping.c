@@ -1,8 +1,8 @@
 /*
  * mapping.c: host pointers into an address space.
  *
- * Each mapping uses its region and its RAM, which stays until it is unmapped. What is not RAM is
- * reached through a buffer, read when it is mapped, written when it is unmapped.
+ * A mapping of RAM keeps the region and its RAM until it is unmapped. Anything else is reached
+ * through a buffer, which is filled when it is mapped and written back when it is unmapped.
  */
 #include <stdlib.h>
 
@@ -61,7 +61,7 @@ void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool wri
     struct mapping *map;
     struct mapping **list;
 
-    lunik_coalesced_flush(s->core->machine); /* a device may write to RAM, too */
+    lunik_coalesced_flush(s->core->machine); /* devices that handle these may write to RAM */
     r = view_find(view_root_current(s->vr), address);
     if (!r || !*size || (write && r->flags & RANGE_READONLY))
         return NULL;

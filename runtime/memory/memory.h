@@ -1,5 +1,5 @@
 /*
- * memory.h: the memory core, for the files that make it up.
+ * memory.h: the memory core; private to the files of this folder.
  *
  * DESIGN. Regions form an acyclic graph: containers hold children, aliases point to targets. What
  * an address space shows of it is a flat view: sorted, disjoint ranges, each a part of one region.
@@ -15,11 +15,11 @@
  * - A vCPU or a device's thread finds its range without a lock: views are published with an atomic
  *   store and freed, like regions and spaces, after a grace period (rcu.h). Everything else is under
  *   the machine lock, reference counts too, except those of RAM blocks.
- * - Who logs writes is known to regions, blocks and the machine (struct log_users), not to views:
- *   to start logging renders nothing. Writes are marked in the block's bitmaps (dirty.c).
- * - A transaction remembers the state of each region it touches, before the first change. To undo
- *   it, all of these are put back. It keeps the regions to its end, so that views need not: what
- *   the published one shows is in the graph, or was when the transaction began.
+ * - Clients of dirty logging are noted in regions, blocks and the machine (struct log_users), not
+ *   in views: starting to log renders nothing. Writes are marked in the block's bitmaps (dirty.c).
+ * - A transaction saves the state of each region it touches, before the first change. To undo it,
+ *   all of these are restored. It keeps the regions to its end, so that views need not: what the
+ *   published view shows is in the graph, or was when the transaction began.
  */
 #ifndef RUNTIME_MEMORY_MEMORY_H
 #define RUNTIME_MEMORY_MEMORY_H
@@ -40,7 +40,7 @@ static inline void count_up(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* Makes room for need items in a growing array; false when out of memory. */
+/* Makes room for need items in a growing array; returns false if out of memory. */
 bool grow(void **items, size_t *capacity, size_t need, size_t item_size);
 int fail_no_memory(lunik_error *err);
 
@@ -49,7 +49,7 @@ int fail_no_memory(lunik_error *err);
 struct memory_core;
 struct view_root;
 
-/* What a transaction may change, and undo. */
+/* The part of a region's state that a transaction may change and undo. */
 struct region_state {
     lunik_region *parent;
     uint64_t address; /* in the parent */
@@ -84,9 +84,9 @@ struct lunik_region {
     char *name;
     lunik_object *owner;
     LIST_ENTRY(lunik_region) owned; /* by the owner */
-    lunik_ram *ram;                 /* a reference, until it is gone */
-    _Atomic bool gone;              /* it has given its RAM back; nothing shows it any more */
-    bool orphan;                    /* its owner is, or the machine: it gives its RAM back */
+    lunik_ram *ram;                 /* a reference, until `gone` */
+    _Atomic bool gone;              /* its RAM has been released; no view shows it any more */
+    bool orphan;                    /* its owner or the machine is gone: its RAM is released */
     uint64_t ram_offset;
     LIST_ENTRY(lunik_region) backed; /* by RAM: in the core's list */
     lunik_region *target;
@@ -117,27 +117,28 @@ static inline bool region_has_ram(const lunik_region *r)
            r->kind == LUNIK_REGION_ROM_DEVICE;
 }
 
-/* Gives the RAM of an orphan back, unless it is in a container or a client logs it. Whoever holds a
- * reference keeps no more than the struct. */
+/* Releases the RAM of an orphan, unless it is in a container or a client logs it. References to the
+ * region then keep only the struct. */
 void region_settle(lunik_region *r);
 int region_fail_gone(const lunik_region *r, lunik_error *err);
-/* Fails for a size that is none, or more than the region's RAM. */
+/* Fails if size is 0 or more than the region's RAM. */
 int region_check_size(const lunik_region *r, uint64_t size, lunik_error *err);
-/* Takes the region out of its container, or puts it in, as r->s says; nothing if it says none. */
+/* Takes the region out of its container r->s.parent, or puts it into that; does nothing if that is
+ * NULL. */
 void region_detach(lunik_region *r);
 void region_attach(lunik_region *r);
 /* Marks the offsets `window` of r in every view that shows them. */
 void region_mark(lunik_region *r, struct span window);
 
-/* graph.c: what the machine's objects ask for. */
+/* graph.c: hooks for the machine's objects. */
 extern const struct region_hooks region_hooks;
 
 /* children.c */
 void children_insert(lunik_region *parent, lunik_region *child);
 void children_remove(lunik_region *parent, lunik_region *child);
-/* The first of the children, which are in order of priority now, highest first. */
+/* Sorts the children by priority, highest first, and returns the first. */
 lunik_region *children_first(lunik_region *parent);
-/* Gives a child another place, leaving its rank among the others. */
+/* Changes the address and size of a child, not its rank among the others. */
 void children_move(lunik_region *parent, lunik_region *child, uint64_t address, uint64_t last);
 /* Calls fn for the children that overlap s, by ascending address, until it returns false. */
 bool children_visit(const lunik_region *parent, struct span s,
@@ -163,7 +164,7 @@ struct range_list {
     size_t count, capacity;
 };
 
-/* What a region would show if nothing were in front of it. */
+/* A range that a region would show if no other region hid it. */
 struct leaf {
     struct flat_range range;
     size_t rank; /* the lowest wins */
@@ -174,7 +175,7 @@ struct leaf_list {
     size_t count, capacity;
 };
 
-/* What commits work with, kept from one to the next unless it has become large. */
+/* Buffers of commits, kept from one commit to the next unless they have become large. */
 struct scratch {
     struct range_list rendered, pending;
     struct leaf_list leaves; /* of the window being rendered */
@@ -183,7 +184,7 @@ struct scratch {
 };
 void scratch_free(struct scratch *scratch);
 
-/* Appends what root shows in the window. */
+/* Appends the ranges that root shows in the window. */
 int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
 int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,
                   lunik_error *err);
@@ -193,7 +194,7 @@ bool range_equal(const struct flat_range *a, const struct flat_range *b);
 
 /* ---- ioeventfds and coalesced ranges -------------------------------------------------------- */
 
-/* io_set.c: those of a region: immutable, replaced as a whole. Freed after a grace period. */
+/* io_set.c: the set of a region: immutable, replaced as a whole, freed after a grace period. */
 struct io_event {
     uint64_t offset, data; /* data: little-endian */
     unsigned size;         /* 0: any */
@@ -211,29 +212,30 @@ struct io_set {
     struct rcu_head rcu;
 };
 
-void io_set_ref(struct io_set *set); /* these take NULL, too */
+void io_set_ref(struct io_set *set); /* set may be NULL, here and below */
 void io_set_unref(struct io_set *set);
 int io_event_fd(const struct io_event *e);
 static inline uint64_t io_event_last(const struct io_event *e)
 {
     return e->offset + (e->size ? e->size - 1 : 0);
 }
-/* The first of the events at or after offset. */
+/* Returns the index of the first event at or after offset. */
 size_t io_set_find(const struct io_set *set, uint64_t offset);
-/* lunik_region_del_eventfd(), but only the one made from the descriptor source. */
+/* lunik_region_del_eventfd() for the event that was made from the descriptor source. */
 int io_del_event(lunik_region *r, uint64_t offset, unsigned size, bool match, uint64_t data,
                  int source, lunik_error *err);
 /* Makes the sets of all regions that the transaction touched visible to dispatch. */
 void io_publish(struct memory_core *core);
-/* Signals the eventfd of a write, if there is one. Any thread, inside an RCU read section. */
+/* Signals the eventfd of a write; returns false if there is none. Any thread, inside an RCU read
+ * section. */
 bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned size);
 
-/* io_view.c: what address spaces show of them. */
+/* io_view.c: the events and zones that address spaces show. */
 struct io_item {
     struct span span; /* addresses */
     lunik_region *region;
     uint64_t offset; /* in the region */
-    bool zone;       /* coalesced; the rest is for eventfds */
+    bool zone;       /* a coalesced zone; the fields below are of eventfds */
     unsigned size;
     bool match;
     uint64_t data;
@@ -255,10 +257,11 @@ struct view_root;
 int io_view_prepare(struct view_root *vr, lunik_error *err);
 void io_view_publish(struct io_view *v);
 void io_view_discard(struct io_view *v);
-/* Tells the listeners what goes, or comes, with the prepared updates; reverse: the other way. */
+/* Notify the listeners of removals or additions by the prepared updates; reverse: by their undoing.
+ */
 void io_tell_dels(struct memory_core *core, bool reverse);
 void io_tell_adds(struct memory_core *core, bool reverse);
-/* Tells one listener about everything a space shows. */
+/* Notifies one listener of everything a space shows, as added or as removed. */
 void io_tell_space(lunik_listener *l, lunik_space *s, bool add);
 
 struct view_chunk;
@@ -279,27 +282,28 @@ struct view_cursor {
     size_t chunk, index;
 };
 
-/* The range at the cursor, NULL past the last. */
+/* Returns the range at the cursor, NULL past the last. */
 const struct flat_range *cursor_range(const struct view_cursor *c);
 void cursor_next(struct view_cursor *c);
-/* The first range that does not end before address. */
+/* Returns a cursor at the first range that does not end before address. */
 struct view_cursor view_seek(const struct flat_view *view, uint64_t address);
-/* The range that contains address, or NULL. */
+/* Returns the range that contains address, or NULL. */
 const struct flat_range *view_find(const struct flat_view *view, uint64_t address);
 
 struct flat_view *view_new_empty(void);
-/* A span whose borders no range of two views that follow each other crosses. */
+/* A span in which two successive views differ; no range of either crosses its borders. */
 struct view_change {
     struct span span;
-    struct view_cursor old, new; /* the first range in it, or behind it, in each */
-    size_t first, end;           /* of its new ranges among the rendered ones */
+    struct view_cursor old, new; /* at the first range in it, or after it, of each view */
+    size_t first, end;           /* its new ranges: indexes among the rendered ones */
 };
-/* Makes old with the changes (ascending) to the rendered ranges in it; shares the chunks that none
- * touches. One of the two views is to be retired next. */
+/* Makes the view after old: applies the changes, which are in ascending order and take their ranges
+ * from scratch->rendered, and shares the chunks that no change touches. One of the two views has to
+ * be retired next. */
 int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_change *changes,
                    size_t count, struct flat_view **out, lunik_error *err);
-/* Frees a view, and its chunks that stays (the one before it or after it, or NULL) does not have,
- * once no reader can be in it. */
+/* Frees a view after a grace period, with those of its chunks that are not in `stays`: the view
+ * before or after it, or NULL. */
 void view_retire(struct flat_view *view, struct flat_view *stays);
 
 /* view_diff.c: walks the two views of a change in step. */
@@ -308,27 +312,27 @@ struct view_diff {
     struct view_cursor old, new;
     uint64_t last;
 };
-/* reverse: as if the new view were the old one. */
+/* Starts a walk. reverse: swaps the new view and the old one. */
 struct view_diff view_diff_start(const struct view_change *c, bool reverse);
-/* The next range of either, NULL at the end; one that both have comes once. */
+/* Returns the next range of either view, NULL at the end; one that both have comes once. */
 const struct flat_range *view_diff_next(struct view_diff *d, enum view_diff_kind *kind);
 
-/* cause.c: what led to changes. */
+/* cause.c: causes of changes. */
 struct cause_ref;
 struct cause_map {
     struct cause_span *items; /* by address, disjoint */
     size_t count, capacity;
 };
-void cause_unref(struct cause_ref *ref); /* takes NULL, too */
-/* Take note of what the calling thread is doing. */
+void cause_unref(struct cause_ref *ref); /* ref may be NULL */
+/* Record the calling thread's cause stack. */
 void cause_of_transaction(struct memory_core *core);
 void cause_of_region(lunik_region *r);
 void cause_map_clear(struct cause_map *map);
-/* One cause, and a cause with those it is by, as text. */
+/* Print one cause, or a cause and the causes that led to it. */
 void cause_print(FILE *out, const lunik_cause *c);
 void cause_print_chain(FILE *out, const lunik_cause *c);
 
-/* What spaces with the same root share. */
+/* The part of address spaces that those with the same root share. */
 struct view_root {
     struct rcu_head rcu;
     struct memory_core *core;
@@ -342,7 +346,7 @@ struct view_root {
     struct span all; /* stands in for windows when there is no memory for them */
     bool all_valid;
     /* while a commit is under way */
-    struct flat_view *update; /* NULL: looks as before */
+    struct flat_view *update; /* the next view; NULL: no change */
     struct view_change *changed;
     size_t changed_count, changed_capacity;
     struct cause_map causes;
@@ -362,7 +366,7 @@ static inline bool view_root_marked(const struct view_root *vr)
 }
 /* Renders the marked windows into vr->update and vr->changed. */
 int view_root_prepare(struct view_root *vr, lunik_error *err);
-/* Notes why the prepared update came. */
+/* Records the cause of the prepared update. */
 void causes_record(struct view_root *vr);
 void view_root_publish(struct view_root *vr);
 void view_root_discard(struct view_root *vr);
@@ -386,11 +390,11 @@ struct log_tracker;
 struct mapping;
 enum { MAPPING_BUCKETS = 256 };
 
-/* What the memory core asks of the accelerator that follows its map. Lock held. */
+/* Hooks of the accelerator that follows the memory map. Lock held. */
 struct memory_hooks {
-    /* Delivers the writes that it has kept back so far. m: NULL once it is closed. */
+    /* Delivers the coalesced writes made so far. m: NULL once it is closed. */
     void (*flush)(lunik_machine *m);
-    /* Retries rolling back changes that it refused to undo. */
+    /* Retries rolling back changes that the accelerator refused to undo. */
     int (*repair)(lunik_machine *m, lunik_error *err);
     /* Whether it has a memory slot for exactly these addresses. */
     bool (*has_slot)(const lunik_machine *m, uint64_t first, uint64_t last);
@@ -407,53 +411,53 @@ struct memory_core {
     lunik_space *spaces;
     struct region_list with_ram;
 
-    struct transaction open; /* what the rooms below may know */
+    struct transaction open; /* the part that folders below use: changes.h */
     bool doomed;             /* an inner transaction was aborted */
     bool too_deep;           /* a change was beyond MEMORY_MAX_DEPTH */
-    unsigned told; /* transactions that listeners have opened: nothing can change in them */
-    bool refused;  /* a change in one of them was refused */
+    unsigned told;           /* transactions opened by listeners, in which nothing can be changed */
+    bool refused;            /* a change in one of them was refused */
     lunik_region *touched;
     struct cause_ref *cause, *last_cause; /* of the open transaction; the last one taken */
 
-    struct log_users log;       /* who logs the whole machine */
-    struct log_tracker *logged; /* log.c; NULL while nobody logs anything */
+    struct log_users log;       /* clients that log the whole machine */
+    struct log_tracker *logged; /* dirty_log.c; NULL while no client logs anything */
 
     lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
     size_t listener_count, listener_capacity;
 
     unsigned nesting; /* callbacks of locked devices under way */
     struct lunik_sub_list reject_subs;
-    bool telling; /* they are being called */
+    bool telling; /* reject_subs are being called */
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
-    size_t io_sets; /* that exist */
+    size_t io_sets; /* number of io_set structs that exist */
     struct scratch scratch;
 };
 
 void core_unref(struct memory_core *core);
-/* Has the accelerator deliver the writes that it keeps back. */
+/* Makes the accelerator deliver the coalesced writes made so far. */
 static inline void core_flush(const struct memory_core *core)
 {
     if (core->hooks)
         core->hooks->flush(core->machine);
 }
-/* Fails when the machine is closed or listeners are being called. */
+/* Fails if the machine is closed or listeners are being called. */
 int core_check(struct memory_core *core, lunik_error *err);
 
 void transaction_begin(struct memory_core *core);
 int transaction_commit(struct memory_core *core, lunik_error *err);
-/* Remembers r's state; called before each change. */
+/* Saves r's state for an undo; called before each change. */
 void transaction_touch(lunik_region *r);
 
-/* Tells the listeners about every prepared update; if one refuses they have been told the reverse.
- * forced: refusing is of no use. */
+/* Notifies the listeners of every prepared update; if one refuses, notifies them of the reverse and
+ * fails. forced: refusals are ignored. */
 int listeners_update(struct memory_core *core, bool forced, lunik_error *err);
-/* Tells the listeners about a whole space that appears (then goes again, if one refuses) or goes.
- */
+/* Notify the listeners of a whole space that is added or removed. If one refuses an added space,
+ * the caller removes it again. */
 int listeners_add_space(lunik_space *s, lunik_error *err);
 void listeners_del_space(lunik_space *s);
 
-/* Has the listeners called by tell(opaque), or only ends such a round. */
+/* Calls tell(opaque), which calls the listeners, and ends the round of calls; tell may be NULL. */
 void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque);
 /* The same between their begin and commit hooks. */
 int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), void *opaque,
@@ -478,22 +482,23 @@ static inline bool range_is_ram(const struct flat_range *range, bool write)
 /* An access to the RAM of a region. Any thread, inside an RCU read section. */
 void region_copy(lunik_region *r, uint64_t offset, void *data, uint64_t size, bool write);
 
-/* Carries out a write that a vCPU made to address when r was still there. */
+/* Carries out a write that a vCPU made to address before r was removed. */
 void region_write_late(lunik_space *s, uint64_t address, lunik_region *r, uint64_t offset,
                        const uint8_t *data, unsigned size);
 
-/* reject.c: the result of an access that is not carried out. */
+/* reject.c: returns the result of an access that is rejected for that reason. */
 lunik_access reject_result(lunik_reject why);
-/* Counts it; r NULL: nothing is there. True if somebody wants to know more. */
+/* Counts a rejected access; r NULL: no region is there. Returns true if there are subscribers. */
 bool reject_count(lunik_space *s, lunik_region *r);
-/* Tells him. The caller holds a reference to the region, or is in an RCU read section. */
+/* Calls the subscribers. The caller holds a reference to the region, or is in an RCU read section.
+ */
 void reject_tell(const lunik_rejection *r);
-/* True on a thread that reports one. */
+/* True on a thread that is calling these subscribers. */
 bool rejections_called_here(const lunik_machine *m);
 
-/* ---- dirty logging (log.c) ------------------------------------------------------------------ */
+/* ---- dirty logging (dirty_log.c) ------------------------------------------------------------ */
 
-/* The clients that log writes to r; for them its RAM has bitmaps. */
+/* Returns the clients that log writes to r; for them its RAM has bitmaps. */
 static inline unsigned region_log_mask(const lunik_region *r)
 {
     if (!r->ram)
@@ -503,18 +508,18 @@ static inline unsigned region_log_mask(const lunik_region *r)
            atomic_load_explicit(&r->core->log.mask, memory_order_acquire);
 }
 
-/* After an access to a region's RAM: says so if it turned out that a part of it is lost. */
+/* To be called after an access to a region's RAM: reports if a part of it turned out to be lost. */
 void region_check_damage(lunik_region *r);
 /* The same for a block that the core's machine uses. */
 void core_check_damage(struct memory_core *core, lunik_ram *ram);
 
-/* To be called after a write to a region's RAM. The fence is for who starts to log at the moment:
- * either it sees the write, or we see the mask. */
+/* To be called after a write to a region's RAM. The fence is for a client that starts to log at
+ * that moment: either the client sees the write, or this thread sees the mask. */
 static inline void region_written(lunik_region *r, uint64_t offset, uint64_t size)
 {
     unsigned mask;
 
-#ifndef RUNTIME_TSAN /* which knows no fences */
+#ifndef RUNTIME_TSAN /* ThreadSanitizer does not model fences */
     atomic_thread_fence(memory_order_seq_cst);
 #endif
     mask = region_log_mask(r);
@@ -522,7 +527,7 @@ static inline void region_written(lunik_region *r, uint64_t offset, uint64_t siz
         ram_dirty_mark(r->ram, r->ram_offset + offset, size, mask);
 }
 
-/* A listener that comes or goes is told whether the whole machine is logged. */
+/* Notify a listener that is added or removed, if the whole machine is logged. */
 int log_greet(struct memory_core *core, lunik_listener *l, lunik_error *err);
 void log_dismiss(struct memory_core *core, lunik_listener *l);
 

@@ -1,5 +1,5 @@
 /*
- * mtree.c: the region graph and the flat views as text, in the format of QEMU's "info mtree".
+ * mtree.c: prints the region graph and the flat views in the format of QEMU's "info mtree".
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,7 +48,8 @@ static void print_owner(struct printer *p, const lunik_region *r)
         fprintf(p->out, " owner:{dev path=%s}", lunik_object_path(o));
 }
 
-/* Devices that show parts of one backend have a region each for all of it: one section tells. */
+/* Whether one section is enough for both regions: devices that show parts of one backend each have
+ * a region for all of it. */
 static bool same_section(const struct printer *p, const lunik_region *a, const lunik_region *b)
 {
     if (a == b)
@@ -105,7 +106,7 @@ static bool print_region(void *opaque, lunik_region *r)
     return true;
 }
 
-/* The spaces of each root in the order of the first one's creation. */
+/* Whether s is the first space of its root: roots are printed in the order of these. */
 static bool first_of_root(const lunik_space *s)
 {
     for (const lunik_space *other = s->core->spaces; other != s; other = other->next)

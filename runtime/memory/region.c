@@ -1,5 +1,5 @@
 /*
- * region.c: memory regions: references, construction, what can be asked.
+ * region.c: memory regions: references, construction, queries.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ static void set_owner(lunik_region *r, lunik_object *owner)
     LIST_INSERT_HEAD(&owner->regions, r, owned);
 }
 
-/* The block is unmapped after a grace period, until when vCPUs may look at what is left of r. */
+/* Releases r's RAM. The block is unmapped after a grace period: until then vCPUs may still use r.
+ */
 static void drop_ram(lunik_region *r)
 {
     LIST_REMOVE(r, backed);
@@ -55,8 +56,8 @@ void region_settle(lunik_region *r)
         drop_ram(r);
 }
 
-/* Nothing shows r any more; a vCPU may still look at the struct until it is through with an old
- * view. */
+/* Destroys r, which no view shows any more. A vCPU may still find the struct in an old view, so
+ * that is freed after a grace period. */
 static void region_destroy(lunik_region *r)
 {
     struct memory_core *core = r->core;
@@ -73,7 +74,8 @@ static void region_destroy(lunik_region *r)
     }
     if (r->ram && !r->gone)
         drop_ram(r);
-    io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed)); /* freed likewise */
+    /* Sets are freed after a grace period as well. */
+    io_set_unref(atomic_load_explicit(&r->live_io, memory_order_relaxed));
     io_set_unref(r->s.io);
     cause_unref(r->cause);
     if (r->owner) {
@@ -286,7 +288,7 @@ int lunik_region_new(lunik_machine *m, const lunik_region_config *config, lunik_
 
 /* ---- damage --------------------------------------------------------------------------------- */
 
-/* Once for each block: whoever runs the machine has to know that its memory is not what it was. */
+/* Reports, once for each block, that a part of its content is lost. */
 static void tell_damage(lunik_machine *m, lunik_ram *ram)
 {
     lunik_error why;
@@ -311,7 +313,7 @@ void region_check_damage(lunik_region *r)
     core_check_damage(r->core, r->ram);
 }
 
-/* ---- what can be asked ---------------------------------------------------------------------- */
+/* ---- queries -------------------------------------------------------------------------------- */
 
 const char *lunik_region_name(const lunik_region *r)
 {

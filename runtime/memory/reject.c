@@ -1,5 +1,5 @@
 /*
- * reject.c: accesses that are not carried out: counting them, telling who wants to know.
+ * reject.c: counts accesses that are not carried out, and reports them to subscribers.
  */
 #define _GNU_SOURCE /* open_memstream */
 #include <stdlib.h>
@@ -40,8 +40,8 @@ lunik_access reject_result(lunik_reject why)
     return results[why];
 }
 
-/* Under the lock. Who had to wait for it may find that the region is gone by now, and only its
- * struct left. */
+/* Calls the subscribers. Lock held. If the thread had to wait for the lock, the region may have
+ * been destroyed meanwhile: then only its struct is left, and nothing is reported. */
 static void tell(struct memory_core *core, const lunik_rejection *r)
 {
     if (core->telling || (r->region && !r->region->refs))

@@ -1,9 +1,9 @@
 /*
- * render.c: what a region graph shows in a window of addresses.
+ * render.c: renders what a region graph shows in a window of addresses.
  *
- * The graph is walked from the highest priority down, which gives the leaves in the order in which
- * they win. Then they are swept by address: at each one the leaf that comes first in that order
- * shows. With n leaves that takes n log n steps, however they overlap.
+ * A walk of the graph from the highest priority down lists the leaves in the order in which they
+ * hide each other. A sweep by address then picks, at each address, the first leaf in that order.
+ * With n leaves this takes n log n steps, however they overlap.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "memory.h"
 
 struct renderer {
-    struct scratch *scratch; /* its leaves: in the order in which they win */
+    struct scratch *scratch; /* its leaves: each hides those after it */
     size_t kid_count;        /* of the scratch's */
     int rc;
     lunik_error *err;
@@ -126,8 +126,8 @@ static int compare_first(const void *a, const void *b)
     return x->rank < y->rank ? -1 : 1;
 }
 
-/* The leaves that the sweep has reached, in a heap: the one that wins is on top. They are kept at
- * the front of the leaves themselves, which are used up from there. */
+/* A heap of the leaves that the sweep has reached: the one that shows is on top. It overlays the
+ * front of the array of leaves, from which the sweep has taken them. */
 struct heap {
     struct leaf *items;
     size_t count;
@@ -165,7 +165,7 @@ static void heap_drop(struct heap *h)
     }
 }
 
-/* The part of leaf in span. */
+/* Returns the part of leaf in span. */
 static struct flat_range part_of(const struct leaf *leaf, struct span span)
 {
     struct flat_range range = leaf->range;
@@ -175,7 +175,7 @@ static struct flat_range part_of(const struct leaf *leaf, struct span span)
     return range;
 }
 
-/* Goes over the leaves in the order of their addresses. */
+/* Sweeps over the leaves, which are sorted by address, and appends the ranges that show. */
 static int sweep(struct leaf_list *l, struct range_list *out, lunik_error *err)
 {
     struct heap h = {.items = l->items};
@@ -200,7 +200,7 @@ static int sweep(struct leaf_list *l, struct range_list *out, lunik_error *err)
         for (; next < l->count && l->items[next].range.span.first <= range.span.last; next++) {
             struct leaf leaf = l->items[next];
 
-            if (leaf.rank < top.rank) /* shows from here on */
+            if (leaf.rank < top.rank) /* it hides top from here on */
                 range.span.last = leaf.range.span.first - 1;
             heap_add(&h, leaf);
         }

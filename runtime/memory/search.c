@@ -1,9 +1,9 @@
 /*
- * search.c: finding a pattern in guest memory.
+ * search.c: finds a pattern in guest memory.
  *
- * Two bytes of the pattern, as unlike each other as can be had, are compared at sixteen addresses
- * at once; only where both are right is the rest looked at. So memory full of one byte, as most is,
- * does not slow down the search for a pattern that begins with it.
+ * Two bytes of the pattern (anchors), different ones if possible, are compared at sixteen addresses
+ * at once; the rest is compared only where both match. So memory full of one byte, as most is, does
+ * not slow down the search for a pattern that begins with it.
  */
 #include <emmintrin.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ struct searcher {
     const lunik_pattern *pattern;
     struct anchor anchors[ANCHORS];
     uint8_t *border;
-    size_t held; /* bytes before the next piece, as many as may begin a match that goes on there */
+    size_t held; /* bytes kept in border, in which a match may begin that ends in the next piece */
     uint64_t found;
     bool matched;
 };
@@ -43,7 +43,8 @@ static struct anchor make_anchor(const lunik_pattern *p, size_t at)
                            .mask = _mm_set1_epi8((char)mask_at(p, at))};
 }
 
-/* How well a byte tells the pattern from what is elsewhere, beside the byte `other`. */
+/* Rates how rare a byte of the pattern is likely to be in memory, given `other` as second anchor.
+ */
 static int worth(const lunik_pattern *p, size_t at, size_t other)
 {
     uint8_t mask = mask_at(p, at), byte = p->data[at] & mask;
@@ -75,7 +76,7 @@ static void choose_anchors(struct searcher *f)
     f->anchors[1] = make_anchor(f->pattern, second);
 }
 
-/* The addresses from data on, as bits, at which the anchors are right. */
+/* Returns one bit for each of the addresses from data on: whether both anchors match there. */
 static unsigned candidates(const struct searcher *f, const uint8_t *data)
 {
     __m128i right = _mm_set1_epi8(-1);
@@ -111,7 +112,7 @@ static bool match(struct searcher *f, uint64_t address)
     return f->matched = true;
 }
 
-/* True if there is a match that begins in data and ends in it. */
+/* Returns true if there is a match that lies in data. */
 static bool search_piece(struct searcher *f, uint64_t address, const uint8_t *data, uint64_t size)
 {
     const size_t length = f->pattern->length;

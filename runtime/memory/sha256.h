@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* SHA256Update(). */
+/* Does what SHA256Update() does. */
 void sha256_update(SHA2_CTX *sha, const uint8_t *data, uint64_t size);
 
 #endif

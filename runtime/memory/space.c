@@ -238,7 +238,7 @@ int memory_init(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
-/* Others may keep regions; memory goes with the machine. */
+/* Releases the RAM of regions that references keep beyond the machine's end. */
 static void orphan_all(struct memory_core *core)
 {
     lunik_region *r, *next;

@@ -1,9 +1,9 @@
 /*
  * transaction.c: nesting, commit, undo.
  *
- * The outermost commit renders the marked windows of every view, tells the listeners, and only
- * then publishes the new views: until then vCPUs look things up in the old ones, which is as if
- * they had come a moment earlier.
+ * The outermost commit renders the marked windows of every view, notifies the listeners, and then
+ * publishes the new views. Until then vCPUs find the old views, as if their accesses had come a
+ * moment earlier.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +79,7 @@ static void forget_touched(struct memory_core *core)
     }
 }
 
-/* Renders, tells the listeners, publishes. On failure nothing has changed. */
+/* Renders, notifies the listeners, publishes. On failure nothing has changed. */
 static int apply(struct memory_core *core, bool forced, lunik_error *err)
 {
     int rc = 0;
@@ -106,7 +106,7 @@ static int apply(struct memory_core *core, bool forced, lunik_error *err)
     return rc;
 }
 
-/* Puts every touched region back to where it was before the transaction. */
+/* Restores the state of every touched region from before the transaction. */
 static void undo(struct memory_core *core)
 {
     bool fresh = false;
@@ -127,13 +127,14 @@ static void undo(struct memory_core *core)
         fresh = true;
         view_root_mark(vr, (struct span){0, UINT64_MAX});
     }
-    /* Spaces made meanwhile stay; without the memory for that now, the next commit tries again. */
+    /* Spaces made in the transaction stay: renders them. If memory lacks, the next commit retries.
+     */
     if (fresh)
         apply(core, true, NULL);
 }
 
-/* A thread that changes the topology again and again without ever letting go of the lock must not
- * keep what it replaces from being freed. */
+/* A checkpoint at each outermost transaction: a thread that changes the topology again and again
+ * without releasing the lock must not delay freeing of what it replaces. */
 void transaction_begin(struct memory_core *core)
 {
     if (core->open.notifying) {
@@ -145,8 +146,8 @@ void transaction_begin(struct memory_core *core)
     }
 }
 
-/* The end of one in a listener: whoever opened it, a device of which that wrote a register, learns
- * that what it wanted has not happened. */
+/* Ends a transaction opened while listeners are called, e.g. by a device whose register a listener
+ * wrote. Fails if a change in it was refused. */
 static int end_told(struct memory_core *core, lunik_error *err)
 {
     bool refused = core->refused;
@@ -156,7 +157,7 @@ static int end_told(struct memory_core *core, lunik_error *err)
     return refused ? fail_listening(err) : 0;
 }
 
-/* What noted changes do to the topology is one transaction again. */
+/* Commits the noted changes; what they do to the topology is one transaction. */
 static void commit_changes(struct memory_core *core)
 {
     if (!core->open.first_change)
@@ -178,7 +179,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
         core->open.depth--;
         return 0;
     }
-    core_flush(core); /* to where they were written */
+    core_flush(core); /* coalesced writes reach the regions they were made to */
     if (core->doomed)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else

@@ -1,5 +1,5 @@
 /*
- * view_diff.c: what one of two views has and the other has not.
+ * view_diff.c: walks two views in step and reports ranges that only one of them has.
  */
 #include "memory.h"
 

@@ -1,8 +1,8 @@
 /*
- * view_root.c: from marked windows to the next flat view of a root region.
+ * view_root.c: makes the next flat view of a root region from marked windows.
  *
  * Only the windows are rendered. Old ranges that a window cuts, or that adjoin it and may merge
- * with new ones, belong to what is compared and replaced.
+ * with new ones, are compared and replaced with it.
  */
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@ static void windows_normalize(struct view_root *vr)
     vr->window_count = kept + 1;
 }
 
-/* Never fails: without memory for another window, one large window is as good. */
+/* Never fails: without memory for another window, marks one window of all addresses. */
 void view_root_mark(struct view_root *vr, struct span window)
 {
     if (vr->window_count == vr->window_capacity)
@@ -60,13 +60,13 @@ void view_root_unmark(struct view_root *vr)
 
 struct differ {
     struct view_root *vr;
-    struct view_cursor at; /* what comes next of the old view's ranges in a span */
+    struct view_cursor at; /* the old view's next range in a span */
     struct range_list *ranges;
     size_t count; /* of the root's changes */
     lunik_error *err;
 };
 
-/* Whether a neighbour may continue the range: its region has more to show on that side. */
+/* Whether a neighbour may continue the range: whether its region has more bytes on that side. */
 static bool may_go_on_before(const struct flat_range *r)
 {
     return r->offset > 0;
@@ -77,7 +77,7 @@ static bool may_go_on_behind(const struct flat_range *r)
     return r->offset + (r->span.last - r->span.first) < r->region->s.last;
 }
 
-/* The window and the old ranges that reach into it, or adjoin it and may merge with what comes. */
+/* Widens the window by old ranges that reach into it, or adjoin it and may merge with new ones. */
 static struct view_change widen(const struct flat_view *old, struct span window)
 {
     struct view_change c = {.span = window,
@@ -119,12 +119,12 @@ static int copy_old(struct differ *d, uint64_t first, uint64_t last)
             part.span.last = last;
         rc = ranges_append(d->ranges, &part, 1, d->err);
         if (r->span.last > last)
-            break; /* its rest may be wanted, too */
+            break; /* the rest of r may be in the next part */
     }
     return rc;
 }
 
-/* Renders the windows inside span, takes what is between them from the old view. */
+/* Renders the windows inside span, and copies the old view's ranges between them. */
 static int make_ranges(struct differ *d, struct span span, const struct span *windows, size_t count)
 {
     uint64_t at = span.first;
@@ -226,7 +226,7 @@ static void scratch_trim(struct scratch *scratch)
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-/* Ends a commit; the other of the two views stays. */
+/* Ends a commit: retires one of its two views. */
 static void let_go(struct view_root *vr, struct flat_view *view, struct flat_view *stays)
 {
     view_retire(view, stays);

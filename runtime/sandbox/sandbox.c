@@ -1,10 +1,10 @@
 /*
- * sandbox.c: giving up what the process does not need.
+ * sandbox.c: restricts the process to what it needs.
  *
- * Landlock's rules and capabilities belong to threads and can't be taken from others. So the
- * sandbox is entered while there are only two: the caller's, and RCU's reclaimer, which does it for
- * itself when asked. Those to come inherit. The seccomp filter comes last, because it forbids the
- * rest.
+ * Landlock's rules and capabilities belong to a thread and can only be set by itself. So the
+ * sandbox is entered while there are only two threads: the caller and RCU's reclaimer, which
+ * restricts itself in a deferred call. Later threads inherit the restrictions. The seccomp filter
+ * comes last, because it forbids the other steps.
  */
 #define _GNU_SOURCE /* setresuid, gettid */
 #include "ram/cgroup.h"
@@ -41,7 +41,7 @@
 #define SANITIZED false
 #endif
 
-/* ThreadSanitizer has a thread of its own, which runs nothing of ours. */
+/* ThreadSanitizer has a thread of its own, which runs no code of the runtime. */
 #ifdef RUNTIME_TSAN
 enum { FOREIGN_THREADS = 1 };
 #else
@@ -50,9 +50,9 @@ enum { FOREIGN_THREADS = 0 };
 
 /* A process has one sandbox. */
 static pthread_mutex_t entering = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic unsigned entered; /* what is allowed, with SANDBOX_ENGINE; 0: not entered */
+static _Atomic unsigned entered; /* groups that are allowed | SANDBOX_ENGINE; 0: not entered */
 
-/* What is about to be put into force. */
+/* A sandbox that is about to be entered. */
 struct sandbox {
     unsigned allow;
     uint64_t capabilities;
@@ -76,9 +76,9 @@ bool lunik_sanitized(void)
     return SANITIZED;
 }
 
-/* ---- what is wanted ------------------------------------------------------------------------- */
+/* ---- reading the policy --------------------------------------------------------------------- */
 
-/* A number, or -1. */
+/* Parses a user or group number; returns -1 if text is not one. */
 static long parse_id(const char *text)
 {
     char *end;
@@ -127,8 +127,8 @@ static uint64_t capability(unsigned number)
     return UINT64_C(1) << number;
 }
 
-/* Root without any could not reach files that are not root's own, which may be among those allowed.
- */
+/* Returns the capabilities to keep. Without those for files, root could not open files of other
+ * users, which the policy may allow. */
 static uint64_t capabilities_for(unsigned allow)
 {
     uint64_t kept = capability(CAP_IPC_LOCK);
@@ -155,8 +155,8 @@ static bool has_paths(const lunik_sandbox_policy *p)
     return false;
 }
 
-/* Sockets that listen and those of the network together are all of them: a call that connects does
- * not say to what. */
+/* Replaces groups by those that the filters know. 'listen' and 'network' together become 'sockets'
+ * and 'network': a filter can't see what kind of socket connect() is called for. */
 static unsigned whole_groups(unsigned allow)
 {
     if (allow & LUNIK_SANDBOX_LISTEN && allow & LUNIK_SANDBOX_NETWORK)
@@ -175,7 +175,7 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
                           p->allow);
     if (has_paths(p) && p->allow & LUNIK_SANDBOX_FILES)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "sandbox: allow: 'files' are all files (want either that or paths)");
+                          "sandbox: allow: 'files' allows all files (want either that or paths)");
     if (p->allow & LUNIK_SANDBOX_EXEC && !(p->allow & LUNIK_SANDBOX_FILES))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "sandbox: allow: 'exec' is of no use without 'files': programs and their "
@@ -193,7 +193,7 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-/* Something that the reclaimer does to itself. */
+/* A call for the reclaimer, which restricts itself. */
 struct errand {
     struct rcu_head rcu;
     const struct sandbox *sandbox;
@@ -207,7 +207,7 @@ static int count_threads(void)
 
     if (!tasks)
         return -1;
-    while (readdir(tasks)) /* NOLINT(concurrency-mt-unsafe): a stream of our own */
+    while (readdir(tasks)) /* NOLINT(concurrency-mt-unsafe): no other thread uses this stream */
         count++;
     closedir(tasks);
     return count - 2; /* "." and ".." */
@@ -224,8 +224,8 @@ static int check_threads(lunik_error *err)
                           uv_strerror(-errno));
     if (count > 1 + ours)
         return lunik_fail(err, LUNIK_E_STATE,
-                          "sandbox: the process has %d threads already (want it entered before a "
-                          "machine has been started and before others start threads)",
+                          "sandbox: the process has %d threads already (want 1: enter the sandbox "
+                          "before a machine is started and before other threads are)",
                           count - ours);
     return 0;
 }
@@ -245,7 +245,7 @@ static int drop_capabilities(uint64_t kept)
     return syscall(SYS_capset, &head, data) < 0 ? errno : 0;
 }
 
-/* For the calling thread. */
+/* Sets Landlock's rules and the capabilities of the calling thread. */
 static int restrict_thread(const struct sandbox *s)
 {
     int sys = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? errno : 0;
@@ -263,9 +263,10 @@ static void restrict_reclaimer(struct rcu_head *head)
     errand->sys = restrict_thread(errand->sandbox);
 }
 
-/* ---- putting it into force ------------------------------------------------------------------ */
+/* ---- entering ------------------------------------------------------------------------------- */
 
-/* For all threads. Core dumps stay possible as before: changing users would end that. */
+/* Changes user and group of all threads. Restores the "dumpable" flag, which that clears: core
+ * dumps stay possible. */
 static int change_user(const struct sandbox *s)
 {
     int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
@@ -293,11 +294,11 @@ static int enter(const struct sandbox *s, lunik_error *err)
     }
     sys = errand.sys ? errand.sys : restrict_thread(s);
     if (sys)
-        return lunik_fail_errno(err, sys, "sandbox: half entered: the host refuses the rest");
+        return lunik_fail_errno(err, sys, "sandbox: entered in part: the host refuses the rest");
     return sandbox_filter_enter(err);
 }
 
-/* What is read from files when it is first needed, and would not be found later. */
+/* Reads or opens files that are read on first use, which would fail in the sandbox. */
 static void read_ahead(void)
 {
     tzset();

@@ -1,10 +1,11 @@
 /*
- * sandbox_calls.c: system calls by what they are for. Those that are not here are refused.
+ * sandbox_calls.c: classes of system calls. Calls that are not listed are refused.
  *
- * Calls whose arguments decide are in sandbox_generate.c: clone, fcntl, ioctl, kill, mmap,
- * mprotect, open, openat, prctl, prlimit64, sched_setaffinity, sched_setparam, sched_setscheduler,
- * setpriority, socket, socketpair, tgkill. What is listed here is allowed with any arguments: it
- * must not reach another process, or a file that no policy has opened, by any of them.
+ * Calls that are allowed with some arguments only are in sandbox_generate.c: clone, fcntl, ioctl,
+ * kill, mmap, mprotect, open, openat, prctl, prlimit64, sched_setaffinity, sched_setparam,
+ * sched_setscheduler, setpriority, socket, socketpair, tgkill. Calls listed here are allowed with
+ * any arguments: with none of these may they reach another process, or a file that no policy has
+ * opened.
  */
 #include "sandbox.h"
 
@@ -83,7 +84,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"futex", E},
     {"futex_waitv", E},
     {"restart_syscall", E},
-    /* what a file is called and looks like: no contents */
+    /* names and attributes of files, no contents */
     {"stat", E},
     {"fstat", E},
     {"lstat", E},
@@ -120,7 +121,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"set_tid_address", E},
     {"rseq", E},
     {"arch_prctl", E},
-    {"seccomp", E}, /* these only take away; a program within may have a sandbox of its own */
+    {"seccomp", E}, /* this and the next four only restrict: code may enter a further sandbox */
     {"capset", E},
     {"landlock_create_ruleset", E},
     {"landlock_add_rule", E},
@@ -151,7 +152,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"getpriority", E},
     {"wait4", E}, /* for programs started before */
     {"waitid", E},
-    /* who and when */
+    /* identity and time */
     {"getpid", E},
     {"getppid", E},
     {"gettid", E},
@@ -177,7 +178,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"clock_gettime", E},
     {"clock_getres", E},
     {"getrandom", E},
-    /* sockets that are there */
+    /* existing sockets */
     {"accept", E},
     {"accept4", E},
     {"sendto", E},
@@ -191,12 +192,12 @@ const struct sandbox_call sandbox_calls[] = {
     {"getpeername", E},
     {"getsockopt", E},
     {"setsockopt", E},
-    /* sockets that are new */
+    /* new sockets */
     {"bind", L},
     {"listen", L},
     {"connect", N},
     /* files */
-    {"open", M}, /* by paths: sandbox_generate.c */
+    {"open", M}, /* with paths: sandbox_generate.c */
     {"openat", M},
     {"creat", F},
     {"rename", F},
@@ -216,7 +217,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"inotify_add_watch", F},
     {"unlink", F},
     {"unlinkat", F},
-    /* Landlock does not see these, or not in all its versions. */
+    /* Landlock does not control these, or not in all its versions. */
     {"truncate", M},
     {"chmod", M},
     {"fchmod", M},
@@ -255,7 +256,7 @@ const struct sandbox_call sandbox_calls[] = {
     {"setrlimit", X},
     {"sync", X},
     {"syncfs", X},
-    /* Their arguments are out of a filter's sight, or they lead around it. */
+    /* A filter can't read their arguments, or they bypass it. */
     {"openat2", M | LACKING},
     {"clone3", LACKING},
     {"io_uring_setup", LACKING},

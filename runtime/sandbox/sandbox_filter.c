@@ -1,14 +1,14 @@
 /*
- * sandbox_filter.c: the seccomp filters, and what becomes of calls that they refuse.
+ * sandbox_filter.c: installs the seccomp filters, and handles calls that they refuse.
  *
- * DESIGN. A refused call raises SIGSYS on its thread. The handler notes which group the call is of,
- * for the message of the error that is about to be made, and lets the call fail with EPERM. For
- * starting programs that won't do, because the C library blocks all signals then: those calls fail
- * without one. Where programs may be started all do, because the handler does not survive execve.
+ * DESIGN. A refused call raises SIGSYS on its thread. The handler notes the call's group, for the
+ * message of the error that will be made, and lets the call fail with EPERM. Calls that start
+ * programs fail without a signal, because the C library blocks all signals around them. If programs
+ * are allowed all refused calls fail without one, because the handler does not survive execve.
  *
- * The process has one filter, put into force for all of its threads at once. Where it allows
- * programs or new sockets, a vCPU's thread adds a second one that takes them away, which costs each
- * exit 0.03 us. Files stay: devices written in Lua run on that thread, and may log to them.
+ * The process has one filter, installed for all of its threads at once. If that allows programs or
+ * new sockets, a vCPU's thread adds a second filter that refuses them, which costs 0.03 us per
+ * exit. It does not refuse files: devices written in Lua run on that thread, and may log to files.
  */
 #define _GNU_SOURCE /* REG_RAX */
 #include <errno.h>
@@ -23,9 +23,9 @@
 
 #include "sandbox.h"
 
-enum { FROM_SECCOMP = 1 }; /* si_code of such a SIGSYS, SYS_SECCOMP in the kernel's headers */
+enum { FROM_SECCOMP = 1 }; /* si_code of a SIGSYS by a filter; SYS_SECCOMP in kernel headers */
 
-/* What a process may be allowed and its vCPUs are not. */
+/* Groups that a process may be allowed and its vCPUs are not. */
 enum {
     BEYOND_VCPUS =
         LUNIK_SANDBOX_EXEC | LUNIK_SANDBOX_NETWORK | LUNIK_SANDBOX_SOCKETS | LUNIK_SANDBOX_LISTEN,
@@ -37,11 +37,11 @@ static struct {
     struct sigaction before;  /* SIGSYS */
 } filter;
 
-static __thread unsigned denied; /* classes of the last call refused */
+static __thread unsigned denied; /* classes of the last refused call */
 
 /* ---- refused calls -------------------------------------------------------------------------- */
 
-/* What would allow a socket that is refused. */
+/* Returns the group that would allow a refused socket. */
 static unsigned socket_class(void)
 {
     if (filter.code->allow & LUNIK_SANDBOX_SOCKETS)
@@ -93,7 +93,7 @@ const char *lunik_sandbox_denial(void)
     denied = 0;
     if (classes)
         return text_of(classes);
-    /* Landlock, and where programs may be started the kernel, refuse without a signal. */
+    /* Landlock refuses without a signal, and so does the filter if programs are allowed. */
     if (lunik_sandboxed(&allowed) && allowed & LUNIK_SANDBOX_PATHS)
         return "permission denied by the host or by the sandbox's paths (lunik.sandbox: read, "
                "write; lunik --sandbox=on,read:PATH,write:PATH)";
@@ -119,7 +119,8 @@ int sandbox_filter_prepare(unsigned allow, lunik_error *err)
     return 0;
 }
 
-/* What the host does about speculation, which slows guests down, is not for a filter to change. */
+/* Installs a filter; returns errno or 0. SPEC_ALLOW: installing a filter must not turn on
+ * mitigations of speculation, which slow guests down. */
 static int install(const struct sock_filter *code, unsigned short len, unsigned flags)
 {
     const struct sock_fprog program = {len, (struct sock_filter *)code};
@@ -131,8 +132,7 @@ static int install(const struct sock_filter *code, unsigned short len, unsigned 
     return rc > 0 ? ESRCH : 0; /* a thread's filters are not the caller's */
 }
 
-/* A copy of the code with the process's own number in the place of SANDBOX_SELF; NULL: no memory.
- */
+/* Copies the code with the process's own id in place of SANDBOX_SELF; NULL: out of memory. */
 static struct sock_filter *own_copy(const struct sandbox_code *from)
 {
     struct sock_filter *code = calloc(from->len, sizeof(*code));
@@ -176,5 +176,5 @@ int sandbox_filter_enter(lunik_error *err)
 void sandbox_enter_vcpu(void)
 {
     if (lunik_sandboxed(NULL) && filter.vcpu && install(filter.vcpu, filter.code->vcpu.len, 0))
-        abort(); /* the kernel took a longer one before */
+        abort(); /* can't happen: the kernel has accepted the longer filter of the process */
 }

@@ -1,6 +1,7 @@
 /*
- * sandbox_generate.c: a program of the build's. Writes the code of the seccomp filters for every
- * policy as C (sandbox.h: sandbox_filters), since to make it takes longer than to start a machine.
+ * sandbox_generate.c: a program that is run by the build. Writes the code of the seccomp filters
+ * for every policy as C (sandbox.h: sandbox_filters): making it at run time would take longer than
+ * starting a machine.
  */
 #define _GNU_SOURCE /* memfd_create, F_SETPIPE_SZ */
 #include <err.h>
@@ -38,8 +39,7 @@
 
 /* ---- rules ---------------------------------------------------------------------------------- */
 
-/* A rule that is wrong for this kernel's table of calls is an error; a call that it lacks is not.
- */
+/* Adds a rule. Skips a call that this kernel's table of calls lacks; fails if a rule is wrong. */
 static int add_all(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count,
                    const struct scmp_arg_cmp *all)
 {
@@ -78,7 +78,7 @@ static int add_listed(scmp_filter_ctx ctx, unsigned allow)
     return rc;
 }
 
-/* A rule for each value that argument number arg, of 32 bits, may have. */
+/* Adds a rule for each value that argument number arg, of 32 bits, may have. */
 static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned arg,
                       const unsigned long *values, size_t count)
 {
@@ -91,11 +91,11 @@ static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, un
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* These reach the programs that share the terminal. */
+/* These affect other programs that share the terminal. */
 static const unsigned long terminal_requests[] = {TIOCSPGRP, TIOCSWINSZ};
 
-/* KVM's own, and those of terminals and descriptors; not TIOCSTI, which types at the user's shell,
- * nor FIOASYNC, FIOSETOWN and SIOCSPGRP, which have the kernel send signals to others. */
+/* Allows KVM's requests, and those of terminals and descriptors; not TIOCSTI, which types into the
+ * user's shell, nor FIOASYNC, FIOSETOWN and SIOCSPGRP, which make the kernel signal others. */
 static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
 {
     static const unsigned long requests[] = {
@@ -113,8 +113,8 @@ static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
     return rc;
 }
 
-/* Not what has the kernel send signals to the owner of a descriptor, who may be anybody (F_SETOWN,
- * F_SETSIG, O_ASYNC), nor what makes others wait (F_SETLEASE). */
+/* Does not allow commands that make the kernel signal the owner of a descriptor, which may be any
+ * process (F_SETOWN, F_SETSIG, O_ASYNC), nor those that make others wait (F_SETLEASE). */
 static int add_fcntl(scmp_filter_ctx ctx)
 {
     static const unsigned long commands[] = {
@@ -131,7 +131,8 @@ static int add_fcntl(scmp_filter_ctx ctx)
     return rc ? rc : add_all(ctx, SCMP_ACT_ALLOW, "fcntl", COUNT(quietly), quietly);
 }
 
-/* Opening for reading must not truncate: Landlock sees that in its third version only. */
+/* Refuses to truncate a file that is opened for reading: Landlock does so only from its third
+ * version on. */
 static int add_open(scmp_filter_ctx ctx, const char *name, unsigned flags)
 {
     const struct scmp_arg_cmp keeps[] = {
@@ -157,8 +158,7 @@ static int add_files(scmp_filter_ctx ctx, unsigned allow)
     return rc;
 }
 
-/* Libraries are loaded from files that may be opened; without those no memory becomes executable.
- */
+/* Allows executable memory only with files, which libraries are loaded from. */
 static int add_memory(scmp_filter_ctx ctx, unsigned allow)
 {
     unsigned count = allow & LUNIK_SANDBOX_FILES ? 0 : 1;
@@ -170,7 +170,8 @@ static int add_memory(scmp_filter_ctx ctx, unsigned allow)
     return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "mprotect", count, not_executable);
 }
 
-/* Threads, and programs if they are allowed; signals for ourselves, limits that are our own. */
+/* Allows threads, programs if they are in the policy, signals to the process itself and changes of
+ * its own limits. */
 static int add_processes(scmp_filter_ctx ctx, unsigned allow)
 {
     bool exec = allow & LUNIK_SANDBOX_EXEC;
@@ -190,7 +191,7 @@ static int add_processes(scmp_filter_ctx ctx, unsigned allow)
     return rc;
 }
 
-/* Those of the calling thread only. */
+/* Allows to change the priorities of the calling thread only. */
 static int add_priorities(scmp_filter_ctx ctx)
 {
     static const char *const calls[] = {"sched_setaffinity", "sched_setparam",
@@ -203,12 +204,12 @@ static int add_priorities(scmp_filter_ctx ctx)
 
     for (size_t i = 0; i < COUNT(calls) && rc == 0; i++)
         rc = add(ctx, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0_32(SCMP_CMP_EQ, 0));
-    /* All the others are about the caller. */
+    /* All other prctl() options affect the caller only. */
     return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "prctl", 1, SCMP_A0_32(SCMP_CMP_NE, PR_SCHED_CORE));
 }
 
-/* Unix domain sockets with connections: others can send to any that has a name, also without
- * connect(), and from a pair. */
+/* Allows Unix domain sockets with connections. Others (datagrams) can send to any named socket
+ * without connect(), even from a pair. */
 static int add_streams(scmp_filter_ctx ctx, const char *name)
 {
     static const unsigned types[] = {SOCK_STREAM, SOCK_SEQPACKET};
@@ -268,7 +269,7 @@ static int add_rules(scmp_filter_ctx ctx, unsigned allow)
     return rc ? rc : add_sockets(ctx, allow);
 }
 
-/* What programs need to do to others, and no vCPU. */
+/* Refuses what programs do to other processes, which vCPUs never need. */
 static int add_vcpu_processes(scmp_filter_ctx ctx, uint32_t refuse)
 {
     const struct scmp_arg_cmp other = SCMP_A0_32(SCMP_CMP_NE, SANDBOX_SELF);
@@ -285,7 +286,7 @@ static int add_vcpu_processes(scmp_filter_ctx ctx, uint32_t refuse)
                     SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 }
 
-/* Everything but new sockets, programs, and what the process may do to others. */
+/* Refuses new sockets, programs, and what the process may do to others; allows the rest. */
 static int add_vcpu_rules(scmp_filter_ctx ctx, uint32_t refuse)
 {
     int rc = add(ctx, refuse, "socket", 0, (struct scmp_arg_cmp){0});
@@ -309,14 +310,15 @@ static void check(int rc, const char *what)
     err(EXIT_FAILURE, "%s", what);
 }
 
-/* As a tree the kernel is done with it sooner when it is put into force, too. */
+/* Makes a filter whose code is a binary tree, which the kernel also checks faster when it is
+ * installed. */
 static scmp_filter_ctx new_filter(uint32_t action)
 {
     enum { BINARY_TREE = 2 };
     scmp_filter_ctx ctx = seccomp_init(action);
 
     check(ctx ? 0 : -ENOMEM, "seccomp_init");
-    /* Ended by halves, the process would go on to hold what its other threads wait for. */
+    /* Killing only a thread would leave locks that other threads wait for. */
     check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "architectures");
     check(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE), "a binary tree");
     return ctx;
@@ -327,8 +329,8 @@ static void print_instruction(const struct sock_filter *f)
     printf("    {0x%x, %u, %u, 0x%xu},\n", f->code, f->jt, f->jf, f->k);
 }
 
-/* Goes before the rest of a filter, so that the call of every exit costs no more than it must: a
- * request of KVM's is allowed at once. */
+/* Prints code that goes before the rest of a filter and allows KVM's requests at once, so that the
+ * call of every vCPU exit costs little. */
 static void print_fast_path(void)
 {
     enum { LOAD = BPF_LD | BPF_W | BPF_ABS, EQUAL = BPF_JMP | BPF_JEQ | BPF_K };

@@ -2,13 +2,14 @@
  * sandbox_paths.c: the Landlock domain: which files may be opened, and which processes reached.
  *
  * DESIGN. A process in a domain can't trace another one outside it, nor open its /proc/PID/mem,
- * whatever else the domain says. So every sandbox has one where the kernel has Landlock. What it
- * says of files depends on the policy:
- * - with paths, they are all that may be opened;
- * - with all files it says no more than it must to be one;
- * - with neither, no file may be opened, as the seccomp filter says, too. Unix domain sockets may
- * be made anywhere then. From its sixth version on it also keeps signals and abstract sockets
- * within the process, and from those that it starts itself.
+ * whatever rules the domain has. So every sandbox has a domain if the kernel has Landlock. Its
+ * rules for files depend on the policy:
+ * - with paths, only these may be opened;
+ * - with all files, it has the least rules that a domain can have;
+ * - with neither, no file may be opened (the seccomp filter forbids that as well), but Unix domain
+ *   sockets may be made anywhere.
+ * From Landlock's sixth version on the domain also restricts abstract sockets, and signals unless
+ * programs are allowed, to the process itself and those that it starts.
  */
 #define _GNU_SOURCE /* O_PATH */
 #include <errno.h>
@@ -20,7 +21,7 @@
 
 #include "sandbox.h"
 
-/* Newer than the headers may be. */
+/* Constants that older headers lack. */
 #define ACCESS_TRUNCATE        (UINT64_C(1) << 14) /* Landlock 3 */
 #define SCOPE_ABSTRACT_SOCKETS (UINT64_C(1) << 0)  /* Landlock 6 */
 #define SCOPE_SIGNALS          (UINT64_C(1) << 1)
@@ -41,10 +42,10 @@ struct ruleset {
     uint64_t files, network, scoped;
 };
 
-/* ---- what it says --------------------------------------------------------------------------- */
+/* ---- restrictions --------------------------------------------------------------------------- */
 
-/* Accesses that need a rule, of those that this kernel's Landlock knows. One that moves or links
- * files into another directory needs a rule in any domain, where there can be one. */
+/* Returns the accesses that need a rule, of those that this kernel's Landlock knows. Moving or
+ * linking files into another directory needs a rule in every domain from Landlock 2 on. */
 static uint64_t handled(unsigned allow, long abi)
 {
     uint64_t access = ACCESS_WRITE | ACCESS_NEVER;
@@ -60,7 +61,8 @@ static uint64_t handled(unsigned allow, long abi)
     return access;
 }
 
-/* A process that may start programs has to be able to end those that it has started before. */
+/* Returns what is restricted to the domain. With programs that excludes signals: the process has to
+ * be able to end programs that it started before. */
 static uint64_t scoped(unsigned allow, long abi)
 {
     if (abi < 6)
@@ -70,13 +72,13 @@ static uint64_t scoped(unsigned allow, long abi)
 
 /* ---- paths ---------------------------------------------------------------------------------- */
 
-/* The rules that are being made. */
+/* A set of rules under construction. */
 struct rules {
     int fd;
     uint64_t handled;
 };
 
-/* Adds the file or directory that is open; returns errno or 0. */
+/* Adds a rule for the open file or directory; returns errno or 0. */
 static int add_open(const struct rules *r, int fd, uint64_t access)
 {
     struct landlock_path_beneath_attr rule = {
@@ -116,7 +118,8 @@ static bool is_root(int fd)
            st.st_ino == root.st_ino;
 }
 
-/* Those that can't be opened could not be later on either; pipes and the like need no rule. */
+/* Adds rules for the paths that exist. Skips those that can't be opened, which could not be opened
+ * later either, and ignores failures: pipes and the like need no rule. */
 static void add_those_there(const struct rules *r, const char *const *paths, uint64_t access)
 {
     for (; paths && *paths; paths++) {
