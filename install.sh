@@ -78,7 +78,7 @@ install_all() {
     write_pc runtime/lunik.pc.in
     write_pc bindings/lunik-lua.pc.in
     install -m 644 runtime/lunik.h runtime/lunik_memory.h runtime/lunik_device.h \
-        runtime/lunik_pci.h bindings/lunik_lua.h "$include"
+        runtime/lunik_pci.h runtime/lunik_state.h bindings/lunik_lua.h "$include"
     install -m 644 library/lunik.lua "$share/library"
     install -m 644 scripts/examples/* "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"
@@ -104,6 +104,7 @@ uninstall_all() {
     [ ! -f "$folders" ] || made=$(sort -r "$folders")
     rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
         "$include/lunik_memory.h" "$include/lunik_device.h" "$include/lunik_pci.h" \
+        "$include/lunik_state.h" \
         "$lib/pkgconfig/lunik.pc" "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" \
         "$include/lunik_lua.h" "$lib/pkgconfig/lunik-lua.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "lunik_memory.h"
+#include "lunik_state.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -132,7 +133,10 @@ struct lunik_type {
     const char *hotplug;
     const char
         *hotplug_wants; /* what gives a machine such a handler, for an error's "(want ...)" */
-    void *data;         /* free for whoever made the type */
+    /* What of the state struct is saved: &lunik_state_none if there is nothing. NULL: objects of
+     * the type can't be saved. The tables of ancestors are saved as well. */
+    const lunik_state_table *state;
+    void *data; /* free for whoever made the type */
 };
 
 /* The properties of a type, inherited ones first, by index; NULL past the last one. */

@@ -7,7 +7,7 @@ local BUILD = os.getenv "LUNIK_BUILD" or "build"
 
 -- From the ground up. Nothing may know of the sandbox: it reads the list of what is to be kept
 -- open, and sets hooks, in core.
-local ROOMS = { "core", "ram", "object", "memory", "kvm", "boot", "machine", "sandbox" }
+local ROOMS = { "core", "ram", "object", "memory", "kvm", "boot", "state", "machine", "sandbox" }
 
 -- Made by the build, from a file of the sandbox.
 local EXTRA_OBJECTS = { ["sandbox/filters"] = BUILD .. "/obj/sandbox/filters.o" }

@@ -4,6 +4,7 @@
 
 #include "core/misuse.h"
 #include "object.h"
+#include "state.h"
 
 struct type_table {
     struct type_entry *first, **tail;
@@ -181,6 +182,8 @@ static int table_add(struct type_table *t, const lunik_type *type, bool replace,
         }
     }
     rc = entry_inherit(e, err);
+    if (!rc && type->state)
+        rc = state_check_table(type->state, type->name, type->size, err);
     if (!rc)
         rc = entry_collect_props(e, err);
     if (rc)

@@ -284,6 +284,9 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
     CALL(lunik_pci_map_failed, lunik_pci_map_failed(NULL, NULL));
     CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
+    CALL(lunik_object_save, lunik_object_save(NULL, NULL, NULL));
+    CALL(lunik_object_load, lunik_object_load(NULL, NULL, 0, NULL));
+    CALL(lunik_state_buffer_free, lunik_state_buffer_free(NULL));
     CALL(lunik_set_kick_cb, lunik_set_kick_cb(NULL));
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
@@ -304,11 +307,8 @@ static const char *const others[] = {
 };
 
 static const char *const headers[] = {
-    "runtime/lunik.h",
-    "runtime/lunik_memory.h",
-    "runtime/lunik_device.h",
-    "runtime/lunik_pci.h",
-    NULL,
+    "runtime/lunik.h",       "runtime/lunik_memory.h", "runtime/lunik_device.h",
+    "runtime/lunik_state.h", "runtime/lunik_pci.h",    NULL,
 };
 
 static const char *looked_for;
