@@ -157,18 +157,18 @@ void bind_space_open(lua_State *L, int classes)
 {
     static const luaL_Reg methods[] = {
         {"read", space_read},   {"write", space_write}, {"load", space_load},
-        {"store", space_store}, {"find", space_find},   {NULL, NULL},
+        {"store", space_store}, {"find", space_find},   {0},
     };
     static const luaL_Reg getters[] = {
         {"root", space_get_root},
         {"name", space_get_name},
         {"stats", space_get_stats},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},
         {"__tostring", space_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = space_class,

@@ -351,7 +351,7 @@ static const luaL_Reg functions[] = {
     {"add_history", l_add_history},
     {"open_history", l_open_history},
     {"close", l_close},
-    {NULL, NULL},
+    {0},
 };
 
 /* Makes the calling thread use the environment's character set, or UTF-8 if that has only single

@@ -106,7 +106,7 @@ static int begin_access(lunik_vcpu *v, lunik_error *err)
 {
     int rc = vcpus_create(v->machine, err);
 
-    if (rc == 0 && lunik_vcpu_current() != v)
+    if (!rc && lunik_vcpu_current() != v)
         vcpus_hold(v->machine);
     return rc;
 }
@@ -178,7 +178,7 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
     if (rc)
         return rc;
     rc = read_set(v, r->set, &state);
-    if (rc == 0) {
+    if (!rc) {
         memcpy((char *)&state + r->offset, &value, r->size);
         rc = write_set(v, r->set, &state);
     }
@@ -241,7 +241,7 @@ static int change_events(lunik_vcpu *v,
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events);
-    if (rc == 0) {
+    if (!rc) {
         change(&events, vector, has_error, code);
         rc = ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events);
     }
