@@ -7,6 +7,7 @@
  */
 #include "core/machine.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -368,10 +369,9 @@ static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
     else if (!strcmp(info->reason, "unknown"))
         snprintf(text, size, "unknown: KVM exit reason %u", info->kvm_reason);
     else if (!strcmp(info->reason, "fail-entry"))
-        snprintf(text, size, "fail-entry: hardware reason 0x%llx",
-                 (unsigned long long)info->detail);
+        snprintf(text, size, "fail-entry: hardware reason 0x%" PRIx64, info->detail);
     else if (!strcmp(info->reason, "internal-error"))
-        snprintf(text, size, "internal-error: suberror %llu", (unsigned long long)info->detail);
+        snprintf(text, size, "internal-error: suberror %" PRIu64, info->detail);
     else if (!strcmp(info->reason, "shutdown"))
         snprintf(text, size, "shutdown: a triple fault (no handler took an exception)");
     else
