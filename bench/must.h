@@ -11,7 +11,7 @@ static lunik_error err;
 
 static inline void must(int rc)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     fprintf(stderr, "%s\n", err.message);
     exit(1);

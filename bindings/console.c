@@ -87,5 +87,5 @@ const luaL_Reg bind_console_functions[] = {
     {"flush", flush},
     {"search", bind_lua_search_new},
     {"buffer_search", bind_lua_buffer_search},
-    {NULL, NULL},
+    {0},
 };

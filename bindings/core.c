@@ -141,7 +141,7 @@ static const luaL_Reg functions[] = {
     {"sandboxed", bind_lua_sandboxed},
     {"sandbox_denial", bind_lua_sandbox_denial},
     {"sanitized", bind_lua_sanitized},
-    {NULL, NULL},
+    {0},
 };
 
 static void open_classes(lua_State *L)

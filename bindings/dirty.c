@@ -440,18 +440,18 @@ void bind_dirty_open(lua_State *L, int classes)
     static const luaL_Reg methods[] = {
         {"start", dirty_start},   {"stop", dirty_stop},     {"sync", dirty_sync},
         {"count", dirty_count},   {"blocks", dirty_blocks}, {"pages", dirty_pages},
-        {"ranges", dirty_ranges}, {"clear", dirty_clear},   {NULL, NULL},
+        {"ranges", dirty_ranges}, {"clear", dirty_clear},   {0},
     };
     static const luaL_Reg getters[] = {
         {"active", get_active},
         {"client", get_client},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", dirty_gc},
         {"__close", dirty_close},
         {"__tostring", dirty_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = dirty_class,

@@ -214,7 +214,7 @@ static int close_coroutine(lua_State *L)
 void bind_track_coroutines(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"resume", resume}, {"wrap", wrap}, {"close", close_coroutine}, {NULL, NULL}};
+        {"resume", resume}, {"wrap", wrap}, {"close", close_coroutine}, {0}};
 
     lua_getglobal(L, LUA_COLIBNAME);
     luaL_setfuncs(L, functions, 0);

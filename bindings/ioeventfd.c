@@ -273,13 +273,13 @@ int bind_lua_uncoalesce(lua_State *L)
 
 void bind_ioeventfd_open(lua_State *L, int classes)
 {
-    static const luaL_Reg methods[] = {{"close", event_close}, {NULL, NULL}};
-    static const luaL_Reg getters[] = {{"fd", event_get_fd}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"close", event_close}, {0}};
+    static const luaL_Reg getters[] = {{"fd", event_get_fd}, {0}};
     static const luaL_Reg meta[] = {
         {"__gc", event_gc},
         {"__close", event_close},
         {"__tostring", event_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = event_class,

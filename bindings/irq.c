@@ -153,18 +153,18 @@ void bind_irq_open(lua_State *L, int classes)
         {"set", irq_set},
         {"pulse", irq_pulse},
         {"close", irq_close},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg getters[] = {
         {"gsi", irq_get_gsi},
         {"level", irq_get_level},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", irq_gc},
         {"__close", irq_close},
         {"__tostring", irq_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = irq_class,

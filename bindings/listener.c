@@ -431,13 +431,13 @@ static int listener_tostring(lua_State *L)
 
 void bind_listener_open(lua_State *L, int classes)
 {
-    static const luaL_Reg methods[] = {{"remove", listener_remove}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"remove", listener_remove}, {0}};
     static const luaL_Reg getters[] = {
-        {"name", get_name}, {"priority", get_priority}, {"active", get_active}, {NULL, NULL}};
+        {"name", get_name}, {"priority", get_priority}, {"active", get_active}, {0}};
     static const luaL_Reg meta[] = {{"__gc", listener_gc},
                                     {"__close", listener_remove},
                                     {"__tostring", listener_tostring},
-                                    {NULL, NULL}};
+                                    {0}};
     static const struct bind_class class = {
         .name = listener_class,
         .methods = methods,

@@ -245,13 +245,13 @@ const luaL_Reg bind_loop_functions[] = {
     {"on_loop_thread", on_loop_thread},
     {"now", now},
     {"timer", timer_new},
-    {NULL, NULL},
+    {0},
 };
 
 void bind_loop_open(lua_State *L, int classes)
 {
-    static const luaL_Reg methods[] = {{"cancel", timer_cancel}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__close", timer_cancel}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"cancel", timer_cancel}, {0}};
+    static const luaL_Reg meta[] = {{"__close", timer_cancel}, {0}};
     static const struct bind_class timer = {
         .name = timer_class,
         .methods = methods,

@@ -381,7 +381,7 @@ void bind_machine_open(lua_State *L, int classes)
         {"resume", machine_resume},     {"reset", machine_reset},
         {"shutdown", machine_shutdown}, {"powerdown", machine_powerdown},
         {"close", machine_close},       {"advance", machine_advance},
-        {"clock", machine_clock},       {NULL, NULL},
+        {"clock", machine_clock},       {0},
     };
     static const luaL_Reg getters[] = {
         {"state", machine_get_state},
@@ -392,13 +392,13 @@ void bind_machine_open(lua_State *L, int classes)
         {"io", machine_get_io},
         {"stats", machine_get_stats},
         {"address_bits", machine_get_address_bits},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},
         {"__close", machine_close},
         {"__tostring", machine_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class machine = {
         .name = machine_class,

@@ -267,5 +267,5 @@ const luaL_Reg bind_machine_guest_methods[] = {
     {"boot_firmware", machine_boot_firmware},
     {"acpi_install", machine_acpi_install},
     {"acpi_table", machine_acpi_table},
-    {NULL, NULL},
+    {0},
 };

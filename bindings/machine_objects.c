@@ -157,5 +157,5 @@ const luaL_Reg bind_machine_object_methods[] = {
     {"transaction", machine_transaction},
     {"cpus", machine_cpus},
     {"cpu", machine_cpu},
-    {NULL, NULL},
+    {0},
 };

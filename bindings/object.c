@@ -182,7 +182,7 @@ void bind_object_open(lua_State *L, int classes)
         {"get", object_get},
         {"set", object_set},
         {"is", object_is},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg getters[] = {
         {"id", get_id},
@@ -192,12 +192,12 @@ void bind_object_open(lua_State *L, int classes)
         {"is_device", get_is_device},
         {"machine", get_machine},
         {"state", get_state},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", object_gc},
         {"__tostring", object_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = object_class,

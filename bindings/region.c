@@ -422,7 +422,7 @@ void bind_region_open(lua_State *L, int classes)
         {"ioeventfd", bind_lua_ioeventfd},
         {"coalesce", bind_lua_coalesce},
         {"uncoalesce", bind_lua_uncoalesce},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg getters[] = {
         {"name", get_name},
@@ -440,18 +440,18 @@ void bind_region_open(lua_State *L, int classes)
         {"host", get_host},
         {"target", get_target},
         {"alias_offset", get_alias_offset},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg setters[] = {
         {"enabled", set_enabled},   {"readonly", set_readonly},
         {"romd", set_romd},         {"offset", set_offset},
         {"size", set_size},         {"alias_offset", set_alias_offset},
-        {"priority", set_priority}, {NULL, NULL},
+        {"priority", set_priority}, {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", region_gc},
         {"__tostring", region_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = region_class,

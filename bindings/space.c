@@ -1,4 +1,6 @@
 /* space.c: address spaces for Lua. */
+#include <inttypes.h>
+
 #include "bindings.h"
 
 static const char space_class[] = "lunik.Space";
@@ -21,8 +23,8 @@ void bind_check_access(lua_State *L, lunik_space *s, int rc, const char *verb, u
                                              : "out of memory";
 
     if (rc)
-        bind_fail(L, rc, "%s: %s of %llu bytes at 0x%llx: %s", lunik_space_name(s), verb,
-                  (unsigned long long)size, (unsigned long long)address, why);
+        bind_fail(L, rc, "%s: %s of %" PRIu64 " bytes at 0x%" PRIx64 ": %s", lunik_space_name(s),
+                  verb, size, address, why);
 }
 
 /* Returns the host address of a range that lies in one piece of RAM. NULL if it does not, or if a
@@ -157,18 +159,18 @@ void bind_space_open(lua_State *L, int classes)
 {
     static const luaL_Reg methods[] = {
         {"read", space_read},   {"write", space_write}, {"load", space_load},
-        {"store", space_store}, {"find", space_find},   {NULL, NULL},
+        {"store", space_store}, {"find", space_find},   {0},
     };
     static const luaL_Reg getters[] = {
         {"root", space_get_root},
         {"name", space_get_name},
         {"stats", space_get_stats},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},
         {"__tostring", space_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = space_class,

@@ -130,5 +130,5 @@ const luaL_Reg bind_space_bulk_methods[] = {
     {"find_bytes", space_find_bytes},
     {"shows", space_shows},
     {"why", bind_lua_why},
-    {NULL, NULL},
+    {0},
 };

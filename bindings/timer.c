@@ -159,11 +159,11 @@ void bind_timer_open(lua_State *L, int classes)
     static const luaL_Reg methods[] = {
         {"set", timer_set},
         {"cancel", timer_cancel},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", timer_gc},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = timer_class,

@@ -208,17 +208,17 @@ void bind_vcpu_open(lua_State *L, int classes)
         {"nmi", vcpu_nmi},
         {"dump", vcpu_dump},
         {"debug", vcpu_debug},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg getters[] = {
         {"index", vcpu_get_index},
         {"stats", vcpu_get_stats},
-        {NULL, NULL},
+        {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},
         {"__tostring", vcpu_tostring},
-        {NULL, NULL},
+        {0},
     };
     static const struct bind_class class = {
         .name = vcpu_class,

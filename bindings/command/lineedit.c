@@ -221,9 +221,9 @@ static bool reopen_input(void)
     return reader.input >= 0;
 }
 
-static bool is_shortage(int code)
+static bool is_shortage(int rc)
 {
-    return code == UV_EMFILE || code == UV_ENFILE || code == UV_ENOMEM || code == UV_ENOSPC;
+    return rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOMEM || rc == UV_ENOSPC;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -231,37 +231,37 @@ static void on_closed(uv_handle_t *handle)
     free(handle);
 }
 
-static void fail_wait(lua_State *L, bool editing, int code)
+static void fail_wait(lua_State *L, bool editing, int rc)
 {
     if (editing)
         rl_callback_handler_remove();
-    bind_fail(L, code == UV_ENOMEM ? LUNIK_E_NO_MEMORY : LUNIK_E_IO,
-              "read: can't watch the input: %s", uv_strerror(code));
+    bind_fail(L, rc == UV_ENOMEM ? LUNIK_E_NO_MEMORY : LUNIK_E_IO,
+              "read: can't watch the input: %s", uv_strerror(rc));
 }
 
 /* Runs the loop until the line is complete or a signal arrives. */
 static void wait_line(lua_State *L, bool editing)
 {
     uv_poll_t *p = malloc(sizeof(*p));
-    int code;
+    int rc;
 
     if (!p)
         fail_wait(L, editing, UV_ENOMEM);
-    code = reopen_input() ? uv_poll_init(lunik_loop(reader.rt), p, reader.input) : -errno;
-    if (code)
+    rc = reopen_input() ? uv_poll_init(lunik_loop(reader.rt), p, reader.input) : -errno;
+    if (rc)
         free(p);
-    if (code && (editing || is_shortage(code)))
-        fail_wait(L, editing, code);
-    if (code) { /* usually a file, which can be read without waiting */
+    if (rc && (editing || is_shortage(rc)))
+        fail_wait(L, editing, rc);
+    if (rc) { /* usually a file, which can be read without waiting */
         lunik_run(reader.rt, LUNIK_RUN_NOWAIT);
         while (!reader.done)
             read_input();
         return;
     }
-    code = lunik_poll_start(p, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
-    if (code) {
+    rc = lunik_poll_start(p, UV_READABLE | UV_DISCONNECT, editing ? on_key : on_input);
+    if (rc) {
         uv_close((uv_handle_t *)p, on_closed);
-        fail_wait(L, editing, code);
+        fail_wait(L, editing, rc);
     }
     while (!reader.done && !command_signal()) {
         if (editing)
@@ -351,7 +351,7 @@ static const luaL_Reg functions[] = {
     {"add_history", l_add_history},
     {"open_history", l_open_history},
     {"close", l_close},
-    {NULL, NULL},
+    {0},
 };
 
 /* Makes the calling thread use the environment's character set, or UTF-8 if that has only single

@@ -126,8 +126,11 @@ static int l_detach(lua_State *L)
 }
 
 static const luaL_Reg host_functions[] = {
-    {"on_signal", l_on_signal}, {"isatty", l_isatty}, {"attach", l_attach},
-    {"detach", l_detach},       {NULL, NULL},
+    {"on_signal", l_on_signal},
+    {"isatty", l_isatty},
+    {"attach", l_attach},
+    {"detach", l_detach},
+    {0},
 };
 
 static int open_host(lua_State *L)

@@ -43,7 +43,7 @@ static int fail_unknown(const struct boot_file *f, lunik_error *err)
 
     if (elf_probe(f)) {
         rc = elf_open(&elf, f, err);
-        if (rc < 0)
+        if (rc)
             return lunik_fail_prefix(err, rc, "kernel: '%s'", f->path);
     }
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -110,7 +110,7 @@ static int add_module(struct boot_images *images, const char *string, bool initr
         rc = boot_file_read(&mod->file, path, limit, err);
     free(path);
     images->module_count++; /* also on failure: images_free() frees what has been set */
-    return rc < 0 ? lunik_fail_prefix(err, rc, initrd ? "initrd" : "module") : 0;
+    return rc ? lunik_fail_prefix(err, rc, initrd ? "initrd" : "module") : 0;
 }
 
 static int add_modules(struct boot_images *images, const lunik_boot_config *config, uint64_t limit,
@@ -130,7 +130,7 @@ static int add_modules(struct boot_images *images, const lunik_boot_config *conf
     images->has_initrd = config->initrd;
     if (config->initrd)
         rc = add_module(images, config->initrd, true, limit, err);
-    for (const char *const *mod = config->modules; rc == 0 && mod && *mod; mod++)
+    for (const char *const *mod = config->modules; !rc && mod && *mod; mod++)
         rc = add_module(images, *mod, false, limit, err);
     return rc;
 }
@@ -140,10 +140,10 @@ static int images_read(struct boot_images *images, const lunik_boot_config *conf
 {
     int rc = boot_file_read(&images->kernel, config->kernel, KERNEL_MAX, err);
 
-    if (rc < 0)
+    if (rc)
         return lunik_fail_prefix(err, rc, "kernel");
     rc = find_format(images, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     images->rsdp = config->rsdp;
     images->cmdline = strdup(config->cmdline ? config->cmdline : "");
@@ -156,7 +156,7 @@ static int make_plan(struct boot_plan *p, const struct boot_images *images, luni
 {
     int rc = images->format->plan(p, images, err);
 
-    return rc < 0 ? lunik_fail_prefix(err, rc, "kernel: '%s'", images->kernel.path) : 0;
+    return rc ? lunik_fail_prefix(err, rc, "kernel: '%s'", images->kernel.path) : 0;
 }
 
 int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_error *err)
@@ -179,12 +179,12 @@ int lunik_boot_kernel(lunik_machine *m, const lunik_boot_config *config, lunik_e
     if (!images)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "kernel: out of memory");
     rc = images_read(images, config, low_ram(m->boot), err);
-    if (rc == 0) {
+    if (!rc) {
         plan_init(&plan, m);
         rc = make_plan(&plan, images, err);
         plan_free(&plan);
     }
-    if (rc < 0) {
+    if (rc) {
         images_free(images);
         return rc;
     }
@@ -219,9 +219,9 @@ static int reset_kernel(lunik_machine *m, lunik_error *err)
 
     plan_init(&plan, m);
     rc = make_plan(&plan, m->boot->images, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_place(&plan, err);
-    if (rc == 0)
+    if (!rc)
         rc = boot_cpu_apply(m, &plan.cpu, err);
     plan_free(&plan);
     return rc;
@@ -231,7 +231,7 @@ int boot_reset(lunik_machine *m, lunik_error *err)
 {
     int rc = roms_place(m, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     if (m->boot->images)
         return reset_kernel(m, err);

@@ -116,7 +116,7 @@ static int read_header(const struct boot_file *f, struct header *h, lunik_error 
 
     *h = (struct header){.file = f, .address = DEFAULT_ADDRESS, .alignment = 1};
     rc = check_file(f, h, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     h->initrd_max = boot_get32(d + INITRD_ADDR_MAX);
     h->relocatable = d[RELOCATABLE];
@@ -150,13 +150,13 @@ static int plan_kernel(struct boot_plan *p, struct header *h, lunik_error *err)
     else
         lunik_fail(&first, rc, "kernel image at 0x%" PRIx64 ", %" PRIu64 " bytes, is beyond 4 GiB",
                    h->address, h->init_size);
-    if (rc == 0)
+    if (!rc)
         return 0;
     if (!h->relocatable)
         return lunik_fail(err, rc, "%s", first.message);
     rc = plan_find(p, "kernel image", h->init_size, h->alignment, DEFAULT_ADDRESS, BOOT_4G - 1,
                    false, &h->address, err);
-    return rc < 0 ? rc : plan_add(p, "kernel image", h->address, code, size, h->init_size, err);
+    return rc ? rc : plan_add(p, "kernel image", h->address, code, size, h->init_size, err);
 }
 
 static int plan_initrd(struct boot_plan *p, const struct boot_images *images,
@@ -170,7 +170,7 @@ static int plan_initrd(struct boot_plan *p, const struct boot_images *images,
     if (!images->module_count)
         return 0;
     rc = plan_add_high(p, "initrd", &images->modules[0].file, h->initrd_max, &address, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     boot_put32(params + RAMDISK_IMAGE, (uint32_t)address);
     boot_put32(params + RAMDISK_SIZE, (uint32_t)images->modules[0].file.size);
@@ -188,7 +188,7 @@ static int plan_cmdline(struct boot_plan *p, const struct boot_images *images,
                           "command line has %zu characters (the kernel takes at most %u)",
                           strlen(images->cmdline), h->cmdline_size);
     rc = plan_string(p, "command line", images->cmdline, &address, err);
-    if (rc == 0)
+    if (!rc)
         boot_put32(params + CMD_LINE_PTR, (uint32_t)address);
     return rc;
 }
@@ -217,7 +217,7 @@ static int plan_params(struct boot_plan *p, const struct boot_images *images,
     uint8_t *params;
     int rc = plan_blob(p, "boot parameters", PARAMS_SIZE, PAGE, &params, &p->cpu.rsi, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     memcpy(params + HEADER_START, h->file->data + HEADER_START, h->end - HEADER_START);
     params[LOADER_TYPE] = LOADER_UNKNOWN;
@@ -226,9 +226,9 @@ static int plan_params(struct boot_plan *p, const struct boot_images *images,
     boot_put32(params + RAMDISK_IMAGE, 0);
     boot_put32(params + RAMDISK_SIZE, 0);
     rc = fill_map(p->m->boot, params, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_cmdline(p, images, h, params, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_initrd(p, images, h, params, err);
     return rc;
 }
@@ -238,7 +238,7 @@ static int plan_gdt(struct boot_plan *p, bool long_mode, lunik_error *err)
     uint8_t *gdt;
     int rc = plan_blob(p, "GDT", GDT_SIZE, 8, &gdt, &p->cpu.gdt, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     boot_put64(gdt + BOOT_CS, long_mode ? CODE_64 : CODE_32);
     boot_put64(gdt + BOOT_DS, DATA_32);
@@ -255,7 +255,7 @@ static int plan_page_tables(struct boot_plan *p, lunik_error *err)
     uint64_t address;
     int rc = plan_blob(p, "page tables", 6 * PAGE, PAGE, &table, &address, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     boot_put64(table, (address + PAGE) | PAGE_TABLE);
     for (uint64_t i = 0; i < 4; i++)
@@ -271,15 +271,15 @@ static int bzimage_plan(struct boot_plan *p, const struct boot_images *images, l
     struct header h;
     int rc = read_header(&images->kernel, &h, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = plan_kernel(p, &h, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_params(p, images, &h, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_gdt(p, h.kernel64, err);
-    if (rc == 0 && h.kernel64)
+    if (!rc && h.kernel64)
         rc = plan_page_tables(p, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     p->cpu.long_mode = h.kernel64;
     p->cpu.rip = h.address + (h.kernel64 ? ENTRY_64 : 0);

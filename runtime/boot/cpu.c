@@ -54,7 +54,7 @@ int boot_cpu_apply(lunik_machine *m, const struct boot_cpu *cpu, lunik_error *er
     if (lunik_machine_accel(m) == LUNIK_ACCEL_NONE)
         return 0;
     rc = vcpu_get_reset_sregs(m, &sregs, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     set_segments(&sregs, cpu);
     sregs.cr0 = CR0_PE | CR0_ET;

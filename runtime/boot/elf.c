@@ -60,7 +60,7 @@ int elf_open(struct elf_image *elf, const struct boot_file *f, lunik_error *err)
     unsigned want;
     int rc = check_ident(f, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     *elf = (struct elf_image){.file = f, .is64 = f->data[EI_CLASS] == ELFCLASS64};
     if (elf->is64) {
@@ -143,7 +143,7 @@ int elf_load(struct boot_plan *p, const struct elf_image *elf, lunik_error *err)
             return lunik_fail(err, LUNIK_E_INVALID, "ELF image has more than %d loadable segments",
                               MAX_LOADS);
         rc = load_segment(p, elf, i, &s, err);
-        if (rc < 0)
+        if (rc)
             return rc;
     }
     if (!loads)

@@ -90,14 +90,14 @@ static int plan_modules(struct boot_plan *p, const struct boot_images *images,
         return 0;
     rc = plan_blob(p, "PVH module list", images->module_count * sizeof(struct start_module), 8,
                    &table, &info->modules, err);
-    for (size_t i = 0; rc == 0 && i < images->module_count; i++) {
+    for (size_t i = 0; !rc && i < images->module_count; i++) {
         const struct boot_module *mod = &images->modules[i];
         bool initrd = i == 0 && images->has_initrd;
         struct start_module entry = {.size = mod->file.size};
 
         rc = plan_add_high(p, initrd ? "initrd" : mod->file.path, &mod->file, BOOT_4G - 1,
                            &entry.address, err);
-        if (rc == 0 && !initrd)
+        if (!rc && !initrd)
             rc = plan_string(p, "module arguments", mod->string, &entry.cmdline, err);
         memcpy(table + i * sizeof(entry), &entry, sizeof(entry));
     }
@@ -113,7 +113,7 @@ static int plan_map(struct boot_plan *p, struct start_info *info, lunik_error *e
     int rc = plan_blob(p, "PVH memory map", count * sizeof(struct start_map), 8, &table, &info->map,
                        err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     for (const lunik_fwmap_entry *e = NULL; (e = fwmap_e820_next(b, e));) {
         struct start_map entry = {.base = e->base, .size = e->size, .type = e->type};
@@ -133,22 +133,22 @@ static int pvh_plan(struct boot_plan *p, const struct boot_images *images, lunik
     uint8_t *blob;
     int rc = elf_open(&elf, &images->kernel, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     if (!find_entry(&elf, &entry))
         return lunik_fail(err, LUNIK_E_INVALID, "the PVH entry note is missing");
     rc = elf_load(p, &elf, err);
-    if (rc == 0)
+    if (!rc)
         rc = elf_check_entry(&elf, entry, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_blob(p, "PVH start info", sizeof(info), 8, &blob, &p->cpu.rbx, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_string(p, "command line", images->cmdline, &info.cmdline, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_map(p, &info, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_modules(p, images, &info, err);
-    if (rc != 0)
+    if (rc)
         return rc;
     memcpy(blob, &info, sizeof(info));
     p->cpu.rip = entry;

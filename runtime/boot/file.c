@@ -58,7 +58,7 @@ int boot_file_read(struct boot_file *f, const char *path, uint64_t limit, lunik_
         goto out;
     }
     rc = check_kind(&st, path, limit, err);
-    if (rc < 0)
+    if (rc)
         goto out;
     f->size = (uint64_t)st.st_size;
     f->path = strdup(path);
@@ -68,7 +68,7 @@ int boot_file_read(struct boot_file *f, const char *path, uint64_t limit, lunik_
                         f->size);
     else
         rc = read_all(fd, path, f->data, f->size, err);
-    if (rc < 0)
+    if (rc)
         boot_file_free(f);
 out:
     close(fd);

@@ -30,9 +30,9 @@ static int map_regions(lunik_machine *m, lunik_region *rom, lunik_region *isa, u
 
     lunik_transaction_begin(m);
     rc = lunik_region_add(bus, BOOT_4G - size, rom, 0, false, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_region_add(bus, ISA_END - lunik_region_size(isa), isa, 1, true, err);
-    if (rc < 0) {
+    if (rc) {
         lunik_transaction_abort(m);
         return rc;
     }
@@ -47,12 +47,12 @@ static int make_regions(lunik_machine *m, const struct boot_file *f, lunik_regio
     uint64_t window = f->size < ISA_WINDOW ? f->size : ISA_WINDOW;
     int rc = lunik_ram_new(&ram_config, &config.ram, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     memcpy(lunik_ram_host(config.ram), f->data, f->size);
     rc = lunik_region_new(m, &config, rom, err);
     lunik_ram_unref(config.ram);
-    if (rc < 0)
+    if (rc)
         return rc;
     config = (lunik_region_config){.kind = LUNIK_REGION_ALIAS,
                                    .name = "isa-bios",
@@ -61,7 +61,7 @@ static int make_regions(lunik_machine *m, const struct boot_file *f, lunik_regio
                                    .offset = f->size - window,
                                    .readonly = true};
     rc = lunik_region_new(m, &config, isa, err);
-    if (rc < 0)
+    if (rc)
         lunik_region_unref(*rom);
     return rc;
 }
@@ -76,10 +76,10 @@ static int install(lunik_machine *m, const struct boot_file *f, lunik_error *err
                           "'%s' has %" PRIu64 " bytes (want a multiple of %u)", f->path, f->size,
                           FIRMWARE_UNIT);
     rc = make_regions(m, f, &rom, &isa, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     rc = map_regions(m, rom, isa, f->size, err);
-    if (rc < 0) {
+    if (rc) {
         lunik_region_unref(isa);
         lunik_region_unref(rom);
         return rc;
@@ -106,11 +106,11 @@ int lunik_boot_firmware(lunik_machine *m, const char *path, lunik_error *err)
         return lunik_fail(err, LUNIK_E_EXISTS,
                           "firmware: '%s': the machine boots a kernel directly", path);
     rc = boot_file_read(&f, path, FIRMWARE_MAX, err);
-    if (rc == 0) {
+    if (!rc) {
         rc = install(m, &f, err);
         boot_file_free(&f);
     }
-    return rc < 0 ? lunik_fail_prefix(err, rc, "firmware") : 0;
+    return rc ? lunik_fail_prefix(err, rc, "firmware") : 0;
 }
 
 void firmware_free(struct boot_state *b)

@@ -66,7 +66,7 @@ int lunik_fwmap_add(lunik_machine *m, const lunik_fwmap_entry *entry, lunik_erro
                           " (want at least 1 and an end below 2^64)",
                           entry->size, entry->base);
     rc = find_place(b, entry, &index, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     map = realloc(b->map, (b->map_count + 1) * sizeof(*map));
     if (!map)

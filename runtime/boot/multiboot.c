@@ -119,9 +119,9 @@ static int load_elf(struct boot_plan *p, const struct boot_file *f, lunik_error 
         return lunik_fail(err, LUNIK_E_INVALID,
                           "the Multiboot header has no addresses and the file is no ELF image");
     rc = elf_open(&elf, f, err);
-    if (rc == 0)
+    if (!rc)
         rc = elf_load(p, &elf, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     p->cpu.rip = elf.entry;
     /* The entry point of an ELF file is a virtual address. */
@@ -149,14 +149,14 @@ static int plan_modules(struct boot_plan *p, const struct boot_images *images, s
     rc = plan_blob(p, "module list", images->module_count * sizeof(struct module), 4, &table,
                    &address, err);
     info->modules = (uint32_t)address;
-    for (size_t i = 0; rc == 0 && i < images->module_count; i++) {
+    for (size_t i = 0; !rc && i < images->module_count; i++) {
         const struct boot_module *mod = &images->modules[i];
         struct module entry = {0};
 
         rc = plan_add_high(p, mod->file.path, &mod->file, BOOT_4G - 2, &address, err);
-        if (rc == 0)
+        if (!rc)
             rc = plan_string(p, "module arguments", mod->string, &string, err);
-        if (rc < 0)
+        if (rc)
             return rc;
         entry.start = (uint32_t)address;
         entry.end = (uint32_t)(address + mod->file.size);
@@ -175,7 +175,7 @@ static int plan_map(struct boot_plan *p, struct info *info, lunik_error *err)
     uint8_t *at;
     int rc = plan_blob(p, "memory map", size, 4, &at, &address, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     for (const lunik_fwmap_entry *e = NULL; (e = fwmap_e820_next(b, e)); at += MAP_ENTRY) {
         boot_put32(at, MAP_ENTRY - 4);
@@ -221,15 +221,15 @@ static int plan_info(struct boot_plan *p, const struct boot_images *images, luni
     uint8_t *blob;
     int rc = plan_blob(p, "Multiboot information", sizeof(info), 8, &blob, &p->cpu.rbx, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = plan_string(p, "boot loader name", LOADER_NAME, &loader, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_cmdline(p, images, &info, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_map(p, &info, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_modules(p, images, &info, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     info.loader = (uint32_t)loader;
     info.flags |= INFO_LOADER;
@@ -253,7 +253,7 @@ static int multiboot_plan(struct boot_plan *p, const struct boot_images *images,
                           "(known are 0x%x)",
                           flags, FLAG_ALIGN | FLAG_MEMORY | FLAG_VIDEO | FLAG_ADDRESSES);
     rc = flags & FLAG_ADDRESSES ? load_addresses(p, f, offset, err) : load_elf(p, f, err);
-    if (rc == 0)
+    if (!rc)
         rc = plan_info(p, images, err);
     p->cpu.rax = BOOT_MAGIC;
     return rc;

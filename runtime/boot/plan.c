@@ -82,7 +82,7 @@ int plan_add(struct boot_plan *p, const char *what, uint64_t address, const void
     struct boot_piece *piece;
     int rc = check_place(p, what, address, size, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     if (p->count == p->room) {
         size_t room = p->room ? 2 * p->room : 16;
@@ -176,7 +176,7 @@ int plan_add_high(struct boot_plan *p, const char *what, const struct boot_file 
 {
     int rc = plan_find(p, what, f->size, 4096, 0, last, true, address, err);
 
-    return rc < 0 ? rc : plan_add(p, what, *address, f->data, f->size, f->size, err);
+    return rc ? rc : plan_add(p, what, *address, f->data, f->size, f->size, err);
 }
 
 int plan_blob(struct boot_plan *p, const char *what, uint64_t size, uint64_t align, uint8_t **data,
@@ -184,7 +184,7 @@ int plan_blob(struct boot_plan *p, const char *what, uint64_t size, uint64_t ali
 {
     int rc = plan_find(p, what, size, align, LOW_MEMORY, BOOT_4G - 1, false, address, err);
 
-    if (rc < 0)
+    if (rc)
         return rc;
     *data = calloc(1, size);
     if (!*data) {
@@ -192,7 +192,7 @@ int plan_blob(struct boot_plan *p, const char *what, uint64_t size, uint64_t ali
         return LUNIK_E_NO_MEMORY;
     }
     rc = plan_add(p, what, *address, *data, size, size, err);
-    if (rc < 0)
+    if (rc)
         free(*data);
     else
         p->pieces[p->count - 1].owned = *data;
@@ -206,7 +206,7 @@ int plan_string(struct boot_plan *p, const char *what, const char *text, uint64_
     uint8_t *blob;
     int rc = plan_blob(p, what, size, 1, &blob, address, err);
 
-    if (rc == 0)
+    if (!rc)
         memcpy(blob, text, size);
     return rc;
 }
@@ -217,10 +217,10 @@ int plan_place(const struct boot_plan *p, lunik_error *err)
         const struct boot_piece *piece = &p->pieces[i];
         int rc = boot_write(p->m, piece->what, piece->address, piece->data, piece->data_size, err);
 
-        if (rc == 0)
+        if (!rc)
             rc = boot_write(p->m, piece->what, piece->address + piece->data_size, NULL,
                             piece->size - piece->data_size, err);
-        if (rc < 0)
+        if (rc)
             return rc;
     }
     return 0;

@@ -95,7 +95,7 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
                           " (want at least 1 and an end below 2^64)",
                           name, size, address);
     rc = check_free(b, name, address, size, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     rom = calloc(1, sizeof(*rom));
     if (!rom)
@@ -110,7 +110,7 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
     }
     memcpy(rom->data, data, size);
     rc = boot_write(m, name, address, data, size, err);
-    if (rc < 0) {
+    if (rc) {
         rom_free(rom);
         return rc;
     }
@@ -124,7 +124,7 @@ int roms_place(lunik_machine *m, lunik_error *err)
     for (const struct boot_rom *r = m->boot->roms; r; r = r->next) {
         int rc = boot_write(m, r->name, r->address, r->data, r->size, err);
 
-        if (rc < 0)
+        if (rc)
             return rc;
     }
     return 0;

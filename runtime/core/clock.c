@@ -9,6 +9,7 @@
  * machine keeps the time of the close.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -237,8 +238,8 @@ int lunik_clock_advance(lunik_machine *m, uint64_t ns, lunik_error *err)
                           "machine '%s': its clock can't be advanced (want clock = \"manual\")",
                           m->name);
     if (ns >= UINT64_MAX - now)
-        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': advance: %llu ns is too far",
-                          m->name, (unsigned long long)ns);
+        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': advance: %" PRIu64 " ns is too far",
+                          m->name, ns);
     lunik_machine_ref(m);
     runtime_enter(m->rt);
     /* Timers see the time at which they were due, and may set others on the way. */

@@ -83,7 +83,7 @@ static int check_nodes(const lunik_machine_config *c, const char *name, lunik_er
     if (c->node_count > MAX_NODES)
         return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': %zu numa nodes (want at most %d)",
                           name, c->node_count, MAX_NODES);
-    for (size_t i = 0; i < c->node_count && rc == 0; i++)
+    for (size_t i = 0; i < c->node_count && !rc; i++)
         rc = check_node(c, i, seen, name, err);
     return rc;
 }
@@ -155,9 +155,9 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", name);
     }
     rc = name_check("machine", name, err);
-    if (rc == 0)
+    if (!rc)
         rc = check_topology(to, name, err);
-    if (rc == 0)
+    if (!rc)
         rc = check_nodes(to, name, err);
     if (rc)
         config_free(to);

@@ -150,18 +150,18 @@ static int table_reserve(unsigned present, int fd)
 int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn)
 {
     uv_os_fd_t fd = -1;
-    int code = uv_fileno((uv_handle_t *)poll, &fd);
+    int rc = uv_fileno((uv_handle_t *)poll, &fd);
 
-    if (!code)
-        code = table_reserve(poll->loop->nwatchers, fd);
-    if (!code)
-        code = uv_poll_start(poll, events, fn);
-    if (code)
-        return code;
-    code = epoll_reserve(poll->loop, fd);
-    if (code)
+    if (!rc)
+        rc = table_reserve(poll->loop->nwatchers, fd);
+    if (!rc)
+        rc = uv_poll_start(poll, events, fn);
+    if (rc)
+        return rc;
+    rc = epoll_reserve(poll->loop, fd);
+    if (rc)
         uv_poll_stop(poll);
-    return code;
+    return rc;
 }
 
 void runtime_wake(lunik_runtime *rt)
@@ -402,26 +402,26 @@ static void occupy_standard_fds(void)
 static int loop_reserve(void)
 {
     enum { EPOLL_EVENTFD_PIPES = 6 };
-    int fds[EPOLL_EVENTFD_PIPES], count = 0, code = 0;
+    int fds[EPOLL_EVENTFD_PIPES], count = 0, rc = 0;
 
-    while (count < EPOLL_EVENTFD_PIPES && !code) {
+    while (count < EPOLL_EVENTFD_PIPES && !rc) {
         fds[count] = eventfd(0, EFD_CLOEXEC);
         if (fds[count] < 0)
-            code = -errno;
+            rc = -errno;
         else
-            code = table_reserve(0, fds[count++]);
+            rc = table_reserve(0, fds[count++]);
     }
     while (count)
         close(fds[--count]);
-    return code;
+    return rc;
 }
 
 /* Adds libuv's own descriptors, for signals and for wake-ups by other threads. */
 static int reserve_own(uv_loop_t *loop)
 {
-    int code = epoll_reserve(loop, loop->signal_io_watcher.fd);
+    int rc = epoll_reserve(loop, loop->signal_io_watcher.fd);
 
-    return code ? code : epoll_reserve(loop, loop->async_io_watcher.fd);
+    return rc ? rc : epoll_reserve(loop, loop->async_io_watcher.fd);
 }
 
 int loop_init(lunik_runtime *rt, lunik_error *err)

@@ -177,9 +177,9 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
     if (!s)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     rc = create_irqchip(vm, err);
-    if (rc == 0)
+    if (!rc)
         rc = save_irqchip(vm, s, err);
-    if (rc == 0)
+    if (!rc)
         rc = kvm_clocks_save_power_on(vm, err);
     if (rc)
         free(s);

@@ -234,22 +234,22 @@ int kvm_clocks_start(lunik_machine *m, lunik_error *err)
     uint64_t passed = __rdtsc() - c->host_tsc;
     int rc = 0;
 
-    for (unsigned i = 0; i < m->vcpus->count && rc == 0; i++) {
+    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
         lunik_vcpu *v = &m->vcpus->vcpu[i];
 
         if (v->held.has_tsc)
             rc = write_tsc_offset(v, v->held.tsc_offset - passed, err);
     }
-    if (rc == 0)
+    if (!rc)
         rc = continue_kvmclock(m->kvm, err);
-    for (unsigned i = 0; i < m->vcpus->count && rc == 0; i++) {
+    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
         /* Fails if the guest has no kvmclock. */
         ioctl(m->vcpus->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0);
         rc = continue_apic_timer(&m->vcpus->vcpu[i], err);
     }
-    if (rc == 0)
+    if (!rc)
         rc = continue_pit(m->kvm, err);
-    c->running = rc == 0;
+    c->running = !rc;
     return rc;
 }
 
@@ -261,7 +261,7 @@ int kvm_clocks_reset(lunik_machine *m, lunik_error *err)
     c->host_tsc = __rdtsc();
     c->pit = c->pit_power_on;
     c->has_pit = true;
-    for (unsigned i = 0; i < m->vcpus->count && rc == 0; i++) {
+    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
         lunik_vcpu *v = &m->vcpus->vcpu[i];
 
         v->held = (struct vcpu_clocks){.has_tsc = kvm_clocks_own_tsc(v),

@@ -14,9 +14,9 @@ int kvm_map_init(lunik_machine *m, lunik_error *err)
 
     m->memory->hooks = &hooks;
     rc = kvm_memory_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = kvm_io_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = kvm_regions_init(m, err);
     return rc;
 }

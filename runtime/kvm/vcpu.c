@@ -99,7 +99,7 @@ static int start_thread(lunik_vcpu *v)
     pthread_sigmask(SIG_SETMASK, &mask, &old);
     rc = pthread_create(&v->thread, NULL, vcpu_thread, v);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc == 0) {
+    if (!rc) {
         v->started = true;
         pthread_setname_np(v->thread, name);
     }
@@ -113,7 +113,7 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
     if (!g)
         return 0;
-    for (unsigned i = 0; i < g->count && rc == 0; i++)
+    for (unsigned i = 0; i < g->count && !rc; i++)
         if (!g->vcpu[i].started)
             rc = start_thread(&g->vcpu[i]);
     if (rc)
@@ -167,7 +167,7 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
             return rc;
         gsi_show_high(m);
     }
-    for (unsigned i = 0; i < g->count && rc == 0; i++)
+    for (unsigned i = 0; i < g->count && !rc; i++)
         if (!g->vcpu[i].power_on)
             rc = create_vcpu(&g->vcpu[i], err);
     if (rc)

@@ -132,7 +132,7 @@ static void complete_access(lunik_vcpu *v)
         v->io_pending = false;
         vcpu_left_guest(v);
         kvm_io_vcpu_exit(v->machine);
-        if (rc == 0)
+        if (!rc)
             vcpu_handle_exit(v, 0, 0);
     }
 }

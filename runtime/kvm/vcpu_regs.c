@@ -1,5 +1,6 @@
 /* vcpu_regs.c: reading and changing a vCPU from outside. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -106,7 +107,7 @@ static int begin_access(lunik_vcpu *v, lunik_error *err)
 {
     int rc = vcpus_create(v->machine, err);
 
-    if (rc == 0 && lunik_vcpu_current() != v)
+    if (!rc && lunik_vcpu_current() != v)
         vcpus_hold(v->machine);
     return rc;
 }
@@ -172,19 +173,19 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
     if (!r)
         return LUNIK_E_NOT_FOUND;
     if (r->size < 8 && value >> (8 * r->size))
-        return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: %s: 0x%llx does not fit in %u bits",
-                          v->index, name, (unsigned long long)value, 8u * r->size);
+        return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: %s: 0x%" PRIx64 " does not fit in %u bits",
+                          v->index, name, value, 8u * r->size);
     rc = begin_access(v, err);
     if (rc)
         return rc;
     rc = read_set(v, r->set, &state);
-    if (rc == 0) {
+    if (!rc) {
         memcpy((char *)&state + r->offset, &value, r->size);
         rc = write_set(v, r->set, &state);
     }
     if (rc < 0)
-        rc = lunik_fail_errno(err, errno, "cpu %u: %s = 0x%llx is refused", v->index, name,
-                              (unsigned long long)value);
+        rc = lunik_fail_errno(err, errno, "cpu %u: %s = 0x%" PRIx64 " is refused", v->index, name,
+                              value);
     end_access(v);
     return rc;
 }
@@ -224,8 +225,8 @@ int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_erro
         kvm_clocks_msr_written(v, index, value);
     end_access(v);
     if (rc != 1)
-        return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: MSR 0x%x = 0x%llx is refused", v->index,
-                          index, (unsigned long long)value);
+        return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: MSR 0x%x = 0x%" PRIx64 " is refused",
+                          v->index, index, value);
     return 0;
 }
 
@@ -241,7 +242,7 @@ static int change_events(lunik_vcpu *v,
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events);
-    if (rc == 0) {
+    if (!rc) {
         change(&events, vector, has_error, code);
         rc = ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events);
     }
@@ -372,13 +373,13 @@ static void put_general(struct text *t, const struct kvm_regs *r)
                                        "r12", "r13", "r14", "r15", "rip", "rfl"};
 
     for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++)
-        put(t, "%-3s %016llx%s", name[i], (unsigned long long)*value[i],
+        put(t, "%-3s %016" PRIx64 "%s", name[i], (uint64_t)*value[i],
             i % 3 == 2 ? "\n" : "  "); /* no wider than a terminal */
 }
 
 static void put_segment(struct text *t, const char *name, const struct kvm_segment *s)
 {
-    put(t, "%-3s %04x base %016llx limit %08x ", name, s->selector, (unsigned long long)s->base,
+    put(t, "%-3s %04x base %016" PRIx64 " limit %08x ", name, s->selector, (uint64_t)s->base,
         s->limit);
     if (s->unusable)
         put(t, "unusable\n");
@@ -399,11 +400,12 @@ static void put_special(struct text *t, const struct kvm_sregs *s)
     put_segment(t, "fs", &s->fs);
     put_segment(t, "gs", &s->gs);
     put_segment(t, "tr", &s->tr);
-    put(t, "gdt %016llx limit %04x  idt %016llx limit %04x\n", (unsigned long long)s->gdt.base,
-        s->gdt.limit, (unsigned long long)s->idt.base, s->idt.limit);
-    put(t, "cr0 %08llx  cr2 %016llx  cr3 %016llx  cr4 %08llx  efer %llx\n",
-        (unsigned long long)s->cr0, (unsigned long long)s->cr2, (unsigned long long)s->cr3,
-        (unsigned long long)s->cr4, (unsigned long long)s->efer);
+    put(t, "gdt %016" PRIx64 " limit %04x  idt %016" PRIx64 " limit %04x\n", (uint64_t)s->gdt.base,
+        s->gdt.limit, (uint64_t)s->idt.base, s->idt.limit);
+    put(t,
+        "cr0 %08" PRIx64 "  cr2 %016" PRIx64 "  cr3 %016" PRIx64 "  cr4 %08" PRIx64
+        "  efer %" PRIx64 "\n",
+        (uint64_t)s->cr0, (uint64_t)s->cr2, (uint64_t)s->cr3, (uint64_t)s->cr4, (uint64_t)s->efer);
 }
 
 static void put_code(struct text *t, lunik_vcpu *v, uint64_t linear)

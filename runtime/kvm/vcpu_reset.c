@@ -70,7 +70,7 @@ static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
     list->nmsrs = MAX_MSRS;
     if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
         rc = lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
-    for (uint32_t i = 0; rc == 0 && i < list->nmsrs; i++)
+    for (uint32_t i = 0; !rc && i < list->nmsrs; i++)
         if (list->indices[i] != MSR_TSC_INDEX || !kvm_clocks_own_tsc(v))
             msrs->entries[msrs->nmsrs++].index = list->indices[i];
     list_unlisted(msrs);
@@ -241,16 +241,16 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
     if (!g)
         return 0;
     rc = kvm_vm_reset(m->kvm, gsi_elcr(m), err);
-    for (unsigned i = 0; i < g->count && rc == 0; i++) {
+    for (unsigned i = 0; i < g->count && !rc; i++) {
         bool boot = i == 0 && g->has_boot_state;
         struct vcpu_power_on *p = g->vcpu[i].power_on;
 
         rc = reset_vcpu(&g->vcpu[i], boot ? &g->boot_regs : &p->regs,
                         boot ? &g->boot_sregs : &p->sregs, err);
     }
-    if (rc == 0)
+    if (!rc)
         rc = kvm_clocks_reset(m, err);
-    if (rc == 0)
+    if (!rc)
         gsi_show_high(m);
     return rc;
 }

@@ -7,6 +7,7 @@
  */
 #include "core/machine.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static int clocks_start(lunik_machine *m, lunik_error *err)
 {
     int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
 
-    if (rc == 0)
+    if (!rc)
         clock_start(m);
     return rc;
 }
@@ -138,7 +139,7 @@ static int go_on(lunik_machine *m, lunik_error *err)
     lunik_run_state before = lunik_machine_state(m);
     int rc = kvm_memory_repair(m, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = start_devices(m, err);
     if (rc)
         return rc;
@@ -161,9 +162,9 @@ static int reset_all(lunik_machine *m, lunik_error *err)
     m->resetting = true;
     objects_reset(m);
     rc = boot_reset(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = vcpus_reset(m, err);
-    if (rc == 0)
+    if (!rc)
         reset_report(m);
     m->resetting = false;
     return rc;
@@ -205,11 +206,11 @@ static int start_now(lunik_machine *m, lunik_error *err)
         m->exit_code = 0;
         rc = reset_all(m, err);
     }
-    if (rc == 0)
+    if (!rc)
         rc = go_on(m, err);
-    if (rc == 0 && resume)
+    if (!rc && resume)
         lunik_emit_fields(m, "resumed", NULL, 0);
-    else if (rc == 0)
+    else if (!rc)
         lunik_emit_fields(m, "started", NULL, 0);
     return rc;
 }
@@ -222,7 +223,7 @@ int lunik_machine_start(lunik_machine *m, lunik_error *err)
 
     int rc = check_start(m, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = turn_take(m, err);
     if (rc)
         return rc;
@@ -293,7 +294,7 @@ static int reset_now(lunik_machine *m, lunik_error *err)
     stop_running(m);
     before = lunik_machine_state(m);
     rc = reset_all(m, err);
-    if (rc == 0) {
+    if (!rc) {
         lunik_emit_fields(m, "reset", NULL, 0);
         if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
             rc = go_on(m, err);
@@ -368,10 +369,9 @@ static void describe_exit(const lunik_vcpu_exit *info, char *text, size_t size)
     else if (!strcmp(info->reason, "unknown"))
         snprintf(text, size, "unknown: KVM exit reason %u", info->kvm_reason);
     else if (!strcmp(info->reason, "fail-entry"))
-        snprintf(text, size, "fail-entry: hardware reason 0x%llx",
-                 (unsigned long long)info->detail);
+        snprintf(text, size, "fail-entry: hardware reason 0x%" PRIx64, info->detail);
     else if (!strcmp(info->reason, "internal-error"))
-        snprintf(text, size, "internal-error: suberror %llu", (unsigned long long)info->detail);
+        snprintf(text, size, "internal-error: suberror %" PRIu64, info->detail);
     else if (!strcmp(info->reason, "shutdown"))
         snprintf(text, size, "shutdown: a triple fault (no handler took an exception)");
     else
@@ -499,19 +499,19 @@ static int build(lunik_machine *m, lunik_error *err)
 
     if (m->config.accel == LUNIK_ACCEL_KVM)
         rc = kvm_vm_new(&m->kvm, &m->config, err);
-    if (rc == 0)
+    if (!rc)
         rc = clock_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = gsi_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = memory_init(m, err);
-    if (rc == 0 && m->kvm)
+    if (!rc && m->kvm)
         rc = kvm_map_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = objects_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = boot_init(m, err);
-    if (rc == 0)
+    if (!rc)
         rc = vcpus_init(m, err);
     return rc;
 }

@@ -430,16 +430,16 @@ static int transfer(lunik_space *s, uint64_t address, void *data, uint64_t size,
 
     struct memory_core *core = s->core;
     lunik_runtime *rt = core->rt;
-    int code = LUNIK_E_GONE; /* delivering writes may close the machine */
+    int rc = LUNIK_E_GONE; /* delivering writes may close the machine */
 
     runtime_enter(rt);
     core->refs++;
     core_flush(core);
     if (core->machine)
-        code = code_of(space_access(&a));
+        rc = code_of(space_access(&a));
     core_unref(core);
     runtime_leave(rt);
-    return code;
+    return rc;
 }
 
 int lunik_space_read(lunik_space *s, uint64_t address, void *buf, size_t size)

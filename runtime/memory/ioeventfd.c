@@ -49,21 +49,21 @@ static void release(lunik_ioeventfd *e)
 
 static int watch(lunik_ioeventfd *e, lunik_error *err)
 {
-    int code;
+    int rc;
 
     if (!e->config.fn)
         return 0;
-    code = uv_poll_init(lunik_loop(e->rt), &e->poll, e->fd);
-    if (code) {
+    rc = uv_poll_init(lunik_loop(e->rt), &e->poll, e->fd);
+    if (rc) {
         e->config.fn = NULL;
-        return lunik_fail_errno(err, -code, "memory region '%s': can't watch an ioeventfd",
+        return lunik_fail_errno(err, -rc, "memory region '%s': can't watch an ioeventfd",
                                 e->region->name);
     }
     uv_unref((uv_handle_t *)&e->poll);
-    code = lunik_poll_start(&e->poll, UV_READABLE, on_readable);
-    return code ? lunik_fail_errno(err, -code, "memory region '%s': can't watch an ioeventfd",
-                                   e->region->name)
-                : 0;
+    rc = lunik_poll_start(&e->poll, UV_READABLE, on_readable);
+    return rc ? lunik_fail_errno(err, -rc, "memory region '%s': can't watch an ioeventfd",
+                                 e->region->name)
+              : 0;
 }
 
 int lunik_ioeventfd_new(lunik_region *r, const lunik_ioeventfd_config *config,

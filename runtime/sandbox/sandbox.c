@@ -186,7 +186,7 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
     s->capabilities = capabilities_for(s->allow);
     if (p->user)
         rc = find_user(s, p->user, err);
-    if (rc == 0 && p->group)
+    if (!rc && p->group)
         rc = find_group(s, p->group, err);
     return rc;
 }
@@ -310,7 +310,7 @@ static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_
 {
     int rc = sandbox_paths_prepare(s->allow, policy, &s->rules, err);
 
-    if (rc == 0)
+    if (!rc)
         rc = sandbox_filter_prepare(s->allow, err);
     return rc ? rc : check_threads(err);
 }
@@ -325,7 +325,7 @@ static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *poli
 {
     int rc = prepare(s, policy, err);
 
-    if (rc == 0) {
+    if (!rc) {
         read_ahead();
         confinement_set(&confinement);
         rc = enter(s, err);
@@ -347,7 +347,7 @@ int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err)
         rc = lunik_fail(err, LUNIK_E_STATE, "sandbox: this process has entered one already");
     else
         rc = prepare_and_enter(&s, policy, err);
-    if (rc == 0)
+    if (!rc)
         atomic_store_explicit(&entered, s.allow | SANDBOX_ENGINE, memory_order_release);
     pthread_mutex_unlock(&entering);
     return rc;

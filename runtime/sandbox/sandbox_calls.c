@@ -330,5 +330,5 @@ const struct sandbox_call sandbox_calls[] = {
     {"setfsgid", KILL},
     {"setgroups", KILL},
     {"personality", KILL},
-    {NULL, 0},
+    {0},
 };

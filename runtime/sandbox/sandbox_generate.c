@@ -60,7 +60,7 @@ static int add_listed(scmp_filter_ctx ctx, unsigned allow)
 {
     int rc = 0;
 
-    for (const struct sandbox_call *c = sandbox_calls; c->name && rc == 0; c++) {
+    for (const struct sandbox_call *c = sandbox_calls; c->name && !rc; c++) {
         uint32_t action;
 
         if (c->classes & allow)
@@ -84,7 +84,7 @@ static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, un
 {
     int rc = 0;
 
-    for (size_t i = 0; i < count && rc == 0; i++)
+    for (size_t i = 0; i < count && !rc; i++)
         rc = add(ctx, action, name, 1, SCMP_CMP32(arg, SCMP_CMP_EQ, (uint32_t)values[i]));
     return rc;
 }
@@ -105,9 +105,9 @@ static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
     int rc =
         add(ctx, SCMP_ACT_ALLOW, "ioctl", 1, SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
 
-    if (rc == 0)
+    if (!rc)
         rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, requests, COUNT(requests));
-    if (rc == 0 && allow & LUNIK_SANDBOX_EXEC)
+    if (!rc && allow & LUNIK_SANDBOX_EXEC)
         rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, terminal_requests,
                         COUNT(terminal_requests));
     return rc;
@@ -142,7 +142,7 @@ static int add_open(scmp_filter_ctx ctx, const char *name, unsigned flags)
     };
     int rc = 0;
 
-    for (size_t i = 0; i < COUNT(keeps) && rc == 0; i++)
+    for (size_t i = 0; i < COUNT(keeps) && !rc; i++)
         rc = add(ctx, SCMP_ACT_ALLOW, name, 1, keeps[i]);
     return rc;
 }
@@ -153,7 +153,7 @@ static int add_files(scmp_filter_ctx ctx, unsigned allow)
 
     if (allow & LUNIK_SANDBOX_PATHS)
         rc = add_open(ctx, "open", 1);
-    if (rc == 0 && allow & LUNIK_SANDBOX_PATHS)
+    if (!rc && allow & LUNIK_SANDBOX_PATHS)
         rc = add_open(ctx, "openat", 2);
     return rc;
 }
@@ -165,7 +165,7 @@ static int add_memory(scmp_filter_ctx ctx, unsigned allow)
     struct scmp_arg_cmp not_executable = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
     int rc = add(ctx, SCMP_ACT_ALLOW, "mmap", count, not_executable);
 
-    if (rc == 0 && allow & LUNIK_SANDBOX_PATHS)
+    if (!rc && allow & LUNIK_SANDBOX_PATHS)
         rc = add(ctx, SCMP_ACT_ALLOW, "mmap", 1, SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
     return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "mprotect", count, not_executable);
 }
@@ -179,14 +179,14 @@ static int add_processes(scmp_filter_ctx ctx, unsigned allow)
     int rc = add(ctx, SCMP_ACT_ALLOW, "clone", 1,
                  SCMP_A0_64(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES | thread, thread));
 
-    if (rc == 0 && !exec)
+    if (!rc && !exec)
         rc = add(ctx, SCMP_ACT_ERRNO(EPERM), "clone", 1,
                  SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
-    if (rc == 0)
+    if (!rc)
         rc = add(ctx, SCMP_ACT_ALLOW, "kill", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, self));
-    if (rc == 0)
+    if (!rc)
         rc = add(ctx, SCMP_ACT_ALLOW, "tgkill", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, self));
-    if (rc == 0)
+    if (!rc)
         rc = add(ctx, SCMP_ACT_ALLOW, "prlimit64", exec ? 0 : 1, SCMP_A0_64(SCMP_CMP_EQ, 0));
     return rc;
 }
@@ -202,7 +202,7 @@ static int add_priorities(scmp_filter_ctx ctx)
     };
     int rc = add_all(ctx, SCMP_ACT_ALLOW, "setpriority", COUNT(own), own);
 
-    for (size_t i = 0; i < COUNT(calls) && rc == 0; i++)
+    for (size_t i = 0; i < COUNT(calls) && !rc; i++)
         rc = add(ctx, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0_32(SCMP_CMP_EQ, 0));
     /* All other prctl() options affect the caller only. */
     return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "prctl", 1, SCMP_A0_32(SCMP_CMP_NE, PR_SCHED_CORE));
@@ -215,7 +215,7 @@ static int add_streams(scmp_filter_ctx ctx, const char *name)
     static const unsigned types[] = {SOCK_STREAM, SOCK_SEQPACKET};
     int rc = 0;
 
-    for (size_t i = 0; i < COUNT(types) && rc == 0; i++) {
+    for (size_t i = 0; i < COUNT(types) && !rc; i++) {
         const struct scmp_arg_cmp stream[] = {
             SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
             SCMP_A1_32(SCMP_CMP_MASKED_EQ, ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK), types[i]),
@@ -235,7 +235,7 @@ static int add_unix_sockets(scmp_filter_ctx ctx, unsigned allow)
         return rc ? rc : add(ctx, SCMP_ACT_ALLOW, "socket", 1, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
     }
     rc = add_streams(ctx, "socketpair");
-    if (rc == 0 && allow & LUNIK_SANDBOX_LISTEN)
+    if (!rc && allow & LUNIK_SANDBOX_LISTEN)
         rc = add_streams(ctx, "socket");
     return rc;
 }
@@ -245,7 +245,7 @@ static int add_sockets(scmp_filter_ctx ctx, unsigned allow)
     static const unsigned long internet[] = {AF_INET, AF_INET6, AF_NETLINK};
     int rc = add_unix_sockets(ctx, allow);
 
-    if (rc == 0 && allow & LUNIK_SANDBOX_NETWORK)
+    if (!rc && allow & LUNIK_SANDBOX_NETWORK)
         rc = add_values(ctx, SCMP_ACT_ALLOW, "socket", 0, internet, COUNT(internet));
     return rc;
 }
@@ -254,17 +254,17 @@ static int add_rules(scmp_filter_ctx ctx, unsigned allow)
 {
     int rc = add_listed(ctx, allow);
 
-    if (rc == 0)
+    if (!rc)
         rc = add_ioctls(ctx, allow);
-    if (rc == 0)
+    if (!rc)
         rc = add_fcntl(ctx);
-    if (rc == 0)
+    if (!rc)
         rc = add_files(ctx, allow);
-    if (rc == 0)
+    if (!rc)
         rc = add_memory(ctx, allow);
-    if (rc == 0)
+    if (!rc)
         rc = add_processes(ctx, allow);
-    if (rc == 0)
+    if (!rc)
         rc = add_priorities(ctx);
     return rc ? rc : add_sockets(ctx, allow);
 }
@@ -275,11 +275,11 @@ static int add_vcpu_processes(scmp_filter_ctx ctx, uint32_t refuse)
     const struct scmp_arg_cmp other = SCMP_A0_32(SCMP_CMP_NE, SANDBOX_SELF);
     int rc = add(ctx, refuse, "kill", 1, other);
 
-    if (rc == 0)
+    if (!rc)
         rc = add(ctx, refuse, "tgkill", 1, other);
-    if (rc == 0)
+    if (!rc)
         rc = add(ctx, refuse, "prlimit64", 1, SCMP_A0_32(SCMP_CMP_NE, 0));
-    if (rc == 0)
+    if (!rc)
         rc = add_values(ctx, refuse, "ioctl", 1, terminal_requests, COUNT(terminal_requests));
     return rc ? rc
               : add(ctx, SCMP_ACT_ERRNO(EPERM), "clone", 1,
@@ -291,7 +291,7 @@ static int add_vcpu_rules(scmp_filter_ctx ctx, uint32_t refuse)
 {
     int rc = add(ctx, refuse, "socket", 0, (struct scmp_arg_cmp){0});
 
-    for (const struct sandbox_call *c = sandbox_calls; c->name && rc == 0; c++) {
+    for (const struct sandbox_call *c = sandbox_calls; c->name && !rc; c++) {
         if (c->classes & LUNIK_SANDBOX_EXEC)
             rc = add(ctx, SCMP_ACT_ERRNO(EPERM), c->name, 0, (struct scmp_arg_cmp){0});
         else if (c->classes & LUNIK_SANDBOX_NETWORK)
@@ -304,7 +304,7 @@ static int add_vcpu_rules(scmp_filter_ctx ctx, uint32_t refuse)
 
 static void check(int rc, const char *what)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     errno = -rc;
     err(EXIT_FAILURE, "%s", what);

@@ -137,15 +137,15 @@ static int add_policy(const struct rules *r, unsigned allow, const lunik_sandbox
                       lunik_error *err)
 {
     static const char *const everywhere[] = {"/", NULL};
-    int code;
+    int rc;
 
     if (allow & LUNIK_SANDBOX_FILES)
         return add_paths(r, everywhere, LANDLOCK_ACCESS_FS_REFER, err);
-    code = add_paths(r, policy->read, ACCESS_READ, err);
-    if (!code)
-        code = add_paths(r, policy->write, ACCESS_WRITE, err);
-    if (code)
-        return code;
+    rc = add_paths(r, policy->read, ACCESS_READ, err);
+    if (!rc)
+        rc = add_paths(r, policy->write, ACCESS_WRITE, err);
+    if (rc)
+        return rc;
     add_those_there(r, policy->read_if_there, ACCESS_READ);
     add_those_there(r, policy->write_if_there, ACCESS_WRITE);
     return 0;
@@ -159,7 +159,7 @@ int sandbox_paths_prepare(unsigned allow, const lunik_sandbox_policy *policy, in
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     const struct ruleset attr = {.files = handled(allow, abi), .scoped = scoped(allow, abi)};
     struct rules r = {.handled = attr.files};
-    int code;
+    int rc;
 
     *fd = -1;
     if (abi < 1 && allow & LUNIK_SANDBOX_PATHS)
@@ -171,12 +171,12 @@ int sandbox_paths_prepare(unsigned allow, const lunik_sandbox_policy *policy, in
     r.fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
     if (r.fd < 0)
         return lunik_fail_errno(err, errno, "sandbox: can't make rules for paths");
-    code = add_policy(&r, allow, policy, err);
-    if (code)
+    rc = add_policy(&r, allow, policy, err);
+    if (rc)
         close(r.fd);
     else
         *fd = r.fd;
-    return code;
+    return rc;
 }
 
 int sandbox_paths_enter(int rules)

@@ -32,7 +32,7 @@ static const uint8_t reset_vector[] = {0xe9, 0x0d, 0x00}; /* jmp 0 */
 
 static void check(int rc, const lunik_error *err)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     fprintf(stderr, "embed: %s\n", err->message);
     exit(1);

@@ -24,7 +24,7 @@ static const char script[] =
 
 static void check(int rc, const char *message)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     fprintf(stderr, "embed_lua: %s\n", message);
     exit(1);

@@ -140,7 +140,7 @@ static const lunik_type square_type = {
 
 static void check(int rc, const lunik_error *err)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     fprintf(stderr, "pci_device: %s\n", err->message);
     exit(1);

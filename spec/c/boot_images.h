@@ -28,7 +28,7 @@ static lunik_region *ram_region;
 /* For what the rest can't do without. */
 static inline void must(int rc, const lunik_error *err)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     printf("not ok setup: %s\n", err->message);
     exit(1);

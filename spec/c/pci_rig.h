@@ -13,7 +13,7 @@
 /* For what the rest can't do without. */
 static inline void must(const char *name, int rc, const lunik_error *err)
 {
-    if (rc == 0)
+    if (!rc)
         return;
     printf("not ok %s: %d %s\n", name, rc, err->message);
     exit(1);
@@ -75,7 +75,7 @@ static inline int probe_realize(lunik_object *o, lunik_error *err)
                                       .ram = s->ram};
 
         rc = lunik_region_new(lunik_object_machine(o), &config, &s->bars[i], err);
-        if (rc == 0)
+        if (!rc)
             rc = lunik_pci_bar_init(&s->function, bars[i].index, bars[i].kind, s->bars[i], err);
         if (rc < 0)
             return rc;
@@ -100,8 +100,7 @@ static inline void probe_reset(lunik_object *o)
     lunik_pci_function_reset(&s->function);
 }
 
-static const lunik_prop probe_props[] = {LUNIK_PCI_DEVICE_PROPS(struct probe, "3.0"),
-                                         {.name = NULL}};
+static const lunik_prop probe_props[] = {LUNIK_PCI_DEVICE_PROPS(struct probe, "3.0"), {0}};
 
 static const lunik_type probe_type = {
     .name = "probe",

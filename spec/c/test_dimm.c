@@ -26,7 +26,7 @@ static void bell_raise(lunik_object *o, unsigned gpe)
 }
 
 static const lunik_gpe_ops bell_ops = {.count = 16, .raise = bell_raise};
-static const lunik_iface bell_ifaces[] = {LUNIK_IFACE(gpe, &bell_ops), {NULL, NULL}};
+static const lunik_iface bell_ifaces[] = {LUNIK_IFACE(gpe, &bell_ops), {0}};
 static const lunik_type bell_type = {
     .name = "bell", .flags = LUNIK_TYPE_DEVICE, .size = sizeof(struct bell), .ifaces = bell_ifaces};
 

@@ -59,7 +59,7 @@ static const lunik_prop part_props[] = {
      .kind = LUNIK_PROP_LINK,
      .offset = offsetof(struct part, uses),
      .link = "blessing"},
-    {.name = NULL},
+    {0},
 };
 
 /* ---- a handler, and a device that needs one ------------------------------------------------- */
@@ -101,7 +101,7 @@ static const lunik_hotplug_ops socket_ops = {.pre_plug = socket_pre_plug,
 static const lunik_iface socket_ifaces[] = {LUNIK_IFACE(hotplug, &socket_ops), {0}};
 
 static const int blessing = 7;
-static const lunik_iface part_ifaces[] = {{"blessing", &blessing}, {NULL, NULL}};
+static const lunik_iface part_ifaces[] = {{"blessing", &blessing}, {0}};
 
 static const lunik_type base_type = {.name = "base",
                                      .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_ABSTRACT,
@@ -213,11 +213,9 @@ static void clear(void)
 
 static void test_bad_types(void)
 {
-    static const lunik_prop twice[] = {{.name = "a", .kind = LUNIK_PROP_BOOL},
-                                       {.name = "a", .kind = LUNIK_PROP_BOOL},
-                                       {.name = NULL}};
-    static const lunik_prop outside[] = {{.name = "a", .kind = LUNIK_PROP_UINT, .offset = 4},
-                                         {.name = NULL}};
+    static const lunik_prop twice[] = {
+        {.name = "a", .kind = LUNIK_PROP_BOOL}, {.name = "a", .kind = LUNIK_PROP_BOOL}, {0}};
+    static const lunik_prop outside[] = {{.name = "a", .kind = LUNIK_PROP_UINT, .offset = 4}, {0}};
     static const lunik_type taken = {.name = "card"};
     static const lunik_type orphan = {.name = "orphan", .parent = "nobody"};
     static const lunik_type small = {.name = "small", .parent = "base", .flags = LUNIK_TYPE_DEVICE};

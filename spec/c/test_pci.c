@@ -144,8 +144,8 @@ static void test_addresses(void)
         uint8_t devfn = 0;
 
         snprintf(name, sizeof name, "address '%s'", cases[i].text ? cases[i].text : "(null)");
-        int code = pci_parse_addr(cases[i].text, &devfn, NULL);
-        check_uint(name, (uint64_t)code, (uint64_t)cases[i].code);
+        int rc = pci_parse_addr(cases[i].text, &devfn, NULL);
+        check_uint(name, (uint64_t)rc, (uint64_t)cases[i].code);
         check_uint(name, devfn, cases[i].devfn);
     }
 }

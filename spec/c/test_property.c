@@ -62,12 +62,12 @@ static const lunik_prop props[] = {
      .link = "thing"},
     {.name = "list", .kind = LUNIK_PROP_UINT_LIST, .offset = FIELD(list), .max = 63},
     {.name = "double", .kind = LUNIK_PROP_UINT, .flags = LUNIK_PROP_READONLY, .get = get_double},
-    {.name = NULL},
+    {0},
 };
 
 static const lunik_prop needy_props[] = {
     {.name = "size", .kind = LUNIK_PROP_SIZE, .offset = FIELD(size), .flags = LUNIK_PROP_REQUIRED},
-    {.name = NULL},
+    {0},
 };
 
 static const lunik_type thing_type = {

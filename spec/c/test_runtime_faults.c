@@ -55,7 +55,7 @@ static int attempt(const struct shortage *s, unsigned left)
 
     s->begin(left);
     rc = lunik_runtime_new(lunik_builtin_types(), &rt, &err);
-    if (rc == 0)
+    if (!rc)
         lunik_run_timeout(rt, 0);
     s->end();
     if (rc && strncmp(err.message, "runtime: ", 9) != 0 && !strstr(err.message, ": out of memory"))

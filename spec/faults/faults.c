@@ -175,7 +175,7 @@ int luaopen_faults(lua_State *L)
         {"storm", faults_lua_storm},
         {"lua_arm", faults_lua_arm},
         {"lua_disarm", faults_lua_disarm},
-        {NULL, NULL},
+        {0},
     };
     void *frames[2];
 

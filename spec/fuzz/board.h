@@ -147,7 +147,7 @@ static inline int board_plug(unsigned n, uint64_t mib, lunik_error *err)
     snprintf(mem, sizeof(mem), "mem%u", n);
     snprintf(dimm, sizeof(dimm), "dimm%u", n);
     rc = lunik_object_add(board, "memory-backend-ram", backend, 2, NULL, err);
-    if (rc == 0)
+    if (!rc)
         rc = lunik_device_add(board, "pc-dimm", device, 2, NULL, err);
     if (rc && rc != LUNIK_E_EXISTS)
         lunik_object_del(board, mem, NULL);

@@ -137,7 +137,7 @@ static void try_format(size_t f, struct boot_images *images)
     plan_init(&plan, m);
     rc = images->format->plan(&plan, images, &err);
     fuzz_check(rc <= 0 && (rc == 0) == !*err.message, "%d '%s'", rc, err.message);
-    if (rc == 0) {
+    if (!rc) {
         fuzz_check(plan_is_sound(&plan, images), "%s: the plan is not sound", images->format->name);
         fuzz_check(entry_is_placed(&plan), "%s: nothing is at the entry point 0x%" PRIx64,
                    images->format->name, plan.cpu.rip);

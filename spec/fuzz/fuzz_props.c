@@ -276,7 +276,7 @@ static void add(void)
         map = board_map();
     rc = device ? lunik_device_add(board, type->name, fields, count, &o, &err)
                 : lunik_object_add(board, type->name, fields, count, &o, &err);
-    if (rc == 0) {
+    if (!rc) {
         fuzz_check(object_count() == before + 1, "%s is not in the list", type->name);
         check_object(o);
     } else {
