@@ -243,7 +243,12 @@ $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/command/compile.lua
 $(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
+
+# These are C programs with a Lua state.
+WITH_LUA = $(patsubst %,$(BUILD)/spec/test_%,lua misuse)
+$(WITH_LUA): TEST_LIBS = $(LUA_LIBS)
+$(WITH_LUA): $(BIND_OBJ)
 
 # These see what is asked of KVM.
 $(patsubst %,$(BUILD)/spec/test_kvm_%,slots order ioeventfd dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl

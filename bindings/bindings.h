@@ -67,6 +67,8 @@ struct bindings *bind_state(lua_State *L);
 BIND_EXPORT lunik_runtime *bind_runtime(lua_State *L);
 /* Makes the state use an embedder's runtime. Returns false if it has another one. */
 bool bind_share_runtime(struct bindings *b, lunik_runtime *rt);
+/* The opposite, where nothing has been made in the runtime yet. */
+void bind_unshare_runtime(struct bindings *b);
 /* Pushes the function `name` of core.hooks, where the Lua half puts the functions that C calls. */
 void bind_push_hook(lua_State *L, const char *name);
 
@@ -76,6 +78,7 @@ struct glue {
     lunik_machine *m;
     struct glue *next;
     unsigned busy; /* the loop thread is in callbacks on its devices: it can't be closed now */
+    bool shown;    /* it has a box, so that somebody may wait for it */
     struct region_io *regions;
     struct irq_source *irqs;
     struct clock_timer *timers;
@@ -156,6 +159,8 @@ BIND_EXPORT int bind_fail(lua_State *L, int code, const char *format, ...)
 void bind_check(lua_State *L, int rc, const lunik_error *err);
 /* Fills *err from the value raised at index: an error object keeps its code. Returns the code. */
 int bind_error_from(lua_State *L, int index, lunik_error *err);
+/* The same for the value on top, which is popped; there is room for two more. Raises nothing. */
+int bind_take_error(lua_State *L, lunik_error *err);
 /* Pushes the value at index as a text without zero bytes, and returns it. Raises only no-memory
  * errors: if a __tostring raises another one, the text names the value's type instead. */
 const char *bind_push_text(lua_State *L, int index);
@@ -302,6 +307,8 @@ void bind_adopt_machine(lua_State *L, lunik_machine *m);
 /* The same in two steps: makes the glue; pushes the box, which is kept while the machine is open.
  */
 int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err);
+/* Separates a machine that stays from its Lua state. */
+void bind_glue_drop(lunik_machine *m);
 void bind_show_machine(lua_State *L, lunik_machine *m);
 lunik_machine *bind_test_machine(lua_State *L, int index); /* NULL: not a machine; never raises */
 
@@ -310,7 +317,9 @@ int bind_lua_machine_new(lua_State *L); /* machine_new.c */
 /* machine.c, machine_objects.c */
 int bind_lua_machines(lua_State *L);
 int bind_lua_device_del(lua_State *L);
-void bind_machine_end(struct glue *g); /* closes it at the end of the state; warns if it ran */
+/* At the end of the state: closes a machine, and says so if it still ran. False: it goes on without
+ * the state, and is closed when the callback of it that has closed the state returns. */
+bool bind_machine_end(struct glue *g);
 
 /* event.c */
 void bind_event_attach(struct glue *g);

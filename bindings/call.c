@@ -174,37 +174,20 @@ bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunc
     return !failed;
 }
 
-/* Lua, protected: fills the lunik_error at 1 from the table made by add_traceback, at 2. */
-static int convert_body(lua_State *L)
-{
-    lunik_error *err = lua_touserdata(L, 1);
-
-    if (lua_istable(L, 2))
-        lua_rawgeti(L, 2, 1);
-    bind_error_from(L, -1, err);
-    return 0;
-}
-
 int bind_call_err(struct bindings *b, struct glue *g, lua_CFunction body, void *arg,
                   lunik_error *err)
 {
-    lunik_error own = {0};
     bool failed;
     lua_State *L = run(b, g, body, arg, &failed);
+    int rc = 0;
 
     if (!L)
         return lunik_fail(err, LUNIK_E_SCRIPT, "%s", why_not(b));
     if (failed) {
-        own.code = LUNIK_E_SCRIPT;
-        lua_pushcfunction(L, convert_body);
-        lua_insert(L, -2);
-        lua_pushlightuserdata(L, &own);
-        lua_insert(L, -2);
-        if (lua_pcall(L, 2, 0, 0) != LUA_OK || !own.message[0])
-            lunik_fail(&own, LUNIK_E_SCRIPT, "a script function failed");
-        if (err)
-            *err = own;
+        if (lua_istable(L, -1)) /* of add_traceback */
+            lua_rawgeti(L, -1, 1);
+        rc = bind_take_error(L, err);
     }
     leave(b, L);
-    return failed ? own.code : 0;
+    return rc;
 }

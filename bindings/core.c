@@ -5,11 +5,29 @@
 
 #include "bindings.h"
 
+/* A handler that closes the state ends the process: what it was called by goes on till then. */
+static bool in_handler(const struct bindings *b)
+{
+    return b->calls || !lunik_on_loop_thread(b->rt);
+}
+
+/* Frees the runtime, or leaves it to its owner. */
+static void leave_runtime(struct bindings *b, bool closed)
+{
+    lunik_runtime_unuse(b->rt);
+    if (b->shared)
+        bind_types_leave(b);
+    else if (closed && !in_handler(b) && !lunik_runtime_free(b->rt))
+        bind_types_free(b);
+    b->rt = NULL;
+}
+
 /* The Lua state is being closed: closes the machines and frees the runtime. This userdata was made
  * first, so all boxes have been finalized before it. */
 static int state_gc(lua_State *L)
 {
     struct bindings *b = lua_touserdata(L, 1);
+    bool closed = true;
 
     if (b->closing)
         return 0;
@@ -18,15 +36,8 @@ static int state_gc(lua_State *L)
         return 0;
     bind_loop_release(b);
     while (b->machines)
-        bind_machine_end(b->machines);
-    if (b->shared) {
-        bind_types_leave(b);
-        b->rt = NULL;
-        return 0;
-    }
-    lunik_runtime_free(b->rt);
-    b->rt = NULL;
-    bind_types_free(b);
+        closed &= bind_machine_end(b->machines);
+    leave_runtime(b, closed);
     return 0;
 }
 

@@ -190,6 +190,29 @@ int bind_error_from(lua_State *L, int index, lunik_error *err)
     return lunik_fail(err, code, "%s", bind_push_text(L, index));
 }
 
+/* Lua, protected: fills the lunik_error at 2 from the value at 1. */
+static int take_body(lua_State *L)
+{
+    bind_error_from(L, 1, lua_touserdata(L, 2));
+    return 0;
+}
+
+int bind_take_error(lua_State *L, lunik_error *err)
+{
+    lunik_error own = {0};
+    int top = lua_gettop(L) - 1;
+
+    lua_pushcfunction(L, take_body);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, &own);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK || !own.message[0])
+        lunik_fail(&own, LUNIK_E_SCRIPT, "a script function failed");
+    lua_settop(L, top);
+    if (err)
+        *err = own;
+    return own.code;
+}
+
 /* core.sys_error(errno, message) -> error object with the errno's code; its text is appended */
 int bind_lua_sys_error_new(lua_State *L)
 {

@@ -70,6 +70,21 @@ static void anchor(lua_State *L, lunik_machine *m, bool keep)
     lua_pop(L, 1);
 }
 
+/* Lua, protected: the machine at 1 is closed: its box may go, and waits for it end. */
+static int closed_body(lua_State *L)
+{
+    lunik_machine *m = lua_touserdata(L, 1);
+
+    bind_push_machine(L, m);
+    anchor(L, m, false);
+    bind_push_hook(L, "closed");
+    if (lua_isnil(L, -1))
+        return 0; /* the C half alone */
+    lua_rotate(L, -2, 1);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
 static void glue_release(void *data)
 {
     struct glue *g = data, **link = &g->b->machines;
@@ -83,7 +98,15 @@ static void glue_release(void *data)
     while (*link != g)
         link = &(*link)->next;
     *link = g->next;
+    if (g->shown && lunik_machine_state(g->m) == LUNIK_STATE_CLOSED)
+        bind_call(g->b, NULL, "the end of waits for a machine", closed_body, g->m);
     free(g);
+}
+
+void bind_glue_drop(lunik_machine *m)
+{
+    if (bind_glue(m))
+        lunik_machine_set_data(m, glue_key, NULL, NULL);
 }
 
 int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
@@ -109,6 +132,7 @@ void bind_show_machine(lua_State *L, lunik_machine *m)
 {
     bind_push_machine(L, m);
     anchor(L, m, true);
+    bind_glue(m)->shown = true;
 }
 
 lunik_machine *bind_test_machine(lua_State *L, int index)
@@ -244,12 +268,6 @@ static int machine_close(lua_State *L)
         return 0;
     check_closable(L, m);
     lunik_machine_close(m);
-    anchor(L, m, false);
-    bind_push_hook(L, "closed");
-    if (lua_isnil(L, -1))
-        return 0; /* the C half alone */
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 0);
     return 0;
 }
 
@@ -270,15 +288,22 @@ static void on_last_event(void *opaque, const lunik_event *event)
             message);
 }
 
-void bind_machine_end(struct glue *g)
+bool bind_machine_end(struct glue *g)
 {
-    lunik_run_state state = lunik_machine_state(g->m);
+    lunik_machine *m = g->m;
+    lunik_run_state state = lunik_machine_state(m);
+    bool closed;
 
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
         fprintf(stderr, "lunik: machine '%s' was still %s when the script ended; stopped\n",
-                lunik_machine_name(g->m), lunik_state_name(state));
+                lunik_machine_name(m), lunik_state_name(state));
     g->event_sub.fn = on_last_event;
-    lunik_machine_close(g->m);
+    lunik_machine_ref(m);
+    lunik_machine_close(m);
+    closed = !bind_glue(m);
+    bind_glue_drop(m);
+    lunik_machine_unref(m);
+    return closed;
 }
 
 static int machine_tostring(lua_State *L)

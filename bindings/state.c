@@ -24,6 +24,7 @@ lunik_runtime *bind_runtime(lua_State *L)
     if (b->closing)
         bind_fail(L, LUNIK_E_STATE, "the Lua state is being closed");
     bind_check(L, lunik_runtime_new(lunik_builtin_types(), &b->rt, &err), &err);
+    lunik_runtime_use(b->rt);
     return b->rt;
 }
 
@@ -32,8 +33,18 @@ bool bind_share_runtime(struct bindings *b, lunik_runtime *rt)
     if (!b->rt && !b->closing) {
         b->rt = rt;
         b->shared = true;
+        lunik_runtime_use(rt);
     }
     return b->rt == rt;
+}
+
+void bind_unshare_runtime(struct bindings *b)
+{
+    if (b->timers || b->machines || b->types)
+        return;
+    lunik_runtime_unuse(b->rt);
+    b->rt = NULL;
+    b->shared = false;
 }
 
 void bind_push_hook(lua_State *L, const char *name)

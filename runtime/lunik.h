@@ -175,7 +175,8 @@ int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik
 
 /* Aborts open transactions, stops and frees every machine, runs the loop empty and frees the
  * runtime, which no other thread may use any more; NULL: nothing. LUNIK_E_STATE, and nothing is
- * freed, when it is not called on the loop thread with the lock held, or from a callback. */
+ * freed, when it is not called on the loop thread with the lock held, or from a callback;
+ * LUNIK_E_BUSY, the same, while it is in use: by a Lua state, see lunik_lua.h. */
 int lunik_runtime_free(lunik_runtime *rt);
 
 /* Adds one more type, e.g. one defined by a script; it must outlive the runtime. Fails when the

@@ -191,6 +191,11 @@ void *lunik_machine_data(const lunik_machine *m, const char *key);
 int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
 void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
+/* Keeps a runtime from being freed: lunik_runtime_free() fails with LUNIK_E_BUSY until as many
+ * lunik_runtime_unuse() calls have been made. For a higher layer that keeps pointers to it. */
+void lunik_runtime_use(lunik_runtime *rt);
+void lunik_runtime_unuse(lunik_runtime *rt);
+
 typedef void lunik_reset_fn(void *opaque);
 
 typedef struct lunik_reset_sub {

@@ -432,3 +432,31 @@ describe("a process that ends with machines", function()
     assert.equal(1, code)
   end)
 end)
+
+describe("a process that ends in a handler", function()
+  local interpreter = os.getenv "LUNIK_INTERPRETER" or "lua5.4"
+  local handlers = {
+    ["of an event"] = "m:on('some', stop) m:emit('some') lunik.run 'nowait'",
+    ["of a reset"] = "m:on_reset(stop) m:reset()",
+    ["of an interrupt line"] = "m:on_irq(stop) m:irq(5):set(true)",
+    ["of a register"] = [[
+      m.io.root:add(m:region { kind = "io", size = 1, write = stop }, 0x500) m:outb(0x500, 1)]],
+    ["of a transaction"] = "m:transaction(stop)",
+    ["of a timer"] = "m:timer(stop):set(1) m:advance(10)",
+    ["of a task"] = "lunik.spawn(function() lunik.sleep(0) stop() end) lunik.run()",
+  }
+  for what, script in pairs(handlers) do
+    it(what .. " closes its machines", function()
+      local path <close> = command.file(([[
+        package.path = "scripts/?.lua;scripts/?/init.lua;" .. package.path
+        package.cpath = "%s/lua/?.so;" .. package.cpath
+        local lunik = require "lunik"
+        local m = lunik.machine { accel = "none", clock = "manual" }
+        local function stop() os.exit(5, true) end
+        %s
+      ]]):format(command.build, script))
+      local _, err, code = command.run("timeout 20 " .. interpreter .. " " .. path)
+      assert.same({ "", 5 }, { err, code })
+    end)
+  end
+end)

@@ -27,6 +27,7 @@ struct lunik_runtime {
     _Atomic bool stop;            /* lunik_stop() was called */
     struct machine_list machines; /* newest first */
     unsigned running;             /* machines in that state */
+    unsigned users;               /* lunik_runtime_use() calls not yet undone */
     struct type_table *types;
     struct attached *data;
 

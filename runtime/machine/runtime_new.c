@@ -71,12 +71,30 @@ static void abort_transactions(lunik_runtime *rt)
             lunik_transaction_abort(m);
 }
 
+void lunik_runtime_use(lunik_runtime *rt)
+{
+    NOT_NULL(rt);
+    REQUIRE(lunik_locked(rt), UNLOCKED);
+
+    rt->users++;
+}
+
+void lunik_runtime_unuse(lunik_runtime *rt)
+{
+    NOT_NULL(rt);
+    REQUIRE(lunik_locked(rt), UNLOCKED);
+    REQUIRE(rt->users, "the runtime is not in use");
+
+    rt->users--;
+}
+
 int lunik_runtime_free(lunik_runtime *rt)
 {
     if (!rt)
         return 0;
     REQUIRE(lunik_on_loop_thread(rt) && lunik_locked(rt), NOT_ON_LOOP, LUNIK_E_STATE);
     REQUIRE(!in_callback(rt), "a runtime can't be freed in a callback", LUNIK_E_STATE);
+    REQUIRE(!rt->users, "the runtime is in use, for example by a Lua state", LUNIK_E_BUSY);
     abort_transactions(rt);
     runtime_enter(rt);
     while (!LIST_EMPTY(&rt->machines))

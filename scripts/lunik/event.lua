@@ -421,8 +421,8 @@ end
 
 core.hooks.report = event.report
 
---- The machine has been closed: this ends every wait for it. If it was a handler that did it,
--- the others get their event first.
+--- The machine has been closed, by a script or by a C program: this ends every wait for it. If a
+-- handler did it, the others get their event first.
 core.hooks.closed = function(m)
   if event.state(m).dispatching == 0 then end_waits(m) end
 end

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "../../bindings/lunik_lua.h"
 #include "lunik_pci.h"
 #include "check.h"
 
@@ -273,6 +274,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_machine_address_bits, lunik_machine_address_bits(NULL));
     CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_runtime_data, lunik_runtime_data(NULL, NULL));
+    CALL(lunik_runtime_use, lunik_runtime_use(NULL));
+    CALL(lunik_runtime_unuse, lunik_runtime_unuse(NULL));
     CALL(lunik_misuse, lunik_misuse("test", "what"));
     CALL(lunik_misuse_fail, lunik_misuse_fail(NULL, "test", "what"));
     CALL(lunik_pci_function_init, lunik_pci_function_init(NULL, NULL, 0, 0, 0, 0));
@@ -291,7 +294,9 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
     CALL(lunik_machine_flush, lunik_machine_flush(NULL));
-    CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
+    CALL(lunik_lua_open, lunik_lua_open(NULL, NULL, NULL));
+    CALL(lunik_lua_push_machine, lunik_lua_push_machine(NULL, NULL, NULL));
+    CALL(lunik_lua_machine, lunik_lua_machine(NULL, 0));
 #undef CALL
 }
 
@@ -308,7 +313,8 @@ static const char *const others[] = {
 
 static const char *const headers[] = {
     "runtime/lunik.h",       "runtime/lunik_memory.h", "runtime/lunik_device.h",
-    "runtime/lunik_state.h", "runtime/lunik_pci.h",    NULL,
+    "runtime/lunik_state.h", "runtime/lunik_pci.h",    "bindings/lunik_lua.h",
+    NULL,
 };
 
 static const char *looked_for;
