@@ -32,6 +32,13 @@ void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_
     f->writable[LUNIK_PCI_INTERRUPT_LINE] = 0xff;
 }
 
+/* Whether BAR index is in use, as one of its own or as the upper half of the one before. */
+static bool bar_taken(const lunik_pci_function *f, unsigned index)
+{
+    return f->bars[index].region ||
+           (index && f->bars[index - 1].region && f->bars[index - 1].kind == LUNIK_PCI_BAR_MEM64);
+}
+
 int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
                        lunik_region *region, lunik_error *err)
 {
@@ -45,7 +52,11 @@ int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind
                                                   : UINT64_C(1) << 62;
     unsigned last = kind == LUNIK_PCI_BAR_MEM64 ? index + 1 : index;
 
-    if (last >= LUNIK_PCI_BARS || f->bars[index].region)
+    if ((unsigned)kind > LUNIK_PCI_BAR_MEM64)
+        return lunik_fail(err, LUNIK_E_INVALID, "pci: BAR %u: %d is not a kind of BARs", index,
+                          (int)kind);
+    if (index >= LUNIK_PCI_BARS || last >= LUNIK_PCI_BARS || bar_taken(f, index) ||
+        bar_taken(f, last))
         return lunik_fail(err, LUNIK_E_INVALID, "pci: BAR %u is taken or does not exist", index);
     if (size < least || size > most || (size & (size - 1)))
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -130,6 +141,7 @@ static void update_bars(lunik_pci_function *f)
 uint32_t lunik_pci_config_read(const lunik_pci_function *f, unsigned offset, unsigned size)
 {
     LUNIK_NOT_NULL(f, UINT32_MAX);
+    LUNIK_REQUIRE(size <= 4, "size is more than 4", UINT32_MAX);
 
     uint32_t value = 0;
 
@@ -144,6 +156,7 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
 {
     LUNIK_NOT_NULL(f);
     LUNIK_REQUIRE(offset < LUNIK_PCI_CONFIG_SIZE, "offset is beyond configuration space");
+    LUNIK_REQUIRE(size <= 4, "size is more than 4");
 
     if (size > LUNIK_PCI_CONFIG_SIZE - offset)
         size = LUNIK_PCI_CONFIG_SIZE - offset;

@@ -80,9 +80,6 @@ static int check_nodes(const lunik_machine_config *c, const char *name, lunik_er
     bool seen[MAX_CPUS] = {false};
     int rc = 0;
 
-    if (c->node_count > MAX_NODES)
-        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': %zu numa nodes (want at most %d)",
-                          name, c->node_count, MAX_NODES);
     for (size_t i = 0; i < c->node_count && !rc; i++)
         rc = check_node(c, i, seen, name, err);
     return rc;
@@ -139,11 +136,28 @@ static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from
     return true;
 }
 
+/* What has to hold before the nodes can be copied. */
+static int check_arrays(const lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    if (c->node_count > MAX_NODES)
+        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': %zu numa nodes (want at most %d)",
+                          name, c->node_count, MAX_NODES);
+    if (c->node_count && !c->nodes)
+        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': nodes is NULL", name);
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i].cpu_count && !c->nodes[i].cpus)
+            return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': numa node %zu: cpus is NULL",
+                              name, i);
+    return 0;
+}
+
 int config_copy(lunik_machine_config *to, const lunik_machine_config *from, lunik_error *err)
 {
     const char *name = from->name ? from->name : "machine";
-    int rc;
+    int rc = check_arrays(from, name, err);
 
+    if (rc)
+        return rc;
     *to = *from;
     /* Until they are copied, these belong to the caller: config_free() must not see them. */
     to->cpu_features = NULL;

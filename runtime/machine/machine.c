@@ -461,6 +461,8 @@ static void do_wanted(lunik_task *task)
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
 
     for (lunik_object *o = lunik_object_next(m, NULL); o; o = lunik_object_next(m, o)) {
         const lunik_power_button_ops *ops = lunik_power_button_iface(o);
@@ -570,10 +572,10 @@ static void close_now(lunik_machine *m)
 void lunik_machine_close(lunik_machine *m)
 {
     NOT_NULL(m);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && (turn_mine(m) || !m->turn.depth))
+        return; /* it may have outlived its runtime */
     REQUIRE(lunik_locked(m->rt), UNLOCKED);
 
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && turn_mine(m))
-        return;
     while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
         lunik_transaction_abort(m);
     if (must_not_wait(m) || turn_mine(m) || subs_called_here(m)) {

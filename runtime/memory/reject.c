@@ -15,7 +15,7 @@ const char *lunik_reject_name(lunik_reject why)
 #undef REJECT_NAME
     };
 
-    return names[why];
+    return (unsigned)why < sizeof(names) / sizeof(names[0]) ? names[why] : "unknown";
 }
 
 const char *lunik_reject_meaning(lunik_reject why)
@@ -26,7 +26,7 @@ const char *lunik_reject_meaning(lunik_reject why)
 #undef REJECT_MEANING
     };
 
-    return meanings[why];
+    return (unsigned)why < sizeof(meanings) / sizeof(meanings[0]) ? meanings[why] : "unknown";
 }
 
 lunik_access reject_result(lunik_reject why)

@@ -172,6 +172,8 @@ union converted {
     lunik_uint_list list;
 };
 
+/* Checks that a field from outside has a name and a whole value. */
+int field_check(const char *type, const lunik_field *f, lunik_error *err);
 /* Checks v and converts it for the property; changes nothing but *out. */
 int prop_convert(const lunik_object *o, const lunik_prop *p, const lunik_value *v,
                  union converted *out, lunik_error *err);

@@ -23,8 +23,7 @@ static bool id_valid(const char *id)
     return !*id;
 }
 
-/* A field as it comes from outside. */
-static int check_field(const char *type, const lunik_field *f, lunik_error *err)
+int field_check(const char *type, const lunik_field *f, lunik_error *err)
 {
     if (!f->name)
         return lunik_fail(err, LUNIK_E_INVALID, "%s: a property's name is NULL", type);
@@ -44,7 +43,7 @@ static int id_from_props(lunik_machine *m, const char *type, const lunik_field *
     *out = NULL;
     for (size_t i = 0; i < count; i++) {
         const lunik_value *v = &props[i].value;
-        int rc = check_field(type, &props[i], err);
+        int rc = field_check(type, &props[i], err);
 
         if (rc)
             return rc;

@@ -101,8 +101,10 @@ static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lun
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
-    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
     NOT_NULL_OR_FAIL(id, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
 
     lunik_object *named = NULL, *o;
     int rc = find_unused(m, id, &named, err);

@@ -48,6 +48,7 @@ static void use_end(struct object_use *use)
 void lunik_object_unuse(lunik_object *o, lunik_object *user)
 {
     NOT_NULL(o);
+    NOT_NULL(user);
 
     struct object_use *use = use_find(o, user);
 
@@ -106,6 +107,7 @@ int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err)
 void lunik_object_release(lunik_object *o, lunik_object *user)
 {
     NOT_NULL(o);
+    NOT_NULL(user);
 
     if (o->claimed_by == user)
         o->claimed_by = NULL;

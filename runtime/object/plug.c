@@ -119,6 +119,9 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
     NOT_NULL_OR_FAIL(id, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
 
     lunik_object *o = lunik_object_find(m, id);
     bool started = lunik_machine_state(m) != LUNIK_STATE_CREATED;

@@ -347,12 +347,15 @@ int lunik_object_set(lunik_object *o, const char *name, const lunik_value *value
     NOT_NULL_OR_FAIL(name, err);
     NOT_NULL_OR_FAIL(value, err);
 
+    const lunik_field field = {name, *value};
     struct prop_change *change = NULL;
     union converted c = {.number = 0};
     const lunik_prop *p;
     size_t index;
-    int rc = 0;
+    int rc = field_check(o->type_name, &field, err);
 
+    if (rc)
+        return rc;
     if (o->state == OBJECT_DEAD)
         return fail_gone(o, err);
     p = strcmp(name, "id") ? type_prop(o->type, name, &index) : NULL;

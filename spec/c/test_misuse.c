@@ -443,6 +443,21 @@ static int closed_device_add(void)
     return lunik_device_add(m, "debug-exit", NULL, 0, NULL, &err);
 }
 
+static int closed_object_del(void)
+{
+    return lunik_object_del(m, "x", &err);
+}
+
+static int closed_device_del(void)
+{
+    return lunik_device_del(m, "x", &err);
+}
+
+static int closed_powerdown(void)
+{
+    return lunik_machine_powerdown(m, &err);
+}
+
 static int closed_region_new(void)
 {
     lunik_region *r;
@@ -479,6 +494,9 @@ static const struct {
     {"clock_advance", closed_clock_advance},
     {"object_add", closed_object_add},
     {"device_add", closed_device_add},
+    {"object_del", closed_object_del},
+    {"device_del", closed_device_del},
+    {"powerdown", closed_powerdown},
     {"region_new", closed_region_new},
     {"commit", closed_commit},
 };
