@@ -7,7 +7,10 @@
  * calls realize, and undoes it all in reverse. A device reaches other devices only through link
  * properties and the interfaces at the end of this file.
  *
- * Everything here is called with the machine lock held unless it says otherwise.
+ * What lunik.h says of errors, arguments, threads and lifetime holds here: a function may be called
+ * on any thread that holds the machine lock, unless it says otherwise. The functions of a type and
+ * of an interface are called with the lock held, on the thread that causes the call; they may
+ * release the lock only where that is said.
  */
 #ifndef LUNIK_DEVICE_H
 #define LUNIK_DEVICE_H
@@ -23,10 +26,11 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-/* The checks that public functions begin with, here and in libraries of devices. A call that breaks
- * a precondition does nothing. A function that reports errors returns LUNIK_E_INVALID; others
- * return the value given, and the sentence "function: what" goes to the function set with
- * lunik_set_misuse_cb(), or to standard error. Any thread. */
+/* Report that a call breaks a precondition, for the checks that public functions begin with, here
+ * and in libraries of devices: the sentence "function: what" goes to the function set with
+ * lunik_set_misuse_cb(), or to standard error; with lunik_misuse_fail() to *err (may be NULL), and
+ * LUNIK_E_INVALID is returned. The macros return from the function that uses them, with the value
+ * given. Any thread. */
 __attribute__((cold)) void lunik_misuse(const char *function, const char *what);
 __attribute__((cold)) int lunik_misuse_fail(lunik_error *err, const char *function,
                                             const char *what);
@@ -136,19 +140,21 @@ struct lunik_type {
     /* What of the state struct is saved: &lunik_state_none if there is nothing. NULL: objects of
      * the type can't be saved. The tables of ancestors are saved as well. */
     const lunik_state_table *state;
-    void *data; /* free for whoever made the type */
+    void *data; /* for the author of the type; the runtime leaves it alone */
 };
 
-/* The properties of a type, inherited ones first, by index; NULL past the last one. */
+/* Returns the properties of a type, inherited ones first, by index; NULL past the last one. */
 const lunik_prop *lunik_type_prop(const lunik_runtime *rt, const lunik_type *type, size_t index);
 
-/* The state struct of an object. */
+/* Returns the state struct of an object, which is not checked. Any thread that has a reference. */
 void *lunik_state(const lunik_object *o);
-/* The object of a state struct. */
+/* Returns the object of a state struct, which is not checked. Any thread that has a reference. */
 lunik_object *lunik_state_object(const void *state);
+/* Returns the type of an object, replaced or not. Any thread that has a reference. */
 const lunik_type *lunik_object_type(const lunik_object *o);
 /* Returns the ops of the interface `name` of o, or NULL if its type does not implement it. For the
- * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). */
+ * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). Any
+ * thread that has a reference. */
 const void *lunik_object_iface(const lunik_object *o, const char *name);
 
 /* Defines lunik_<iface>_iface(o), which returns the ops of that interface of an object, or NULL.
@@ -166,34 +172,45 @@ const void *lunik_object_iface(const lunik_object *o, const char *name);
         LUNIK_IFACE_##iface, true ? (ops) : (const lunik_##iface##_ops *)NULL                      \
     }
 
-/* Makes `user` one of the users of o, as a link property does: o can't be deleted meanwhile. */
+/* Makes `user` one of the users of o, as a link property does: o can't be deleted meanwhile. May be
+ * done several times. */
 int lunik_object_use(lunik_object *o, lunik_object *user, lunik_error *err);
+/* Undoes it once. Does nothing if `user` does not use o. */
 void lunik_object_unuse(lunik_object *o, lunik_object *user);
 
-/* Declares that `user` is the only user of o until lunik_object_release(); LUNIK_E_BUSY otherwise.
- * Claims keep o from being deleted. Several users share with link properties or
- * lunik_object_use() instead. */
+/* Declares that `user` is the only user of o until lunik_object_release(); o can't be deleted
+ * meanwhile. Several users share with link properties or lunik_object_use() instead. LUNIK_E_BUSY:
+ * o has another user. */
 int lunik_object_claim(lunik_object *o, lunik_object *user, lunik_error *err);
+/* Ends the claim. Does nothing if `user` has none. */
 void lunik_object_release(lunik_object *o, lunik_object *user);
+/* Returns the object that has claimed o, or NULL. */
 lunik_object *lunik_object_claimed_by(const lunik_object *o);
 
-/* Reports the outcome of unplug_request. Ejected: the object is unrealized and deleted, event
- * "device-deleted". Refused: event "device-unplug-guest-error" {device, path, source, status}. */
+/* Reports that the guest has ejected a device: it is unrealized and deleted, event
+ * "device-deleted". If that is not possible, because it is in use or a listener can't follow, the
+ * device stays, event "device-unplug-guest-error" {device, path, reason}. Also without a request.
+ */
 void lunik_device_ejected(lunik_object *o);
+/* Reports that the guest has refused a request to release a device: event
+ * "device-unplug-guest-error" {device, path, source, status}. Does nothing if there was none. */
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
 
-/* Attaches data of a higher layer (ACPI tables, bindings) to a machine; key is a string constant;
- * release is called when it is replaced or the machine closes. */
+/* Attaches data of a higher layer (ACPI tables, bindings) to a machine, in place of what is
+ * attached under that key, a string constant. release (may be NULL) is called with the data when it
+ * is replaced or the machine closes. Returns 0, or LUNIK_E_NO_MEMORY for a new key. */
 int lunik_machine_set_data(lunik_machine *m, const char *key, void *data, void (*release)(void *));
+/* Returns the data attached under a key, or NULL. */
 void *lunik_machine_data(const lunik_machine *m, const char *key);
-/* The same for what all machines of a runtime share; released when the runtime is freed, after its
- * machines. */
+/* Do the same for what all machines of a runtime share; released when the runtime is freed, after
+ * its machines. */
 int lunik_runtime_set_data(lunik_runtime *rt, const char *key, void *data, void (*release)(void *));
 void *lunik_runtime_data(const lunik_runtime *rt, const char *key);
 
 /* Keeps a runtime from being freed: lunik_runtime_free() fails with LUNIK_E_BUSY until as many
  * lunik_runtime_unuse() calls have been made. For a higher layer that keeps pointers to it. */
 void lunik_runtime_use(lunik_runtime *rt);
+/* Undoes it once. */
 void lunik_runtime_unuse(lunik_runtime *rt);
 
 typedef void lunik_reset_fn(void *opaque);
@@ -208,26 +225,30 @@ typedef struct lunik_reset_sub {
  * are in their power-on state and no vCPU runs yet. Called on the thread that resets the machine.
  * Closing the machine there takes effect soon after. */
 void lunik_reset_subscribe(lunik_machine *m, lunik_reset_sub *sub);
+/* Ends a subscription. */
 void lunik_reset_unsubscribe(lunik_reset_sub *sub);
 
 /* ---- clock, timers, deferred work ----------------------------------------------------------- */
 
-/* Where register models take the time from: the machine's clock, or a test's. */
+/* The clock that register models read: a machine's, or a test's. */
 typedef struct lunik_clock lunik_clock;
 struct lunik_clock {
     uint64_t (*now)(lunik_clock *clock); /* ns */
 };
+/* Returns the time in ns. Any thread, with a machine's clock. */
 static inline uint64_t lunik_clock_read(lunik_clock *clock)
 {
     return clock->now(clock);
 }
+/* Returns the clock of a machine, which lasts as long as the machine's struct. Any thread. */
 lunik_clock *lunik_machine_clock(lunik_machine *m);
 
-/* Memory is not what the guest should see, for example because there was no memory to follow its
- * registers: pauses the machine and says so (event "error", source "memory"). */
+/* Reports that memory is not what the guest should see, for example because there was no memory to
+ * follow its registers: event "error", source "memory", and a running machine pauses soon. */
 void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why);
-/* The guest has asked for a reset, which it can't be refused: if it fails the machine shuts down
- * (reason "reset-failed") and an event "error", source "reset", says why. */
+/* Resets the machine because the guest has asked for it, which can't be refused: if it fails the
+ * machine shuts down (reason "reset-failed") and an event "error", source "reset", says why. As
+ * lunik_machine_reset() it takes effect soon where it can't be done at once. */
 void lunik_machine_guest_reset(lunik_machine *m);
 
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
@@ -238,27 +259,32 @@ struct lunik_timer {
     uint64_t deadline; /* ns; UINT64_MAX when idle */
     size_t heap_index; /* private to the runtime */
 };
-/* machine may be NULL for a timer that never fires (register models in tests). */
+/* Prepares a timer; it is idle. machine may be NULL for a timer that never fires (register models
+ * in tests). */
 void lunik_timer_init(lunik_timer *timer, lunik_machine *machine, void (*fn)(lunik_timer *));
-/* (Re)arms for deadline, in ns of the machine's clock. A vCPU thread may call it. */
+/* Arms a timer, or arms it again, for deadline, in ns of the machine's clock; UINT64_MAX cancels
+ * it. It stays idle if the machine is closed or there is no memory. */
 void lunik_timer_set(lunik_timer *timer, uint64_t deadline);
+/* Makes it idle: fn is not called. Before the struct is freed. */
 void lunik_timer_cancel(lunik_timer *timer);
 
-/* A function to call soon on the loop thread, e.g. from a vCPU's exit to reach libuv. Embed it,
- * zeroed; posting a pending task again does nothing. */
+/* A function to call soon on the loop thread, with the lock held, e.g. from a vCPU's exit to reach
+ * libuv. Embed it, zeroed but for fn. */
 typedef struct lunik_task lunik_task;
 struct lunik_task {
     void (*fn)(lunik_task *task);
     lunik_task *next; /* private to the runtime */
     int pending;      /* private to the runtime */
 };
-void lunik_defer(lunik_runtime *rt, lunik_task *task); /* any thread */
+/* Posts a task. Does nothing if it is pending. Any thread. */
+void lunik_defer(lunik_runtime *rt, lunik_task *task);
+/* Withdraws it, unless its function has begun. Any thread. */
 void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 
-/* Work that takes long, e.g. reading a file. run is called on a thread of the runtime's, without
- * the machine lock, and done on the loop thread with it, after run has returned: rc is 0, or
- * LUNIK_E_GONE if the runtime is freed before run was called. Embed it, zeroed; done may start it
- * again, or free it. */
+/* Work that takes long, e.g. reading a file. run is called on one of the runtime's own threads,
+ * without the machine lock, and done on the loop thread with it, after run has returned: rc is 0,
+ * or LUNIK_E_GONE if the runtime is freed before run was called. Embed it, zeroed but for the
+ * functions; done may start it again, or free it. */
 typedef struct lunik_work lunik_work;
 struct lunik_work {
     void (*run)(lunik_work *work);
@@ -268,18 +294,18 @@ struct lunik_work {
     lunik_work *next;
     int state, rc;
 };
-/* A few pieces of work run at once, the others wait. Any thread. LUNIK_E_STATE: it has been started
- * and done has not been called; LUNIK_E_GONE: the runtime is being freed. lunik_runtime_free()
- * waits for run functions, with the lock released. */
+/* Starts a piece of work; a few run at once, the others wait. LUNIK_E_STATE: it has been started
+ * and done has not been called; LUNIK_E_GONE: the runtime is being freed, which waits for run
+ * functions with the lock released. Any thread. */
 int lunik_work_start(lunik_runtime *rt, lunik_work *work, lunik_error *err);
-/* True if run had not been called: then neither it nor done will be. Otherwise run has begun, and
- * done follows. Any thread. */
+/* Withdraws a piece of work. True: run had not been called, and neither it nor done will be. False:
+ * run has begun, and done follows. Any thread. */
 bool lunik_work_cancel(lunik_work *work);
 
-/* Interrupting what a vCPU's thread does with the machine lock, for a layer above the runtime whose
- * callbacks may run for ever. fn is called on a vCPU's thread, in a signal handler, whenever the
- * thread is kicked, for whatever reason: it must be async-signal-safe. It is the process's; NULL:
- * none. Any thread. */
+/* Sets a function that interrupts what a vCPU's thread does with the machine lock, for a layer
+ * above the runtime whose callbacks may run for ever. fn is called on a vCPU's thread, in a signal
+ * handler, whenever the thread is kicked, for whatever reason: it must be async-signal-safe. There
+ * is one for the process; NULL: none. Any thread. */
 typedef void lunik_kick_fn(void);
 void lunik_set_kick_cb(lunik_kick_fn *fn);
 /* Kicks the thread that holds the machine lock, unless that is the loop thread or no function is
@@ -290,7 +316,7 @@ void lunik_kick_lock_holder(const lunik_runtime *rt);
  * fields. While it is filled, what it holds is handed on, as far as the other side takes it at
  * once, before the machine's next event is delivered; closing the machine or deleting the owner
  * waits for a slow reader first: for a second without progress and five in all, and without the
- * machine lock. Where the rest then goes is the owner's business. */
+ * machine lock. The owner decides what becomes of the rest. */
 typedef struct lunik_outlet lunik_outlet;
 struct lunik_outlet {
     /* Hands on what can be without waiting, and clears the outlet when nothing is left. Called with
@@ -304,16 +330,18 @@ struct lunik_outlet {
     unsigned pass;                   /* private to the runtime */
     TAILQ_ENTRY(lunik_outlet) entry; /* private to the runtime */
 };
-/* Each does nothing where the outlet is filled, or empty, already. */
+/* Mark an outlet as holding something, or as empty. Each does nothing if it is so already. */
 void lunik_outlet_fill(lunik_outlet *outlet, lunik_object *owner);
 void lunik_outlet_clear(lunik_outlet *outlet);
-/* Flushes a machine's outlets, as before an event. Any thread that holds the lock. */
+/* Flushes a machine's outlets, as before an event. */
 void lunik_machine_flush(lunik_machine *m);
 
 /* ---- events --------------------------------------------------------------------------------- */
 
-/* Queues an event for the machine's event function; strings are copied, names are static. Any
- * thread:
+/* Queues an event for the machine's subscribers, with up to LUNIK_EVENT_FIELDS fields; more are
+ * dropped. Strings are copied; names must be static; values must not be lists. When there is no
+ * memory the subscribers receive an event "error", source "events", instead. Any thread that has a
+ * reference to m:
  *   lunik_emit(m, "acpi-ost", LUNIK_FIELD_STRING("device", id), LUNIK_FIELD_UINT("slot", 3)); */
 #define lunik_emit(m, name, ...)                                                                   \
     lunik_emit_fields((m), (name), (const lunik_field[]){__VA_ARGS__},                             \
@@ -332,6 +360,7 @@ struct lunik_irq {
     bool level;
 };
 
+/* Sets the level that a source asks for; calls its function if that changes. */
 static inline void lunik_irq_set(lunik_irq *irq, bool level)
 {
     if (irq->level != level) {
@@ -341,18 +370,20 @@ static inline void lunik_irq_set(lunik_irq *irq, bool level)
     }
 }
 
-/* Connects irq as one of the sources of GSI `gsi` (0..23); the line is high while any of its
- * sources is. */
+/* Connects irq, which is overwritten, as one of the sources of GSI `gsi` (0..23), low; the line is
+ * high while any of its sources is. LUNIK_E_INVALID: there is no such line. */
 int lunik_irq_connect(lunik_machine *m, lunik_irq *irq, unsigned gsi, lunik_error *err);
 /* Lowers the source and disconnects it. */
 void lunik_irq_disconnect(lunik_irq *irq);
 #define LUNIK_GSI_COUNT 24
+/* Return the level of a line, and how many rising edges it has had; low and 0 for lines that do not
+ * exist and once m is closed. */
 bool lunik_gsi_level(const lunik_machine *m, unsigned gsi);
-uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi); /* rising edges so far */
+uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi);
 
 /* Sets what the edge/level control registers of KVM's PICs hold after a reset: a bit for each of
  * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; it takes effect at the
- * end of that reset. Without KVM it has no effect. Lock held. */
+ * end of that reset. Without KVM it has no effect. */
 void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered);
 typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
 
@@ -366,6 +397,7 @@ typedef struct lunik_gsi_sub {
  * thread that changed the line, from within the device that did. Closing the machine there takes
  * effect soon after. */
 void lunik_gsi_subscribe(lunik_machine *m, lunik_gsi_sub *sub);
+/* Ends a subscription. */
 void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 
 /* ---- interfaces between devices ------------------------------------------------------------- */
@@ -429,8 +461,11 @@ typedef struct lunik_hotplug_ops {
 } lunik_hotplug_ops;
 #define LUNIK_IFACE_hotplug "hotplug-handler"
 LUNIK_IFACE_GETTER(hotplug)
+/* Makes handler, which has the interface, that of a kind, until it is deleted; NULL: none.
+ * LUNIK_E_EXISTS: the machine has another one. */
 int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_object *handler,
-                                      lunik_error *err); /* handler NULL: none */
+                                      lunik_error *err);
+/* Returns the handler of a kind, or NULL. */
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
 /* True while a device is being added to a machine that has been started. */
 bool lunik_machine_hotplugging(const lunik_machine *m);

@@ -2,7 +2,8 @@
  * lunik_memory.h: guest memory in addition to lunik.h: RAM blocks, regions, address spaces,
  * transactions, causes, rejected accesses, listeners and dirty pages.
  *
- * Everything here is called with the machine lock held unless it says otherwise.
+ * What lunik.h says of errors, arguments, threads and lifetime holds here: a function may be called
+ * on any thread that holds the machine lock, unless it says otherwise.
  */
 #ifndef LUNIK_MEMORY_H
 #define LUNIK_MEMORY_H
@@ -32,17 +33,20 @@ typedef struct lunik_ram_config {
     bool readonly;  /* PROT_READ */
     bool noreserve; /* MAP_NORESERVE */
     void *host;     /* an existing mapping to use instead of making one; not unmapped */
-    /* Whose lock to release, unless a transaction is open, while the host takes back what has been
-     * freed; NULL: none */
+    /* The runtime whose lock is released, unless a transaction is open, while the host takes back
+     * what has been freed; NULL: none. */
     lunik_runtime *rt;
 } lunik_ram_config;
 
 /* Makes a block. Where the host lacks memory or descriptors while others of this process are on
- * their way back to it, which takes milliseconds, waits for these, at most a second, and tries
- * again; a vCPU's callback does not wait. Any thread. */
+ * their way back to it, which takes milliseconds, it waits for these, at most a second, and tries
+ * again; on a vCPU's thread it does not wait. LUNIK_E_INVALID: sizes, alignment or offset do not
+ * suit each other or the file; LUNIK_E_NO_MEMORY: the host can't map so much. Any thread. */
 int lunik_ram_new(const lunik_ram_config *config, lunik_ram **out, lunik_error *err);
+/* Take and drop a reference. Any thread. */
 void lunik_ram_ref(lunik_ram *ram);
 void lunik_ram_unref(lunik_ram *ram);
+/* Return what a block was made with, which does not change. Any thread that has a reference. */
 void *lunik_ram_host(const lunik_ram *ram);
 uint64_t lunik_ram_size(const lunik_ram *ram);
 uint64_t lunik_ram_page_size(const lunik_ram *ram);
@@ -53,12 +57,13 @@ bool lunik_ram_shared(const lunik_ram *ram);
 bool lunik_ram_readonly(const lunik_ram *ram);
 const char *lunik_ram_name(const lunik_ram *ram);
 
-/* Touches every page for writing with `threads` workers. progress (may be NULL) is called on the
- * calling thread as it advances. Releases the machine lock of rt (may be NULL) while it waits, if
- * no transaction is open. Where there is too little memory it waits as lunik_ram_new() does.
- * Out of memory, hugepages or a truncated file (SIGBUS) are errors. So is, before anything is
- * touched, a block that can't fit into the host's free memory and swap, or its file into the file
- * system: to go on would have the host end some process. */
+/* Touches every page for writing with `threads` workers (1..256). progress (may be
+ * NULL) is called on the calling thread as it advances, with bytes. Releases the machine lock of rt
+ * (may be NULL) while it waits, if the calling thread holds it and no transaction is open. Where
+ * there is too little memory it waits as lunik_ram_new() does. LUNIK_E_NO_MEMORY, LUNIK_E_NO_SPACE:
+ * memory, hugepages or the file system are used up, or, before anything is touched, the block can't
+ * fit into the host's free memory and swap, or its file into the file system: to continue would
+ * have the host end some process; LUNIK_E_IO: the file was truncated. Any thread. */
 int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
                        lunik_error *err);
@@ -130,12 +135,19 @@ typedef struct lunik_region_config {
     bool nonvolatile;
 } lunik_region_config;
 
-/* Makes a region; it is not visible before it is added to a container of an address space. */
+/* Makes a region; it is not visible before it is added to a container of an address space. *out is
+ * a reference of the caller. LUNIK_E_INVALID: what the kind needs is missing, or is another
+ * machine's, or sizes do not suit each other; LUNIK_E_GONE: the target has given its RAM back. */
 int lunik_region_new(lunik_machine *m, const lunik_region_config *config, lunik_region **out,
                      lunik_error *err);
+/* Takes a reference. */
 void lunik_region_ref(lunik_region *r);
-/* Drops a reference. The region must not be in a container when the last one goes. */
+/* Drops a reference. The region must not be in a container when the last one is dropped. */
 void lunik_region_unref(lunik_region *r);
+
+/* The following change the topology: each is a part of the transaction that is open, or one of its
+ * own. LUNIK_E_STATE: in a listener's hook; LUNIK_E_GONE: the machine is closed, or the region has
+ * given its RAM back; others: a listener can't follow, and the topology is as before. */
 
 /* Maps child at offset in parent. Overlapping siblings: the higher priority wins, then the one
  * added later. Without may_overlap a child that overlaps a sibling of the same priority is refused
@@ -144,21 +156,26 @@ void lunik_region_unref(lunik_region *r);
  * (LUNIK_E_INVALID); any other container cuts off what ends beyond it. */
 int lunik_region_add(lunik_region *parent, uint64_t offset, lunik_region *child, int priority,
                      bool may_overlap, lunik_error *err);
-/* Takes child out of its container; nothing happens if it is in none. Fails only if a listener
- * can't follow (the topology is then as before). */
+/* Takes child out of its container; does nothing if it is in none. */
 int lunik_region_del(lunik_region *child, lunik_error *err);
+/* Change one value of a region. LUNIK_E_INVALID: size is 0 or more than its RAM holds; RAM that
+ * can't be written is to be shown so; it is not of the kind that has the value. LUNIK_E_STATE:
+ * offset of a region that is in no container. In the machine's I/O space a region has to end at
+ * port 0xffff (LUNIK_E_INVALID). */
 int lunik_region_set_enabled(lunik_region *r, bool enabled, lunik_error *err);
 int lunik_region_set_offset(lunik_region *r, uint64_t offset, lunik_error *err); /* in its parent */
 int lunik_region_set_size(lunik_region *r, uint64_t size, lunik_error *err);
 int lunik_region_set_priority(lunik_region *r, int priority, lunik_error *err);
 int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err);
-int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err);
+int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err); /* of a ROM_DEVICE */
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
 
 /* False once a region with RAM has given it back, because its owner has been removed or its machine
  * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread.
  */
 bool lunik_region_alive(const lunik_region *r);
+/* Return a region's values, and its place among others; NULL for a parent, owner, target or RAM
+ * that it does not have. */
 const char *lunik_region_name(const lunik_region *r);
 lunik_region_kind lunik_region_get_kind(const lunik_region *r);
 uint64_t lunik_region_size(const lunik_region *r);
@@ -173,21 +190,25 @@ lunik_region *lunik_region_parent(const lunik_region *r);
 lunik_object *lunik_region_owner(const lunik_region *r);
 lunik_ram *lunik_region_ram(const lunik_region *r); /* NULL if it has none, or is gone */
 uint64_t lunik_region_ram_offset(const lunik_region *r);
-/* Children in order of decreasing priority: NULL starts, NULL ends. */
+/* Returns the children of a container one by one, in order of decreasing priority: previous NULL
+ * starts, NULL ends. */
 lunik_region *lunik_region_next_child(const lunik_region *parent, const lunik_region *previous);
 
 /* Accesses to the region's callbacks, and how many were rejected (writes to ROM too). */
 typedef struct lunik_region_stats {
     uint64_t reads, writes, rejected;
 } lunik_region_stats;
+/* Fills *out with the numbers of now. Any thread that has a reference. */
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
 
 /* ioeventfds: a write of `size` bytes (1, 2, 4, 8; 0: of any size) to exactly this offset of an IO
  * region, ROM or ROM device signals the eventfd fd and is not handed to the callbacks. With match
  * only a write of data does so (not with size 0). KVM signals without an exit; writes from this
  * process do the same. It follows the region: moved, hidden or aliased, it is found where the
- * whole register shows. fd is duplicated. LUNIK_E_EXISTS when another one there takes some of the
- * same writes. Both are topology changes: part of a transaction, refused in a listener's hooks. */
+ * whole register shows. fd is duplicated. Both are topology changes, with their errors.
+ * LUNIK_E_EXISTS: another one there takes some of the same writes; LUNIK_E_NOT_FOUND: there is no
+ * such ioeventfd to delete; LUNIK_E_INVALID: a region or register that can't have one, or fd is
+ * none. */
 int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
                              uint64_t data, int fd, lunik_error *err);
 int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
@@ -198,13 +219,14 @@ int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bo
  * topology changes. Registers with an ioeventfd are left out, and lunik_dma_*() delivers them only
  * before it reaches a device. Without KVM nothing is delayed. */
 int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err);
-int lunik_region_uncoalesce(lunik_region *r, lunik_error *err); /* all of them */
-/* Delivers now what has been delayed: for devices that show their state by other ways, at times of
- * their own. */
+/* Ends it for all ranges of the region. */
+int lunik_region_uncoalesce(lunik_region *r, lunik_error *err);
+/* Delivers the delayed writes now: for devices that show their state in other ways, at times of
+ * their own. Does nothing on a closed machine. */
 void lunik_coalesced_flush(lunik_machine *m);
 
-/* An ioeventfd of its own with a callback: fn runs on the loop thread, with how many writes there
- * were since the last time. It does not keep lunik_run() going. */
+/* An ioeventfd with an eventfd of its own and a callback: fn runs on the loop thread, with the
+ * number of writes since the last time. It does not keep lunik_run() going. */
 typedef struct lunik_ioeventfd lunik_ioeventfd;
 typedef struct lunik_ioeventfd_config {
     uint64_t offset;
@@ -214,16 +236,17 @@ typedef struct lunik_ioeventfd_config {
     void (*fn)(void *opaque, uint64_t count); /* NULL: the fd is for others to read */
     void *opaque;
 } lunik_ioeventfd_config;
+/* Makes one and adds it to a region; errors are those of lunik_region_add_eventfd(). */
 int lunik_ioeventfd_new(lunik_region *r, const lunik_ioeventfd_config *config,
                         lunik_ioeventfd **out, lunik_error *err);
-/* The eventfd: non-blocking, owned by e. */
+/* Returns the eventfd: non-blocking, owned by e. Any thread. */
 int lunik_ioeventfd_fd(const lunik_ioeventfd *e);
 /* Takes it away from its region, as part of a transaction: another one may take its place in the
- * same one, and when that is undone it is back. It is to be closed afterwards. */
+ * same one, and when that is undone it is back. Close it afterwards. */
 int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
 /* Takes it away and frees it; fn is not called any more. If a listener can't follow, which is an
- * error, or a transaction around it is undone, writes go to an eventfd that is never read. In a
- * listener's hook: LUNIK_E_STATE, and e stays. The machine may be closed already. */
+ * error, or a transaction around it is undone, writes go to an eventfd that is never read.
+ * LUNIK_E_STATE: in a listener's hook, and e stays. The machine may be closed already. */
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 
 /* Transactions nest; the outermost commit renders what changed and informs the listeners in one
@@ -235,20 +258,24 @@ int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
  * has been committed; when it fails they are deleted, newest first. Deletions, and requests to the
  * guest to release a device, wait for the commit. Properties that have been set get their old
  * values back when it fails. The lock must be held from begin to end. */
+
+/* Opens a transaction. Does nothing on a closed machine. */
 void lunik_transaction_begin(lunik_machine *m);
+/* Ends it; the outermost one applies the changes. LUNIK_E_STATE: none is open, one inside this one
+ * was aborted, or a listener tries to change the topology; others: a listener can't follow. */
 int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
-/* Ends the transaction without applying its changes. One that is nested takes those around it
- * along: the outermost commit fails and everything since the outermost begin is undone. */
+/* Ends it without applying its changes. A nested one takes those around it along: the outermost
+ * commit fails and everything since the outermost begin is undone. */
 void lunik_transaction_abort(lunik_machine *m);
+/* True while a transaction is open. */
 bool lunik_in_transaction(const lunik_machine *m);
 /* True while listeners are informed. */
 bool lunik_in_listener(const lunik_machine *m);
 
 /* A change outside the memory map that commits or rolls back with a transaction, such as an object
- * added or deleted in it. Embed it, zeroed. When the outermost transaction has been committed
- * commit is called, in the order of the notes; when it fails undo (may be NULL) is, in reverse
- * order. Outside a transaction commit is called at once. Noting again what is noted does nothing:
- * so a device tells the guest once, however much a transaction changed. */
+ * added or deleted in it. Embed it, zeroed but for the functions. After the outermost transaction
+ * has been committed commit is called, in the order of the notes; when it fails undo (may be NULL)
+ * is, in reverse order. */
 typedef struct lunik_change lunik_change;
 struct lunik_change {
     void (*commit)(lunik_change *c);
@@ -256,17 +283,25 @@ struct lunik_change {
     lunik_change *prev, *next; /* private to the runtime, with noted */
     bool noted;
 };
+/* Notes a change; outside a transaction commit is called at once. Does nothing if it is noted
+ * already: so a device notifies the guest once, however much a transaction changed. */
 void lunik_transaction_note(lunik_machine *m, lunik_change *c);
+/* Withdraws a note: neither function is called. Does nothing if it is not noted. */
 void lunik_transaction_forget(lunik_machine *m, lunik_change *c);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 
-/* The space shows root: its address a is root's offset a. */
+/* Makes an address space that shows root: its address a is root's offset a. LUNIK_E_INVALID: root
+ * is another machine's; LUNIK_E_STATE: in a listener's hook; others: a listener can't follow. */
 int lunik_space_new(lunik_machine *m, const char *name, lunik_region *root, lunik_space **out,
                     lunik_error *err);
+/* Removes a space made with lunik_space_new(), with the listeners that follow it alone; not in a
+ * listener's hook. s may be NULL; its machine may be closed. */
 void lunik_space_free(lunik_space *s);
+/* Return a space's name and root. */
 const char *lunik_space_name(const lunik_space *s);
 lunik_region *lunik_space_root(const lunik_space *s);
+/* Returns the machine's spaces one by one: previous NULL starts, NULL ends. */
 lunik_space *lunik_space_next(lunik_machine *m, lunik_space *previous);
 
 /* A contiguous part of a region as it shows in an address space. */
@@ -286,15 +321,20 @@ typedef struct lunik_section {
 typedef struct lunik_space_stats {
     uint64_t rejected, unassigned;
 } lunik_space_stats;
-void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out); /* any thread */
+/* Fills *out with the numbers of now. Any thread, while the space exists. */
+void lunik_space_get_stats(const lunik_space *s, lunik_space_stats *out);
 
-/* The section that contains address, as of the last commit; false if nothing is there. */
+/* Finds the section that contains address, as of the last commit; false if nothing is there. */
 bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
 
-/* Direct access for devices: a host pointer to at most *size bytes at address, or NULL. *size
- * becomes what can be reached in one piece. Memory behind MMIO is reached through a bounce
- * buffer. Unmap with the same arguments; accessed is what was read or written. */
+/* Maps guest memory for direct access by devices: returns a host pointer to at most *size bytes at
+ * address and sets *size to what can be reached in one piece. NULL: nothing is there, it can't be
+ * written, *size is 0, or there is no memory. What is not RAM is reached through a bounce buffer,
+ * which is filled here. The pointer stays valid, with the lock or without, until it is unmapped. */
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write);
+/* Ends a mapping: s, size and write are those of the mapping, accessed is how many bytes from its
+ * start on have been read or written. Written bytes are marked dirty, a bounce buffer's are written
+ * to the device. Does nothing if there is no such mapping. */
 void lunik_space_unmap(lunik_space *s, void *host, uint64_t size, bool write, uint64_t accessed);
 
 /* ---- causes --------------------------------------------------------------------------------- */
@@ -315,20 +355,25 @@ struct lunik_cause {
     const lunik_cause *by; /* private to the runtime, with serial; NULL: nothing is known */
     uint64_t serial;
 };
-void lunik_cause_push(lunik_cause *c); /* any thread */
+/* Push a frame, and pop the one pushed last. Any thread. */
+void lunik_cause_push(lunik_cause *c);
 void lunik_cause_pop(lunik_cause *c);
 
-/* These are NULL when nothing is known. What they return lasts until the next topology change. */
+/* The following return NULL when nothing is known. Their results last until the next topology
+ * change. */
 
-/* What led to the last change at an address: to what shows there now, or to nothing showing. */
+/* Returns what led to the last change at an address: to what shows there now, or to nothing
+ * showing.
+ */
 const lunik_cause *lunik_space_why(lunik_space *s, uint64_t address);
-/* In a listener's hook: why the section comes or goes. */
+/* Returns, in a listener's hook, why the section comes or goes. */
 const lunik_cause *lunik_section_cause(const lunik_section *s);
-/* What opened the transaction under way. */
+/* Returns what opened the transaction under way. */
 const lunik_cause *lunik_transaction_cause(const lunik_machine *m);
-/* A copy of a cause and those it is by, in one piece to free(); NULL: out of memory. */
+/* Returns a copy of a cause and those it is by, in one piece to free(); NULL when out of memory. */
 lunik_cause *lunik_cause_copy(const lunik_cause *cause);
-/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
+/* Describes a cause in one line: sets *text, which the caller passes to free(), and returns its
+ * length. NULL and 0 when out of memory. */
 size_t lunik_cause_text(const lunik_cause *cause, char **text);
 
 /* ---- rejected accesses ---------------------------------------------------------------------- */
@@ -351,8 +396,10 @@ typedef enum lunik_reject {
 #undef LUNIK_REJECT_ENUM
 } lunik_reject;
 
-const char *lunik_reject_name(lunik_reject why);    /* the Lua name; any thread */
-const char *lunik_reject_meaning(lunik_reject why); /* for people; any thread */
+/* Return the Lua name of a reason, and its meaning for people; "unknown" for other numbers. Any
+ * thread. */
+const char *lunik_reject_name(lunik_reject why);
+const char *lunik_reject_meaning(lunik_reject why);
 
 typedef struct lunik_rejection {
     lunik_space *space;
@@ -364,7 +411,8 @@ typedef struct lunik_rejection {
     lunik_reject why;
     lunik_access result;
 } lunik_rejection;
-/* As one line of text, to be freed; NULL when out of memory. Returns its length. */
+/* Describes a rejection in one line: sets *text, which the caller passes to free(), and returns its
+ * length. NULL and 0 when out of memory. */
 size_t lunik_rejection_text(const lunik_rejection *r, char **text);
 
 typedef void lunik_reject_fn(void *opaque, const lunik_rejection *r);
@@ -382,6 +430,7 @@ typedef struct lunik_reject_sub {
  * are called, and those by a region that is gone before the lock can be had, are only counted.
  * Accepted accesses pay nothing for it. */
 void lunik_reject_subscribe(lunik_machine *m, lunik_reject_sub *sub);
+/* Ends a subscription. */
 void lunik_reject_unsubscribe(lunik_reject_sub *sub);
 
 /* ---- listeners ------------------------------------------------------------------------------ */
@@ -443,9 +492,11 @@ struct lunik_listener {
     lunik_listener *next;
 };
 
-/* Registers l and replays the present topology to it. */
+/* Registers l, which stays where it is until it is removed or the machine has closed, and replays
+ * the present topology to it. LUNIK_E_STATE: in a listener's hook; others: it refuses. */
 int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err);
-/* Unwinds it (region_del for everything) and removes it; from a hook: removes it only. */
+/* Unwinds it (region_del for everything) and removes it; called from a hook it only removes it.
+ * Does nothing if it is not registered. */
 void lunik_listener_del(lunik_listener *l);
 
 /* ---- dirty pages ---------------------------------------------------------------------------- */
@@ -467,31 +518,35 @@ typedef struct lunik_dirty_scope {
     lunik_ram *ram;
 } lunik_dirty_scope;
 
-/* Starts and ends logging for a client; starts of the same scope are counted. A client's bits are
+/* Start and end logging for a client; starts of the same scope are counted. A client's bits are
  * clear when its logging of a block starts and dropped when it ends. Every write that begins after
  * lunik_dirty_start() has returned is in the bitmap after the next lunik_dirty_sync(), or, if it
- * happens during that, after the one after. Fails if a listener can't log, and when called by one.
- */
+ * happens during that, after the one after. scope may be NULL: all of the machine's memory.
+ * LUNIK_E_INVALID: client is not one bit, or the region has no RAM or another machine;
+ * LUNIK_E_STATE: in a listener's hook, or the client does not log what it is to end; others: a
+ * listener can't log. */
 int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                       lunik_error *err);
 int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_dirty_scope *scope,
                      lunik_error *err);
 
 /* Collects what has been written into the bitmaps of all clients. Bits only appear here, when
- * memory is written through an address space, and in lunik_dirty_mark(). */
+ * memory is written through an address space, and in lunik_dirty_mark(). LUNIK_E_STATE: in a
+ * listener's hook. */
 int lunik_dirty_sync(lunik_machine *m, lunik_error *err);
 
-/* The blocks in which dirty pages may be found while a client logs: those that an address space
- * shows, and those that it has shown in this time and that still have dirty pages. In order of
- * appearance; NULL past the last one. */
+/* Returns, by index from 0, the blocks in which dirty pages may be found while a client logs: those
+ * that an address space shows, and those that it has shown in this time and that still have dirty
+ * pages. In order of appearance; NULL past the last one. */
 lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index);
 
-/* The dirty pages of a block for one client. Ranges include the pages that they touch. */
+/* Counts the dirty pages of a block for one client. Ranges, in bytes, include the pages that they
+ * touch. */
 uint64_t lunik_dirty_count(const lunik_ram *ram, lunik_dirty_client client, uint64_t offset,
                            uint64_t size);
 /* Finds the first run of dirty pages at or after *offset and below end: true, and the run. With
  * size NULL it finds its first page only, without a look at how long the run is: to go from page to
- * page, call again with *offset + LUNIK_DIRTY_PAGE. Any thread. */
+ * page, call again with *offset + LUNIK_DIRTY_PAGE. Any thread that has a reference. */
 bool lunik_dirty_next(const lunik_ram *ram, lunik_dirty_client client, uint64_t *offset,
                       uint64_t end, uint64_t *size);
 /* Clears the client's bits, so that later writes set them again, and returns how many were set.
@@ -501,12 +556,14 @@ uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client,
                                     uint64_t offset, uint64_t size, uint64_t *bits);
 
 /* Marks a range of a region as written, for writes that bypass the address spaces (host pointers,
- * DMA, accelerators that a listener serves). Call it after the write. Any thread. */
+ * DMA, accelerators that a listener serves). Call it after the write. Any thread that has a
+ * reference. */
 void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size);
 
-/* Hashes of random pages of all RAM that an address space shows, per_gib of every GiB and 64 or all
- * pages of a smaller block; to be compared with what is there later. */
+/* Hashes of random pages of all RAM that an address space shows, to compare with what is there
+ * later. */
 typedef struct lunik_dirty_sample lunik_dirty_sample;
+/* Takes one: per_gib pages of every GiB, and 64 or all pages of a smaller block. */
 int lunik_dirty_sample_new(lunik_machine *m, unsigned per_gib, lunik_dirty_sample **out,
                            lunik_error *err);
 typedef struct lunik_dirty_sampled {
@@ -514,9 +571,10 @@ typedef struct lunik_dirty_sampled {
     uint64_t pages;   /* looked at */
     uint64_t changed; /* of these */
 } lunik_dirty_sampled;
-/* Compares one of its blocks; false past the last one. */
+/* Compares one of its blocks, by index from 0; false past the last one. */
 bool lunik_dirty_sample_compare(const lunik_dirty_sample *s, size_t index,
                                 lunik_dirty_sampled *out);
+/* Frees it. s may be NULL. */
 void lunik_dirty_sample_free(lunik_dirty_sample *s);
 
 enum {
@@ -524,8 +582,8 @@ enum {
     LUNIK_MTREE_OWNER = 2,    /* with each region's owner */
     LUNIK_MTREE_DISABLED = 4, /* disabled regions too */
 };
-/* The machine's memory map as text, in the format of QEMU's "info mtree". Returns its length; *out
- * is to be freed with free(), NULL when out of memory. */
+/* Prints the machine's memory map as text, in the format of QEMU's "info mtree". Returns its
+ * length; the caller passes *out to free(). NULL and 0 when out of memory. */
 size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
 
 /* ---- DMA ------------------------------------------------------------------------------------ */
@@ -544,26 +602,28 @@ size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
  * without a coalesced range, or the device calls lunik_coalesced_flush(). */
 typedef struct lunik_dma lunik_dma;
 
-/* With the machine lock. It stays usable, without effect, when the space goes first. */
+/* Makes one for a space. It stays usable, without effect, when the space goes first. */
 int lunik_dma_new(lunik_space *s, lunik_dma **out, lunik_error *err);
-/* With the machine lock. No call but lunik_dma_unmap() may begin afterwards; calls under way and
- * mappings end as usual, at the latest before the runtime is freed. What waits in
- * lunik_dma_disable() is not called any more. d may be NULL. */
+/* Frees it. No call but lunik_dma_unmap() may begin afterwards; calls under way and mappings end as
+ * usual, at the latest before the runtime is freed. What waits in lunik_dma_disable() is not called
+ * any more. d may be NULL. */
 void lunik_dma_free(lunik_dma *d);
 
-/* Embed it, zeroed. fn runs on the loop thread, with the lock. */
+/* A function to call when no access is under way; see lunik_dma_disable(). Embed it, zeroed but for
+ * fn, which runs on the loop thread. */
 typedef struct lunik_dma_idle lunik_dma_idle;
 struct lunik_dma_idle {
     void (*fn)(lunik_dma_idle *idle);
     lunik_dma_idle *next; /* private to the runtime */
 };
-/* Opens the gate. With the machine lock. */
+/* Opens the gate. */
 void lunik_dma_enable(lunik_dma *d);
 /* Closes the gate, and waits for nothing. idle (may be NULL) is called once, later: when no access
  * is under way and nothing is mapped, or the gate has been opened again. It must not be waiting
- * already. With the machine lock. */
+ * already. */
 void lunik_dma_disable(lunik_dma *d, lunik_dma_idle *idle);
-bool lunik_dma_enabled(const lunik_dma *d); /* any thread */
+/* True while the gate is open. Any thread. */
+bool lunik_dma_enabled(const lunik_dma *d);
 
 /* Read and write size bytes at address. Any thread. LUNIK_E_ACCESS: nothing takes (a part of) it;
  * LUNIK_E_DEVICE: a device refuses it; all other parts are carried out, as by lunik_space_read().
@@ -589,8 +649,9 @@ typedef struct lunik_dma_mapping {
  * tries again after an unmapping, or uses lunik_dma_read() and lunik_dma_write(). Any thread. */
 int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write,
                   lunik_dma_mapping *out);
-/* accessed: how many bytes, from the first on, have been read or written; these are marked dirty.
- * Fails like lunik_dma_write(), for what a buffer stood for. Any thread. */
+/* Ends a mapping. accessed is how many bytes, from the first on, have been read or written; written
+ * ones are marked dirty. A buffer's bytes are written as by lunik_dma_write(), with its errors. Any
+ * thread. */
 int lunik_dma_unmap(lunik_dma_mapping *map, uint64_t accessed);
 
 #pragma GCC visibility pop

@@ -6,8 +6,13 @@
  * gives its regions to lunik_pci_bar_init() and puts itself on the bus with lunik_pci_device_add();
  * its reset calls lunik_pci_function_reset(), its unrealize lunik_pci_device_remove().
  *
- * References are to PCI Local Bus Specification 3.0. Every function is called with the machine lock
- * held, on any thread. NULL is a misuse where nothing else is said (see lunik_set_misuse_cb()).
+ * References are to PCI Local Bus Specification 3.0. What lunik.h says of errors, arguments,
+ * threads and lifetime holds here: every function is called with the machine lock held, on any
+ * thread.
+ *
+ * Capabilities, MSI and MSI-X are not there yet. A capability needs nothing but bytes of the arrays
+ * in lunik_pci_function; MSI and MSI-X will have functions of their own and keep their state behind
+ * its reserved pointers, so that devices that are built today go on working.
  */
 #ifndef LUNIK_PCI_H
 #define LUNIK_PCI_H
@@ -81,39 +86,45 @@ struct lunik_pci_function {
     uint8_t devfn;
     bool intx;   /* what the device asks for */
     bool driven; /* what its interrupt line shows */
+    void *reserved[8];
 };
 
 /* Clears f and sets its identification, the masks of the header, and owner, whose name errors
- * carry. class_code is base class, subclass and programming interface in 24 bits (appendix D). */
+ * carry. class_code is base class, subclass and programming interface in 24 bits (appendix D). f is
+ * on no bus. */
 void lunik_pci_function_init(lunik_pci_function *f, lunik_object *owner, uint16_t vendor,
                              uint16_t device, uint8_t revision, uint32_t class_code);
 
-/* Little-endian values in any of a function's four arrays, within their 256 bytes. */
+/* Sets a little-endian word in one of a function's four arrays; offset 0..254. */
 static inline void lunik_pci_set_word(uint8_t *array, unsigned offset, uint16_t value)
 {
     array[offset] = (uint8_t)value;
     array[offset + 1] = (uint8_t)(value >> 8);
 }
 
+/* Sets 32 bits; offset 0..252. */
 static inline void lunik_pci_set_long(uint8_t *array, unsigned offset, uint32_t value)
 {
     lunik_pci_set_word(array, offset, (uint16_t)value);
     lunik_pci_set_word(array, offset + 2, (uint16_t)(value >> 16));
 }
 
+/* Returns a word; offset 0..254. */
 static inline uint16_t lunik_pci_get_word(const uint8_t *array, unsigned offset)
 {
     return (uint16_t)(array[offset] | array[offset + 1] << 8);
 }
 
+/* Returns 32 bits; offset 0..252. */
 static inline uint32_t lunik_pci_get_long(const uint8_t *array, unsigned offset)
 {
     return lunik_pci_get_word(array, offset) | (uint32_t)lunik_pci_get_word(array, offset + 2)
                                                    << 16;
 }
 
-/* A configuration access of 1, 2 or 4 bytes as the guest makes it; offset 0..255, on any boundary.
- * Bytes beyond the last register read as zeros and drop what is written. */
+/* Make a configuration access of 1, 2 or 4 bytes as the guest does; offset 0..255, on any boundary.
+ * Bytes beyond the last register read as zeros and drop what is written. A write may change the
+ * memory map and the interrupt line, and calls `written`. */
 uint32_t lunik_pci_config_read(const lunik_pci_function *f, unsigned offset, unsigned size);
 void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned size, uint32_t value);
 
@@ -121,8 +132,9 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
 
 /* Makes region decode at the address that the guest writes into BAR index (0..5; a 64-bit BAR also
  * takes index + 1). Its size is a power of two: from 4 bytes to 64 KiB for ports, from 16 bytes to
- * 2 GiB for 32-bit memory, to 4 EiB for 64-bit memory; else LUNIK_E_INVALID. The caller keeps its
- * reference to region, which the bus maps and unmaps. */
+ * 2 GiB for 32-bit memory, to 4 EiB for 64-bit memory. LUNIK_E_INVALID: another size or kind, or
+ * the BAR is taken or does not exist. Before lunik_pci_device_add(). The caller keeps its reference
+ * to region until f is off the bus, which maps and unmaps it. */
 int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
                        lunik_region *region, lunik_error *err);
 
@@ -151,15 +163,15 @@ LUNIK_IFACE_GETTER(pci_bus)
     }
 
 /* Puts f in its reset state on the bus that the object bus offers ("pci-bus"), at addr: "slot" or
- * "slot.function", hexadecimal. LUNIK_E_INVALID: no such address; LUNIK_E_EXISTS: another function
- * has it. */
+ * "slot.function", hexadecimal, "0.0" to "1f.7". LUNIK_E_INVALID: bus has no PCI bus, or there is
+ * no such address; LUNIK_E_EXISTS: another function has it, or f is on a bus. */
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err);
 /* Unmaps the BARs of f, lowers its interrupt and takes it off the bus. Does nothing if it is on
  * none. */
 void lunik_pci_device_remove(lunik_pci_function *f);
 
-/* Power-on state: `initial`, BARs unmapped, interrupt low. */
+/* Restores the power-on state: `initial`, BARs unmapped, interrupt low. */
 void lunik_pci_function_reset(lunik_pci_function *f);
 
 /* Reports that the memory map could not follow what the guest wrote to f, and stayed as it was: an

@@ -13,7 +13,9 @@
  *      map in line, all in one transaction.
  *   4. Timers and interrupt lines are set, and loaded of each table is called.
  *
- * docs/state-format.md has the format, and an example of a table.
+ * docs/state-format.md has the format, and an example of a table. What lunik.h says of errors,
+ * arguments, threads and lifetime holds here: a function may be called on any thread that holds the
+ * machine lock, unless it says otherwise.
  */
 #ifndef LUNIK_STATE_H
 #define LUNIK_STATE_H
@@ -111,16 +113,17 @@ typedef struct lunik_state_buffer {
     size_t size;     /* bytes used */
     size_t capacity; /* private to the runtime */
 } lunik_state_buffer;
-/* Frees the memory and zeroes *b. Any thread, without the lock. */
+/* Frees the memory and zeroes *b. Any thread. */
 void lunik_state_buffer_free(lunik_state_buffer *b);
 
 /* Appends the state of o to *out: the tables of its type's ancestors and of its type. On failure
  * *out is as it was. LUNIK_E_UNSUPPORTED: the type has no table. LUNIK_E_STATE: the machine is
- * neither created nor paused, or a transaction of its is open. Lock held. */
+ * neither created nor paused, or has a transaction open. */
 int lunik_object_save(lunik_object *o, lunik_state_buffer *out, lunik_error *err);
 /* Gives o the state in the `size` bytes at data, which lunik_object_save() wrote for an object of
  * the same type, in this machine or another. Anything else is refused with LUNIK_E_INVALID and an
- * error that names the field. On failure o is as it was. Otherwise as lunik_object_save(). */
+ * error that names the field. On failure o is as it was. Other errors are those of
+ * lunik_object_save(). */
 int lunik_object_load(lunik_object *o, const void *data, size_t size, lunik_error *err);
 
 /* Evaluates to the kind of the field at a pointer; a type without a kind doesn't compile. An

@@ -185,11 +185,12 @@ static const char *no_start_here(const lunik_machine *m, lunik_run_state state)
 static int check_start(const lunik_machine *m, lunik_error *err)
 {
     lunik_run_state state = lunik_machine_state(m);
-    const char *where = no_start_here(m, state);
+    const char *where;
 
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
                           lunik_state_name(state));
+    where = no_start_here(m, state);
     if (where)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started %s: it is %s", m->name,
                           where, lunik_state_name(state));
@@ -349,12 +350,12 @@ static void end_run(lunik_machine *m, lunik_run_state state)
 void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
 {
     NOT_NULL(m);
-    REQUIRE(lunik_locked(m->rt), UNLOCKED);
 
     lunik_run_state state = lunik_machine_state(m);
 
     if (state != LUNIK_STATE_RUNNING && state != LUNIK_STATE_PAUSED)
         return;
+    REQUIRE(lunik_locked(m->rt), UNLOCKED);
     m->exit_code = code;
     lunik_emit(m, "shutdown", LUNIK_FIELD_STRING("reason", reason ? reason : "host-quit"),
                LUNIK_FIELD_INT("code", code));

@@ -174,6 +174,9 @@ static int check_needs(const lunik_region *r, const lunik_region_config *c, luni
     bool needs_ops = r->kind == LUNIK_REGION_IO || r->kind == LUNIK_REGION_ROM_DEVICE;
     const char *missing = NULL, *want = NULL;
 
+    if ((unsigned)c->kind > LUNIK_REGION_RESERVED)
+        return lunik_fail(err, LUNIK_E_INVALID, "memory region '%s': kind: %d is not one", r->name,
+                          (int)c->kind);
     if (region_has_ram(r) && !c->ram)
         missing = "ram", want = "the RAM that it shows";
     else if (needs_ops && !c->ops)

@@ -239,13 +239,8 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
 static const struct type_entry *creatable_type(lunik_machine *m, const char *name, bool device,
                                                lunik_error *err)
 {
-    const struct type_entry *type;
+    const struct type_entry *type = type_lookup(m->rt, name, err);
 
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED) {
-        machine_fail_closed(m, err);
-        return NULL;
-    }
-    type = type_lookup(m->rt, name, err);
     if (!type)
         return NULL;
     if (type->type->flags & LUNIK_TYPE_ABSTRACT) {
@@ -266,6 +261,8 @@ int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field 
                      size_t count, lunik_object **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
     REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
     NOT_NULL_OR_FAIL(type_name, err);
     REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
@@ -282,6 +279,8 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
                      lunik_object **out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
     REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
     NOT_NULL_OR_FAIL(driver, err);
     REQUIRE_OR_FAIL(props || !count, "props is NULL", err);

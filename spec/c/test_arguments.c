@@ -80,6 +80,15 @@ static void test_nodes(void)
     check_true("nothing is made", !made);
 }
 
+static void test_regions(void)
+{
+    const lunik_region_config config = {.kind = (lunik_region_kind)77, .size = 1};
+    lunik_region *r;
+
+    check_int("a kind of regions", lunik_region_new(m, &config, &r, &err), LUNIK_E_INVALID);
+    check_contains("  which names it", err.message, "77");
+}
+
 static int add_bar(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind)
 {
     const lunik_region_config config = {.kind = LUNIK_REGION_RESERVED, .size = 4096};
@@ -152,6 +161,10 @@ static void test_late(void)
     check_string("  as often as one likes", said, "");
     check_int("nothing leaves it any more", lunik_device_del(m, "d", &err), LUNIK_E_GONE);
     check_int("  nor starts it", lunik_machine_start(m, &err), LUNIK_E_STATE);
+    check_int("  nor is added", lunik_object_add(m, "x", NULL, 0, NULL, &err), LUNIK_E_GONE);
+    lunik_machine_shutdown(m, NULL, 0);
+    check_int("  nor ends it", lunik_machine_pause(m, &err), LUNIK_E_STATE);
+    check_int("  nor resets it", lunik_machine_reset(m, &err), LUNIK_E_STATE);
     check_true("its object is dead", !lunik_object_alive(o));
     check_string("  and has a name", lunik_object_id(o), "late");
     check_uint("the block is there", lunik_ram_size(ram), 65536);
@@ -167,6 +180,7 @@ int main(void)
     test_names();
     test_values();
     test_nodes();
+    test_regions();
     test_bars();
     test_thread();
     test_late();

@@ -3,6 +3,12 @@
 #include "../../devices/pci/pci.h"
 #include "check.h"
 
+/* Devices embed it: it must not grow. */
+static void test_size(void)
+{
+    check_uint("the size of a function", sizeof(lunik_pci_function), 1216);
+}
+
 static void test_header(void)
 {
     lunik_pci_bus bus = {0};
@@ -152,6 +158,7 @@ static void test_addresses(void)
 
 int main(void)
 {
+    test_size();
     test_header();
     test_mechanism1();
     test_interrupts();
