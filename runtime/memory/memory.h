@@ -492,7 +492,7 @@ lunik_access reject_result(lunik_reject why);
 bool reject_count(lunik_space *s, lunik_region *r);
 /* Calls the subscribers. The caller holds a reference to the region, or is in an RCU read section.
  */
-void reject_tell(const lunik_rejection *r);
+void reject_notify(const lunik_rejection *r);
 /* True on a thread that is calling these subscribers. */
 bool rejections_called_here(const lunik_machine *m);
 
