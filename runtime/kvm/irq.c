@@ -24,7 +24,7 @@ struct gsi_lines {
 };
 
 /* The ioctl fails only for lines that the irqchip lacks, which lunik_irq_connect() refuses. */
-static void tell_irqchip(lunik_machine *m, unsigned gsi, bool level)
+static void set_irqchip_line(lunik_machine *m, unsigned gsi, bool level)
 {
     struct kvm_irq_level arg = {.irq = gsi, .level = level};
 
@@ -48,7 +48,7 @@ void gsi_show_high(lunik_machine *m)
 {
     for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
         if (lunik_gsi_level(m, gsi))
-            tell_irqchip(m, gsi, true);
+            set_irqchip_line(m, gsi, true);
 }
 
 static void line_changed(lunik_machine *m, unsigned gsi, bool level)
@@ -58,7 +58,7 @@ static void line_changed(lunik_machine *m, unsigned gsi, bool level)
     if (level)
         g->line[gsi].edges++;
     if (m->kvm && m->kvm->power_on)
-        tell_irqchip(m, gsi, level);
+        set_irqchip_line(m, gsi, level);
     if (sub_list_any(&m->gsi_subs))
         gsi_report(m, gsi, level);
 }

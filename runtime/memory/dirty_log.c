@@ -4,38 +4,9 @@
  * A client may log a region, a block and the whole machine at once: each has its own counts, and a
  * region's writes are logged for the clients of all three. A listener is notified of a change only
  * where this sum changes.
- *
- * While a client logs, a listener of this file keeps the list of blocks: a block that leaves the
- * map stays in it as long as it has dirty pages that its clients have not cleared.
  */
-#include <limits.h>
-#include <stdlib.h>
-
+#include "dirty_log.h"
 #include "core/misuse.h"
-#include "memory.h"
-
-struct log_block {
-    lunik_ram *ram;   /* a reference */
-    unsigned visible; /* sections of it */
-};
-
-struct log_tracker {
-    lunik_listener listener;
-    unsigned users; /* counts that are not 0 */
-    struct log_block *blocks;
-    size_t count, capacity;
-    bool lost; /* no memory to remember a block */
-};
-
-/* A call of listeners about the sections in a scope. */
-struct inquiry {
-    struct memory_core *core;
-    const lunik_dirty_scope *scope; /* NULL: all */
-    unsigned client;
-    bool on;
-    struct span bytes; /* of scope->ram */
-    size_t listener;   /* index, if only one listener is called */
-};
 
 /* ---- scopes --------------------------------------------------------------------------------- */
 
@@ -74,134 +45,9 @@ static int check(struct memory_core *core, unsigned client, const lunik_dirty_sc
     return 0;
 }
 
-/* ---- the blocks ----------------------------------------------------------------------------- */
-
-static struct log_block *find_block(const struct log_tracker *t, const lunik_ram *ram)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (t->blocks[i].ram == ram)
-            return &t->blocks[i];
-    return NULL;
-}
-
-static void on_add(lunik_listener *l, const lunik_section *s)
-{
-    struct log_tracker *t = lunik_container_of(l, struct log_tracker, listener);
-    lunik_ram *ram = s->region->ram;
-    struct log_block *b = ram ? find_block(t, ram) : NULL;
-
-    if (!ram)
-        return;
-    if (b) {
-        b->visible++;
-    } else if (grow((void **)&t->blocks, &t->capacity, t->count + 1, sizeof(*t->blocks))) {
-        lunik_ram_ref(ram);
-        t->blocks[t->count++] = (struct log_block){.ram = ram, .visible = 1};
-    } else {
-        t->lost = true;
-    }
-}
-
-static void on_del(lunik_listener *l, const lunik_section *s)
-{
-    struct log_tracker *t = lunik_container_of(l, struct log_tracker, listener);
-    struct log_block *b = s->region->ram ? find_block(t, s->region->ram) : NULL;
-
-    if (b && b->visible)
-        b->visible--;
-}
-
-static int on_commit(lunik_listener *l, lunik_error *err)
-{
-    struct log_tracker *t = lunik_container_of(l, struct log_tracker, listener);
-    bool lost = t->lost;
-
-    t->lost = false;
-    return lost ? fail_no_memory(err) : 0;
-}
-
-static bool any_dirty(const lunik_ram *ram)
-{
-    for (unsigned i = 0; i < LUNIK_DIRTY_CLIENTS; i++)
-        if (lunik_dirty_count(ram, 1u << i, 0, ram->size))
-            return true;
-    return false;
-}
-
-/* Drops the blocks that have left the map, except those with dirty pages; all: drops all blocks. */
-static void forget_blocks(struct log_tracker *t, bool all)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < t->count; i++) {
-        if (!all && (t->blocks[i].visible || any_dirty(t->blocks[i].ram)))
-            t->blocks[kept++] = t->blocks[i];
-        else
-            lunik_ram_unref(t->blocks[i].ram);
-    }
-    t->count = kept;
-}
-
-static void tracker_free(struct memory_core *core)
-{
-    struct log_tracker *t = core->logged;
-
-    lunik_listener_del(&t->listener);
-    core->logged = NULL;
-    forget_blocks(t, true);
-    free(t->blocks);
-    free(t);
-}
-
-/* Adds a user of the tracker, which is made for the first. */
-static int tracker_use(struct memory_core *core, lunik_error *err)
-{
-    struct log_tracker *t = core->logged;
-    int rc;
-
-    if (!t) {
-        t = calloc(1, sizeof(*t));
-        if (!t)
-            return fail_no_memory(err);
-        t->listener = (lunik_listener){.name = "dirty-log",
-                                       .priority = INT_MIN,
-                                       .region_add = on_add,
-                                       .region_del = on_del,
-                                       .commit = on_commit};
-        rc = lunik_listener_add(core->machine, &t->listener, err);
-        if (rc) {
-            forget_blocks(t, true);
-            free(t->blocks);
-            free(t);
-            return rc;
-        }
-        core->logged = t;
-    }
-    t->users++;
-    return 0;
-}
-
-static void tracker_unuse(struct memory_core *core)
-{
-    if (!--core->logged->users)
-        tracker_free(core);
-}
-
-lunik_ram *lunik_dirty_block(lunik_machine *m, size_t index)
-{
-    NOT_NULL(m, NULL);
-
-    const struct log_tracker *t = m->memory ? m->memory->logged : NULL;
-
-    return t && index < t->count ? t->blocks[index].ram : NULL;
-}
-
 /* ---- notifying the listeners ---------------------------------------------------------------- */
 
-typedef void tell_fn(const struct inquiry *q, lunik_section *s);
-
-/* Calls fn for every section in the scope. */
-static void each_section(const struct inquiry *q, tell_fn *fn)
+void log_each_section(const struct inquiry *q, log_section_fn *fn)
 {
     for (lunik_space *s = q->core->spaces; s; s = s->next) {
         struct view_cursor c = view_seek(view_root_current(s->vr), 0);
@@ -220,7 +66,7 @@ static void each_section(const struct inquiry *q, tell_fn *fn)
 
 /* Calls log_start or log_stop of the listeners. The mask without the client is the old one of a
  * start, and the new one of a stop. */
-static void tell_section(const struct inquiry *q, lunik_section *s)
+static void notify_section(const struct inquiry *q, lunik_section *s)
 {
     struct memory_core *core = q->core;
     unsigned without = s->log_mask & ~q->client, with = without | q->client;
@@ -240,9 +86,9 @@ static void tell_section(const struct inquiry *q, lunik_section *s)
     }
 }
 
-static void tell_change(void *opaque)
+static void notify_change(void *opaque)
 {
-    each_section(opaque, tell_section);
+    log_each_section(opaque, notify_section);
 }
 
 int log_greet(struct memory_core *core, lunik_listener *l, lunik_error *err)
@@ -330,10 +176,10 @@ static int log_start(const struct inquiry *q, bool global, lunik_error *err)
         rc = global_start(q->core, err);
     if (rc)
         return rc;
-    rc = listeners_call_commit(q->core, tell_change, (void *)q, false, err);
+    rc = listeners_call_commit(q->core, notify_change, (void *)q, false, err);
     if (rc) {
         back.on = false;
-        listeners_call_commit(q->core, tell_change, &back, true, NULL);
+        listeners_call_commit(q->core, notify_change, &back, true, NULL);
         if (global)
             global_stop(q->core, q->core->listener_count);
     }
@@ -389,12 +235,12 @@ int lunik_dirty_start(lunik_machine *m, lunik_dirty_client client, const lunik_d
     }
     rc = make_bitmaps(core, scope, err);
     if (!rc)
-        rc = tracker_use(core, err);
+        rc = log_blocks_use(core, err);
     if (rc)
         return rc;
     rc = log_start(&q, users == &core->log && !core->log.mask, err);
     if (rc) {
-        tracker_unuse(core);
+        log_blocks_unuse(core);
         return rc;
     }
     users->counts[index] = 1;
@@ -430,11 +276,11 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
     if (scope && scope->region)
         count_region(scope->region->ram, client, -1);
     atomic_fetch_and(&users->mask, ~(unsigned)client);
-    listeners_call_commit(core, tell_change, &q, true, NULL);
+    listeners_call_commit(core, notify_change, &q, true, NULL);
     if (users == &core->log && !core->log.mask)
         global_stop(core, core->listener_count);
     drop_bits(&q);
-    tracker_unuse(core);
+    log_blocks_unuse(core);
     if (scope && scope->region)
         region_settle(scope->region);
     return 0;
@@ -443,111 +289,5 @@ int lunik_dirty_stop(lunik_machine *m, lunik_dirty_client client, const lunik_di
 void log_fini(struct memory_core *core)
 {
     if (core->logged)
-        tracker_free(core);
-}
-
-/* ---- sync and clear ------------------------------------------------------------------------- */
-
-static void sync_section(const struct inquiry *q, lunik_section *s)
-{
-    lunik_listener *l = q->core->listeners[q->listener];
-
-    if (s->log_mask && listens(l, s->space))
-        l->log_sync(l, s);
-}
-
-/* Visits the sections only for a listener that can't sync all of them at once. */
-static void sync_listener(struct memory_core *core, size_t index)
-{
-    const struct inquiry q = {.core = core, .listener = index};
-    lunik_listener *l = core->listeners[index];
-
-    if (l && l->log_sync_global)
-        l->log_sync_global(l);
-    else if (l && l->log_sync)
-        each_section(&q, sync_section);
-}
-
-static void tell_sync(void *opaque)
-{
-    struct memory_core *core = opaque;
-
-    for (size_t i = 0; i < core->listener_count; i++)
-        sync_listener(core, i);
-    for (size_t i = 0; i < core->listener_count; i++)
-        if (core->listeners[i] && core->listeners[i]->log_global_after_sync)
-            core->listeners[i]->log_global_after_sync(core->listeners[i]);
-}
-
-int lunik_dirty_sync(lunik_machine *m, lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(m, err);
-
-    struct memory_core *core = m->memory;
-    int rc;
-
-    if (!core)
-        return machine_fail_closed(m, err);
-    rc = core_check(core, err);
-    if (rc || !core->logged)
-        return rc;
-    listeners_call(core, tell_sync, core);
-    forget_blocks(core->logged, false);
-    return 0;
-}
-
-/* Calls log_clear of the listeners for the part of s that is in the range of the block. */
-static void clear_section(const struct inquiry *q, lunik_section *s)
-{
-    uint64_t first = s->region->ram_offset + s->offset, last = first + (s->size - 1);
-    struct memory_core *core = q->core;
-
-    if (!s->log_mask || first > q->bytes.last || last < q->bytes.first)
-        return;
-    if (first < q->bytes.first) {
-        s->offset += q->bytes.first - first;
-        s->address += q->bytes.first - first;
-        s->size -= q->bytes.first - first;
-    }
-    if (last > q->bytes.last)
-        s->size -= last - q->bytes.last;
-    for (size_t i = 0; i < core->listener_count; i++) {
-        lunik_listener *l = core->listeners[i];
-
-        if (listens(l, s->space) && l->log_clear)
-            l->log_clear(l, s);
-    }
-}
-
-static void tell_clear(void *opaque)
-{
-    each_section(opaque, clear_section);
-}
-
-uint64_t lunik_dirty_test_and_clear(lunik_machine *m, lunik_dirty_client client, lunik_ram *ram,
-                                    uint64_t offset, uint64_t size, uint64_t *bits)
-{
-    NOT_NULL(m, 0);
-    NOT_NULL(ram, 0);
-
-    const uint64_t mask = LUNIK_DIRTY_PAGE - 1;
-    uint64_t count = ram_dirty_clear(ram, client, offset, size, bits);
-    const lunik_dirty_scope scope = {.ram = ram};
-    struct inquiry q = {.core = m->memory, .scope = &scope, .client = client};
-
-    if (!count || !q.core || q.core->open.notifying)
-        return count;
-    q.bytes = (struct span){offset & ~mask, add_saturated(offset, size - 1) | mask};
-    listeners_call(q.core, tell_clear, &q);
-    return count;
-}
-
-void lunik_dirty_mark(lunik_region *r, uint64_t offset, uint64_t size)
-{
-    NOT_NULL(r);
-
-    rcu_online(); /* keeps the block even if the region drops it now */
-    if (lunik_region_ram(r))
-        region_written(r, offset, size);
-    rcu_offline();
+        log_blocks_free(core);
 }

@@ -73,7 +73,7 @@ static lunik_access reject(const struct access *a, lunik_region *r, uint64_t off
     if (reject_count(a->space, r)) {
         access_cause(&what.access, r, a, size);
         what.access.by = cause_current();
-        reject_tell(&what);
+        reject_notify(&what);
     }
     return what.result;
 }

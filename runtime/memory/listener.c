@@ -81,7 +81,7 @@ static void call_add(lunik_space *s, const struct flat_range *r, bool nop)
     }
 }
 
-static void tell_change(lunik_space *s, struct view_diff diff, enum pass pass)
+static void notify_change(lunik_space *s, struct view_diff diff, enum pass pass)
 {
     const struct flat_range *r;
     enum view_diff_kind kind;
@@ -94,13 +94,13 @@ static void tell_change(lunik_space *s, struct view_diff diff, enum pass pass)
     }
 }
 
-static void tell_all(struct memory_core *core, enum pass pass, bool reverse)
+static void notify_all(struct memory_core *core, enum pass pass, bool reverse)
 {
     for (lunik_space *s = core->spaces; s; s = s->next) {
         const struct view_root *vr = s->vr;
 
         for (size_t i = 0; i < vr->changed_count; i++)
-            tell_change(s, view_diff_start(&vr->changed[i], reverse), pass);
+            notify_change(s, view_diff_start(&vr->changed[i], reverse), pass);
     }
 }
 
@@ -128,15 +128,15 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     core->open.notifying = true;
     call_begin(core);
     io_tell_dels(core, false);
-    tell_all(core, PASS_DEL, false);
-    tell_all(core, PASS_ADD, false);
+    notify_all(core, PASS_DEL, false);
+    notify_all(core, PASS_ADD, false);
     io_tell_adds(core, false);
     rc = call_commit(core, forced, err);
     if (rc) {
         call_begin(core);
         io_tell_dels(core, true);
-        tell_all(core, PASS_DEL, true);
-        tell_all(core, PASS_ADD, true);
+        notify_all(core, PASS_DEL, true);
+        notify_all(core, PASS_ADD, true);
         io_tell_adds(core, true);
         call_commit(core, true, NULL);
     }
@@ -168,7 +168,7 @@ int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), 
 /* ---- whole spaces --------------------------------------------------------------------------- */
 
 /* Notifies one listener of everything a space shows, as added or as removed. */
-static void tell_one(lunik_listener *l, lunik_space *s, bool add)
+static void notify_one(lunik_listener *l, lunik_space *s, bool add)
 {
     struct view_cursor c = view_seek(view_root_current(s->vr), 0);
     section_hook *hook = add ? l->region_add : l->region_del;
@@ -194,7 +194,7 @@ int listeners_add_space(lunik_space *s, lunik_error *err)
     call_begin(core);
     for (size_t i = 0; i < core->listener_count; i++)
         if (core->listeners[i])
-            tell_one(core->listeners[i], s, true);
+            notify_one(core->listeners[i], s, true);
     rc = call_commit(core, false, err);
     calls_end(core);
     return rc;
@@ -208,7 +208,7 @@ void listeners_del_space(lunik_space *s)
     call_begin(core);
     for (size_t i = core->listener_count; i-- > 0;)
         if (core->listeners[i])
-            tell_one(core->listeners[i], s, false);
+            notify_one(core->listeners[i], s, false);
     call_commit(core, true, NULL);
     calls_end(core);
 }
@@ -216,7 +216,7 @@ void listeners_del_space(lunik_space *s)
 /* ---- registration --------------------------------------------------------------------------- */
 
 /* Notifies l of everything that all spaces show, between begin and commit. */
-static int tell_world(lunik_listener *l, bool add, lunik_error *err)
+static int notify_world(lunik_listener *l, bool add, lunik_error *err)
 {
     struct memory_core *core = l->machine->memory;
     int rc = 0;
@@ -225,7 +225,7 @@ static int tell_world(lunik_listener *l, bool add, lunik_error *err)
     if (l->begin)
         l->begin(l);
     for (lunik_space *s = core->spaces; s; s = s->next)
-        tell_one(l, s, add);
+        notify_one(l, s, add);
     if (l->commit)
         rc = l->commit(l, err);
     calls_end(core);
@@ -263,9 +263,9 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
         l->machine = NULL;
         return rc;
     }
-    rc = tell_world(l, true, err);
+    rc = notify_world(l, true, err);
     if (rc) {
-        tell_world(l, false, NULL);
+        notify_world(l, false, NULL);
         log_dismiss(core, l);
         l->machine = NULL;
         return rc;
@@ -285,7 +285,7 @@ void lunik_listener_del(lunik_listener *l)
         if (core->listeners[i] == l)
             core->listeners[i] = NULL;
     if (core && !nested)
-        tell_world(l, false, NULL); /* closes the gap in the list as well */
+        notify_world(l, false, NULL); /* closes the gap in the list as well */
     if (core && !nested)
         log_dismiss(core, l);
     l->machine = NULL;

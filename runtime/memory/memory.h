@@ -420,7 +420,7 @@ struct memory_core {
     struct cause_ref *cause, *last_cause; /* of the open transaction; the last one taken */
 
     struct log_users log;       /* clients that log the whole machine */
-    struct log_tracker *logged; /* dirty_log.c; NULL while no client logs anything */
+    struct log_tracker *logged; /* dirty_blocks.c; NULL while no client logs anything */
 
     lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
     size_t listener_count, listener_capacity;
@@ -492,11 +492,11 @@ lunik_access reject_result(lunik_reject why);
 bool reject_count(lunik_space *s, lunik_region *r);
 /* Calls the subscribers. The caller holds a reference to the region, or is in an RCU read section.
  */
-void reject_tell(const lunik_rejection *r);
+void reject_notify(const lunik_rejection *r);
 /* True on a thread that is calling these subscribers. */
 bool rejections_called_here(const lunik_machine *m);
 
-/* ---- dirty logging (dirty_log.c) ------------------------------------------------------------ */
+/* ---- dirty logging (dirty_log.h) ------------------------------------------------------------ */
 
 /* Returns the clients that log writes to r; for them its RAM has bitmaps. */
 static inline unsigned region_log_mask(const lunik_region *r)

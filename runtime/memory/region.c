@@ -292,7 +292,7 @@ int lunik_region_new(lunik_machine *m, const lunik_region_config *config, lunik_
 /* ---- damage --------------------------------------------------------------------------------- */
 
 /* Reports, once for each block, that a part of its content is lost. */
-static void tell_damage(lunik_machine *m, lunik_ram *ram)
+static void report_damage(lunik_machine *m, lunik_ram *ram)
 {
     lunik_error why;
 
@@ -308,7 +308,7 @@ static void tell_damage(lunik_machine *m, lunik_ram *ram)
 void core_check_damage(struct memory_core *core, lunik_ram *ram)
 {
     if (ram_damaged(ram) && core->machine)
-        tell_damage(core->machine, ram);
+        report_damage(core->machine, ram);
 }
 
 void region_check_damage(lunik_region *r)

@@ -64,7 +64,7 @@ bool reject_count(lunik_space *s, lunik_region *r)
     return sub_list_any(&s->core->reject_subs);
 }
 
-void reject_tell(const lunik_rejection *r)
+void reject_notify(const lunik_rejection *r)
 {
     struct memory_core *core = r->space->core;
     lunik_runtime *rt = core->rt;
