@@ -174,6 +174,12 @@ void lunik_pci_device_remove(lunik_pci_function *f);
 /* Restores the power-on state: `initial`, BARs unmapped, interrupt low. */
 void lunik_pci_function_reset(lunik_pci_function *f);
 
+/* What a device's state table has for its lunik_pci_function:
+ *   LUNIK_STATE_STRUCT(struct card, function, &lunik_pci_function_state)
+ * Configuration space, whose bits in the header that the guest can't change must be as here, and
+ * the interrupt. Loading maps the BARs and drives the pin. */
+extern const lunik_state_table lunik_pci_function_state;
+
 /* Reports that the memory map could not follow what the guest wrote to f, and stayed as it was: an
  * event "error", and the machine pauses. why says what failed; the device's type is added. f is on
  * a bus. */

@@ -254,4 +254,5 @@ const lunik_type chardev_buffer_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

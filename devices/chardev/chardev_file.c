@@ -82,4 +82,5 @@ const lunik_type chardev_file_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

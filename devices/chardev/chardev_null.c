@@ -22,4 +22,5 @@ const lunik_type chardev_null_type = {
     .flags = LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
     .size = sizeof(struct chardev),
     .ifaces = ifaces,
+    .state = &lunik_state_none,
 };

@@ -227,4 +227,5 @@ const lunik_type chardev_pty_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

@@ -349,4 +349,5 @@ const lunik_type chardev_socket_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

@@ -224,4 +224,5 @@ const lunik_type chardev_stdio_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

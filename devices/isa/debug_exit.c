@@ -67,4 +67,5 @@ const lunik_type debug_exit_type = {
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

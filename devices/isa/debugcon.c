@@ -89,6 +89,18 @@ static const lunik_prop props[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct debugcon, dropped),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "debugcon",
+    .version = 1,
+    .size = sizeof(struct debugcon),
+    .fields = state_fields,
+};
+
 const lunik_type debugcon_type = {
     .name = "debugcon",
     .doc = "Debug console port at 0xe9.",
@@ -97,4 +109,5 @@ const lunik_type debugcon_type = {
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &state_table,
 };

@@ -129,6 +129,18 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 static const lunik_iface ifaces[] = {LUNIK_IFACE(acpi, &acpi_ops), {0}};
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct i8042, chip, &i8042_chip_state),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "i8042",
+    .version = 1,
+    .size = sizeof(struct i8042),
+    .fields = state_fields,
+};
+
 const lunik_type i8042_type = {
     .name = "i8042",
     .doc = "Keyboard controller of a PC, with a keyboard and a mouse that are never used.",
@@ -139,4 +151,5 @@ const lunik_type i8042_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

@@ -2,84 +2,7 @@
 #include <string.h>
 
 #include "i8042_chip.h"
-
-/* Status register. */
-#define STATUS_FULL     0x01 /* output buffer full */
-#define STATUS_SYSTEM   0x04 /* the self test has passed */
-#define STATUS_COMMAND  0x08 /* the last write was to port 0x64 */
-#define STATUS_UNLOCKED 0x10
-#define STATUS_MOUSE    0x20 /* the output buffer is the mouse's */
-
-/* Command byte: ram[0]. */
-#define CB_KEYBOARD_IRQ 0x01
-#define CB_MOUSE_IRQ    0x02
-#define CB_SYSTEM       0x04
-#define CB_KEYBOARD_OFF 0x10
-#define CB_MOUSE_OFF    0x20
-#define CB_TRANSLATE    0x40
-
-/* Commands at port 0x64. */
-#define CMD_READ_RAM          0x20 /* to 0x3f */
-#define CMD_WRITE_RAM         0x60 /* to 0x7f */
-#define CMD_MOUSE_OFF         0xa7
-#define CMD_MOUSE_ON          0xa8
-#define CMD_TEST_MOUSE        0xa9
-#define CMD_SELF_TEST         0xaa
-#define CMD_TEST_KEYBOARD     0xab
-#define CMD_KEYBOARD_OFF      0xad
-#define CMD_KEYBOARD_ON       0xae
-#define CMD_READ_INPUT_PORT   0xc0
-#define CMD_READ_OUTPUT_PORT  0xd0
-#define CMD_WRITE_OUTPUT_PORT 0xd1
-#define CMD_LOOP_KEYBOARD     0xd2 /* the byte comes back as if from the keyboard */
-#define CMD_LOOP_MOUSE        0xd3
-#define CMD_WRITE_MOUSE       0xd4
-#define CMD_A20_OFF           0xdd
-#define CMD_A20_ON            0xdf
-#define CMD_READ_TEST         0xe0
-#define CMD_PULSE             0xf0 /* to 0xff: pulses the output port bits that are 0 */
-
-#define SELF_TEST_PASSED 0x55
-#define TEST_PASSED      0x00
-#define INPUT_PORT       0xb0 /* keyboard not locked, manufacturing jumper not installed, 512K */
-
-#define OUTPUT_RESET 0x01 /* active low */
-#define OUTPUT_A20   0x02
-
-/* Commands to the devices and their answers. */
-#define DEV_SET_LEDS     0xed
-#define DEV_ECHO         0xee
-#define DEV_SCANCODE_SET 0xf0
-#define DEV_IDENTIFY     0xf2
-#define DEV_RATE         0xf3
-#define DEV_ENABLE       0xf4
-#define DEV_DISABLE      0xf5
-#define DEV_DEFAULTS     0xf6
-#define DEV_ALL_KEYS     0xf7 /* to 0xfa: typematic, make, break for all keys */
-#define DEV_ONE_KEY      0xfb /* to 0xfd: the same for the keys that follow */
-#define DEV_RESEND       0xfe
-#define DEV_RESET        0xff
-
-#define MOUSE_SCALE_1    0xe6
-#define MOUSE_SCALE_2    0xe7
-#define MOUSE_RESOLUTION 0xe8
-#define MOUSE_STATUS     0xe9
-#define MOUSE_STREAM     0xea
-#define MOUSE_READ       0xeb
-#define MOUSE_UNWRAP     0xec
-#define MOUSE_WRAP       0xee
-#define MOUSE_REMOTE     0xf0
-
-#define ANSWER_ACK    0xfa
-#define ANSWER_RESEND 0xfe
-#define ANSWER_PASSED 0xaa
-
-#define KEYBOARD_ID_1            0xab
-#define KEYBOARD_ID_2            0x83
-#define KEYBOARD_ID_2_TRANSLATED 0x41
-#define MOUSE_ID                 0x00
-
-#define AS_MOUSE 0x100 /* in the controller's queue: the byte looks like the mouse's */
+#include "i8042_regs.h"
 
 /* ---- queues --------------------------------------------------------------------------------- */
 
@@ -464,6 +387,84 @@ void i8042_write(struct i8042_chip *c, enum i8042_port port, uint8_t value)
     else
         write_command(c, value);
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static const lunik_state_field queue_fields[] = {
+    LUNIK_STATE_ARRAY(struct i8042_queue, data, .limit = 2 * AS_MOUSE),
+    LUNIK_STATE(struct i8042_queue, head, .limit = I8042_QUEUE),
+    LUNIK_STATE(struct i8042_queue, count, .limit = I8042_QUEUE + 1),
+    {0},
+};
+
+static const lunik_state_table queue_table = {
+    .name = "queue",
+    .version = 1,
+    .size = sizeof(struct i8042_queue),
+    .fields = queue_fields,
+};
+
+/* Whether a byte is expected for the command: execute_with() takes no other. */
+static bool takes_byte(uint8_t command)
+{
+    switch (command) {
+    case 0:
+    case CMD_WRITE_OUTPUT_PORT:
+    case CMD_LOOP_KEYBOARD:
+    case CMD_LOOP_MOUSE:
+    case CMD_WRITE_MOUSE:
+        return true;
+    default:
+        return command >= CMD_WRITE_RAM && command < CMD_WRITE_RAM + I8042_RAM;
+    }
+}
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct i8042_chip *c = staged;
+
+    if (!takes_byte(c->pending))
+        return lunik_fail(err, LUNIK_E_INVALID, "pending: 0x%02x is no command that takes a byte",
+                          c->pending);
+    return 0;
+}
+
+static void loaded(void *state)
+{
+    update_lines(state);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_ARRAY(struct i8042_chip, ram),
+    LUNIK_STATE(struct i8042_chip, status),
+    LUNIK_STATE(struct i8042_chip, output),
+    LUNIK_STATE(struct i8042_chip, output_port),
+    LUNIK_STATE(struct i8042_chip, pending),
+    LUNIK_STATE_STRUCT(struct i8042_chip, answers, &queue_table),
+    LUNIK_STATE_STRUCT(struct i8042_chip, keyboard.queue, &queue_table),
+    LUNIK_STATE(struct i8042_chip, keyboard.pending),
+    LUNIK_STATE(struct i8042_chip, keyboard.last),
+    LUNIK_STATE(struct i8042_chip, keyboard.scancode_set),
+    LUNIK_STATE_STRUCT(struct i8042_chip, mouse.queue, &queue_table),
+    LUNIK_STATE(struct i8042_chip, mouse.pending),
+    LUNIK_STATE(struct i8042_chip, mouse.last),
+    LUNIK_STATE(struct i8042_chip, mouse.resolution),
+    LUNIK_STATE(struct i8042_chip, mouse.rate),
+    LUNIK_STATE(struct i8042_chip, mouse.scaling),
+    LUNIK_STATE(struct i8042_chip, mouse.remote),
+    LUNIK_STATE(struct i8042_chip, mouse.enabled),
+    LUNIK_STATE(struct i8042_chip, mouse.wrap),
+    {0},
+};
+
+const lunik_state_table i8042_chip_state = {
+    .name = "chip",
+    .version = 1,
+    .size = sizeof(struct i8042_chip),
+    .fields = state_fields,
+    .post_load = post_load,
+    .loaded = loaded,
+};
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 

@@ -65,4 +65,6 @@ void i8042_reset(struct i8042_chip *c);
 uint8_t i8042_read(struct i8042_chip *c, enum i8042_port port);
 void i8042_write(struct i8042_chip *c, enum i8042_port port, uint8_t value);
 
+extern const lunik_state_table i8042_chip_state;
+
 #endif

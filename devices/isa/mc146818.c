@@ -6,6 +6,7 @@
  *
  * Not modelled: bit 7 of the index port masks NMIs on a PC; here it does nothing.
  */
+#include <inttypes.h>
 #include <time.h>
 
 #include "mc146818_chip.h"
@@ -44,6 +45,10 @@ struct mc146818 {
     int follows;
     lunik_clock host_clock;
     struct mc146818_chip chip;
+    struct {
+        int64_t seconds;
+        uint32_t ns;
+    } saved; /* time of day; with the host's clock: how far that is ahead */
     uint8_t index;
     bool started;
     lunik_timer timer;
@@ -262,6 +267,66 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 static const lunik_iface ifaces[] = {LUNIK_IFACE(acpi, &acpi_ops), {0}};
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static int pre_save(void *state, lunik_error *err)
+{
+    struct mc146818 *s = state;
+
+    if (s->follows == FOLLOWS_MACHINE) {
+        mc146818_get_time(&s->chip, &s->saved.seconds, &s->saved.ns);
+    } else {
+        s->saved.seconds = s->chip.base_seconds;
+        s->saved.ns = s->chip.base_ns;
+    }
+    return 0;
+}
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct mc146818 *s = staged;
+
+    if (s->saved.seconds < -MC146818_LATEST || s->saved.seconds > MC146818_LATEST)
+        return lunik_fail(err, LUNIK_E_INVALID, "saved.seconds: %" PRId64 " is no time of day",
+                          s->saved.seconds);
+    return 0;
+}
+
+/* The timer follows from the registers. */
+static void loaded(void *state)
+{
+    struct mc146818 *s = state;
+
+    if (s->follows == FOLLOWS_MACHINE) {
+        mc146818_put_time(&s->chip, s->saved.seconds, s->saved.ns);
+    } else {
+        s->chip.base_seconds = s->saved.seconds;
+        s->chip.base_ns = s->saved.ns;
+    }
+    lunik_timer_cancel(&s->timer);
+    mc146818_tick(&s->chip);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct mc146818, follows, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE_STRUCT(struct mc146818, chip, &mc146818_chip_state),
+    LUNIK_STATE(struct mc146818, saved.seconds),
+    LUNIK_STATE(struct mc146818, saved.ns, .limit = 1000000000),
+    LUNIK_STATE(struct mc146818, index, .limit = INDEX_MASK + 1),
+    LUNIK_STATE(struct mc146818, started),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "mc146818",
+    .version = 1,
+    .size = sizeof(struct mc146818),
+    .fields = state_fields,
+    .pre_save = pre_save,
+    .post_load = post_load,
+    .loaded = loaded,
+};
+
 const lunik_type mc146818_type = {
     .name = "mc146818",
     .doc = "Real-time clock and CMOS RAM of a PC.",
@@ -273,4 +338,5 @@ const lunik_type mc146818_type = {
     .unrealize = unrealize,
     .reset = reset,
     .run_state = run_state,
+    .state = &state_table,
 };

@@ -1,4 +1,5 @@
 /* mc146818_chip.c: see mc146818_chip.h. */
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -110,13 +111,26 @@ static int period_shift(const struct mc146818_chip *c)
     return rate <= 2 ? rate + 6 : rate - 1;
 }
 
-static void set_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns)
+void mc146818_get_time(const struct mc146818_chip *c, int64_t *seconds, uint32_t *ns)
+{
+    struct rtc_time now = time_now(c);
+
+    *seconds = now.seconds;
+    *ns = now.ns;
+}
+
+void mc146818_put_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns)
 {
     uint64_t now = lunik_clock_read(c->clock);
     int64_t base_ns = (int64_t)ns - (int64_t)(now % NS);
 
     c->base_seconds = seconds - (int64_t)(now / NS) - (base_ns < 0);
     c->base_ns = (uint32_t)(base_ns < 0 ? base_ns + NS : base_ns);
+}
+
+static void set_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns)
+{
+    mc146818_put_time(c, seconds, ns);
     c->seen_second = seconds;
     c->seen_tick = tick_of(time_now(c));
 }
@@ -387,6 +401,40 @@ void mc146818_write(struct mc146818_chip *c, unsigned index, uint8_t value)
         c->ram[index] = value;
     update(c);
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static int pre_save(void *state, lunik_error *err)
+{
+    update(state);
+    return 0;
+}
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct mc146818_chip *c = staged;
+
+    if (c->seen_second < -MC146818_LATEST || c->seen_second > MC146818_LATEST)
+        return lunik_fail(err, LUNIK_E_INVALID, "seen_second: %" PRId64 " is no time of day",
+                          c->seen_second);
+    return 0;
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_ARRAY(struct mc146818_chip, ram),
+    LUNIK_STATE(struct mc146818_chip, seen_second),
+    LUNIK_STATE(struct mc146818_chip, seen_tick),
+    {0},
+};
+
+const lunik_state_table mc146818_chip_state = {
+    .name = "chip",
+    .version = 1,
+    .size = sizeof(struct mc146818_chip),
+    .fields = state_fields,
+    .pre_save = pre_save,
+    .post_load = post_load,
+};
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 

@@ -15,6 +15,9 @@
 
 #define MC146818_SIZE 128
 
+/* A time that the clock never shows, in seconds after and before 1970. */
+#define MC146818_LATEST (INT64_C(1) << 41)
+
 struct mc146818_chip {
     lunik_irq irq;
     lunik_clock *clock;
@@ -40,6 +43,14 @@ void mc146818_init(struct mc146818_chip *c, lunik_clock *clock,
 void mc146818_set_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns);
 /* Pulses the RESET pin: time and RAM stay. */
 void mc146818_reset(struct mc146818_chip *c);
+
+/* Reports the time of day now; sets it, and leaves all flags as they are. */
+void mc146818_get_time(const struct mc146818_chip *c, int64_t *seconds, uint32_t *ns);
+void mc146818_put_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns);
+
+/* Registers and flags, without the time of day, which the device saves. It calls mc146818_tick()
+ * when all has been loaded. */
+extern const lunik_state_table mc146818_chip_state;
 
 /* Register access; index 0..127. */
 uint8_t mc146818_read(struct mc146818_chip *c, unsigned index);

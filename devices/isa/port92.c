@@ -63,6 +63,18 @@ static void unrealize(lunik_object *o)
     device_region_drop(&s->port);
 }
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct port92, value, .limit = (PORT92_RESET | PORT92_A20) + 1),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "port92",
+    .version = 1,
+    .size = sizeof(struct port92),
+    .fields = state_fields,
+};
+
 const lunik_type port92_type = {
     .name = "port92",
     .doc = "System control port A at 0x92: fast reset, and A20 (which is always on).",
@@ -71,4 +83,5 @@ const lunik_type port92_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

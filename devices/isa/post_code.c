@@ -80,6 +80,18 @@ static const lunik_prop props[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct post_code, value),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "post-code",
+    .version = 1,
+    .size = sizeof(struct post_code),
+    .fields = state_fields,
+};
+
 const lunik_type post_code_type = {
     .name = "post-code",
     .doc = "The progress code port at 0x80.",
@@ -89,4 +101,5 @@ const lunik_type post_code_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

@@ -217,6 +217,41 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 static const lunik_iface ifaces[] = {LUNIK_IFACE(acpi, &acpi_ops), {0}};
 
+/* Output that the state had not sent, and input that waits for its room. */
+static void run_state(lunik_object *o, bool running)
+{
+    struct serial16550 *s = lunik_state(o);
+
+    if (!running)
+        return;
+    uart16550_writable(&s->uart);
+    line_input_ready(s);
+}
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+/* The timer follows from the registers. */
+static void loaded(void *state)
+{
+    struct serial16550 *s = state;
+
+    lunik_timer_cancel(&s->timer);
+    uart16550_tick(&s->uart);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct serial16550, uart, &uart16550_chip_state),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "serial16550",
+    .version = 1,
+    .size = sizeof(struct serial16550),
+    .fields = state_fields,
+    .loaded = loaded,
+};
+
 const lunik_type serial16550_type = {
     .name = "serial16550",
     .doc = "Serial port with a 16550A UART.",
@@ -227,4 +262,6 @@ const lunik_type serial16550_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .run_state = run_state,
+    .state = &state_table,
 };

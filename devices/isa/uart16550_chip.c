@@ -2,64 +2,9 @@
 #include <string.h>
 
 #include "uart16550_chip.h"
+#include "uart16550_regs.h"
 
-#define REG_DATA 0 /* RBR, THR; DLL with DLAB set */
-#define REG_IER  1 /* DLM with DLAB set */
-#define REG_IIR  2 /* FCR when written */
-#define REG_LCR  3
-#define REG_MCR  4
-#define REG_LSR  5
-#define REG_MSR  6
-#define REG_SCR  7
-
-#define IER_RX    0x01
-#define IER_THRE  0x02
-#define IER_LINE  0x04
-#define IER_MODEM 0x08
-#define IER_MASK  0x0f
-
-#define IIR_NONE    0x01
-#define IIR_MODEM   0x00
-#define IIR_THRE    0x02
-#define IIR_RX      0x04
-#define IIR_LINE    0x06
-#define IIR_TIMEOUT 0x0c
-#define IIR_FIFOS   0xc0
-
-#define FCR_ENABLE   0x01
-#define FCR_CLEAR_RX 0x02
-#define FCR_CLEAR_TX 0x04
-#define FCR_KEPT     0xc9 /* trigger level, DMA mode, enable */
-
-#define LCR_LENGTH 0x03
-#define LCR_STOP   0x04
-#define LCR_PARITY 0x08
-#define LCR_BREAK  0x40
-#define LCR_DLAB   0x80
-
-#define MCR_DTR  0x01
-#define MCR_RTS  0x02
-#define MCR_OUT1 0x04
-#define MCR_OUT2 0x08
-#define MCR_LOOP 0x10
-#define MCR_MASK 0x1f
-
-#define LSR_DR     0x01
-#define LSR_OE     0x02
-#define LSR_BI     0x10
-#define LSR_ERRORS 0x1e /* OE, PE, FE, BI */
-#define LSR_THRE   0x20
-#define LSR_TEMT   0x40
-#define LSR_FIFO   0x80 /* an error somewhere in the receive FIFO */
-
-#define MSR_DCTS  0x01
-#define MSR_DDSR  0x02
-#define MSR_TERI  0x04
-#define MSR_DDCD  0x08
-#define MSR_DELTA 0x0f
-
-#define INPUT_CLOCK     1843200 /* Hz; a bit takes 16 x divisor periods of it */
-#define DEFAULT_DIVISOR 12      /* 9600 baud */
+/* ---- FIFOs ---------------------------------------------------------------------------------- */
 
 static bool fifo_enabled(const struct uart16550_chip *u)
 {
@@ -439,6 +384,57 @@ void uart16550_write(struct uart16550_chip *u, unsigned offset, uint8_t value)
         break; /* LSR and MSR: written only by factory tests */
     }
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+/* What the FIFOs can hold depends on whether they are enabled. */
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct uart16550_chip *u = staged;
+    unsigned depth = fifo_depth(u);
+
+    if (u->rx.count > depth)
+        return lunik_fail(err, LUNIK_E_INVALID, "rx.count: %u is out of range (want 0 to %u)",
+                          u->rx.count, depth);
+    if (u->tx.in_fifo > depth)
+        return lunik_fail(err, LUNIK_E_INVALID, "tx.in_fifo: %u is out of range (want 0 to %u)",
+                          u->tx.in_fifo, depth);
+    if (u->tx.count < u->tx.in_fifo || u->tx.count - u->tx.in_fifo > UART_FIFO_SIZE)
+        return lunik_fail(err, LUNIK_E_INVALID, "tx.count: %u is out of range (want %u to %u)",
+                          u->tx.count, u->tx.in_fifo, u->tx.in_fifo + UART_FIFO_SIZE);
+    return 0;
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct uart16550_chip, ier),
+    LUNIK_STATE(struct uart16550_chip, fcr),
+    LUNIK_STATE(struct uart16550_chip, lcr),
+    LUNIK_STATE(struct uart16550_chip, mcr),
+    LUNIK_STATE(struct uart16550_chip, lsr),
+    LUNIK_STATE(struct uart16550_chip, msr),
+    LUNIK_STATE(struct uart16550_chip, scr),
+    LUNIK_STATE(struct uart16550_chip, modem),
+    LUNIK_STATE(struct uart16550_chip, divisor),
+    LUNIK_STATE_ARRAY(struct uart16550_chip, rx.data),
+    LUNIK_STATE_ARRAY(struct uart16550_chip, rx.errors),
+    LUNIK_STATE(struct uart16550_chip, rx.head, .limit = UART_FIFO_SIZE),
+    LUNIK_STATE(struct uart16550_chip, rx.count),
+    LUNIK_STATE_ARRAY(struct uart16550_chip, tx.data),
+    LUNIK_STATE(struct uart16550_chip, tx.head, .limit = 2 * UART_FIFO_SIZE),
+    LUNIK_STATE(struct uart16550_chip, tx.count),
+    LUNIK_STATE(struct uart16550_chip, tx.in_fifo),
+    LUNIK_STATE(struct uart16550_chip, thre_pending),
+    LUNIK_STATE_TIME(struct uart16550_chip, rx_activity),
+    {0},
+};
+
+const lunik_state_table uart16550_chip_state = {
+    .name = "uart",
+    .version = 1,
+    .size = sizeof(struct uart16550_chip),
+    .fields = state_fields,
+    .post_load = post_load,
+};
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 

@@ -76,4 +76,8 @@ void uart16550_set_modem(struct uart16550_chip *u, uint8_t lines);
 /* Reports that the deadline has come. */
 void uart16550_tick(struct uart16550_chip *u);
 
+/* Registers and FIFOs. When all has been loaded, and no deadline is waited for, the device calls
+ * uart16550_tick(); before the machine goes on, uart16550_writable(). */
+extern const lunik_state_table uart16550_chip_state;
+
 #endif

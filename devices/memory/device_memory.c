@@ -418,6 +418,21 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct device_memory, base, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct device_memory, size, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct device_memory, slots, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE_ARRAY(struct device_memory, slot),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "device-memory",
+    .version = 1,
+    .size = sizeof(struct device_memory),
+    .fields = state_fields,
+};
+
 const lunik_type device_memory_type = {
     .name = "device-memory",
     .doc = "The window of guest addresses that DIMMs are plugged into.",
@@ -427,4 +442,5 @@ const lunik_type device_memory_type = {
     .ifaces = ifaces,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &state_table,
 };

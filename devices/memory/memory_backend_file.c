@@ -264,4 +264,5 @@ const lunik_type memory_backend_file_type = {
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &lunik_state_none,
 };

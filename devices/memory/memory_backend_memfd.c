@@ -124,4 +124,5 @@ const lunik_type memory_backend_memfd_type = {
     .size = sizeof(struct memory_backend_memfd),
     .props = props,
     .realize = realize,
+    .state = &lunik_state_none,
 };

@@ -13,4 +13,5 @@ const lunik_type memory_backend_ram_type = {
     .doc = "Anonymous host memory.",
     .size = sizeof(struct memory_backend),
     .realize = realize,
+    .state = &lunik_state_none,
 };

@@ -53,7 +53,7 @@ static void notify_guest(struct memory_hotplug *d)
 }
 
 /* Returns the device in a slot; NULL if it is empty. */
-static lunik_object *device_in(struct memory_hotplug *d, unsigned slot)
+static lunik_object *device_in(const struct memory_hotplug *d, unsigned slot)
 {
     lunik_machine *m = lunik_object_machine(lunik_state_object(d));
     lunik_object *handler = lunik_machine_hotplug_handler(m, "memory");
@@ -333,6 +333,51 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+/* What the guest sees of a slot must be what is in it here. */
+static int check_slot(const struct memory_slot *slot, lunik_object *device, unsigned index,
+                      lunik_error *err)
+{
+    const lunik_memory_device *md;
+
+    if (slot->enabled != (device != NULL))
+        return lunik_fail(err, LUNIK_E_INVALID, "slots: slot: [%u]: %s in the state, %s here",
+                          index, slot->enabled ? "in use" : "empty", device ? "in use" : "empty");
+    if (!device)
+        return 0;
+    md = lunik_memory_device_iface(device)->get(device);
+    if (slot->address != md->address || slot->size != md->size)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "slots: slot: [%u]: 0x%" PRIx64 " bytes at 0x%" PRIx64
+                          " in the state, 0x%" PRIx64 " at 0x%" PRIx64 " here",
+                          index, slot->size, slot->address, md->size, md->address);
+    return 0;
+}
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct memory_hotplug *d = staged, *here = state;
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < here->slots.count; i++)
+        rc = check_slot(&d->slots.slot[i], device_in(here, i), i, err);
+    return rc;
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct memory_hotplug, slots, &memory_slots_state),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "acpi-memory-hotplug",
+    .version = 1,
+    .size = sizeof(struct memory_hotplug),
+    .fields = state_fields,
+    .post_load = post_load,
+};
+
 const lunik_type memory_hotplug_type = {
     .name = "acpi-memory-hotplug",
     .doc = "The registers through which ACPI takes memory in and out.",
@@ -343,4 +388,5 @@ const lunik_type memory_hotplug_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

@@ -87,3 +87,38 @@ void memory_slots_write(struct memory_slots *s, unsigned offset, uint32_t value)
         break;
     }
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static const lunik_state_field slot_fields[] = {
+    LUNIK_STATE(struct memory_slot, address),
+    LUNIK_STATE(struct memory_slot, size),
+    LUNIK_STATE(struct memory_slot, node),
+    LUNIK_STATE(struct memory_slot, ost_event),
+    LUNIK_STATE(struct memory_slot, ost_status),
+    LUNIK_STATE(struct memory_slot, enabled),
+    LUNIK_STATE(struct memory_slot, inserting),
+    LUNIK_STATE(struct memory_slot, removing),
+    {0},
+};
+
+static const lunik_state_table slot_table = {
+    .name = "slot",
+    .version = 1,
+    .size = sizeof(struct memory_slot),
+    .fields = slot_fields,
+};
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct memory_slots, count, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct memory_slots, selector),
+    LUNIK_STATE_COUNTED_STRUCTS(struct memory_slots, slot, count, &slot_table),
+    {0},
+};
+
+const lunik_state_table memory_slots_state = {
+    .name = "slots",
+    .version = 1,
+    .size = sizeof(struct memory_slots),
+    .fields = state_fields,
+};

@@ -56,4 +56,7 @@ void memory_slots_reset(struct memory_slots *s);
 uint32_t memory_slots_read(const struct memory_slots *s, unsigned offset);
 void memory_slots_write(struct memory_slots *s, unsigned offset, uint32_t value);
 
+/* Selector and slots; which of these are enabled is for the device to check. */
+extern const lunik_state_table memory_slots_state;
+
 #endif

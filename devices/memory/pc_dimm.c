@@ -149,6 +149,22 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct pc_dimm, md.address, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct pc_dimm, md.size, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct pc_dimm, md.slot, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct pc_dimm, md.node, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct pc_dimm, md.hotplugged),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "pc-dimm",
+    .version = 1,
+    .size = sizeof(struct pc_dimm),
+    .fields = state_fields,
+};
+
 const lunik_type pc_dimm_type = {
     .name = "pc-dimm",
     .doc = "A memory module.",
@@ -160,4 +176,5 @@ const lunik_type pc_dimm_type = {
     .unrealize = unrealize,
     .hotplug = "memory",
     .hotplug_wants = "maxmem and slots",
+    .state = &state_table,
 };

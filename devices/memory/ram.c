@@ -99,6 +99,19 @@ static const lunik_prop props[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct ram_window, addr, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct ram_window, size, .flags = LUNIK_STATE_SAME),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "ram",
+    .version = 1,
+    .size = sizeof(struct ram_window),
+    .fields = state_fields,
+};
+
 const lunik_type ram_type = {
     .name = "ram",
     .doc = "RAM on the board: a memory backend, or a part of it, at a fixed guest address.",
@@ -107,4 +120,5 @@ const lunik_type ram_type = {
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
+    .state = &state_table,
 };

@@ -38,9 +38,14 @@ static uint64_t time_of(uint64_t ticks)
     return at;
 }
 
+static uint64_t ticks_now(const struct acpi_pm_chip *pm)
+{
+    return ticks_at(lunik_clock_read(pm->clock)) + pm->ahead;
+}
+
 static uint64_t next_overflow(const struct acpi_pm_chip *pm)
 {
-    return (ticks_at(lunik_clock_read(pm->clock)) / PM_TIMER_HALF + 1) * PM_TIMER_HALF;
+    return (ticks_now(pm) / PM_TIMER_HALF + 1) * PM_TIMER_HALF;
 }
 
 /* ---- status and SCI ------------------------------------------------------------------------- */
@@ -49,10 +54,10 @@ void acpi_pm_update(struct acpi_pm_chip *pm)
 {
     bool waited_for = pm->pm1_enable & PM1_TIMER && pm->pm1_control & PM1_CNT_SCI_EN;
 
-    if (ticks_at(lunik_clock_read(pm->clock)) >= pm->overflow)
+    if (ticks_now(pm) >= pm->overflow)
         pm->pm1_status |= PM1_TIMER;
     if (pm->timer && waited_for && !(pm->pm1_status & PM1_TIMER))
-        lunik_timer_set(pm->timer, time_of(pm->overflow));
+        lunik_timer_set(pm->timer, time_of(pm->overflow - pm->ahead));
     else if (pm->timer)
         lunik_timer_cancel(pm->timer);
 
@@ -146,7 +151,7 @@ void acpi_pm_control_write(struct acpi_pm_chip *pm, unsigned offset, unsigned si
 
 uint32_t acpi_pm_timer_read(const struct acpi_pm_chip *pm, unsigned offset, unsigned size)
 {
-    uint32_t ticks = (uint32_t)ticks_at(lunik_clock_read(pm->clock)) & PM_TIMER_MASK;
+    uint32_t ticks = (uint32_t)ticks_now(pm) & PM_TIMER_MASK;
 
     return extract(ticks, offset, size);
 }
@@ -165,3 +170,39 @@ void acpi_pm_gpe_write(struct acpi_pm_chip *pm, unsigned offset, unsigned size, 
     pm->gpe_enable = (uint16_t)((pm->gpe_enable & ~mask) | (written >> 16 & mask));
     acpi_pm_update(pm);
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static int pre_save(void *state, lunik_error *err)
+{
+    struct acpi_pm_chip *pm = state;
+
+    acpi_pm_update(pm);
+    pm->ticks = ticks_now(pm);
+    return 0;
+}
+
+/* The timer goes on from where it was, whatever the clock shows here. */
+static void loaded(void *state)
+{
+    struct acpi_pm_chip *pm = state;
+
+    pm->ahead = pm->ticks - ticks_at(lunik_clock_read(pm->clock));
+    acpi_pm_update(pm);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE(struct acpi_pm_chip, pm1_status),  LUNIK_STATE(struct acpi_pm_chip, pm1_enable),
+    LUNIK_STATE(struct acpi_pm_chip, pm1_control), LUNIK_STATE(struct acpi_pm_chip, gpe_status),
+    LUNIK_STATE(struct acpi_pm_chip, gpe_enable),  LUNIK_STATE(struct acpi_pm_chip, ticks),
+    LUNIK_STATE(struct acpi_pm_chip, overflow),    {0},
+};
+
+const lunik_state_table acpi_pm_chip_state = {
+    .name = "acpi-pm",
+    .version = 1,
+    .size = sizeof(struct acpi_pm_chip),
+    .fields = state_fields,
+    .pre_save = pre_save,
+    .loaded = loaded,
+};

@@ -24,7 +24,9 @@ struct acpi_pm_chip {
 
     uint16_t pm1_status, pm1_enable, pm1_control;
     uint16_t gpe_status, gpe_enable;
-    uint64_t overflow; /* the tick at which the timer's status bit is set next */
+    _Atomic uint64_t ahead; /* of the clock, in ticks of the timer; modulo 2^64 */
+    uint64_t overflow;      /* the tick at which the timer's status bit is set next */
+    uint64_t ticks;         /* now; only up to date while it is saved or loaded */
 };
 
 void acpi_pm_reset(struct acpi_pm_chip *pm);
@@ -47,5 +49,7 @@ void acpi_pm_set_status(struct acpi_pm_chip *pm, uint16_t bits);
 void acpi_pm_raise_gpe(struct acpi_pm_chip *pm, unsigned gpe); /* 0..15 */
 /* Makes status, SCI and timer agree with the time; the timer's function calls it. */
 void acpi_pm_update(struct acpi_pm_chip *pm);
+
+extern const lunik_state_table acpi_pm_chip_state;
 
 #endif

@@ -348,6 +348,29 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static int map(void *state, lunik_error *err)
+{
+    struct i440fx *s = state;
+
+    return i440fx_pam_update(&s->pam, err);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct i440fx, function, &lunik_pci_function_state),
+    LUNIK_STATE(struct i440fx, config_address),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "i440fx",
+    .version = 1,
+    .size = sizeof(struct i440fx),
+    .fields = state_fields,
+    .map = map,
+};
+
 const lunik_type i440fx_type = {
     .name = "i440fx",
     .doc = "Intel 82441FX host bridge with PCI bus 0 and configuration mechanism 1.",
@@ -358,4 +381,5 @@ const lunik_type i440fx_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

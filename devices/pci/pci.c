@@ -11,6 +11,8 @@
 
 #include "pci.h"
 
+#define HEADER_SIZE 0x40 /* of configuration space */
+
 #define MECHANISM1_ENABLE 0x80000000u
 
 /* ---- configuration space -------------------------------------------------------------------- */
@@ -109,13 +111,11 @@ void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why)
     lunik_machine_map_broken(f->bus->machine, why);
 }
 
-/* Makes the regions follow BARs and command register. */
-static void update_bars(lunik_pci_function *f)
+/* Makes the regions follow BARs and command register, or leaves them as they were. */
+static int map_bars(lunik_pci_function *f, lunik_error *err)
 {
-    lunik_error err;
-
     if (!f->bus || !f->bus->machine)
-        return;
+        return 0;
     lunik_transaction_begin(f->bus->machine);
     for (unsigned i = 0; i < LUNIK_PCI_BARS; i++) {
         lunik_region *region = f->bars[i].region;
@@ -134,7 +134,14 @@ static void update_bars(lunik_pci_function *f)
         if (want && !mapped)
             lunik_region_add(parent, address, region, 0, true, NULL);
     }
-    if (lunik_transaction_commit(f->bus->machine, &err))
+    return lunik_transaction_commit(f->bus->machine, err);
+}
+
+static void update_bars(lunik_pci_function *f)
+{
+    lunik_error err;
+
+    if (map_bars(f, &err))
         lunik_pci_map_failed(f, &err);
 }
 
@@ -326,6 +333,57 @@ void pci_bus_set_router(lunik_pci_bus *bus, void (*fn)(void *opaque, unsigned pi
             fn(opaque, i, true);
     }
 }
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+/* The bits of a byte of the header that the guest can't change, nor drive_intx(). */
+static uint8_t fixed_bits(const lunik_pci_function *f, unsigned offset)
+{
+    uint8_t changing = f->writable[offset] | f->clearable[offset];
+
+    return (uint8_t) ~(offset == LUNIK_PCI_STATUS ? changing | LUNIK_PCI_STATUS_INTX : changing);
+}
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const lunik_pci_function *f = staged, *here = state;
+
+    for (unsigned i = 0; i < HEADER_SIZE; i++)
+        if ((f->config[i] ^ here->initial[i]) & fixed_bits(here, i))
+            return lunik_fail(
+                err, LUNIK_E_INVALID,
+                "config: [0x%02x]: 0x%02x in the state, 0x%02x in this machine, which "
+                "the guest can't change",
+                i, f->config[i], here->initial[i]);
+    return 0;
+}
+
+static int map(void *state, lunik_error *err)
+{
+    return map_bars(state, err);
+}
+
+static void loaded(void *state)
+{
+    drive_intx(state);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_ARRAY(lunik_pci_function, config),
+    LUNIK_STATE(lunik_pci_function, devfn, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(lunik_pci_function, intx),
+    {0},
+};
+
+const lunik_state_table lunik_pci_function_state = {
+    .name = "pci",
+    .version = 1,
+    .size = sizeof(lunik_pci_function),
+    .fields = state_fields,
+    .post_load = post_load,
+    .map = map,
+    .loaded = loaded,
+};
 
 /* ---- ACPI ----------------------------------------------------------------------------------- */
 

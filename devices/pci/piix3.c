@@ -291,6 +291,39 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct piix3 *s = staged;
+
+    if (s->elcr & ~ELCR_VALID)
+        return lunik_fail(err, LUNIK_E_INVALID, "elcr: 0x%04x has bits beyond 0x%04x", s->elcr,
+                          ELCR_VALID);
+    return 0;
+}
+
+static void loaded(void *state)
+{
+    update_irqs(state);
+}
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct piix3, function, &lunik_pci_function_state),
+    LUNIK_STATE(struct piix3, elcr),
+    LUNIK_STATE(struct piix3, reset_control),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "piix3",
+    .version = 1,
+    .size = sizeof(struct piix3),
+    .fields = state_fields,
+    .post_load = post_load,
+    .loaded = loaded,
+};
+
 const lunik_type piix3_type = {
     .name = "piix3",
     .doc = "Intel 82371SB PCI-to-ISA bridge: PIRQ routing, ELCR, reset control at 0xcf9.",
@@ -301,4 +334,5 @@ const lunik_type piix3_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

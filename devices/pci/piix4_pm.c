@@ -66,17 +66,24 @@ static void move_ports(lunik_region *region, uint16_t address, bool on)
     lunik_region_set_enabled(region, on, NULL);
 }
 
-/* Makes the port ranges follow the configuration registers. */
-static void update_ports(struct piix4_pm *s)
+/* Makes the port ranges follow the configuration registers, or leaves them as they were. */
+static int map_ports(void *state, lunik_error *err)
 {
+    struct piix4_pm *s = state;
     const uint8_t *config = s->function.config;
-    lunik_error err;
 
     lunik_transaction_begin(lunik_object_machine(lunik_state_object(s)));
     move_ports(s->pm_ports, pm_address(s), config[PIIX4_PMREGMISC] & PMREGMISC_PMIOSE);
     move_ports(s->smbus_port, lunik_pci_get_word(config, PIIX4_SMBBA) & SMBBA_ADDRESS,
                config[PIIX4_SMBHSTCFG] & SMBHSTCFG_EN);
-    if (lunik_transaction_commit(lunik_object_machine(lunik_state_object(s)), &err))
+    return lunik_transaction_commit(lunik_object_machine(lunik_state_object(s)), err);
+}
+
+static void update_ports(struct piix4_pm *s)
+{
+    lunik_error err;
+
+    if (map_ports(s, &err))
         lunik_pci_map_failed(&s->function, &err);
 }
 
@@ -212,28 +219,6 @@ static const lunik_io_ops apm_ops = {
     DEVICE_BYTE_PORTS,
 };
 
-static lunik_access smbus_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const struct piix4_pm *s = opaque;
-
-    *value = piix4_smbus_read(&s->smbus, (unsigned)offset);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access smbus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct piix4_pm *s = opaque;
-
-    piix4_smbus_write(&s->smbus, (unsigned)offset, (uint8_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops smbus_ops = {
-    .read = smbus_read,
-    .write = smbus_write,
-    DEVICE_BYTE_PORTS,
-};
-
 /* ---- timers and sleep ----------------------------------------------------------------------- */
 
 static void timer_fired(lunik_timer *timer)
@@ -283,7 +268,8 @@ static void init_function(struct piix4_pm *s)
 /* Makes a port range. At 0 it is off until the guest gives it a place, which may be anywhere: as in
  * hardware, it may hide other ports. */
 static int new_port(struct piix4_pm *s, lunik_region **out, const char *name, lunik_region *parent,
-                    uint64_t offset, uint64_t size, const lunik_io_ops *ops, lunik_error *err)
+                    uint64_t offset, uint64_t size, const lunik_io_ops *ops, void *opaque,
+                    lunik_error *err)
 {
     lunik_object *o = lunik_state_object(s);
     lunik_region_config config = {
@@ -291,7 +277,7 @@ static int new_port(struct piix4_pm *s, lunik_region **out, const char *name, lu
         .name = name,
         .size = size,
         .ops = ops,
-        .opaque = s,
+        .opaque = opaque,
     };
     bool movable = parent != s->pm_ports && !offset;
     int rc = device_region_new(out, o, config, err);
@@ -306,22 +292,22 @@ static int new_port(struct piix4_pm *s, lunik_region **out, const char *name, lu
 static int new_ports(struct piix4_pm *s, lunik_error *err)
 {
     lunik_region *io = lunik_space_root(lunik_machine_io(lunik_object_machine(s->bus)));
-    int rc = new_port(s, &s->pm_ports, "piix4-pm", io, s->pm_base, PM_PORTS, NULL, err);
+    int rc = new_port(s, &s->pm_ports, "piix4-pm", io, s->pm_base, PM_PORTS, NULL, NULL, err);
 
     if (!rc)
-        rc = new_port(s, &s->event_port, "acpi-evt", s->pm_ports, PM_EVENT, 4, &event_ops, err);
+        rc = new_port(s, &s->event_port, "acpi-evt", s->pm_ports, PM_EVENT, 4, &event_ops, s, err);
     if (!rc)
-        rc = new_port(s, &s->control_port, "acpi-cnt", s->pm_ports, PM_CONTROL, 2, &control_ops,
+        rc = new_port(s, &s->control_port, "acpi-cnt", s->pm_ports, PM_CONTROL, 2, &control_ops, s,
                       err);
     if (!rc)
-        rc = new_port(s, &s->timer_port, "acpi-tmr", s->pm_ports, PM_TIMER, 4, &timer_ops, err);
+        rc = new_port(s, &s->timer_port, "acpi-tmr", s->pm_ports, PM_TIMER, 4, &timer_ops, s, err);
     if (!rc)
-        rc = new_port(s, &s->gpe_port, "acpi-gpe0", io, s->gpe_base, GPE0_PORTS, &gpe_ops, err);
+        rc = new_port(s, &s->gpe_port, "acpi-gpe0", io, s->gpe_base, GPE0_PORTS, &gpe_ops, s, err);
     if (!rc)
-        rc = new_port(s, &s->apm_port, "apm-io", io, APM_PORT, 2, &apm_ops, err);
+        rc = new_port(s, &s->apm_port, "apm-io", io, APM_PORT, 2, &apm_ops, s, err);
     if (!rc)
-        rc = new_port(s, &s->smbus_port, "pm-smbus", io, s->smb_base, PIIX4_SMBUS_PORTS, &smbus_ops,
-                      err);
+        rc = new_port(s, &s->smbus_port, "pm-smbus", io, s->smb_base, PIIX4_SMBUS_PORTS,
+                      &piix4_smbus_ops, &s->smbus, err);
     return rc;
 }
 
@@ -475,6 +461,24 @@ static const lunik_iface ifaces[] = {
     {0},
 };
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct piix4_pm, function, &lunik_pci_function_state),
+    LUNIK_STATE_STRUCT(struct piix4_pm, pm, &acpi_pm_chip_state),
+    LUNIK_STATE_STRUCT(struct piix4_pm, smbus, &piix4_smbus_chip_state),
+    LUNIK_STATE_ARRAY(struct piix4_pm, apm),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "piix4-pm",
+    .version = 1,
+    .size = sizeof(struct piix4_pm),
+    .fields = state_fields,
+    .map = map_ports,
+};
+
 const lunik_type piix4_pm_type = {
     .name = "piix4-pm",
     .doc = "Intel 82371AB ACPI power management and SMBus function, with GPE block 0.",
@@ -485,4 +489,5 @@ const lunik_type piix4_pm_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "piix4_smbus_chip.h"
+#include "../ports.h"
 
 #define SMBHSTSTS       0x00
 #define SMBHSTSTS_ERROR 0x04 /* no acknowledge */
@@ -53,3 +54,37 @@ void piix4_smbus_write(struct piix4_smbus_chip *s, unsigned offset, uint8_t valu
             s->registers[offset] = value;
     }
 }
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    *value = piix4_smbus_read(opaque, (unsigned)offset);
+    return LUNIK_ACCESS_OK;
+}
+
+static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    piix4_smbus_write(opaque, (unsigned)offset, (uint8_t)value);
+    return LUNIK_ACCESS_OK;
+}
+
+const lunik_io_ops piix4_smbus_ops = {
+    .read = port_read,
+    .write = port_write,
+    DEVICE_BYTE_PORTS,
+};
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_ARRAY(struct piix4_smbus_chip, registers),
+    {0},
+};
+
+const lunik_state_table piix4_smbus_chip_state = {
+    .name = "smbus",
+    .version = 1,
+    .size = sizeof(struct piix4_smbus_chip),
+    .fields = state_fields,
+};
