@@ -40,9 +40,15 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
+local stderr = io.stderr
+
 --- Prints a message of whole lines for the user. The prompt replaces this.
 function event.tell(text)
-  io.stderr:write(text)
+  if io.stderr == stderr then
+    core.message(text) -- waits for its reader for a limited time only
+  else
+    io.stderr:write(text)
+  end
 end
 
 local function to_stderr(where, source, message, traceback)
