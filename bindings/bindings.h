@@ -169,6 +169,12 @@ int bind_lua_text(lua_State *L);          /* core.text(value) */
 int bind_lua_error_new(lua_State *L);     /* core.error(code, message) */
 int bind_lua_sys_error_new(lua_State *L); /* core.sys_error(errno, message) */
 
+/* message.c: write to standard error. Wait for a limited time only, then drop the message; see
+ * message.c. */
+void bind_write_message(const char *text, size_t size);
+void bind_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int bind_lua_message(lua_State *L); /* core.message(text) */
+
 /* cause.c: records the line in which a script makes a change. No error may be raised between begin
  * and end. */
 struct bind_script {

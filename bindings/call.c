@@ -5,7 +5,6 @@
  * own, taken from a pool: while a vCPU's handler waits without the lock, calls on other threads do
  * not touch its Lua thread.
  */
-#include <stdio.h>
 
 #include "bindings.h"
 
@@ -115,7 +114,7 @@ static void report(struct bindings *b, struct glue *g, const char *source, lua_S
         leave(b, L);
     }
     if (!reported)
-        fprintf(stderr, "lunik: %s failed, and so did the report of it\n", source);
+        bind_message("lunik: %s failed, and so did the report of it\n", source);
 }
 
 /* Runs body; leaves the raised value on the returned thread's stack if *failed. */
@@ -165,7 +164,7 @@ bool bind_call(struct bindings *b, struct glue *g, const char *source, lua_CFunc
 
     if (!L) {
         if (!b->closing)
-            fprintf(stderr, "lunik: %s: %s\n", source, why_not(b));
+            bind_message("lunik: %s: %s\n", source, why_not(b));
         return false;
     }
     if (failed)

@@ -148,6 +148,7 @@ static const luaL_Reg functions[] = {
     {"dirty_compare", bind_lua_dirty_compare},
     {"set_library_dirs", set_library_dirs},
     {"is_a", is_a},
+    {"message", bind_lua_message},
     {"sandbox", bind_lua_sandbox},
     {"sandboxed", bind_lua_sandboxed},
     {"sandbox_denial", bind_lua_sandbox_denial},

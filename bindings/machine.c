@@ -2,7 +2,6 @@
  * machine.c: machines: their boxes, their glue, their life cycle. Creation is in machine_new.c,
  * objects and vCPUs in machine_objects.c, the guest's side in machine_guest.c.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,8 +283,8 @@ static void on_last_event(void *opaque, const lunik_event *event)
         else if (!strcmp(event->fields[i].name, "message"))
             message = event->fields[i].value.string;
     }
-    fprintf(stderr, "lunik: machine '%s': %s: %s\n", lunik_machine_name(event->machine), object,
-            message);
+    bind_message("lunik: machine '%s': %s: %s\n", lunik_machine_name(event->machine), object,
+                 message);
 }
 
 bool bind_machine_end(struct glue *g)
@@ -295,8 +294,8 @@ bool bind_machine_end(struct glue *g)
     bool closed;
 
     if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
-        fprintf(stderr, "lunik: machine '%s' was still %s when the script ended; stopped\n",
-                lunik_machine_name(m), lunik_state_name(state));
+        bind_message("lunik: machine '%s' was still %s when the script ended; stopped\n",
+                     lunik_machine_name(m), lunik_state_name(state));
     g->event_sub.fn = on_last_event;
     lunik_machine_ref(m);
     lunik_machine_close(m);

@@ -280,8 +280,8 @@ describe("a board file", function()
   it("that is none takes no options", function()
     local out, err, code = lunik_run("-o x=1 -", "print 'here' return { x = 2 }")
     assert.same({ "here\n", 2 }, { out, code })
-    assert.matches("lunik: -o: 'x=1': - is no board file (want one that returns a board)\n", err, 1,
-      true)
+    assert.matches("lunik: -o: 'x=1': - is not a board file (want one that returns a board)\n", err,
+      1, true)
     assert.same({ "here\n", "", 0 }, { lunik_run("- -o x=1", "print 'here' return { x = 2 }") })
   end)
 

@@ -248,7 +248,7 @@ describe("guest memory", function()
       ["view: 1152921504606846976 u64 end"] = function() map:view("u64", 0, 1 << 60) end,
       ["'15' is not a u32"] = function() space:set("u32", BASE, "15") end,
       ["'true' is not a u8"] = function() map:set("u8", 0, true) end,
-      ["search: mask: can't go with hex"] = function()
+      ["search: mask: can't be used with hex"] = function()
         m:search("aa", { hex = true, mask = "\xff" })
       end,
       ["search: length: '-2' is negative"] = function() m:search("aa", { length = -2 }) end,

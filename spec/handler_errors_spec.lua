@@ -150,3 +150,33 @@ describe("the command", function()
     assert.is_truthy(out:find("42\n", 1, true), out .. err)
   end)
 end)
+
+describe("a report that nothing reads", function()
+  -- The script holds both ends of the pipe that is its standard error.
+  local SCRIPT = [[
+    local pipe = assert(io.open(..., "rb"))
+    local function fail(text)
+      lunik.spawn(error, text, 0)
+      lunik.sleep(0)
+    end
+    for _ = 1, 30 do fail(("x"):rep(10000)) end
+    print "went on"
+    pipe:setvbuf "no"
+    pipe:read(8192)
+    fail "can be read"
+    for line in pipe:lines() do
+      local lost = line:match "lunik: (%d+) messages were lost"
+      if lost then print(tonumber(lost) > 10) end
+      if line:find("can be read", 1, true) then break end
+    end
+  ]]
+
+  it("is dropped after a while, and counted", function()
+    local path <close> = command.file ""
+    os.remove(tostring(path))
+    local script <close> = command.file(SCRIPT)
+    local out, _, code = command.run(("mkfifo %s; timeout -s KILL 30 sh -c 'exec %s %s %s 2<>%s'")
+      :format(path, command.lunik, script, path, path))
+    assert.same({ "went on\ntrue\n", 0 }, { out, code })
+  end)
+end)

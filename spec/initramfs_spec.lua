@@ -83,12 +83,12 @@ describe("initramfs", function()
   it("refuses what it can't put into an image", function()
     for entries, message in pairs {
       [{ ["/a"] = { file = "/nonexistent" } }] = "nonexistent",
-      [{ ["/a"] = {} }] = "a: says not what it is",
+      [{ ["/a"] = {} }] = "a: has no content",
       [{ ["/a"] = { dir = true, data = "" } }] = "a: is both",
-      [{ ["/a"] = { dir = true, owner = 1 } }] = "'owner' is no attribute",
+      [{ ["/a"] = { dir = true, owner = 1 } }] = "'owner' is not an attribute",
       [{ ["/../a"] = { dir = true } }] = "is not a path inside",
       [{ ["/"] = { dir = true } }] = "is not a path inside",
-      [{ ["/a"] = { dir = true, mode = "9" } }] = "mode '9' is no octal number",
+      [{ ["/a"] = { dir = true, mode = "9" } }] = "mode '9' is not an octal number",
     } do
       assert.error_matches(function() initramfs.build(entries) end, message)
     end

@@ -1,8 +1,8 @@
--- micro: the least that boots a kernel: RAM, a serial port and a port to end the machine with.
+-- micro: a minimal board that boots a kernel: RAM, a serial port and a port that ends the machine.
 --
--- No PCI, no ACPI, no firmware, nothing to plug memory into; interrupt controllers and timer are
--- the ones inside KVM. A multiboot or PVH kernel that prints to the serial port and leaves through
--- the exit port needs no more; Linux boots too, with one processor and without a clock chip.
+-- It has no PCI, no ACPI, no firmware and no memory slots; interrupt controllers and timer are the
+-- ones in KVM. That is enough for a Multiboot or PVH kernel that prints to the serial port and
+-- exits through the exit port; Linux boots as well, with one processor and without a clock chip.
 --
 -- Map: RAM from 0 to 3G, the rest from 4 GiB on.
 
@@ -30,7 +30,7 @@ local function build(m, opt)
     board.map_ram(m, banks, "ram-below-4g", 0, 0, low)
     board.map_ram(m, banks, "ram-above-4g", low, 4 * GiB, memory - low)
   end)
-  -- Kernels leave the last kilobyte below 640K and the ROM area alone, whatever is there.
+  -- Kernels never use the last kilobyte below 640K and the ROM area.
   board.report_ram(m, banks, 0, 0, 639 * KiB)
   m:fwmap_add { base = 639 * KiB, size = MiB - 639 * KiB, type = "reserved" }
   board.report_ram(m, banks, MiB, MiB, low - MiB)

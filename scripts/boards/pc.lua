@@ -1,11 +1,11 @@
 -- pc: an i440FX/PIIX PC.
 --
--- maxmem and slots let memory grow by DIMMs that are plugged in; the board's own options are listed
--- at the end. A machine without a firmware finds the chipset as a firmware would leave it: ACPI
--- registers at 0x600, SMBus at 0x700, PIRQs routed to 10, 10, 11, 11, 0xc0000-0xfffff shown as RAM.
+-- maxmem and slots allow memory to grow by plugged DIMMs; the board's own options are listed at the
+-- end. Without firmware, the chipset is set up as firmware would leave it: ACPI registers at 0x600,
+-- SMBus at 0x700, PIRQs routed to 10, 10, 11, 11, 0xc0000-0xfffff shown as RAM.
 --
--- Map: RAM from 0, 0xa0000-0xfffff as the chipset's PAM registers say, RAM from 4 GiB, the window
--- for DIMMs at the next GiB, the 64-bit PCI window at the next GiB after that.
+-- Map: RAM from 0, 0xa0000-0xfffff by the chipset's PAM registers, RAM from 4 GiB, the window for
+-- DIMMs at the next GiB, the 64-bit PCI window at the next GiB after that.
 
 local lunik = require "lunik"
 local board = require "lunik.board"
@@ -20,7 +20,7 @@ local VGA_HOLE = 0xa0000
 local BIOS_AREA = 0xe0000  -- ACPI tables, or a firmware's ROM
 local PCI_LAST = 0xfebfffff -- below the I/O APIC
 
--- How much RAM is below 4 GiB.
+-- Returns how much RAM is below 4 GiB.
 local function low_memory(opt, memory)
   local most = opt.lowmem or memory >= 0xe0000000 and 0xc0000000 or 0xe0000000
   if most < MiB or most > 0xe0000000 or most % MiB ~= 0 then
@@ -30,8 +30,8 @@ local function low_memory(opt, memory)
   return math.min(memory, most)
 end
 
--- The window for PCI memory above 4 GiB, behind all other memory: address and size, 0 if there is
--- none.
+-- Returns address and size of the window for PCI memory above 4 GiB, after all other memory; 0 if
+-- there is none.
 local function pci64_window(opt, base, bits)
   local size = opt.pci64 or PCI64_SIZE
   local room = math.max((1 << bits) - base, 0)
@@ -43,7 +43,7 @@ local function pci64_window(opt, base, bits)
   return 0, 0
 end
 
--- Where everything goes.
+-- Returns the addresses of everything.
 local function plan(m, opt, memory)
   local low = low_memory(opt, memory)
   local slots = opt.slots or 0
@@ -95,7 +95,7 @@ local function add_chipset(m, opt, banks, p)
   })
 end
 
--- The slots and the window that DIMMs go into.
+-- Adds the memory slots and the window for DIMMs.
 local function add_memory_slots(m, opt, pm, p)
   if p.window_size == 0 then return end
   local slots = opt.slots or 0
@@ -140,7 +140,7 @@ local function build(m, opt)
   end)
 end
 
--- After the devices that the machine's options name are in place.
+-- Called after the devices in the machine's options have been added.
 local function finish(m, opt)
   if opt.firmware then m:boot_firmware(opt.firmware) end
   local rsdp

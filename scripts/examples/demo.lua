@@ -6,7 +6,7 @@ local host = require "lunik.host"
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
 local SIZE = "256M"
 
--- ---- telling what happens ----------------------------------------------------------------------
+-- ---- output ------------------------------------------------------------------------------------
 
 local colours = host.isatty(1) and not os.getenv("NO_COLOR")
 
@@ -33,7 +33,7 @@ end
 
 -- ---- two kinds of guest ------------------------------------------------------------------------
 
--- Whether this process may use KVM; if not, why.
+-- Returns whether this process may use KVM; if not, why.
 local function kvm_usable()
   local file, why = io.open("/dev/kvm", "r+")
   if file then
@@ -54,7 +54,7 @@ local function with(options)
   return all
 end
 
--- The small guest of spec/guests on a real vCPU; its UART's lines are shown as they come.
+-- Runs the small guest of spec/guests on a real vCPU; prints its UART's lines as they come.
 local function real_guest()
   local rest = ""
   local m = lunik.machine(with {
@@ -80,7 +80,7 @@ local function real_guest()
   }
 end
 
--- A guest written in Lua that uses the same registers, for machines without KVM.
+-- Runs a guest written in Lua that uses the same registers, without KVM.
 local function scripted_guest()
   local m = lunik.machine(with { accel = "none", serial = "none" })
   return m, {

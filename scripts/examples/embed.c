@@ -12,7 +12,7 @@
 
 #include <lunik_device.h>
 
-/* At the start of the last 64 KiB below 4 GiB, which is where a CPU's code segment is at reset. */
+/* The guest, at the start of the last 64 KiB below 4 GiB: a CPU's code segment at reset. */
 static const uint8_t guest_code[] = {
     0xbe, 0x10, 0x00, /* 00       mov si, text */
     0x2e, 0xac,       /* 03 next: cs lodsb     */
@@ -43,7 +43,7 @@ static void on_event(void *opaque, const lunik_event *event)
     printf("event: %s\n", event->name);
 }
 
-/* RAM from a memory backend. */
+/* Adds RAM from a memory backend. */
 static lunik_region *add_ram(lunik_machine *m)
 {
     const lunik_field props[] = {

@@ -1,6 +1,6 @@
 -- Plain Lua with a virtual machine in it: lua5.4 embed.lua
 --
--- No vCPUs here: the machine's devices are driven from Lua, as a guest would through its ports.
+-- The machine has no vCPUs: Lua drives its devices through their ports, as a guest would.
 local lunik = require "lunik"
 
 local m = lunik.machine { board = "micro", accel = "none", memory = "16M", serial = "buffer" }

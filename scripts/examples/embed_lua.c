@@ -3,7 +3,7 @@
  *
  *   cc embed_lua.c $(pkg-config --cflags --libs lunik-lua) && ./a.out
  *
- * It adds a DIMM to the machine in C; the event reaches the script as well as the program.
+ * The program adds a DIMM to the machine; the event is delivered to the script and to the program.
  */
 #include <lauxlib.h>
 #include <lualib.h>

@@ -1,4 +1,4 @@
--- A board of one's own in ten lines, and a guest that says hello through its port.
+-- A custom board in ten lines, and a guest that says hello through its port.
 local lunik = require "lunik"
 
 -- Real-mode code: each byte of the text goes to port 0x99, the 0 at its end as well.

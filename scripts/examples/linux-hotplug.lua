@@ -5,7 +5,7 @@
 -- LUNIK_CPUS=1 and LUNIK_SLOTS=4 can be changed; LUNIK_VERBOSE=1 shows the log at the end.
 --
 -- KERNEL: $LUNIK_KERNEL or what `make guest-linux` built; a distribution's kernel does as well.
--- INITRD: default is an image whose /init only spins: all there is to see is in the kernel's log.
+-- INITRD: by default an image whose /init only spins; the kernel's log shows everything.
 local lunik = require "lunik"
 local initramfs = require "lunik.initramfs"
 
@@ -16,13 +16,13 @@ local CPUS = tonumber(os.getenv("LUNIK_CPUS")) or 1
 local SLOTS = tonumber(os.getenv("LUNIK_SLOTS")) or 4
 local verbose = os.getenv("LUNIK_VERBOSE")
 
--- What KVM may not be able to run in the guest's ring 0 where it has to emulate it, and what only
--- takes time there. Ordinary hardware needs the first three words.
+-- Switches off what KVM may not be able to run where it emulates the guest's ring 0, and what only
+-- costs time there. Ordinary hardware needs only the first three words.
 local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online_movable "
   .. "earlyprintk=serial,ttyS0 lpj=4000000 no_timer_check noxsave mitigations=off swiotlb=noforce "
   .. "clearcpuid=smap,smep,popcnt,xsave,avx,erms,fsrm,pcid,invpcid,movbe,fsgsbase,la57"
 
--- What a log must not have in it.
+-- Patterns that must not occur in the log.
 local COMPLAINTS = {
   "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug.*ACPI",
   "Firmware Bug.*e820", "Firmware Bug.*IRQ", "Firmware Bug.*PCI", "WARNING:", "BUG:", "Oops",
@@ -61,12 +61,12 @@ local function boot()
   return m
 end
 
--- The _OST answer of the guest to a plug (source 1) or an eject request (source 3).
+-- Prints the guest's _OST answer to a plug (source 1) or an eject request (source 3).
 local function report(ev)
   say("guest answers: %s, source %d, status %d", ev.device, ev.source, ev.status)
 end
 
--- What of the kernel's log is of use when something went wrong.
+-- Returns the part of the kernel's log that is useful after a failure.
 local function last_lines(text, count)
   local lines = {}
   for line in text:gmatch("[^\r\n]+") do
@@ -114,8 +114,8 @@ local function scenario(m, console)
   expect(complaints_in(console:text()) == 0, "the log has complaints")
 end
 
--- Where KVM emulates ring 0 it does not know FWAIT, with which Linux ends a process that may have
--- used the FPU. No x87 exception is pending there: it does nothing, and is stepped over.
+-- Skips FWAIT, which KVM can't emulate in ring 0. Linux executes it when it ends a process that may
+-- have used the FPU; no x87 exception is pending then, so it would do nothing.
 local function step_over_fwait(ev)
   if ev.reason == "emulation-failure" and ev.insn:byte() == 0x9b then
     ev.vcpu:set_reg("rip", ev.rip + 1)

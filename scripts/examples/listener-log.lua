@@ -1,5 +1,5 @@
--- Prints every map and unmap of a machine's memory and ports, and what caused it: from the board's
--- construction through the guest's boot to a DIMM's coming and going.
+-- Prints every map and unmap of a machine's memory and ports with its cause: from the construction
+-- by the board through the guest's boot to adding and removing a DIMM.
 --
 --     build/lunik scripts/examples/listener-log.lua
 local lunik = require "lunik"
@@ -18,7 +18,7 @@ local function listen(m)
   m:listen { name = "log", region_add = log "+", region_del = log "-" }
 end
 
--- A board like any other: the first thing that it does is to listen.
+-- A board that adds a listener before it builds the machine.
 local pc = dofile((arg[0]:match("^(.*)/[^/]*$") or ".") .. "/../boards/pc.lua")
 local board = {
   name = "pc", description = pc.description, options = pc.options, finish = pc.finish,
@@ -45,7 +45,7 @@ if kvm then
 else
   require("lunik.guest").attach(m)
 end
-print "---- a DIMM comes and goes"
+print "---- a DIMM is added and removed"
 m:object_add("memory-backend-memfd", { id = "mem1", size = "256M" })
 local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
 m:wait("acpi-ost", { device = "dimm1", timeout = 30 })

@@ -1,5 +1,5 @@
 /*
- * pci_device.c: a PCI device of one's own, and a machine with it.
+ * pci_device.c: a PCI device outside the library, and a machine with it.
  *
  *   cc pci_device.c $(pkg-config --cflags --libs lunik) && ./a.out
  *
@@ -146,7 +146,7 @@ static void check(int rc, const lunik_error *err)
     exit(1);
 }
 
-/* The configuration port of a register of the device; its latch is set. */
+/* Selects a register of the device; returns the port at which it is accessed. */
 static uint16_t select_register(lunik_machine *m, unsigned offset)
 {
     lunik_space_store(lunik_machine_io(m), 0xcf8, 4, 0x80000000u | SLOT << 11 | (offset & 0xfc));

@@ -1,5 +1,4 @@
--- board.lua: what boards have in common: checking the memory options, getting RAM from backends
--- and laying it out.
+-- board.lua: functions for boards: check the memory options, get RAM from backends and map it.
 --
 --     local board = require "lunik.board"
 
@@ -20,7 +19,7 @@ end
 
 local units = { { "P", 1 << 50 }, { "T", 1 << 40 }, { "G", GiB }, { "M", MiB }, { "K", KiB } }
 
--- A size the way a user would write it: 512M, 0x1800.
+-- Shows a size as a user would write it: 512M, 0x1800.
 function board.show(size)
   if size == 0 then return "0" end
   for _, unit in ipairs(units) do
@@ -45,7 +44,7 @@ local function check_size(what, size)
   end
 end
 
--- A backend that an option names.
+-- Returns the backend that an option names.
 local function backend_of(m, what, id, taken)
   local backend = m:object(id)
   if not backend then fail("%s: '%s' does not exist", what, id) end
@@ -57,7 +56,7 @@ local function backend_of(m, what, id, taken)
   return backend
 end
 
--- The nodes that have memory of their own: {node=, size=, memdev=}, nil if no node says so.
+-- Returns the nodes that have memory of their own, {node=, size=, memdev=}; nil if none has.
 local function node_banks(m, numa)
   local banks, taken = {}, {}
   for i, node in ipairs(numa) do
@@ -100,9 +99,9 @@ local function total(banks)
   return sum
 end
 
--- Where the machine's RAM comes from: a list of {memdev=, size=, node=} in guest order and its
--- total. Backends that the options do not name are made ("pc.ram", or "pc.ram0", ... by node).
--- Nothing is made when an option is wrong.
+-- Returns the machine's RAM: a list of {memdev=, size=, node=} in guest order, and its total. Makes
+-- backends that the options do not name ("pc.ram", or "pc.ram0", ... by node). Makes nothing if an
+-- option is wrong.
 function board.memory(m, opt)
   local by_node = opt.numa and node_banks(m, opt.numa)
   if by_node and opt.memdev then
@@ -127,7 +126,7 @@ function board.memory(m, opt)
   return banks, size
 end
 
--- maxmem and slots against the machine's memory.
+-- Checks maxmem and slots against the machine's memory.
 function board.check_slots(opt, memory)
   local slots, maxmem = opt.slots or 0, opt.maxmem
   if slots < 0 or slots > MAX_SLOTS then

@@ -1,8 +1,8 @@
---- Finding boards and reading their options.
+--- Finds boards and reads their options.
 --
 -- A board is a Lua file that returns {name=, description=, options={name = default, ...},
--- build=function(m, opt), finish=function(m, opt)}. An option's default also says what kind of
--- value it takes; {kind=, default=, doc=, choices=} says more.
+-- build=function(m, opt), finish=function(m, opt)}. An option's kind follows from its default, or
+-- is given: {kind=, default=, doc=, choices=}.
 
 local core = require "lunik.core"
 local options = require "lunik.options"
@@ -11,7 +11,7 @@ local fail = options.fail
 
 local boards = { directories = {} }
 
---- The names of the boards that come with the library.
+--- Lists the names of the boards that come with the library.
 function boards.list()
   local names, seen = {}, {}
   for _, directory in ipairs(boards.directories) do
@@ -59,7 +59,7 @@ local function check(what, board)
   return board
 end
 
---- The board of that name, in that file, or that is that table.
+--- Loads a board by its name or its file's path; a table is taken as a board itself.
 function boards.load(spec)
   if type(spec) == "table" then return check("machine: board", spec) end
   if type(spec) ~= "string" then
@@ -75,7 +75,7 @@ end
 
 local size_pattern = "^%d+[KMGTPE]$"
 
---- What an option's default says about it.
+--- Derives {kind=, default=, choices=} from an option's default.
 local function describe(name, default)
   if type(default) == "table" then
     local what = ("board: options: %s"):format(name)
@@ -91,7 +91,7 @@ local function describe(name, default)
   return { kind = type(default), default = default }
 end
 
---- The options of a board: name -> {kind=, default=, choices=}.
+--- Returns the options of a board: name -> {kind=, default=, choices=}.
 function boards.options(board)
   local out = {}
   for name, default in pairs(board.options or {}) do

@@ -21,7 +21,7 @@ local function fail_kind(what, spec)
     table.concat(names, ", "))
 end
 
---- The type and properties that a description in words stands for.
+--- Returns the type and properties that a description such as "file:PATH" stands for.
 local function parse(what, text)
   if plain[text] then return plain[text], {} end
   local kind, path = text:match "^(%l+):(.*)$"

@@ -1,4 +1,4 @@
---- The program's end of a serial port whose output is kept in memory (serial = "buffer" or a
+--- Consoles: access to a serial port whose output is kept in memory (serial = "buffer" or a
 -- function).
 
 local core = require "lunik.core"
@@ -15,13 +15,13 @@ Console.__index = Console
 Console.__name = "lunik.Console"
 console.Console = Console
 
--- Object -> console, of a machine. The machine keeps them: a function that takes the output of an
--- object is called even if nothing else holds the object.
+-- Returns the machine's table object -> console. The machine keeps it: a function that takes output
+-- is called even if the script holds neither object nor console.
 local function consoles(m)
   return event.state(m).consoles
 end
 
---- The console of a chardev-buffer object.
+--- Returns the console of a chardev-buffer object.
 function console.of(object)
   local all = consoles(object.machine)
   if not all[object] then
@@ -36,13 +36,13 @@ function console.of(object)
   return all[object]
 end
 
--- Where a script ends without closing its machines, functions can be called for the last time here:
--- Lua finalizes what was made last first.
+-- Calls functions for the last time if a script ends without closing its machines: Lua finalizes
+-- what was made last first, so this runs while the machine is still open.
 local AtEnd = { __gc = function(at_end)
   if at_end.object.alive then core.hooks.console(at_end.object) end
 end }
 
---- Hands all output to fn(bytes) as it comes.
+--- Calls fn(bytes) with all output, soon after it is printed.
 function Console:feed(fn)
   self.fn = fn
   self.at_end = setmetatable({ object = self.object }, AtEnd)
@@ -82,37 +82,37 @@ function Console:write(text)
   end
 end
 
---- What has been printed and neither read nor matched yet, without taking it.
+--- Returns the output that has been neither read nor matched yet, without taking it.
 function Console:peek()
   local text = core.buffer_peek(self.object, self.position)
   return text
 end
 
---- The same, taking it.
+--- Returns the same and takes it.
 function Console:read()
   local text, at = core.buffer_peek(self.object, self.position)
   self.position = at + #text
   return text
 end
 
---- Everything that is kept, read or not.
+--- Returns all output that is kept, read or not.
 function Console:text()
   local text = core.buffer_peek(self.object, 0)
   return text
 end
 
---- The end of the text, for an error.
+--- Returns the end of the output, for an error message.
 local function tail(self)
   local from = math.max(self.position, self.object.written - 400)
   local text = core.buffer_peek(self.object, from):gsub("\r", ""):sub(-200)
   return text == "" and "nothing more was printed" or ("the last text is:\n%s"):format(text)
 end
 
--- A look that took a while is followed by a pause that is so many times longer.
+-- A look that took some time is followed by a pause that is so many times longer.
 local PAUSE = 3
 
--- One look: the end of the match and its captures; false if there is more to look at, else nil. And
--- how long to wait before the next one.
+-- Looks for the pattern once. Returns the end of the match and its captures in a table (false:
+-- there is more to search; nil: no match yet), and how long to wait before the next look.
 local function look(self, search)
   if self.object.machine.state == "closed" then return {}, 0 end
   local began = core.now()
@@ -120,7 +120,7 @@ local function look(self, search)
   return found, PAUSE * (core.now() - began)
 end
 
--- Until more is printed, or the pause is over if there is one worth it.
+-- Waits until more is printed; with a pause, until that is over.
 local function wait_for_output(self, what, timeout, pause)
   wait.block {
     what = what, timeout = timeout, machine = self.object.machine,
@@ -134,8 +134,8 @@ local function wait_for_output(self, what, timeout, pause)
   }
 end
 
--- Waits a while; returns whether the time is over. Where the machine has ended that is seen later:
--- what was printed last may be what is waited for.
+-- Waits; returns whether the timeout is over. Ignores the machine's end: the caller looks at the
+-- last output first.
 local function waited(self, what, left, pause)
   local ok, err = pcall(wait_for_output, self, what, left, pause)
   if ok or event.has_ended(self.object.machine) then return false end

@@ -1,4 +1,4 @@
---- Devices defined by scripts: lunik.device{...} makes a type that m:device_add() knows.
+--- Devices defined by scripts: lunik.device{...} makes a type for m:device_add().
 
 local core = require "lunik.core"
 local options = require "lunik.options"
@@ -18,12 +18,13 @@ Dev.__index = Dev
 Dev.__name = "lunik.Dev"
 device.Dev = Dev
 
---- The instance behind a device that is there: m:object("id").dev.
+--- Returns the instance of a device that is realized: m:object("id").dev.
 function core.classes.Object.getters.dev(object)
   return shared.devices[object]
 end
 
---- The properties of an instance, read through the object: dev.props["io-base"], dev.props.io_base.
+--- Makes the table dev.props, which reads and writes properties: dev.props["io-base"],
+-- dev.props.io_base.
 local function properties(object)
   return setmetatable({}, {
     __index = function(_, name) return object:get(name) end,
@@ -56,8 +57,8 @@ local function add_region(dev, space, what, spec)
 end
 
 --- Adds I/O ports: {base=, size=, read=function(dev, offset, size), write=function(dev, offset,
--- size, value)}; base and size may be a property's name. Nothing may be there already, unless
--- priority or overlap is given, which mean what they do for Region:add().
+-- size, value)}; base and size may be a property's name. The ports must be free, unless priority or
+-- overlap is given, which have the same meaning as for Region:add().
 function Dev:ports(spec)
   return add_region(self, self.machine.io, self.object.type .. ": ports", spec)
 end
@@ -67,14 +68,14 @@ function Dev:mmio(spec)
   return add_region(self, self.machine.memory, self.object.type .. ": mmio", spec)
 end
 
---- A source of an interrupt line; it goes with the device.
+--- Makes a source of an interrupt line, which is closed with the device.
 function Dev:irq(gsi)
   local source = self.machine:irq(gsi)
   table.insert(self.irqs, source)
   return source
 end
 
---- A timer on the machine's clock that calls fn(dev); it goes with the device.
+--- Makes a timer on the machine's clock that calls fn(dev); it is cancelled with the device.
 function Dev:timer(fn)
   options.value("timer: function", fn, "function")
   local timer = self.machine:timer(function() fn(self) end)
@@ -82,19 +83,19 @@ function Dev:timer(fn)
   return timer
 end
 
---- Sends an event of the machine; the field device says from whom.
+--- Sends an event of the machine; its field `device` is the device's id or path.
 function Dev:emit(name, fields)
   local all = { device = self.id ~= "" and self.id or self.object.path }
   for key, value in pairs(fields or {}) do all[key] = value end
   self.machine:emit(name, all)
 end
 
---- Answers unplug: the device goes.
+--- Answers unplug: removes the device.
 function Dev:eject()
   core.ejected(self.object)
 end
 
---- Answers unplug: the device stays.
+--- Answers unplug: keeps the device.
 function Dev:refuse(source, status)
   core.refused(self.object, source or 0, status or 0)
 end
@@ -121,8 +122,8 @@ local function build(dev, def)
   if def.realize then def.realize(dev) end
 end
 
--- In one transaction: should there be no memory left, a region that is mapped by then could not be
--- taken out again. Inside another one, which a failure must not spoil, nothing is mapped yet.
+-- Builds the device in a transaction: without memory, regions that are mapped already could not be
+-- removed again. Inside another transaction, which a failure must not abort, nothing is mapped yet.
 local function realize(def, object, in_transaction)
   local dev = setmetatable({
     object = object, machine = object.machine, id = object.id, props = properties(object),
@@ -174,10 +175,10 @@ local function index_of(list, value)
   end
 end
 
--- How numbers are written: "4K", but for those with a sign.
+-- Kinds of options.value() for numbers: unsigned ones may be written as "4K".
 local number_kinds = { size = "size", uint = "uint", int = "integer" }
 
---- Puts the default where C looks for it.
+--- Puts the default into the field that C reads: default_string or default_number.
 local function set_default(what, p)
   local default = p.default
   p.default = nil
@@ -202,7 +203,8 @@ local function set_default(what, p)
   end
 end
 
---- Fills in the limit of an integer that is not given; the default has to lie within them.
+--- Checks the limits, fills in a missing limit of an integer, and checks that the default lies
+-- within them.
 local function set_limits(what, p)
   for _, limit in ipairs { "min", "max" } do
     if p[limit] ~= nil and not number_kinds[p.kind] and p.kind ~= "list" then
@@ -256,7 +258,7 @@ local function property_list(def)
   return list
 end
 
---- Functions called by C with the object.
+--- Returns the functions that C calls with the object.
 local function hooks_of(def)
   local hooks = {
     realize = function(...) realize(def, ...) end,
@@ -272,8 +274,8 @@ local function hooks_of(def)
   return hooks
 end
 
---- Defines a device type, or defines it again for devices made from now on; see library/lunik.lua
--- for the fields.
+--- Defines a device type, or replaces it for devices made from now on; see library/lunik.lua for
+-- the fields.
 function device.define(def)
   def = options.parse("device", def, fields)
   if not def.name then fail("invalid", "device: name: is missing (want a string)") end

@@ -1,4 +1,4 @@
---- m:dirty_rate{}: how fast the guest changes its memory.
+--- m:dirty_rate{}: measures how fast the guest changes its memory.
 
 local core = require "lunik.core"
 local event = require "lunik.event"
@@ -16,14 +16,14 @@ local MODES = { "page-sampling", "dirty-bitmap", "dirty-ring" }
 
 local kinds = { seconds = "any", mode = "string", sample_pages = "count" }
 
---- Sleeps; how long it really was.
+--- Sleeps; returns how long it really was.
 local function pass(seconds)
   local from = wait.now()
   wait.sleep(seconds)
   return wait.now() - from
 end
 
---- What each of the vCPUs has reported in its ring so far.
+--- Returns the number of pages that each vCPU has reported in its ring so far.
 local function dirtied(m)
   local counts = {}
   for i, cpu in ipairs(m:cpus()) do counts[i] = cpu.stats.dirtied end
@@ -62,7 +62,7 @@ measure["dirty-bitmap"] = function(m, result, opt)
   return seconds
 end
 
---- The same with the counts of the vCPUs, and what these add up to as the total.
+--- The same, with counts per vCPU, whose sum is the total.
 measure["dirty-ring"] = measure["dirty-bitmap"]
 
 local function parse(m, given)

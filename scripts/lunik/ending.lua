@@ -1,5 +1,4 @@
---- The end of the process: machines are closed before it, so that what their guests have written
--- arrives.
+--- Ends the process: closes the machines first, so that the output of their guests is written.
 
 local core = require "lunik.core"
 
@@ -8,15 +7,15 @@ local ending = {}
 local shared = core.shared
 shared.exit = shared.exit or os.exit
 
---- Closes what still runs, so that terminals and files are left as they should be. A vCPU's thread
--- can't wait for that; the output goes out all the same.
+--- Closes all machines, which restores terminals and writes files. On a vCPU's thread, where
+-- closing is not possible, only writes their output.
 function ending.close_machines()
   for _, m in ipairs(core.machines()) do
     if not pcall(m.close, m) then pcall(core.flush, m) end
   end
 end
 
---- os.exit: the same, then the end.
+--- os.exit: closes the machines, then ends the process.
 function ending.exit(...)
   ending.close_machines()
   shared.exit(...)

@@ -1,7 +1,7 @@
 --- Event handlers, observers and waiters of a machine.
 --
--- What is kept here for a machine survives a reload of the library (core.shared). Handlers run
--- under xpcall; what they raise is reported, and the machine goes on.
+-- The data kept for a machine survives a reload of the library (core.shared). Handlers run under
+-- xpcall; errors that they raise are reported, and the machine goes on.
 
 local core = require "lunik.core"
 local list = require "lunik.list"
@@ -10,7 +10,7 @@ local recent = require "lunik.recent"
 
 local event = {}
 
---- Every event the library itself sends, and its fields; library/lunik.lua describes them.
+--- The events that the library itself sends; library/lunik.lua describes them and their fields.
 event.known = {
   "started", "paused", "resumed", "reset", "shutdown", "crashed", "powerdown", "error",
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
@@ -21,11 +21,11 @@ event.known = {
 local shared = core.shared
 shared.machines = shared.machines or setmetatable({}, { __mode = "k" })
 
---- What the library keeps for a machine:
--- handlers: event name -> list of subscriptions; filtered: event name -> field -> value -> list, of
--- those for events with that value; irq, reset, rejected: lists; ends: functions to call when the
--- machine ends; ended: the event that ended it; dispatching: how many events are being handed out;
--- console: its serial console's chardev; consoles: chardev-buffer -> console.
+--- Returns the data that the library keeps for a machine:
+-- handlers: event name -> list of subscriptions; filtered: event name -> field -> value -> list of
+-- subscriptions to events with that value; irq, reset, rejected: lists; ends: functions to call
+-- when the machine ends; ended: the event that ended it; dispatching: how many events are being
+-- delivered; console: its serial console's chardev; consoles: chardev-buffer -> console.
 function event.state(m)
   local state = shared.machines[m]
   if not state then
@@ -40,9 +40,15 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
+local stderr = io.stderr
+
 --- Prints a message of whole lines for the user. The prompt replaces this.
 function event.tell(text)
-  io.stderr:write(text)
+  if io.stderr == stderr then
+    core.message(text) -- waits for its reader for a limited time only
+  else
+    io.stderr:write(text)
+  end
 end
 
 local function to_stderr(where, source, message, traceback)
@@ -56,8 +62,9 @@ local function is_handled(m, name)
   return handlers and #handlers > 0 or state.filtered[name] ~= nil
 end
 
---- Reports an error that can be raised to no caller: event "error" if it concerns a machine that
--- has handlers for that, lunik.on_error's function if there is one, else standard error.
+--- Reports an error that has no caller to be raised to: by the event "error" if it concerns a
+-- machine that has handlers for that, by lunik.on_error's function if there is one, else on
+-- standard error.
 function event.report(m, source, err, traceback)
   local message = core.text(err)
   if m and m.state ~= "closed" then
@@ -71,8 +78,8 @@ function event.report(m, source, err, traceback)
   to_stderr(m and ("machine '%s': "):format(m.name) or "", source, message, traceback)
 end
 
---- Sets the function(message, traceback, source, machine) for errors without a handler; nil: they
--- are printed to standard error.
+--- Sets the function(message, traceback, source, machine) for errors without a handler; nil: prints
+-- them to standard error.
 function event.on_error(fn)
   if fn ~= nil then options.value("on_error: function", fn, "function") end
   shared.on_error = fn
@@ -83,7 +90,7 @@ local function with_traceback(err)
 end
 
 local function report_raised(m, source, raised)
-  local err, traceback = raised, nil -- there was no room for with_traceback()
+  local err, traceback = raised, nil -- without memory, with_traceback() has not been called
   if type(raised) == "table" then err, traceback = raised[1], raised[2] end
   if source == "a handler of 'error'" then
     to_stderr("", source, core.text(err), traceback)
@@ -92,8 +99,8 @@ local function report_raised(m, source, raised)
   end
 end
 
---- Calls fn, reporting what it raises. Returns fn's first result. Raises nothing: what follows in
--- the caller is not to suffer.
+--- Calls fn and reports an error that it raises. Returns fn's first result. Never raises an error,
+-- so the caller goes on.
 local function protected(m, source, fn, ...)
   local ok, result = xpcall(fn, with_traceback, ...)
   if ok then return result end
@@ -123,7 +130,7 @@ Subscription.__close = Subscription.off
 
 local serial = 0
 
---- Appends fn to a list of subscriptions; emptied (optional) is called when none is left.
+--- Appends fn to a list of subscriptions; calls emptied (optional) when the list becomes empty.
 function event.subscribe(to, fn, emptied)
   serial = serial + 1
   local subscription = setmetatable({ fn = fn, emptied = emptied, serial = serial }, Subscription)
@@ -131,7 +138,7 @@ function event.subscribe(to, fn, emptied)
   return subscription
 end
 
---- Calls the first n of an array of subscriptions, those that are ended meanwhile excepted.
+--- Calls the first n of an array of subscriptions, except those that end meanwhile.
 local function call_each(m, subscriptions, n, source, ...)
   for i = 1, n do
     local subscription = subscriptions[i]
@@ -143,13 +150,14 @@ local function call_each(m, subscriptions, n, source, ...)
   end
 end
 
---- Calls the subscriptions of a list, those that are added or ended meanwhile excepted.
+--- Calls the subscriptions of a list, except those that are added or end meanwhile.
 local function call_all(m, from, source, ...)
   local subscriptions = {}
   return call_each(m, subscriptions, list.copy(from, subscriptions, 0), source, ...)
 end
 
---- Fails for a name that is probably a misspelt event; others are a script's own.
+--- Fails for a name that is probably a misspelt event; other unknown names are a script's own
+-- events.
 function event.check_name(what, name)
   options.value(what .. ": event", name, "string")
   if name == "*" then return name end
@@ -181,7 +189,7 @@ local function child(tree, key)
   return tree[key]
 end
 
---- The list for one of the fields' values with the fewest members, and which field that is.
+--- Returns the field whose list of subscriptions for its value is the shortest.
 local function sparsest(fields_of_event, fields)
   local field, members
   for key, value in pairs(fields) do
@@ -192,9 +200,9 @@ local function sparsest(fields_of_event, fields)
   return field
 end
 
---- Like event.on(), for events with those fields, of which there is one at least; fn has to compare
--- them, since it may be called for others. What an event costs does not grow with how many wait for
--- other values.
+--- Like event.on(), for events with the given fields, at least one; fn has to compare them, since
+-- it may be called for other events. The cost of an event does not grow with the number of
+-- subscriptions for other values.
 function event.on_fields(m, name, fields, fn)
   check_open(m)
   local filtered = event.state(m).filtered
@@ -237,7 +245,8 @@ end
 --- Observers of every machine's rejected accesses.
 shared.rejected = shared.rejected or list.new()
 
---- Has a machine's lines, resets or rejected accesses watched if anybody wants to know of them.
+--- Makes C call the hook for a machine's lines, resets or rejected accesses only while there are
+-- subscriptions.
 local function watch(m, kind)
   if m.state == "closed" then return end
   core.observe(m, kind, #event.state(m)[kind] + (shared[kind] and #shared[kind] or 0) > 0)
@@ -266,7 +275,7 @@ function event.on_rejected(m, fn)
   return observe(m, "rejected", fn)
 end
 
---- A machine has been made.
+--- To be called for each new machine.
 function event.greet(m) watch(m, "rejected") end
 
 local function greet_all()
@@ -288,16 +297,16 @@ end
 
 -- ---- dispatch ----------------------------------------------------------------------------------
 
-local ends_run = { shutdown = true, crashed = true } -- events, and the states that they tell of
+local ends_run = { shutdown = true, crashed = true } -- names of events and of states
 local begins_run = { started = true, resumed = true, reset = true }
 
---- Whether the machine's run is over, its last event delivered.
+--- Whether the machine's run is over and its last event delivered.
 function event.has_ended(m)
   local now = m.state
   return now == "closed" or event.state(m).ended ~= nil and (now == "shutdown" or now == "crashed")
 end
 
---- What ended the machine, in words.
+--- Returns words for what ended the machine.
 function event.why_ended(m)
   local ended = event.state(m).ended
   if m.state == "closed" then return "closed" end
@@ -308,8 +317,8 @@ local function end_waits(m)
   call_all(m, event.state(m).ends, "a wait")
 end
 
---- Prints events that have no listener and must not go unseen. Errors of scripts are reported at
--- once.
+--- Prints important events that have no handler. Errors of scripts are not printed here:
+-- event.report() has done that.
 local function tell_unheard(m, ev)
   if ev.name == "crashed" then
     event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
@@ -335,7 +344,7 @@ local function add_filtered(found, n, of_event, ev)
   return n + count
 end
 
---- The subscriptions that an event of m concerns, and how many they are.
+--- Returns the subscriptions to call for an event, and their number.
 local function concerned(state, ev)
   local found, n = {}, 0
   for _, handlers in ipairs { state.handlers, shared.everywhere or {} } do
@@ -351,7 +360,7 @@ end
 
 local Event = { __name = "lunik.Event" }
 local of_every_event = { name = true, machine = true, time = true }
-local of_lines = { "dump", "traceback" } -- shown beneath the others, as they are
+local of_lines = { "dump", "traceback" } -- texts of several lines, shown after the others
 
 function Event:__tostring()
   local fields, texts = {}, {}
@@ -369,7 +378,8 @@ function Event:__tostring()
     next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")) .. table.concat(texts)
 end
 
--- Keeps what ended the run. There may have been no memory for the event itself.
+-- Notes the event that ended the run. If that was lost for lack of memory, makes one up when the
+-- loss is reported.
 local function note_end(m, state, ev)
   if ends_run[ev.name] then
     state.ended = ev
@@ -421,8 +431,8 @@ end
 
 core.hooks.report = event.report
 
---- The machine has been closed, by a script or by a C program: this ends every wait for it. If a
--- handler did it, the others get their event first.
+--- The machine has been closed, by a script or by a C program: ends every wait for it. If a handler
+-- has closed it, the other handlers get their event first.
 core.hooks.closed = function(m)
   if event.state(m).dispatching == 0 then end_waits(m) end
 end

@@ -1,8 +1,8 @@
 --- A guest operating system in Lua, for machines without vCPUs.
 --
--- It plays the part that a kernel plays in memory hotplug, through the same registers: it finds the
--- fixed hardware in the FADT, enables ACPI and the hotplug GPE, takes the SCI, scans the slots,
--- tests new memory, answers _OST and ejects or refuses. So every hotplug scenario also runs with
+-- It does what a kernel does for memory hotplug, through the same registers: finds the fixed
+-- hardware in the FADT, enables ACPI and the hotplug GPE, handles the SCI, scans the slots, tests
+-- new memory, answers _OST and ejects or refuses. So every hotplug scenario also runs with
 -- accel = "none", in milliseconds.
 --
 --     local guest = require("lunik.guest").attach(m, { log = print })
@@ -44,7 +44,7 @@ local function check_options(options)
     end
 end
 
---- The fixed hardware, from the FADT.
+--- Reads the fixed hardware from the FADT.
 local function find_hardware(m)
     local fadt = m:acpi_table("FACP")
     if not fadt then
@@ -59,8 +59,8 @@ local function find_hardware(m)
     }
 end
 
---- Where the register block is, how many slots it has and which event it raises. The DSDT says so;
--- the scripted kernel asks the device instead of interpreting AML.
+--- Finds the register block: its base, its slots and its GPE. A kernel gets these from the DSDT;
+-- this guest asks the device instead of interpreting AML.
 local function find_registers(m)
     for _, object in ipairs(m:objects()) do
         if object.type == "acpi-memory-hotplug" then
@@ -72,8 +72,8 @@ end
 
 --- Starts the guest on machine m and returns it.
 -- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot) that
--- says whether to; pages = how many pages of each DIMM to test (default 64, spread over it);
--- base, slots, gpe = the register block, if it is not to be where the board has it.
+-- returns whether to; pages = how many pages of each DIMM to test (default 64, spread over it);
+-- base, slots, gpe = another register block than the board's.
 function Guest.attach(m, options)
     options = options or {}
     check_options(options)
@@ -102,7 +102,7 @@ function Guest.attach(m, options)
     return self
 end
 
---- Ends the guest: the machine's interrupts go unanswered from now on.
+--- Ends the guest: it does not handle the machine's interrupts any more.
 function Guest:detach()
     for _, subscription in ipairs(self.subscriptions) do
         subscription:off()
@@ -116,8 +116,8 @@ function Guest:say(format, ...)
     end
 end
 
---- The machine runs, as it did not before: boots, if that is what comes first, and looks for what
--- happened meanwhile.
+--- To be called when the machine starts to run: boots, unless it has booted, and scans for changes
+-- made meanwhile.
 function Guest:run()
     if self.machine.state ~= "running" then
         return
@@ -141,7 +141,7 @@ function Guest:boot()
     self:say("hotplug: %d slots", self.slots)
 end
 
---- The SCI: handled soon, not inside the access that raised it, as a CPU would.
+--- Handles the SCI soon: not inside the access that raised it, as on a CPU.
 function Guest:interrupt()
     self.again = true
     if self.busy then
@@ -164,7 +164,7 @@ function Guest:handle_sci()
     local m = self.machine
     local status = self.hardware.gpe0 + self.gpe // 8
     local bit = 1 << self.gpe % 8
-    -- The event is edge-like: clear first, then scan, so that one that comes meanwhile counts.
+    -- Clears the status before the scan, so that an event during the scan raises the SCI again.
     m:outb(status, bit)
     self:scan()
 end
@@ -177,8 +177,8 @@ function Guest:status()
     return self.machine:inb(self.base + CONTROL)
 end
 
---- Looks at each slot; what asks to come and to go at once comes first, then goes. A kernel that
--- has just come up also takes what was there before it, of which no event tells.
+--- Scans all slots; handles an insertion before a removal in the same slot. A kernel that has just
+-- booted also takes memory that was plugged before, which raises no event.
 function Guest:scan()
     local fresh = self.fresh
     self.fresh = false

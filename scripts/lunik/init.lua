@@ -1,11 +1,11 @@
 --- Lunik: virtual machines on Linux/KVM, composed and driven from Lua.
 --
--- The whole API is described in library/lunik.lua; here it is put together.
+-- Puts the API together, which library/lunik.lua describes.
 
 local core = require "lunik.core"
 
--- The folder of this file as messages name it; where that is gone, since an installation
--- has been moved, the one in which it was found.
+-- The folder of this file as messages name it; if that does not exist, since an installation has
+-- been moved, the folder in which it was found.
 local named = debug.getinfo(1, "S").source:match "^@(.*)/init%.lua$" or "."
 local place = (select(2, ...) or ""):match "^(.*)/init%.lua$" or named
 local directory = core.scandir(named) and named or place
@@ -48,7 +48,7 @@ local lunik = {
   sandbox = sandbox.sandbox,
 }
 
---- The description of a type; an unknown name is an error.
+--- Returns the description of a type; raises an error for an unknown name.
 function lunik.type(name)
   local found = core.type(name)
   if not found then
@@ -59,17 +59,17 @@ function lunik.type(name)
   return found
 end
 
---- "512M" or 536870912 as a number of bytes.
+--- Returns the number of bytes for "512M" or 536870912.
 function lunik.size(value)
   return core.parse_size(value, "size")
 end
 
---- An error object, to be raised with error().
+--- Makes an error object, to be raised with error().
 function lunik.error(code, message)
   return core.error(code, message)
 end
 
---- Lets a luv loop drive Lunik's.
+--- Makes a luv loop drive Lunik's.
 function lunik.use_luv(uv)
   return require("lunik.luv").attach(uv)
 end

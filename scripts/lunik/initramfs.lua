@@ -9,7 +9,7 @@
 --       ["/dev/console"] = { char = { 5, 1 } },
 --       ["/proc"] = { dir = true },
 --   })
--- Folders that an entry needs are made for it. from_folder() and modules() give such tables.
+-- Parent folders are added. from_folder() and modules() return such tables.
 local core = require "lunik.core"
 
 local initramfs = {}
@@ -42,7 +42,8 @@ local function padding(size)
   return ("\0"):rep(-size % 4)
 end
 
--- One member: a header of 13 eight-digit hexadecimal fields, name and contents, each padded to 4.
+-- Returns one member: a header of 13 eight-digit hexadecimal fields, name and contents, each padded
+-- to 4.
 local function member(name, inode, mode, data, major, minor)
   if #data > 0xffffffff then
     fail("%s: %d bytes are more than an archive member can have", name, #data)
@@ -65,11 +66,11 @@ local function kind_of(path, entry)
   end
   for key in pairs(entry) do
     if key ~= found and key ~= "mode" then
-      fail("%s: '%s' is no attribute (want dir, file, data, link, char, block or mode)",
+      fail("%s: '%s' is not an attribute (want dir, file, data, link, char, block or mode)",
         path, tostring(key))
     end
   end
-  return found or fail("%s: says not what it is (want dir, file, data, link, char or block)",
+  return found or fail("%s: has no content (want dir, file, data, link, char or block)",
     path)
 end
 
@@ -91,14 +92,14 @@ local function with_parents(entries)
   return all
 end
 
--- The image for a table of entries, as a string.
+-- Builds the image for a table of entries; returns it as a string.
 function initramfs.build(entries)
   local all = with_parents(entries)
   local names, parts = {}, {}
   for name in pairs(all) do
     table.insert(names, name)
   end
-  table.sort(names) -- a folder before what is in it
+  table.sort(names) -- folders come before their entries
   for inode, name in ipairs(names) do
     local entry = all[name]
     local kind = kind_of(name, entry)
@@ -112,7 +113,7 @@ function initramfs.build(entries)
     end
     local mode = tonumber(tostring(entry.mode or DEFAULT_MODE[kind]), 8)
     if not mode then
-      fail("%s: mode '%s' is no octal number (want \"755\")", name, tostring(entry.mode))
+      fail("%s: mode '%s' is not an octal number (want \"755\")", name, tostring(entry.mode))
     end
     table.insert(parts, member(name, inode, TYPES[kind] | mode, data, device[1], device[2]))
   end
@@ -156,16 +157,15 @@ local function add_folder(entries, folder, below)
   end
 end
 
--- What is in a folder of the host: files, folders and symbolic links, with their modes.
+-- Returns entries for a folder of the host: files, folders and symbolic links, with their modes.
 function initramfs.from_folder(folder)
   local entries = {}
   add_folder(entries, folder, "")
   return entries
 end
 
--- The modules named (and those they need, first), from /lib/modules/RELEASE or the folder given,
--- for kernels that have their drivers as modules. Second result: the paths inside the image, in
--- the order to load them.
+-- Returns entries for the named kernel modules and those that they need, from /lib/modules/RELEASE
+-- or the given folder. Second result: the paths inside the image, in the order to load them.
 function initramfs.modules(release, names, folder)
   folder = folder or "/lib/modules/" .. release
   local needs, path_of = {}, {}

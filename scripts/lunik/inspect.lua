@@ -1,4 +1,4 @@
--- Shows values to a person: tables with their fields, objects with their type and properties.
+-- Formats values for people: tables with their fields, objects with their type and properties.
 local core = require "lunik.core"
 local board = require "lunik.board"
 
@@ -6,14 +6,14 @@ local inspect = {}
 
 local WIDTH, DEPTH, ITEMS = 100, 3, 64
 
--- The class of one of the library's tables (a task, a console, ...), or nil.
+-- Returns the class of one of the library's tables (a task, a console, ...), or nil.
 local function table_class(v)
   local meta = type(v) == "table" and getmetatable(v)
   local name = type(meta) == "table" and rawget(meta, "__name")
   return type(name) == "string" and name:find("^lunik%.") and meta or nil
 end
 
--- The methods, getters and setters of one of the library's things, or nil.
+-- Returns the methods, getters and setters of one of the library's tables or userdata, or nil.
 function inspect.class(v)
   local meta = table_class(v)
   if meta then
@@ -30,12 +30,12 @@ function inspect.class(v)
   return name and core.classes[name]
 end
 
--- The property descriptions of an object or device, or nil.
+-- Returns the property descriptions of an object or device, or nil.
 function inspect.properties(v)
   if type(v) ~= "userdata" or getmetatable(v) ~= "lunik.Object" or not v.alive then
     return nil
   end
-  return core.type(v).props -- its own: the type may have been defined again
+  return core.type(v).props -- by object, as a type of that name may have replaced its own
 end
 
 local function is_name(s)
@@ -49,7 +49,7 @@ local function key_text(key, show)
   return "[" .. show(key) .. "]"
 end
 
--- Keys in a readable order: names, then the rest as text.
+-- Returns the keys of t, except list indexes, sorted for reading.
 local function sorted_keys(t)
   local keys = {}
   for key in next, t do

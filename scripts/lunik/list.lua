@@ -1,12 +1,11 @@
---- Lists whose members are added and removed in the same time however many there are.
+--- Lists whose members are added and removed in constant time.
 --
--- A member is a table; it is in one list at most, and while it is there its fields list, previous
--- and next belong to the list. None of these calls takes memory, but new(); none takes room on the
--- C stack, but #list (list.count is the same).
+-- A member is a table; it is in at most one list, which uses its fields list, previous and next.
+-- Only new() allocates memory; only #list uses the C stack (list.count does not).
 
 local List = {}
 
---- A new list; #list is how many members it has.
+--- Makes a list; #list is the number of its members.
 function List.new()
   local list = setmetatable({ count = 0 }, List)
   list.previous, list.next = list, list
@@ -17,7 +16,7 @@ function List:__len()
   return self.count
 end
 
---- Appends a member that is in no list.
+--- Appends a member, which must not be in a list.
 function List.add(list, member)
   local last = list.previous
   member.list, member.previous, member.next = list, last, list
@@ -39,7 +38,7 @@ function List.first(list)
   return list.count > 0 and list.next or nil
 end
 
---- Appends the members, in order, to an array of n values; returns how many it has then.
+--- Appends the members, in order, to an array of n values; returns the new number of values.
 function List.copy(list, array, n)
   local member = list.next
   for i = n + 1, n + list.count do

@@ -1,7 +1,7 @@
---- Lunik inside luv's loop, for scripts that run other things with luv.
+--- Runs Lunik inside luv's loop, for scripts that use luv for other things.
 --
--- Lunik keeps its private loop; luv polls its file descriptor and is told when its next timer is
--- due. Anything of ours that waits in the main chunk then runs luv's loop.
+-- Lunik keeps its private loop; luv polls its file descriptor and has a timer for the next time
+-- when it is due. Lunik's calls that wait in the main chunk then run luv's loop.
 
 local core = require "lunik.core"
 
@@ -13,7 +13,7 @@ local function keep(handle, on)
   if on then handle:ref() else handle:unref() end
 end
 
---- Makes uv (the luv module) drive Lunik from now on; without an argument, requires it.
+--- Makes uv (the luv module) drive Lunik from now on; without an argument, requires "luv".
 function luv.attach(uv)
   uv = uv or require "luv"
   if shared.luv then return end
@@ -30,7 +30,7 @@ function luv.attach(uv)
     if not core.blocked() then arm(core.pump()) end
   end
   poll:start("r", luv.pump)
-  -- What a luv callback did to our loop counts before luv waits.
+  -- Before luv waits: runs what a luv callback has started on Lunik's loop.
   prepare:start(function() luv.pump() end)
   prepare:unref()
   shared.luv = { poll, timer, prepare }

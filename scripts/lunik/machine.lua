@@ -1,4 +1,4 @@
---- lunik.machine{}: from a table of options to a machine built by its board.
+--- lunik.machine{}: makes a machine, built by its board, from a table of options.
 
 local core = require "lunik.core"
 local boards = require "lunik.board_loader"
@@ -20,7 +20,7 @@ local machine = {}
 
 -- ---- options -----------------------------------------------------------------------------------
 
---- The options that every machine has. The board sees all of them.
+--- The options that every machine has, and their kinds. The board gets all of them.
 local common = {
   board = "any", name = "string", accel = "string", cpus = "count", sockets = "count",
   cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
@@ -38,7 +38,7 @@ local function kind_and_default(board_options, name)
   return own.kind, own.default, own.choices
 end
 
---- Every option's name -> true.
+--- Returns the names of all options: name -> true.
 local function names(board_options)
   local known = {}
   for name in pairs(common) do known[name] = true end
@@ -46,7 +46,7 @@ local function names(board_options)
   return known
 end
 
---- The kinds of the options that a machine with this board has: name -> kind.
+--- Returns the kinds of the options of a machine with this board: name -> kind.
 function machine.kinds(board)
   local own = boards.options(boards.load(board))
   local kinds = names(own)
@@ -54,7 +54,7 @@ function machine.kinds(board)
   return kinds
 end
 
---- Every option, checked and converted; board's defaults filled in.
+--- Returns all options, checked and converted, with the board's defaults filled in.
 local function parse(given, board_options)
   local known, opt = names(board_options), {}
   options.known("machine", given, known)
@@ -70,7 +70,7 @@ local function parse(given, board_options)
   return opt
 end
 
---- "family", 6 as "family=6"; true and false as "+name" and "-name".
+--- Converts "family", 6 to "family=6"; true and false to "+name" and "-name".
 local function named_feature(name, value)
   if value == true then return "+" .. name end
   if value == false then return "-" .. name end
@@ -81,7 +81,7 @@ local function named_feature(name, value)
   return ("%s=%s"):format(name, value)
 end
 
---- {"-xsave", "+hypervisor", family = 6} as a list of strings.
+--- Converts {"-xsave", "+hypervisor", family = 6} to a list of strings.
 local function cpu_features(cpu)
   local list = {}
   for i, feature in ipairs(cpu or {}) do
@@ -123,8 +123,8 @@ local function node_config(nodes)
   return nodes and out
 end
 
---- Whether nothing can be wrong with {type, properties}. There may be hundreds, and what names one
--- in an error is a new string.
+--- Whether {type, properties} is right without doubt. Saves check_thing(), whose argument for
+-- errors is a new string, as there may be hundreds of them.
 local function plain(thing)
   return type(thing) == "table" and rawlen(thing) == 2 and next(thing, 2) == nil
     and type(thing[1]) == "string" and not thing[1]:find("\0", 1, true)
@@ -142,7 +142,7 @@ end
 local function check_things(what, list)
   for key in pairs(list or {}) do
     if math.type(key) ~= "integer" or key < 1 or key > #list then
-      fail("invalid", "machine: %s: %s is no place in a list (want {{type, properties}, ...})",
+      fail("invalid", "machine: %s: %s is not a list index (want {{type, properties}, ...})",
         what, options.show(key))
     end
   end
@@ -158,7 +158,7 @@ local function finish_options(opt, board)
   opt.cpus = opt.cpus or 1
   if opt.clock then options.choice("machine: clock", opt.clock, { "manual" }) end
   if opt.kernel == nil and (opt.initrd or opt.cmdline or opt.modules) then
-    fail("invalid", "machine: %s: needs a kernel to go with",
+    fail("invalid", "machine: %s: needs a kernel (want kernel as well)",
       opt.initrd and "initrd" or opt.cmdline and "cmdline" or "modules")
   end
   if opt.dirty_log then
@@ -175,7 +175,7 @@ local function finish_options(opt, board)
   end
 end
 
---- Notes the files that the options name, for the sandbox.
+--- Adds the files that the options name to the sandbox's paths.
 local function name_files(opt)
   for _, name in ipairs { "board", "kernel", "initrd", "firmware" } do
     sandbox_paths.name("read", opt[name])
@@ -220,7 +220,7 @@ function machine.new(given)
   event.state(m).dirty_ring = opt.dirty_ring
   event.state(m).sandbox = opt.sandbox
   local ok, err = xpcall(build, function(err)
-    -- A script's mistake in a board needs its traceback; a refused option does not.
+    -- A string is an error in the board's code, which needs a traceback; a refused option does not.
     return type(err) == "string" and debug.traceback(err, 2) or err
   end, m, board, opt)
   if not ok then
@@ -238,7 +238,7 @@ machine.list = core.machines
 
 local Machine = {}
 
--- What a script does to a machine, as the C half has it: also when this is loaded again.
+-- The C half's methods for actions of a script on a machine; kept when the library is loaded again.
 local actions = { "start", "reset", "pause", "resume", "shutdown", "powerdown", "device_add" }
 
 core.shared.actions = core.shared.actions or {}
@@ -271,7 +271,7 @@ function Machine.device_del(m, device)
   return unplug.request(m, device)
 end
 
---- A drawing; lunik.memory_map needs this module itself.
+--- Loads lunik.memory_map late, as that requires this module.
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
 Machine.dirty_rate = dirty.rate
 
@@ -279,7 +279,7 @@ function Machine.chardev(m, spec, id)
   return chardev.add(m, spec, id)
 end
 
---- The console of the machine's serial port, or of another chardev-buffer.
+--- Returns the console of the machine's serial port, or of another chardev-buffer.
 function Machine.console(m, id)
   event.check_open(m)
   local object = event.state(m).console
@@ -312,7 +312,7 @@ Machine.search = through("memory", "search")
 Machine.map = through("memory", "map")
 Machine.why = through("memory", "why")
 
---- What is plugged into memory slots, ordered by address, as QEMU's query-memory-devices lists it.
+--- Lists the devices in memory slots by address, in the form of QEMU's query-memory-devices.
 function Machine.memory_devices(m)
   local list = {}
   for _, object in ipairs(m:objects()) do

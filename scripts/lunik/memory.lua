@@ -1,4 +1,4 @@
---- Guest memory by type: numbers and strings at addresses, arrays of numbers, mappings with bounds,
+--- Typed access to guest memory: numbers and strings, arrays of numbers, mappings with bounds,
 -- search.
 
 local core = require "lunik.core"
@@ -32,18 +32,18 @@ end
 local function type_of(what, name)
   local found = types[name]
   if found then return found end
-  fail("invalid", "%s: type: '%s' is not one (want u8, u16, u32, u64, i8 to i64, f32 or f64, with "
-    .. "le or be at the end)", what, tostring(name))
+  fail("invalid", "%s: type: '%s' is not a type (want u8, u16, u32, u64, i8 to i64, f32 or f64, "
+    .. "optionally with le or be at the end)", what, tostring(name))
 end
 
 local function bytes_of(what, kind, name, value)
   local ok, bytes = pcall(string.pack, kind.format, value)
   if ok and type(value) == "number" then return bytes end
-  -- u64 takes what an integer holds; smaller ones what fits.
+  -- u64 accepts any integer's bits; smaller types only values that fit.
   fail("invalid", "%s: %s is not a %s", what, options.show(value), name)
 end
 
--- One access of the type's size, as a vCPU makes it.
+-- Makes one access of the type's size, as a vCPU would.
 local function load(space, address, kind)
   return (string.unpack(kind.format, string.pack("<i8", space:load(address, kind.size))))
 end
@@ -89,7 +89,7 @@ function View.__tostring(view)
   return ("view of %d %s at 0x%x"):format(self.count, self.name, self.base)
 end
 
---- All values, read at once.
+--- Returns all values, read at once.
 function View.values(view)
   local self, list = views[view], {}
   local data, at = self.at:read(self.base, self.count * self.kind.size), 1
@@ -135,7 +135,7 @@ function Space.view(space, name, address, count)
   return view
 end
 
--- "48 8b ?? 05" as bytes and mask.
+-- Converts "48 8b ?? 05" to bytes and mask.
 local function parse_hex(hex)
   local bytes, mask = {}, {}
   for digits in hex:gmatch "%S+" do
@@ -152,12 +152,12 @@ local search_options = {
   from = "address", length = "any", align = "size", mask = "any", hex = "boolean",
 }
 
---- The address of the first match in RAM at or after from; nil if there is none.
+--- Returns the address of the first match in RAM at or after from; nil if there is none.
 function Space.search(space, bytes, opts)
   local opt = options.parse("search", opts, search_options)
   local mask = opt.mask
   if opt.hex and mask then
-    fail("invalid", "search: mask: can't go with hex (write ? for what may be anything)")
+    fail("invalid", "search: mask: can't be used with hex (want ? for digits that may be anything)")
   end
   if opt.hex then bytes, mask = parse_hex(options.value("search: hex", bytes, "string")) end
   local from = opt.from or 0
@@ -187,7 +187,8 @@ function Mapping.__index(self, key)
   return Mapping[key]
 end
 
--- The address of size bytes at offset; raises beyond the bounds and when the section is gone.
+-- Returns the address of size bytes at offset; raises an error beyond the bounds, and if the
+-- section is gone.
 local function within(self, what, offset, size)
   offset = options.value(what .. ": offset", offset, "size")
   size = options.value(what .. ": length", size, "size")
@@ -253,7 +254,7 @@ function Mapping:__tostring()
   return ("mapping of 0x%x bytes of '%s' at 0x%x"):format(self.size, self.name, self.address)
 end
 
---- The part of one region's RAM that shows at [address, address + length).
+--- Maps the part of one region's RAM that shows at [address, address + length).
 function Space.map(space, address, length)
   address = options.value("map: address", address, "address")
   local section = space:find(address)

@@ -1,8 +1,8 @@
---- m:memory_map(): a machine's memory map as a drawing, for the terminal or as SVG.
+--- m:memory_map(): draws a machine's memory map, for the terminal or as SVG.
 --
--- What each address space shows, from the top down: sections by kind, holes between them, which
--- DIMM is in which slot, ioeventfds and coalesced ranges. Heights are logarithmic: a page and a
--- terabyte fit on one sheet.
+-- Draws each address space from the top down: sections by kind, holes between them, which DIMM is
+-- in which slot, ioeventfds and coalesced ranges. Heights are logarithmic: a page and a terabyte
+-- fit into one drawing.
 
 local board = require "lunik.board"
 local core = require "lunik.core"
@@ -10,7 +10,7 @@ local options = require "lunik.options"
 
 local map = {}
 
--- ---- what there is -----------------------------------------------------------------------------
+-- ---- contents ----------------------------------------------------------------------------------
 
 local function title(section)
   if section.kind == "rom-device" then return section.romd and "romd" or "i/o" end
@@ -18,7 +18,7 @@ local function title(section)
   return section.kind == "io" and "i/o" or section.kind
 end
 
--- Which DIMM a section is part of, by its device.
+-- Returns the plugged DIMMs by the path of their device.
 local function slots_by_path(m)
   local found = {}
   for _, device in ipairs(m:memory_devices()) do
@@ -32,7 +32,8 @@ local function note(s, text)
   s.notes[#s.notes + 1] = text
 end
 
--- {name=, size=, rows= {section, ...}} for each address space; a listener's replay says it all.
+-- Returns {name=, size=, rows={section, ...}} for each address space. A new listener is called for
+-- everything that they show.
 local function collect(m)
   local spaces, by_name, slots = {}, {}, slots_by_path(m)
   local function space_of(section)
@@ -71,7 +72,7 @@ local function collect(m)
   return spaces
 end
 
--- The rows of a space with the holes between them, lowest address first. 2^64 is 0 here.
+-- Returns the rows of a space with the holes between them, lowest address first. 2^64 is 0 here.
 local function with_holes(space)
   local out, at = {}, 0
   local function hole_until(address)
@@ -107,7 +108,7 @@ local function slots_line(m)
   return table.concat(parts, "; ")
 end
 
--- How many times a size doubles from a byte: 0 to 64.
+-- Returns the logarithm of a size to base 2, rounded up: 0 to 64.
 local function doublings(size)
   if size < 0 then return 64 end
   local n = 0
@@ -121,7 +122,7 @@ local blocks = {
   ram = "█", rom = "▓", romd = "▓", ["i/o"] = "▒", reserved = "░", hole = " ", container = " ",
 }
 
--- The lines of a row: what it is on the first, its address on the last.
+-- Puts the lines of a row: its description on the first, its address on the last.
 local function put_row(put, row)
   local block = (blocks[row.title] or "?"):rep(8)
   local height = row.title == "hole" and 1
@@ -182,7 +183,7 @@ local function label(row)
   return row.title == "hole" and size or ("%s, %s"):format(row.title, size)
 end
 
--- How wide the bar of a space and the labels next to it are.
+-- Returns the widths of a space's bar and of the labels next to it.
 local function measure(rows)
   local bar, labels = BAR, 0
   for _, row in ipairs(rows) do
@@ -210,7 +211,7 @@ local function draw_row(put, row, x, y, bar)
   return y + height
 end
 
--- Returns where the next space may begin, and the bottom.
+-- Draws a space; returns where the next one may begin, and its bottom.
 local function draw_space(put, space, x)
   local rows, y = with_holes(space), TOP
   local bar, labels = measure(rows)
@@ -219,7 +220,7 @@ local function draw_space(put, space, x)
   return x + ADDRESS + bar + 6 + labels + GAP, y
 end
 
--- Returns how far it reaches to the right.
+-- Draws the legend; returns its right edge.
 local function draw_legend(put, m)
   local x, slots = 20, slots_line(m)
   for _, kind in ipairs { "ram", "rom", "romd", "i/o", "reserved", "hole" } do

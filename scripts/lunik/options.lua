@@ -1,4 +1,4 @@
---- Checking of option tables and arguments: what is wrong, which value, what was wanted.
+--- Checks option tables and arguments. Errors name the argument, the value and what was expected.
 
 local core = require "lunik.core"
 
@@ -9,7 +9,7 @@ local function fail(code, format, ...)
 end
 options.fail = fail
 
---- Opens a file, or fails.
+--- Opens a file; raises an error if that fails.
 function options.open(what, path, mode)
   local file, _, errno = io.open(path, mode)
   if file then return file end
@@ -22,7 +22,7 @@ local function show(value)
   return value == nil and "nil" or "a " .. type(value)
 end
 
---- " (did you mean 'x'?)" or ""; not all that is known need be names.
+--- Returns " (did you mean 'x'?)" or ""; ignores values in `known` that are not strings.
 function options.hint(name, known)
   if type(name) ~= "string" then return "" end
   local names = {}
@@ -56,7 +56,7 @@ function check.size(what, value)
   return core.parse_size(value, what)
 end
 
---- A size, or the bits of any integer.
+--- Accepts a size, or any integer, whose bits are the address.
 function check.address(what, value)
   return math.type(value) == "integer" and value or core.parse_size(value, what)
 end
@@ -69,7 +69,7 @@ function check.integer(what, value)
   return n
 end
 
---- A number that is not negative, which may be written as a size or an address.
+--- Accepts a number that is not negative, or a string such as "64K".
 function check.uint(what, value)
   return type(value) == "string" and core.parse_size(value, what) or check.count(what, value)
 end
@@ -100,11 +100,11 @@ function check.any(_, value)
   return value
 end
 
---- The kinds that options.value() knows.
+--- The kinds that a board's options may have.
 options.kinds = { "size", "address", "integer", "count", "string", "boolean", "function", "table",
   "seconds", "any" }
 
---- The value if it is of the kind, converted.
+--- Returns the value, converted; raises an error if it is not of the kind.
 function options.value(what, value, kind)
   if check[kind] then return check[kind](what, value) end
   if type(value) ~= kind then
@@ -123,7 +123,7 @@ function options.known(what, t, known)
   end
 end
 
---- A checked copy of t (may be nil): kinds maps each option to its kind.
+--- Returns a checked copy of t (may be nil): kinds maps each option to its kind.
 function options.parse(what, t, kinds)
   local out = {}
   if t == nil then return out end
@@ -146,8 +146,8 @@ end
 
 options.show = show
 
---- Has each method see to it that it is called on an object of its class: m.wait() for m:wait() is
--- an easy mistake. Puts the methods into `to`, which may be the same table.
+--- Makes each method check that it is called on an object of its class: m.wait() for m:wait() is an
+-- easy mistake. Puts the methods into `to`, which may be the same table.
 function options.guard(class, methods, to)
   for name, fn in pairs(methods) do
     if type(fn) == "function" and not name:find "^__" then

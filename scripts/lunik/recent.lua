@@ -1,23 +1,24 @@
---- The last events of each machine, for waits that begin after them.
+--- Keeps the last events of each machine, for waits that begin after them.
 --
--- What a script does to a machine (a plug, a reset, text typed at its console) has effects, and the
--- script may wait for several of them one after the other: for a line on the console, then for an
--- event that came before it. So m:wait() looks first at what has come since this coroutine last
--- acted on the machine, and takes each event once. A coroutine that has not acted sees what has
--- come since it first waited for the console.
+-- An action of a script on a machine (a plug, a reset, text typed at its console) has effects, and
+-- the script may wait for several of them one after the other: for a line on the console, then for
+-- an event that came before it. So m:wait() first looks at the events since this coroutine last
+-- acted on the machine, and takes each event once. A coroutine that has not acted sees the events
+-- since it first waited for the console.
 
 local core = require "lunik.core"
 
 local recent = {}
 
 local KEPT = 1000 -- events of a machine
-local PAST = 64   -- of those that no wait can find any more, for what missed() says
+local PAST = 64   -- events that no wait can find any more, kept for missed()
 
 local shared = core.shared
 shared.recent = shared.recent or setmetatable({}, { __mode = "k" })
 
--- Of a machine: [first] to [last] are events; started: the place of the event that began this run;
--- views: coroutine -> {from = the place from which it has not seen the events, taken = events}.
+-- Returns the log of a machine: [first] to [last] are events; started: the index of the event that
+-- began this run; views: coroutine -> {from = index of the first event that it has not seen,
+-- taken = events}.
 local function log_of(m)
   local log = shared.recent[m]
   if not log then
@@ -27,7 +28,7 @@ local function log_of(m)
   return log
 end
 
---- An event has come.
+--- Adds an event that is being delivered.
 function recent.note(m, ev)
   local log = log_of(m)
   log.last = log.last + 1
@@ -43,7 +44,7 @@ local function new_view(log)
   return { from = log.last + 1, taken = setmetatable({}, { __mode = "k" }) }
 end
 
--- Forgets what no coroutine may wait for any more; not each time, as that looks at all of them.
+-- Drops events that no coroutine can wait for any more. Not at each call, as it visits all views.
 local function forget_past(log)
   if log.last - log.first < 2 * PAST then return end
   local oldest = log.last + 1 - PAST
@@ -54,25 +55,25 @@ local function forget_past(log)
   end
 end
 
---- The running coroutine acts on the machine: what came before is of no more interest to it.
+--- To be called when the running coroutine acts on the machine: its waits ignore earlier events.
 function recent.acted(m)
   local log = log_of(m)
   log.views[coroutine.running()] = new_view(log)
   forget_past(log)
 end
 
---- The running coroutine begins to wait for something else than an event.
+--- To be called when the running coroutine begins to wait for something other than an event.
 function recent.begin(m)
   local log, thread = log_of(m), coroutine.running()
   log.views[thread] = log.views[thread] or new_view(log)
 end
 
--- Events that are taken one after the other are not looked at again.
+-- Moves the view beyond events that have been taken.
 local function skip_taken(log, view)
   while log[view.from] and view.taken[log[view.from]] do view.from = view.from + 1 end
 end
 
---- m:wait() has found an event.
+--- To be called when m:wait() has found an event.
 function recent.took(m, ev)
   local log = log_of(m)
   local view = log.views[coroutine.running()]
@@ -84,7 +85,7 @@ function recent.took(m, ev)
   end
 end
 
---- The oldest event that the running coroutine may wait for now though it has come already.
+--- Returns the oldest wanted event that has come since the running coroutine acted, or nil.
 function recent.find(m, wanted)
   local log = log_of(m)
   local view = log.views[coroutine.running()]
@@ -93,7 +94,7 @@ function recent.find(m, wanted)
   end
 end
 
---- The latest event of this run that a wait which found none was too late for.
+--- Returns the latest wanted event of this run that came before the wait and was not taken, or nil.
 function recent.missed(m, wanted)
   local log = log_of(m)
   for i = log.last, math.max(log.first, log.started), -1 do

@@ -1,4 +1,4 @@
---- A log of rejected accesses, for people: one line each, and no more of them than can be read.
+--- Logs rejected accesses for people: one line each, at a limited rate.
 
 local event = require "lunik.event"
 local options = require "lunik.options"

@@ -1,4 +1,5 @@
---- The sandbox: what the process gives up before a machine starts. It is made by runtime/sandbox/.
+--- The sandbox, which the process enters before a machine starts: its policies. runtime/sandbox/
+-- enforces it.
 
 local core = require "lunik.core"
 local boards = require "lunik.board_loader"
@@ -13,8 +14,8 @@ local NAMES = { "files", "listen", "sockets", "network", "exec" }
 local FIELDS = { allow = "table", read = "table", write = "table", default = "boolean",
   user = "any", group = "any" }
 
--- Kept when the library is loaded again: at_start, what to enter when the first machine starts;
--- by_default: not asked for explicitly.
+-- Kept when the library is loaded again: at_start, a function that returns the policy to enter when
+-- the first machine starts; by_default: whether the script has not asked for it.
 local shared = core.shared
 
 -- ---- policies ----------------------------------------------------------------------------------
@@ -38,7 +39,8 @@ local function id(what, value)
   return options.value(what, value, "string")
 end
 
---- A checked policy of true (nothing is allowed), a table, or false (no sandbox).
+--- Converts true (nothing is allowed) or a table to a checked policy; false (no sandbox) stays
+-- false.
 function sandbox.parse(what, given)
   if given == false then return false end
   if given == true then given = {} end
@@ -52,8 +54,8 @@ function sandbox.parse(what, given)
   return policy
 end
 
--- With what the library itself reads later, its modules and the boards of further machines; and, if
--- it is asked for, what is read and written by default.
+-- Returns the policy with the paths that the library reads later, its modules and boards; and, if
+-- it is the default policy, with the default paths.
 local function with_own_paths(policy)
   local read, write = {}, {}
   if policy.default then read, write = paths.lists() end
@@ -70,7 +72,7 @@ local NO_PROGRAMS = "the sandbox does not allow programs to be started: call lun
   .. "vCPU's thread"
 local REFUSED = { [1] = true, [13] = true } -- EPERM, EACCES
 
--- Standard functions that return nil, message, errno, and what is wrong when they fail at all.
+-- Standard functions that return nil, message, errno; text: the reason whenever they fail.
 local STANDARD = {
   [io] = { open = false, popen = NO_PROGRAMS, tmpfile = false },
   [os] = { execute = NO_PROGRAMS, remove = false, rename = false },
@@ -89,7 +91,7 @@ local function name_denials()
     for name, known in pairs(names) do
       local fn = library[name]
       library[name] = function(...)
-        core.sandbox_denial() -- an old one
+        core.sandbox_denial() -- clears that of an earlier call
         return explained(known, fn(...))
       end
     end
@@ -103,7 +105,8 @@ local function enter(policy)
     core.sandbox(policy)
   else
     local ok, err = pcall(core.sandbox, with_own_paths(policy))
-    -- Without Landlock there are no paths: nothing can be opened, unless that was asked for.
+    -- Without Landlock, enters without paths, so that no file can be opened; fails if the policy
+    -- asks for paths.
     local asked = policy.default or #policy.read + #policy.write > 0
     if not ok and (err.code ~= "unsupported" or asked) then error(err, 0) end
     if not ok then core.sandbox(policy) end
@@ -127,22 +130,22 @@ function sandbox.sandbox(...)
   if policy then
     enter(policy)
   elseif core.sandboxed() then
-    options.fail("state", "sandbox: there is no way out of it")
+    options.fail("state", "sandbox: false: the process is in a sandbox and can't leave it")
   else
     shared.at_start = nil
   end
 end
 
---- Has the first start of a machine enter get()'s policy. by_default: where that can't be, the
+--- Makes the first start of a machine enter get()'s policy. by_default: if the host refuses, the
 -- machine starts without.
 function sandbox.at_start(get, by_default)
   shared.at_start, shared.by_default = get, by_default
 end
 
--- What keeps a process from entering that has not been asked to: the host, threads that are there.
+-- Errors for which a default sandbox is not entered: the host can't, or the process has threads.
 local BEYOND_IT = { unsupported = true, state = true }
 
--- What is entered where the host has no Landlock: all files are open then.
+-- Enters the default sandbox with all files allowed, for hosts without Landlock.
 local function enter_without_paths(policy)
   if not policy.default then return false end
   local ok, err = pcall(enter, { allow = policy.allow | GROUPS.files, read = {}, write = {} })
@@ -165,24 +168,24 @@ local function enter_at_start()
   warn("lunik: not entered: ", err.message)
 end
 
---- A machine is about to start; own: its option "sandbox", parsed, or nil.
+--- To be called before a machine starts. own: its option "sandbox", parsed, or nil.
 function sandbox.before_start(own)
   if own == false or core.sandboxed() then return end
   if own then return enter(own) end
   if shared.at_start then enter_at_start() end
 end
 
--- Modules that do what the sandbox would forbid, and what they need.
+-- Modules that need more than the default sandbox allows, and the groups that they need.
 local NEEDS = {
   luv = { "network", "exec" }, socket = { "network" }, ["socket.core"] = { "network" },
   posix = { "network", "exec" }, cqueues = { "network" },
 }
 
---- The lunik command's policy: what a script can be expected to do once its machines run. more: a
--- parsed policy to add.
+--- Returns the lunik command's policy, which allows what scripts usually do once their machines
+-- run. more: a parsed policy to add.
 function sandbox.for_script(more)
   if core.sanitized() then
-    options.fail("unsupported", "sandbox: this build's sanitizer does what a sandbox refuses")
+    options.fail("unsupported", "sandbox: this build's sanitizer needs calls that it refuses")
   end
   local policy = sandbox.parse("sandbox", { default = true })
   policy.allow = policy.allow | (more and more.allow or 0)
@@ -192,14 +195,14 @@ function sandbox.for_script(more)
       for _, group in ipairs(groups) do policy.allow = policy.allow | GROUPS[group] end
     end
   end
-  -- Nothing is known of the files that programs need.
+  -- The files that programs need are not known: allows all.
   if policy.allow & GROUPS.exec ~= 0 then policy.allow = policy.allow | GROUPS.files end
   if policy.allow & GROUPS.files ~= 0 then policy.default = false end
   return policy
 end
 
---- The policy of --sandbox=LIST, as a function: "on" for the default one, groups, "read:PATH" and
--- "write:PATH"; "none" adds nothing.
+--- Parses --sandbox=LIST: "on" for the default policy, groups, "read:PATH" and "write:PATH"; "none"
+-- adds nothing. Returns a function that returns the policy.
 function sandbox.from_list(list)
   local given, base = { allow = {}, read = {}, write = {} }, false
   for word in list:gmatch "[^,]+" do

@@ -1,12 +1,11 @@
---- The files that a script can be expected to need once its machines run: the paths of the default
--- sandbox.
+--- The paths of the default sandbox: files that scripts usually need once their machines run.
 
 local core = require "lunik.core"
 
 local paths = {}
 
--- Programs, libraries and what they read about the host. Not all of /etc, where root finds
--- passwords, and of /dev, where it finds disks.
+-- Programs, libraries and the files that they read about the host. Not all of /etc, which has
+-- passwords that root can read, and of /dev, which has disks.
 local READ = {
   "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/boot", "/nix/store", "/gnu/store",
   "/proc", "/sys/bus", "/sys/class", "/sys/devices", "/sys/fs/cgroup", "/sys/kernel/mm",
@@ -17,17 +16,17 @@ local READ = {
   "/etc/timezone",
 }
 
--- The terminal by its descriptors, not all of /dev/pts: those of other programs are there.
+-- The terminal by its descriptors, not all of /dev/pts, which has the terminals of other programs.
 local WRITE = {
   "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/proc/self/fd/0",
   "/proc/self/fd/1", "/proc/self/fd/2",
 }
 
--- What options have named. Kept when the library is loaded again.
+-- Paths named by options. Kept when the library is loaded again.
 core.shared.named = core.shared.named or { read = {}, write = {} }
 local named = core.shared.named
 
---- A file or directory that an option names will be needed: how is "read" or "write".
+--- Notes a file or directory that an option names; how: "read" or "write".
 function paths.name(how, path)
   if type(path) == "string" and path ~= "" then table.insert(named[how], path) end
 end
@@ -38,7 +37,7 @@ local function folder_of(path)
   return folder == "" and "/" or folder or "."
 end
 
--- Where package.path or package.cpath looks.
+-- Adds the folders in which package.path or package.cpath looks.
 local function add_search_path(list, templates)
   for template in templates:gmatch "[^;]+" do
     local before = template:match "^([^?]*)%?"
@@ -46,7 +45,7 @@ local function add_search_path(list, templates)
   end
 end
 
--- The script of the command and its arguments.
+-- Adds the command's script, its folder and its arguments.
 local function add_arguments(list)
   local arguments = type(_G.arg) == "table" and _G.arg or {}
   for i = 0, #arguments do
@@ -55,7 +54,7 @@ local function add_arguments(list)
   if type(arguments[0]) == "string" then list[#list + 1] = folder_of(arguments[0]) end
 end
 
--- Where there are huge pages for memory backends.
+-- Adds the mounts of huge pages, for memory backends.
 local function add_huge_pages(list)
   local mounts = io.open "/proc/self/mounts"
   if not mounts then return end
@@ -70,7 +69,7 @@ local function add_huge_pages(list)
   mounts:close()
 end
 
--- Each once.
+-- Returns the list without duplicates.
 local function unique(list)
   local out, seen = {}, {}
   for _, path in ipairs(list) do
@@ -82,8 +81,8 @@ local function unique(list)
   return out
 end
 
---- The lists of paths that may be read, and be written, if they are there. The root directory may
--- be among them; it does not count.
+--- Returns the lists of paths that may be read, and written, if they exist. The root directory may
+-- be among them; the runtime ignores it.
 function paths.lists()
   local read, write = table.move(READ, 1, #READ, 1, {}), table.move(WRITE, 1, #WRITE, 1, {})
   table.insert(write, ".")

@@ -1,4 +1,5 @@
---- m:device_del(): a request that the guest may have to agree to, and a handle to await it.
+--- m:device_del(): requests a removal, to which the guest may have to agree; returns a handle to
+-- wait with.
 
 local core = require "lunik.core"
 local event = require "lunik.event"
@@ -20,7 +21,7 @@ function fields.state(self)
   return self.outcome or "requested"
 end
 
---- device, object, machine, state; after a refusal source and status, or reason.
+--- Fields: device, object, machine, state; after a refusal source and status, or reason.
 function Unplug.__index(self, key)
   local get = fields[key]
   if get then return get(self) end
@@ -43,7 +44,7 @@ local function settle(self, outcome, ev)
   wait.wake_all(self.waiting)
 end
 
--- Asks for the removal, and listens for the answer.
+-- Requests the removal, and subscribes to the answer.
 local function follow(self, m, device)
   local object = self.object
   local function concerns(ev) return object and ev.path == object.path end

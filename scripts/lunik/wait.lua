@@ -1,8 +1,7 @@
---- Waiting: coroutines, sleeping, and driving the loop.
+--- Waits: coroutines, sleeping, and driving the loop.
 --
--- wait.block() is what everything that waits is made of. In a coroutine made by spawn() it yields;
--- elsewhere it runs the loop until it is woken; in a handler, which the loop itself has called, it
--- is an error.
+-- All waits use wait.block(). In a coroutine made by spawn() it yields; elsewhere it runs the loop
+-- until it is woken; in a handler, which the loop itself has called, it raises an error.
 
 local core = require "lunik.core"
 local event = require "lunik.event"
@@ -27,11 +26,11 @@ wait.Task = Task
 shared.blocked = shared.blocked or {}
 local BLOCKED = shared.blocked -- what block() yields
 
--- Results where there was no memory for a coroutine's own.
+-- The results of a coroutine if there was no memory for its own.
 local LOST = { n = 1,
   core.error("no-memory", "what a coroutine returned is lost: not enough memory") }
 
--- Tasks whose error has been neither raised to a wait nor reported.
+-- Tasks whose error has been neither raised by a wait nor reported.
 shared.failed = shared.failed or list.new()
 
 local JOIN_SECONDS = 1
@@ -48,28 +47,28 @@ end
 
 local report_after
 
--- While other tasks are waited for, this one may be next: it gets a little longer, once.
+-- While a script waits for other tasks, it may wait for this one next: delays the report once.
 local function report_unclaimed(task, seconds)
   if task.list ~= shared.failed then return end
   if seconds == 0 and (shared.joining or 0) > 0 then return report_after(task, JOIN_SECONDS) end
   report(task)
 end
 
--- Reports what a task has raised unless it is waited for until then, or the loop's next turn.
+-- Reports a task's error after that time, unless a wait has raised it by then.
 function report_after(task, seconds)
   local ok, timer = pcall(core.timer, seconds, function() report_unclaimed(task, seconds) end)
   task.reporter = ok and timer or nil
 end
 
---- Reports what the loop has not come to report.
+--- Reports all errors of tasks that have not been reported yet.
 function wait.report_failures()
   while shared.failed.count > 0 do report(list.first(shared.failed)) end
 end
 
--- For the end of the Lua state.
+-- Reports them at the end of the Lua state.
 shared.at_end = shared.at_end or setmetatable({}, { __gc = wait.report_failures })
 
--- Whether there was room for the results, and they, or why there was none.
+-- Returns true and the packed results, or false and an error in their place.
 local function pack_results(...)
   local packed, results = pcall(table.pack, ...)
   if packed then return true, results end
@@ -89,12 +88,12 @@ end
 
 local step
 
--- Whether a task still waits for what began in that turn, or for its end to be noticed.
+-- Whether a task is still in that turn, or dead without having been noticed.
 local function due(task, turn)
   return task.turn == turn or coroutine.status(task.thread) == "dead"
 end
 
--- Resumes a task from the loop, even where memory is short now.
+-- Resumes a task from the loop; retries if memory is short.
 local function soon(task)
   local turn = task.turn
   core.timer(0, function() if due(task, turn) then step(task) end end, true)
@@ -109,12 +108,12 @@ local function after_resume(task, ok, ...)
     coroutine.close(task.thread)
     finish(task, ok, ...)
   elseif ... ~= BLOCKED then
-    -- A plain coroutine.yield(): the others' turn.
+    -- A plain coroutine.yield() lets other tasks run.
     soon(task)
   end
 end
 
--- Ends a task whose coroutine is dead, though it was not step() that saw it die.
+-- Ends a task whose coroutine has died outside step().
 local function bury(task)
   if task.ended then return finish(task, false, LOST[1]) end
   local ok, err = coroutine.close(task.thread)
@@ -152,7 +151,7 @@ function wait.spawn(fn, ...)
   return task
 end
 
---- For block(): puts the wake function into a list of those to call, as long as the wait lasts.
+--- Returns a start function for block() that puts the wake function into a list during the wait.
 function wait.joins(waiting)
   return function(wake)
     local member = { wake = wake }
@@ -162,7 +161,8 @@ function wait.joins(waiting)
   end
 end
 
---- Calls everything in such a list; those who are woken take themselves out. Takes no memory.
+--- Calls all wake functions in such a list; each wait that ends removes its own. Allocates no
+-- memory.
 function wait.wake_all(waiting)
   for _ = 1, waiting.count do
     local member = list.first(waiting)
@@ -193,7 +193,7 @@ function Task:wait(opts)
   return table.unpack(self.results, 1, self.results.n)
 end
 
---- Ends a waiting task where it stands; its to-be-closed variables are closed.
+--- Ends a waiting task; closes its to-be-closed variables.
 function Task:cancel()
   if self.done then return end
   local status = coroutine.status(self.thread)
@@ -210,8 +210,7 @@ options.guard(Task.__name, Task, Task)
 
 -- ---- blocking ----------------------------------------------------------------------------------
 
---- Runs the loop until lunik.stop() or there is nothing more to wait for; replaced when another
--- loop drives ours.
+--- Runs the loop until lunik.stop() or nothing is left to wait for. lunik.luv replaces it.
 function shared.driver()
   return core.run("default")
 end
@@ -232,9 +231,10 @@ end
 
 local function nothing() end
 
--- What can end a wait: functions that disarm it, which are called when the wait is over, however it
--- ends. There is room for all of them, as none may be lost for want of memory.
--- A task that is asleep then was closed by other code, and those who wait for it don't know yet.
+-- Holds the functions that disarm a wait's wake-ups, and calls them when the wait is over, however
+-- it ends. Has room for all of them from the start, as none may be lost for lack of memory.
+-- If the task is still asleep then, other code has closed its coroutine: resumes the task soon, so
+-- that waits for it end.
 local Armed = { __close = function(armed)
   for _, disarm in ipairs(armed) do disarm() end
   if armed.asleep and not armed.asleep.cancelled then pcall(soon, armed.asleep) end
@@ -259,7 +259,7 @@ local function arm(armed, request, wake)
   armed[3] = request.start(wake) or nothing
 end
 
--- These are made where the wait was begun, for the error to name that line.
+-- Make the errors of block(), which calls them so that they name the line of the wait.
 function wait.timeout_error(_, what, seconds)
   return core.error("timeout", ("no %s within %g s"):format(what, seconds))
 end
@@ -271,13 +271,12 @@ end
 
 local WOKEN = { true, n = 1 }
 
--- What wake() was called with; takes no memory where that is only true.
+-- Packs the arguments of wake(); allocates no memory if that is only true.
 local function pack(...)
   return select("#", ...) == 1 and ... == true and WOKEN or table.pack(...)
 end
 
--- wake() may be called again if it raised an error: there was no memory to go on, and the task
--- still sleeps.
+-- wake() may be called again if it raised an error: without memory the task stays asleep.
 local function block_task(task, request)
   local turn, result, yielded = task.turn, nil, nil
   local armed <close> = new_armed()
@@ -324,7 +323,8 @@ function wait.block(request)
   local result
   if task then
     if not coroutine.isyieldable() then
-      -- The loop runs a coroutine as it runs event handlers, which can't be what is in the way.
+      -- core.blocked() also names the loop's handler that runs this coroutine, which is no
+      -- obstacle.
       local where = core.blocked()
       if not where or where == "in an event handler" then
         where = "in a function that C code calls, such as one given to table.sort or string.gsub"
@@ -341,7 +341,7 @@ end
 
 -- ---- loop --------------------------------------------------------------------------------------
 
---- Waits that many seconds.
+--- Waits for a number of seconds.
 function wait.sleep(seconds)
   options.value("sleep: time", seconds, "seconds")
   wait.block {

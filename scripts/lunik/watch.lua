@@ -1,4 +1,4 @@
---- m:watch() and m:wait(): events as a queue to wait at.
+--- m:watch() and m:wait(): queues of events to wait for.
 
 local core = require "lunik.core"
 local event = require "lunik.event"
@@ -13,7 +13,7 @@ Watch.__index = Watch
 Watch.__name = "lunik.Watch"
 watch.Watch = Watch
 
--- These come after the end of a run, or end it; a wait for others fails when the machine stops.
+-- Events that may come after the end of a run; a wait for others fails when the machine stops.
 local outlive = { started = true, resumed = true, reset = true, error = true }
 
 local function check_names(what, names)
@@ -43,9 +43,9 @@ local function split_filter(what, filter)
     elseif getmetatable(value) == "lunik.Object" then
       fields[key] = value.id ~= "" and value.id or value.path
     else
-      -- An event that has no such field or value never comes: a wait without an end.
+      -- Refuses values that no event's field can have: the wait would never end.
       local meant = options.hint(key, { "timeout" })
-      if meant ~= "" then options.fail("invalid", "%s: '%s' is no field%s", what, key, meant) end
+      if meant ~= "" then options.fail("invalid", "%s: '%s' is not a field%s", what, key, meant) end
       if value ~= value then
         options.fail("invalid", "%s: %s: '%s' equals no value", what, key, value)
       end
@@ -98,7 +98,7 @@ function watch.new(m, names, filter)
   return self
 end
 
---- The oldest event collected and not yet taken; waits for one if there is none.
+--- Takes the oldest event collected; waits for one if there is none.
 function Watch:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
   if self.first > self.last then
@@ -118,7 +118,7 @@ function Watch:wait(opts)
   return self:poll()
 end
 
---- The oldest event collected, or nil.
+--- Takes the oldest event collected; returns nil if there is none.
 function Watch:poll()
   local first = self.first
   if first > self.last then return nil end
@@ -136,7 +136,7 @@ end
 options.guard(Watch.__name, Watch, Watch)
 Watch.__close = Watch.off
 
---- The event that ended the machine, if it is one of those and matches.
+--- Returns the event that ended the machine, if it has one of the names and matches.
 local function ended_already(m, names, fields)
   local ended = event.has_ended(m) and event.state(m).ended
   for _, name in ipairs(names) do
@@ -153,7 +153,7 @@ local function is_wanted(names, fields)
   end
 end
 
--- Waits for what has not come yet. Where it has, before the wait, the error says so.
+-- Waits for an event that has not come yet. If one came before the wait, the timeout error says so.
 local function wait_for_next(m, names, fields, timeout)
   local wanted, began = is_wanted(names, fields), core.now()
   local self <close> = watch.new(m, names, fields)

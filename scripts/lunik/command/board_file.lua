@@ -1,4 +1,5 @@
---- A board file given to the lunik command: its options from the command line, and its machine.
+--- Runs a board file given to the lunik command: reads its options from the command line, makes and
+-- starts its machine.
 
 local boards = require "lunik.board_loader"
 local machine = require "lunik.machine"
@@ -8,7 +9,7 @@ local fail = options.fail
 
 local board_file = {}
 
---- Whether what a script returned is a board, be it a faulty one.
+--- Whether a script's result is meant as a board; it may be a faulty one.
 function board_file.is_board(value)
   return type(value) == "table" and (value.build ~= nil or value.finish ~= nil)
 end
@@ -19,7 +20,7 @@ local booleans = {
   ["true"] = true, on = true, yes = true, ["false"] = false, off = false, no = false,
 }
 
---- What a text stands for. One that stands for nothing of the kind is returned as it is.
+--- Convert a text to a value of a kind. A text that is not one is returned as it is.
 local convert = {}
 
 function convert.integer(text) return math.tointeger(text) or text end
@@ -33,7 +34,7 @@ function convert.boolean(text)
   return booleans[text]
 end
 
---- A table is written as in Lua, without names of anything.
+--- Evaluates a table written in Lua, without access to globals.
 function convert.table(text)
   local chunk = load("return " .. text, "=option", "t", {})
   local ok, value = pcall(chunk or error)
@@ -45,7 +46,7 @@ convert["function"] = function(text)
     .. "lunik.machine)", text)
 end
 
---- The words of "-o" options after the board file.
+--- Returns the values of "-o" options after the board file.
 local function words_after(args)
   local words, i = {}, 1
   while args[i] do
@@ -72,7 +73,7 @@ local function set(given, word, kinds)
   given[name] = options.value("-o: " .. name, value, kind)
 end
 
---- The options of a machine with this board, from the words of "-o name=value" before and after the
+--- Returns the options of a machine with this board, from "-o name=value" before and after the
 -- board file. An option that is given twice has the last value.
 function board_file.options(board, before, args)
   local known, given = machine.kinds(board), { board = board }

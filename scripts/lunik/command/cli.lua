@@ -1,5 +1,5 @@
--- The lunik command: options, the script's run, what comes after it. main() is called by
--- bindings/command/main.c.
+-- The lunik command: reads options, runs the script, waits for its machines or runs the prompt.
+-- bindings/command/main.c calls main().
 local core = require "lunik.core"
 local host = require "lunik.host"
 
@@ -17,24 +17,24 @@ terminal.
   -e STAT      execute the Lua statement STAT
   -i           enter the prompt after the script; with a board file m is its machine, whose serial
                port's output is kept for m:console()
-  -d LIST      log to standard error: rejected (accesses that nothing in a machine takes)
+  -d LIST      log to standard error: rejected (accesses that nothing in a machine accepts)
   -o NAME=VALUE  set an option of the board file's machine: -o memory=1G -o kernel=vmlinux
   -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
-  -W           turn warnings on; among others, of a host that does not let the sandbox be entered
-  --no-sandbox keep what the sandbox takes away when the first machine starts: to start programs and
-               use the network, among others. Without it os.execute and io.popen fail from then on,
-               unless the script asks for them with lunik.sandbox()
-  --sandbox=LIST  keep only these: read:PATH and write:PATH (with all below), files (all of them),
+  -W           turn warnings on, e.g. that the host does not allow the process to enter the sandbox
+  --no-sandbox do not enter the sandbox when the first machine starts. In the sandbox the script
+               can't start programs or use the network, among others: os.execute and io.popen fail,
+               unless the script allows them with lunik.sandbox()
+  --sandbox=LIST  allow only these: read:PATH and write:PATH (with all below), files (all of them),
                listen, sockets, network, exec, or none. "on", the default: read programs, libraries
-               and what the command line and machines name; write below the working directory, the
-               temporary directory, /dev/shm and huge pages; listen; and what the modules it has
-               loaded need. "off": everything
+               and files named by the command line and by machines; write below the working
+               directory, the temporary directory, /dev/shm and huge pages; listen; and what loaded
+               modules need. "off": allow everything
   -v --version show the version
   -h --help    show this text
   --           stop handling options
   -            execute standard input as a script
 
-Without a script the prompt starts; when standard input is no terminal, it is the script.
+Without a script the prompt starts; if standard input is not a terminal, it is the script.
 
 exit code
   0      all went well
@@ -53,7 +53,7 @@ local function complain(message)
   io.stderr:write("lunik: ", core.text(message), "\n")
 end
 
--- Errors that need no traceback: a chunk's syntax, Ctrl-C.
+-- Errors that are shown without traceback: syntax errors, Ctrl-C.
 local Plain = { __tostring = function(err) return err.message end }
 
 local function plain(message)
@@ -67,7 +67,7 @@ local function compiled(chunk, err)
   return chunk
 end
 
--- Message handler: what went wrong and where, without the command's own frames.
+-- Message handler: returns message and traceback, without the command's own frames.
 local function with_traceback(err)
   local meta = getmetatable(err)
   if meta == Plain then
@@ -82,7 +82,8 @@ local function with_traceback(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
--- Runs fn(...); a failure is reported. Returns whether it went well, and what fn returned.
+-- Runs fn(...) and reports an error that it raises. Returns whether there was none, and fn's
+-- result.
 local function protected(fn, ...)
   local ok, result = xpcall(fn, with_traceback, ...)
   if not ok then
@@ -115,7 +116,7 @@ local function parse_logs(logs, list)
   end
 end
 
--- Puts the value of an option that has one where it belongs.
+-- Stores the value of an option that has one.
 local function take_value(options, short, value)
   if not value then
     bad_usage("'%s' needs an argument", short)
@@ -163,7 +164,8 @@ local function parse(argv)
   return options
 end
 
--- The global `arg`: the script at 0, its arguments after it, what came before it below.
+-- Makes the global `arg`: the script at 0, its arguments after it, the command and its options at
+-- negative indexes.
 local function make_arg(argv, script)
   local arg = {}
   for i = 0, #argv do
@@ -193,7 +195,7 @@ local function run_script(arg)
   return compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
 end
 
--- Waits until no machine runs any more; the last exit code that is not zero.
+-- Waits until no machine runs any more; returns the last exit code that is not zero.
 local function wait_for_machines(lunik)
   local code = 0
   lunik.run()
@@ -207,7 +209,7 @@ local function wait_for_machines(lunik)
   return code
 end
 
--- The exit code that lunik.exit() is given; a process has no other ones.
+-- Checks the exit code given to lunik.exit().
 local function checked_code(code)
   if type(code) == "boolean" or code == nil then
     return code
@@ -241,11 +243,12 @@ local function set_exit(lunik)
   end
 end
 
--- may_interrupt(): whether SIGINT raises an error in what runs; without it, it ends the command.
+-- may_interrupt(): whether SIGINT raises an error in the running code. Without this function SIGINT
+-- ends the command.
 local function set_signals(may_interrupt)
   host.on_signal(function(signal)
     if not may_interrupt or signal ~= SIGINT then
-      require("lunik").stop() -- no wait without an end for whoever reads the output
+      require("lunik").stop() -- so that closing does not wait for ever for a reader of output
       os.exit(128 + signal)
     elseif may_interrupt() then
       error(plain("interrupted!"))
@@ -253,7 +256,8 @@ local function set_signals(may_interrupt)
   end)
 end
 
--- {get = what gives the sandbox's policy, or false, by_default = not asked for explicitly}.
+-- Returns {get = a function that returns the sandbox's policy, or false, by_default = whether it
+-- was not asked for}.
 local function parse_sandbox(options)
   local wanted = options.no_sandbox and "off" or options.sandbox
   if wanted == "off" then
@@ -279,7 +283,7 @@ local function run_steps(steps)
   return true
 end
 
--- Calls fn(...); a wrong command line is reported: false.
+-- Returns fn(...); if that finds the command line wrong, reports it and returns false.
 local function usage(fn, ...)
   local ok, result = pcall(fn, ...)
   if ok then
@@ -292,7 +296,7 @@ local function usage(fn, ...)
   return false
 end
 
--- The options of the board's machine.
+-- Returns the options of the board's machine.
 local function board_options(board, options, arg)
   local read = require("lunik.command.board_file").options
   local ok, result = pcall(read, board, options.settings, arg)
@@ -302,7 +306,8 @@ local function board_options(board, options, arg)
   return result
 end
 
--- Calls fn(...) of the library: what it refuses came about in no script's line.
+-- Calls fn(...) of the library. Its errors are shown without traceback, as no line of a script has
+-- caused them.
 local function refusable(fn, ...)
   local ok, result = pcall(fn, ...)
   if not ok then
@@ -324,8 +329,8 @@ local function start_board(given, prompt)
 end
 
 local function refuse_settings(options, arg)
-  bad_usage("-o: '%s': %s is no board file (want one that returns a board)", options.settings[1],
-    arg[0])
+  bad_usage("-o: '%s': %s is not a board file (want one that returns a board)",
+    options.settings[1], arg[0])
 end
 
 -- Runs the script, and the machine of the board that it may return. Returns 0, or the exit code if

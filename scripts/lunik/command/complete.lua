@@ -1,4 +1,4 @@
--- What Tab offers at the prompt: what certainly fits where the cursor is, else nothing.
+-- Completes words at the prompt: offers names that are certain to fit at the cursor, or none.
 local core = require "lunik.core"
 local lunik = require "lunik"
 local event = require "lunik.event"
@@ -16,7 +16,7 @@ end
 
 -- ---- names -------------------------------------------------------------------------------------
 
--- Modules have functions, no methods: string:rep() is not meant.
+-- Whether v is a module, which has functions but no methods: string:rep() is an error.
 local function is_module(v)
   for _, module in pairs(package.loaded) do
     if rawequal(module, v) then return true end
@@ -32,7 +32,7 @@ local function take(names, t, methods)
   end
 end
 
--- The names that v.NAME or v:NAME could mean.
+-- Returns the names that v.NAME or v:NAME could mean.
 local function names_of(v, methods)
   local names = {}
   if type(v) == "table" and not (methods and is_module(v)) then
@@ -54,7 +54,7 @@ local function names_of(v, methods)
   return names
 end
 
--- The value that "a.b.c" names, without calling anything but field access; nil for anything else.
+-- Returns the value that "a.b.c" names, using only field access; nil if there is none.
 local function resolve(path)
   local v = _G
   for name in (path .. "."):gmatch "([^.]*)%." do
@@ -93,7 +93,7 @@ local function events()
   return names
 end
 
--- What the first argument of these functions names.
+-- Candidates for the first argument of these functions.
 local first_argument = {
   object = function() return ids() end, object_del = function() return ids(false) end,
   device_del = function() return ids(true) end,
@@ -102,7 +102,7 @@ local first_argument = {
   on = events, once = events, wait = events, watch = events,
 }
 
--- Whether properties of that name are links, whose value is an id.
+-- Whether there is a property of that name that is a link, whose value is an id.
 local function is_link(name)
   for _, type_name in ipairs(lunik.types()) do
     for _, property in ipairs(core.type(type_name).props) do
@@ -112,7 +112,7 @@ local function is_link(name)
   return false
 end
 
--- What a string could say that begins after that text.
+-- Returns the candidates for a string that begins after that text.
 local function quoted(before)
   local called = before:match "[.:]([%a_][%w_]*)%s*%(?%s*$" or before:match "^%s*(help)%s*%(?%s*$"
   local field = before:match "[{,]%s*([%a_][%w_]*)%s*=%s*$"
@@ -122,8 +122,8 @@ local function quoted(before)
   return field and is_link(field) and ids() or {}
 end
 
--- The position of the quote that is open at the end of the line, nil if none is; false in a comment
--- or a long string.
+-- Returns the position of the quote that is open at the end of the line, nil if none is; false in a
+-- comment or a long string.
 local function open_quote(line)
   local at, quote = 1, nil
   while at <= #line do
@@ -149,7 +149,7 @@ end
 
 -- ---- where the cursor is -----------------------------------------------------------------------
 
--- What could stand at the end of line, and the part of it that is there.
+-- Returns the candidates for the name at the end of the line, and its part that is typed already.
 local function candidates(line)
   local quote = open_quote(line)
   if quote == false then
@@ -171,11 +171,11 @@ local function candidates(line)
   return names_of(_G), token
 end
 
--- For lineedit: the words that could stand for `word`, the last one of `line`. Where the part that
--- is there is longer than what lineedit takes for a word, words are ends of names.
+-- For lineedit: returns the words that could replace `word`, the last one of `line`. If the typed
+-- part of a name is longer than what lineedit takes for a word, the words are ends of names.
 return function(line, word)
   if line:match "^%s*$" then
-    return {} -- an indentation, maybe of text that is pasted
+    return {} -- Tab as indentation, maybe of pasted text
   end
   local names, start = candidates(line)
   local kept, skipped = word:sub(1, math.max(#word - #start, 0)), math.max(#start - #word, 0)

@@ -1,4 +1,4 @@
---- Progress bars on the terminal for what takes its time: preallocating memory.
+--- Progress bars on the terminal, for preallocating memory.
 
 local progress = {}
 
@@ -9,7 +9,7 @@ local function size(bytes)
   return ("%d MiB"):format(bytes >> 20)
 end
 
---- One line, to be drawn over the one before.
+--- Returns a line to be drawn over the previous one.
 function progress.line(ev)
   local filled = ev.done * WIDTH // ev.total
   return ("\r%s [%s%s] %3d%% of %s"):format(ev.object, ("#"):rep(filled),

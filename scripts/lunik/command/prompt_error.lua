@@ -12,7 +12,7 @@ local function is_ours(frame)
   return last and frame:find("^[%w_/]+%.lua:", last + 1) or frame:find "^%s*%(%.%.%.tail calls"
 end
 
--- The text without the library's frames; without a traceback where that has only the line typed.
+-- Removes the library's frames; removes the traceback if only the typed line is left.
 local function shorten(text)
   local message, traceback = text:match "^(.*)\nstack traceback:\n(.*)$"
   local frames, telling = {}, false
@@ -62,7 +62,7 @@ local function hint(message)
   return near and (" (did you mean '%s'?)"):format(near) or ""
 end
 
---- The text to show for an error of which `text` is the message, maybe with a traceback.
+--- Returns the text to show for an error; text: its message, maybe with a traceback.
 return function(text)
   local first, rest = text:match "^([^\n]*)(.*)$"
   return shorten(first .. hint(first) .. rest)

@@ -1,4 +1,4 @@
--- While the prompt waits, what handlers print goes above its line.
+-- Prints the output of handlers above the prompt's input line.
 local event = require "lunik.event"
 local lineedit = require "lunik.lineedit"
 
@@ -6,7 +6,7 @@ local above = {}
 
 local print, write, tell = print, io.write, event.tell
 local waiting = false
-local rest = "" -- of what io.write was given: a line that is not complete
+local rest = "" -- text given to io.write after the last complete line
 
 local function put(how, ...)
   io.stdout:write("\r\27[K")
@@ -16,7 +16,7 @@ local function put(how, ...)
   lineedit.redisplay()
 end
 
--- Comes in whole lines: the last one may have to wait until the prompt waits no longer.
+-- Writes whole lines; keeps an incomplete one until it is completed or the prompt returns.
 local function write_lines(...)
   local text = rest .. table.concat { ... }
   local lines, begun = text:match "^(.*\n)(.*)$"
@@ -27,8 +27,8 @@ local function write_lines(...)
   return io.stdout
 end
 
---- From now on print, io.write and what people are told keep clear of the prompt: before anybody
--- takes hold of these functions.
+--- Replaces print, io.write and event.tell by functions that print above the prompt. To be called
+-- before scripts copy them.
 function above.begin()
   function _G.print(...)
     if waiting then put(print, ...) else print(...) end
@@ -41,7 +41,7 @@ function above.begin()
   end
 end
 
---- Calls fn, which waits at the prompt, protected.
+--- Calls fn, which waits at the prompt, in protected mode.
 function above.call(fn)
   waiting = true
   local ok, result = pcall(fn)

@@ -1,4 +1,4 @@
--- The prompt: reads lines while the machines run, evaluates them, shows what they give.
+-- The prompt: reads lines while the machines run, evaluates them, shows their values.
 local core = require "lunik.core"
 local lineedit = require "lunik.lineedit"
 local host = require "lunik.host"
@@ -15,18 +15,18 @@ local PROMPT, MORE, WIDTH = "lunik> ", "    >> ", 79
 
 -- ---- evaluation --------------------------------------------------------------------------------
 
--- True if what is wrong is that something is missing, but for a method's arguments: these are not
--- put on a line of their own.
+-- Whether a syntax error is that the text is incomplete. A method without arguments is not counted:
+-- arguments do not go on a line of their own.
 local function at_end(err)
   return err:sub(-5) == "<eof>" and not err:find("function arguments expected", 1, true)
 end
 
--- Compiles an expression or else a statement: the function, or what is wrong with it and whether
--- more text could make it right.
+-- Compiles an expression or else a statement. Returns the function, or nil, the error, and whether
+-- more text could complete it.
 local function compile(text)
   local chunk, err = load("return " .. text, "=stdin")
   if chunk then
-    -- No tail call, which would leave errors without the line that was typed.
+    -- Avoids a tail call, after which errors would lack the typed line.
     return load("local __line <close> = nil return " .. text, "=stdin")
   end
   local expression_begun = at_end(err)
@@ -39,12 +39,12 @@ local function report(err)
   io.stderr:write(mistake(core.text(err)), "\n")
 end
 
--- True if a terminal shows the text and takes nothing in it for an order.
+-- Whether the text is valid UTF-8 without control characters.
 local function is_plain(text)
   return utf8.len(text) and not text:find "[^%C\t\n]" and not text:find "\xc2[\x80-\x9f]"
 end
 
--- A text of several lines is shown as it is.
+-- Shows a text of several lines as it is, any other value by inspect().
 local function show_value(v)
   local text = type(v) == "string" and v:gsub("\r\n", "\n"):gsub("\n$", "")
   return text and text:find("\n", 1, true) and is_plain(text) and text or inspect(v)
@@ -63,7 +63,8 @@ local function show(ok, ...)
   end
 end
 
--- Ctrl-C raises an error in what runs below, and means nothing to the prompt's own steps.
+-- Ctrl-C raises an error in functions wrapped by interruptibly(); elsewhere in the prompt it is
+-- ignored.
 local interruptible = false
 
 local function may_interrupt()
@@ -99,7 +100,7 @@ Lua expressions and statements; the value of an expression is shown.
   m:on("acpi-ost", print)         events
   m:mtree()  m:memory_map()       what is where
   machines  machines[1]           all machines, also those that are local to a script
-  help(m)  help("pc-dimm")        methods of a thing, properties of a type
+  help(m)  help("pc-dimm")        methods of a value, properties of a type
   help(lunik)  lunik.types()      the module's functions, all types
 Names keep their values from line to line unless they are local.
 Tab completes names; Ctrl-C interrupts; quit or Ctrl-D leaves.]]
@@ -117,7 +118,7 @@ local function help_type(name)
   return table.concat(lines, "\n")
 end
 
--- The names in each of the tables, no line longer than WIDTH: {title, table}...
+-- Lists the names in each of the tables, given as {title, table}; no line is longer than WIDTH.
 local function help_names(lines, ...)
   local function section(title, t)
     local names = {}
@@ -176,7 +177,7 @@ end
 
 -- ---- machines ----------------------------------------------------------------------------------
 
--- Those there are, by number and by name.
+-- Returns the open machines by number and by name.
 local function current()
   local all = lunik.machines()
   for _, machine in ipairs(lunik.machines()) do
@@ -185,7 +186,7 @@ local function current()
   return all
 end
 
--- The global `machines`: what a script keeps in local variables can be reached through it.
+-- The global `machines`, which also reaches machines in local variables of a script.
 local machines = setmetatable({}, {
   __index = function(_, key) return current()[key] end,
   __newindex = function() error("machines can't be set (want m = lunik.machine{...})", 2) end,
@@ -200,7 +201,7 @@ local machines = setmetatable({}, {
   end,
 })
 
--- Makes them a global, unless that name is taken, and says so where a script has made some.
+-- Sets the global, unless that name is taken; say: lists the machines that a script has made.
 local function offer_machines(say)
   if rawget(_G, "machines") == nil then
     _G.machines = machines
@@ -216,8 +217,8 @@ local function on_terminal()
   return host.isatty(0) and host.isatty(1)
 end
 
--- From now on a machine can't have standard input for its console: the prompt reads it. A script
--- that knows better sets lunik.share_terminal.
+-- Refuses standard input as a machine's console from now on, since the prompt reads it. A script
+-- can set lunik.share_terminal to allow it.
 function repl.take_terminal()
   if on_terminal() then
     above.begin()
@@ -253,7 +254,7 @@ end
 
 -- ---- the loop ----------------------------------------------------------------------------------
 
--- Words that mean something alone on a line, unless the user has given them another meaning.
+-- Commands: words that are alone on a line, unless they are globals that the user has set.
 local words = { help = help, ["?"] = help, quit = function() end, exit = function() end }
 
 local function command(text)
@@ -262,7 +263,7 @@ local function command(text)
   return (global == nil or global == help) and words[word] or nil
 end
 
--- Reads on until the chunk that begins with text is complete.
+-- Reads lines until the chunk that begins with text is complete.
 local function read_rest(text, newline)
   while true do
     local chunk, err, more = compile(text)
@@ -327,8 +328,9 @@ local function read_from_pipe()
   return read_chunk(function() end)
 end
 
--- Runs the prompt until its input ends. on_signals(may_interrupt) chooses what SIGINT does: raise
--- an error in what runs, if may_interrupt() is true; without the function: end the command.
+-- Runs the prompt until its input ends. on_signals(may_interrupt) sets the effect of SIGINT: it
+-- raises an error in the running code if may_interrupt() is true; without that function it ends the
+-- command.
 function repl.run(options)
   local read = read_from_pipe
   _G.help = help
