@@ -273,6 +273,8 @@ int lunik_machine_drain(lunik_machine *m, lunik_request *r, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(m, err);
 
+    REQUIRE_OR_FAIL(!r || r->state == REQUEST_IDLE, "the request is under way", err);
+
     uint64_t seen;
     int rc = check_locked(m, err);
 
@@ -316,6 +318,7 @@ int lunik_machine_request(lunik_machine *m, lunik_request_kind what, lunik_reque
     NOT_NULL_OR_FAIL(r, err);
     REQUIRE_OR_FAIL((unsigned)what <= LUNIK_REQUEST_DRAIN, "there is no such request", err);
     REQUIRE_OR_FAIL(r->fn, "r->fn is NULL", err);
+    REQUIRE_OR_FAIL(r->state == REQUEST_IDLE, "the request is under way", err);
 
     int rc = check_locked(m, err);
 
