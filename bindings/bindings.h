@@ -52,6 +52,7 @@ struct bindings {
     bool closing;                 /* the state is being closed: Lua is not called any more */
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;
+    struct pending_request *requests;
     struct lua_type *types; /* defined by scripts */
     /* Directories of the Lua half, as compiled in and as found; error positions skip its frames. */
     char library_dirs[BIND_LIBRARY_DIRS][1024];
@@ -323,6 +324,8 @@ int bind_lua_machine_new(lua_State *L); /* machine_new.c */
 /* machine.c, machine_objects.c */
 int bind_lua_machines(lua_State *L);
 int bind_lua_device_del(lua_State *L);
+/* Raises where the machine can't be closed. */
+void bind_check_closable(lua_State *L, lunik_machine *m);
 /* At the end of the state: closes a machine, and says so if it still ran. False: it goes on without
  * the state, and is closed when the callback of it that has closed the state returns. */
 bool bind_machine_end(struct glue *g);
@@ -368,6 +371,13 @@ int bind_lua_dirty_compare(lua_State *L);
 extern const luaL_Reg bind_loop_functions[];
 void bind_loop_open(lua_State *L, int classes);
 void bind_loop_release(struct bindings *b);
+
+/* request.c */
+int bind_lua_request(lua_State *L);
+int bind_lua_undrain(lua_State *L);
+void bind_requests_release(struct bindings *b);
+/* Pushes the function that reports *d, and takes that over: *d is NULL then. */
+void bind_push_done(lua_State *L, lunik_drain **d);
 
 /* types.c, device.c, console.c */
 int bind_lua_types(lua_State *L);

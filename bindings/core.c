@@ -37,6 +37,7 @@ static int state_gc(lua_State *L)
     bind_loop_release(b);
     while (b->machines)
         closed &= bind_machine_end(b->machines);
+    bind_requests_release(b);
     leave_runtime(b, closed);
     return 0;
 }
@@ -132,6 +133,8 @@ static const luaL_Reg functions[] = {
     {"machine", bind_lua_machine_new},
     {"machines", bind_lua_machines},
     {"device_del", bind_lua_device_del},
+    {"request", bind_lua_request},
+    {"undrain", bind_lua_undrain},
     {"emit", bind_lua_emit},
     {"observe", bind_lua_observe},
     {"types", bind_lua_types},

@@ -25,7 +25,8 @@ struct hook_call {
     const struct lua_type *type;
     lunik_object *object;
     const char *name;
-    int argument; /* -1: none; else a boolean */
+    int argument;       /* -1: none; else a boolean */
+    lunik_drain *drain; /* to be reported by a function that is passed; NULL: none */
 };
 
 /* Lua, protected: hooks[name](object, [argument]). */
@@ -38,7 +39,9 @@ static int hook_body(lua_State *L)
     bind_push_object(L, call->object);
     if (call->argument >= 0)
         lua_pushboolean(L, call->argument);
-    lua_call(L, call->argument >= 0 ? 2 : 1, 0);
+    if (call->drain)
+        bind_push_done(L, &call->drain);
+    lua_call(L, lua_gettop(L) - 3, 0);
     return 0;
 }
 
@@ -49,7 +52,7 @@ static const struct lua_type *type_of(const lunik_object *o)
 
 static int call_err(lunik_object *o, const char *name, int argument, lunik_error *err)
 {
-    struct hook_call call = {type_of(o), o, name, argument};
+    struct hook_call call = {type_of(o), o, name, argument, NULL};
     int rc = bind_call_err(call.type->b, bind_glue(lunik_object_machine(o)), hook_body, &call, err);
 
     return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
@@ -57,7 +60,7 @@ static int call_err(lunik_object *o, const char *name, int argument, lunik_error
 
 static void call(lunik_object *o, const char *name, int argument)
 {
-    struct hook_call hook = {type_of(o), o, name, argument};
+    struct hook_call hook = {type_of(o), o, name, argument, NULL};
 
     bind_call(hook.type->b, bind_glue(lunik_object_machine(o)), lunik_object_type_name(o),
               hook_body, &hook);
@@ -81,6 +84,22 @@ static void on_reset(lunik_object *o)
 static void on_run_state(lunik_object *o, bool running)
 {
     call(o, "run_state", running);
+}
+
+/* The script's function reports, or what is left of it when it fails. */
+static void on_drain(lunik_object *o, lunik_drain *d)
+{
+    struct hook_call hook = {type_of(o), o, "drain", -1, d};
+
+    bind_call(hook.type->b, bind_glue(lunik_object_machine(o)), lunik_object_type_name(o),
+              hook_body, &hook);
+    if (hook.drain)
+        lunik_drain_done(hook.drain);
+}
+
+static void on_undrain(lunik_object *o)
+{
+    call(o, "undrain", -1);
 }
 
 static int on_unplug_request(lunik_object *o, lunik_error *err)
@@ -281,6 +300,8 @@ static void type_from(lua_State *L, struct lua_type *t)
     t->type.unrealize = on_unrealize;
     t->type.reset = flag_field(L, -1, "reset") ? on_reset : NULL;
     t->type.run_state = flag_field(L, -1, "run_state") ? on_run_state : NULL;
+    t->type.drain = flag_field(L, -1, "drain") ? on_drain : NULL;
+    t->type.undrain = flag_field(L, -1, "undrain") ? on_undrain : NULL;
     t->type.unplug_request = flag_field(L, -1, "unplug_request") ? on_unplug_request : NULL;
     t->hooks = luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -241,7 +241,7 @@ static int machine_powerdown(lua_State *L)
 }
 
 /* Fails where closing would free what a callback further up the stack still uses. */
-static void check_closable(lua_State *L, lunik_machine *m)
+void bind_check_closable(lua_State *L, lunik_machine *m)
 {
     struct glue *g = bind_glue(m);
     const char *where = NULL;
@@ -259,14 +259,29 @@ static void check_closable(lua_State *L, lunik_machine *m)
                   lunik_machine_name(m), where);
 }
 
+static int leave_scope_rest(lua_State *L, int status, lua_KContext context)
+{
+    return 0;
+}
+
 static int machine_close(lua_State *L)
 {
     lunik_machine *m = machine_any(L, 1);
 
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return 0;
-    check_closable(L, m);
+    bind_check_closable(L, m);
     lunik_machine_close(m);
+    return 0;
+}
+
+/* A <close> variable: the method of the Lua half may wait in a coroutine. */
+static int machine_leave_scope(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "close");
+    lua_pushvalue(L, 1);
+    lua_callk(L, 1, 0, 0, leave_scope_rest);
     return 0;
 }
 
@@ -420,7 +435,7 @@ void bind_machine_open(lua_State *L, int classes)
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},
-        {"__close", machine_close},
+        {"__close", machine_leave_scope},
         {"__tostring", machine_tostring},
         {0},
     };

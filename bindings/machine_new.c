@@ -74,7 +74,8 @@ int bind_lua_machine_new(lua_State *L)
     static const char *const accels[] = {"kvm", "none", NULL};
     static const char *const options[] = {
         "name",         "accel", "cpus",         "sockets",    "cores",     "threads",
-        "cpu_features", "nodes", "manual_clock", "dirty_ring", "dirty_log", NULL,
+        "cpu_features", "nodes", "manual_clock", "dirty_ring", "dirty_log",
+        "drain_timeout", NULL,
     };
     static const char *const logs[] = {"auto", "bitmap", "manual", NULL};
     lunik_runtime *rt = bind_runtime(L);
@@ -96,6 +97,7 @@ int bind_lua_machine_new(lua_State *L)
     config.cpu_features = lua_isnil(L, index) ? NULL : bind_strings(L, index, "machine: cpu");
     nodes_from(L, &config);
     config.manual_clock = bind_bool(L, bind_field(L, 1, "manual_clock"), "machine: clock");
+    config.drain_timeout = count_field(L, "drain_timeout", "machine: drain_timeout", UINT32_MAX);
     config.dirty_ring = count_field(L, "dirty_ring", "machine: dirty_ring", UINT32_MAX);
     index = bind_field(L, 1, "dirty_log");
     if (!lua_isnil(L, index))

@@ -74,6 +74,7 @@ local lunik = {}
 ---@field clock? "manual" The machine's clock moves by m:advance() alone.
 ---@field sandbox? boolean|lunik.SandboxPolicy What the process gives up before the machine starts, as by lunik.sandbox(); true: as {}. false: what the lunik command enters by default is not for this machine. A process has one sandbox: only the first start enters it.
 ---@field dirty_ring? integer KVM reports dirty pages in rings of so many entries, one for each vCPU. A power of two; default none.
+---@field drain_timeout? number Seconds that a device has to finish what is in flight before a pause, reset, close or removal. Default 10.
 ---@field dirty_log? "auto"|"bitmap"|"manual" How KVM reports dirty pages without rings: pages are write-protected again when they are synced ("bitmap") or cleared ("manual"). Default: "manual" where KVM has it.
 
 ---A board puts a machine together. It is a Lua file that returns this table (scripts/boards/micro.lua
@@ -180,6 +181,8 @@ function lunik.boards() end
 ---@field unrealize? fun(dev: lunik.Dev) It goes. When its machine is closed only its table is left.
 ---@field reset? fun(dev: lunik.Dev) Power-on state.
 ---@field run_state? fun(dev: lunik.Dev, running: boolean) vCPUs are about to run, or have stopped.
+---@field drain? fun(dev: lunik.Dev, done: fun()) Take no new work, and call done when nothing is in flight any more: at once, or later from a timer, an event handler or a coroutine. See Machine:drain. Called again, done does nothing. A device whose drain raises an error, which is reported, or that has lost its done counts as finished.
+---@field undrain? fun(dev: lunik.Dev) Take new work again, beginning with what has come meanwhile.
 ---@field unplug? fun(dev: lunik.Dev) m:device_del(): answer with dev:eject() or dev:refuse(). Without it the device goes at once.
 ---@field hotplug? boolean May be added to a started machine. Default true.
 
@@ -353,17 +356,46 @@ function lunik.use_luv(uv) end
 local Machine = {}
 
 ---Starts a created machine (after a reset), resumes a paused one, starts a stopped one anew (not from
----a vCPU's handler: use lunik.defer there). An error of code "state" in an on_reset function, inside a
+---a vCPU's handler: use lunik.defer there). Where devices have something in flight from the last run
+---it waits for them as a reset does. An error of code "state" in an on_reset function, inside a
 ---transaction and in a listener's functions.
 ---@return lunik.Machine self
 function Machine:start() end
 
----Returns when no vCPU is in the guest any more and its clocks stand still, all of them together: the
----machine's, by which the PM timer, m:timer() and, unless it follows the host's, the RTC count, and
+---Returns when no vCPU is in the guest any more, devices have finished what was in flight, and clocks
+---stand still, all of them together: the machine's, by which the PM timer, m:timer() and, unless it follows the host's, the RTC count, and
 ---KVM's, which are kvmclock, the PIT, the local APICs' timers and the TSCs (those from Linux 5.16
 ---on). The same holds while the machine is shut down or has crashed. The guest's kvmclock says that
 ---it was stopped. From a vCPU's handler: soon after that has returned.
+---
+---It waits for devices that have something in flight (see Machine:drain); when one has not finished
+---within the machine's drain_timeout it raises {code="timeout"}, and the machine runs on. In a handler,
+---which can't wait, it returns at once then, and takes effect when they have finished: event "paused",
+---or "error" with source "pause".
 function Machine:pause() end
+
+---Has all devices finish what is in flight and take no new work until the drain is closed: for what
+---must see them at rest. vCPUs go on; what they ask of a device waits. Waits as m:pause() does, and
+---raises {code="timeout"} if a device has not finished within the machine's drain_timeout: devices then
+---go on. Devices are drained as well before the machine is paused, reset, shut down or closed, and a
+---device is before it is removed. Not in a handler.
+---```lua
+---do
+---  local _ <close> = m:drain()
+---  -- nothing is in flight here
+---end
+---```
+---@return lunik.Drain
+function Machine:drain() end
+
+---Devices at rest.
+---@class lunik.Drain
+---@field machine lunik.Machine
+local Drain = {}
+
+---Lets the devices go on, unless there are other drains or the machine is paused. Does nothing the
+---second time; also called for a <close> variable.
+function Drain:close() end
 
 ---Resumes a paused machine.
 function Machine:resume() end
@@ -371,6 +403,9 @@ function Machine:resume() end
 ---Restores the state after power-on. From a vCPU's handler: once that has returned. What a reset
 ---leaves: memory, the machine check banks of the vCPUs, and lines that are held high, which the
 ---interrupt controllers see again.
+---
+---It waits for devices as m:pause() does, but goes on without those that have not finished within the
+---machine's drain_timeout, with an event "error" of source "reset" for each.
 ---
 ---A system that is gone can't answer: a removal that it was asked for is completed (the device is
 ---ejected, its handle says "ejected"), and memory that was plugged and not taken yet is there for the
@@ -384,7 +419,8 @@ function Machine:shutdown(code) end
 ---Presses the power button.
 function Machine:powerdown() end
 
----Stops it and frees everything. What the guest has written goes out first: functions are called for
+---Stops it and frees everything. Devices finish what is in flight first, as for a reset (source
+---"close"); a handler, which can't wait for that, has the machine closed soon after. What the guest has written goes out first: functions are called for
 ---the last time, files are complete. Where a pipe's reader is slow ("file:FIFO", "stdio") it is
 ---waited for, up to a second without progress and five in all; other machines run meanwhile. Only
 ---for standard output, and where there is no other machine, the wait ends with the reader or with a
@@ -858,7 +894,7 @@ function Machine:acpi_table(signature) end
 ---@field is_device boolean
 ---@field machine lunik.Machine
 ---@field dev? lunik.Dev Of a device that lunik.device() defined: its functions' dev, with its own fields.
----@field state? "plugged"|"requested"|"refused"|"ejected" Of a device: where it is on its way out.
+---@field state? "plugged"|"requested"|"draining"|"refused"|"ejected" Of a device: where it is on its way out.
 local Object = {}
 
 ---The value of a property.
@@ -881,14 +917,15 @@ function Object:is(type) end
 ---@field device string Its id, or path.
 ---@field object lunik.Object
 ---@field machine lunik.Machine
----@field state "requested"|"refused"|"ejected"
+---@field state "requested"|"draining"|"refused"|"ejected" draining: it goes when it has finished what is in flight.
 ---@field source? integer After the guest's refusal: its _OST source.
 ---@field status? integer And status.
 ---@field reason? string After another refusal.
 local Unplug = {}
 
----Waits until the device is gone. Raises {code="busy"} if the guest refuses and {code="timeout"} if
----it does not answer; the request then stands.
+---Waits until the device is gone. Raises {code="busy"} if the guest refuses or the device does not
+---finish within the machine's drain_timeout, and {code="timeout"} if there is no answer; the request
+---then stands.
 ---@param options? {timeout?: number}
 ---@return "ejected"
 function Unplug:wait(options) end
@@ -1527,10 +1564,12 @@ function Console:feed(fn) end
 ---@class lunik.event.powerdown: lunik.Event
 
 ---A script's function that was called by the machine has raised, or a reset could not be carried
----out. Without a handler it is printed to standard error.
+---out; or a device has not finished what was in flight when the machine was reset, shut down or closed
+---(source "reset", "shutdown", "start" or "close"). Without a handler it is printed to standard error.
 ---@class lunik.event.error: lunik.Event
 ---@field source string Which function.
 ---@field message string
+---@field device? string The path of a device that has not finished.
 ---@field traceback? string
 
 ---The guest has answered to a memory slot's event (ACPI _OST).

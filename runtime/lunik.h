@@ -450,6 +450,7 @@ typedef struct lunik_machine_config {
     bool manual_clock;   /* the machine's clock moves only by lunik_clock_advance() */
     unsigned dirty_ring; /* entries of each vCPU's dirty ring, a power of two; 0 = no rings */
     lunik_dirty_log dirty_log;
+    unsigned drain_timeout; /* ms that a device has to finish what is in flight; 0 = 10,000 */
 } lunik_machine_config;
 
 /* Creates a machine without devices: with KVM its VM, and empty address spaces. The irqchip, the
@@ -502,11 +503,15 @@ typedef struct lunik_machine_stats {
 /* Fills *out with the numbers of now. */
 void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
 
-/* The following may release the lock while they wait. Threads that start, pause, reset or close the
- * same machine take turns: each waits until the one before has finished, and fails with
- * LUNIK_E_GONE if that closed the machine, with LUNIK_E_STATE if it is closed when the call begins,
- * or, on a vCPU's thread or in what another turn calls, if it is another thread's turn. A caller
- * has a reference if another thread may close the machine. Without the lock: LUNIK_E_INVALID. */
+/* The following may release the lock while they wait: for vCPUs, and for devices that finish what
+ * is in flight (see "Draining" in lunik_device.h). For the latter the loop thread runs the loop,
+ * with all callbacks, unless it is called by the loop itself: there a device whose work ends in
+ * another callback of the loop can't finish, so callbacks use lunik_machine_request(). Threads that
+ * start, pause, reset or close the same machine take turns: each waits until the one before has
+ * finished, and fails with LUNIK_E_GONE if that closed the machine, with LUNIK_E_STATE if it is
+ * closed when the call begins, or, on a vCPU's thread or in what another turn calls, if it is
+ * another thread's turn. A caller has a reference if another thread may close the machine. Without
+ * the lock: LUNIK_E_INVALID. */
 
 /* Starts a machine (resetting it first) or resumes a paused one. LUNIK_E_STATE: it is running, or
  * the call is made inside a transaction, in a listener's hook, in what a reset, start, pause or
@@ -514,15 +519,18 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
  * Other errors: KVM refuses to create or set up the vCPUs. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
 /* Pauses a running machine; does nothing to a paused one. Returns when no vCPU is inside the guest
- * any more and all its clocks stand still together: the machine's and those that KVM keeps
- * (kvmclock, PIT, local APIC timers, and the TSCs from Linux 5.16 on). Called from a vCPU's
- * callback or inside a transaction it returns at once and takes effect soon after that ends.
- * LUNIK_E_STATE: it is neither running nor paused. */
+ * any more, devices have finished what was in flight, and all clocks stand still together: the
+ * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
+ * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
+ * takes effect soon after that ends; a failure is an event "error", source "pause". LUNIK_E_STATE:
+ * it is neither running nor paused; LUNIK_E_TIMEOUT: a device has not finished within the machine's
+ * drain_timeout, and the machine runs on. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pauses, resets devices, reloads boot images, resumes if it was
- * running. Called from a vCPU's callback, inside a transaction or in what a start or pause of the
- * machine calls it takes effect soon after that ends; during a reset it does nothing. When it fails
- * a running machine is paused, half reset.
+ * running. A device that has not finished within the drain_timeout is reset all the same (event
+ * "error", source "reset", with its path as device). Called from a vCPU's callback, inside a
+ * transaction or in what a start or pause of the machine calls it takes effect soon after that
+ * ends; during a reset it does nothing. When it fails a running machine is paused, half reset.
  *
  * A removal that the guest was asked for is completed ("device-deleted"), and devices that it has
  * not taken yet are present from the start, without an insert event: the system that would have
@@ -537,6 +545,50 @@ void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code);
 /* Returns the code given to lunik_machine_shutdown(), 0 before, and again from the next start on.
  */
 int lunik_machine_exit_code(const lunik_machine *m);
+
+/* What to ask of a machine without waiting. */
+typedef enum lunik_request_kind {
+    LUNIK_REQUEST_CLOSE, /* as lunik_machine_close() */
+    LUNIK_REQUEST_RESET, /* as lunik_machine_reset() */
+    LUNIK_REQUEST_START, /* as lunik_machine_start() */
+    LUNIK_REQUEST_PAUSE, /* as lunik_machine_pause() */
+    LUNIK_REQUEST_DRAIN, /* as lunik_machine_drain() */
+} lunik_request_kind;
+
+/* A request that is carried out when devices have finished what is in flight. Embed it, zeroed but
+ * for fn. */
+typedef struct lunik_request lunik_request;
+struct lunik_request {
+    /* It has been carried out (err NULL), or not: LUNIK_E_TIMEOUT, a device has taken too long;
+     * LUNIK_E_GONE, the machine has been closed. Called once, on the thread that carried it out,
+     * mostly the loop's, which holds the lock and is in no other call on the machine. */
+    void (*fn)(lunik_request *r, const lunik_error *err);
+    /* Private to the runtime: */
+    lunik_request_kind what;
+    uint64_t until;
+    int state;
+    lunik_error error;
+    struct {
+        lunik_request *tqe_next, **tqe_prev;
+    } entry;
+};
+
+enum { LUNIK_UNDER_WAY = 1 };
+
+/* Begins what is asked. Returns 0 when it has been carried out, and an error when it can't be: fn
+ * is not called in either case. LUNIK_UNDER_WAY: fn will be called; *r must stay until then.
+ * Requests of the same kind are carried out together; a close comes before all others. */
+int lunik_machine_request(lunik_machine *m, lunik_request_kind what, lunik_request *r,
+                          lunik_error *err);
+
+/* Has all devices finish what is in flight and take no new work until lunik_machine_undrain(), for
+ * what must see them at rest while the machine stays as it is, such as saving their state. Nests.
+ * vCPUs go on: what they ask of a device waits in its queues. As lunik_machine_request(); r NULL:
+ * waits, which is LUNIK_E_STATE on a vCPU's thread, inside a transaction and in what a start,
+ * pause, reset or close of the machine calls. On failure devices go on. */
+int lunik_machine_drain(lunik_machine *m, lunik_request *r, lunik_error *err);
+/* Ends a lunik_machine_drain() that has been carried out. */
+void lunik_machine_undrain(lunik_machine *m);
 
 /* Presses the power button: event "powerdown", and what the guest makes of it. LUNIK_E_UNSUPPORTED:
  * no device of the machine has one. */
@@ -566,8 +618,8 @@ int lunik_object_add(lunik_machine *m, const char *type, const lunik_field *prop
 /* Deletes an object that no other uses. Where a character device's output has to wait for a slow
  * reader it releases the lock for up to five seconds first, except on a vCPU's thread and inside a
  * transaction; see lunik_outlet in lunik_device.h. LUNIK_E_NOT_FOUND: no object has the id or path;
- * LUNIK_E_INVALID: it is a device; LUNIK_E_BUSY: it is in use; LUNIK_E_STATE: in a listener's hook;
- * others: a listener refuses the change of the memory map. */
+ * LUNIK_E_INVALID: it is a device; LUNIK_E_BUSY: it is in use, or has something in flight;
+ * LUNIK_E_STATE: in a listener's hook; others: a listener refuses the change of the memory map. */
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err);
 
 /* Creates, realizes and plugs a device; event "device-added". "id" is optional. Arguments and
@@ -578,15 +630,19 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
                      lunik_object **out, lunik_error *err);
 /* Removes a device (event "device-deleted"): at once if the guest need not agree, else asks the
  * guest (event "device-unplug-request") and removes it once the guest ejects it; event
- * "device-unplug-guest-error" when it refuses. The request may be repeated. Errors are those of
- * lunik_object_del(), LUNIK_E_INVALID being for objects that are no devices; also LUNIK_E_STATE:
- * the machine has been started and the type can't be unplugged. */
+ * "device-unplug-guest-error" when it refuses. A device that has something in flight then (see
+ * "Draining" in lunik_device.h) is in plug state DRAINING until it has finished; if that takes
+ * longer than the machine's drain_timeout it stays, event "device-unplug-guest-error" {device,
+ * path, reason}. The request may be repeated. Errors are those of lunik_object_del(),
+ * LUNIK_E_INVALID being for objects that are no devices; also LUNIK_E_STATE: the machine has been
+ * started and the type can't be unplugged. */
 int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err);
 
 /* Where a device is on its way in or out. X(NAME, "lua-name") */
 #define LUNIK_PLUG_MAP(X)                                                                          \
     X(PLUGGED, "plugged")                                                                          \
     X(REQUESTED, "requested") /* the guest has been asked to release it */                         \
+    X(DRAINING, "draining")   /* goes when it has finished what is in flight */                    \
     X(REFUSED, "refused")     /* the guest refused; the request may be repeated */                 \
     X(EJECTED, "ejected")     /* gone */
 

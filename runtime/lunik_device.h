@@ -111,6 +111,8 @@ enum {
     LUNIK_TYPE_UNPLUG = 8,   /* may be removed from a running machine */
 };
 
+typedef struct lunik_drain lunik_drain;
+
 struct lunik_type {
     const char *name;
     const char *parent; /* its properties and interfaces are inherited, its state struct comes
@@ -126,11 +128,16 @@ struct lunik_type {
     void (*unrealize)(lunik_object *o);
     /* Power-on state; called in order of creation before the first start and at every reset. */
     void (*reset)(lunik_object *o);
-    /* The machine's vCPUs are about to run (true), or have stopped (false). */
+    /* The machine's vCPUs are about to run (true), or have stopped (false); drain comes before the
+     * latter, undrain after the former. */
     void (*run_state)(lunik_object *o, bool running);
     /* Starts the removal of a device that others (the guest) must agree to; without it removal is
      * immediate. Completed with lunik_device_ejected() or lunik_device_refused(). */
     int (*unplug_request)(lunik_object *o, lunik_error *err);
+    /* Finish what is in flight, and take no new work until undrain; see "Draining" below. */
+    void (*drain)(lunik_object *o, lunik_drain *d);
+    /* Take new work again, beginning with what has come meanwhile. */
+    void (*undrain)(lunik_object *o);
     /* The kind of hotplug handler that takes its devices in and out ("memory", "cpu", "pci"); see
      * lunik_hotplug_ops. NULL: they need none. It takes the place of unplug_request. Such a type's
      * realize must not free the machine lock. */
@@ -195,6 +202,41 @@ void lunik_device_ejected(lunik_object *o);
 /* Reports that the guest has refused a request to release a device: event
  * "device-unplug-guest-error" {device, path, source, status}. Does nothing if there was none. */
 void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
+
+/* ---- draining ------------------------------------------------------------------------------- */
+
+/*
+ * An object that does work outside the calls it gets (on a thread, in the kernel, with callbacks of
+ * the loop) has a drain function. The machine calls it
+ *   when it pauses, is reset, shuts down or is closed: after the vCPUs have stopped, and before
+ *   run_state(false), reset and unrealize;
+ *   when the object is to be removed, before it leaves the guest's view;
+ *   for lunik_machine_drain(), while the guest may be running.
+ * From then on the object leaves new work where it is, such as in the guest's queues, and reports
+ * with lunik_drain_done() when nothing is in flight any more: within the call where nothing is,
+ * else later. Its timers (the machine's clock goes on meanwhile), tasks and uv handles work as
+ * ever. When the object is to go on, undrain is called, which takes up the work that has come.
+ *
+ * Each call of drain is answered by one lunik_drain_done(), in any case: also where undrain, reset
+ * or unrealize come first, as they do when the object takes longer than the machine waits (the
+ * drain_timeout of its configuration). Then a pause fails and a device that is to be removed stays;
+ * a reset, a shutdown and a close go on, so reset and unrealize end what is still in flight. drain
+ * is not called again before the answer to the last call. Until then the object's state stays, even
+ * when the machine is closed and the runtime freed.
+ *
+ * An object is asked when those that use it (link properties, lunik_object_use()) have finished,
+ * since these may need it; undrain is called in the order of creation. One that is added meanwhile
+ * is asked as well, and one that is removed while it is drained is not told to go on. drain and
+ * undrain are called with the machine lock held, which they must not release, on any thread.
+ */
+
+/* Reports that nothing is in flight any more. Any thread, with or without the machine lock; the
+ * last use of d. */
+void lunik_drain_done(lunik_drain *d);
+/* The object that was asked. */
+lunik_object *lunik_drain_object(const lunik_drain *d);
+
+/* ---- data of higher layers ------------------------------------------------------------------ */
 
 /* Attaches data of a higher layer (ACPI tables, bindings) to a machine, in place of what is
  * attached under that key, a string constant. release (may be NULL) is called with the data when it

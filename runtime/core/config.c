@@ -5,6 +5,7 @@
 #include "machine.h"
 
 enum { MAX_CPUS = 255, MAX_NODES = 128, DISTANCE_SELF = 10, DISTANCE_UNREACHABLE = 255 };
+enum { DRAIN_TIMEOUT_MS = 10000 };
 
 /* Nodes of a package would share its last-level cache, so every node gets a package, if the vCPUs
  * can be divided like that. */
@@ -163,6 +164,7 @@ int config_copy(lunik_machine_config *to, const lunik_machine_config *from, luni
     to->cpu_features = NULL;
     to->nodes = NULL;
     to->node_count = 0;
+    to->drain_timeout = from->drain_timeout ? from->drain_timeout : DRAIN_TIMEOUT_MS;
     to->name = strdup(name);
     if (!to->name || !copy_features(to, from->cpu_features) || !copy_nodes(to, from)) {
         config_free(to);

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "drains.h"
 #include "lock.h"
 #include "lunik_device.h"
 #include "subscribe.h"
@@ -35,6 +36,18 @@ struct attached {
 };
 void data_release(struct attached **list);
 
+TAILQ_HEAD(request_list, lunik_request);
+
+/* What can be wanted of a machine, in the order in which it is carried out. */
+enum {
+    MACHINE_WANT_CLOSE,
+    MACHINE_WANT_STOP, /* the rest of a shutdown or crash */
+    MACHINE_WANT_RESET,
+    MACHINE_WANT_START,
+    MACHINE_WANT_PAUSE,
+    MACHINE_WANTS,
+};
+
 struct lunik_machine {
     lunik_runtime *rt;
     LIST_ENTRY(lunik_machine) link; /* in rt->machines */
@@ -63,19 +76,19 @@ struct lunik_machine {
     unsigned outlet_pass;       /* counts lunik_machine_flush() */
 
     lunik_task work;              /* carries out `wanted` on the loop thread */
-    _Atomic unsigned wanted;      /* MACHINE_WANT_* */
+    _Atomic unsigned wanted;      /* 1 << MACHINE_WANT_* */
     _Atomic unsigned events_lost; /* for lack of memory since the last report */
     struct turn turn;             /* of the threads that change the run state */
+    struct drains drains;         /* drains.h */
     bool resetting;               /* in this turn */
     _Atomic bool closing;         /* events emitted from now on are delivered before the end */
     bool devices_running;         /* clock and devices have been started */
-};
 
-enum {
-    MACHINE_WANT_RESET = 1,
-    MACHINE_WANT_STOP = 2,
-    MACHINE_WANT_PAUSE = 4,
-    MACHINE_WANT_CLOSE = 8,
+    /* machine/request.c */
+    uint64_t until[MACHINE_WANTS];      /* for what is wanted: when devices have had their time */
+    struct request_list pending, ended; /* to be carried out; to be reported after the turn */
+    bool held;                          /* devices are drained, since the vCPUs have stopped */
+    unsigned drained;                   /* lunik_machine_drain() without lunik_machine_undrain() */
 };
 
 /* Requests to machine/ from the folders below it. Lock held; also on a vCPU's thread. */

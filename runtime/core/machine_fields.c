@@ -93,5 +93,6 @@ void lunik_machine_unref(lunik_machine *m)
     clock_free(m);
     config_free(&m->config);
     turn_destroy(&m->turn);
+    drains_destroy(m);
     free(m);
 }

@@ -20,6 +20,7 @@
 #include "boot/boot.h"
 #include "memory/memory.h"
 #include "object/object.h"
+#include "request.h"
 
 enum { MOST_ADDRESS_BITS = 52 }; /* that x86-64 has */
 
@@ -39,41 +40,6 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out)
     kvm_memory_get_stats(m, out);
 }
 
-/* ---- run states ----------------------------------------------------------------------------- */
-
-static void set_state(lunik_machine *m, lunik_run_state state)
-{
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
-        m->rt->running--;
-    if (state == LUNIK_STATE_RUNNING)
-        m->rt->running++;
-    atomic_store_explicit(&m->state, (int)state, memory_order_relaxed);
-}
-
-/* True on a vCPU's thread, which must not wait for vCPUs: neither for itself nor for those of
- * another machine, which may be waiting for it. */
-static bool on_vcpu(void)
-{
-    return lunik_vcpu_current() != NULL;
-}
-
-/* Waiting for vCPUs releases the machine lock, which is not allowed here. */
-static bool must_not_wait(const lunik_machine *m)
-{
-    return on_vcpu() || machines_in_transaction(m->rt);
-}
-
-/* Requests something that do_wanted() carries out on the loop thread. Does nothing to a closed
- * machine, which its task could outlive. */
-static void machine_want(lunik_machine *m, unsigned what)
-{
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return;
-    atomic_fetch_or(&m->wanted, what);
-    vcpus_stop(m);
-    lunik_defer(m->rt, &m->work);
-}
-
 void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 {
     NOT_NULL(m);
@@ -85,266 +51,13 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
-/* Stops all clocks of the guest together, the machine's own and KVM's; clocks_start() lets them go
- * on from there. In a turn, with the vCPUs stopped. */
-static void clocks_stop(lunik_machine *m)
-{
-    clock_stop(m);
-    if (m->kvm)
-        kvm_clocks_stop(m);
-}
+/* ---- ends of a run --------------------------------------------------------------------------- */
 
-/* On failure the clocks stand still as before. */
-static int clocks_start(lunik_machine *m, lunik_error *err)
-{
-    int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
-
-    if (!rc)
-        clock_start(m);
-    return rc;
-}
-
-/* Waits until every vCPU has left the guest, then stops the clocks and the devices. In a turn, not
- * on a vCPU's thread. Releases the lock while it waits; the guest may end the run meanwhile. */
-static void stop_running(lunik_machine *m)
-{
-    vcpus_stop(m);
-    vcpus_wait_stopped(m);
-    if (!m->devices_running)
-        return;
-    m->devices_running = false;
-    clocks_stop(m);
-    objects_run_state(m, false);
-}
-
-/* Starts the devices and the clocks, not the vCPUs. */
-static int start_devices(lunik_machine *m, lunik_error *err)
-{
-    int rc;
-
-    if (m->devices_running)
-        return 0;
-    m->devices_running = true;
-    objects_run_state(m, true);
-    rc = clocks_start(m, err);
-    if (rc) {
-        objects_run_state(m, false);
-        m->devices_running = false;
-    }
-    return rc;
-}
-
-static int go_on(lunik_machine *m, lunik_error *err)
-{
-    lunik_run_state before = lunik_machine_state(m);
-    int rc = kvm_memory_repair(m, err);
-
-    if (!rc)
-        rc = start_devices(m, err);
-    if (rc)
-        return rc;
-    set_state(m, LUNIK_STATE_RUNNING);
-    rc = vcpus_resume(m, err);
-    if (rc) {
-        set_state(m, before);
-        stop_running(m);
-    }
-    return rc;
-}
-
-/* Puts everything into its power-on state. The machine is stopped. */
-static int reset_all(lunik_machine *m, lunik_error *err)
-{
-    int rc = vcpus_create(m, err);
-
-    if (rc)
-        return rc;
-    m->resetting = true;
-    objects_reset(m);
-    rc = boot_reset(m, err);
-    if (!rc)
-        rc = vcpus_reset(m, err);
-    if (!rc)
-        reset_report(m);
-    m->resetting = false;
-    return rc;
-}
-
-/* Returns NULL if the calling thread can start a machine here, else words for where it is. */
-static const char *no_start_here(const lunik_machine *m, lunik_run_state state)
-{
-    if (turn_mine(m))
-        return m->resetting ? "while it is being reset" : "while it is being stopped or started";
-    if (machines_in_transaction(m->rt))
-        return "inside a transaction or by a listener";
-    if (on_vcpu() && (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED))
-        return "from a vCPU's callback"; /* where nothing can wait for the end of the last run */
-    return NULL;
-}
-
-static int check_start(const lunik_machine *m, lunik_error *err)
-{
-    lunik_run_state state = lunik_machine_state(m);
-    const char *where;
-
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
-                          lunik_state_name(state));
-    where = no_start_here(m, state);
-    if (where)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started %s: it is %s", m->name,
-                          where, lunik_state_name(state));
-    return 0;
-}
-
-static int start_now(lunik_machine *m, lunik_error *err)
-{
-    bool resume = lunik_machine_state(m) == LUNIK_STATE_PAUSED;
-    int rc = 0;
-
-    if (!resume) {
-        stop_running(m);
-        m->exit_code = 0;
-        rc = reset_all(m, err);
-    }
-    if (!rc)
-        rc = go_on(m, err);
-    if (!rc && resume)
-        lunik_emit_fields(m, "resumed", NULL, 0);
-    else if (!rc)
-        lunik_emit_fields(m, "started", NULL, 0);
-    return rc;
-}
-
-int lunik_machine_start(lunik_machine *m, lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(m, err);
-    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
-        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
-
-    int rc = check_start(m, err);
-
-    if (!rc)
-        rc = turn_take(m, err);
-    if (rc)
-        return rc;
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) /* by another thread's turn */
-        rc =
-            lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is running", m->name);
-    else
-        rc = start_now(m, err);
-    turn_end(m);
-    return rc;
-}
-
-static int check_pause(const lunik_machine *m, lunik_error *err)
-{
-    lunik_run_state state = lunik_machine_state(m);
-
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
-        return 0;
-    return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
-                      lunik_state_name(state));
-}
-
-/* In a turn. */
-static int pause_now(lunik_machine *m, lunik_error *err)
-{
-    int rc = check_pause(m, err);
-
-    if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
-        return rc;
-    stop_running(m);
-    /* The guest may have shut down while stop_running() waited for its vCPUs. */
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
-        set_state(m, LUNIK_STATE_PAUSED);
-        atomic_fetch_and(&m->wanted, ~(unsigned)MACHINE_WANT_PAUSE);
-        lunik_emit_fields(m, "paused", NULL, 0);
-    }
-    return 0;
-}
-
-int lunik_machine_pause(lunik_machine *m, lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(m, err);
-    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
-        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
-
-    int rc = check_pause(m, err);
-
-    if (rc || lunik_machine_state(m) == LUNIK_STATE_PAUSED)
-        return rc;
-    if (must_not_wait(m)) {
-        machine_want(m, MACHINE_WANT_PAUSE);
-        return 0;
-    }
-    rc = turn_take(m, err);
-    if (rc)
-        return rc;
-    rc = pause_now(m, err);
-    turn_end(m);
-    return rc;
-}
-
-/* In a turn. If a hook pauses the machine or shuts it down, that state stays. */
-static int reset_now(lunik_machine *m, lunik_error *err)
-{
-    lunik_run_state before;
-    int rc;
-
-    stop_running(m);
-    before = lunik_machine_state(m);
-    rc = reset_all(m, err);
-    if (!rc) {
-        lunik_emit_fields(m, "reset", NULL, 0);
-        if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
-            rc = go_on(m, err);
-        else if (before != LUNIK_STATE_CREATED && lunik_machine_state(m) == before)
-            set_state(m, LUNIK_STATE_PAUSED);
-    }
-    if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
-        set_state(m, LUNIK_STATE_PAUSED); /* half reset: it must not run */
-        lunik_emit_fields(m, "paused", NULL, 0);
-    }
-    return rc;
-}
-
-int lunik_machine_reset(lunik_machine *m, lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(m, err);
-    if (lunik_machine_state(m) != LUNIK_STATE_CLOSED)
-        REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
-
-    int rc;
-
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be reset: it is closed", m->name);
-    if (turn_mine(m) && m->resetting)
-        return 0;
-    if (must_not_wait(m) || turn_mine(m)) {
-        machine_want(m, MACHINE_WANT_RESET);
-        return 0;
-    }
-    rc = turn_take(m, err);
-    if (rc)
-        return rc;
-    rc = reset_now(m, err);
-    turn_end(m);
-    return rc;
-}
-
-/* Enters a final state. Where this thread can't wait for the vCPUs, the loop thread stops the
- * machine. */
+/* Enters a final state. */
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
-    set_state(m, state);
-    if (must_not_wait(m) || turn_take(m, NULL)) {
-        machine_want(m, MACHINE_WANT_STOP);
-        return;
-    }
-    if (lunik_machine_state(m) == state)
-        stop_running(m);
-    turn_end(m);
+    run_set_state(m, state);
+    machine_want_now(m, MACHINE_WANT_STOP);
 }
 
 void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
@@ -394,8 +107,7 @@ static void vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
                LUNIK_FIELD_STRING("dump", dump));
     end_run(m, LUNIK_STATE_CRASHED);
 }
-
-static void reset_failed(lunik_machine *m, const lunik_error *why)
+void machine_reset_failed(lunik_machine *m, const lunik_error *why)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
         return;
@@ -408,10 +120,7 @@ void lunik_machine_guest_reset(lunik_machine *m)
 {
     NOT_NULL(m);
 
-    lunik_error err;
-
-    if (lunik_machine_reset(m, &err))
-        reset_failed(m, &err);
+    machine_want_now(m, MACHINE_WANT_RESET);
 }
 
 static void ask_pause(lunik_machine *m)
@@ -426,38 +135,6 @@ static const struct machine_requests requests = {
     .shutdown = lunik_machine_shutdown,
     .pause = ask_pause,
 };
-
-static void close_now(lunik_machine *m);
-
-/* Carries out the requests on the loop thread. In a turn. */
-static void carry_out(lunik_machine *m, unsigned wanted)
-{
-    lunik_run_state state = lunik_machine_state(m);
-    lunik_error err;
-
-    if (wanted & MACHINE_WANT_CLOSE) {
-        close_now(m);
-        return;
-    }
-    if (state != LUNIK_STATE_RUNNING)
-        stop_running(m);
-    if (state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED)
-        return;
-    if (wanted & MACHINE_WANT_RESET && reset_now(m, &err))
-        reset_failed(m, &err);
-    if (wanted & MACHINE_WANT_PAUSE)
-        pause_now(m, NULL);
-}
-
-static void do_wanted(lunik_task *task)
-{
-    lunik_machine *m = lunik_container_of(task, lunik_machine, work);
-
-    if (turn_take(m, NULL))
-        return;
-    carry_out(m, atomic_exchange(&m->wanted, 0));
-    turn_end(m);
-}
 
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)
 {
@@ -489,6 +166,7 @@ static void take_apart(lunik_machine *m)
         kvm_map_fini(m);
     memory_fini(m);
     gsi_fini(m);
+    drains_close(m);
     lunik_defer_cancel(m->rt, &m->work);
     clock_fini(m);
     kvm_vm_free(m->kvm);
@@ -540,13 +218,14 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
     turn_init(&m->turn);
+    drains_init(m);
     m->requests = &requests;
-    m->work.fn = do_wanted;
+    requests_init(m);
     TAILQ_INIT(&m->outlets);
     subs_init(m);
     rc = build(m, err);
     if (rc) {
-        set_state(m, LUNIK_STATE_CLOSED);
+        run_set_state(m, LUNIK_STATE_CLOSED);
         take_apart(m);
         lunik_machine_unref(m);
         return rc;
@@ -556,37 +235,16 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     return 0;
 }
 
-/* In a turn. The machine stays in the runtime's list to the end, so that the runtime is not freed
- * while the lock is released. */
-static void close_now(lunik_machine *m)
+/* The machine stays in the runtime's list to the end, so that the runtime is not freed while the
+ * lock is released. */
+void machine_close_now(lunik_machine *m)
 {
-    stop_running(m);
-    m->closing = true;
+    run_stop_devices(m);
     outlets_wait(m, NULL);
-    set_state(m, LUNIK_STATE_CLOSED);
+    run_set_state(m, LUNIK_STATE_CLOSED);
     take_apart(m);
+    requests_end(m);
     subs_end(m);
     LIST_REMOVE(m, link);
     lunik_machine_unref(m);
-}
-
-void lunik_machine_close(lunik_machine *m)
-{
-    NOT_NULL(m);
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED && (turn_mine(m) || !m->turn.depth))
-        return; /* it may have outlived its runtime */
-    REQUIRE(lunik_locked(m->rt), UNLOCKED);
-
-    while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
-        lunik_transaction_abort(m);
-    if (must_not_wait(m) || turn_mine(m) || subs_called_here(m)) {
-        machine_want(m, MACHINE_WANT_CLOSE);
-        return;
-    }
-    if (turn_take(m, NULL)) {
-        machine_want(m, MACHINE_WANT_CLOSE);
-        return;
-    }
-    close_now(m);
-    turn_end(m);
 }

@@ -24,6 +24,7 @@ static void object_free(lunik_object *o)
     lunik_machine *m = o->machine;
 
     props_free(o);
+    free(o->drain);
     free(o->list_items);
     free(o);
     lunik_machine_unref(m);
@@ -218,10 +219,7 @@ void object_take_out(lunik_object *o)
     *(o->prev ? &o->prev->next : &t->first) = o->next;
     *(o->next ? &o->next->prev : &t->last) = o->prev;
     o->prev = o->next = NULL;
-    if (o->change.noted) {
-        lunik_transaction_forget(o->machine, &o->change);
-        lunik_object_unref(o);
-    }
+    object_forget_note(o);
     o->state = OBJECT_DEAD;
     o->plug = LUNIK_PLUG_EJECTED;
     hotplug_forget_handler(o->machine, o);
@@ -238,6 +236,14 @@ void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(
     o->change.commit = commit;
     o->change.undo = undo;
     lunik_transaction_note(o->machine, &o->change);
+}
+
+void object_forget_note(lunik_object *o)
+{
+    if (!o->change.noted)
+        return;
+    lunik_transaction_forget(o->machine, &o->change);
+    lunik_object_unref(o);
 }
 
 lunik_object *object_noted(lunik_change *c)

@@ -34,6 +34,8 @@ struct type_entry {
     void (*reset)(lunik_object *o);
     void (*run_state)(lunik_object *o, bool running);
     int (*unplug_request)(lunik_object *o, lunik_error *err);
+    void (*drain)(lunik_object *o, lunik_drain *d);
+    void (*undrain)(lunik_object *o);
     const char *hotplug, *hotplug_wants;
 };
 
@@ -84,6 +86,7 @@ struct lunik_object {
     lunik_object *claimed_by;
     lunik_object *handler;           /* its hotplug handler, from pre_plug to unplug */
     bool plugged;                    /* the handler has plugged it */
+    lunik_drain *drain;              /* NULL: its type has no drain function */
     struct region_list regions;      /* that it owns */
     bool announced;                  /* false until the transaction that made it commits */
     lunik_change change;             /* noted: a reference */
@@ -126,12 +129,44 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
 /* Has commit or undo called with the open transaction; see lunik_transaction_note(). Does nothing
  * if o has noted a change already. */
 void object_note(lunik_object *o, void (*commit)(lunik_change *c), void (*undo)(lunik_change *c));
+/* Takes a noted change back, if there is one. */
+void object_forget_note(lunik_object *o);
 /* Returns the object of a change that is no longer noted; the caller drops the reference. */
 lunik_object *object_noted(lunik_change *c);
 /* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
 void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
 /* Returns the object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);
+
+/* ---- object_drain.c ------------------------------------------------------------------------- */
+
+/* Of an object whose type has a drain function. */
+struct lunik_drain {
+    lunik_object *object;
+    TAILQ_ENTRY(lunik_drain) entry; /* in the machine's list while the object is alive */
+    _Atomic int state;              /* enum drain_state */
+    bool asked;                     /* drain was called later than undrain */
+    bool held;                      /* by object_drain() */
+    bool leaving;                   /* the device goes when it has finished */
+    uint64_t until;                 /* it stays if it has not finished by then */
+};
+
+/* Makes o->drain if its type needs one. */
+int object_drain_new(lunik_object *o, lunik_error *err);
+/* Put o, which is alive, into the machine's list, and take it out before it goes. */
+void object_drain_join(lunik_object *o);
+void object_drain_part(lunik_object *o);
+/* Asks o alone. Returns true when it has finished, or has no drain function. */
+bool object_drain(lunik_object *o);
+/* Ends object_drain(), if that was called. */
+void object_undrain(lunik_object *o);
+/* Marks o to go when it has finished. */
+void object_drain_leave(lunik_object *o);
+/* Takes that mark off an object that has finished or has had its time (*late), and returns it;
+ * NULL: there is none. */
+lunik_object *objects_next_leaving(lunik_machine *m, bool *late);
+/* Fails with LUNIK_E_TIMEOUT: o has had its time. */
+int object_fail_late(const lunik_object *o, lunik_error *err);
 
 /* ---- object_uses.c -------------------------------------------------------------------------- */
 
@@ -221,6 +256,25 @@ int objects_init(lunik_machine *m, lunik_error *err);
 void objects_fini(lunik_machine *m); /* unplugs and deletes everything, newest first */
 void objects_reset(lunik_machine *m);
 void objects_run_state(lunik_machine *m, bool running);
+
+/* ---- object_drain.c, plug.c: for machine/ ---------------------------------------------------- */
+
+/* Has all objects finish what is in flight and take no new work, until objects_undrain() has been
+ * called as often. */
+void objects_drain(lunik_machine *m);
+void objects_undrain(lunik_machine *m);
+/* Asks the objects whose turn has come. Returns true when all have finished. */
+bool objects_drained(lunik_machine *m);
+/* Emits an event "error" with that source for every object that has been asked and has not
+ * reported. */
+void objects_report_late(lunik_machine *m, const char *source);
+/* Describes one of them, with how many there are: the machine can't be `what`. Returns
+ * LUNIK_E_TIMEOUT. */
+int objects_fail_late(const lunik_machine *m, const char *what, lunik_error *err);
+/* Removes the devices that were to go and have finished; those that have had their time stay. */
+void objects_let_go(lunik_machine *m);
+/* When the next of them has had its time; UINT64_MAX: there are none. */
+uint64_t objects_leaving_until(const lunik_machine *m);
 
 /* type.c: the types of a runtime. */
 int types_init(struct type_table **out, const lunik_type *const *types, lunik_error *err);

@@ -155,10 +155,13 @@ static int object_realize(lunik_object *o, lunik_error *err)
         return machine_fail_closed(o->machine, err);
     }
     o->state = OBJECT_ALIVE;
+    object_drain_join(o);
     if (hotplug && o->type->reset)
         o->type->reset(o);
     if (o->machine->devices_running && o->type->run_state)
         o->type->run_state(o, true);
+    if (o->machine->drains.holds)
+        objects_drained(o->machine);
     return 0;
 }
 
@@ -219,7 +222,9 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
         return LUNIK_E_NO_MEMORY;
     object_insert(m->objects, o);
     lunik_object_ref(o); /* ours, should the machine be closed meanwhile */
-    rc = props_init(o, props, count, err);
+    rc = object_drain_new(o, err);
+    if (!rc)
+        rc = props_init(o, props, count, err);
     if (!rc)
         rc = object_realize(o, err);
     if (rc) {

@@ -26,6 +26,7 @@ void object_remove(lunik_object *o)
     lunik_cause cause = removal_cause(o);
 
     o->state = OBJECT_REMOVING;
+    object_drain_part(o);
     lunik_object_ref(o);
     lunik_cause_push(&cause);
     object_unrealize(o);
@@ -48,6 +49,7 @@ static void leave_undo(lunik_change *c)
     lunik_object *o = object_noted(c);
 
     o->state = OBJECT_ALIVE;
+    object_undrain(o);
     lunik_object_unref(o);
 }
 
@@ -76,10 +78,7 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
     rc = hide_regions(o, err);
     if (rc)
         return rc;
-    if (o->change.noted) { /* the guest was to be asked */
-        lunik_transaction_forget(o->machine, &o->change);
-        lunik_object_unref(o);
-    }
+    object_forget_note(o); /* the guest was to be asked */
     o->state = OBJECT_LEAVING;
     o->remove = remove;
     object_note(o, leave_commit, leave_undo);
@@ -96,6 +95,19 @@ static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lun
         return lunik_fail(err, LUNIK_E_INVALID, "'%s' is a device (use device_del)", id);
     *out = o;
     return object_check_unused(o, err);
+}
+
+/* Waiting is the caller's business: it is in use by itself. */
+static int leave_if_finished(lunik_object *o, lunik_error *err)
+{
+    int rc = object_drain(o) ? object_leave(o, object_remove, err)
+                             : lunik_fail(err, LUNIK_E_BUSY,
+                                          "'%s' (%s) has not finished what is in flight",
+                                          object_name(o), o->type_name);
+
+    if (rc)
+        object_undrain(o);
+    return rc;
 }
 
 int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
@@ -117,7 +129,7 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     if (outlets_wait(m, named))
         rc = find_unused(m, id, &o, err);
     if (!rc && o)
-        rc = object_leave(o, object_remove, err);
+        rc = leave_if_finished(o, err);
     lunik_object_unref(named);
     return rc;
 }

@@ -38,6 +38,11 @@ const char *lunik_plug_state_name(lunik_plug_state state)
     return "unknown";
 }
 
+static bool is_leaving(const lunik_object *o)
+{
+    return o->plug == LUNIK_PLUG_DRAINING;
+}
+
 static void device_remove(lunik_object *o)
 {
     lunik_object_ref(o);
@@ -56,8 +61,64 @@ static int device_leave(lunik_object *o, lunik_error *err)
 
 static void refuse(lunik_object *o, const char *reason)
 {
+    object_undrain(o);
     o->plug = LUNIK_PLUG_REFUSED;
     device_emit(o, "device-unplug-guest-error", &LUNIK_FIELD_STRING("reason", reason), 1);
+}
+
+/* ---- devices that have something in flight --------------------------------------------------- */
+
+static void begin_leaving(lunik_object *o)
+{
+    o->plug = LUNIK_PLUG_DRAINING;
+    object_drain_leave(o);
+}
+
+static void drain_commit(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    if (o->state == OBJECT_ALIVE)
+        begin_leaving(o);
+    lunik_object_unref(o);
+}
+
+static void drain_undo(lunik_change *c)
+{
+    lunik_object *o = object_noted(c);
+
+    object_undrain(o);
+    lunik_object_unref(o);
+}
+
+/* Removes a device that has agreed, now if nothing is in flight, else when that has finished. On
+ * failure it stays as it is. */
+static int device_let_go(lunik_object *o, lunik_error *err)
+{
+    int rc = object_check_unused(o, err);
+
+    if (rc || is_leaving(o))
+        return rc;
+    if (!o->announced || object_drain(o)) {
+        rc = device_leave(o, err);
+        if (rc)
+            object_undrain(o);
+        return rc;
+    }
+    object_forget_note(o);
+    object_note(o, drain_commit, drain_undo);
+    return 0;
+}
+
+void objects_let_go(lunik_machine *m)
+{
+    lunik_object *o;
+    lunik_error err;
+    bool late;
+
+    while ((o = objects_next_leaving(m, &late)))
+        if (late ? object_fail_late(o, &err) : device_leave(o, &err))
+            refuse(o, err.message);
 }
 
 void lunik_device_ejected(lunik_object *o)
@@ -66,7 +127,7 @@ void lunik_device_ejected(lunik_object *o)
 
     lunik_error err;
 
-    if (o->state == OBJECT_ALIVE && device_leave(o, &err))
+    if (o->state == OBJECT_ALIVE && device_let_go(o, &err))
         refuse(o, err.message);
 }
 
@@ -136,8 +197,8 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
             err, LUNIK_E_STATE,
             "device '%s' (%s) can not be removed from a machine that has been started",
             object_name(o), o->type_name);
-    if (!started || !hotplug_must_ask(o) || !o->announced)
-        return device_leave(o, err);
+    if (!started || !hotplug_must_ask(o) || !o->announced || is_leaving(o))
+        return device_let_go(o, err);
     rc = object_check_unused(o, err);
     if (rc)
         return rc;
@@ -147,10 +208,13 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
     return 0;
 }
 
+/* The guest that would have answered is gone, and the machine has waited for what was in flight. */
 static void leave_if_asked(lunik_object *o)
 {
-    if (o->plug == LUNIK_PLUG_REQUESTED)
-        lunik_device_ejected(o);
+    lunik_error err;
+
+    if ((o->plug == LUNIK_PLUG_REQUESTED || is_leaving(o)) && device_leave(o, &err))
+        refuse(o, err.message);
 }
 
 void plug_reset(lunik_machine *m)

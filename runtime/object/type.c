@@ -124,6 +124,8 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
     e->reset = type->reset;
     e->run_state = type->run_state;
     e->unplug_request = type->unplug_request;
+    e->drain = type->drain;
+    e->undrain = type->undrain;
     e->hotplug = type->hotplug;
     e->hotplug_wants = type->hotplug_wants;
     if (!parent)
@@ -146,6 +148,10 @@ static int entry_inherit(struct type_entry *e, lunik_error *err)
         e->run_state = parent->run_state;
     if (!e->unplug_request)
         e->unplug_request = parent->unplug_request;
+    if (!e->drain)
+        e->drain = parent->drain;
+    if (!e->undrain)
+        e->undrain = parent->undrain;
     if (!e->hotplug) {
         e->hotplug = parent->hotplug;
         e->hotplug_wants = parent->hotplug_wants;

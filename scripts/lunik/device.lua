@@ -152,12 +152,22 @@ local function unrealize(def, object)
   shared.devices[object] = nil
 end
 
+-- One that fails, or is not there any more, has nothing in flight that would ever finish.
+local function drain(def, object, done)
+  local dev = shared.devices[object]
+  local asked = dev and event.protected(dev.machine, def.name .. ": drain", function()
+    def.drain(dev, done)
+    return true
+  end)
+  if not asked then done() end
+end
+
 -- ---- definitions -------------------------------------------------------------------------------
 
 local fields = {
   name = "string", doc = "string", properties = "table", ports = "table", mmio = "table",
   realize = "function", unrealize = "function", reset = "function", run_state = "function",
-  unplug = "function", hotplug = "boolean",
+  drain = "function", undrain = "function", unplug = "function", hotplug = "boolean",
 }
 
 local property_fields = {
@@ -264,13 +274,14 @@ local function hooks_of(def)
     realize = function(...) realize(def, ...) end,
     unrealize = function(object) unrealize(def, object) end,
   }
-  for key, fn in pairs { reset = def.reset, run_state = def.run_state,
+  for key, fn in pairs { reset = def.reset, run_state = def.run_state, undrain = def.undrain,
     unplug_request = def.unplug } do
     hooks[key] = function(object, ...)
       local dev = shared.devices[object]
       if dev then fn(dev, ...) end
     end
   end
+  hooks.drain = def.drain and function(object, done) drain(def, object, done) end
   return hooks
 end
 

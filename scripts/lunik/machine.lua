@@ -8,6 +8,7 @@ local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local options = require "lunik.options"
 local recent = require "lunik.recent"
+local request = require "lunik.request"
 require "lunik.memory"
 local sandbox = require "lunik.sandbox"
 local sandbox_paths = require "lunik.sandbox_paths"
@@ -27,6 +28,7 @@ local common = {
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
   numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
+  drain_timeout = "seconds",
   sandbox = "any",
 }
 
@@ -52,6 +54,11 @@ function machine.kinds(board)
   local kinds = names(own)
   for name in pairs(kinds) do kinds[name] = kind_and_default(own, name) end
   return kinds
+end
+
+-- At least 1: C takes 0 for the default.
+local function milliseconds(seconds)
+  return math.max(1, math.ceil(math.min(seconds, 4e6) * 1000))
 end
 
 --- Returns all options, checked and converted, with the board's defaults filled in.
@@ -215,6 +222,7 @@ function machine.new(given)
     cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
     dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log,
+    drain_timeout = opt.drain_timeout and milliseconds(opt.drain_timeout),
   }
   event.greet(m)
   event.state(m).dirty_ring = opt.dirty_ring
@@ -239,7 +247,7 @@ machine.list = core.machines
 local Machine = {}
 
 -- The C half's methods for actions of a script on a machine; kept when the library is loaded again.
-local actions = { "start", "reset", "pause", "resume", "shutdown", "powerdown", "device_add" }
+local actions = { "resume", "shutdown", "powerdown", "device_add" }
 
 core.shared.actions = core.shared.actions or {}
 for _, name in ipairs(actions) do
@@ -251,11 +259,25 @@ for _, name in ipairs(actions) do
   end
 end
 
-function Machine.start(m, ...)
+function Machine.start(m)
   sandbox.before_start(event.state(m).sandbox)
   recent.acted(m)
-  return core.shared.actions.start(m, ...)
+  request.ask(m, "start")
+  return m
 end
+
+for _, name in ipairs { "reset", "pause" } do
+  Machine[name] = function(m)
+    recent.acted(m)
+    request.ask(m, name)
+  end
+end
+
+function Machine.close(m)
+  if m.state ~= "closed" then request.ask(m, "close") end
+end
+
+Machine.drain = request.drain
 
 Machine.on = event.on
 Machine.once = event.once

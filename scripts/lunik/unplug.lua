@@ -15,10 +15,10 @@ unplug.Unplug = Unplug
 
 local fields = {}
 
---- "requested", "refused" or "ejected".
+--- "requested", "draining", "refused" or "ejected".
 function fields.state(self)
   if not self.object.alive then return "ejected" end
-  return self.outcome or "requested"
+  return self.outcome or self.object.state == "draining" and "draining" or "requested"
 end
 
 --- Fields: device, object, machine, state; after a refusal source and status, or reason.
@@ -91,7 +91,7 @@ end
 -- answer in time ("timeout"), in which case the request stands.
 function Unplug:wait(opts)
   local timeout = options.parse("wait", opts, { timeout = "seconds" }).timeout
-  if self.state == "requested" then
+  if self.state ~= "ejected" and not self.outcome then
     if event.has_ended(self.machine) then
       error(wait.ended_error(self.machine, ("removal of '%s'"):format(self.device)), 0)
     end

@@ -314,6 +314,12 @@ local function block_main(request)
   return result
 end
 
+--- Whether block() may be called here.
+function wait.possible()
+  if shared.tasks[coroutine.running()] then return coroutine.isyieldable() end
+  return not core.blocked()
+end
+
 --- Waits until request.start's wake function is called: wake(true, ...) makes block() return the
 -- rest, wake(false, make_error) makes it raise make_error(machine, what, timeout). request: what
 -- (in words, for errors), timeout (seconds), machine (whose end ends the wait), start =

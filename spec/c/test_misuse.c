@@ -74,6 +74,9 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_machine_reset, lunik_machine_reset(NULL, NULL));
     CALL(lunik_machine_shutdown, lunik_machine_shutdown(NULL, NULL, 0));
     CALL(lunik_machine_exit_code, lunik_machine_exit_code(NULL));
+    CALL(lunik_machine_request, lunik_machine_request(NULL, LUNIK_REQUEST_PAUSE, NULL, NULL));
+    CALL(lunik_machine_drain, lunik_machine_drain(NULL, NULL, NULL));
+    CALL(lunik_machine_undrain, lunik_machine_undrain(NULL));
     CALL(lunik_machine_powerdown, lunik_machine_powerdown(NULL, NULL));
     CALL(lunik_machine_memory, lunik_machine_memory(NULL));
     CALL(lunik_machine_io, lunik_machine_io(NULL));
@@ -144,6 +147,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_object_claimed_by, lunik_object_claimed_by(NULL));
     CALL(lunik_device_ejected, lunik_device_ejected(NULL));
     CALL(lunik_device_refused, lunik_device_refused(NULL, 0, 0));
+    CALL(lunik_drain_done, lunik_drain_done(NULL));
+    CALL(lunik_drain_object, lunik_drain_object(NULL));
     CALL(lunik_machine_set_data, lunik_machine_set_data(NULL, NULL, NULL, NULL));
     CALL(lunik_machine_data, lunik_machine_data(NULL, NULL));
     CALL(lunik_reset_subscribe, lunik_reset_subscribe(NULL, NULL));

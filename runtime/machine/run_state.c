@@ -1,0 +1,184 @@
+/*
+ * run_state.c: a machine starts, pauses and is reset, once its vCPUs and devices are at rest. All
+ * in a turn; request.c brings the machine to rest before it calls what is here.
+ */
+#include "run_state.h"
+
+#include "boot/boot.h"
+#include "core/runtime.h"
+#include "kvm/kvm.h"
+#include "kvm/vcpu.h"
+#include "object/object.h"
+
+bool run_is_final(const lunik_machine *m)
+{
+    lunik_run_state state = lunik_machine_state(m);
+
+    return state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED;
+}
+
+void run_set_state(lunik_machine *m, lunik_run_state state)
+{
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        m->rt->running--;
+    if (state == LUNIK_STATE_RUNNING)
+        m->rt->running++;
+    atomic_store_explicit(&m->state, (int)state, memory_order_relaxed);
+}
+
+/* ---- vCPUs and devices ---------------------------------------------------------------------- */
+
+bool run_come_to_rest(lunik_machine *m)
+{
+    vcpus_stop(m);
+    vcpus_wait_stopped(m);
+    if (!m->held) {
+        m->held = true;
+        objects_drain(m);
+    }
+    return objects_drained(m);
+}
+
+void run_leave_rest(lunik_machine *m)
+{
+    if (!m->held)
+        return;
+    m->held = false;
+    objects_undrain(m);
+}
+
+/* Stops all clocks of the guest together, the machine's own and KVM's; clocks_start() lets them go
+ * on from there. In a turn, with the vCPUs stopped. */
+static void clocks_stop(lunik_machine *m)
+{
+    clock_stop(m);
+    if (m->kvm)
+        kvm_clocks_stop(m);
+}
+
+/* On failure the clocks stand still as before. */
+static int clocks_start(lunik_machine *m, lunik_error *err)
+{
+    int rc = m->kvm ? kvm_clocks_start(m, err) : 0;
+
+    if (!rc)
+        clock_start(m);
+    return rc;
+}
+
+void run_stop_devices(lunik_machine *m)
+{
+    if (!m->devices_running)
+        return;
+    m->devices_running = false;
+    clocks_stop(m);
+    objects_run_state(m, false);
+}
+
+/* Starts the devices and the clocks, not the vCPUs. */
+static int start_devices(lunik_machine *m, lunik_error *err)
+{
+    int rc;
+
+    if (m->devices_running)
+        return 0;
+    m->devices_running = true;
+    objects_run_state(m, true);
+    rc = clocks_start(m, err);
+    if (rc) {
+        objects_run_state(m, false);
+        m->devices_running = false;
+    }
+    return rc;
+}
+
+int run_go_on(lunik_machine *m, lunik_error *err)
+{
+    lunik_run_state before = lunik_machine_state(m);
+    int rc = kvm_memory_repair(m, err);
+
+    if (!rc)
+        rc = start_devices(m, err);
+    if (rc)
+        return rc;
+    run_set_state(m, LUNIK_STATE_RUNNING);
+    rc = vcpus_resume(m, err);
+    if (rc) {
+        run_set_state(m, before);
+        vcpus_stop(m);
+        vcpus_wait_stopped(m);
+        run_stop_devices(m);
+        return rc;
+    }
+    run_leave_rest(m);
+    return 0;
+}
+
+/* ---- states -----------------------------------------------------------------------------------
+ */
+
+/* Puts everything into its power-on state. The machine is stopped. */
+static int reset_all(lunik_machine *m, lunik_error *err)
+{
+    int rc = vcpus_create(m, err);
+
+    if (rc)
+        return rc;
+    m->resetting = true;
+    objects_reset(m);
+    rc = boot_reset(m, err);
+    if (!rc)
+        rc = vcpus_reset(m, err);
+    if (!rc)
+        reset_report(m);
+    m->resetting = false;
+    return rc;
+}
+
+int run_start(lunik_machine *m, lunik_error *err)
+{
+    bool resume = lunik_machine_state(m) == LUNIK_STATE_PAUSED;
+    int rc = 0;
+
+    if (!resume) {
+        run_stop_devices(m);
+        m->exit_code = 0;
+        rc = reset_all(m, err);
+    }
+    if (!rc)
+        rc = run_go_on(m, err);
+    if (!rc && resume)
+        lunik_emit_fields(m, "resumed", NULL, 0);
+    else if (!rc)
+        lunik_emit_fields(m, "started", NULL, 0);
+    return rc;
+}
+
+void run_pause(lunik_machine *m)
+{
+    run_stop_devices(m);
+    run_set_state(m, LUNIK_STATE_PAUSED);
+    lunik_emit_fields(m, "paused", NULL, 0);
+}
+
+/* If a hook pauses the machine or shuts it down, that state stays. */
+int run_reset(lunik_machine *m, lunik_error *err)
+{
+    lunik_run_state before = lunik_machine_state(m);
+    int rc;
+
+    run_stop_devices(m);
+    rc = reset_all(m, err);
+    if (!rc) {
+        lunik_emit_fields(m, "reset", NULL, 0);
+        if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
+            rc = run_go_on(m, err);
+        else if (before != LUNIK_STATE_CREATED && lunik_machine_state(m) == before)
+            run_set_state(m, LUNIK_STATE_PAUSED);
+    }
+    if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
+        run_set_state(m, LUNIK_STATE_PAUSED); /* half reset: it must not run */
+        lunik_emit_fields(m, "paused", NULL, 0);
+    }
+    return rc;
+}
