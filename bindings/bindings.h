@@ -80,6 +80,7 @@ struct glue {
     struct glue *next;
     unsigned busy; /* the loop thread is in callbacks on its devices: it can't be closed now */
     bool shown;    /* it has a box, so that somebody may wait for it */
+    struct pending_request *request; /* a spare one */
     struct region_io *regions;
     struct irq_source *irqs;
     struct clock_timer *timers;
@@ -374,7 +375,10 @@ void bind_loop_release(struct bindings *b);
 
 /* request.c */
 int bind_lua_request(lua_State *L);
+int bind_lua_on_end(lua_State *L);
 int bind_lua_undrain(lua_State *L);
+/* Makes g->request. */
+bool bind_request_spare(struct glue *g);
 void bind_requests_release(struct bindings *b);
 /* Pushes the function that reports *d, and takes that over: *d is NULL then. */
 void bind_push_done(lua_State *L, lunik_drain **d);

@@ -134,6 +134,7 @@ static const luaL_Reg functions[] = {
     {"machines", bind_lua_machines},
     {"device_del", bind_lua_device_del},
     {"request", bind_lua_request},
+    {"on_end", bind_lua_on_end},
     {"undrain", bind_lua_undrain},
     {"emit", bind_lua_emit},
     {"observe", bind_lua_observe},

@@ -99,6 +99,7 @@ static void glue_release(void *data)
     *link = g->next;
     if (g->shown && lunik_machine_state(g->m) == LUNIK_STATE_CLOSED)
         bind_call(g->b, NULL, "the end of waits for a machine", closed_body, g->m);
+    free(g->request);
     free(g);
 }
 
@@ -112,14 +113,17 @@ int bind_glue_new(struct bindings *b, lunik_machine *m, lunik_error *err)
 {
     struct glue *g = calloc(1, sizeof(*g));
 
-    if (!g)
+    if (!g || !bind_request_spare(g)) {
+        free(g);
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine: out of memory");
+    }
     g->b = b;
     g->m = m;
     g->next = b->machines;
     b->machines = g;
     if (lunik_machine_set_data(m, glue_key, g, glue_release)) {
         b->machines = g->next;
+        free(g->request);
         free(g);
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine: out of memory");
     }

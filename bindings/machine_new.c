@@ -73,9 +73,9 @@ int bind_lua_machine_new(lua_State *L)
 {
     static const char *const accels[] = {"kvm", "none", NULL};
     static const char *const options[] = {
-        "name",         "accel", "cpus",         "sockets",    "cores",     "threads",
-        "cpu_features", "nodes", "manual_clock", "dirty_ring", "dirty_log",
-        "drain_timeout", NULL,
+        "name",      "accel",         "cpus",  "sockets",      "cores",
+        "threads",   "cpu_features",  "nodes", "manual_clock", "dirty_ring",
+        "dirty_log", "drain_timeout", NULL,
     };
     static const char *const logs[] = {"auto", "bitmap", "manual", NULL};
     lunik_runtime *rt = bind_runtime(L);

@@ -1,5 +1,6 @@
 /*
- * request.c: what is asked of machines without waiting, and the drain functions of scripts' devices.
+ * request.c: what is asked of machines without waiting, and the drain functions of scripts'
+ * devices.
  *
  * A request that is under way is in the bindings' list, with its function in the registry. It may
  * outlive the Lua state: then its end only frees it.
@@ -13,7 +14,9 @@ static const char done_class[] = "lunik.Done";
 struct pending_request {
     lunik_request request;
     struct bindings *b; /* NULL: the Lua state is gone */
-    int fn;             /* registry reference */
+    lunik_machine *m;
+    const char *what;
+    int fn; /* registry reference; LUA_NOREF: none has been given */
     struct pending_request *next, **link;
 };
 
@@ -42,11 +45,33 @@ static int end_body(lua_State *L)
     return 0;
 }
 
+static void link_request(struct bindings *b, struct pending_request *p)
+{
+    p->b = b;
+    p->next = b->requests;
+    p->link = &b->requests;
+    if (p->next)
+        p->next->link = &p->next;
+    b->requests = p;
+}
+
 static void unlink_request(struct pending_request *p)
 {
     *p->link = p->next;
     if (p->next)
         p->next->link = p->link;
+}
+
+/* The spare of its machine from now on, if there is none. */
+static void put_back(struct pending_request *p)
+{
+    struct glue *g = p->b ? bind_glue(p->m) : NULL;
+
+    lunik_machine_unref(p->m);
+    if (g && !g->request)
+        g->request = p;
+    else
+        free(p);
 }
 
 static void on_end(lunik_request *request, const lunik_error *err)
@@ -56,9 +81,13 @@ static void on_end(lunik_request *request, const lunik_error *err)
 
     if (p->b) {
         unlink_request(p);
-        bind_call(p->b, NULL, "the end of a request", end_body, &e);
+        if (p->fn != LUA_NOREF)
+            bind_call(p->b, NULL, "the end of a request", end_body, &e);
+        else if (err && lunik_machine_state(p->m) != LUNIK_STATE_CLOSED)
+            lunik_emit(p->m, "error", LUNIK_FIELD_STRING("message", err->message),
+                       LUNIK_FIELD_STRING("source", p->what));
     }
-    free(p);
+    put_back(p);
 }
 
 void bind_requests_release(struct bindings *b)
@@ -71,51 +100,66 @@ void bind_requests_release(struct bindings *b)
     }
 }
 
-static void link_request(struct bindings *b, struct pending_request *p)
+bool bind_request_spare(struct glue *g)
 {
-    p->b = b;
-    p->next = b->requests;
-    p->link = &b->requests;
-    if (p->next)
-        p->next->link = &p->next;
-    b->requests = p;
+    g->request = calloc(1, sizeof(*g->request));
+    return g->request;
 }
 
-/* core.request(machine, what, fn) -> under_way: fn([code, message]) will be called */
+/* A machine's first one takes no memory: it can be closed where there is none. */
+static struct pending_request *take(lua_State *L, struct glue *g)
+{
+    struct pending_request *p = g->request;
+
+    g->request = NULL;
+    if (!p)
+        p = malloc(sizeof(*p));
+    if (!p)
+        bind_fail(L, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", lunik_machine_name(g->m));
+    *p = (struct pending_request){.request.fn = on_end, .m = g->m, .fn = LUA_NOREF};
+    lunik_machine_ref(p->m);
+    return p;
+}
+
+/* core.request(machine, what) -> nil, or what to give core.on_end() while it is under way */
 int bind_lua_request(lua_State *L)
 {
     static const char *const names[] = {"close", "reset", "start", "pause", "drain", NULL};
     static const lunik_request_kind kinds[] = {LUNIK_REQUEST_CLOSE, LUNIK_REQUEST_RESET,
                                                LUNIK_REQUEST_START, LUNIK_REQUEST_PAUSE,
                                                LUNIK_REQUEST_DRAIN};
-    lunik_machine *m = bind_machine(L, 1);
-    lunik_request_kind kind = kinds[bind_choice(L, 2, "request", names)];
+    struct glue *g = bind_machine_glue(L, 1);
+    int choice = bind_choice(L, 2, "request", names);
     struct pending_request *p;
     lunik_error err;
-    int rc, fn;
+    int rc;
 
-    bind_function(L, 3, "request: function");
-    lua_settop(L, 3);
-    if (kind == LUNIK_REQUEST_CLOSE)
-        bind_check_closable(L, m);
-    fn = luaL_ref(L, LUA_REGISTRYINDEX);
-    p = calloc(1, sizeof(*p));
-    rc = p ? 0 : lunik_fail(&err, LUNIK_E_NO_MEMORY, "out of memory");
-    if (!rc) {
-        p->request.fn = on_end;
-        p->fn = fn;
-        link_request(bind_state(L), p);
-        rc = lunik_machine_request(m, kind, &p->request, &err);
-    }
+    if (kinds[choice] == LUNIK_REQUEST_CLOSE)
+        bind_check_closable(L, g->m);
+    p = take(L, g);
+    p->what = names[choice];
+    link_request(bind_state(L), p);
+    rc = lunik_machine_request(p->m, kinds[choice], &p->request, &err);
     if (rc != LUNIK_UNDER_WAY) {
-        luaL_unref(L, LUA_REGISTRYINDEX, fn);
-        if (p)
-            unlink_request(p);
-        free(p);
+        unlink_request(p);
+        put_back(p);
         bind_check(L, rc, &err);
+        return 0;
     }
-    lua_pushboolean(L, rc == LUNIK_UNDER_WAY);
+    lua_pushlightuserdata(L, p);
     return 1;
+}
+
+/* core.on_end(request, fn): fn([code, message]) is called when the request ends. At once after
+ * core.request(), which else has it end unnoticed but for an event "error". */
+int bind_lua_on_end(lua_State *L)
+{
+    struct pending_request *p = lua_touserdata(L, 1);
+
+    bind_function(L, 2, "request: function");
+    lua_settop(L, 2);
+    p->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
 }
 
 /* core.undrain(machine): ends what core.request(machine, "drain") began. */

@@ -380,10 +380,9 @@ function Machine:pause() end
 ---go on. Devices are drained as well before the machine is paused, reset, shut down or closed, and a
 ---device is before it is removed. Not in a handler.
 ---```lua
----do
----  local _ <close> = m:drain()
----  -- nothing is in flight here
----end
+---local drain = m:drain()
+---assert(tostring(drain):find "held") -- nothing is in flight here
+---drain:close()
 ---```
 ---@return lunik.Drain
 function Machine:drain() end
@@ -420,8 +419,8 @@ function Machine:shutdown(code) end
 function Machine:powerdown() end
 
 ---Stops it and frees everything. Devices finish what is in flight first, as for a reset (source
----"close"); a handler, which can't wait for that, has the machine closed soon after. What the guest has written goes out first: functions are called for
----the last time, files are complete. Where a pipe's reader is slow ("file:FIFO", "stdio") it is
+---"close"); a handler, which can't wait for that, has the machine closed soon after. What the guest has
+---written goes out first: functions are called for the last time, files are complete. Where a pipe's reader is slow ("file:FIFO", "stdio") it is
 ---waited for, up to a second without progress and five in all; other machines run meanwhile. Only
 ---for standard output, and where there is no other machine, the wait ends with the reader or with a
 ---signal. Sockets and terminals get what they take at once. The event "chardev-error" reports what is

@@ -9,22 +9,21 @@ local wait = require "lunik.wait"
 local request = {}
 
 --- Asks the machine for "start", "pause", "reset", "close" or "drain", and waits until that is done
--- where waiting is possible. Else it may be left to the loop; an error is then reported as an event.
+-- where waiting is possible. Else it may be left to the loop; an error is then an event.
 function request.ask(m, what)
+  local under_way = core.request(m, what)
+  if not under_way or not wait.possible() then return end
   local done, code, message, wake
-  local alone = not wait.possible()
-  local under_way = core.request(m, what, function(...)
+  core.on_end(under_way, function(...)
     done, code, message = true, ...
-    if wake then return wake(true) end
-    if alone and code then event.report(m, what, core.error(code, message)) end
+    if wake then wake(true) end
   end)
-  if not under_way or alone then return end
   wait.block {
     what = ("the devices of machine '%s' to finish"):format(m.name),
     start = function(fn)
       wake = fn
       if done then fn(true) end
-      return function() wake, alone = nil, true end
+      return function() wake = nil end
     end,
   }
   if code then options.fail(code, "%s", message) end
