@@ -140,7 +140,7 @@ struct lunik_type {
     void (*undrain)(lunik_object *o);
     /* The kind of hotplug handler that takes its devices in and out ("memory", "cpu", "pci"); see
      * lunik_hotplug_ops. NULL: they need none. It takes the place of unplug_request. Such a type's
-     * realize must not free the machine lock. */
+     * realize must not release the lock. */
     const char *hotplug;
     const char
         *hotplug_wants; /* what gives a machine such a handler, for an error's "(want ...)" */

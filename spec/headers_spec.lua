@@ -6,8 +6,8 @@ local headers = {
   ["runtime/lunik_state.h"] = 3, ["runtime/lunik_pci.h"] = 9, ["bindings/lunik_lua.h"] = 3,
 }
 
--- Calls fn with the first line of each declaration of a function, and whether it has a comment: right
--- above it, or above others that it stands together with.
+-- Calls fn with the first line of each declaration of a function, and whether it has a comment:
+-- right above it, or above others that it stands together with.
 local function each_function(path, fn)
   local described, inside = false, false
   for line in io.lines(path) do

@@ -89,6 +89,33 @@ describe("the documents", function()
     assert.is_true(functions > 10)
   end)
 
+  it("show a session of gdb that works", function()
+    if command.interpreter ~= "lua5.4" then
+      return pending("gdb would debug the sanitizer as well")
+    elseif select(3, command.run "gdb --version") ~= 0 then
+      return pending("gdb is not installed")
+    end
+    local session = "set pagination off\n"
+    for lines in contents "docs/debugging.md":gmatch "```gdb\n(.-)```" do
+      session = session .. lines
+    end
+    local script <close> = command.file([[
+      local m = lunik.machine {
+        board = "pc", accel = "none", memory = "64M", slots = 1, maxmem = "1G" }
+      m:object_add("memory-backend-ram", { id = "mem", size = "64M" })
+      m:device_add("pc-dimm", { id = "dimm", memdev = "mem" })]])
+    local commands <close> = command.file(session)
+    local out = command.run(("gdb -nx -q -batch -x %s --args %s %s 2>&1"):format(commands,
+      command.lunik, script))
+    if out:find "ptrace" then
+      return pending("no program can be debugged here")
+    end
+    for _, text in ipairs { " = 0x%x+ \"pc\"", "FlatView #0", "pc%.ram", "stack traceback:",
+      "in main chunk" } do
+      assert.matches(text, out)
+    end
+  end)
+
   it("show a device in Lua that runs", function()
     local script = contents "docs/device.md":match "```lua\n(.-)```"
     local file <close> = command.file(script, ".lua")
