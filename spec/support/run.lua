@@ -11,6 +11,9 @@ local lines_of = require "spec.support.lines_of"
 
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
 
+-- os.tmpname() knows no other folder, and sandboxes allow the one for temporary files.
+uv.os_setenv("TMPDIR", "/tmp")
+
 -- limit: seconds for a file; wrapper: what to run the tests with; output: what tests print is shown
 -- even if they pass.
 local options = { interpreter = "lua5.4", limit = 1200, wrapper = "", except = "", jobs = 1,
