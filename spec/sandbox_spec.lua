@@ -6,6 +6,7 @@ local command = require "spec.support.command"
 local ENVIRONMENT = 'ASAN_OPTIONS="detect_leaks=0" '
 local sanitized = require "lunik.core".sanitized()
 local terminal = require "spec.support.terminal"
+local tests = require "spec.support.files"
 
 local on_terminal = terminal.runner(function(reason) pending(reason) end)
 
@@ -400,7 +401,7 @@ describe("in the sandbox", function()
   }
   for _, run in ipairs(RUNS) do
     local name, policy, filter = table.unpack(run)
-    it(("spec/%s_spec.lua passes with %s%s"):format(name, policy, filter and ": " .. filter or ""),
+    it(("%s_spec passes with %s%s"):format(name, policy, filter and ": " .. filter or ""),
       function()
         local path <close> = command.file(([[
 package.path = "./?.lua;" .. package.path
@@ -410,8 +411,8 @@ arg = { [0] = "busted", table.unpack(arg) }
 require "busted.runner" { standalone = false }
 ]]):format(policy))
         local out, err, code = command.run(("%sCYCLES=2 timeout 600 %s %s --ignore-lua "
-          .. "--filter='%s' -o plainTerminal spec/%s_spec.lua"):format(ENVIRONMENT, command.lunik,
-          path, filter or ".", name))
+          .. "--filter='%s' -o plainTerminal %s"):format(ENVIRONMENT, command.lunik, path,
+          filter or ".", tests.find(name .. "_spec")))
         assert.equal(0, code, out .. err)
         local some = command.kvm() and "[1-9]%d*" or "%d+" -- of a filter's tests
         assert.matches(some .. " success%a* / 0 failures / 0 errors", out)
