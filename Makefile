@@ -110,7 +110,7 @@ GEN_SRC  = runtime/sandbox/sandbox_generate.c runtime/sandbox/sandbox_calls.c
 MAIN_SRC = bindings/command/main.c bindings/command/modules.c
 EDIT_SRC = bindings/command/lineedit.c bindings/command/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
-TEST_SRC = $(wildcard spec/c/test_*.c)
+TEST_SRC := $(sort $(shell find spec -name 'test_*.c'))
 
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sandbox/filters.o
 GEN_OBJ  = $(GEN_SRC:%.c=$(BUILD)/obj/%.o)
@@ -118,7 +118,7 @@ BIND_OBJ = $(BIND_SRC:%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(BUILD)/obj/%.o)
 EDIT_OBJ = $(EDIT_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
-TESTS    = $(TEST_SRC:spec/c/%.c=$(BUILD)/spec/%)
+TESTS    = $(patsubst %.c,$(BUILD)/spec/%,$(notdir $(TEST_SRC)))
 EXAMPLES = $(patsubst scripts/examples/%.c,$(BUILD)/examples/%,$(wildcard scripts/examples/*.c))
 # The Lua module that makes calls fail, for specs. nodelete: others go on calling it.
 FAULTS     = $(BUILD)/lua/faults.so
@@ -136,6 +136,8 @@ WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
         -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
 INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
+# Of what is below spec/.
+SPEC_INC = -I. -Ispec/support -Ispec/c
 ifneq ($(SANITIZE),)
 SAN   = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifneq ($(findstring thread,$(SANITIZE)),)
@@ -174,6 +176,8 @@ $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' | cmp -s - $@ || \
 	    echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' > $@
+
+$(BUILD)/obj/spec/% $(BUILD)/analyzer/spec/%: INC += $(SPEC_INC)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
@@ -240,7 +244,9 @@ $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/command/compile.lua
 	$(Q)lua5.4 bindings/command/compile.lua $< $@ "$(CURDIR)/$<"
 
 # A C unit test is linked with the library's objects, so that it reaches internal functions.
-$(BUILD)/spec/test_%: $(BUILD)/obj/spec/c/test_%.o $(LIB_OBJ)
+$(foreach source,$(TEST_SRC),$(eval $(BUILD)/spec/$(basename $(notdir $(source))): \
+    $(source:%.c=$(BUILD)/obj/%.o)))
+$(TESTS): $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
@@ -305,7 +311,7 @@ run-tests = $(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec
     --interpreter="$(INTERPRETER)" --jobs=$(or $(JOBS),1) $(if $(TEST),--filter="$(TEST)") \
     $(if $(REPORT),--report="$(REPORT)")
 
-test: deps ## run all tests (SPEC="FILES" or TEST=NAME for some, JOBS=N files at once, REPORT=tap or FILE.xml)
+test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N files at once, REPORT=tap or FILE.xml)
 	@+$(MAKE) --no-print-directory test-products
 	@$(run-tests) $(SPEC)
 
@@ -329,14 +335,14 @@ endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
 	@$(RUN_ENV) $(SAN_ENV) GLIBC_TUNABLES=glibc.malloc.tcache_count=0 \
 	    PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 FIGURES=1 LUNIK_INTERPRETER="$(INTERPRETER)" \
 	    lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" --limit=7200 --output \
-	    spec/endurance_spec.lua spec/stress_spec.lua
+	    endurance_spec stress_spec
 
 # valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
 # own way (test_memory_backend), and gives test_chardev's children another end: these do without.
-VALGRIND_SPEC = $(patsubst %,spec/c/test_%.c,acpi boot chipset clock config dimm dirty i8042 \
+VALGRIND_SPEC = $(addprefix test_,acpi boot chipset clock config dimm dirty i8042 \
     ioeventfd kvm_coalesced kvm_ioeventfd kvm_order mc146818 memory_access memory_commit \
     memory_hotplug memory_map object pci piix4_pm property ram uart16550) \
-    $(patsubst %,spec/%_spec.lua,acpi boards cause handles listener lua_device memory \
+    $(addsuffix _spec,acpi boards cause handles listener lua_device memory \
     memory_map objects transaction)
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --num-callers=16 \
     --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
@@ -403,7 +409,7 @@ COMPILED_C = $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SR
 compile_commands: ## write compile_commands.json, which editors and clangd read
 	@{ echo '['; separator=; for source in $(COMPILED_C); do \
 	    printf '%s{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
-	        "$$separator" "$(CURDIR)" "$$source" '$(COMPILE)' "$$source"; \
+	        "$$separator" "$(CURDIR)" "$$source" '$(COMPILE) $(SPEC_INC)' "$$source"; \
 	    separator=$$(printf ',\n '); done; echo; echo ']'; } > compile_commands.json
 
 # Runs $(2) if the command $(1) is there.
@@ -428,7 +434,8 @@ lint-cppcheck:
 	    --enable=warning$(comma)portability$(comma)performance \
 	    --inline-suppr --error-exitcode=1 -Iruntime -I$(BUILD) \
 	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h))) \
-	    runtime devices acpi bindings bench spec/c spec/faults)
+	    runtime devices acpi bindings bench spec/faults $(TEST_SRC) \
+	    $(SPEC_INC))
 
 # gcc's analyzer. It does not follow ownership into a structure, such as a list of embedded links,
 # and calls that a leak: leaks are found by LeakSanitizer, valgrind and spec/faults_spec.lua. Without

@@ -2,7 +2,7 @@
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 
-local here = "spec/cause_spec.lua:%d+"
+local here = debug.getinfo(1, "S").short_src .. ":%d+" -- a pattern
 
 -- Whether what m:why() or a listener says matches a pattern.
 local function says(pattern, cause)

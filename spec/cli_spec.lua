@@ -58,7 +58,7 @@ describe("the lunik command", function()
 
   it("goes on with a guest's terminal after Ctrl-Z", function()
     local path <close> = command.file(ECHO:format "true")
-    local _, code = on_terminal("bash --norc --noprofile -i", {
+    local _, code = on_terminal(terminal.SHELL, {
       { "bash-", lunik .. " " .. path .. "\n" }, { "ready", "a" }, { "guest: 97\n", "\26" },
       { "Stopped" }, { "bash-", "fg\n" }, { path .. "\n", "b" }, { "guest: 98\n", "\3" },
       { "bash-", "exit $?\n" },

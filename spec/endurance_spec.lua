@@ -3,6 +3,7 @@
 --   MACHINES=n  machines made and closed one after the other
 --   AT_ONCE=n   machines that run at the same time
 -- Runs alone: it counts what the whole machine holds.
+local command = require "spec.support.command"
 local growth = require "spec.support.growth"
 local heap = require "faults.heap"
 local lunik = require "lunik"
@@ -22,7 +23,7 @@ local OST_STATUS, EVENTS = 0xa08, 20000 -- the port of memory hotplug that makes
 local backends = {
   { "memory-backend-ram", {} },
   { "memory-backend-memfd", { share = true } },
-  { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
+  { "memory-backend-file", { share = true, mem_path = command.memory_folder } },
 }
 
 describe("endurance:", function()

@@ -8,6 +8,7 @@ local accels = require "spec.support.accels"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 local steps = require "spec.support.fault_steps"
+local terminal = require "spec.support.terminal"
 local walks = require "spec.support.faults"
 
 local adding, add_memory, plug, reset = steps.adding, steps.add_memory, steps.plug, steps.reset
@@ -70,8 +71,9 @@ local backends = {
   { "memory-backend-memfd", { share = true } },
   { "memory-backend-memfd", { share = false, prealloc = true }, true },
   { "memory-backend-memfd", { seal = false } },
-  { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
-  { "memory-backend-file", { share = false, prealloc = true, mem_path = "/dev/shm" }, true },
+  { "memory-backend-file", { share = true, mem_path = command.memory_folder } },
+  { "memory-backend-file", { share = false, prealloc = true, mem_path = command.memory_folder },
+    true },
   { "memory-backend-file", { share = true, prealloc = true, mem_path = command.build }, true },
 }
 
@@ -361,10 +363,10 @@ for _, accel in ipairs { "none", "kvm" } do
       for n = 1, 3 do
         m:object_add(n == 1 and "memory-backend-ram" or n == 2 and "memory-backend-memfd"
           or "memory-backend-file", { id = "mem" .. n, size = "128M", prealloc = n == 1,
-          mem_path = n == 3 and "/dev/shm" or nil })
+          mem_path = n == 3 and command.memory_folder or nil })
         plug(m, n)
       end
-      m:object_add("chardev-pty", { id = "pty" })
+      if not terminal.missing() then m:object_add("chardev-pty", { id = "pty" }) end
       if accel == "kvm" then
         for _ = 1, 20 do assert(small.run(m, "time")) end
       end
@@ -443,11 +445,17 @@ accels("faults, accel %s:", function(reason) pending(reason) end, function(accel
     local path = os.tmpname()
     walks.assert(steps_on(m, {
       adding(m, "chardev-null", { id = "c" }), adding(m, "chardev-buffer", { id = "c" }),
-      adding(m, "chardev-pty", { id = "c" }), adding(m, "chardev-stdio", { id = "c" }),
+      adding(m, "chardev-stdio", { id = "c" }),
       adding(m, "chardev-file", { id = "c", path = path }),
       adding(m, "chardev-socket", { id = "c", path = path .. ".sock", server = true }),
     }))
     os.remove(path)
+  end)
+
+  it("terminals", function()
+    if terminal.missing() then return pending(terminal.missing()) end
+    local m = running(accel)
+    walks.assert(steps_on(m, { adding(m, "chardev-pty", { id = "c" }) }))
   end)
 
   it("backends", function()
@@ -550,7 +558,7 @@ accels("faults, accel %s:", function(reason) pending(reason) end, function(accel
     local path = os.tmpname()
     local list = backend_steps(m)
     list[#list + 1] = adding(m, "chardev-file", { id = "c", path = path })
-    list[#list + 1] = adding(m, "chardev-pty", { id = "c" })
+    if not terminal.missing() then list[#list + 1] = adding(m, "chardev-pty", { id = "c" }) end
     if accel == "none" then -- a guest's console would be in the way
       list[#list + 1] = { name = "output", run = function()
         m:outb(0x3f8, 65)

@@ -73,7 +73,7 @@ describe("bad input", function()
     { "object_add", file, { id = "x", size = "1M" }, "invalid", "mem-path: is missing" },
     { "object_add", file, { id = "x", size = "1M", mem_path = "/nosuch/file" },
       "not-found", "mem-path: '/nosuch/file': no such file" },
-    { "object_add", file, { id = "x", size = "1M", mem_path = "/dev/shm", readonly = true },
+    { "object_add", file, { id = "x", size = "1M", mem_path = "/tmp", readonly = true },
       "invalid", "is a directory" },
     { "object_add", memfd, { id = "x", size = "2M", hugetlbsize = "2M" },
       "invalid", "hugetlbsize: needs hugetlb on" },

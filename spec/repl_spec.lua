@@ -285,7 +285,7 @@ describe("the prompt on a terminal", function()
   end)
 
   it("goes on where it was after Ctrl-Z", function()
-    local _, code = on_terminal("bash --norc --noprofile -i", {
+    local _, code = on_terminal(terminal.SHELL, {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "x = 'abc" }, { "x = 'abc", "\26" },
       { "Stopped" }, { "bash-", "fg\n" }, { PROMPT .. "x = 'abc", "'\n" }, { PROMPT, "x\n" },
       { '\n"abc"\n' }, { PROMPT, "\4" }, { "bash-", "exit 7\n" },
@@ -395,7 +395,7 @@ describe("the prompt's history", function()
 
   it("is shared by prompts that run at the same time", function()
     local path <close> = command.file("")
-    local _, code = on_terminal("bash --norc --noprofile -i", {
+    local _, code = on_terminal(terminal.SHELL, {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
       { "Stopped" }, { "bash-", build .. "/lunik\n" }, { PROMPT, "'b1'\n" }, { '"b1"\n' },
       { PROMPT, "\4" }, { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' },
@@ -435,7 +435,7 @@ describe("the prompt's history", function()
 
   it("does not grow for ever, whoever else adds to it", function()
     local path <close> = command.file("")
-    local _, code = on_terminal("bash --norc --noprofile -i", {
+    local _, code = on_terminal(terminal.SHELL, {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
       { "Stopped" }, { "bash-", ("seq -f old%%g 3000 >>%s; %s/lunik\n"):format(path, build) },
       { PROMPT, "'b1'\n" }, { '"b1"\n' }, { PROMPT, "\4" },

@@ -2,6 +2,7 @@
 -- and Lua, regions change under them, registers are read, the machine is paused, resumed and reset.
 -- CYCLES=5000 makes it long, SEED=n repeats a run.
 -- Runs alone: it keeps every CPU busy.
+local command = require "spec.support.command"
 local growth = require "spec.support.growth"
 local lunik = require "lunik"
 local process = require "spec.support.process"
@@ -21,7 +22,7 @@ local LOAD = ("ap-io 0x%x 0x%x 2; ap-touch 0x3000000 300"):format(PORT, DEVICE)
 local backends = {
   { "memory-backend-ram", {} },
   { "memory-backend-memfd", { share = true } },
-  { "memory-backend-file", { share = true, mem_path = "/dev/shm" } },
+  { "memory-backend-file", { share = true, mem_path = command.memory_folder } },
   { "memory-backend-ram", { prealloc = true, prealloc_threads = 2 } },
 }
 
@@ -142,7 +143,7 @@ describe("under load", function()
   it(("DIMMs come and go %d times"):format(CYCLES), function()
     m, load = new()
     small.start(m)
-    for command in LOAD:gmatch "[^;]+" do small.run(m, command) end
+    for line in LOAD:gmatch "[^;]+" do small.run(m, line) end
     local ost <close> = m:watch "acpi-ost"
     local objects = #m:objects()
     growth.none(CYCLES, function() cycle(ost) end)

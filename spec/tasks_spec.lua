@@ -5,6 +5,8 @@ local machines = require "spec.support.machines"
 
 after_each(machines.close_all)
 
+local HERE = debug.getinfo(1, "S").short_src
+
 local function current_line() return debug.getinfo(2, "l").currentline end
 
 describe("a coroutine's error", function()
@@ -41,7 +43,7 @@ describe("a coroutine's error", function()
       failing()
       lunik.run "nowait"
     end)
-    assert.is_truthy(text:find("lunik: a coroutine: spec/tasks_spec.lua:", 1, true), text)
+    assert.is_truthy(text:find("lunik: a coroutine: " .. HERE .. ":", 1, true), text)
     assert.is_truthy(text:find("broken", 1, true), text)
     assert.is_truthy(text:find("stack traceback", 1, true), text)
   end)
@@ -177,7 +179,7 @@ describe("a wait that fails says in which line", function()
       function() m:console():expect("nothing", { timeout = 0.001 }) end,
     }
     for i, case in ipairs(cases) do
-      local where = ("spec/tasks_spec.lua:%d"):format(line + 1 + i)
+      local where = ("%s:%d"):format(HERE, line + 1 + i)
       assert.are.equal(where, fails(case, "timeout").where)
       local task = lunik.spawn(function() return fails(case, "timeout") end)
       assert.are.equal(where, task:wait { timeout = 5 }.where)
@@ -192,6 +194,6 @@ describe("a wait that fails says in which line", function()
     lunik.defer(function() m:shutdown() end)
     local line = current_line() + 1
     local err = fails(function() m:wait("tick", { timeout = 5 }) end, "state")
-    assert.are.equal(("spec/tasks_spec.lua:%d"):format(line), err.where)
+    assert.are.equal(("%s:%d"):format(HERE, line), err.where)
   end)
 end)

@@ -107,7 +107,7 @@ static int try_unlink(void)
 
 static int try_mode(void)
 {
-    return result(fchmod(0, 0600));
+    return result(fchmod(-1, 0600));
 }
 
 static int try_executable_memory(void)

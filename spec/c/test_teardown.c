@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include "lunik_device.h"
-#include "check.h"
+#include "terminals.h"
 
 #define MIB (UINT64_C(1) << 20)
 
 static lunik_error err;
 static lunik_accel accel;
+static bool terminals;
 
 /* ---- what there is -------------------------------------------------------------------------- */
 
@@ -94,10 +95,10 @@ static bool add(lunik_machine *m, bool device, const char *type, const lunik_fie
 #define TEXT LUNIK_FIELD_STRING
 #define NUM  LUNIK_FIELD_UINT
 
-/* Everything that has timers, files or terminals. */
+/* Everything that has timers, files or, where there are any, terminals. */
 static bool furnish(lunik_machine *m)
 {
-    return ADD(m, false, "chardev-pty", TEXT("id", "pty")) &&
+    return ADD(m, false, terminals ? "chardev-pty" : "chardev-null", TEXT("id", "console")) &&
            ADD(m, false, "chardev-file", TEXT("id", "file"), TEXT("path", "/dev/null")) &&
            ADD(m, false, "memory-backend-memfd", TEXT("id", "mem"), NUM("size", 16 * MIB),
                LUNIK_FIELD_BOOL("share", true), LUNIK_FIELD_BOOL("prealloc", true)) &&
@@ -105,7 +106,7 @@ static bool furnish(lunik_machine *m)
            ADD(m, true, "i440fx", TEXT("id", "host"), TEXT("ram", "low")) &&
            ADD(m, true, "piix4-pm", TEXT("id", "pm"), TEXT("bus", "host"), TEXT("addr", "1.3"),
                NUM("sci", 9), NUM("pm-base", 0x600)) &&
-           ADD(m, true, "serial16550", TEXT("id", "uart"), TEXT("chardev", "pty")) &&
+           ADD(m, true, "serial16550", TEXT("id", "uart"), TEXT("chardev", "console")) &&
            ADD(m, true, "debugcon", TEXT("id", "debugcon"), TEXT("chardev", "file")) &&
            ADD(m, true, "mc146818", TEXT("id", "rtc")) &&
            ADD(m, true, "device-memory", TEXT("id", "window"), NUM("addr", 4096 * MIB),
@@ -223,6 +224,7 @@ static void test_reference(void)
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    terminals = check_terminals("terminals of machines");
     for (accel = LUNIK_ACCEL_NONE;; accel = LUNIK_ACCEL_KVM) {
         test_reference(); /* what is set up once per process is not a leak */
         test_machines();

@@ -6,7 +6,7 @@
  * user gave, where the kernel is told that it is.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "../c/boot_images.h"
+#include "boot_images.h"
 #include "core/rcu.h"
 #include "fuzz.h"
 

@@ -2,7 +2,7 @@
  * fuzz_dirty.c: dirty logging by several clients in all scopes while regions move, against the
  * model of the dirty logging tests. -max_len=512 -runs=3000
  */
-#include "../c/dirty_oracle.h"
+#include "dirty_oracle.h"
 #include "fuzz.h"
 
 enum { STEPS_MAX = 150 };

@@ -6,7 +6,7 @@
  * one are refused, and change nothing.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "../c/boot_images.h"
+#include "boot_images.h"
 #include "board.h"
 
 enum { FIRMWARE_MAX = 8 << 20, PAGE = 4096, WINDOW = 128 << 10 };

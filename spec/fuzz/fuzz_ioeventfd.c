@@ -2,7 +2,7 @@
  * fuzz_ioeventfd.c: changes to regions with ioeventfds and coalesced ranges, and writes to them,
  * against the model of the ioeventfd tests. -max_len=512 -runs=5000
  */
-#include "../c/ioeventfd_oracle.h"
+#include "ioeventfd_oracle.h"
 #include "fuzz.h"
 
 enum { OPERATIONS_MAX = 100 };

@@ -3,7 +3,7 @@
  * the memory tests. -max_len=512 -runs=5000
  */
 #define _GNU_SOURCE /* memory_oracle.h */
-#include "../c/memory_oracle.h"
+#include "memory_oracle.h"
 #include "fuzz.h"
 
 enum { OPERATIONS_MAX = 100 };

@@ -5,6 +5,9 @@ command.build = os.getenv("LUNIK_BUILD") or "build"
 command.lunik = command.build .. "/lunik"
 command.interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
 
+-- A folder for memory in files: /dev/shm, or that of temporary files where there is none to write.
+command.memory_folder = os.execute "test -w /dev/shm" and "/dev/shm" or "/tmp"
+
 -- What a file holds.
 function command.read(path)
   local file = assert(io.open(tostring(path), "rb"))

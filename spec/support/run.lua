@@ -1,15 +1,18 @@
 -- Runs the C unit tests and the specs, each file in a process of its own, and sums up.
 --   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [--limit=SECONDS]
 --       [--wrapper=COMMAND] [--output] [--jobs=N] [--filter=PATTERN] [--except="WORD ..."] [FILES]
--- FILES are specs (spec/x_spec.lua) and C tests (spec/c/test_x.c); default: all of them, but for
+-- FILES are specs (x_spec) and C tests (test_x), by name or path; default: all of them, but for
 -- those whose names have one of the words of --except. Files run N at a time; what they print comes
 -- in order. A file that has the line "Runs alone: REASON." in a comment runs with no other.
 -- With --filter only examples and checks whose names match the Lua pattern are run or shown; of a C
 -- test whose file name matches, all are.
 local uv = require "luv"
-local lines_of = require "spec.support.lines_of"
+local tests = require "spec.support.files"
 
 local BUILD = os.getenv("LUNIK_BUILD") or "build"
+
+-- os.tmpname() knows no other folder, and sandboxes allow the one for temporary files.
+uv.os_setenv("TMPDIR", "/tmp")
 
 -- limit: seconds for a file; wrapper: what to run the tests with; output: what tests print is shown
 -- even if they pass.
@@ -118,7 +121,7 @@ end
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 local function command_for(file)
-  local c_test = file:match("^spec/c/(.*)%.c$")
+  local c_test = file:match("([^/]*)%.c$")
   if c_test then
     return options.wrapper .. " " .. BUILD .. "/spec/" .. c_test
   end
@@ -276,16 +279,25 @@ local function excepted(file)
   return false
 end
 
-if #options.files == 0 then
-  for _, file in ipairs(lines_of("ls spec/c/test_*.c spec/*_spec.lua 2>/dev/null")) do
+local wanted = {}
+for _, name in ipairs(options.files) do
+  local file, problem = tests.find(name)
+  if not file then
+    io.stderr:write(problem, "\n")
+    os.exit(2)
+  end
+  table.insert(wanted, file)
+end
+if #wanted == 0 then
+  for _, file in ipairs(tests.all()) do
     if not excepted(file) then
-      table.insert(options.files, file)
+      table.insert(wanted, file)
     end
   end
 end
 
 local files = {}
-for _, file in ipairs(options.files) do
+for _, file in ipairs(wanted) do
   if may_match(file) then
     table.insert(files, file)
   end

@@ -3,6 +3,9 @@ local uv = require "luv"
 
 local terminal = {}
 
+-- A shell with jobs, "bash-" as its prompt and messages in English.
+terminal.SHELL = "env -u PS1 LC_ALL=C bash --norc --noprofile -i"
+
 -- In place of keys: the terminal goes away.
 terminal.HANGUP = {}
 
