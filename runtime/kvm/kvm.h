@@ -63,6 +63,12 @@ bool kvm_clocks_own_tsc(const lunik_vcpu *v);
 uint64_t kvm_clocks_msr_read(const lunik_vcpu *v, uint32_t index, uint64_t value);
 void kvm_clocks_msr_written(lunik_vcpu *v, uint32_t index, uint64_t value);
 
+/* kvm_state.c: saves and loads what KVM keeps for the guest: interrupt controllers, PIT, kvmclock,
+ * vCPUs. Loading changes all of it or, where it fails, nothing; the states of the devices are
+ * loaded before. m is paused, else LUNIK_E_STATE; LUNIK_E_UNSUPPORTED without KVM. Lock held. */
+int kvm_state_save(lunik_machine *m, lunik_state_buffer *out, lunik_error *err);
+int kvm_state_load(lunik_machine *m, const void *data, size_t size, lunik_error *err);
+
 /* kvm_map.c: makes all of the below follow m's memory map. After a failure kvm_map_fini() undoes
  * what was done. */
 int kvm_map_init(lunik_machine *m, lunik_error *err);

@@ -294,3 +294,58 @@ void kvm_clocks_msr_written(lunik_vcpu *v, uint32_t index, uint64_t value)
     else if (index == MSR_X2APIC_INITIAL_COUNT)
         v->held.apic_count = 0; /* the write has restarted the timer */
 }
+
+/* ---- saved and loaded ----------------------------------------------------------------------- */
+
+int kvm_clocks_get(const lunik_machine *m, struct kvm_clocks_saved *out, lunik_error *err)
+{
+    const struct kvm_clocks *c = m->kvm->clocks;
+
+    out->kvmclock = c->kvmclock;
+    out->pit = c->pit;
+    if (!c->has_pit && ioctl(m->kvm->vm_fd, KVM_GET_PIT2, &out->pit) < 0)
+        return lunik_fail_errno(err, errno, "KVM: can't read the timer");
+    return 0;
+}
+
+/* A channel 0 that counts once begins anew, as KVM does not show whether it has ended. */
+int kvm_clocks_put(lunik_machine *m, const struct kvm_clocks_saved *in, lunik_error *err)
+{
+    struct kvm_clocks *c = m->kvm->clocks;
+    struct kvm_pit_state2 disabled = in->pit;
+
+    disabled.flags |= KVM_PIT_FLAGS_HPET_LEGACY;
+    if (ioctl(m->kvm->vm_fd, KVM_SET_PIT2, &disabled) < 0)
+        return lunik_fail_errno(err, errno, "KVM: the timer's state is refused");
+    c->pit = in->pit;
+    c->has_pit = true;
+    c->kvmclock = in->kvmclock;
+    c->has_kvmclock = true;
+    return 0;
+}
+
+void vcpu_clocks_get(const lunik_vcpu *v, struct vcpu_clocks_saved *out)
+{
+    *out = (struct vcpu_clocks_saved){
+        .has_tsc = v->held.has_tsc,
+        .tsc = v->held.has_tsc ? v->held.tsc_offset + v->machine->kvm->clocks->host_tsc : 0,
+        .apic_count = v->held.apic_count,
+        .apic_deadline = v->held.apic_deadline,
+    };
+}
+
+int vcpu_clocks_put(lunik_vcpu *v, const struct vcpu_clocks_saved *in, lunik_error *err)
+{
+    uint64_t offset = in->tsc - v->machine->kvm->clocks->host_tsc;
+    int rc = in->has_tsc ? write_tsc_offset(v, offset, err) : 0;
+
+    if (rc)
+        return rc;
+    v->held = (struct vcpu_clocks){
+        .has_tsc = in->has_tsc,
+        .tsc_offset = offset,
+        .apic_count = in->apic_count,
+        .apic_deadline = in->apic_deadline,
+    };
+    return 0;
+}

@@ -16,6 +16,21 @@ struct vcpu_clocks {
     uint64_t apic_deadline; /* TSC at which that expires; 0: none */
 };
 
+/* The clocks that stand still, as they are saved. */
+struct vcpu_clocks_saved {
+    bool has_tsc; /* tsc is valid; else it is among the MSRs */
+    uint64_t tsc; /* that the guest reads */
+    uint32_t apic_count;
+    uint64_t apic_deadline;
+};
+
+struct kvm_clocks_saved {
+    uint64_t kvmclock; /* ns */
+    struct kvm_pit_state2 pit;
+};
+
+enum { VCPU_MSRS_MOST = 512 };
+
 struct vcpu_one_msr {
     struct kvm_msrs head;
     struct kvm_msr_entry entry;
@@ -87,5 +102,16 @@ bool vcpu_ring_make_room(lunik_vcpu *v);
 /* vcpu_reset.c */
 int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err);
 void vcpu_free_power_on(lunik_vcpu *v);
+/* The MSRs that v has, with their values after power-on. */
+const struct kvm_msrs *vcpu_power_on_msrs(const lunik_vcpu *v);
+/* Ends a guest that the guest itself runs. While there is one, KVM refuses to set special
+ * registers. Returns 0, or -1 with errno set. */
+int vcpu_leave_nested(lunik_vcpu *v);
+
+/* kvm_clock.c: the clocks while they stand still, to be saved and loaded. */
+int kvm_clocks_get(const lunik_machine *m, struct kvm_clocks_saved *out, lunik_error *err);
+int kvm_clocks_put(lunik_machine *m, const struct kvm_clocks_saved *in, lunik_error *err);
+void vcpu_clocks_get(const lunik_vcpu *v, struct vcpu_clocks_saved *out);
+int vcpu_clocks_put(lunik_vcpu *v, const struct vcpu_clocks_saved *in, lunik_error *err);
 
 #endif

@@ -7,8 +7,6 @@
 #include "kvm.h"
 #include "vcpu_internal.h"
 
-enum { MAX_MSRS = 512 };
-
 /* AMD's hardware configuration register. TscFreqSel says that the TSC counts at the P0 frequency:
  * one after reset on hardware (PPR, "Core::X86::Msr::HWCR"), zero in KVM. */
 enum { MSR_HWCR_INDEX = 0xc0010015u, HWCR_TSC_FREQ_SEL = 1 << 24 };
@@ -48,26 +46,27 @@ struct vcpu_power_on {
 
 struct msr_batch {
     struct kvm_msrs head;
-    struct kvm_msr_entry entries[MAX_MSRS];
+    struct kvm_msr_entry entries[VCPU_MSRS_MOST];
 };
 
 static void list_unlisted(struct kvm_msrs *msrs)
 {
     for (size_t i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
         for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
-            if (msrs->nmsrs < MAX_MSRS)
+            if (msrs->nmsrs < VCPU_MSRS_MOST)
                 msrs->entries[msrs->nmsrs++].index = index;
 }
 
 /* Lists the MSRs that a reset changes, without values. */
 static int list_msrs(lunik_vcpu *v, struct kvm_msrs *msrs, lunik_error *err)
 {
-    struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
+    struct kvm_msr_list *list =
+        calloc(1, sizeof(*list) + VCPU_MSRS_MOST * sizeof(list->indices[0]));
     int rc = 0;
 
     if (!list)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
-    list->nmsrs = MAX_MSRS;
+    list->nmsrs = VCPU_MSRS_MOST;
     if (ioctl(v->machine->kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
         rc = lunik_fail_errno(err, errno, "KVM: vCPU %u: can't list its MSRs", v->index);
     for (uint32_t i = 0; !rc && i < list->nmsrs; i++)
@@ -140,7 +139,7 @@ int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err)
     int rc;
 
     if (p)
-        p->msrs = calloc(1, sizeof(*p->msrs) + MAX_MSRS * sizeof(p->msrs->entries[0]));
+        p->msrs = calloc(1, sizeof(*p->msrs) + VCPU_MSRS_MOST * sizeof(p->msrs->entries[0]));
     if (!p || !p->msrs)
         rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "vCPU %u: out of memory", v->index);
     else
@@ -157,6 +156,11 @@ void vcpu_free_power_on(lunik_vcpu *v)
         free(v->power_on->msrs);
     free(v->power_on);
     v->power_on = NULL;
+}
+
+const struct kvm_msrs *vcpu_power_on_msrs(const lunik_vcpu *v)
+{
+    return v->power_on->msrs;
 }
 
 /* Finds the MSRs that have changed since power-on, with their values then. Only these are written:
@@ -198,9 +202,7 @@ static int restore_msrs(lunik_vcpu *v)
     return 0;
 }
 
-/* Ends a guest that the guest itself runs. While there is one, KVM refuses to set special
- * registers. */
-static int leave_nested(lunik_vcpu *v)
+int vcpu_leave_nested(lunik_vcpu *v)
 {
     struct vcpu_power_on *p = v->power_on;
 
@@ -214,7 +216,7 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
     struct kvm_sregs s = *sregs;
     struct kvm_regs r = *regs;
 
-    if (leave_nested(v) < 0)
+    if (vcpu_leave_nested(v) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: its nested guest can't be ended",
                                 v->index);
     if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0)

@@ -294,6 +294,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
     CALL(lunik_object_save, lunik_object_save(NULL, NULL, NULL));
     CALL(lunik_object_load, lunik_object_load(NULL, NULL, 0, NULL));
+    CALL(lunik_machine_save_kvm, lunik_machine_save_kvm(NULL, NULL, NULL));
+    CALL(lunik_machine_load_kvm, lunik_machine_load_kvm(NULL, NULL, 0, NULL));
     CALL(lunik_state_buffer_free, lunik_state_buffer_free(NULL));
     CALL(lunik_set_kick_cb, lunik_set_kick_cb(NULL));
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));

@@ -1,0 +1,158 @@
+/*
+ * kvm_state.c: the state that KVM keeps for a machine, saved and loaded whole: a section for the
+ * VM, then one for each vCPU. The devices' states are loaded before this one: the edges that their
+ * lines make meanwhile are then forgotten.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/misuse.h"
+#include "kvm.h"
+#include "object/state.h"
+#include "vcpu_state.h"
+
+static const char magic[] = "LUNIKKVM";
+
+enum { MAGIC_SIZE = sizeof(magic) - 1, FORMAT = 1 };
+
+struct kvm_state {
+    struct vm_state vm;
+    struct vcpu_state vcpu[];
+};
+
+static int check_machine(const lunik_machine *m, lunik_error *err)
+{
+    if (!m->kvm)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "machine '%s' has no KVM", m->name);
+    if (lunik_machine_state(m) != LUNIK_STATE_PAUSED)
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' is %s (want a machine that is paused)",
+                          m->name, lunik_state_name(lunik_machine_state(m)));
+    return 0;
+}
+
+/* All that KVM has now; to be freed. */
+static int read_all(lunik_machine *m, struct kvm_state **out, lunik_error *err)
+{
+    unsigned count = m->vcpus->count;
+    struct kvm_state *s = calloc(1, sizeof(*s) + count * sizeof(s->vcpu[0]));
+    int rc;
+
+    *out = s;
+    if (!s)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
+    rc = vm_state_read(m, &s->vm, err);
+    for (unsigned i = 0; !rc && i < count; i++)
+        rc = vcpu_state_read(&m->vcpus->vcpu[i], &s->vcpu[i], err);
+    return rc;
+}
+
+static int write_all(lunik_machine *m, const struct kvm_state *s, lunik_error *err)
+{
+    int rc = vm_state_write(m, &s->vm, err);
+
+    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
+        rc = vcpu_state_write(&m->vcpus->vcpu[i], &s->vcpu[i], err);
+    return rc;
+}
+
+/* ---- save ----------------------------------------------------------------------------------- */
+
+static int save_all(lunik_machine *m, struct kvm_state *s, lunik_state_buffer *out,
+                    lunik_error *err)
+{
+    int rc = state_reserve(out, MAGIC_SIZE, err);
+
+    if (rc)
+        return rc;
+    memcpy(out->data + out->size, magic, MAGIC_SIZE);
+    out->size += MAGIC_SIZE;
+    rc = state_put_number(out, FORMAT, 2, err);
+    if (!rc)
+        rc = state_save(&vm_state_table, &s->vm, 0, out, err);
+    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
+        rc = state_save(&vcpu_state_table, &s->vcpu[i], 0, out, err);
+    return rc;
+}
+
+int kvm_state_save(lunik_machine *m, lunik_state_buffer *out, lunik_error *err)
+{
+    struct kvm_state *s = NULL;
+    size_t size = out->size;
+    int rc = check_machine(m, err);
+
+    if (!rc)
+        rc = read_all(m, &s, err);
+    if (!rc)
+        rc = save_all(m, s, out, err);
+    if (rc)
+        out->size = size;
+    free(s);
+    return rc;
+}
+
+/* ---- load ----------------------------------------------------------------------------------- */
+
+/* Replaces the fields of the struct by what the section has. */
+static int load_one(const lunik_state_table *t, void *state, struct state_reader *r)
+{
+    void *staged;
+    int rc = state_stage(t, state, r, &staged);
+
+    if (!rc)
+        state_exchange(t, state, staged);
+    state_discard(t, staged);
+    return rc;
+}
+
+static int load_all(lunik_machine *m, struct kvm_state *s, struct state_reader *r)
+{
+    uint64_t format;
+    int rc;
+
+    if (r->left < MAGIC_SIZE || memcmp(r->data, magic, MAGIC_SIZE) != 0)
+        return lunik_fail(r->err, LUNIK_E_INVALID, "these bytes are not the state of a KVM");
+    r->data += MAGIC_SIZE;
+    r->left -= MAGIC_SIZE;
+    rc = state_get_number(r, "the version of the format", 2, &format);
+    if (!rc && format != FORMAT)
+        rc = lunik_fail(r->err, LUNIK_E_INVALID, "the format has version %u (want %d)",
+                        (unsigned)format, FORMAT);
+    if (!rc)
+        rc = load_one(&vm_state_table, &s->vm, r);
+    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
+        rc = load_one(&vcpu_state_table, &s->vcpu[i], r);
+    if (!rc && r->left)
+        rc = lunik_fail(r->err, LUNIK_E_INVALID, "%zu bytes after the end", r->left);
+    return rc;
+}
+
+/* KVM may refuse what no table can know: then all is as it was before. */
+static int apply(lunik_machine *m, const struct kvm_state *s, lunik_error *err)
+{
+    struct kvm_state *before = NULL;
+    int rc = read_all(m, &before, err);
+
+    if (!rc) {
+        rc = write_all(m, s, err);
+        if (rc)
+            write_all(m, before, NULL);
+    }
+    free(before);
+    return rc;
+}
+
+int kvm_state_load(lunik_machine *m, const void *data, size_t size, lunik_error *err)
+{
+    struct state_reader r = {data, size, 0, err};
+    struct kvm_state *s = NULL;
+    int rc = check_machine(m, err);
+
+    if (!rc)
+        rc = read_all(m, &s, err);
+    if (!rc)
+        rc = load_all(m, s, &r);
+    if (!rc)
+        rc = apply(m, s, err);
+    free(s);
+    return rc;
+}
