@@ -283,8 +283,9 @@ void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 
 /* Work that takes long, e.g. reading a file. run is called on one of the runtime's own threads,
  * without the machine lock, and done on the loop thread with it, after run has returned: rc is 0,
- * or LUNIK_E_GONE if the runtime is freed before run was called. Embed it, zeroed but for the
- * functions; done may start it again, or free it. */
+ * or, if run has not been called, LUNIK_E_GONE (the runtime is being freed) or the reason that no
+ * thread could be started. Embed it, zeroed but for the functions; done may start it again, or free
+ * it. A device whose state it is in keeps a reference to its object from the start to done. */
 typedef struct lunik_work lunik_work;
 struct lunik_work {
     void (*run)(lunik_work *work);
@@ -294,9 +295,11 @@ struct lunik_work {
     lunik_work *next;
     int state, rc;
 };
-/* Starts a piece of work; a few run at once, the others wait. LUNIK_E_STATE: it has been started
- * and done has not been called; LUNIK_E_GONE: the runtime is being freed, which waits for run
- * functions with the lock released. Any thread. */
+/* Starts a piece of work; up to four run at once, the others wait. The loop thread starts the
+ * threads, so work that a vCPU's thread starts runs in the sandbox of the process, not in that of
+ * vCPUs. lunik_sandbox() waits a second for run functions and then fails. LUNIK_E_STATE: the work
+ * has been started and done has not been called; LUNIK_E_GONE: the runtime is being freed, which
+ * waits for run functions with the lock released. Any thread. */
 int lunik_work_start(lunik_runtime *rt, lunik_work *work, lunik_error *err);
 /* Withdraws a piece of work. True: run had not been called, and neither it nor done will be. False:
  * run has begun, and done follows. Any thread. */

@@ -13,6 +13,7 @@ struct work_pool {
     lunik_work *head, **tail;
     unsigned threads;
     bool closed;
+    lunik_task starter; /* makes threads for what other threads have started */
 };
 
 struct lunik_runtime {
