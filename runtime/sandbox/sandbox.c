@@ -217,34 +217,35 @@ static int count_threads(void)
     return count - 2; /* "." and ".." */
 }
 
-/* Threads that have just ended may still be listed. */
-static int count_others(unsigned known)
+/* The same; threads that have just ended, which may still be listed, have a while to be gone. */
+static int count_settled(int known)
 {
     enum { ATTEMPTS = 100, NS_PER_MS = 1000 * 1000 };
     const struct timespec pause = {.tv_nsec = NS_PER_MS};
     int count = count_threads();
 
-    for (unsigned i = 0; i < ATTEMPTS && count > (int)known && own_threads_have_ended(); i++) {
+    for (unsigned i = 0; i < ATTEMPTS && count > known && own_threads_have_ended(); i++) {
         nanosleep(&pause, NULL);
         count = count_threads();
     }
-    return count < 0 ? count : count - (int)known;
+    return count;
 }
 
 /* The runtime's own threads stand still. */
 static int check_threads(lunik_error *err)
 {
-    int count = count_others(1 + FOREIGN_THREADS + rcu_has_reclaimer() + own_threads_count());
+    const int ours = FOREIGN_THREADS + rcu_has_reclaimer() + (int)own_threads_count();
+    int count = count_settled(1 + ours);
 
     if (count < 0)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
                           "sandbox: can't count the process's threads: /proc/self/task: %s",
                           uv_strerror(-errno));
-    if (count > 0)
+    if (count > 1 + ours)
         return lunik_fail(err, LUNIK_E_STATE,
                           "sandbox: the process has %d threads already (want 1: enter the sandbox "
                           "before a machine is started and before other threads are)",
-                          count + 1);
+                          count - ours);
     return 0;
 }
 
