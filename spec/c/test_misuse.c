@@ -287,6 +287,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
     CALL(lunik_pci_map_failed, lunik_pci_map_failed(NULL, NULL));
     CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
+    CALL(lunik_pci_dma_new, lunik_pci_dma_new(NULL, NULL, NULL));
+    CALL(lunik_pci_dma_free, lunik_pci_dma_free(NULL, NULL));
     CALL(lunik_object_save, lunik_object_save(NULL, NULL, NULL));
     CALL(lunik_object_load, lunik_object_load(NULL, NULL, 0, NULL));
     CALL(lunik_state_buffer_free, lunik_state_buffer_free(NULL));
