@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kvm/kvm.h"
+#include "core/iothread.h"
 #include "core/outlet.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
@@ -563,6 +564,7 @@ static void close_now(lunik_machine *m)
     stop_running(m);
     m->closing = true;
     outlets_wait(m, NULL);
+    iothreads_end(m);
     set_state(m, LUNIK_STATE_CLOSED);
     take_apart(m);
     subs_end(m);
@@ -579,7 +581,7 @@ void lunik_machine_close(lunik_machine *m)
 
     while (!on_vcpu() && lunik_in_transaction(m) && !lunik_in_listener(m))
         lunik_transaction_abort(m);
-    if (must_not_wait(m) || turn_mine(m) || subs_called_here(m)) {
+    if (must_not_wait(m) || turn_mine(m) || subs_called_here(m) || iothreads_called_here()) {
         machine_want(m, MACHINE_WANT_CLOSE);
         return;
     }

@@ -128,6 +128,29 @@ static int enter_too_early(void)
     return enter() ? NO_SANDBOX : confinement_here();
 }
 
+static _Atomic int result_on_iothread = FREE;
+
+static void look(lunik_task *task)
+{
+    result_on_iothread = confinement_here();
+}
+
+/* A thread that has nothing to do when it is to pause. */
+static int enter_beside_iothread(void)
+{
+    static const lunik_machine_config config = {
+        .name = "test", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
+    lunik_task task = {.fn = look};
+    lunik_iothread *thread;
+    lunik_machine *m;
+
+    if (lunik_machine_new(rt, &config, &m, &err) || lunik_iothread_new(m, &thread, &err) || enter())
+        return NO_SANDBOX;
+    lunik_iothread_post(thread, &task);
+    lunik_runtime_free(rt);
+    return result_on_iothread;
+}
+
 static _Atomic int socket_result = WRONG;
 
 static void run_socket(lunik_work *w)
@@ -165,6 +188,7 @@ static const struct {
     {"work that is started within is confined", work_after_entering},
     {"threads that have ended are no obstacle", enter_after_work},
     {"a piece that takes too long is one until it ends", enter_too_early},
+    {"an iothread that is there is confined", enter_beside_iothread},
     {"work for a vCPU may do what the process may", work_of_vcpu},
 };
 
