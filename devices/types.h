@@ -18,6 +18,7 @@
     X(chardev_socket_type)                                                                         \
     X(chardev_buffer_type)                                                                         \
     X(chardev_null_type)                                                                           \
+    X(iothread_type)                                                                               \
     X(ram_type)                                                                                    \
     X(i440fx_type)                                                                                 \
     X(piix3_type)                                                                                  \

@@ -325,8 +325,9 @@ void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task);
 
 /* Work that takes long, e.g. reading a file. run is called on one of the runtime's own threads,
  * without the machine lock, and done on the loop thread with it, after run has returned: rc is 0,
- * or LUNIK_E_GONE if the runtime is freed before run was called. Embed it, zeroed but for the
- * functions; done may start it again, or free it. */
+ * or, if run has not been called, LUNIK_E_GONE (the runtime is being freed) or the reason that no
+ * thread could be started. Embed it, zeroed but for the functions; done may start it again, or free
+ * it. A device whose state it is in keeps a reference to its object from the start to done. */
 typedef struct lunik_work lunik_work;
 struct lunik_work {
     void (*run)(lunik_work *work);
@@ -336,13 +337,54 @@ struct lunik_work {
     lunik_work *next;
     int state, rc;
 };
-/* Starts a piece of work; a few run at once, the others wait. LUNIK_E_STATE: it has been started
- * and done has not been called; LUNIK_E_GONE: the runtime is being freed, which waits for run
- * functions with the lock released. Any thread. */
+/* Starts a piece of work; up to four run at once, the others wait. The loop thread starts the
+ * threads, so work that a vCPU's thread starts runs in the sandbox of the process, not in that of
+ * vCPUs. lunik_sandbox() waits a second for run functions and then fails. LUNIK_E_STATE: the work
+ * has been started and done has not been called; LUNIK_E_GONE: the runtime is being freed, which
+ * waits for run functions with the lock released. Any thread. */
 int lunik_work_start(lunik_runtime *rt, lunik_work *work, lunik_error *err);
 /* Withdraws a piece of work. True: run had not been called, and neither it nor done will be. False:
  * run has begun, and done follows. Any thread. */
 bool lunik_work_cancel(lunik_work *work);
+
+/* A thread with a libuv loop of its own, for devices whose work must neither wait for the machine
+ * lock nor hold it; an object of type "iothread" has one. Its functions run without the lock, may
+ * take it, and reach memory with lunik_dma_*().
+ *
+ * A device has a link property with `.link = LUNIK_IFACE_iothread`. Its realize posts a task, which
+ * makes the device's handles on the thread. Its unrealize takes a reference to its own object with
+ * lunik_object_ref() and posts a task that closes the handles; after the last close callback a task
+ * on the runtime's loop drops the reference. When a machine is closed, its iothreads have ended
+ * before devices are unrealized: posting fails then, unrealize closes the handles itself, and their
+ * close callbacks run when the iothread is freed. */
+typedef struct lunik_iothread lunik_iothread;
+/* Starts an iothread. With the machine lock, not on a vCPU's thread, whose sandbox it would inherit:
+ * LUNIK_E_STATE. LUNIK_E_GONE: the machine is being closed. */
+int lunik_iothread_new(lunik_machine *m, lunik_iothread **out, lunik_error *err);
+/* Frees an iothread, and waits for nothing: the thread runs the tasks that have been posted, and
+ * ends. No call may follow; the call has to precede the end of the runtime. With the machine lock.
+ * t may be NULL. */
+void lunik_iothread_free(lunik_iothread *t);
+/* Calls task->fn soon on the thread, without the lock. Does nothing if the task is pending.
+ * LUNIK_E_GONE: it will not be called, because the thread has ended or, if this is the thread, is to
+ * end. Any thread. */
+int lunik_iothread_post(lunik_iothread *t, lunik_task *task);
+/* Withdraws a task. True: it was pending, and will not be called. Any thread. */
+bool lunik_iothread_cancel(lunik_iothread *t, lunik_task *task);
+/* Returns the loop. Only the iothread may pass it to libuv; once the iothread has ended, a thread
+ * that has the machine lock. */
+uv_loop_t *lunik_iothread_loop(lunik_iothread *t);
+/* Whether the calling thread is the iothread. */
+bool lunik_iothread_here(const lunik_iothread *t);
+/* Returns the number of the thread, as gettid() does. Any thread. */
+int lunik_iothread_tid(const lunik_iothread *t);
+
+/* "iothread": an object that has an iothread. */
+typedef struct lunik_iothread_ops {
+    lunik_iothread *(*thread)(lunik_object *o);
+} lunik_iothread_ops;
+#define LUNIK_IFACE_iothread "iothread"
+LUNIK_IFACE_GETTER(iothread)
 
 /* Sets a function that interrupts what a vCPU's thread does with the machine lock, for a layer
  * above the runtime whose callbacks may run for ever. fn is called on a vCPU's thread, in a signal

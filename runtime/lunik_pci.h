@@ -57,6 +57,7 @@ extern "C" {
 /* A bus: what a host bridge provides. */
 typedef struct lunik_pci_bus lunik_pci_bus;
 typedef struct lunik_pci_function lunik_pci_function;
+typedef struct lunik_pci_master lunik_pci_master;
 
 typedef enum lunik_pci_bar_kind {
     LUNIK_PCI_BAR_IO,
@@ -83,6 +84,7 @@ struct lunik_pci_function {
     /* The rest is private to the bus. */
     lunik_pci_bar bars[LUNIK_PCI_BARS];
     lunik_pci_bus *bus;
+    lunik_pci_master *masters; /* of lunik_pci_dma_new() */
     uint8_t devfn;
     bool intx;   /* what the device asks for */
     bool driven; /* what its interrupt line shows */
@@ -190,6 +192,17 @@ void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why);
 /* Drives the pin (INTA# to INTD#) that LUNIK_PCI_INTERRUPT_PIN in `initial` names (1..4; 0: none);
  * true asserts it. The guest's interrupt-disable bit is obeyed. */
 void lunik_pci_intx_set(lunik_pci_function *f, bool level);
+
+/* ---- bus mastering -------------------------------------------------------------------------- */
+
+/* Makes a lunik_dma to the memory that f reaches as a bus master, the machine's "memory". Its gate
+ * follows the bus-master bit of the command register: the guest's writes open and close it, a reset
+ * and lunik_pci_device_remove() close it. Between lunik_pci_function_init() and
+ * lunik_pci_dma_free(); a function may have several, one for each queue. LUNIK_E_NO_MEMORY: there
+ * is no memory. */
+int lunik_pci_dma_new(lunik_pci_function *f, lunik_dma **out, lunik_error *err);
+/* Frees one of them, as lunik_dma_free() does. d may be NULL. */
+void lunik_pci_dma_free(lunik_pci_function *f, lunik_dma *d);
 
 #pragma GCC visibility pop
 

@@ -175,8 +175,10 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
         f->config[at] = (uint8_t)((f->config[at] & ~mask) | (byte & mask));
         f->config[at] &= (uint8_t) ~(byte & f->clearable[at]);
     }
-    if (offset < LUNIK_PCI_COMMAND + 2 && offset + size > LUNIK_PCI_COMMAND)
+    if (offset < LUNIK_PCI_COMMAND + 2 && offset + size > LUNIK_PCI_COMMAND) {
         drive_intx(f);
+        pci_update_masters(f);
+    }
     if (offset < LUNIK_PCI_BAR0 + 4 * LUNIK_PCI_BARS && offset + size > LUNIK_PCI_COMMAND)
         update_bars(f);
     if (f->written)
@@ -190,6 +192,7 @@ void lunik_pci_function_reset(lunik_pci_function *f)
     f->intx = false;
     memcpy(f->config, f->initial, sizeof f->config);
     drive_intx(f);
+    pci_update_masters(f);
     update_bars(f);
 }
 

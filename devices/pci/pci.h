@@ -25,6 +25,9 @@ int pci_parse_addr(const char *text, uint8_t *devfn, lunik_error *err);
 /* Puts f on bus at devfn, in its reset state. */
 int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_error *err);
 
+/* pci_dma.c: opens or closes the gates of f as its command register says. */
+void pci_update_masters(lunik_pci_function *f);
+
 /* Access to a configuration space through configuration mechanism 1: address is the latch at 0xcf8,
  * offset 0..3 within the data port; the register is the latch's bits 7:0, or'ed with offset. Where
  * there is no function reads give all ones and writes are dropped. */

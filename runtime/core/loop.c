@@ -424,23 +424,30 @@ static int reserve_own(uv_loop_t *loop)
     return rc ? rc : epoll_reserve(loop, loop->async_io_watcher.fd);
 }
 
-int loop_init(lunik_runtime *rt, lunik_error *err)
+int loop_make(uv_loop_t *loop, uv_async_t *wake, uv_async_cb fn)
 {
     int rc;
 
     occupy_standard_fds();
     rc = loop_reserve();
     if (!rc)
-        rc = uv_loop_init(&rt->loop);
+        rc = uv_loop_init(loop);
     if (rc)
-        return lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
-    rc = reserve_own(&rt->loop);
+        return -rc;
+    rc = reserve_own(loop);
     if (!rc)
-        rc = uv_async_init(&rt->loop, &rt->wake, on_wake);
-    if (rc) {
-        uv_loop_close(&rt->loop);
-        return lunik_fail_errno(err, -rc, "runtime: can't make an event loop");
-    }
+        rc = uv_async_init(loop, wake, fn);
+    if (rc)
+        uv_loop_close(loop);
+    return -rc;
+}
+
+int loop_init(lunik_runtime *rt, lunik_error *err)
+{
+    int sys = loop_make(&rt->loop, &rt->wake, on_wake);
+
+    if (sys)
+        return lunik_fail_errno(err, sys, "runtime: can't make an event loop");
     fd_table_reserve(uv_backend_fd(&rt->loop));
     return 0;
 }

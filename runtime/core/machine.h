@@ -14,6 +14,7 @@
 
 LIST_HEAD(region_list, lunik_region);
 LIST_HEAD(machine_list, lunik_machine);
+LIST_HEAD(iothread_list, lunik_iothread);
 TAILQ_HEAD(outlet_list, lunik_outlet);
 
 struct memory_core;
@@ -71,6 +72,8 @@ struct lunik_machine {
     struct attached *data;
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
+
+    struct iothread_list iothreads;
 
     struct outlet_list outlets; /* outlet.h: the outlets that hold output */
     unsigned outlet_pass;       /* counts lunik_machine_flush() */

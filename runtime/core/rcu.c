@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +11,7 @@
 #include <time.h>
 
 #include "lunik_device.h"
+#include "own_thread.h"
 
 #ifdef RUNTIME_TSAN
 char rcu_tsan_token;
@@ -236,23 +236,13 @@ static void *run_reclaimer(void *unused)
     return NULL;
 }
 
-/* The thread takes no signals. If it can't be made, calls wait until a later attempt succeeds. */
+/* If the thread can't be made, calls wait until a later attempt succeeds. */
 static void start_reclaimer(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    sigset_t all, before;
-    pthread_t thread;
 
     pthread_once(&once, init_reclaimer);
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGSYS);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    reclaimer.running = !pthread_create(&thread, NULL, run_reclaimer, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (reclaimer.running)
-        pthread_detach(thread);
+    reclaimer.running = !quiet_thread_start(run_reclaimer, NULL);
 }
 
 /* Starts the reclaimer, or wakes it up. */

@@ -13,6 +13,7 @@ struct work_pool {
     lunik_work *head, **tail;
     unsigned threads;
     bool closed;
+    lunik_task starter; /* makes threads for what other threads have started */
 };
 
 struct lunik_runtime {
@@ -67,6 +68,9 @@ void work_end(lunik_runtime *rt);
 void fd_table_reserve(int any);
 
 /* loop.c */
+/* Makes a libuv loop and a handle to wake it, in such a way that libuv does not abort if there is
+ * no memory or descriptor for them. Returns errno or 0. */
+int loop_make(uv_loop_t *loop, uv_async_t *wake, uv_async_cb fn);
 /* Makes the libuv loop and the handle that wakes it. */
 int loop_init(lunik_runtime *rt, lunik_error *err);
 void tasks_run(lunik_runtime *rt);

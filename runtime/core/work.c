@@ -1,31 +1,24 @@
 /*
  * work.c: slow work, off the loop and without the machine lock.
  *
- * Threads are made when there is work and end when there is none, so that a process which enters a
- * sandbox later has none of them. The loop learns of each piece that is through by a deferred task.
+ * Threads are made when there is work and end when there is none. The loop's thread makes them, for
+ * a thread has the sandbox of the one that made it, and a vCPU's is too tight. The loop learns of
+ * each piece that is through by a deferred task.
  */
-#define _GNU_SOURCE /* pthread_setname_np */
-#include <signal.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "misuse.h"
-#include "rcu.h"
+#include "own_thread.h"
 #include "runtime.h"
 
 enum { MOST_THREADS = 4 };
 enum { IDLE, QUEUED, RUNNING, DONE }; /* lunik_work.state; under the pool's mutex */
 
-void work_init(struct work_pool *pool)
-{
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->ended, NULL);
-    pool->tail = &pool->head;
-}
-
-void work_fini(struct work_pool *pool)
-{
-    pthread_cond_destroy(&pool->ended);
-    pthread_mutex_destroy(&pool->mutex);
-}
+struct worker {
+    struct own_thread own;
+    lunik_runtime *rt;
+};
 
 static lunik_work *pop(struct work_pool *pool)
 {
@@ -59,47 +52,80 @@ static void finish(lunik_runtime *rt, lunik_work *w, int rc)
     lunik_defer(rt, &w->task);
 }
 
-static void *run(void *opaque)
+static void run(struct own_thread *own)
 {
-    lunik_runtime *rt = opaque;
+    lunik_runtime *rt = lunik_container_of(own, struct worker, own)->rt;
     struct work_pool *pool = &rt->work;
     lunik_work *w;
 
-    pthread_setname_np(pthread_self(), "lunik-work");
     pthread_mutex_lock(&pool->mutex);
     while ((w = pop(pool))) {
         w->state = RUNNING;
         pthread_mutex_unlock(&pool->mutex);
+        own_thread_pass(own);
         w->run(w);
         pthread_mutex_lock(&pool->mutex);
         finish(rt, w, 0);
     }
-    rcu_thread_done();
     pool->threads--;
     pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->mutex);
-    return NULL;
 }
 
-/* With the mutex. Signals go to other threads; faults can't. */
+static void ended(struct own_thread *own)
+{
+    free(lunik_container_of(own, struct worker, own));
+}
+
+/* With the mutex, on the loop's thread. Returns errno or 0. */
 static int start_thread(lunik_runtime *rt)
 {
-    sigset_t all, before;
-    pthread_t thread;
+    struct worker *worker = calloc(1, sizeof(*worker));
     int sys;
 
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGSYS);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    sys = pthread_create(&thread, NULL, run, rt);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!worker)
+        return ENOMEM;
+    *worker = (struct worker){.own = {.name = "lunik-work", .run = run, .ended = ended}, .rt = rt};
+    sys = own_thread_start(&worker->own);
     if (sys)
-        return sys;
-    pthread_detach(thread);
-    rt->work.threads++;
-    return 0;
+        free(worker);
+    else
+        rt->work.threads++;
+    return sys;
+}
+
+/* Where there are threads already, they get to what is queued in the end. */
+static void start_threads(lunik_task *task)
+{
+    lunik_runtime *rt = lunik_container_of(task, lunik_runtime, work.starter);
+    struct work_pool *pool = &rt->work;
+    lunik_error err;
+    lunik_work *w;
+    int sys = 0;
+
+    pthread_mutex_lock(&pool->mutex);
+    for (w = pool->head; w && !sys && pool->threads < MOST_THREADS; w = w->next)
+        sys = start_thread(rt);
+    if (sys && !pool->threads) {
+        lunik_fail_errno(&err, sys, "work: can't start a thread");
+        while ((w = pop(pool)))
+            finish(rt, w, err.code);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void work_init(struct work_pool *pool)
+{
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->ended, NULL);
+    pool->tail = &pool->head;
+    pool->starter.fn = start_threads;
+}
+
+void work_fini(struct work_pool *pool)
+{
+    pthread_cond_destroy(&pool->ended);
+    pthread_mutex_destroy(&pool->mutex);
 }
 
 int lunik_work_start(lunik_runtime *rt, lunik_work *w, lunik_error *err)
@@ -116,6 +142,8 @@ int lunik_work_start(lunik_runtime *rt, lunik_work *w, lunik_error *err)
         rc = lunik_fail(err, LUNIK_E_STATE, "work: it has been started already");
     else if (pool->closed)
         rc = lunik_fail(err, LUNIK_E_GONE, "work: the runtime is about to be freed");
+    else if (pool->threads < MOST_THREADS && !lunik_on_loop_thread(rt))
+        lunik_defer(rt, &pool->starter);
     else if (pool->threads < MOST_THREADS)
         sys = start_thread(rt);
     if (sys && !pool->threads)
@@ -168,6 +196,7 @@ void work_end(lunik_runtime *rt)
     while ((w = pop(pool)))
         finish(rt, w, LUNIK_E_GONE);
     pthread_mutex_unlock(&pool->mutex);
+    lunik_defer_cancel(rt, &pool->starter);
     lunik_unlock(rt);
     pthread_mutex_lock(&pool->mutex);
     while (pool->threads)

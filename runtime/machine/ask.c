@@ -4,6 +4,7 @@
  */
 #include "request.h"
 
+#include "core/iothread.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
 #include "kvm/vcpu.h"
@@ -108,7 +109,7 @@ static bool is_for_later(const lunik_machine *m, lunik_request_kind kind)
     case LUNIK_REQUEST_RESET:
         return must_not_wait(m) || turn_mine(m);
     case LUNIK_REQUEST_CLOSE:
-        return must_not_wait(m) || turn_mine(m) || subs_called_here(m);
+        return must_not_wait(m) || turn_mine(m) || subs_called_here(m) || iothreads_called_here();
     default:
         return false;
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kvm/kvm.h"
+#include "core/iothread.h"
 #include "core/outlet.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
@@ -241,6 +242,7 @@ void machine_close_now(lunik_machine *m)
 {
     run_stop_devices(m);
     outlets_wait(m, NULL);
+    iothreads_end(m);
     run_set_state(m, LUNIK_STATE_CLOSED);
     take_apart(m);
     requests_end(m);

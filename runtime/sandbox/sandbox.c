@@ -2,9 +2,10 @@
  * sandbox.c: restricts the process to what it needs.
  *
  * Landlock's rules and capabilities belong to a thread and can only be set by itself. So the
- * sandbox is entered while there are only two threads: the caller and RCU's reclaimer, which
- * restricts itself in a deferred call. Later threads inherit the restrictions. The seccomp filter
- * comes last, because it forbids the other steps.
+ * sandbox is entered while there are only the caller, RCU's reclaimer, which restricts itself in a
+ * deferred call, and the threads for devices, which stand still and restrict themselves when asked
+ * (own_thread.h). Later threads inherit the restrictions. The seccomp filter comes last, because it
+ * forbids the other steps.
  */
 #define _GNU_SOURCE /* setresuid, gettid */
 #include "ram/cgroup.h"
@@ -28,6 +29,7 @@
 
 #include "lunik_device.h"
 #include "core/confinement.h"
+#include "core/own_thread.h"
 #include "core/rcu.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(RUNTIME_TSAN)
@@ -47,6 +49,8 @@ enum { FOREIGN_THREADS = 1 };
 #else
 enum { FOREIGN_THREADS = 0 };
 #endif
+
+enum { STOP_MS = 1000 }; /* for the runtime's own threads to stand still */
 
 /* A process has one sandbox. */
 static pthread_mutex_t entering = PTHREAD_MUTEX_INITIALIZER;
@@ -213,10 +217,25 @@ static int count_threads(void)
     return count - 2; /* "." and ".." */
 }
 
+/* The same; threads that have just ended, which may still be listed, have a while to be gone. */
+static int count_settled(int known)
+{
+    enum { ATTEMPTS = 100, NS_PER_MS = 1000 * 1000 };
+    const struct timespec pause = {.tv_nsec = NS_PER_MS};
+    int count = count_threads();
+
+    for (unsigned i = 0; i < ATTEMPTS && count > known && own_threads_have_ended(); i++) {
+        nanosleep(&pause, NULL);
+        count = count_threads();
+    }
+    return count;
+}
+
+/* The runtime's own threads stand still. */
 static int check_threads(lunik_error *err)
 {
-    const int ours = FOREIGN_THREADS + rcu_has_reclaimer();
-    int count = count_threads();
+    const int ours = FOREIGN_THREADS + rcu_has_reclaimer() + (int)own_threads_count();
+    int count = count_settled(1 + ours);
 
     if (count < 0)
         return lunik_fail(err, LUNIK_E_UNSUPPORTED,
@@ -263,6 +282,11 @@ static void restrict_reclaimer(struct rcu_head *head)
     errand->sys = restrict_thread(errand->sandbox);
 }
 
+static int restrict_own(const void *sandbox)
+{
+    return restrict_thread(sandbox);
+}
+
 /* ---- entering ------------------------------------------------------------------------------- */
 
 /* Changes user and group of all threads. Restores the "dumpable" flag, which that clears: core
@@ -292,7 +316,9 @@ static int enter(const struct sandbox *s, lunik_error *err)
         rcu_defer(&errand.rcu, restrict_reclaimer);
         rcu_drain();
     }
-    sys = errand.sys ? errand.sys : restrict_thread(s);
+    sys = own_threads_call(restrict_own, s);
+    if (!sys)
+        sys = errand.sys ? errand.sys : restrict_thread(s);
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: entered in part: the host refuses the rest");
     return sandbox_filter_enter(err);
@@ -312,7 +338,7 @@ static int prepare(struct sandbox *s, const lunik_sandbox_policy *policy, lunik_
 
     if (!rc)
         rc = sandbox_filter_prepare(s->allow, err);
-    return rc ? rc : check_threads(err);
+    return rc;
 }
 
 static const struct confinement confinement = {
@@ -320,16 +346,34 @@ static const struct confinement confinement = {
     .enter_vcpu = sandbox_enter_vcpu,
 };
 
-static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *policy,
-                             lunik_error *err)
+/* While no thread but the caller's and the reclaimer does anything. */
+static int enter_alone(const struct sandbox *s, lunik_error *err)
 {
-    int rc = prepare(s, policy, err);
+    unsigned busy = own_threads_stop(STOP_MS);
+    int rc;
 
+    if (busy)
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "sandbox: %u threads with work of devices have not paused within %d ms "
+                          "(want it entered before such work begins)",
+                          busy, STOP_MS);
+    rc = check_threads(err);
     if (!rc) {
         read_ahead();
         confinement_set(&confinement);
         rc = enter(s, err);
     }
+    own_threads_go();
+    return rc;
+}
+
+static int prepare_and_enter(struct sandbox *s, const lunik_sandbox_policy *policy,
+                             lunik_error *err)
+{
+    int rc = prepare(s, policy, err);
+
+    if (rc == 0)
+        rc = enter_alone(s, err);
     if (s->rules >= 0)
         close(s->rules);
     return rc;

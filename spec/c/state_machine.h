@@ -23,6 +23,7 @@ struct state_part {
 #define UINT   LUNIK_FIELD_UINT
 
 static const struct state_part state_parts[] = {
+    {"iothread", "thread", {{0}}},
     {"memory-backend-ram", "ram0", {UINT("size", 2 << 20)}},
     {"memory-backend-ram", "ram1", {UINT("size", 2 << 20)}},
     {"memory-backend-memfd", "ram2", {UINT("size", 4 << 20)}},

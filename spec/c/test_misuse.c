@@ -163,6 +163,13 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_defer_cancel, lunik_defer_cancel(NULL, NULL));
     CALL(lunik_work_start, lunik_work_start(NULL, NULL, NULL));
     CALL(lunik_work_cancel, lunik_work_cancel(NULL));
+    CALL(lunik_iothread_new, lunik_iothread_new(NULL, NULL, NULL));
+    CALL(lunik_iothread_free, lunik_iothread_free(NULL));
+    CALL(lunik_iothread_post, lunik_iothread_post(NULL, NULL));
+    CALL(lunik_iothread_cancel, lunik_iothread_cancel(NULL, NULL));
+    CALL(lunik_iothread_loop, lunik_iothread_loop(NULL));
+    CALL(lunik_iothread_here, lunik_iothread_here(NULL));
+    CALL(lunik_iothread_tid, lunik_iothread_tid(NULL));
     CALL(lunik_emit_fields, lunik_emit_fields(NULL, NULL, NULL, 0));
     CALL(lunik_irq_connect, lunik_irq_connect(NULL, NULL, 0, NULL));
     CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
@@ -292,6 +299,8 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
     CALL(lunik_pci_map_failed, lunik_pci_map_failed(NULL, NULL));
     CALL(lunik_pci_intx_set, lunik_pci_intx_set(NULL, false));
+    CALL(lunik_pci_dma_new, lunik_pci_dma_new(NULL, NULL, NULL));
+    CALL(lunik_pci_dma_free, lunik_pci_dma_free(NULL, NULL));
     CALL(lunik_object_save, lunik_object_save(NULL, NULL, NULL));
     CALL(lunik_object_load, lunik_object_load(NULL, NULL, 0, NULL));
     CALL(lunik_machine_save_kvm, lunik_machine_save_kvm(NULL, NULL, NULL));
