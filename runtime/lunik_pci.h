@@ -179,7 +179,8 @@ void lunik_pci_function_reset(lunik_pci_function *f);
 /* What a device's state table has for its lunik_pci_function:
  *   LUNIK_STATE_STRUCT(struct card, function, &lunik_pci_function_state)
  * Configuration space, whose bits in the header that the guest can't change must be as here, and
- * the interrupt. Loading maps the BARs and drives the pin. */
+ * the interrupt. Loading maps the BARs, drives the pin, and opens or closes the gates of
+ * lunik_pci_dma_new(). */
 extern const lunik_state_table lunik_pci_function_state;
 
 /* Reports that the memory map could not follow what the guest wrote to f, and stayed as it was: an

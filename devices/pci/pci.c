@@ -369,6 +369,7 @@ static int map(void *state, lunik_error *err)
 static void loaded(void *state)
 {
     drive_intx(state);
+    pci_update_masters(state);
 }
 
 static const lunik_state_field state_fields[] = {

@@ -9,8 +9,9 @@
 
 #include "check.h"
 #include "core/machine.h"
+#include "core/vcpu_thread.h"
 
-enum { SIZE = 0x10000, HOLE = 0x100000, ROUNDS = 3000, DEVICES = 4, MACHINES = 20 };
+enum { SIZE = 0x10000, HOLE = 0x100000, ROUNDS = 800, DEVICES = 4, MACHINES = 20 };
 
 static lunik_runtime *rt;
 static lunik_machine *m;
@@ -420,6 +421,31 @@ static void test_close_on_it(void)
     lunik_machine_unref(m);
 }
 
+static void *be_vcpu(void *rc)
+{
+    lunik_iothread *none;
+
+    vcpu_thread_set((lunik_vcpu *)rc, 0); /* of which only the address counts */
+    lunik_lock(rt);
+    *(int *)rc = lunik_iothread_new(m, &none, &err);
+    lunik_unlock(rt);
+    return NULL;
+}
+
+static void test_vcpu(void)
+{
+    pthread_t vcpu;
+    int rc = 0;
+
+    open_machine();
+    pthread_create(&vcpu, NULL, be_vcpu, &rc);
+    lunik_unlock(rt);
+    pthread_join(vcpu, NULL);
+    lunik_lock(rt);
+    check_int("a vCPU's thread makes none", rc, LUNIK_E_STATE);
+    lunik_machine_close(m);
+}
+
 int main(void)
 {
     if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
@@ -427,6 +453,7 @@ int main(void)
         return 1;
     test_tasks();
     test_free();
+    test_vcpu();
     test_close();
     test_close_on_it();
     test_devices();

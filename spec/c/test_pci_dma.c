@@ -68,6 +68,22 @@ static void test_several(struct rig *r, lunik_dma *first)
     check_true("the other one stays", lunik_dma_enabled(first));
 }
 
+/* A function whose state is that of another opens its gates as that had. */
+static void test_load(struct rig *r, lunik_dma *d)
+{
+    struct probe *p = lunik_state(r->probe);
+
+    set_command(r, LUNIK_PCI_COMMAND_MASTER);
+    lunik_pci_function_reset(&p->function);
+    lunik_pci_set_word(p->function.config, LUNIK_PCI_COMMAND, LUNIK_PCI_COMMAND_MASTER);
+    check_true("closed before", !lunik_dma_enabled(d));
+    lunik_pci_function_state.loaded(&p->function);
+    check_true("loading opens it", lunik_dma_enabled(d));
+    lunik_pci_set_word(p->function.config, LUNIK_PCI_COMMAND, 0);
+    lunik_pci_function_state.loaded(&p->function);
+    check_true("or closes it", !lunik_dma_enabled(d));
+}
+
 static void test_reset(struct rig *r, lunik_dma *d)
 {
     struct probe *p = lunik_state(r->probe);
@@ -92,6 +108,7 @@ int main(void)
     test_gate(&r, d);
     test_idle(&r, d);
     test_several(&r, d);
+    test_load(&r, d);
     test_reset(&r, d);
     lunik_pci_dma_free(&p->function, d);
     rig_close(&r);
