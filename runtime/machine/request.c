@@ -255,13 +255,21 @@ static bool try_want(lunik_machine *m, unsigned want)
     return true;
 }
 
-static unsigned first_wanted(const lunik_machine *m)
+/* The first of them from a certain one on. */
+static unsigned first_wanted(const lunik_machine *m, unsigned want)
 {
-    unsigned want = 0;
-
     while (want < MACHINE_WANTS && !machine_wants(m, want))
         want++;
     return want;
+}
+
+/* In their order, as far as devices allow. */
+static void try_wants(lunik_machine *m, unsigned first, unsigned last)
+{
+    unsigned want;
+
+    while ((want = first_wanted(m, first)) <= last && try_want(m, want))
+        ;
 }
 
 /* A lunik_machine_drain() that can be ended now, and how. */
@@ -318,8 +326,7 @@ static void do_wanted(lunik_task *task)
     objects_let_go(m);
     requests_try_drains(m);
     if (atomic_load(&m->wanted) && !turn_take(m, NULL)) {
-        while (first_wanted(m) < MACHINE_WANTS && try_want(m, first_wanted(m)))
-            ;
+        try_wants(m, 0, MACHINE_WANTS - 1);
         turn_end(m);
     }
     requests_set_alarm(m);
@@ -360,7 +367,12 @@ int request_attempt(lunik_machine *m, unsigned want, lunik_request *r, bool begi
         if (r)
             request_add(m, r);
     }
-    try_want(m, want);
+    /* What comes first is not overtaken, but by what a hook asks for. A close is the loop's: the
+     * caller may have no reference. */
+    if (m->turn.depth > 1 || want == MACHINE_WANT_CLOSE)
+        try_want(m, want);
+    else
+        try_wants(m, MACHINE_WANT_CLOSE + 1, want);
     if (atomic_load(&m->wanted) & ~(1u << want))
         lunik_defer(m->rt, &m->work); /* it may have found the turn taken */
     requests_set_alarm(m);
