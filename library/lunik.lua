@@ -375,11 +375,11 @@ function Machine:start() end
 ---event "paused", or "error" with source "pause".
 function Machine:pause() end
 
----Has all devices finish what is in flight and take no new work until the drain is closed: for what
----must see them at rest. vCPUs go on; what they ask of a device waits. Waits as m:pause() does, and
----raises {code="timeout"} if a device has not finished within the machine's drain_timeout: devices then
----go on. Devices are drained as well before the machine is paused, reset, shut down or closed, and a
----device is before it is removed. Not in a handler.
+---Makes all devices finish what is in flight and start no new work until the drain is closed: for
+---actions that need idle devices. vCPUs keep running; what they request from a device waits. It waits
+---as m:pause() does, and raises {code="timeout"} if a device has not finished within the machine's
+---drain_timeout; the devices then work again. Devices are also drained before the machine is paused,
+---reset, shut down or closed, and a device before it is removed. It can't be called from a handler.
 ---```lua
 ---local drain = m:drain()
 ---assert(tostring(drain):find "held") -- nothing is in flight here
@@ -388,7 +388,7 @@ function Machine:pause() end
 ---@return lunik.Drain
 function Machine:drain() end
 
----Devices at rest.
+---Keeps the devices of a machine idle until it is closed.
 ---@class lunik.Drain
 ---@field machine lunik.Machine
 local Drain = {}
