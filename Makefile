@@ -29,7 +29,7 @@ SONAME   = liblunik.so.0
 LUA_SONAME = liblunik-lua.so.0
 
 # ---- packages -----------------------------------------------------------------------------------
-# Debian package, how to see that it is there, group, where it is used.
+# Debian package, how to find out whether it is installed, group, where it is used.
 
 define PACKAGES
 pkg-config    command:pkg-config     build  the Makefile: compiler and linker flags
@@ -100,13 +100,13 @@ export DEPS
 
 # ---- sources and flags --------------------------------------------------------------------------
 
-# Files of that kind in a folder and all below it.
+# Files that match a suffix, in a folder and in all folders below it.
 below    = $(foreach f,$(wildcard $(1)/*),$(if $(filter %$(2),$(f)),$(f),$(call below,$(f),$(2))))
 
 LIB_SRC  = $(filter-out $(GEN_SRC),$(call below,runtime,.c) $(call below,devices,.c) $(wildcard acpi/*.c))
-# What writes the code of the sandbox's filters.
+# The program that generates the code of the sandbox's filters.
 GEN_SRC  = runtime/sandbox/sandbox_generate.c runtime/sandbox/sandbox_calls.c
-# The lunik command alone knows about terminals; it loads the module that links libedit for a prompt.
+# Only the lunik command handles terminals; for a prompt it loads the module that links libedit.
 MAIN_SRC = bindings/command/main.c bindings/command/modules.c
 EDIT_SRC = bindings/command/lineedit.c bindings/command/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
@@ -120,12 +120,12 @@ EDIT_OBJ = $(EDIT_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ = $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 TESTS    = $(patsubst %.c,$(BUILD)/spec/%,$(notdir $(TEST_SRC)))
 EXAMPLES = $(patsubst scripts/examples/%.c,$(BUILD)/examples/%,$(wildcard scripts/examples/*.c))
-# The Lua module that makes calls fail, for specs. nodelete: others go on calling it.
+# The Lua module that makes calls fail, for specs. nodelete: the library still calls its wrappers after
+# Lua has closed.
 FAULTS     = $(BUILD)/lua/faults.so
 FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 
-# pkg-config may be one of the things that are missing, so it is asked when the first recipe needs
-# it, and only once.
+# pkg-config may be missing itself, so it is called only when the first recipe needs it, and only once.
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-memb))
 LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb) -lxxhash -lmd \
@@ -171,7 +171,7 @@ guests:
 -include spec/fuzz/fuzz.mk
 -include bench/bench.mk
 
-# Objects are built again when compiler or flags change.
+# A change of compiler or flags rebuilds all objects.
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' | cmp -s - $@ || \
@@ -208,8 +208,8 @@ $(BUILD)/$(SONAME): $(LIB_OBJ) runtime/lunik.map
 $(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
 	@ln -sf $(SONAME) $@
 
-# A library, which C programs link with (lunik_lua.h); Lua finds it by another name. The run paths
-# serve the build folder and an installation alike, under both names.
+# C programs link with this library (lunik_lua.h); Lua finds it as lunik/core.so. The run paths fit
+# both names, in the build folder and in an installation.
 $(BUILD)/$(LUA_SONAME): $(BIND_OBJ) $(BUILD)/liblunik.so
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -224,7 +224,8 @@ $(BUILD)/lua/lunik/core.so: $(BUILD)/$(LUA_SONAME)
 	@mkdir -p $(@D)
 	@ln -sf ../../$(LUA_SONAME) $@
 
-# What it shares with the command it finds there. nodelete: libedit keeps its state to the end.
+# The command exports the symbols that this module uses. nodelete: libedit's exit handlers and state
+# last until the process ends.
 $(BUILD)/lua/lunik/lineedit.so: $(EDIT_OBJ) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -243,7 +244,7 @@ $(BUILD)/compiled/lunik/%.lua: scripts/lunik/%.lua bindings/command/compile.lua
 	@mkdir -p $(@D)
 	$(Q)lua5.4 bindings/command/compile.lua $< $@ "$(CURDIR)/$<"
 
-# A C unit test is linked with the library's objects, so that it reaches internal functions.
+# A C unit test is linked with the library's objects, so that it can call internal functions.
 $(foreach source,$(TEST_SRC),$(eval $(BUILD)/spec/$(basename $(notdir $(source))): \
     $(source:%.c=$(BUILD)/obj/%.o)))
 $(TESTS): $(LIB_OBJ)
@@ -256,9 +257,9 @@ WITH_LUA = $(patsubst %,$(BUILD)/spec/test_%,lua misuse)
 $(WITH_LUA): TEST_LIBS = $(LUA_LIBS)
 $(WITH_LUA): $(BIND_OBJ)
 
-# These see what is asked of KVM.
+# These tests check the requests to KVM.
 $(patsubst %,$(BUILD)/spec/test_kvm_%,slots order ioeventfd dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
-# Makes calls fail.
+# This test makes calls fail.
 $(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
     realloc ioctl)
 
@@ -289,7 +290,7 @@ run-deps = @WANTED="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
-check-deps: ## say which packages are missing, and where they are used
+check-deps: ## list the packages that are missing, and where they are used
 	$(call run-deps,$(or $(GROUPS),build),check)
 
 # ---- run ----------------------------------------------------------------------------------------
@@ -298,12 +299,12 @@ check-deps: ## say which packages are missing, and where they are used
 RUN_ENV = LUNIK_BUILD="$(abspath $(BUILD))" \
     LUA_PATH="$(CURDIR)/scripts/?.lua;$(CURDIR)/scripts/?/init.lua;$(CURDIR)/?.lua;;" \
     LUA_CPATH="$(abspath $(BUILD))/lua/?.so;;"
-# Sanitizers live in the lunik command, so it is the interpreter there.
+# Only the lunik command is linked with the sanitizers, so it is the interpreter with them.
 INTERPRETER = $(if $(SAN),$(abspath $(BUILD))/lunik,lua5.4)
 SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_stacktrace=1" \
     TSAN_OPTIONS="second_deadlock_stack=1 suppressions=$(CURDIR)/spec/support/tsan.supp"
 
-demo: deps ## the whole thing in half a minute: a guest takes a DIMM and gives it back
+demo: deps ## run a guest that takes a DIMM and gives it back (half a minute)
 	@+$(MAKE) --no-print-directory -s products
 	@$(RUN_ENV) $(BUILD)/lunik scripts/examples/demo.lua
 
@@ -315,10 +316,10 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 	@+$(MAKE) --no-print-directory test-products
 	@$(run-tests) $(SPEC)
 
-# Those that take long, or need a machine for themselves.
+# Specs that take long, or that nothing else may run beside.
 NOT_CHECKED = stress sandbox faults linux endurance
 
-check: check-deps ## the tests for in between: those that take long are left out (SPEC, TEST, JOBS as for test)
+check: check-deps ## run the tests that take a short time (SPEC, TEST, JOBS as for test)
 	@+$(MAKE) --no-print-directory test-products
 	@LUNIK_QUICK=1 $(run-tests) --except="$(NOT_CHECKED)" $(SPEC)
 
@@ -328,17 +329,17 @@ bench: check-deps ## run the benchmarks (ROWS="exits hotplug" for some, QUICK=1 
 	@+$(MAKE) --no-print-directory bench-products
 	@$(RUN_ENV) QUICK="$(QUICK)" $(BUILD)/lunik bench/run.lua $(ROWS)
 
-# Each of the many cycles is as in the tests; only there are more of them. What glibc's threads keep
-# of freed memory for themselves would count as held: without that the figures are exact.
-endurance: deps ## 10,000 plugs, 1,000 machines, 100 at once (twenty minutes)
+# The cycles are those of the tests, only more of them. glibc's caches per thread are off: freed memory
+# that they keep would count as held.
+endurance: deps ## run 10,000 plugs, 1,000 machines, 100 machines at once (twenty minutes)
 	@+$(MAKE) --no-print-directory test-products
 	@$(RUN_ENV) $(SAN_ENV) GLIBC_TUNABLES=glibc.malloc.tcache_count=0 \
 	    PLUGS=10000 MACHINES=1000 AT_ONCE=100 CYCLES=1000 FIGURES=1 LUNIK_INTERPRETER="$(INTERPRETER)" \
 	    lua5.4 spec/support/run.lua --interpreter="$(INTERPRETER)" --limit=7200 --output \
 	    endurance_spec stress_spec
 
-# valgrind knows neither KVM's memory nor what runs in it, refuses mappings that are too big in its
-# own way (test_memory_backend), and gives test_chardev's children another end: these do without.
+# Only tests that run under valgrind: it does not track KVM's memory or guests, it refuses mappings that
+# are too big with another error (test_memory_backend), and test_chardev's children end differently.
 VALGRIND_SPEC = $(addprefix test_,acpi boot chipset clock config dimm dirty i8042 \
     ioeventfd kvm_coalesced kvm_ioeventfd kvm_order mc146818 memory_access memory_commit \
     memory_hotplug memory_map object pci piix4_pm property ram uart16550) \
@@ -359,10 +360,10 @@ valgrind: ## run the tests that need no KVM under valgrind (SPEC="FILES" for oth
 INSTALL = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" BUILD="$(BUILD)" \
     SONAME="$(SONAME)" LUA_SONAME="$(LUA_SONAME)" VERSION="$(VERSION)" sh install.sh
 
-install: all $(BUILD)/installed/lunik ## install below PREFIX, libraries into LIBDIR (DESTDIR is put in front)
+install: all $(BUILD)/installed/lunik ## install below PREFIX, libraries into LIBDIR (DESTDIR is prefixed to both)
 	$(INSTALL) install
 
-# The command as it is installed: it finds the library from where it is.
+# The command for the installation: it finds the library relative to its own folder.
 $(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -370,7 +371,7 @@ $(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
 	    '$$ORIGIN'"/$$(realpath -sm --relative-to="$(PREFIX)/bin" "$(LIBDIR)")" \
 	    -o $@ $(MAIN_OBJ) $(BIND_OBJ) -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
 
-uninstall: ## remove what install put there, and the folders it made
+uninstall: ## remove the files that install copied and the folders that it made
 	$(INSTALL) uninstall
 
 # ---- the Linux guest ----------------------------------------------------------------------------
@@ -390,23 +391,23 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-# The header of the benchmarks' guests is the assembler's.
+# The header of the benchmarks' guests is assembly.
 C_FILES  = $(filter-out bench/guests/guest.h,$(foreach folder,runtime devices acpi bindings bench \
            spec scripts/examples,$(call below,$(folder),.c) $(call below,$(folder),.h)))
 SH_FILES = .ci/run install.sh $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 
-clean: ## remove everything that was built, but for the Linux guest
+clean: ## remove everything that was built, except the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\
 	    @if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name guest-linux \
 	    -exec rm -rf {} +; fi)
 
-format: ## lay out the C sources
+format: ## format the C sources
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 # For editors and clangd: how each source is compiled.
 COMPILED_C = $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SRC)
 
-compile_commands: ## write compile_commands.json, which editors and clangd read
+compile_commands: ## write compile_commands.json for editors and clangd
 	@{ echo '['; separator=; for source in $(COMPILED_C); do \
 	    printf '%s{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
 	        "$$separator" "$(CURDIR)" "$$source" '$(COMPILE) $(SPEC_INC)' "$$source"; \
@@ -417,7 +418,7 @@ lint-with = @if command -v $(1) >/dev/null; then echo '  LINT $(1)'; $(2); \
     else echo '  LINT $(1): not installed'; fi
 LINTS = lint-format lint-lua lint-sh lint-cppcheck lint-analyzer lint-tidy
 
-lint: check-deps ## all static checks, as far as the tools are installed
+lint: check-deps ## run all static checks whose tools are installed
 	@+$(MAKE) --no-print-directory -k $(LINTS)
 
 lint-format:
@@ -438,8 +439,8 @@ lint-cppcheck:
 	    $(SPEC_INC))
 
 # gcc's analyzer. It does not follow ownership into a structure, such as a list of embedded links,
-# and calls that a leak: leaks are found by LeakSanitizer, valgrind and spec/faults_spec.lua. Without
-# optimisation it says the same as with it, but for what inlining makes it forget.
+# and reports a leak there: LeakSanitizer, valgrind and spec/faults_spec.lua look for leaks instead.
+# With optimisation it reports less, as inlining hides some paths.
 ANALYZER = gcc -std=gnu11 $(INC) -Iacpi -pthread -O0 -fanalyzer -Wno-analyzer-malloc-leak -Werror
 
 lint-analyzer: $(if $(shell command -v gcc),$(patsubst %.c,$(BUILD)/analyzer/%.ok,\
@@ -451,7 +452,7 @@ $(BUILD)/analyzer/%.ok: %.c $(BUILD)/obj/%.o
 	$(Q)$(ANALYZER) -c -o /dev/null $<
 	@touch $@
 
-# clang-tidy takes its time: a file is looked at again when its object was built again.
+# clang-tidy is slow: it checks a file again only when its object was rebuilt.
 lint-tidy: $(if $(shell command -v $(CLANG_TIDY)),$(patsubst %.c,$(BUILD)/tidy/%.ok,\
     $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC)))
 
@@ -461,7 +462,7 @@ $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 	$(Q)$(CLANG_TIDY) --quiet $< -- -std=gnu11 $(INC) -Iacpi 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
-help: ## this text
+help: ## print this text
 	@echo 'Targets:'
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 	    $(filter Makefile %.mk,$(MAKEFILE_LIST))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is built, or removes it: make install, make uninstall. Below $DESTDIR, if that is set:
+# Installs the built files, or removes them: make install, make uninstall. Below $DESTDIR, if set:
 #   $PREFIX/bin/lunik, $PREFIX/include, $PREFIX/share  the command, headers, texts
 #   $LIBDIR                                            liblunik.so, what the command loads
 # usage: PREFIX= LIBDIR= DESTDIR= BUILD= SONAME= LUA_SONAME= VERSION= install.sh install|uninstall
@@ -12,9 +12,9 @@ doc=$DESTDIR$PREFIX/share/doc/lunik
 lua_share=$DESTDIR$PREFIX/share/lua/5.4
 lib=$DESTDIR$LIBDIR
 lua_lib=$lib/lua/5.4
-folders=$lib/lunik/folders # a list of those that were made
+folders=$lib/lunik/folders # lists the folders that the installation made
 
-# Makes a folder and those above it, and notes which were not there.
+# Makes a folder and those above it, and adds the new ones to $made.
 make_folder() {
     [ -d "$1" ] && return
     make_folder "$(dirname "$1")"
@@ -32,27 +32,27 @@ make_folders() {
     printf %s "$made" >>"$folders"
 }
 
-# Whether the loader looks into $LIBDIR for libraries.
+# Succeeds if the loader looks for libraries in $LIBDIR.
 is_known() {
     PATH=$PATH:/sbin:/usr/sbin ldconfig -N -X -v 2>/dev/null | sed -n 's|^\(/[^:]*\):.*|\1|p' |
         xargs -d '\n' realpath -m -- | grep -qxF "$(realpath -m -- "$LIBDIR")"
 }
 
-# pkg-config's file: with a run path where programs would not start without one.
-# $1: its template.
+# Writes a file for pkg-config from the template $1: with a run path if the loader does not look for
+# libraries in $LIBDIR.
 write_pc() {
     pc=$lib/pkgconfig/$(basename "$1" .in)
     rpath=''
     # shellcheck disable=SC2016 # a variable of pkg-config's
     is_known || rpath=' -Wl,-rpath,"${libdir}"'
-    # what sed would take for its own in a replacement
+    # & and \ have a meaning in a replacement of sed; | is the separator
     escaped() { printf %s "$1" | sed 's/[\\&|]/\\&/g'; }
     sed -e "s|@PREFIX@|$(escaped "$PREFIX")|" -e "s|@LIBDIR@|$(escaped "$LIBDIR")|" \
         -e "s|@RPATH@|$rpath|" -e "s|@VERSION@|$VERSION|" "$1" >"$pc"
     chmod 644 "$pc"
 }
 
-# The texts first: the compiled form of one that is newer is not used.
+# Installs the sources first: Lunik ignores a compiled module that is older than its source.
 install_lua_half() {
     install -m 644 scripts/lunik/*.lua "$lua_share/lunik"
     install -m 644 scripts/lunik/command/*.lua "$lua_share/lunik/command"
@@ -85,14 +85,14 @@ install_all() {
     install -m 644 README.md SECURITY.md LICENSE "$doc"
 }
 
-# Has the loader find the library, and reports what is left to do.
+# Makes the loader find the library, or prints what the user has to do for it.
 finish() {
     if ! is_known; then
-        echo "The loader does not know $LIBDIR: 'pkg-config --libs lunik' (PKG_CONFIG_PATH=$LIBDIR/pkgconfig) has a run path for it."
+        echo "The loader does not look for libraries in $LIBDIR: build programs with the run path of 'pkg-config --libs lunik' (PKG_CONFIG_PATH=$LIBDIR/pkgconfig)."
     elif [ "$(id -u)" = 0 ]; then
         PATH=$PATH:/sbin:/usr/sbin ldconfig
     else
-        echo "Run ldconfig as root, so that the loader finds $LIBDIR/$SONAME."
+        echo "Run ldconfig as root to make the loader find $LIBDIR/$SONAME."
     fi
     lua5.4 -e 'print(package.path, package.cpath)' | grep -F "$PREFIX/share/lua/5.4/?.lua" |
         grep -qF "$LIBDIR/lua/5.4/?.so" ||
@@ -117,7 +117,7 @@ uninstall_all() {
 for folder in "$PREFIX" "$LIBDIR" "${DESTDIR:-/}"; do
     case $folder in
     /*) ;;
-    *) echo "install.sh: '$folder' is not an absolute path (want PREFIX, LIBDIR, DESTDIR from / on)" >&2
+    *) echo "install.sh: '$folder' is not an absolute path: PREFIX, LIBDIR and DESTDIR must start with '/'" >&2
         exit 2 ;;
     esac
 done

@@ -1,5 +1,5 @@
 /*
- * bare.h: a virtual machine made with KVM's ioctls and nothing else: what the host can do at best.
+ * bare.h: a virtual machine made only with KVM's ioctls: the best that the host can do.
  */
 #ifndef BENCH_BARE_H
 #define BENCH_BARE_H
@@ -19,14 +19,14 @@ struct bare {
     unsigned slots; /* in use */
 };
 
-/* These end the process when something fails: there is nothing to measure then. */
+/* These functions end the process if something fails, as nothing can be measured then. */
 void die(const char *what) __attribute__((noreturn));
-/* In-kernel irqchip and PIT, one vCPU. */
+/* Makes a VM with in-kernel irqchip and PIT, and one vCPU. */
 void bare_open(struct bare *b);
 void *bare_map(uint64_t size);
 /* Adds a memslot; returns its number. */
 unsigned bare_add_slot(struct bare *b, uint64_t address, void *host, uint64_t size, unsigned flags);
-/* The image (64 KiB) as ROM below 4 GiB. */
+/* Maps the image (64 KiB) as ROM below 4 GiB. */
 void bare_load(struct bare *b, const char *image);
 
 static inline uint64_t now_ns(void)

@@ -1,9 +1,9 @@
 /*
  * bare_dirty.c IMAGE ROUNDS: gets and clears the dirty log of RAM of 1 GiB by KVM's ioctls alone:
- * while nothing is written, and after dirty.S has written 20000 pages. What KVM says is read, as
- * whoever asks does, and the dirty pages are counted. The RAM is in the three slots of a PC with
- * its hole for VGA. The vCPU has a thread of its own, as in any monitor: its caches are not those
- * of the thread that reads the log.
+ * while nothing is written, and after dirty.S has written 20000 pages. Reads the log, as any user
+ * of it does, and counts the dirty pages. The RAM is in the three slots of a PC with its hole for
+ * VGA. The vCPU has a thread of its own, as in any monitor, so that the log is read with other
+ * caches.
  */
 #include "bare.h"
 
@@ -31,7 +31,7 @@ static uint64_t dirty; /* pages */
 
 static sem_t go, stopped;
 
-/* Each time that it may go, the guest runs until it waits at a port. */
+/* Each time that it is resumed, the guest runs until it waits at a port. */
 static void *vcpu_thread(void *arg)
 {
     struct bare *b = arg;
@@ -52,7 +52,7 @@ static unsigned slot_pages(unsigned slot)
     return (unsigned)((slots[slot].end - slots[slot].first) / PAGE);
 }
 
-/* By eight words, most of which are 0. So are those beyond the slot's. */
+/* Counts by eight words, most of which are 0, as are those beyond the slot's end. */
 static uint64_t count(const struct line *line, unsigned pages)
 {
     uint64_t found = 0;

@@ -1,7 +1,7 @@
 /*
- * bare_guest.c IMAGE [uart]: the least that runs a guest: KVM_RUN in a loop, ports and memory where
- * nothing is. What the guest reports goes to standard output, after the TSC's frequency; with
- * `uart` what it prints on its UART. The eventfds and coalesced ranges are where exits.S writes to.
+ * bare_guest.c IMAGE [uart]: a minimal loop of KVM_RUN, with ports and memory at which no device
+ * is. Prints the TSC's frequency and the guest's report, or, with `uart`, the text on its UART. The
+ * eventfds and coalesced ranges are at the addresses to which exits.S writes.
  */
 #include "bare.h"
 
@@ -31,7 +31,7 @@ static void add_coalesced(struct bare *b, uint64_t address, unsigned pio)
         die("KVM_REGISTER_COALESCED_MMIO");
 }
 
-/* Forgets what KVM has collected, so that the ring never is full for long. */
+/* Drops the writes that KVM has collected, so that the ring is never full for long. */
 static void drain(struct bare *b)
 {
     struct kvm_coalesced_mmio_ring *ring =
@@ -40,7 +40,7 @@ static void drain(struct bare *b)
     ring->first = ring->last;
 }
 
-/* True: the guest wants to end. */
+/* Returns true if the guest ends the run. */
 static bool port_access(struct kvm_run *run)
 {
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -54,7 +54,7 @@ static bool port_access(struct kvm_run *run)
     return false;
 }
 
-/* Written as it comes. */
+/* Writes a byte at once. */
 static void print_byte(struct kvm_run *run)
 {
     uint8_t *data = (uint8_t *)run + run->io.data_offset;

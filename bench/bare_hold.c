@@ -1,6 +1,6 @@
 /*
- * bare_hold.c CPUS: the least that replacing a memslot takes while vCPUs read from it: two ioctls,
- * and whoever meets the hole between them exits and enters again. Microseconds.
+ * bare_hold.c CPUS: the shortest way to replace a memslot while vCPUs read from it: two ioctls; a
+ * vCPU that meets the hole between them exits and enters again. Microseconds.
  */
 #include "bare.h"
 #include "hold.h"
@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Until the process ends. */
+/* Runs until the process ends. */
 static void *run(void *arg)
 {
     int vcpu = *(int *)arg;

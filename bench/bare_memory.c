@@ -1,4 +1,4 @@
-/* bare_memory.c: what the host's memory can do: the C library's functions, and populating. */
+/* bare_memory.c: the speed of the host's memory: the C library's functions, and populating. */
 #define _GNU_SOURCE /* memmem, memfd_create */
 #include "bare.h"
 

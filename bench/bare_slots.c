@@ -1,6 +1,6 @@
 /*
- * bare_slots.c COUNT MIB: the least that plugging memory takes: mmap and a memslot, COUNT times. A
- * line for each.
+ * bare_slots.c COUNT MIB: the shortest way to plug memory: mmap and a memslot, COUNT times. Prints
+ * a line for each.
  */
 #include "bare.h"
 

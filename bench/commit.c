@@ -1,9 +1,9 @@
 /*
- * commit.c: what a change of the memory map costs in the memory core, without KVM: plugging the
+ * commit.c: the cost of a change of the memory map in the memory core, without KVM: plugging the
  * n-th DIMM, and hiding and showing one register block among n. Microseconds. All sizes take turns,
- * each in a machine of its own. What is replaced is freed a while later, so the heap grows by what
- * many changes in a row take: they are made once before, and freed, lest the kernel's clearing of
- * its pages is measured.
+ * each in a machine of its own. Replaced memory is freed some time later, so many changes in a row
+ * make the heap grow: they are made once before and freed, so that the kernel's clearing of pages
+ * is not measured.
  */
 #include "bare.h"
 
@@ -20,12 +20,12 @@ enum {
     SETTLE_US = 40000,
     DIMM = 128 << 20,
     BAR = 4096,
-    BOARD = 10 /* regions that a board has */
+    BOARD = 10 /* number of regions of a board */
 };
 
 static const uint64_t BARS = 0xe0000000;
 
-/* A machine with n DIMMs or register blocks, of which one comes and goes. */
+/* A machine with n DIMMs or register blocks, of which one is added and removed. */
 static struct subject {
     bool dimm;
     unsigned n;
@@ -59,7 +59,7 @@ static lunik_region *make(const struct subject *s, const lunik_region_config *co
     return r;
 }
 
-/* What is replaced is freed once the lock has been let go of. */
+/* Releases the lock, so that replaced memory is freed. */
 static void settle(void)
 {
     lunik_unlock(rt);
@@ -74,7 +74,7 @@ static lunik_access ignore(void *opaque, uint64_t offset, unsigned size, uint64_
 
 static const lunik_io_ops ops = {.write = ignore};
 
-/* Register blocks with holes between them. Returns the one in the middle. */
+/* Adds register blocks with holes between them; returns the one in the middle. */
 static lunik_region *add_bars(const struct subject *s, unsigned count)
 {
     const lunik_region_config config = {
@@ -96,8 +96,8 @@ static void add_dimm(const struct subject *s, lunik_region *r, unsigned index)
     must(lunik_region_add(root(s), 4 * GIB + (uint64_t)index * DIMM, r, 0, false, &err));
 }
 
-/* Adds all DIMMs but the last, which is returned. They show the same memory: what is mapped is not
- * of interest. */
+/* Adds all DIMMs but the last, which it returns. They show the same memory, as only the number of
+ * regions matters. */
 static lunik_region *add_dimms(const struct subject *s, lunik_ram *ram)
 {
     const lunik_region_config config = {.kind = LUNIK_REGION_RAM, .name = "dimm", .ram = ram};

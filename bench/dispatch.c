@@ -1,6 +1,6 @@
 /*
- * dispatch.c: what it takes to find the device behind an address and call it, among n of them, in
- * ns: by address at random, as a vCPU's exit does it. `call` is the function called directly.
+ * dispatch.c: the time to find and call the device at an address, among n devices, in ns: at random
+ * addresses, as for a vCPU's exit. `call` is a direct call of the function.
  */
 #include "bare.h"
 

@@ -16,7 +16,7 @@
 
 static lunik_machine *m;
 
-/* The others are never started. */
+/* The other vCPUs are never started. */
 static void on_reset(void *opaque)
 {
     struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 
         must(lunik_region_set_readonly(data, i % 2 == 0, &err));
         report(name, (double)(now_ns() - before) / 1000);
-        lunik_run_timeout(rt, 0); /* lets those go on that wait for the lock */
+        lunik_run_timeout(rt, 0); /* hands the lock to threads that wait for it */
     }
     lunik_machine_close(m);
     lunik_runtime_free(rt);

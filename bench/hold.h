@@ -1,5 +1,4 @@
-/* hold.h: what hold.c and bare_hold.c have in common: a memslot that changes while vCPUs read it.
- */
+/* hold.h: shared by hold.c and bare_hold.c: a memslot that changes while vCPUs read it. */
 #ifndef BENCH_HOLD_H
 #define BENCH_HOLD_H
 

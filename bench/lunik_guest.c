@@ -24,7 +24,7 @@ struct device {
 };
 
 static bool timed;
-static uint64_t returned; /* when KVM_RUN did */
+static uint64_t returned; /* time at which KVM_RUN returned */
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);

@@ -1,21 +1,22 @@
--- Other programs: started with pipes, read with time limits, gone when the benchmark is.
+-- Runs other programs: starts them with pipes, reads with time limits, ends them with the
+-- benchmark.
 local uv = require "luv"
 
 local process = {}
 local Process = {}
 Process.__index = Process
 
-local TIMEOUT = 60 -- seconds; a program that says nothing for so long hangs
+local TIMEOUT = 60 -- seconds without output after which a program counts as hung
 local STDOUT, STDERR = 2, 3 -- their places in a list of pipes, which starts with standard input
 
 process.build = os.getenv "LUNIK_BUILD" or "build"
 
---- Seconds; only differences mean something.
+--- Returns a time in seconds, for differences.
 function process.now()
   return uv.hrtime() / 1e9
 end
 
--- Runs luv's loop until done() or the time is up.
+-- Runs luv's loop until done() returns true or the time is over.
 local function await(what, done)
   local timer, late = uv.new_timer(), false
   timer:start(TIMEOUT * 1000, 0, function() late = true end)
@@ -31,8 +32,8 @@ local function read(p, i)
   end)
 end
 
---- Starts argv with its standard files in pipes, and as many pipes more from descriptor 3 on.
--- started: when.
+--- Starts argv with its standard files in pipes, and that many further pipes from descriptor 3 on.
+-- Sets started to the time.
 function process.start(argv, more_pipes)
   local p = setmetatable({ name = argv[1], pipes = {}, received = {}, ended = {} }, Process)
   for i = 1, STDERR + (more_pipes or 0) do p.pipes[i] = uv.new_pipe(false) end
@@ -77,7 +78,7 @@ function Process:write(data, pipe)
   self.pipes[pipe or 1]:write(data)
 end
 
---- Waits for its end; returns what it printed.
+--- Waits for the program's end; returns its output.
 function Process:finish()
   await(self.name, function() return self.code and self.ended[STDOUT] end)
   return self.received[STDOUT]
@@ -92,9 +93,9 @@ function Process:close()
 end
 Process.__close = Process.close
 
---- Runs a program of the benchmarks' to its end; returns its lines of a name and numbers as
--- {name = {number, ...}}. base: of the numbers, as for tonumber(). argv.code: the exit code it has
--- if not 0.
+--- Runs a program of the benchmarks to its end; returns its lines of a name and numbers as
+-- {name = {number, ...}}. base: of the numbers, as for tonumber(). argv.code: the expected exit
+-- code, default 0.
 function process.results(argv, base)
   local p <close> = process.start(argv)
   local text = p:finish()
@@ -110,17 +111,17 @@ function process.results(argv, base)
   return results
 end
 
---- A file of the benchmarks' build folder.
+--- Returns the path of a file in the benchmarks' build folder.
 function process.built(name)
   return process.build .. "/bench/" .. name
 end
 
---- The command that runs a script of bench/machines/ with arguments.
+--- Returns the command that runs a script of bench/machines/ with arguments.
 function process.script(name, ...)
   return { process.build .. "/lunik", "bench/machines/" .. name .. ".lua", ... }
 end
 
---- A field of a process's status: VmRSS, voluntary_ctxt_switches, ...
+--- Returns a field of a process's status: VmRSS, voluntary_ctxt_switches, ...
 function process.status(pid, field)
   for line in io.lines(("/proc/%s/status"):format(pid)) do
     local value = line:match("^" .. field .. ":%s*(%d+)")

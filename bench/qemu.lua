@@ -16,21 +16,21 @@ end
 
 qemu.installed = installed()
 
---- Its version in words, or nil.
+--- Returns QEMU's version as text, or nil.
 function qemu.version()
   if not qemu.installed then return nil end
   local p <close> = process.start { PROGRAM, "--version" }
   return p:finish():match "version ([^\n]*)"
 end
 
---- Arguments that every machine here has: nothing but the board.
+--- Returns the arguments for all machines: the board without further devices.
 function qemu.argv(board, memory, ...)
   return { PROGRAM, "-accel", "kvm", "-M", board, "-m", memory, "-nodefaults", "-display", "none",
     "-no-reboot", ... }
 end
 
---- The same with an image of bench/guests/ as firmware, and its report on standard output. code:
--- QEMU's when the guest ends the run.
+--- Returns the same with an image of bench/guests/ as firmware, and its report on standard output.
+-- code: QEMU's exit code when the guest ends the run.
 function qemu.guest(image, board, memory, ...)
   local argv = qemu.argv(board, memory, "-bios", process.built(image), "-debugcon", "stdio",
     "-device", "isa-debug-exit,iobase=0xf4,iosize=4", ...)
@@ -38,7 +38,7 @@ function qemu.guest(image, board, memory, ...)
   return argv
 end
 
---- Starts it with QMP. argv as from the functions above.
+--- Starts QEMU with QMP. argv: from the functions above.
 function qemu.start(argv)
   local all = table.move(argv, 1, #argv, 1, {})
   for _, arg in ipairs { "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control" } do
@@ -50,7 +50,7 @@ function qemu.start(argv)
   return q
 end
 
---- A command's answer; raises its error. Events that come before are kept.
+--- Executes a command; returns its answer or raises its error. Keeps events that come before.
 function Qemu:call(command)
   self.process:write(command .. "\n", QMP)
   while true do
@@ -65,7 +65,7 @@ function Qemu:call(command)
   end
 end
 
---- How long a command takes, in microseconds.
+--- Executes a command; returns how long it took, in microseconds.
 function Qemu:time(command)
   local start = process.now()
   self:call(command)
@@ -85,7 +85,7 @@ function Qemu:event(name)
   return line
 end
 
---- A command that does nothing, as long as the given one.
+--- Returns a command that does nothing and is as long as the given one.
 function qemu.no_op(command)
   local text = '{"execute":"query-name"%s}'
   return text:format((" "):rep(#command - #text + 2))

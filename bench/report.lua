@@ -1,4 +1,4 @@
--- What has been measured, as a table for people and as JSON.
+-- Reports measurements as a table for people and as JSON.
 local json = require "bench.json"
 local stats = require "bench.stats"
 
@@ -11,7 +11,7 @@ function report.new(quick, kvm)
   return setmetatable({ quick = quick, kvm = kvm, rows = {} }, Report)
 end
 
---- How many rounds to measure: as many as given, or one.
+--- Returns how many rounds to measure: the given number, or one if QUICK is set.
 function Report:rounds(n)
   return self.quick and 1 or n
 end
@@ -25,7 +25,7 @@ end
 
 local OTHERS = { qemu = " of QEMU", limit = " of limit" }
 
--- What a row has to be compared with for its target, and how far it is from it.
+-- Returns the comparison of a row for its target, and how far it is from that.
 local function judge(given, row, target)
   local value, p10 = row.lunik and row.lunik.median, nil
   if target.vs then
@@ -80,7 +80,7 @@ function Report:save(path, about)
   assert(file:close())
 end
 
---- How many targets there are, and how many are met.
+--- Returns how many targets there are, and how many are met.
 function Report:count()
   local targets, met = 0, 0
   for _, row in ipairs(self.rows) do

@@ -1,8 +1,8 @@
 /*
- * runtimes.c: whether two runtimes in one process get into each other's way. Each changes a memory
- * map of its own, and adds and deletes objects, at the same time as the other one: on two threads
- * of a process, or in two processes. Microseconds for one pair of changes or for one object. The
- * two ways take turns, each in new processes.
+ * runtimes.c: whether two runtimes in one process slow each other down. Both change a memory map of
+ * their own, and add and delete objects, at the same time: on two threads of a process, or in two
+ * processes. Microseconds for one pair of changes or for one object. The two ways take turns, each
+ * in new processes.
  */
 #include "bare.h"
 
@@ -100,7 +100,7 @@ static void *run_thread(void *index)
     return NULL;
 }
 
-/* Sides on threads of this process. Never on its first thread, whose heap is another. */
+/* Runs sides on threads of this process; not on its first thread, which has another heap. */
 static void run_threads(unsigned first, unsigned count)
 {
     pthread_t threads[SIDES];
@@ -111,7 +111,7 @@ static void run_threads(unsigned first, unsigned count)
         pthread_join(threads[i], NULL);
 }
 
-/* One process with both sides, or one for each. */
+/* Runs one process with both sides, or one for each. */
 static void run(bool together)
 {
     unsigned sides = together ? SIDES : 1;
@@ -139,7 +139,7 @@ int main(void)
     pthread_barrierattr_t attr;
 
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
-    mallopt(M_TRIM_THRESHOLD, 64 << 20); /* lest the kernel's clearing of pages is measured */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20); /* so that clearing of pages is not measured */
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;

@@ -1,5 +1,5 @@
--- Medians and the like. Samples come in rounds: a list of numbers, or of lists of numbers. What is
--- compared was measured by turns, so that round i of one belongs to round i of the other.
+-- Medians and quantiles. Samples come in rounds: a list of numbers, or of lists of numbers. The two
+-- sides of a comparison are measured in turns: round i of one belongs to round i of the other.
 local stats = {}
 
 local function quantile(sorted, q)
@@ -19,12 +19,13 @@ local function samples_of(round)
   return type(round) == "table" and round or { round }
 end
 
---- Appends all of more.
+--- Appends all elements of more.
 function stats.append(samples, more)
   return table.move(more, 1, #more, #samples + 1, samples)
 end
 
---- n, min, p10, median, p90, and spread: (p90 - p10) / median, over all rounds. nil of no samples.
+--- Returns n, min, p10, median, p90, and spread, (p90 - p10) / median, over all rounds; nil without
+-- samples.
 function stats.summary(rounds)
   local all = {}
   for _, round in ipairs(rounds or {}) do stats.append(all, samples_of(round)) end
@@ -38,8 +39,8 @@ function stats.summary(rounds)
   return s
 end
 
---- a to b: the median of the ratios of their q-quantiles in each round; what disturbs a round
--- disturbs both. nil if there is nothing to compare.
+--- Returns the median of the ratios of a's and b's q-quantiles in each round, as a disturbance
+-- affects both sides of a round; nil if there is nothing to compare.
 function stats.ratio(a, b, q)
   if not a or not b then return nil end
   local ratios = {}

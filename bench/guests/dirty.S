@@ -1,6 +1,6 @@
 /*
- * dirty.S: writes to PAGES pages from BASE on; then waits at a port: for ever, once each time that
- * the access returns.
+ * dirty.S: in an endless loop, writes to PAGES pages from BASE on, then waits at a port until the
+ * access returns.
  */
 #include "guest.h"
 

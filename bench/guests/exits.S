@@ -56,7 +56,7 @@ done:
     outb %al, $EXIT_PORT
     jmp stop
 
-/* The name at esi, which is passed, and the ticks. */
+/* Reports the name at esi, moving esi beyond it, and the ticks. */
 report:
 1:  lodsb
     testb %al, %al
@@ -92,7 +92,7 @@ LOOP memory_read, movl (%edx), %eax
 digits:
     .ascii "0123456789abcdef"
 
-/* Ports and addresses where QEMU's pc has something of the kind, or nothing. */
+/* Ports and addresses at which QEMU's pc has a similar device, or none. */
 tests:
     TEST "loop", nothing, 0
     TEST "pio-write", port_write, 0x80

@@ -1,4 +1,4 @@
-/* idle.S: says that it runs, then sleeps for ever. */
+/* idle.S: reports that it runs, then sleeps for ever. */
 #include "guest.h"
 
     GUEST_BEGIN

@@ -8,7 +8,7 @@ local DEVICE = { vs = "limit", at_most = 1.05, p10 = true }
 local LUA = { vs = "limit", at_most = 1.4 }
 local UART = { vs = "limit", at_most = 1.2 }
 
--- Name, test of exits.S, what, target. by: who runs it, if not the C program.
+-- Name, test of exits.S, what, target. by: the program that runs it, if not the C program.
 local rows = {
   { "no exit", "loop", "the loop alone, which is in all rows" },
   { "PIO write, C device", "pio-write", "out to a device (QEMU: port 0x80)", DEVICE },

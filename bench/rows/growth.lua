@@ -4,7 +4,7 @@ local process = require "bench.process"
 
 local LINEAR, FLAT = 1.1, 0.2
 local PAGE = 4096
-local SETTLE = 0.05 -- seconds; what the preparation has replaced is freed by then
+local SETTLE = 0.05 -- seconds, after which memory replaced by the preparation is freed
 
 local function machine(options)
   options = options or {}
@@ -12,8 +12,8 @@ local function machine(options)
   return lunik.machine(options)
 end
 
--- Each case: name, what is done, the two sizes, the largest exponent, and a function that prepares
--- n of something, returns what is timed, and what ends it all.
+-- Each case: name, description, the two sizes, the largest exponent, and a function that prepares n
+-- items and returns the function to be timed and one that ends everything.
 local cases = {}
 
 local function case(name, what, sizes, at_most, prepare)

@@ -18,7 +18,7 @@ local function plug(m, i)
   m:device_add("pc-dimm", { id = "dimm" .. i, memdev = "mem" .. i })
 end
 
--- Microseconds of each.
+-- Returns the time of each plug in microseconds.
 local function measure_lunik(count, running)
   local m <close> = machine()
   m:start()
@@ -45,7 +45,7 @@ local function measure_bare(count)
   return process.results({ process.built "bare_slots", tostring(count), tostring(MIB) }).plug
 end
 
--- Without what the transport of the commands takes.
+-- Subtracts the time of transporting the commands.
 local function measure_qemu(count, running)
   local q <close> = qemu.start(qemu.guest("idle.bin", "pc", "128M,slots=256,maxmem=256G",
     running and "-no-shutdown" or "-S"))
@@ -61,7 +61,7 @@ local function measure_qemu(count, running)
   return times
 end
 
--- From each run the plugs from first to last.
+-- Returns the plugs from first to last of each run.
 local function part(runs, first, last)
   local out = {}
   for i, run in ipairs(runs) do out[i] = table.move(run, first, last, 1, {}) end

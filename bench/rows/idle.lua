@@ -12,7 +12,7 @@ local function children(pid)
   return names
 end
 
--- How often threads of the process have begun to wait, that is been woken.
+-- Returns how often threads of the process have begun to wait, and so have been woken.
 local function waits(pid)
   local sum = 0
   for _, task in ipairs(children(pid)) do
@@ -21,7 +21,7 @@ local function waits(pid)
   return sum
 end
 
--- Processor time in milliseconds.
+-- Returns the processor time in milliseconds.
 local function cpu_ms(pid)
   local file <close> = assert(io.open(("/proc/%d/stat"):format(pid)))
   local user, system = file:read("a"):match("%) " .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
@@ -35,7 +35,7 @@ local function sleep(seconds)
   timer:close()
 end
 
--- Lets the program's guests come to rest, then looks for some time.
+-- Waits until the program's guests are idle, then measures for some time.
 local function observe(argv, seconds)
   local p <close> = process.start(argv)
   p:take(1)

@@ -63,8 +63,8 @@ local function mapped()
   return process.status("self", "VmSize")
 end
 
--- The memory goes after a grace period, on another thread, and must not do so while the next block
--- is populated.
+-- Waits until the memory has been freed, which happens after a grace period on another thread and
+-- must not coincide with populating the next block.
 local function prealloc(m, kind, size, threads)
   local props = { id = "mem", size = size, prealloc = true, prealloc_threads = threads }
   for name, value in pairs(kind[3]) do props[name] = value end
@@ -94,8 +94,8 @@ local function populate(kind, size, threads)
     tostring(threads) }.rate[1]
 end
 
--- Where the host is a guest itself, it hands free pages back after a while, and a process that
--- touches them first waits for its host. Another process does so before.
+-- Touches memory in another process first: a host that is a guest itself returns free pages to its
+-- host after a while, and the first process that touches them waits.
 local function warm(size)
   populate(kinds[1], size + (64 << 20), 2)
 end

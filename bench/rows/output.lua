@@ -1,4 +1,4 @@
--- What comes out of a machine: the serial port's text, events.
+-- Output of a machine: the serial port's text, events.
 local lunik = require "lunik"
 local process = require "bench.process"
 local qemu = require "bench.qemu"
@@ -7,7 +7,7 @@ local BYTES = 32 * 1024 -- of bench/guests/uart.S
 local UART = "1016" -- its port
 local EVENTS = 10000
 
--- KiB/s from the first byte to the end.
+-- Returns KiB/s from the first byte to the end.
 local function measure_uart(argv)
   local p <close> = process.start(argv)
   p:take(1)

@@ -35,7 +35,7 @@ local cases = {
 
 local bare_argv = { process.built "bare_guest", process.built "idle.bin", REPORT }
 
--- Milliseconds until the guest's first byte.
+-- Returns milliseconds until the guest's first byte.
 local function measure(argv)
   local p <close> = process.start(argv)
   p:take(1)

@@ -51,7 +51,7 @@ static bool read_header(const char *path, struct header *header)
     return ok;
 }
 
-/* Whether the text is the one that was compiled, or is not there. */
+/* True if the module was compiled from this text, or the text can't be found. */
 static bool is_of_text(const char *compiled, const struct header *header, const char *text)
 {
     struct stat of_compiled, of_text;

@@ -1,9 +1,9 @@
 /*
  * work.c: slow work, off the loop and without the machine lock.
  *
- * Threads are made when there is work and end when there is none. The loop's thread makes them, for
- * a thread has the sandbox of the one that made it, and a vCPU's is too tight. The loop learns of
- * each piece that is through by a deferred task.
+ * A thread ends when no work is queued. Only the loop's thread makes them: a thread inherits the
+ * sandbox of its maker, and a vCPU's is too tight. Each piece of finished work posts a deferred
+ * task to the loop.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static lunik_work *pop(struct work_pool *pool)
     return w;
 }
 
-/* Calls done, which may free the work or start it again. On the loop. */
+/* Runs on the loop. Calls done, which may free the work or start it again. */
 static void on_done(lunik_task *task)
 {
     lunik_work *w = lunik_container_of(task, lunik_work, task);
@@ -44,7 +44,7 @@ static void on_done(lunik_task *task)
     w->done(w, rc);
 }
 
-/* With the mutex: the work is the loop's from here on. */
+/* Call it with the mutex held. From here on only the loop uses the work. */
 static void finish(lunik_runtime *rt, lunik_work *w, int rc)
 {
     w->rc = rc;
@@ -77,7 +77,7 @@ static void ended(struct own_thread *own)
     free(lunik_container_of(own, struct worker, own));
 }
 
-/* With the mutex, on the loop's thread. Returns errno or 0. */
+/* Call it with the mutex held, on the loop's thread. Returns errno or 0. */
 static int start_thread(lunik_runtime *rt)
 {
     struct worker *worker = calloc(1, sizeof(*worker));

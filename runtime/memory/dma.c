@@ -10,11 +10,11 @@
 #include "core/misuse.h"
 #include "dma.h"
 
-enum { RAM_PIECE_MAX = 1 << 20 }; /* in one read section, which holds up reclamation */
+enum { RAM_PIECE_MAX = 1 << 20 }; /* bytes in one read section, which delays reclamation */
 
 /* ---- finding memory ------------------------------------------------------------------------- */
 
-/* Each word is read after seq has been, and before it is read again. */
+/* A seqlock: the acquire loads keep the words between the two reads of seq. */
 static bool cache_get(struct dma_cache *c, uint64_t serial, uint64_t address,
                       struct flat_range *out)
 {
@@ -31,7 +31,7 @@ static bool cache_get(struct dma_cache *c, uint64_t serial, uint64_t address,
            address >= out->span.first && address <= out->span.last;
 }
 
-/* Where another thread is about to do the same, its range is as good. */
+/* Does nothing while another thread stores a range: either one may be hit next. */
 static void cache_put(struct dma_cache *c, uint64_t serial, const struct flat_range *r)
 {
     uint64_t seq = atomic_load_explicit(&c->seq, memory_order_relaxed);
@@ -111,7 +111,7 @@ bool dma_damage_is_news(lunik_ram *ram)
     return ram_damaged(ram) && !atomic_load(&ram->damage_told);
 }
 
-/* Carries out the first part of the access, and makes its size that of the part. */
+/* Carries out the first part of the access and sets p->size to the size of that part. */
 static int access_piece(lunik_dma *d, struct dma_piece *p)
 {
     lunik_ram *damaged = NULL;

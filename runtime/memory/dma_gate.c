@@ -1,8 +1,8 @@
 /*
  * dma_gate.c: the life of a lunik_dma, and its gate.
  *
- * A user of the gate keeps the struct. The last one that leaves a closed gate says so to the loop,
- * or frees the struct if the device has given it up.
+ * A user of the gate keeps the struct. The last user that leaves a closed gate posts a task to the
+ * loop, or frees the struct if the device has called lunik_dma_free().
  */
 #include <stdlib.h>
 
@@ -24,7 +24,7 @@ static void dma_reclaim(struct rcu_head *head)
     free(d);
 }
 
-/* The read section is for the struct: a call that does not get in does not keep it. */
+/* The read section keeps the struct for a call that finds the gate closed. */
 int dma_enter(lunik_dma *d)
 {
     uint64_t gate;
@@ -40,7 +40,7 @@ int dma_enter(lunik_dma *d)
     return rc;
 }
 
-/* The read section is for the struct: another thread may be the last to leave. */
+/* The read section keeps the struct: after the decrement another thread may free it. */
 static void leave_closed(lunik_dma *d)
 {
     bool last;
@@ -68,7 +68,7 @@ void dma_leave(lunik_dma *d)
     leave_closed(d);
 }
 
-/* Calls one of those that wait, which may free the struct, if it need not wait any longer. */
+/* Calls one waiting callback if the gate is open or has no users. The callback may free d. */
 static void on_idle(lunik_task *task)
 {
     lunik_dma *d = lunik_container_of(task, lunik_dma, task);

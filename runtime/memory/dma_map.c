@@ -1,8 +1,8 @@
 /*
  * dma_map.c: host pointers for devices' threads.
  *
- * A mapping holds a RAM block, or has a buffer that stands for something else; it is a user of the
- * gate. Neither keeps a region.
+ * A mapping is a user of the gate. It holds a reference to a RAM block, or has a bounce buffer for
+ * memory that is not RAM. Neither keeps a region.
  */
 #include <stdlib.h>
 
@@ -45,11 +45,11 @@ static int map_bounce(lunik_dma_mapping *map)
     return rc;
 }
 
-/* What an attempt to map has found. */
+/* The kind of memory at an address. Stale: the region has given up its block after it was found,
+ * and a commit is about to replace it in the view. */
 enum found { FOUND_RAM, FOUND_DEVICE, FOUND_NOTHING, FOUND_NO_SPACE, FOUND_STALE };
 
-/* Maps RAM, or says what else is there. Stale: a region that has given up its block since it was
- * found, so that something else is about to show. */
+/* Maps RAM, or returns the kind of memory that is there instead. */
 static enum found look(lunik_dma_mapping *map, uint64_t size)
 {
     enum found found = FOUND_DEVICE;
@@ -71,7 +71,7 @@ static enum found look(lunik_dma_mapping *map, uint64_t size)
     return found;
 }
 
-/* Until the commit that is under way, if there is one, has been published. */
+/* Waits until a commit in progress has published its view. */
 static void wait_for_commit(const lunik_dma *d)
 {
     if (lunik_locked(d->rt))
@@ -124,14 +124,16 @@ int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write, lun
     return rc;
 }
 
-/* By block and offset: the region may be gone. The fence is that of region_written(). If the space
- * is gone, whether the machine is logged is not known; one mark too many does no harm. */
+/* Marks by block and offset, as the region may be gone. For the fence see region_written(). Without
+ * the space the machine's log mask is unknown, so it marks for all clients: extra marks are
+ * harmless.
+ */
 static void ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t size)
 {
     lunik_space *s;
     unsigned mask;
 
-#ifndef RUNTIME_TSAN /* which knows no fences */
+#ifndef RUNTIME_TSAN /* ThreadSanitizer does not support fences */
     atomic_thread_fence(memory_order_seq_cst);
 #endif
     rcu_online();

@@ -1,4 +1,4 @@
-/* hotplug.c: hotplug handlers of a machine, and the order in which they and devices are called. */
+/* hotplug.c: hotplug handlers of a machine, and the order of calls of handlers and devices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +42,8 @@ int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_
         return 0;
     }
     if (*slot)
-        return lunik_fail(err, LUNIK_E_EXISTS, "%s: the machine has a handler for %s devices: '%s'",
+        return lunik_fail(err, LUNIK_E_EXISTS,
+                          "%s: the machine already has a hotplug handler for %s devices: '%s'",
                           handler->type_name, kind, object_name((*slot)->handler));
     entry = calloc(1, sizeof(*entry));
     if (entry)
@@ -90,7 +91,8 @@ static int fail_no_handler(const struct type_entry *t, const char *name, lunik_e
 {
     const char *wants = t->hotplug_wants;
 
-    return lunik_fail(err, LUNIK_E_UNSUPPORTED, "%s: the machine takes no %s devices%s%s%s", name,
+    return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                      "%s: the machine has no hotplug handler for %s devices%s%s%s", name,
                       t->hotplug, wants ? " (want " : "", wants ? wants : "", wants ? ")" : "");
 }
 

@@ -123,7 +123,8 @@ const void *lunik_object_iface(const lunik_object *o, const char *name)
     return type_iface(o->type, name);
 }
 
-/* The first object whose path ends with that name, or the next one. */
+/* Returns the first object whose path ends with the name, or the next one after previous; NULL at
+ * the end. */
 static lunik_object *find_name(const struct object_table *t, const char *name,
                                const lunik_object *previous)
 {
@@ -155,7 +156,7 @@ lunik_object *lunik_object_find(lunik_machine *m, const char *id)
     return o && o->state == OBJECT_ALIVE ? o : NULL;
 }
 
-/* An object in the list knows what is next; where one was that is gone its serial tells. */
+/* A removed object is no longer in the list: its serial says where the iteration continues. */
 lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous)
 {
     NOT_NULL(m, NULL);
@@ -272,7 +273,7 @@ void objects_fini(lunik_machine *m)
         if (t->last->state == OBJECT_ALIVE || t->last->state == OBJECT_LEAVING)
             object_remove(t->last);
         else
-            object_take_out(t->last); /* whoever is creating or removing it finishes alone */
+            object_take_out(t->last); /* the call that creates or removes it finishes the rest */
     }
     while (t->handlers) {
         struct hotplug_entry *entry = t->handlers;

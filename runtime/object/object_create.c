@@ -1,4 +1,4 @@
-/* object_create.c: how an object comes to be: its id, memory, properties, realization. */
+/* object_create.c: creates objects: id, memory, properties, realization. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +72,8 @@ static void note_owned_fields(lunik_object *o)
             o->owned[o->owned_count++] = o->type->props[i]->offset;
 }
 
-/* An object with zeroed state, not yet in the table. Its names are behind all else. */
+/* Allocates an object with zeroed state, not yet in the table. The names are at the end of its
+ * memory. */
 static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *type, const char *id,
                                   lunik_error *err)
 {
@@ -111,7 +112,7 @@ static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *typ
 
 /* ---- realization ---------------------------------------------------------------------------- */
 
-/* The device's own part, between its handler's two. On failure all is undone. */
+/* Realizes a device between the two calls of its hotplug handler. A failure undoes everything. */
 static int realize_and_plug(lunik_object *o, lunik_error *err)
 {
     int rc = hotplug_prepare(o, err);
@@ -130,7 +131,7 @@ static int realize_and_plug(lunik_object *o, lunik_error *err)
     return rc;
 }
 
-/* The lock may be free for a while in here; the machine may even be closed. */
+/* May release the lock for a while: the machine may be closed when it returns. */
 static int object_realize(lunik_object *o, lunik_error *err)
 {
     bool hotplug = o->is_device && lunik_machine_state(o->machine) != LUNIK_STATE_CREATED;
@@ -187,7 +188,7 @@ static void creation_undo(lunik_change *c)
     lunik_object *o = object_noted(c);
 
     if (object_check_unused(o, NULL))
-        announce(o); /* by one that was there before */
+        announce(o); /* an older object uses it, so it stays */
     else
         object_remove(o);
     lunik_object_unref(o);
@@ -195,7 +196,7 @@ static void creation_undo(lunik_change *c)
 
 /* ---- adding -------------------------------------------------------------------------------- */
 
-/* What runs out of memory far below does not know the object. */
+/* An allocation that fails far below does not name the object: adds its type and name. */
 static int name_in(lunik_error *err, int rc, const lunik_object *o)
 {
     if (rc == LUNIK_E_NO_MEMORY && !strstr(err->message, object_name(o)) &&
@@ -211,7 +212,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     lunik_object *o;
     int rc;
 
-    rcu_checkpoint(); /* a script may add and delete without ever letting the loop run */
+    rcu_checkpoint(); /* a script may add and delete many objects before the loop runs again */
     rc = id_from_props(m, type_name, props, count, &id, err);
     if (rc)
         return rc;
@@ -221,7 +222,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     if (!o)
         return LUNIK_E_NO_MEMORY;
     object_insert(m->objects, o);
-    lunik_object_ref(o); /* ours, should the machine be closed meanwhile */
+    lunik_object_ref(o); /* the machine may be closed meanwhile */
     rc = object_drain_new(o, err);
     if (!rc)
         rc = props_init(o, props, count, err);
@@ -240,7 +241,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     return rc;
 }
 
-/* The type if objects (devices) can be made of it. */
+/* Returns the type if objects (if device: devices) can be made of it; NULL is an error. */
 static const struct type_entry *creatable_type(lunik_machine *m, const char *name, bool device,
                                                lunik_error *err)
 {
@@ -299,6 +300,6 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
         return err->code;
     if (lunik_machine_state(m) != LUNIK_STATE_CREATED && !(type->type->flags & LUNIK_TYPE_HOTPLUG))
         return lunik_fail(err, LUNIK_E_STATE,
-                          "'%s' can not be added to a machine that has been started", driver);
+                          "'%s' can't be added to a machine that has been started", driver);
     return object_create(m, type, props, count, out, err);
 }

@@ -1,4 +1,4 @@
-/* object_remove.c: how an object goes. */
+/* object_remove.c: removes objects, at once or when a transaction commits. */
 #include "object.h"
 #include "core/misuse.h"
 #include "core/outlet.h"
@@ -53,7 +53,7 @@ static void leave_undo(lunik_change *c)
     lunik_object_unref(o);
 }
 
-/* What a removal does to the memory map may fail, the rest of it may not: so that comes first. */
+/* Only the change of the memory map can fail, so it comes before the rest of the removal. */
 static int hide_regions(lunik_object *o, lunik_error *err)
 {
     lunik_cause cause = removal_cause(o);
@@ -72,13 +72,13 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
     int rc;
 
     if (!o->announced) {
-        object_remove(o); /* nobody will ever know */
+        object_remove(o); /* added in this transaction: no event has named it */
         return 0;
     }
     rc = hide_regions(o, err);
     if (rc)
         return rc;
-    object_forget_note(o); /* the guest was to be asked */
+    object_forget_note(o); /* the commit was going to ask the guest */
     o->state = OBJECT_LEAVING;
     o->remove = remove;
     object_note(o, leave_commit, leave_undo);
@@ -100,10 +100,10 @@ static int find_unused(lunik_machine *m, const char *id, lunik_object **out, lun
 /* Waiting is the caller's business: it is in use by itself. */
 static int leave_if_finished(lunik_object *o, lunik_error *err)
 {
-    int rc = object_drain(o) ? object_leave(o, object_remove, err)
-                             : lunik_fail(err, LUNIK_E_BUSY,
-                                          "'%s' (%s) has not finished what is in flight",
-                                          object_name(o), o->type_name);
+    int rc = object_drain(o)
+                 ? object_leave(o, object_remove, err)
+                 : lunik_fail(err, LUNIK_E_BUSY, "'%s' (%s) has not finished what is in flight",
+                              object_name(o), o->type_name);
 
     if (rc)
         object_undrain(o);
@@ -123,9 +123,9 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
 
     if (rc)
         return rc;
-    lunik_object_ref(named); /* id may be its own */
+    lunik_object_ref(named); /* id may point into it */
     o = named;
-    /* Others may have done anything while the lock was free. */
+    /* The wait releases the lock: the object may be gone or in use now. */
     if (outlets_wait(m, named))
         rc = find_unused(m, id, &o, err);
     if (!rc && o)

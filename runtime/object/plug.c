@@ -1,4 +1,4 @@
-/* plug.c: devices on their way out: plug states, requests and their answers. */
+/* plug.c: unplugging of devices: plug states, requests and the guest's answers. */
 #include "core/misuse.h"
 #include "object.h"
 
@@ -51,7 +51,8 @@ static void device_remove(lunik_object *o)
     lunik_object_unref(o);
 }
 
-/* Removes a device that has agreed, unless somebody uses it or that can't be done now. */
+/* Removes a device whose guest has agreed. Fails if an object uses it or the memory map can't
+ * change. */
 static int device_leave(lunik_object *o, lunik_error *err)
 {
     int rc = object_check_unused(o, err);
@@ -91,8 +92,8 @@ static void drain_undo(lunik_change *c)
     lunik_object_unref(o);
 }
 
-/* Removes a device that has agreed, now if nothing is in flight, else when that has finished. On
- * failure it stays as it is. */
+/* Removes a device whose guest has agreed: now if nothing is in flight, else when that has
+ * finished. A failure changes nothing. */
 static int device_let_go(lunik_object *o, lunik_error *err)
 {
     int rc = object_check_unused(o, err);
@@ -144,7 +145,7 @@ void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status)
                 2);
 }
 
-/* Asks whoever must agree. The answer may come within the call. */
+/* Asks the handler, or else the type, to unplug the device. The answer may come within the call. */
 static int device_request(lunik_object *o, lunik_error *err)
 {
     lunik_plug_state before = o->plug;
@@ -193,10 +194,9 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
     if (!o->is_device)
         return lunik_fail(err, LUNIK_E_INVALID, "'%s' is not a device (use object_del)", id);
     if (started && !(o->type->type->flags & LUNIK_TYPE_UNPLUG))
-        return lunik_fail(
-            err, LUNIK_E_STATE,
-            "device '%s' (%s) can not be removed from a machine that has been started",
-            object_name(o), o->type_name);
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "device '%s' (%s) can't be removed from a machine that has been started",
+                          object_name(o), o->type_name);
     if (!started || !hotplug_must_ask(o) || !o->announced || is_leaving(o))
         return device_let_go(o, err);
     rc = object_check_unused(o, err);

@@ -12,7 +12,7 @@
 
 /* ---- state_table.c -------------------------------------------------------------------------- */
 
-/* Checks what the author of a table wrote; `what` names the type in errors. */
+/* Checks a table that a device provides; `what` names the type in errors. */
 int state_check_table(const lunik_state_table *t, const char *what, size_t size, lunik_error *err);
 
 /* Bytes of an element on the wire and in the struct; 0 for kinds with a length of their own, and
@@ -49,33 +49,33 @@ struct state_reader {
     lunik_error *err;
 };
 
-/* A name from the input for an error message: not all of a long one. */
+/* A name from the input; an error message shows only its first bytes. */
 struct state_name {
     const char *text;
     int shown; /* for %.*s */
     size_t length;
 };
 
-/* Each reads what comes next, or fails with an error that says what is missing: `what`. */
+/* Each reads the next value, or fails with an error that names it with `what`. */
 int state_get_number(struct state_reader *r, const char *what, size_t bytes, uint64_t *out);
 int state_get_name(struct state_reader *r, const char *what, struct state_name *out);
 bool state_name_is(const struct state_name *name, const char *text);
 
-/* Reads a section into *staged, which is to be freed with state_discard(), and has it checked.
- * `state` is the struct it is meant for. */
+/* Reads a section into *staged and calls check. `state` is the struct that will get the values.
+ * Free *staged with state_discard(). */
 int state_stage(const lunik_state_table *t, const void *state, struct state_reader *r,
                 void **staged);
 
 /* ---- state_apply.c -------------------------------------------------------------------------- */
 
-/* Exchanges the fields of the struct with the staged ones, except timers and lines. A second time
- * takes that back. */
+/* Exchanges the fields of the struct with the staged ones, except timers and lines. A second call
+ * restores the old values. */
 void state_exchange(const lunik_state_table *t, void *state, void *staged);
 /* Calls map, inner tables first. */
 int state_map(const lunik_state_table *t, void *state, lunik_error *err);
 /* Sets timers and lines, and calls loaded, inner tables first. */
 void state_finish(const lunik_state_table *t, void *state, const void *staged);
-/* Frees the staged struct, or what it got in exchange. NULL is allowed. */
+/* Frees the staged struct with the values that it holds, loaded or old ones. NULL is allowed. */
 void state_discard(const lunik_state_table *t, void *staged);
 
 #endif

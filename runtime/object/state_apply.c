@@ -1,4 +1,4 @@
-/* state_apply.c: staged copies of state structs take the place of what was there. */
+/* state_apply.c: puts staged copies of state structs in place of the current values. */
 #include <stdlib.h>
 #include <string.h>
 

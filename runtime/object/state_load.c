@@ -109,7 +109,7 @@ static int check_number(struct state_reader *r, const lunik_state_field *f, uint
     return 0;
 }
 
-/* The point in time that is `left` from now. */
+/* Returns now + left, limited to valid points in time. */
 static uint64_t time_after(uint64_t now, int64_t left)
 {
     if (left == INT64_MAX)
@@ -160,7 +160,8 @@ static int load_string(struct state_reader *r, const lunik_state_field *f, char 
     return 0;
 }
 
-/* The same object as here, by its path. */
+/* Fails unless the pointer in this machine and the one in the state name the same object, by path.
+ */
 static int check_object(struct state_reader *r, const char *state)
 {
     const lunik_object *o = *(lunik_object *const *)state;
@@ -189,7 +190,7 @@ static int load_element(struct state_reader *r, const lunik_state_field *f, cons
     }
 }
 
-/* What must not change. */
+/* Fails if a field with LUNIK_STATE_SAME has another value in the state than in this machine. */
 static int check_same(struct state_reader *r, const lunik_state_field *f, const char *state,
                       const char *staged)
 {
@@ -246,7 +247,7 @@ static int check_name(struct state_reader *r, const lunik_state_table *t, const 
                              name.text);
 }
 
-/* Reads kind and number of elements. */
+/* Reads the kind and the number of elements, and checks both against the table. */
 static int check_shape(struct state_reader *r, const lunik_state_field *f, const void *staged,
                        size_t *out)
 {
@@ -271,7 +272,8 @@ static int check_shape(struct state_reader *r, const lunik_state_field *f, const
     return 0;
 }
 
-/* Where the elements go: memory of their own for a pointer, no more than there is input. */
+/* Allocates the elements of a pointer field. Only if the input has as many bytes, so that a bad
+ * count can't demand much memory. */
 static int make_room(struct state_reader *r, const lunik_state_field *f, size_t count, void *staged)
 {
     void **pointer = (void **)((char *)staged + f->offset);
@@ -304,7 +306,7 @@ static int load_field(struct state_reader *r, const lunik_state_field *f, const 
     return rc ? lunik_fail_prefix(r->err, rc, "%s", f->name) : 0;
 }
 
-/* Those that the table has in that version, in its order. */
+/* Reads the fields that the table has in this version, in its order. */
 static int load_fields(struct state_reader *r, const lunik_state_table *t, uint16_t version,
                        const void *state, void *staged)
 {
@@ -364,7 +366,7 @@ static int load_part(struct state_reader *r, const lunik_state_table *t, const v
     return rc ? lunik_fail_prefix(r->err, rc, "%s", t->name) : 0;
 }
 
-/* The sections that are there, in the table's order. */
+/* Reads the sections in the input, which must be in the table's order; each may be absent. */
 static int load_sections(struct state_reader *r, const lunik_state_table *t, const void *state,
                          void *staged)
 {

@@ -91,7 +91,7 @@ static int save_string(struct saver *s, const char *text, size_t most)
     return rc ? rc : put_bytes(s->out, text, length, s->err);
 }
 
-/* From now to then, as far as there are numbers for it; INT64_MAX: never. */
+/* Returns then - now, limited to the range of int64_t; INT64_MAX: never. */
 static int64_t time_left(uint64_t now, uint64_t then)
 {
     if (then == UINT64_MAX)

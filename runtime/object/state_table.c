@@ -94,14 +94,14 @@ void *state_elements(const lunik_state_field *f, const void *state)
     return f->flags & LUNIK_STATE_POINTER ? *(void **)at : at;
 }
 
-/* ---- what the author of a table wrote ------------------------------------------------------- */
+/* ---- checks of a table ---------------------------------------------------------------------- */
 
 static bool name_fits(const char *name)
 {
     return name && *name && strlen(name) <= NAME_MOST;
 }
 
-/* Bytes that the field takes in the struct. 0: more than there are numbers for. */
+/* Returns the bytes that the field takes in the struct, 0 if the size overflows. */
 static size_t field_size(const lunik_state_field *f)
 {
     size_t size;
@@ -111,7 +111,7 @@ static size_t field_size(const lunik_state_field *f)
     return __builtin_mul_overflow(f->count, f->stride, &size) ? 0 : size;
 }
 
-/* The stride that the elements of a kind have; 0: any. */
+/* Returns the required stride of elements of the kind, 0 if any stride is allowed. */
 static size_t kind_stride(lunik_state_kind kind)
 {
     switch (kind) {
@@ -135,7 +135,7 @@ static bool has_counter(const lunik_state_table *t, const lunik_state_field *f)
     return false;
 }
 
-/* What is wrong with a field, or NULL. */
+/* Returns the end of a message that says what is wrong with a field, or NULL. */
 static const char *field_fault(const lunik_state_table *t, const lunik_state_field *f)
 {
     size_t size = field_size(f), stride = kind_stride(f->kind);

@@ -223,8 +223,9 @@ static void test_no_window(void)
     refuses("pc-dimm: slot: the machine has no memory slots (want the slots option)",
             DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "m1")));
     lunik_device_del(m, "window", &err);
-    refuses("pc-dimm: the machine takes no memory devices (want maxmem and slots)",
-            DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "m1")));
+    refuses(
+        "pc-dimm: the machine has no hotplug handler for memory devices (want maxmem and slots)",
+        DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "m1")));
     refuses("device-memory: size: 0x1000 bytes at 0xfffffffffffff001 end beyond the address space",
             DEVICE("device-memory", TEXT("id", "bad"), NUM("addr", UINT64_MAX - 4094),
                    NUM("size", 4096)));

@@ -398,7 +398,7 @@ static void test_life_cycle(void)
     add("card", "c", NULL);
     expect_journal("hotplugged: reset and run as well", "c:hotplug c:reset c:run ");
     refuses("fixed", "x", LUNIK_E_STATE,
-            "'fixed' can not be added to a machine that has been started");
+            "'fixed' can't be added to a machine that has been started");
     check_int("nor removed", lunik_device_del(m, "a", &err), LUNIK_E_STATE);
     lunik_machine_pause(m, &err);
     expect_journal("stopped in reverse", "c:stop b:stop a:stop ");
@@ -485,7 +485,8 @@ static void expect_failure(const char *function, bool fail, const char *want, co
 /* The order of a handler's and a device's functions, and what is undone when one fails. */
 static void test_plugging(void)
 {
-    static const char none[] = "chip: the machine takes no chip devices (want a socket)";
+    static const char none[] =
+        "chip: the machine has no hotplug handler for chip devices (want a socket)";
     lunik_object *s = add("socket", "s", NULL), *c = add("card", "c", NULL);
 
     clear();
