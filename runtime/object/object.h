@@ -191,7 +191,7 @@ int hotplug_prepare(lunik_object *o, lunik_error *err);
 int hotplug_plug(lunik_object *o, lunik_error *err);
 /* Undoes what was done of these two. */
 void hotplug_unplug(lunik_object *o);
-/* Whether somebody must agree to the removal of o. */
+/* Returns whether the guest must agree to the removal of o. */
 bool hotplug_must_ask(const lunik_object *o);
 /* Asks. */
 int hotplug_request(lunik_object *o, lunik_error *err);

@@ -72,7 +72,7 @@ int object_leave(lunik_object *o, void (*remove)(lunik_object *o), lunik_error *
     int rc;
 
     if (!o->announced) {
-        object_remove(o); /* nobody will ever know */
+        object_remove(o); /* never announced, so no event is owed */
         return 0;
     }
     rc = hide_regions(o, err);

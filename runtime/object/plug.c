@@ -51,7 +51,7 @@ static void device_remove(lunik_object *o)
     lunik_object_unref(o);
 }
 
-/* Removes a device that has agreed, unless somebody uses it or that can't be done now. */
+/* Removes a device that has agreed, unless it is in use or can't be removed now. */
 static int device_leave(lunik_object *o, lunik_error *err)
 {
     int rc = object_check_unused(o, err);
