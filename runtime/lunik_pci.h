@@ -88,7 +88,7 @@ struct lunik_pci_function {
     uint8_t devfn;
     bool intx;   /* what the device asks for */
     bool driven; /* what its interrupt line shows */
-    void *reserved[8];
+    void *reserved[7];
 };
 
 /* Clears f and sets its identification, the masks of the header, and owner, whose name errors

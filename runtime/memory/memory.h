@@ -13,8 +13,8 @@
  * - Flat views are immutable: chunks of ranges below one sorted array of keys.
  *   The next view shares all chunks that no window touches. Spaces with the same root share it.
  * - A vCPU or a device's thread finds its range without a lock: views are published with an atomic
- *   store and freed, like regions and spaces, after a grace period (rcu.h). Everything else is under
- *   the machine lock, reference counts too, except those of RAM blocks.
+ *   store and freed, like regions and spaces, after a grace period (rcu.h). Everything else is
+ *   under the machine lock, reference counts too, except those of RAM blocks.
  * - Clients of dirty logging are noted in regions, blocks and the machine (struct log_users), not
  *   in views: starting to log renders nothing. Writes are marked in the block's bitmaps (dirty.c).
  * - A transaction saves the state of each region it touches, before the first change. To undo it,

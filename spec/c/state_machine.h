@@ -28,7 +28,6 @@ static const struct state_part state_parts[] = {
     {"memory-backend-ram", "ram1", {UINT("size", 2 << 20)}},
     {"memory-backend-memfd", "ram2", {UINT("size", 4 << 20)}},
     {"chardev-null", "null", {{0}}},
-    {"iothread", "thread", {{0}}},
     {"chardev-file", "file", {STRING("path", "/dev/null")}},
     {"chardev-buffer", "console", {{0}}},
     {"ram", "board", {STRING("memdev", "ram1"), UINT("addr", 0x200000)}},
