@@ -140,8 +140,7 @@ static void versions(void)
 /* ---- bytes that are none -------------------------------------------------------------------- */
 
 /* Loads a state in which `size` bytes have been replaced, at `at` behind the name of a field. */
-static void refused_value(const char *field, int at, uint64_t value, size_t size,
-                          const char *text)
+static void refused_value(const char *field, int at, uint64_t value, size_t size, const char *text)
 {
     char name[64];
     struct sample s, before;
