@@ -316,7 +316,7 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 	@$(run-tests) $(SPEC)
 
 # Those that take long, or need a machine for themselves.
-NOT_CHECKED = stress sandbox faults linux endurance
+NOT_CHECKED = stress sandbox faults linux endurance install
 
 check: check-deps ## the tests for in between: those that take long are left out (SPEC, TEST, JOBS as for test)
 	@+$(MAKE) --no-print-directory test-products
