@@ -317,7 +317,7 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 	@$(run-tests) $(SPEC)
 
 # Specs that take long, or that nothing else may run beside.
-NOT_CHECKED = stress sandbox faults linux endurance
+NOT_CHECKED = stress sandbox faults linux endurance install
 
 check: check-deps ## run the tests that take a short time (SPEC, TEST, JOBS as for test)
 	@+$(MAKE) --no-print-directory test-products
