@@ -226,14 +226,14 @@ void lunik_device_refused(lunik_object *o, uint64_t source, uint64_t status);
  *
  * An object is asked when those that use it (link properties, lunik_object_use()) have finished,
  * since these may need it; undrain is called in the order of creation. One that is added meanwhile
- * is asked as well, and one that is removed while it is drained is not told to go on. drain and
+ * is asked as well, and one that is removed while it is drained does not go on. drain and
  * undrain are called with the machine lock held, which they must not release, on any thread.
  */
 
 /* Reports that nothing is in flight any more. Any thread, with or without the machine lock; the
  * last use of d. */
 void lunik_drain_done(lunik_drain *d);
-/* The object that was asked. */
+/* Returns the object that was asked. Until lunik_drain_done(); any thread. */
 lunik_object *lunik_drain_object(const lunik_drain *d);
 
 /* ---- data of higher layers ------------------------------------------------------------------ */
@@ -358,16 +358,16 @@ bool lunik_work_cancel(lunik_work *work);
  * before devices are unrealized: posting fails then, unrealize closes the handles itself, and their
  * close callbacks run when the iothread is freed. */
 typedef struct lunik_iothread lunik_iothread;
-/* Starts an iothread. With the machine lock, not on a vCPU's thread, whose sandbox it would inherit:
- * LUNIK_E_STATE. LUNIK_E_GONE: the machine is being closed. */
+/* Starts an iothread. With the machine lock, not on a vCPU's thread, whose sandbox it would
+ * inherit: LUNIK_E_STATE. LUNIK_E_GONE: the machine is being closed. */
 int lunik_iothread_new(lunik_machine *m, lunik_iothread **out, lunik_error *err);
 /* Frees an iothread, and waits for nothing: the thread runs the tasks that have been posted, and
  * ends. No call may follow; the call has to precede the end of the runtime. With the machine lock.
  * t may be NULL. */
 void lunik_iothread_free(lunik_iothread *t);
 /* Calls task->fn soon on the thread, without the lock. Does nothing if the task is pending.
- * LUNIK_E_GONE: it will not be called, because the thread has ended or, if this is the thread, is to
- * end. Any thread. */
+ * LUNIK_E_GONE: it will not be called, because the thread has ended or, if this is the thread, is
+ * to end. Any thread. */
 int lunik_iothread_post(lunik_iothread *t, lunik_task *task);
 /* Withdraws a task. True: it was pending, and will not be called. Any thread. */
 bool lunik_iothread_cancel(lunik_iothread *t, lunik_task *task);
