@@ -58,8 +58,8 @@ end
 -- A resource buffer: extended interrupt 11, level, active high, shared.
 local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
 
--- What acpiexec is to do, and what its operation regions are filled with. It takes a second to end,
--- so all runs for a machine are made at once.
+-- Commands for acpiexec, and the byte that fills its operation regions. A run takes a second to
+-- end, so all runs for a machine are started at once.
 local function programs(slots)
   local last = ("\\_SB.MHPC.MP%02X."):format((slots or 1) - 1)
   local list = {
@@ -129,7 +129,7 @@ for _, shape in ipairs(shapes) do
       os.execute("rm -r " .. folder)
     end)
 
-    -- What a program said, which was no complaint.
+    -- Returns the output of a run; fails if it contains an error.
     local function said(name)
       local output = read(folder .. "/" .. name .. ".out")
       assert.truthy(output:find("status 0\n", 1, true), output)

@@ -184,7 +184,7 @@ describe("ports and memory", function()
     assert.is_nil(m.memory:find(1 << 40))
   end)
 
-  it("read all ones from a port that nobody answers", function()
+  it("read all ones from a port without a device", function()
     assert.are.same({ 0xff, "access" }, { m:inb(0x999) })
     assert.are.same({ 0xffffffff, "access" }, { m:inl(0x999) })
     assert.are.same({ "access" }, { m:outw(0x999, 0x1234) })
@@ -231,7 +231,7 @@ describe("a region", function()
     assert.are.same({ "device" }, { m:outb(0x500, 1) })
   end)
 
-  it("stays mapped with its functions when nobody keeps it", function()
+  it("stays mapped with its functions without its handle", function()
     local inner = m:region { kind = "container", size = 0x100 }
     inner:add(m:region { kind = "io", size = 4, read = function() return 7 end }, 0x10)
     m.io.root:add(inner, 0x500)
@@ -361,7 +361,7 @@ describe("the clock", function()
     assert.are.equal(1, #fired)
   end)
 
-  it("fires a timer nobody keeps", function()
+  it("fires a timer without its handle", function()
     local m = machines.none { clock = "manual" }
     m:start()
     local fired
@@ -454,7 +454,7 @@ describe("the console", function()
     assert.are.equal("coroutine", got)
   end)
 
-  it("tells what came instead when the time is up", function()
+  it("quotes the output that came instead when the time is up", function()
     local m = machines.none { serial = "buffer" }
     m:start()
     print_to(m, "panic: no root")

@@ -1,4 +1,4 @@
--- What led to changes of the memory map: device, property, register write, script.
+-- Causes of changes of the memory map: device, property, register write, script.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 
@@ -45,7 +45,7 @@ describe("causes", function()
     assert.are.equal(2, #log)
   end)
 
-  it("are told to a new listener, whatever was done last", function()
+  it("are passed to a new listener, whatever was done last", function()
     local m, told = machines.pc(), {}
     m.memory.root:add(m:region { kind = "reserved", name = "last", size = "4K" }, "3G")
     m:listen { region_add = function(s) told[#told + 1] = s end }

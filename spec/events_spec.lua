@@ -109,7 +109,7 @@ describe("handlers", function()
     assert.are.equal("closed", m.state)
   end)
 
-  it("are told of what other handlers raise", function()
+  it("get the errors that other handlers raise", function()
     local m = machines.none()
     local errors, after = {}, false
     m:on("error", function(e) errors[#errors + 1] = e end)
@@ -126,7 +126,7 @@ describe("handlers", function()
     assert.are.equal("running", m:start().state)
   end)
 
-  it("have their errors printed when nobody listens", function()
+  it("have their errors printed when 'error' has no handler", function()
     local m = machines.none { name = "loud" }
     m:on("tick", function() error "broken handler" end)
     m:emit "tick"
@@ -604,7 +604,7 @@ describe("memory hotplug", function()
     assert.are.equal("/machine/dimm1", task:wait { timeout = 10 })
   end)
 
-  it("tells when the guest refuses", function()
+  it("fails when the guest refuses", function()
     local m = machines.pc({}, { refuse_eject = true })
     m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
     m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
@@ -617,7 +617,7 @@ describe("memory hotplug", function()
     assert.is_true(m:object("dimm1").alive)
   end)
 
-  it("tells when the guest does not answer", function()
+  it("times out when the guest does not answer", function()
     local m, guest = machines.pc()
     guest:detach()
     m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
@@ -629,7 +629,7 @@ describe("memory hotplug", function()
 end)
 
 describe("sleeping for no time", function()
-  it("lets everything else go on", function()
+  it("lets the loop do all other work", function()
     local rounds, stop = 0, false
     local task = lunik.spawn(function()
       while not stop and rounds < 10000 do
@@ -645,7 +645,7 @@ describe("sleeping for no time", function()
 end)
 
 describe("lunik.on", function()
-  it("hears of every machine, also of later ones, until it is taken off", function()
+  it("gets the events of all machines, also of later ones, until off() is called", function()
     local seen = {}
     local subscription = lunik.on("x-ping", function(ev) table.insert(seen, ev.machine) end)
     for _ = 1, 2 do

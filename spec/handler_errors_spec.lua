@@ -1,5 +1,5 @@
--- What handlers may raise: any value, also one that can't be made a text. Whatever comes after them
--- goes on, and the error is reported.
+-- Handlers may raise any value, also one that can't be converted to text. The error is reported,
+-- and the work after the handler continues.
 local core = require "lunik.core"
 local lunik = require "lunik"
 local command = require "spec.support.command"

@@ -61,7 +61,8 @@ describe("an installation", function()
   end)
 
   it("says how other programs find it", function()
-    assert.matches(("The loader does not look for libraries in %s/lib: "):format(prefix), said, 1, true)
+    local text = ("The loader does not look for libraries in %s/lib: "):format(prefix)
+    assert.matches(text, said, 1, true)
     local setting = said:match "lua5.4 finds the module with ([^\n]*)%.\n"
     if not sanitized then
       local boards = output([[%s lua5.4 -e 'print(require "lunik".boards()[1])']], setting)

@@ -1,6 +1,6 @@
--- The rooms of runtime/ stand one above the other: a file calls and includes what is in its own
--- room and in those below. What is in the public headers may be included from everywhere; a call
--- of a public function counts by the room in which it is defined.
+-- The folders ("rooms") of runtime/ are layers: a file may call and include only files of its own
+-- room and of lower ones. Public headers may be included from everywhere; a call of a public
+-- function counts by the room that defines it.
 local lines_of = require "spec.support.lines_of"
 
 local BUILD = os.getenv "LUNIK_BUILD" or "build"
@@ -21,7 +21,7 @@ local function room_of(file)
   return file:match "^([^/]+)/"
 end
 
--- What is wrong with `from` (a file or room of runtime/) reaching for something in `to`, or nil.
+-- Returns why `from` (a file or room of runtime/) must not use `to`, or nil if it may.
 local function runs_up(from, to)
   local below, above = level[room_of(from)], level[room_of(to)]
   if not below or not above then
@@ -174,7 +174,7 @@ describe("the finder of arrows", function()
     }, arrows)
   end)
 
-  it("finds a room that nobody gave a place", function()
+  it("finds a room that is missing in the list", function()
     local why = "room 'attic' is not among those of the spec"
     assert.are.same({ "attic/x.c includes core/rcu.h: " .. why },
       find_includes { { file = "attic/x.c", header = "core/rcu.h" } })

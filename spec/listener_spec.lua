@@ -19,7 +19,7 @@ describe("m:listen", function()
     }
   end
 
-  -- A listener of memory that writes down what it hears, as "name+section@address".
+  -- Adds a listener of memory that appends its calls to log, as "name+section@address".
   local function recorder(log, name, options)
     local function section(mark)
       return function(s) log[#log + 1] = ("%s%s%s@%x"):format(name, mark, s.name, s.address) end
@@ -36,7 +36,7 @@ describe("m:listen", function()
     return m:listen(all)
   end
 
-  -- What was written down since the last time.
+  -- Returns the calls since the last time.
   local function take(log)
     local text = table.concat(log, " ")
     for i = #log, 1, -1 do
@@ -45,7 +45,7 @@ describe("m:listen", function()
     return text
   end
 
-  it("tells a new listener all there is, and takes it back when it goes", function()
+  it("gives a new listener all sections, and removes them when the listener is removed", function()
     window:add(io "a", 0)
     local log = {}
     local listener = recorder(log, "")
@@ -190,7 +190,7 @@ describe("m:listen", function()
     dirty:stop()
   end)
 
-  it("hears of one space, or of all", function()
+  it("follows one space, or all spaces", function()
     local one, all = {}, {}
     m:listen { space = m.io, region_add = function(s) one[#one + 1] = s.space.name end }
     m:listen { region_add = function(s) all[s.space.name] = true end }
@@ -237,7 +237,7 @@ describe("m:listen", function()
     end
   end)
 
-  it("tells once that all memory is logged, whoever does", function()
+  it("reports once that all memory is logged, by any number of clients", function()
     local log = {}
     m:listen {
       log_global_start = function() log[#log + 1] = "start" end,
@@ -252,7 +252,7 @@ describe("m:listen", function()
     assert.are.same({ "start", "stop" }, log)
   end)
 
-  it("tells a listener that is refused that logging ends for it, too", function()
+  it("ends logging for a listener that is refused", function()
     local dirty <close> = m:dirty():start() -- luacheck: ignore 211
     local log = {}
     machines.raised(m.listen, m, {
@@ -307,7 +307,7 @@ describe("m:listen", function()
     assert.are.equal(a, m.memory:find(1 << 30).region)
   end)
 
-  it("keeps it from that after it has cleared dirty pages, too", function()
+  it("can't change the topology after it has cleared dirty pages either", function()
     local dirty <close> = m:dirty():start()
     local cleared, err
     m:listen { region_add = function(s)
@@ -355,7 +355,7 @@ describe("m:listen", function()
     assert.is_nil(pc.memory:find(0xf0000))
   end)
 
-  it("lets a reset and a pause that a hook asks for wait", function()
+  it("delays a reset and a pause that a hook requests", function()
     local pc = machines.pc()
     pc:outl(0xcf8, 0x80000058)
     pc:outb(0xcfd, 0)
@@ -374,7 +374,7 @@ describe("m:listen", function()
     assert.are.equal("paused", pc.state)
   end)
 
-  it("forgets those that hooks remove", function()
+  it("does not call listeners that hooks have removed", function()
     local log, listeners = {}, {}
     for i = 1, 3 do
       listeners[i] = recorder(log, tostring(i), {
@@ -399,7 +399,7 @@ describe("m:listen", function()
     assert.are.equal("1begin 1+c 1commit", take(log))
   end)
 
-  it("stays when its handle is forgotten, and goes with its machine", function()
+  it("lives on without its handle, until its machine is closed", function()
     local log = {}
     recorder(log, "")
     machines.collect()
@@ -414,7 +414,7 @@ describe("m:listen", function()
     listener:remove()
   end)
 
-  it("lets go of its functions when it is removed", function()
+  it("releases its functions when it is removed", function()
     local weak = setmetatable({ {} }, { __mode = "v" })
     do
       local held = weak[1]
@@ -424,7 +424,7 @@ describe("m:listen", function()
     assert.is_nil(weak[1])
   end)
 
-  it("hears of ioeventfds and coalesced ranges", function()
+  it("gets ioeventfds and coalesced ranges", function()
     local log, a = {}, io "a"
     local function note(name)
       return function(s, ...) log[#log + 1] = table.concat({ name, s.name, ... }, " ") end
@@ -444,7 +444,7 @@ describe("m:listen", function()
     assert.are.same({ "add " .. range, "eventfd 40000004 4 7 integer", "del " .. range }, log)
   end)
 
-  it("hears late of the ioeventfds and coalesced ranges there are, and of their end", function()
+  it("gets existing ioeventfds and coalesced ranges when it is added, and their removal", function()
     local log, a = {}, io "a"
     local function note(mark)
       return function(s) log[#log + 1] = mark .. s.name end

@@ -246,7 +246,7 @@ describe("a device in Lua", function()
     assert.are.same({ "clock", 2 }, { ev.device, ev.times })
   end)
 
-  it("that raises reads all ones; the machine goes on", function()
+  it("that raises an error reads all ones; the machine keeps running", function()
     local name = define {
       ports = {
         base = 0x500, size = 4,

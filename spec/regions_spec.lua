@@ -86,7 +86,7 @@ describe("a region", function()
     assert.are.same({}, weak)
   end)
 
-  it("is told what its kind does not know", function()
+  it("is refused with options that its kind does not have", function()
     local function read() return 0 end
     m:object_add("memory-backend-ram", { id = "ram", size = "2M" })
     for kind, options in pairs {
@@ -130,7 +130,7 @@ describe("a region", function()
     assert.are.same({ all, 0xfffffffffffffff0 }, { window.target, window.alias_offset })
   end)
 
-  it("has RAM from a mapping that others have, too", function()
+  it("has RAM from a mapping that it shares with others", function()
     local other = machines.none { name = "other", memory = "2M" }
     local theirs = other.memory:find(0).region
     local ours = m:region { kind = "ram", name = "shared", host = theirs.host, size = "1M" }
@@ -197,7 +197,7 @@ describe("a region", function()
     assert.is_false(root.romd)
   end)
 
-  it("counts what it rejects, and tells who asked", function()
+  it("counts rejected accesses, and names their source", function()
     local picky = m:region { kind = "io", size = 16, valid = { min = 2, max = 4 },
       read = function(offset) if offset < 8 then return 7 end end,
       write = function(offset) return offset < 8 end }

@@ -89,7 +89,7 @@ describe("rejected accesses", function()
     assert.are.equal(1, writes)
   end)
 
-  it("are told with all that is known of them", function()
+  it("are reported with all their details", function()
     local m = machines.none()
     local dev = io(m, BASE, { name = "dev", read = function() end })
     local list = rejected(m, function()
@@ -129,7 +129,7 @@ describe("rejected accesses", function()
     assert.are.equal("dma", list[1].by.name)
   end)
 
-  it("are told by every machine, from the first moment, until the last listener leaves", function()
+  it("are reported by every machine, from its start, until the last listener is removed", function()
     local before, names = machines.none { name = "before" }, {}
     local all = lunik.on_rejected(function(access)
       names[#names + 1] = access.machine.name .. ":" .. access.why

@@ -1,4 +1,4 @@
--- What machines leave behind: nothing, in whatever state they are closed.
+-- Machines leave nothing behind, in whatever state they are closed.
 local growth = require "spec.support.growth"
 local lunik = require "lunik"
 local faults = require "faults" -- after what it patches
@@ -36,7 +36,7 @@ local function folder()
   return path
 end
 
--- What the first machines of a process set up once and keep.
+-- Makes the first machines of the process, which set up what the process keeps.
 local function warm_up()
   for _, accel in ipairs(available) do
     for _ = 1, 2 do

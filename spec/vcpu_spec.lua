@@ -62,7 +62,7 @@ describe("registers", function()
   end)
 end)
 
-describe("an exit that nobody handles", function()
+describe("an exit without a handler", function()
   it("stops the machine with a dump", function()
     local m = boot()
     m:console():write "triple\n"
@@ -77,7 +77,7 @@ describe("an exit that nobody handles", function()
     m:console():expect("guest: ready", { timeout = TIMEOUT })
   end)
 
-  it("is no other machine's business", function()
+  it("does not affect other machines", function()
     local m, other = boot(), boot()
     m:console():write "triple\n"
     m:wait("crashed", { timeout = TIMEOUT })
@@ -86,7 +86,7 @@ describe("an exit that nobody handles", function()
     other:close()
   end)
 
-  it("prints the dump when nobody listens", function()
+  it("prints the dump when 'crashed' has no handler", function()
     local m = boot()
     local text = machines.stderr(function()
       m:console():write "triple\n"

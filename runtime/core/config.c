@@ -137,7 +137,7 @@ static bool copy_nodes(lunik_machine_config *c, const lunik_machine_config *from
     return true;
 }
 
-/* What has to hold before the nodes can be copied. */
+/* Checks what must hold before the nodes can be copied. */
 static int check_arrays(const lunik_machine_config *c, const char *name, lunik_error *err)
 {
     if (c->node_count > MAX_NODES)

@@ -24,7 +24,7 @@ TAILQ_HEAD(drain_list, lunik_drain);
 
 struct drains {
     struct drain_list list;    /* objects that can be asked, in order of creation */
-    unsigned holds;            /* how often all of them have been asked, less how often let go on */
+    unsigned holds;            /* calls that drain all objects, minus those that undrain them */
     struct drain_alarm *alarm; /* NULL: no such object has been made yet */
     pthread_mutex_t mutex; /* guards what follows; no other lock but the tasks' is taken in it */
     pthread_cond_t changed;

@@ -35,7 +35,7 @@ static void init_condition(void)
     pthread_condattr_destroy(&attr);
 }
 
-/* What every use but those on such threads begins with. */
+/* Every call begins with this, except those on such threads. */
 static void lock_threads(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -217,7 +217,7 @@ static inline bool lies_in_a_file(const struct boot_images *images, const uint8_
     return lies_in(&images->kernel, data, size);
 }
 
-/* What every plan has to keep, whatever the file was. */
+/* Checks the invariants of a plan, whatever the file was. */
 static inline bool plan_is_sound(const struct boot_plan *p, const struct boot_images *images)
 {
     for (size_t i = 0; i < p->count; i++) {

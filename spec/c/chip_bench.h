@@ -8,7 +8,7 @@
 
 #define FOREVER UINT64_MAX
 
-/* What the test sets, and when the model wants to be called, or FOREVER. */
+/* now: set by the test; deadline: when the model wants to be called, or FOREVER. */
 struct chip_time {
     lunik_clock clock;
     uint64_t now, deadline;

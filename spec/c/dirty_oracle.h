@@ -1,6 +1,7 @@
 /*
  * dirty_oracle.h: writes, starts, stops, syncs, clears and changes of the topology, compared after
- * each step with a model that works page by page. Who includes it chooses the steps: chance().
+ * each step with a model that works page by page. The including file provides chance(), which
+ * chooses the steps.
  *
  * A listener stands in for the guest's memory slots: what "the guest" writes is kept per region and
  * reported as the hooks ask for it, so it shows whether they ask in time.
@@ -48,7 +49,7 @@ static unsigned index_of(const lunik_section *s)
     return i;
 }
 
-/* As KVM does: a bitmap of the slot, for the clients that were told of. */
+/* Reports a bitmap of the slot, as KVM does, for the clients in the slot's mask. */
 static void report_bitmap(unsigned r)
 {
     uint64_t bits[(PAGES + 63) / 64] = {0};
@@ -86,7 +87,7 @@ static void on_start(lunik_listener *l, const lunik_section *s, unsigned old, un
     slot_mask[index_of(s)] = now;
 }
 
-/* Who stops is told nothing more. */
+/* Changes the mask first: a client that stops gets no more reports. */
 static void on_stop(lunik_listener *l, const lunik_section *s, unsigned old, unsigned now)
 {
     slot_mask[index_of(s)] = now;
@@ -124,7 +125,7 @@ static void model_report(unsigned r)
     memset(pending[r], 0, sizeof(pending[r]));
 }
 
-/* Bits of what c does not log any more are dropped; whoever still logs has been told. */
+/* Drops the bits of c where it does not log any more; other clients have had their reports. */
 static void model_settle(unsigned c)
 {
     for (unsigned r = 0; r < REGIONS; r++)

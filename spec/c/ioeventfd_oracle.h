@@ -2,7 +2,7 @@
  * ioeventfd_oracle.h: regions with ioeventfds and coalesced ranges, operations on them, and a model
  * that resolves every byte on its own.
  *
- * Who includes it takes the decisions: by chance, or from a fuzzer's input.
+ * The including file provides chance(): random numbers, or a fuzzer's input.
  */
 #ifndef SPEC_IOEVENTFD_ORACLE_H
 #define SPEC_IOEVENTFD_ORACLE_H
@@ -36,7 +36,7 @@ struct model {
     unsigned seq;
 };
 
-/* What shows: zone with its size, or event. */
+/* A visible item: a zone with its size, or an event. */
 struct shown {
     unsigned address, size, offset, data;
     int leaf, event; /* event: -1 for a zone */
@@ -410,7 +410,7 @@ static const char *check_write(void)
     return device_writes == (want < 0) ? NULL : "a write goes to the device and to an eventfd";
 }
 
-/* What the mirror has must be what the model says, reached with the fewest calls. */
+/* Checks that the mirror equals the model and needed the fewest calls. */
 static const char *check_shown(const struct shown *before, unsigned before_count, bool refused_it)
 {
     static struct shown want[ITEMS_MAX];
@@ -486,7 +486,7 @@ static bool operate(void)
     return picky;
 }
 
-/* What is wrong after it, or NULL. */
+/* Returns what is wrong after an operation, or NULL. */
 static const char *check_tree(bool refused)
 {
     const char *bad = depth ? NULL : check_shown(before, before_count, refused);

@@ -55,7 +55,7 @@ static inline void add_reset_vector(void)
     lunik_region_unref(add_to(m->memory_space, RESET_VECTOR & ~0xfffull, rom, 0));
 }
 
-/* What the guest has written there. */
+/* Returns the word that the guest has written there. */
 static inline uint32_t guest_word(const lunik_region *ram, unsigned at)
 {
     return __atomic_load_n((uint32_t *)(ram->host + at), __ATOMIC_RELAXED);

@@ -1,7 +1,8 @@
 /*
  * memory_oracle.h: operations on region graphs, after which everything is compared with the model.
  *
- * Who includes it takes the decisions: by chance, or from a fuzzer's input. Wants _GNU_SOURCE.
+ * The including file provides chance(): random numbers, or a fuzzer's input. It must define
+ * _GNU_SOURCE first.
  */
 #ifndef SPEC_MEMORY_ORACLE_H
 #define SPEC_MEMORY_ORACLE_H
@@ -64,7 +65,7 @@ static void complain_place(unsigned which, uint64_t address, const struct place 
                 want->flags & RANGE_DIRECT ? "true" : "false");
 }
 
-/* True if the section at a cell, if any, was told since the last comparison. */
+/* True if listeners got the section at the cell, if there is one, since the last comparison. */
 static bool was_told(lunik_space *s, unsigned cell)
 {
     const struct flat_range *r = view_find(view_root_current(s->vr), cell * shape->cell);
@@ -140,7 +141,7 @@ static void check_mirror(const struct mirror *mirror)
                  count);
 }
 
-/* One that comes late is told everything, and loses it when it goes. */
+/* A listener that is added late gets all sections, and loses them when it is removed. */
 static void check_late(void)
 {
     watch(&late, "late", (int)chance(10), 0, chance(2) ? spaces[chance(SPACES)] : NULL);
@@ -353,7 +354,7 @@ static int try_space(void)
     unsigned i = chance(SPACES);
     int rc;
 
-    ordered = false; /* a whole space is told to one after the other */
+    ordered = false; /* each listener gets the whole space before the next one does */
     shown_before[i][0].node = -2;
     if (spaces[i]) {
         script("-- space %u goes", i);

@@ -1,13 +1,12 @@
 /*
- * memory_oracle_access.h: accesses of the memory oracle: what they reach, what they come to, and
- * who is told of those rejected.
+ * memory_oracle_access.h: accesses of the memory oracle: their targets, results and rejections.
  */
 #ifndef SPEC_MEMORY_ORACLE_ACCESS_H
 #define SPEC_MEMORY_ORACLE_ACCESS_H
 
 #include "memory_oracle_model.h"
 
-static lunik_rejection rejection; /* the last one told */
+static lunik_rejection rejection; /* the last one reported */
 static unsigned rejections;
 
 static void on_reject(void *opaque, const lunik_rejection *r)
@@ -57,7 +56,7 @@ static int code_of(lunik_reject why)
     return why == LUNIK_REJECT_DEVICE && model != WRONG_RESULT ? LUNIK_E_DEVICE : LUNIK_E_ACCESS;
 }
 
-/* What RAM holds while nothing is being written. */
+/* Returns the byte that RAM holds when no test writes to it. */
 static uint8_t ram_byte(const struct node *n, const uint8_t *host)
 {
     return (uint8_t)((host - n->host) / shape->cell + (uintptr_t)n->host / 4096);
@@ -68,7 +67,7 @@ static void complain_access(lunik_space *s, bool store, uint64_t address, int rc
 {
     const char *what = store ? "store" : "load";
 
-    complain("%s at 0x%" PRIx64 ": %d, want %d; %u rejections told (%s)", what, address, rc, want,
+    complain("%s at 0x%" PRIx64 ": %d, want %d; %u rejections (%s)", what, address, rc, want,
              rejections, lunik_reject_name(rejection.why));
     if (!body || lunik_space_root(s) != nodes[0].region)
         return;
@@ -78,7 +77,7 @@ static void complain_access(lunik_space *s, bool store, uint64_t address, int rc
             want ? lunik_error_name(want) : "ok");
 }
 
-/* What was told of a rejected access, and what the space counted, must be what the model says. */
+/* True if the report of a rejected access and the space's counter equal the model. */
 static bool rejected_as(lunik_space *s, const struct place *at, uint64_t address, lunik_reject why,
                         uint64_t counted)
 {
@@ -101,7 +100,7 @@ static uint8_t *host_at(const struct place *at, uint64_t address)
                : NULL;
 }
 
-/* What a read of that size gives for a byte. */
+/* Returns the byte that a read of that size should give. */
 static uint8_t byte_at(const struct place *at, uint64_t address, unsigned size)
 {
     if (at->node < 0 || nodes[at->node].kind == LUNIK_REGION_RESERVED ||

@@ -1,6 +1,6 @@
 /*
- * memory_oracle_listener.h: the listeners of the memory oracle: what they are told adds up, in the
- * documented order, and with no call too many.
+ * memory_oracle_listener.h: the listeners of the memory oracle. Checks that the calls are complete,
+ * in the documented order, and not more than needed.
  */
 #ifndef SPEC_MEMORY_ORACLE_LISTENER_H
 #define SPEC_MEMORY_ORACLE_LISTENER_H
@@ -65,8 +65,8 @@ static lunik_section clean(const lunik_section *s)
     return c;
 }
 
-/* Each section is told to all before the next one: those that go in descending priority, then those
- * that come or stay in ascending priority, each by ascending address. */
+/* All listeners get a section before the next section: first removals by descending priority, then
+ * additions and kept sections by ascending priority, each by ascending address. */
 static void take_turn(const struct mirror *mirror, const lunik_section *s, bool add)
 {
     const unsigned start = add ? first.rank : last.rank, end = add ? last.rank : first.rank;

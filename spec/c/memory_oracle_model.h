@@ -29,7 +29,7 @@ static const struct shape shapes[] = {
     {"many regions", 512, 160, 120, 1ull << 55, false},
 };
 
-/* What a device makes of accesses. */
+/* A device's response to accesses. */
 enum manner { ANSWERS, REFUSES, UNDECODED, LARGE_ONLY, READ_ONLY, WRITE_ONLY, MANNERS };
 
 struct node {
@@ -122,7 +122,7 @@ static int compare_order(const void *a, const void *b)
     return x->seq > y->seq ? -1 : 1;
 }
 
-/* Who answers at an offset of a node. */
+/* Finds the leaf that answers at an offset of a node. */
 static bool resolve(int at, unsigned offset, unsigned flags, struct place *out)
 {
     const struct node *n = &nodes[at];

@@ -17,7 +17,7 @@
 /* Exit codes of the children; others are errno values. */
 enum { WORKED = 0, NO_SANDBOX = 200, WRONG = 201 };
 
-/* What within() returns for a child that was ended by SIGSYS. */
+/* The result of within() for a child that was ended by SIGSYS. */
 enum { KILLED = 1000 + SIGSYS };
 
 typedef int sandbox_try_fn(void);

@@ -1,7 +1,7 @@
 /*
- * test_chardev_end.c: what becomes of output when a machine is closed or a character device is
- * deleted while the reader is slow, or never reads: nobody but the caller waits for it, and not for
- * ever; and that output comes before the event that follows it.
+ * test_chardev_end.c: output when a machine is closed or a character device is deleted while the
+ * reader is slow, or never reads: only the caller waits for it, for a limited time. Also: output
+ * comes before the event that follows it.
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include <fcntl.h>

@@ -398,7 +398,7 @@ static void test_listeners(void)
     clear(&told);
 }
 
-/* Memory that goes while somebody still writes to it may be dirty when nobody looks at it any more.
+/* Memory that is removed while a mapping still writes to it may become dirty after its last sync.
  */
 static void test_old_bits(void)
 {

@@ -90,7 +90,7 @@ static lunik_access on_removing_write(void *opaque, uint64_t offset, unsigned si
 
 static const lunik_io_ops removing_ops = {.write = on_removing_write};
 
-/* What is delivered may take away what is looked at. */
+/* The delivery of writes may remove the memory that a call is about to read. */
 static void test_looks_at_nothing(void)
 {
     lunik_region *dev;
@@ -108,7 +108,7 @@ static void test_looks_at_nothing(void)
     end();
 }
 
-/* What a device does to RAM is done before anybody looks there. */
+/* A device's changes of RAM are made before a call reads there. */
 static void test_looks_at_ram(const char *name, uint64_t (*look)(void))
 {
     lunik_region *dev;
@@ -164,11 +164,11 @@ static void test_open_transaction(void)
     end();
 }
 
-/* Waits until GO is set, then goes on with what follows. */
+/* Waits until GO is set, then continues with the code after it. */
 static const uint8_t wait_go[] = {CMP_ZERO(GO), JE(-7)};
 
-/* Lets the guest write when the commit has begun, and waits until it has. A listener that is added
- * hears of a commit, too: before the guest runs. */
+/* Makes the guest write when the commit has begun, and waits until it has. Adding the listener
+ * makes a commit as well, before the guest runs: that one is skipped. */
 static void let_it_write(lunik_listener *l)
 {
     if (lunik_machine_state(m) != LUNIK_STATE_RUNNING)

@@ -99,7 +99,7 @@ struct page {
     uint32_t flags;
 };
 
-/* KVM may go on logging what nobody wants to know: it can refuse to stop. */
+/* KVM can refuse to stop logging, so a slot may be logged without a client. */
 static bool flags_right(uint32_t flags, uint32_t want)
 {
     return flags == want || (!logging && (flags & ~KVM_MEM_LOG_DIRTY_PAGES) == want);
@@ -285,7 +285,7 @@ static void arm(void)
     fail_on = !chance(4);
 }
 
-/* What could not be undone is undone by the next change, or before vCPUs run. */
+/* A change that could not be undone is undone by the next change, or before vCPUs run. */
 static bool repaired(void)
 {
     return all_right() || (!kvm_memory_repair(m, &err) && all_right());

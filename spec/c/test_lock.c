@@ -1,4 +1,4 @@
-/* test_lock.c: the machine lock excludes, wakes everybody and starves nobody. */
+/* test_lock.c: the machine lock excludes, wakes all waiting threads and starves none. */
 #include <unistd.h>
 
 #include "core/lock.h"

@@ -29,7 +29,7 @@ static inline void board_run(int arguments, int results)
     }
 }
 
-/* The scripts lie beside the fuzzer, and what else is in Lua beside them. */
+/* Finds the scripts in the fuzzer's folder, and other Lua modules relative to them. */
 static inline void board_find_scripts(lua_State *L)
 {
     char self[4096];

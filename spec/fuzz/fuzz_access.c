@@ -8,8 +8,8 @@
 
 enum { PAGE = 4096, BYTES = 8 * PAGE, MAPPINGS = 4 };
 
-/* What is at the pages of the window that is tested, which ends where the address space does. WIDE
- * is a device whose registers are of four bytes. */
+/* The pages of the tested window, which ends at the end of the address space. WIDE is a device with
+ * registers of four bytes. */
 enum what { RAM, ROM, DEVICE, WIDE, SULKY, HOLE };
 static const enum what pages[8] = {RAM, RAM, HOLE, DEVICE, ROM, WIDE, SULKY, RAM};
 #define WINDOW (UINT64_MAX - BYTES + 1)
@@ -128,7 +128,7 @@ static void write_byte(uint64_t address, uint8_t value)
         want[address - WINDOW] = value;
 }
 
-/* What an access to a byte comes to. */
+/* Returns the result of an access to one byte. */
 static int outcome_at(uint64_t address, bool write)
 {
     enum what what = what_at(address);
@@ -138,7 +138,7 @@ static int outcome_at(uint64_t address, bool write)
     return what == HOLE || (write && what == ROM) ? LUNIK_E_ACCESS : 0;
 }
 
-/* What a read (write) of all of it comes to; first: that of the first part that fails. */
+/* Returns the result of an access to the whole range; first: that of the first part that fails. */
 static int outcome(uint64_t address, uint64_t size, bool write, bool first)
 {
     int rc = 0;

@@ -2,8 +2,8 @@
  * fuzz_boot.c: files as kernels, with an initrd, modules and a command line.
  * -max_len=4096 -runs=20000
  *
- * Whatever the file is, everything goes into free RAM; what was placed is what the file and the
- * user gave, where the kernel is told that it is.
+ * Whatever the file is, everything is placed in free RAM; the placed bytes are those of the file
+ * and of the user, at the addresses that the kernel is given.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "boot_images.h"

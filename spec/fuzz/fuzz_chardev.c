@@ -2,8 +2,8 @@
  * fuzz_chardev.c: peers that come, send, stop reading, hang up and come again at a serial port's
  * socket, while the guest reads and writes when it likes. -max_len=512 -runs=500
  *
- * What a peer sends reaches the guest once and in order, as long as that peer is there; what it is
- * sent has no gaps; a second peer is turned away.
+ * A peer's bytes reach the guest once and in order while it is connected; the bytes that it gets
+ * have no gaps; a second peer is refused.
  */
 #define _GNU_SOURCE /* O_PATH, SOCK_NONBLOCK */
 #include <errno.h>

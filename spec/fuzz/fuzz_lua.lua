@@ -1,7 +1,7 @@
--- What fuzz_lua.c runs: calls on the Lua API as the bytes of an input say, with any values.
+-- The script of fuzz_lua.c: makes the calls of the Lua API that an input encodes, with any values.
 --
--- Every call either works or raises: an error object, or an argument error. What is refused leaves
--- the objects as they were; a closed machine leaves nothing that works.
+-- Every call either works or raises an error object or an argument error. A refused call changes no
+-- objects; after a machine is closed nothing of it works.
 
 local lunik = require "lunik"
 local input = require "spec.fuzz.input"

@@ -1,4 +1,4 @@
--- What fuzz_options.c runs: machines from options as the bytes of an input say.
+-- The script of fuzz_options.c: makes machines from the options that an input encodes.
 
 local lunik = require "lunik"
 local input = require "spec.fuzz.input"

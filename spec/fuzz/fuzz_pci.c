@@ -1,9 +1,9 @@
 /*
- * fuzz_pci.c: PCI configuration cycles on the pc board, and on a function with BARs beside its own.
+ * fuzz_pci.c: PCI configuration cycles on the pc board and on an additional function with BARs.
  * -max_len=512 -runs=450
  *
- * What a function's registers hold is what was written to their writable bits, for any size of
- * access; no other function changes; memory and ports show what the registers say.
+ * A function's registers keep the values written to their writable bits, for any size of access; no
+ * other function changes; memory and ports are mapped as the registers say.
  */
 #include "../../devices/pci/pci.h"
 #include "board.h"
@@ -14,7 +14,7 @@ enum { FUNCTIONS = 4 };
 static const uint8_t devfns[FUNCTIONS] = {PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_DEVFN(1, 3),
                                           TEST_DEVFN};
 
-/* What the configuration space of a function should hold, and the bits that can be changed. */
+/* The expected configuration space of a function, and the bits that can be changed. */
 struct shadow {
     uint8_t config[LUNIK_PCI_CONFIG_SIZE], writable[LUNIK_PCI_CONFIG_SIZE],
         constant[LUNIK_PCI_CONFIG_SIZE];

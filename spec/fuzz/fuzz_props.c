@@ -2,7 +2,8 @@
  * fuzz_props.c: objects and devices of every type with any properties, on a pc board: added, read,
  * set, deleted, in transactions and by themselves. -max_len=512 -runs=700
  *
- * What is refused is explained, and changes nothing; what is accepted reads as what the type says.
+ * A refused call has an error message and changes nothing; an accepted value reads as the type
+ * says.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include <sys/mman.h>

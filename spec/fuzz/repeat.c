@@ -1,9 +1,9 @@
 /*
- * repeat.c: takes the place of what would make a run differ from the last one with the same seed
- * and inputs: clocks, and a thread that reclaims memory when it gets to it.
+ * repeat.c: replaces clocks and the thread that reclaims memory, so that runs with the same seed
+ * and inputs do the same.
  *
- * What RCU defers is done as soon as the only thread holds no reference, which is also where use of
- * freed memory shows first.
+ * RCU's deferred calls run as soon as the only thread holds no reference, which also shows a use of
+ * freed memory earliest.
  */
 #define _GNU_SOURCE /* syscall, gettid */
 #include <errno.h>
@@ -35,7 +35,7 @@ NO_COVERAGE static bool is_ours(const void *caller)
            (uintptr_t)caller < (uintptr_t)etext;
 }
 
-/* Time goes on with each look at it. */
+/* Time advances with each call. */
 EXPORT NO_COVERAGE int clock_gettime(clockid_t clock, struct timespec *t)
 {
     static uint64_t now = (uint64_t)STARTED * NS;

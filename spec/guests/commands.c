@@ -70,7 +70,7 @@ static void slots(const struct args *a)
     print("ok slots\n");
 }
 
-/* What the command line's refuse-insert and refuse-eject say, from now on. */
+/* Replaces the command line's refuse-insert and refuse-eject from now on. */
 static void refuse(const struct args *a)
 {
     options.refuse_insert = a->n[0];

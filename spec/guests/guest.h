@@ -3,8 +3,8 @@
  *
  * One 64-bit program in ring 0 on one-to-one page tables, without a library. It prints to the
  * first UART, or the one that its command line names, follows the ACPI tables to the hotplug
- * hardware and takes memory in and out as a kernel would. What it does beyond that is up to
- * commands, from the kernel command line and from the UART (see commands.c).
+ * hardware and adds and removes memory as a kernel would. Commands from the kernel command line and
+ * from the UART make it do anything else (see commands.c).
  */
 #ifndef GUEST_H
 #define GUEST_H

@@ -28,7 +28,7 @@ start32:
 
     .code64
     .globl start64
-start64:                                /* in long mode on somebody else's tables */
+start64:                                /* in long mode, on the loader's page tables */
     movl $pml4, %eax
     movq %rax, %cr3
     movl $stack_top, %esp

@@ -90,7 +90,7 @@ call_return:                            /* rsp = *saved */
     popfq
     ret
 
-/* What fn returns to: an exception at this address means success. */
+/* The return address of fn: an exception here means success. */
     .globl call_done
 call_done:
     ud2

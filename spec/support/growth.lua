@@ -8,11 +8,11 @@ local growth = {}
 
 local QUARTER = 4
 local WARM = 2             -- rounds after which tables and caches are as large as they will be
-local DEADLINE = 10        -- seconds; what is freed goes a grace period later
+local DEADLINE = 10        -- seconds; memory is released a grace period after its free
 local SANITIZERS_MIB = 200 -- their own memory, which grows for a while
 
--- What there is only so much of: none may be left of a cycle. The rest are a cycle's share in KiB
--- and what an allocator or a table may take for itself, whatever the number of cycles.
+-- COUNTED: scarce resources, of which a cycle may leave none. SIZED: each may grow by its slack,
+-- for allocators and tables, whatever the number of cycles.
 local COUNTED = { "fds", "threads", "slots" }
 local SIZED = {
   { name = "maps", unit = "mappings", slack = 24 },
@@ -27,7 +27,7 @@ local function held()
   return now
 end
 
--- Once what was closed before is gone.
+-- Returns the resources in use after those of closed machines are released.
 local function settled()
   local last = held()
   for _ = 1, 100 do
@@ -52,7 +52,7 @@ local function figures(n, before, after, seconds)
   return ("%d times: %s; %.0f s"):format(n, table.concat(text, ", "), seconds)
 end
 
--- What after has more than before, or nil.
+-- Describes the resources that have grown from before to after; nil if none has.
 local function excess(before, after)
   local sanitized = process.sanitized()
   local extra = {}

@@ -45,8 +45,8 @@ local function problem_of(code, signal)
   end
 end
 
--- Starts a command; done gets its output's lines, and what was wrong with its end, or nil, once it
--- has ended and no process has its output open.
+-- Starts a command. Calls done with the lines of its output, and with a description of a failure or
+-- nil, when it has ended and no process has its output open.
 local function capture(command, done)
   local pipe, chunks, left, problem = uv.new_pipe(false), {}, 2, nil
   local function finish()
