@@ -12,9 +12,9 @@
 
 enum { NS_PER_MS = 1000000 };
 
-/* A thread of a vCPU must not wait for vCPUs, nor an iothread for iothreads and the devices on them:
- * neither for itself nor for those of another machine, which may be waiting for it. Nor can the lock
- * be released in a transaction. */
+/* A thread of a vCPU must not wait for vCPUs, nor an iothread for iothreads and the devices on
+ * them: neither for itself nor for those of another machine, which may be waiting for it. Nor can
+ * the lock be released in a transaction. */
 static bool must_not_wait(const lunik_machine *m)
 {
     return lunik_vcpu_current() || iothreads_called_here() || machines_in_transaction(m->rt);
