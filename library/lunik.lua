@@ -502,7 +502,14 @@ function Machine:on_reset(fn) end
 ---@return lunik.Subscription
 function Machine:on_rejected(fn) end
 
----Makes an object that is not a device: a memory backend, a character device.
+---Makes an object that is not a device: a memory backend, a character device, an iothread. An "iothread"
+---is a thread with an event loop for devices that are written in C and link to it; thread_id is its
+---number, as in /proc/self/task. It can't be made by a handler on a vCPU's thread.
+---```lua
+---local io = m:object_add("iothread", { id = "io0" })
+---assert(io.thread_id > 0)
+---m:object_del(io)
+---```
 ---@param type string
 ---@param properties table id is mandatory.
 ---@return lunik.Object

@@ -12,11 +12,12 @@
 
 enum { NS_PER_MS = 1000000 };
 
-/* A thread of a vCPU must not wait for vCPUs: neither for itself nor for those of another machine,
- * which may be waiting for it. Nor can the lock be released in a transaction. */
+/* A thread of a vCPU must not wait for vCPUs, nor an iothread for iothreads and the devices on
+ * them: neither for itself nor for those of another machine, which may be waiting for it. Nor can
+ * the lock be released in a transaction. */
 static bool must_not_wait(const lunik_machine *m)
 {
-    return lunik_vcpu_current() || machines_in_transaction(m->rt);
+    return lunik_vcpu_current() || iothreads_called_here() || machines_in_transaction(m->rt);
 }
 
 void machine_want_now(lunik_machine *m, unsigned want)
@@ -109,7 +110,7 @@ static bool is_for_later(const lunik_machine *m, lunik_request_kind kind)
     case LUNIK_REQUEST_RESET:
         return must_not_wait(m) || turn_mine(m);
     case LUNIK_REQUEST_CLOSE:
-        return must_not_wait(m) || turn_mine(m) || subs_called_here(m) || iothreads_called_here();
+        return must_not_wait(m) || turn_mine(m) || subs_called_here(m);
     default:
         return false;
     }
