@@ -341,7 +341,8 @@ void requests_init(lunik_machine *m)
     TAILQ_INIT(&m->ended);
 }
 
-/* ---- for ask.c ------------------------------------------------------------------------------ */
+/* ---- for control.c ------------------------------------------------------------------------------
+ */
 
 /* Returns LUNIK_UNDER_WAY, or how the request has ended. */
 int request_outcome(lunik_machine *m, lunik_request *r, lunik_error *err)

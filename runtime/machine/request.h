@@ -14,11 +14,13 @@ void requests_end(lunik_machine *m);
 /* Has the loop thread carry out a MACHINE_WANT_*; a closed machine wants nothing. */
 void machine_want(lunik_machine *m, unsigned want);
 bool machine_wants(const lunik_machine *m, unsigned want);
-/* ask.c: carries it out now if this thread may wait for vCPUs and devices are at rest, else soon.
+/* control.c: carries it out now if this thread may wait for vCPUs and devices are at rest, else
+ * soon.
  */
 void machine_want_now(lunik_machine *m, unsigned want);
 
-/* ---- for ask.c ------------------------------------------------------------------------------ */
+/* ---- for control.c ------------------------------------------------------------------------------
+ */
 
 /* The MACHINE_WANT_* of a request; MACHINE_WANTS for a drain. */
 unsigned request_want(lunik_request_kind kind);

@@ -328,8 +328,12 @@ static const char *const others[] = {
 };
 
 static const char *const headers[] = {
-    "runtime/lunik.h",       "runtime/lunik_memory.h", "runtime/lunik_device.h",
-    "runtime/lunik_state.h", "runtime/lunik_pci.h",    "bindings/lunik_lua.h",
+    "runtime/lunik.h",
+    "runtime/lunik_memory.h",
+    "runtime/lunik_device.h",
+    "runtime/lunik_state.h",
+    "runtime/lunik_pci.h",
+    "bindings/lunik_lua.h",
     NULL,
 };
 

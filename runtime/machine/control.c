@@ -1,6 +1,6 @@
 /*
- * ask.c: the calls that start, pause, reset, close and drain a machine: whether that can be, and
- * waiting for it. request.c carries it out.
+ * control.c: the calls that start, pause, reset, close and drain a machine: whether that can be,
+ * and waiting for it. request.c carries it out.
  */
 #include "request.h"
 
