@@ -137,7 +137,7 @@ WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
 INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
 # Of what is below spec/.
-SPEC_INC = -I. -Ispec/support -Ispec/c
+SPEC_INC = -I. -Ispec/support
 ifneq ($(SANITIZE),)
 SAN   = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifneq ($(findstring thread,$(SANITIZE)),)

@@ -1,5 +1,5 @@
 ---@meta lunik
--- The Lua API of Lunik, for editors and readers. spec/library_spec.lua compares it with the live
+-- The Lua API of Lunik, for editors and readers. spec/library/library_spec.lua compares it with the live
 -- library in both directions.
 --
 -- Conventions. Sizes, addresses and ports are integers or strings like "512M" and "0x1000", in

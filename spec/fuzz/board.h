@@ -11,7 +11,7 @@
 #include <lualib.h>
 #include <unistd.h>
 
-#include "../../bindings/bindings.h"
+#include "bindings/bindings.h"
 #include "fuzz.h"
 
 int luaopen_lunik_core(lua_State *L);

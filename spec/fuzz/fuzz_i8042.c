@@ -4,7 +4,7 @@
  * The interrupt lines follow status and command byte, a byte stays until it is read, the
  * controller's RAM is RAM, and what controller and devices have to say comes to an end.
  */
-#include "../../devices/isa/i8042_chip.h"
+#include "devices/isa/i8042_chip.h"
 #include "fuzz.h"
 
 enum { FULL = 0x01, AFTER_COMMAND = 0x08, FROM_MOUSE = 0x20 };

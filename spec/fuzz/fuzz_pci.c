@@ -5,7 +5,7 @@
  * A function's registers keep the values written to their writable bits, for any size of access; no
  * other function changes; memory and ports are mapped as the registers say.
  */
-#include "../../devices/pci/pci.h"
+#include "devices/pci/pci.h"
 #include "board.h"
 
 enum { PORT_ADDRESS = 0xcf8, PORT_DATA = 0xcfc, TEST_DEVFN = PCI_DEVFN(5, 2) };

@@ -6,7 +6,7 @@
  */
 #include <time.h>
 
-#include "../../devices/isa/mc146818_chip.h"
+#include "devices/isa/mc146818_chip.h"
 #include "chip_clock.h"
 #include "fuzz.h"
 

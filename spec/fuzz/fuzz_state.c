@@ -4,7 +4,7 @@
  * and loaded again, and leaves a machine that a guest can use. -max_len=4096 -runs=2000
  */
 #include "fuzz.h"
-#include "../c/state_machine.h"
+#include "state_machine.h"
 
 static lunik_runtime *rt;
 static lunik_machine *machine;

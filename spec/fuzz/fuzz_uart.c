@@ -5,7 +5,7 @@
  * Nothing is lost, doubled or reordered but what the data sheet says and what no line would hold;
  * line and interrupt identification agree; deadlines are in the future. -runs=25000
  */
-#include "../../devices/isa/uart16550_chip.h"
+#include "devices/isa/uart16550_chip.h"
 #include "chip_clock.h"
 #include "fuzz.h"
 

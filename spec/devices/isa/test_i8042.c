@@ -1,7 +1,7 @@
 /* test_i8042.c: the keyboard controller's register model, with interrupt lines of our own. */
 #include <stdlib.h>
 
-#include "../../devices/isa/i8042_chip.h"
+#include "devices/isa/i8042_chip.h"
 #include "chip_bench.h"
 
 struct bench {

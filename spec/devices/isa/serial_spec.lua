@@ -1,5 +1,5 @@
 -- The serial port, the clock and the keyboard controller as parts of a machine, driven through
--- their ports. Their register models have tests of their own in spec/c/.
+-- their ports. Their register models have tests of their own in spec/devices/isa/.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../devices/chardev/chardev.h"
+#include "devices/chardev/chardev.h"
 #include "check.h"
 
 static lunik_runtime *rt;

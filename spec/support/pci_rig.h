@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "../../devices/pci/pci.h"
+#include "devices/pci/pci.h"
 #include "check.h"
 
 /* For what the rest can't do without. */

@@ -2,7 +2,7 @@
  * ports and memory. */
 #include <stdlib.h>
 
-#include "../../devices/memory/memory_hotplug_chip.h"
+#include "devices/memory/memory_hotplug_chip.h"
 #include "lunik_device.h"
 #include "transcript.h"
 

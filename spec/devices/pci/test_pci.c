@@ -1,6 +1,6 @@
 /* test_pci.c: PCI configuration spaces, mechanism 1 and interrupt wiring, without a machine. */
 
-#include "../../devices/pci/pci.h"
+#include "devices/pci/pci.h"
 #include "check.h"
 
 /* Devices embed it: it must not grow. */

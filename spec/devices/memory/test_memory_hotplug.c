@@ -1,5 +1,5 @@
 /* test_memory_hotplug.c: the registers of ACPI memory hotplug, with 1 to 256 slots. */
-#include "../../devices/memory/memory_hotplug_chip.h"
+#include "devices/memory/memory_hotplug_chip.h"
 #include "check.h"
 
 struct model {

@@ -4,7 +4,7 @@
  * it is unsubscribed. */
 #include <stdlib.h>
 
-#include "../../runtime/core/machine.h"
+#include "core/machine.h"
 #include "check.h"
 #include "random.h"
 

@@ -7,8 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../../runtime/lunik_device.h"
-#include "../../runtime/core/rcu.h"
+#include "lunik_device.h"
+#include "core/rcu.h"
 #include "check.h"
 
 static lunik_error err;

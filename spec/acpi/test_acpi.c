@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 
-#include "../../acpi/acpi.h"
+#include "acpi/acpi.h"
 #include "check.h"
 
 #define AREA      0xe0000

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "../../bindings/lunik_lua.h"
+#include "bindings/lunik_lua.h"
 #include "lunik_pci.h"
 #include "check.h"
 

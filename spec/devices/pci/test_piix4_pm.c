@@ -1,7 +1,7 @@
 /* test_piix4_pm.c: the register models of the PIIX4's power management, with a clock of our own. */
 
-#include "../../devices/pci/acpi_pm_chip.h"
-#include "../../devices/pci/piix4_smbus_chip.h"
+#include "devices/pci/acpi_pm_chip.h"
+#include "devices/pci/piix4_smbus_chip.h"
 #include "chip_bench.h"
 
 struct rig {

@@ -2,7 +2,7 @@
  * interrupt line of our own. */
 #include <stdlib.h>
 
-#include "../../devices/isa/mc146818_chip.h"
+#include "devices/isa/mc146818_chip.h"
 #include "chip_bench.h"
 
 #define NS 1000000000ull

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../runtime/core/rcu.h"
+#include "core/rcu.h"
 #include "lunik_device.h"
 #include "check.h"
 

@@ -1,5 +1,5 @@
 -- Booting: every protocol with the project's own guest, firmware, and what is said about files that
--- can't be booted. The loaders themselves have unit tests in spec/c/test_boot.c.
+-- can't be booted. The loaders themselves have unit tests in spec/runtime/boot/test_boot.c.
 local lunik = require "lunik"
 local command = require "spec.support.command"
 local small = require "spec.support.small_guest"

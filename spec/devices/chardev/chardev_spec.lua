@@ -1,4 +1,4 @@
--- Character devices from Lua. What needs terminals, sockets and pipes is in spec/c/test_chardev.c.
+-- Character devices from Lua. What needs terminals, sockets and pipes is in spec/devices/chardev/test_chardev.c.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local command = require "spec.support.command"

@@ -2,7 +2,7 @@
  * line and a far end of our own. */
 #include <stdlib.h>
 
-#include "../../devices/isa/uart16550_chip.h"
+#include "devices/isa/uart16550_chip.h"
 #include "chip_bench.h"
 
 /* Four characters of 10 bits at 9600 baud. */

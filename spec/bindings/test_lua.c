@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "../../bindings/bindings.h"
-#include "../../bindings/lunik_lua.h"
+#include "bindings/bindings.h"
+#include "bindings/lunik_lua.h"
 #include "check.h"
 
 static lunik_error err;
