@@ -1,4 +1,4 @@
--- Character devices from Lua. What needs terminals, sockets and pipes is in spec/devices/chardev/test_chardev.c.
+-- Character devices from Lua. test_chardev.c has what needs terminals, sockets and pipes.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local command = require "spec.support.command"
