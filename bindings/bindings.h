@@ -79,7 +79,7 @@ struct glue {
     lunik_machine *m;
     struct glue *next;
     unsigned busy; /* the loop thread is in callbacks on its devices: it can't be closed now */
-    bool shown;    /* it has a box, so that somebody may wait for it */
+    bool shown;    /* it has a box, so that a script may wait for it */
     struct pending_request *request; /* a spare one */
     struct region_io *regions;
     struct irq_source *irqs;

@@ -132,8 +132,8 @@ static void alarm_rings(uv_timer_t *timer)
     lunik_defer(alarm->machine->rt, &alarm->machine->work);
 }
 
-/* libuv counts milliseconds from when it last looked at the clock: early at most, and then it is
- * set once more. */
+/* libuv counts milliseconds from the time at which it last read the clock, so the alarm may be
+ * early; the loop thread then sets it again. */
 void drains_alarm(lunik_machine *m, uint64_t until)
 {
     struct drain_alarm *alarm = m->drains.alarm;

@@ -171,7 +171,7 @@ bool vcpu_wait_at_gate(lunik_vcpu *v)
 
 /* ---- closing and opening --------------------------------------------------------------------- */
 
-static bool somebody_inside(const struct vcpu_group *g)
+static bool any_inside(const struct vcpu_group *g)
 {
     for (unsigned i = 0; i < g->count; i++)
         if (atomic_load(&g->vcpu[i].in_guest))
@@ -189,7 +189,7 @@ void vcpus_hold(lunik_machine *m)
     g->holds++;
     update_gate(g);
     kick_all(g);
-    while (somebody_inside(g))
+    while (any_inside(g))
         pthread_cond_wait(&g->changed, &g->mutex);
     pthread_mutex_unlock(&g->mutex);
 }

@@ -28,7 +28,8 @@ void machine_want_now(lunik_machine *m, unsigned want)
         machine_want(m, want);
 }
 
-/* Where the calling thread is, if a machine can't be started there; else NULL. */
+/* Returns a text for the place from which a machine can't be started, if the caller is there, or
+ * NULL. */
 static const char *no_start_here(const lunik_machine *m)
 {
     if (turn_mine(m))
@@ -36,7 +37,7 @@ static const char *no_start_here(const lunik_machine *m)
     if (machines_in_transaction(m->rt))
         return "inside a transaction or by a listener";
     if (lunik_vcpu_current() && run_is_final(m))
-        return "from a vCPU's callback"; /* which can't wait for the end of the last run */
+        return "from a vCPU's callback"; /* it can't wait for the end of the last run */
     return machine_wants(m, MACHINE_WANT_CLOSE) ? "while it is being closed" : NULL;
 }
 
@@ -86,7 +87,7 @@ static int check(const lunik_machine *m, lunik_request_kind kind, lunik_error *e
     }
 }
 
-/* It is so already, or is just being done. */
+/* Returns whether the request is fulfilled already, or being carried out by the caller. */
 static bool is_done(const lunik_machine *m, lunik_request_kind kind)
 {
     switch (kind) {
@@ -101,7 +102,7 @@ static bool is_done(const lunik_machine *m, lunik_request_kind kind)
     }
 }
 
-/* It can't be begun on this thread now. */
+/* Returns whether the request can't begin on this thread now. */
 static bool is_for_later(const lunik_machine *m, lunik_request_kind kind)
 {
     switch (kind) {
@@ -125,7 +126,7 @@ static int ms_left(uint64_t until)
     return until > now ? (int)((until - now) / NS_PER_MS) + 1 : 0;
 }
 
-/* Runs the loop where that is possible: reports may depend on it. */
+/* Waits for a report; runs the loop if the thread may, because reports may depend on it. */
 static void wait_some(lunik_machine *m, uint64_t seen, uint64_t until)
 {
     lunik_runtime *rt = m->rt;
@@ -141,7 +142,7 @@ static void wait_some(lunik_machine *m, uint64_t seen, uint64_t until)
         atomic_store(&rt->stop, true);
 }
 
-/* Tries once more what has not ended. */
+/* Tries again to carry out a request. */
 static int retry(lunik_machine *m, lunik_request *r, lunik_error *err)
 {
     int rc = request_outcome(m, r, err);
@@ -157,7 +158,8 @@ static void ignore(lunik_request *r, const lunik_error *err)
 {
 }
 
-/* A thread that can't wait leaves the rest to the loop thread. */
+/* Carries out a request and waits for its end. A thread that can't wait leaves it to the loop
+ * thread. */
 static int wait_for(lunik_machine *m, lunik_request_kind kind, lunik_error *err)
 {
     lunik_request r = {.fn = ignore, .what = kind};
@@ -227,7 +229,8 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     return rc ? rc : ask(m, LUNIK_REQUEST_RESET, NULL, err);
 }
 
-/* A turn that can't be waited for here is another thread's, after which the loop thread closes. */
+/* If the turn is another thread's and can't be waited for here, the loop thread closes afterwards.
+ */
 static int ask_close(lunik_machine *m, lunik_request *r)
 {
     int rc;

@@ -1,13 +1,13 @@
 /*
- * request.c: what is wanted of a machine, and when it is carried out.
+ * request.c: requests to a machine, and when they are carried out.
  *
  * DESIGN. A start, pause, reset, close or the rest of a shutdown is a bit in m->wanted. It is
  * carried out, in a turn, when the machine has come to rest: the vCPUs are outside and the devices
- * have finished what was in flight. Where they have not, the bit stays, and the thread tries again
- * after a report or when the devices have had their time (m->until): the loop thread in
- * do_wanted(), and a thread in wait_for() for what it waits for itself. So no thread has the turn
- * while devices finish, and whatever comes meanwhile (a close during a pause, a reset from the
- * guest) is just one more bit. The devices stay drained (m->held) from the first of these to
+ * have finished what was in flight. Until then the bit stays, and the thread tries again after a
+ * report or at the end of the devices' time (m->until): the loop thread in do_wanted() for all
+ * bits, and a thread in wait_for() for its own request. So no thread has the turn while devices
+ * finish, and a request that comes meanwhile (a close during a pause, a reset from the guest) is
+ * one more bit. The devices stay drained (m->held) from the first of these to
  * run_leave_rest(), however many there are.
  *
  * A lunik_request belongs to a bit, or is a lunik_machine_drain(), which needs no turn and no bit.
@@ -104,7 +104,7 @@ static void end_all(lunik_machine *m, unsigned want, const lunik_error *err)
         end(m, r, err);
 }
 
-/* After the turn. The functions may do anything to the machine. */
+/* Calls the functions of ended requests, after the turn. They may do anything to the machine. */
 void requests_report(lunik_machine *m)
 {
     lunik_request *r;
@@ -165,7 +165,7 @@ static int carry_pause(lunik_machine *m, lunik_error *err)
 static const struct {
     int (*carry)(lunik_machine *m, lunik_error *err);
     const char *name; /* in events */
-    bool waits;       /* fails when devices have had their time; the others go on without */
+    bool waits;       /* fails at the end of the devices' time; the others go on without them */
 } wants[MACHINE_WANTS] = {
     [MACHINE_WANT_CLOSE] = {carry_close, "close", false},
     [MACHINE_WANT_STOP] = {carry_stop, "shutdown", false},
@@ -174,7 +174,8 @@ static const struct {
     [MACHINE_WANT_PAUSE] = {carry_pause, "pause", true},
 };
 
-/* True where the machine's state has made it pointless. The guest's reset ends with its run. */
+/* Returns whether the machine's state has made a want pointless. A reset by the guest is, once its
+ * run has ended. */
 static bool is_moot(const lunik_machine *m, unsigned want)
 {
     switch (want) {
@@ -229,7 +230,7 @@ static void report_failure(lunik_machine *m, unsigned want, const lunik_error *e
                    LUNIK_FIELD_STRING("source", wants[want].name));
 }
 
-/* In a turn. Returns false when devices are still to finish for it. */
+/* Carries out a want, in a turn. Returns false if devices have to finish first. */
 static bool try_want(lunik_machine *m, unsigned want)
 {
     bool late = false, requested;
@@ -255,7 +256,7 @@ static bool try_want(lunik_machine *m, unsigned want)
     return true;
 }
 
-/* The first of them from a certain one on. */
+/* Returns the first want from a given one on. */
 static unsigned first_wanted(const lunik_machine *m, unsigned want)
 {
     while (want < MACHINE_WANTS && !machine_wants(m, want))
@@ -263,7 +264,7 @@ static unsigned first_wanted(const lunik_machine *m, unsigned want)
     return want;
 }
 
-/* In their order, as far as devices allow. */
+/* Carries out wants in their order, until one has to wait for devices. */
 static void try_wants(lunik_machine *m, unsigned first, unsigned last)
 {
     unsigned want;
@@ -272,7 +273,7 @@ static void try_wants(lunik_machine *m, unsigned first, unsigned last)
         ;
 }
 
-/* A lunik_machine_drain() that can be ended now, and how. */
+/* Finds a lunik_machine_drain() that can be ended now, and its result. */
 static lunik_request *next_drained(lunik_machine *m, bool *drained)
 {
     uint64_t now = drains_now();
@@ -302,7 +303,7 @@ void requests_try_drains(lunik_machine *m)
     }
 }
 
-/* Sets the alarm for the first that devices have had their time for. */
+/* Sets the alarm for the earliest time at which a request stops waiting. */
 void requests_set_alarm(lunik_machine *m)
 {
     uint64_t until = objects_leaving_until(m);
@@ -317,7 +318,7 @@ void requests_set_alarm(lunik_machine *m)
     drains_alarm(m, until);
 }
 
-/* Carries out on the loop thread what is wanted and possible by now. */
+/* Carries out the wants that are possible by now, on the loop thread. */
 static void do_wanted(lunik_task *task)
 {
     lunik_machine *m = lunik_container_of(task, lunik_machine, work);
@@ -344,7 +345,7 @@ void requests_init(lunik_machine *m)
 /* ---- for control.c ------------------------------------------------------------------------------
  */
 
-/* Returns LUNIK_UNDER_WAY, or how the request has ended. */
+/* Returns LUNIK_UNDER_WAY, or the result of the request. */
 int request_outcome(lunik_machine *m, lunik_request *r, lunik_error *err)
 {
     if (r->state == REQUEST_PENDING)
@@ -355,7 +356,8 @@ int request_outcome(lunik_machine *m, lunik_request *r, lunik_error *err)
     return r->error.code;
 }
 
-/* Takes a turn for it. r: of this want, begun with this call or before; NULL: there is none. */
+/* Takes a turn for a want. r: a request for it, which begins with this call or has begun before;
+ * NULL: there is none. */
 int request_attempt(lunik_machine *m, unsigned want, lunik_request *r, bool begin, lunik_error *err)
 {
     int rc = turn_take(m, err);
@@ -368,8 +370,8 @@ int request_attempt(lunik_machine *m, unsigned want, lunik_request *r, bool begi
         if (r)
             request_add(m, r);
     }
-    /* What comes first is not overtaken, but by what a hook asks for. A close is the loop's: the
-     * caller may have no reference. */
+    /* A want does not overtake an earlier one, unless a hook asks for it. The loop thread closes:
+     * the caller may have no reference. */
     if (m->turn.depth > 1 || want == MACHINE_WANT_CLOSE)
         try_want(m, want);
     else

@@ -1,4 +1,4 @@
-/* run_state.h: what the files of this folder do to a machine's run state. Lock held. */
+/* run_state.h: changes of a machine's run state, for the files of this folder. Lock held. */
 #ifndef MACHINE_RUN_STATE_H
 #define MACHINE_RUN_STATE_H
 
@@ -6,7 +6,7 @@
 
 /* ---- run_state.c: in a turn ----------------------------------------------------------------- */
 
-/* SHUTDOWN or CRASHED. These two outside of a turn as well. */
+/* Returns whether the state is SHUTDOWN or CRASHED. This and the next also outside of a turn. */
 bool run_is_final(const lunik_machine *m);
 void run_set_state(lunik_machine *m, lunik_run_state state);
 /* Keeps the vCPUs outside the guest and has devices finish what is in flight. Returns true when
@@ -24,9 +24,9 @@ int run_reset(lunik_machine *m, lunik_error *err);
 
 /* ---- machine.c ------------------------------------------------------------------------------ */
 
-/* In a turn, with m->closing set and the machine at rest. */
+/* Closes the machine. In a turn, with m->closing set and the machine at rest. */
 void machine_close_now(lunik_machine *m);
-/* The guest's reset has failed. */
+/* Reports that a reset by the guest has failed, and ends the run. */
 void machine_reset_failed(lunik_machine *m, const lunik_error *why);
 
 #endif

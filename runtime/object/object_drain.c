@@ -17,8 +17,8 @@
 
 enum drain_state {
     DRAIN_IDLE,
-    DRAIN_OWED,     /* asked, not reported yet */
-    DRAIN_REPORTED, /* for the last time it was asked */
+    DRAIN_OWED,     /* asked, has not reported yet */
+    DRAIN_REPORTED, /* has answered the last call of drain */
 };
 
 static enum drain_state state_of(const lunik_drain *d)
@@ -84,8 +84,8 @@ static bool can_be_asked(const lunik_drain *d)
     return is_wanted(d) && !d->asked && state_of(d) != DRAIN_OWED;
 }
 
-/* Whether all have that use o, directly or through objects that can't be asked. The latter are
- * younger than what they use, so the search ends. */
+/* Returns whether all objects that use o have finished, those included that use it through objects
+ * without a drain function. A user is younger than what it uses, so the search ends. */
 static bool users_have_finished(const lunik_object *o)
 {
     const struct object_use *use;
@@ -100,8 +100,8 @@ static bool users_have_finished(const lunik_object *o)
     return true;
 }
 
-/* The youngest object whose turn it is. Where objects use each other in a circle that is the
- * youngest of all, once no report is owed. */
+/* Returns the youngest object that can be asked now. If objects use each other in a circle, that is
+ * the youngest of all, once no report is owed. */
 static lunik_drain *next_to_ask(const lunik_machine *m)
 {
     lunik_drain *d, *youngest = NULL;
@@ -136,7 +136,7 @@ void objects_drain(lunik_machine *m)
     objects_drained(m);
 }
 
-/* The oldest object that is to go on. */
+/* Returns the oldest object whose undrain is to be called. */
 static lunik_drain *next_to_go_on(const lunik_machine *m)
 {
     lunik_drain *d;
@@ -226,7 +226,7 @@ lunik_object *objects_next_leaving(lunik_machine *m, bool *late)
     TAILQ_FOREACH (d, &m->drains.list, entry) {
         if (!d->leaving)
             continue;
-        if (can_be_asked(d)) /* what it owed from before has come */
+        if (can_be_asked(d)) /* the report that it owed has come */
             ask(d);
         *late = !has_finished(d);
         if (!*late || d->until <= now) {
@@ -250,7 +250,7 @@ uint64_t objects_leaving_until(const lunik_machine *m)
 
 /* ---- those that take too long --------------------------------------------------------------- */
 
-/* Others wait for such an object; they have not been asked yet. */
+/* Objects that this one uses wait for it: they have not been asked yet. */
 static bool is_late(const lunik_drain *d)
 {
     return is_wanted(d) && state_of(d) == DRAIN_OWED;
@@ -290,7 +290,7 @@ int objects_fail_late(const lunik_machine *m, const char *what, lunik_error *err
         count++;
         first = first ? first : d;
     }
-    if (!first) /* it has finished this very moment */
+    if (!first) /* it has just finished */
         return lunik_fail(err, LUNIK_E_TIMEOUT, "machine '%s' can't be %s in time", m->name, what);
     object_fail_late(first->object, err);
     return count == 1
