@@ -108,6 +108,7 @@ static void vcpu_crashed(lunik_vcpu *v, const lunik_vcpu_exit *info)
                LUNIK_FIELD_STRING("dump", dump));
     end_run(m, LUNIK_STATE_CRASHED);
 }
+
 void machine_reset_failed(lunik_machine *m, const lunik_error *why)
 {
     if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
