@@ -61,7 +61,7 @@ static size_t segment_length(const char *text)
 static unsigned count_segments(const char *path)
 {
     unsigned count = 0;
-    size_t length;
+    size_t length = 0;
 
     if (*path != '\\')
         return 0;

@@ -63,10 +63,9 @@ static int dirty_gc(lua_State *L)
 static lunik_ram *ram_of(lua_State *L, lunik_object *o)
 {
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(o);
-    const lunik_memory_device *device = lunik_memory_device_get(o);
 
-    if (device) {
-        o = device->memdev;
+    if (lunik_memory_device_iface(o)) {
+        o = lunik_memory_device_get(o)->memdev;
         backend = o ? lunik_memory_backend_iface(o) : NULL;
     }
     if (!backend)

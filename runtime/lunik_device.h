@@ -509,11 +509,11 @@ typedef struct lunik_memory_device_ops {
 } lunik_memory_device_ops;
 #define LUNIK_IFACE_memory_device "memory-device"
 LUNIK_IFACE_GETTER(memory_device)
-/* NULL if o is no memory device. */
+/* Returns the memory device that o is: lunik_memory_device_iface(o) must not be NULL. */
 static inline lunik_memory_device *lunik_memory_device_get(lunik_object *o)
 {
     const lunik_memory_device_ops *ops = lunik_memory_device_iface(o);
-    return ops ? ops->get(o) : NULL;
+    return ops->get(o);
 }
 /* Memory slots that a machine can have; the guest names them MP00 to MPFF. */
 #define LUNIK_MEMORY_SLOTS_MAX 256

@@ -220,9 +220,15 @@ static int choose_address(const struct device_memory *d, lunik_memory_device *md
 static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     const struct device_memory *d = lunik_state(handler);
-    lunik_memory_device *md = lunik_memory_device_get(device);
-    int rc = choose_slot(d, md, err);
+    lunik_memory_device *md;
+    int rc;
 
+    if (!lunik_memory_device_iface(device))
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "%s: '%s' is no memory device (want the interface memory-device)",
+                          lunik_object_type_name(device), name_of(device));
+    md = lunik_memory_device_get(device);
+    rc = choose_slot(d, md, err);
     if (!rc)
         rc = check_size(d, md, err);
     if (rc)

@@ -30,6 +30,9 @@ static const lunik_iface bell_ifaces[] = {LUNIK_IFACE(gpe, &bell_ops), {0}};
 static const lunik_type bell_type = {
     .name = "bell", .flags = LUNIK_TYPE_DEVICE, .size = sizeof(struct bell), .ifaces = bell_ifaces};
 
+static const lunik_type impostor_type = {
+    .name = "impostor", .flags = LUNIK_TYPE_DEVICE, .size = 1, .hotplug = "memory"};
+
 static lunik_runtime *rt;
 static lunik_machine *m;
 static struct bell *bell;
@@ -199,6 +202,8 @@ static void test_refusals(void)
     refuses("pc-dimm: addr: [0x104000000:0x8000000] conflicts with memory device 'd1' "
             "[0x100000000:0x8000000]",
             DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "m2"), NUM("addr", 0x104000000)));
+    refuses("impostor: 'bad' is no memory device (want the interface memory-device)",
+            DEVICE("impostor", TEXT("id", "bad")));
     backend("odd", 3 * MIB);
     refuses("pc-dimm: memdev: the size of 'odd', 0x300000, must be a multiple of 0x200000",
             DEVICE("pc-dimm", TEXT("id", "bad"), TEXT("memdev", "odd")));
@@ -449,7 +454,7 @@ static void test_model(void)
 int main(void)
 {
     if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
-        lunik_type_add(rt, &bell_type, &err)) {
+        lunik_type_add(rt, &bell_type, &err) || lunik_type_add(rt, &impostor_type, &err)) {
         check_string("set up", err.message, "");
         return 1;
     }

@@ -33,6 +33,7 @@ struct slow {
 };
 
 static struct slow *device[MOST_DEVICES]; /* by index */
+static bool all_at_once;                  /* whatever a device's `how` says */
 static char order[256];                   /* what has been called, in letters */
 static pthread_mutex_t order_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -99,7 +100,7 @@ static void drain(lunik_object *o, lunik_drain *d)
     check_true("asked once", !s->owed && !s->drained);
     s->owed = d;
     s->drained = true;
-    if (s->how == AT_ONCE)
+    if (s->how == AT_ONCE || all_at_once)
         report(s);
     else if (s->how == BY_TASK)
         lunik_defer(rt, &s->task);
@@ -195,18 +196,10 @@ static void add(unsigned index, enum how how, const char *backend)
 /* With nothing in flight. */
 static void start(void)
 {
-    uint64_t how[MOST_DEVICES];
-
-    for (unsigned i = 0; i < MOST_DEVICES; i++)
-        if (device[i]) {
-            how[i] = device[i]->how;
-            device[i]->how = AT_ONCE;
-        }
+    all_at_once = true;
     if (lunik_machine_start(m, &err))
         printf("not ok start: %s\n", err.message);
-    for (unsigned i = 0; i < MOST_DEVICES; i++)
-        if (device[i])
-            device[i]->how = how[i];
+    all_at_once = false;
     lunik_run_timeout(rt, 0);
     order[0] = seen[0] = 0;
 }
