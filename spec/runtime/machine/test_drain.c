@@ -32,9 +32,9 @@ struct slow {
     bool drained, running;
 };
 
-static struct slow *device[MOST_DEVICES]; /* by index */
-static bool all_at_once;                  /* whatever a device's `how` says */
-static char order[256];                   /* what has been called, in letters */
+static struct slow *_Atomic device[MOST_DEVICES]; /* by index; NULL: none */
+static bool all_at_once;                          /* whatever a device's `how` says */
+static char order[256];                           /* what has been called, in letters */
 static pthread_mutex_t order_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void note(const struct slow *s, char what)
