@@ -21,7 +21,7 @@ local function until_true(fn, seconds)
   return true
 end
 
--- What is told about a machine.
+-- Events and messages of a machine.
 local function listen(m)
   local told = {}
   m:on("*", function(ev) told[ev.name] = true end)
@@ -36,7 +36,7 @@ local function listen(m)
   } })
 end
 
--- What a guest does to reset or to end its machine: by its console, or by its ports.
+-- Ways in which a guest resets or ends its machine: by its console, or by its ports.
 local RESET_PORT = { "reset port", "reset", function(m)
   m:outb(0xcf9, 2)
   m:outb(0xcf9, 6)

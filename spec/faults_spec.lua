@@ -354,7 +354,7 @@ describe("faults: a vCPU whose KVM_RUN", function()
 end)
 
 for _, accel in ipairs { "none", "kvm" } do
-  it("faults: signals without end are in nobody's way, accel " .. accel, function()
+  it("faults: endless signals disturb no call, accel " .. accel, function()
     if accel == "kvm" and small.unavailable() then return pending(small.unavailable()) end
     machines.none():close()
     faults.storm(true)

@@ -37,7 +37,7 @@ describe("an installation", function()
     os.execute(("rm -rf '%s'"):format(top))
   end)
 
-  -- What the installed command prints.
+  -- Returns what the installed command prints.
   local function lunik(arguments)
     return output("'%s/bin/lunik' %s", prefix, arguments)
   end

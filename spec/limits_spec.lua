@@ -362,7 +362,7 @@ describe("a memory file that is truncated", function()
     assert.is_truthy(path)
   end)
 
-  it("crashes the guest that uses it, nobody else", function()
+  it("crashes only the guest that uses it", function()
     if small.unavailable() then return pending(small.unavailable()) end
     local m, other = small.machine { name = "one" }, small.machine { name = "two" }
     small.start(m)

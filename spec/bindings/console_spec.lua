@@ -50,7 +50,7 @@ local function random_text(size)
   return table.concat(parts)
 end
 
--- What string.find gives, as core.buffer_search does: where the match ends, and the captures.
+-- Returns the result of string.find as core.buffer_search does: the match's end, and the captures.
 local function by_find(text, pattern)
   local found = table.pack(text:find(pattern))
   if not found[1] then return nil end

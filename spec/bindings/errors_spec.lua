@@ -7,7 +7,7 @@ local command = require "spec.support.command"
 local NAN = 0 / 0
 local GiB = 1 << 30
 
--- What a machine looks like.
+-- Returns the visible state of a machine.
 local function portrait(m)
   local lines = { m.state, m:mtree(), m:mtree { flat = true } }
   for _, object in ipairs(m:objects()) do

@@ -146,7 +146,7 @@ describe("guest memory", function()
     assert.is_true(m:hash(top, 0x1000) ~= 0)
     m:fill(top, 0x1000, 5)
     assert.equal(("\5"):rep(0x1000), m:read(top, 0x1000))
-    -- What would go on at address 0 is refused as a whole.
+    -- An access that would wrap to address 0 is refused as a whole.
     for _, name in ipairs { "hash", "read", "fill" } do
       assert.equal("access", machines.raised(m[name], m, top, 0x1001).code, name)
     end

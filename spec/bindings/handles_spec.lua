@@ -183,7 +183,7 @@ describe("collecting a handle", function()
     assert.are.same({ "true\n", "", 0 }, { out, err, code })
   end)
 
-  it("frees what nobody can reach", function()
+  it("frees unreachable handles", function()
     local m = machines.none()
     local weak = setmetatable({}, { __mode = "v" })
     for i = 1, 50 do

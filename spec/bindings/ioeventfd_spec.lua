@@ -138,7 +138,7 @@ describe("an ioeventfd", function()
     assert.are.equal(1, count)
   end)
 
-  it("stays when nobody keeps its handle", function()
+  it("stays when its handle is collected", function()
     local count = 0
     region:ioeventfd { offset = 0, on = function(n) count = count + n end }
     machines.collect()
@@ -273,7 +273,7 @@ describe("with KVM", function()
     assert.are.same({ 20000, 100 }, { count, writes })
   end)
 
-  -- What writes of the guest come to: signals, calls of the device, exits.
+  -- Results of the guest's writes: signals, calls of the device, exits.
   local function outcome(kind, line)
     count, writes = 0, 0
     local taken = exits(kind, line)
@@ -321,7 +321,7 @@ describe("with KVM", function()
       region:ioeventfd { offset = i * 0x10 + 8, size = size, match = 0x81, on = on }
     end
     small.start(m)
-    -- The answer takes exits for its characters, too.
+    -- The characters of the answer take exits as well.
     local function out(offset, v, size)
       local result = outcome("io", ("out 0x%x 0x%x %d"):format(0x500 + offset, v, size))
       return { result[1], math.min(result[2], 1) }
@@ -501,7 +501,7 @@ describe("with KVM", function()
     write_hundred(function(pc) return pc:read(0x7000, 2) ~= "\0\0" end)
   end)
 
-  it("coalesced writes are counted when somebody asks", function()
+  it("coalesced writes are counted when the statistics are read", function()
     local seen
     for _, look in ipairs {
       function(_, dev) return dev.stats.writes end,

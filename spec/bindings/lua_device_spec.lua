@@ -304,7 +304,7 @@ describe("a device in Lua", function()
 end)
 
 describe("a place that is taken", function()
-  -- What device_add with that definition says; the machine is as before.
+  -- Returns the error of device_add with that definition; checks that the machine is as before.
   local function refused(m, definition)
     local before, objects = m:mtree(), #m:objects()
     local err = machines.raised(m.device_add, m, define(definition))

@@ -160,7 +160,7 @@ describe("an object", function()
     assert.equal(4 * MiB, b.size)
   end)
 
-  it("is gone when it is deleted, whoever holds it", function()
+  it("is gone when it is deleted, even if a handle of it is held", function()
     local b = m:object_add("memory-backend-ram", { id = "b", size = "4M" })
     m:object_del("b")
     assert.is_false(b.alive)

@@ -102,7 +102,7 @@ static void preload(lua_State *L, const char *name, lua_CFunction loader)
     lua_pop(L, 1);
 }
 
-/* What can't be loaded now can be later, with another runtime. */
+/* A module that can't be loaded now can be loaded later, with another runtime. */
 static void test_load(void)
 {
     lunik_runtime *rt = runtime(), *other = runtime();
@@ -375,7 +375,7 @@ static void close_on_event(void *opaque, const lunik_event *event)
     lunik_machine_close(event->machine);
 }
 
-/* The program hears of the event before the script does. */
+/* The program's subscriber is called before the script's handlers. */
 static void test_subscriber(void)
 {
     lunik_event_sub events = {.fn = close_on_event};

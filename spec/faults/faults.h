@@ -3,10 +3,10 @@
  *
  * DESIGN. The Lua module "faults" changes the global offset tables of what is under test (the
  * library, the Lua module, the command), so that the calls these make into libc and libuv come
- * here first; nobody else's do. While armed, calls that can fail are counted, and one of them, or
- * one and all that follow it, fails. A point is known by the functions of the code under test that
- * led to it: their return addresses, hashed. Memory taken while armed is remembered until it is
- * freed, so that what leaks can be named.
+ * here first; calls of other libraries do not. While armed, calls that can fail are counted, and
+ * one of them, or one and all that follow it, fails. A point is known by the functions of the code
+ * under test that led to it: their return addresses, hashed. Memory taken while armed is remembered
+ * until it is freed, so that what leaks can be named.
  */
 #ifndef FAULTS_H
 #define FAULTS_H

@@ -154,7 +154,7 @@ static inline int board_plug(unsigned n, uint64_t mib, lunik_error *err)
     return rc;
 }
 
-/* What all address spaces show, to be freed. */
+/* Returns the text of all address spaces, to be freed. */
 static inline char *board_map(void)
 {
     char *text = NULL;

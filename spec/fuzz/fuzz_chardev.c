@@ -165,7 +165,7 @@ static void use_peer(unsigned how)
 
 /* ---- the guest ------------------------------------------------------------------------------ */
 
-/* What is left of a peer's bytes is lost when another one comes. */
+/* The rest of a peer's bytes is lost when another peer connects. */
 static void check_received(uint8_t byte)
 {
     if (b.at == b.sent[b.from] || byte != byte_of(b.from, b.at)) {

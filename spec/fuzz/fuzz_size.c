@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-/* What a digit is worth, 99 if it is none. */
+/* Returns the value of a digit; 99: it is none. */
 static unsigned digit(char c)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";

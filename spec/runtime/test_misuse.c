@@ -29,7 +29,7 @@ static void make(void)
 
 /* ---- NULL everywhere ------------------------------------------------------------------------ */
 
-/* What remains: functions that take no pointer, or NULL, and those named in others[]. */
+/* The other functions: those that take no pointer, or NULL, and those named in others[]. */
 static void call_all(bool (*wanted)(const char *name))
 {
 #define CALL(name, call)                                                                           \

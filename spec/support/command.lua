@@ -8,7 +8,7 @@ command.interpreter = os.getenv("LUNIK_INTERPRETER") or "lua5.4"
 -- A folder for memory in files: /dev/shm, or that of temporary files where there is none to write.
 command.memory_folder = os.execute "test -w /dev/shm" and "/dev/shm" or "/tmp"
 
--- What a file holds.
+-- Returns the contents of a file.
 function command.read(path)
   local file = assert(io.open(tostring(path), "rb"))
   local text = file:read("a")

@@ -66,7 +66,7 @@ function machines.collect()
   collectgarbage()
 end
 
--- What fn(...) raises; fails if it does not raise.
+-- Returns the error that fn(...) raises; fails if it raises none.
 function machines.raised(fn, ...)
   local ok, err = pcall(fn, ...)
   assert(not ok, "no error was raised")

@@ -1,4 +1,4 @@
--- For specs: a command on a pseudo-terminal and somebody who types.
+-- For specs: a command on a pseudo-terminal, and keys typed to it.
 local uv = require "luv"
 
 local terminal = {}

@@ -237,7 +237,7 @@ describe("character devices", function()
     assert.equal(7, o.dropped)
   end)
 
-  it("pty: names its slave and drops output while nobody has it open", function()
+  it("pty: names its slave and drops output while that is closed", function()
     if terminal.missing() then pending(terminal.missing()) end
     local o = m:object_add("chardev-pty", { id = "p" })
     connect "p"

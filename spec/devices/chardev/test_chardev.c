@@ -514,7 +514,7 @@ static void test_socket_client(void)
 
 /* ---- stdio ---------------------------------------------------------------------------------- */
 
-/* What child processes, this program anew, can be asked to do. */
+/* Tasks of child processes, which run this program again. */
 static void child_echo(void);
 static void child_flood(void);
 static void child_broken_pipe(void);

@@ -112,7 +112,7 @@ static void test_loop(void)
     check_uint("enabling it reports a full buffer", b.mouse.edges, 2);
 }
 
-/* Nobody reads: what the controller answers waits behind the byte that is there. */
+/* While a byte is unread, the controller's answers wait behind it. */
 static void test_unread(void)
 {
     struct bench b;

@@ -370,7 +370,7 @@ static void test_many(void)
 enum { UNITS = 64, PLACES = 16, POOL = 24 }; /* of 2 MiB in the window; slots; devices */
 
 struct model {
-    unsigned unit[UNITS], slot[PLACES]; /* whose it is: number + 1; 0: nobody's */
+    unsigned unit[UNITS], slot[PLACES]; /* its DIMM's number + 1; 0: none */
 };
 
 static bool all_free(const struct model *w, unsigned first, unsigned size)

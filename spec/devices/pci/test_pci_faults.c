@@ -1,7 +1,7 @@
 /*
  * test_pci_faults.c: a guest moves BARs and switches their decoding while each call that this takes
  * fails in turn. A configuration write has no way to fail: either the memory map follows, or
- * somebody is told and the machine is paused; and the next write finds everything in order.
+ * an event is emitted and the machine is paused; and the next write finds everything in order.
  *
  * The linker sends the library's calls here.
  */

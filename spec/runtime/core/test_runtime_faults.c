@@ -40,7 +40,7 @@ static int count_descriptors(void)
     return count;
 }
 
-/* What is short, and how much of it there is still. */
+/* The resource that is short, and how much of it is left. */
 struct shortage {
     void (*begin)(unsigned left);
     void (*end)(void);

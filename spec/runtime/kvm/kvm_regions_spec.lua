@@ -1,4 +1,4 @@
--- What KVM answers itself has its place in the memory map, and nothing else can take it. On KVM.
+-- Addresses that KVM serves itself are in the memory map, and nothing else can take them. On KVM.
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
 

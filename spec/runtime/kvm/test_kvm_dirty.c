@@ -193,7 +193,7 @@ static void test_exact(const struct mode *mode)
     must("start", lunik_machine_start(m, &err));
     must("first", lunik_dirty_start(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
     run_until_all_written();
-    let_it_run(5000); /* so that there is something that nobody has asked for */
+    let_it_run(5000); /* so that there are dirty pages that have not been read */
     must("pause", lunik_machine_pause(m, &err));
     must("second", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     must("sync", lunik_dirty_sync(m, &err));
@@ -292,7 +292,7 @@ static void test_removal(const struct mode *mode)
     end();
 }
 
-/* What is written to ROM comes from this process alone: KVM is not asked. */
+/* Only this process writes to ROM, so KVM is not asked. */
 static void test_rom(const struct mode *mode)
 {
     lunik_section rom;

@@ -14,7 +14,7 @@
 
 /* ---- the kernel ----------------------------------------------------------------------------- */
 
-/* What it lacks; calls that are for that. */
+/* Features that the kernel lacks, and calls made for them. */
 static enum { LACKS_NOTHING, LACKS_SOME, LACKS_ALL } kernel;
 static unsigned unknown_calls;
 
@@ -131,7 +131,7 @@ static void test_refusal(void)
     close(mine);
 }
 
-/* What the kernel lacks is done by exits. */
+/* Exits do what the kernel can't. */
 static void test_old_kernel(int lacking)
 {
     int fd = eventfd(0, EFD_NONBLOCK);

@@ -38,7 +38,7 @@ static void round_trip(const lunik_state_table *t, void *from, void *to)
     lunik_state_buffer_free(&second);
 }
 
-/* What can't be random: counts, and what must be the same in both. */
+/* Fields that can't be random: counts, and those that must be the same in both. */
 static void bound(struct vcpu_state *v, struct vm_state *vm)
 {
     v->has_xcrs = v->clocks.has_tsc = true;

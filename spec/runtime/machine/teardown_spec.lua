@@ -365,7 +365,7 @@ describe("a script that does not let the loop run", function()
       local function left()
         local bytes = 0
         collectgarbage()
-        other:transaction(function() end) -- which lets go of what others free
+        other:transaction(function() end) -- which releases what others free
         for _, block in ipairs(faults.blocks()) do bytes = bytes + block.size end
         return bytes
       end

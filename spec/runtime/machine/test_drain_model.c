@@ -32,7 +32,7 @@ struct device {
     bool drained; /* drain was called later than undrain */
 };
 
-/* What a report needs is not the device's: it may be gone. */
+/* A report needs nothing of the device, which may be gone. */
 static struct slot {
     struct device *device;
     lunik_drain *owed[8]; /* the oldest first: those of devices that are gone as well */
@@ -123,7 +123,7 @@ static bool wanted(unsigned i)
     return model.held || model.drains || model.waiting || model.device[i].leaving;
 }
 
-/* Asks and lets go on. Returns whether all have finished that are asked. */
+/* Drains and undrains. Returns whether all objects that were asked have finished. */
 static bool at_rest(void)
 {
     bool rest = true;

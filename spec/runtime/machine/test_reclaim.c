@@ -72,7 +72,7 @@ static bool goes(lunik_machine *m)
 
 static sem_t idle, end;
 
-/* What a thread does whose own event loop has nothing to do: it holds the lock and waits. */
+/* Waits with the lock held, as a thread does whose own event loop is idle. */
 static void *idle_embedder(void *unused)
 {
     lunik_runtime *rt;

@@ -194,7 +194,7 @@ static void test_waiting(void)
     lunik_runtime_free(rt);
 }
 
-/* What is done to a running machine from everywhere at once leaves it in one piece. */
+/* A running machine survives changes by all threads at once. */
 static void *hammer(void *arg)
 {
     const unsigned *seed = arg;

@@ -144,7 +144,7 @@ static void try_words(struct device *d, uint64_t slot, uint64_t part)
     expect(!rc || rc == LUNIK_E_STATE || rc == LUNIK_E_ACCESS);
 }
 
-/* What a thread has written to its part of a block is there when it is mapped again. */
+/* Bytes that a thread has written to its part of a block are there when it is mapped again. */
 static void check_exact(struct device *d, uint8_t *host, uint64_t tag, unsigned page)
 {
     uint8_t *shadow = d->shadow[tag][page];

@@ -165,7 +165,7 @@ static void test_listeners(void)
     close(fd);
 }
 
-/* What is coalesced in another region is another range, be it at the same place. */
+/* A coalesced range of another region is another range, even at the same address. */
 static void test_replaced_range(void)
 {
     struct recorder r = recorder("R", 0, space);
@@ -398,7 +398,7 @@ static void test_callback(void)
     must("close", lunik_ioeventfd_close(e, &err));
 }
 
-/* Whoever has one may outlive the machine. */
+/* The owner of an ioeventfd may outlive the machine. */
 static void test_close_late(void)
 {
     static const lunik_machine_config config = {

@@ -300,7 +300,7 @@ static void test_readonly_ram(void)
     drop(r);
 }
 
-/* What a write keeps of a wider register has to be read first. */
+/* A write to a part of a wider register reads the rest first. */
 static void test_refused_half(void)
 {
     static const lunik_io_ops ops = {

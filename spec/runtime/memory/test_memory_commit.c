@@ -310,7 +310,7 @@ static void on_release(void *opaque)
     released = true;
 }
 
-/* Who holds the lock all the time is a reader all the time, but for the start of a change. */
+/* A thread that holds the lock is a reader all the time, except at the start of a change. */
 static void test_reclaim(void)
 {
     lunik_region_config config = {

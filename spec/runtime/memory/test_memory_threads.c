@@ -43,7 +43,7 @@ static lunik_access read_lockless(void *opaque, uint64_t offset, unsigned size, 
 static const lunik_io_ops locked_ops = {.read = read_locked};
 static const lunik_io_ops lockless_ops = {.read = read_lockless, .lockless = true};
 
-/* What a vCPU thread does with an exit. */
+/* Handles an exit as a vCPU's thread does. */
 static void *reader(void *unused)
 {
     unsigned at = 0;

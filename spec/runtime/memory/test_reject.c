@@ -295,7 +295,7 @@ static void tally(void *opaque, const lunik_rejection *r)
         check_true("threads: a region that is there", false);
 }
 
-/* What a vCPU does with accesses to a hole and to a device that comes and goes. */
+/* A vCPU's accesses to a hole and to a device that comes and goes. */
 static void *guest(void *unused)
 {
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {

@@ -190,7 +190,7 @@ static void mutate(lunik_state_buffer *b)
         b->size -= (size_t)rand() % b->size;
 }
 
-/* What is refused leaves all as it was. */
+/* A refused load leaves the machine as it was. */
 static void load_mutant(lunik_object *o, unsigned *refused)
 {
     lunik_state_buffer b = {0}, before = {0}, after = {0};

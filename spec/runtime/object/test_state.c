@@ -91,7 +91,7 @@ static void round_trip(void)
     free(to.blob);
 }
 
-/* What was so far away is so again, by another clock. */
+/* A deadline is as far away by another clock as it was. */
 static void times(void)
 {
     struct sample s;

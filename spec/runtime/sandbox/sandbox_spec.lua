@@ -187,7 +187,7 @@ code=$?
 kill $other
 exit $code]]
 
-  -- What can't be opened beyond the working directory, whoever asks.
+  -- Files beyond the working directory that no caller can open.
   by_default("lets a script read what it needs and write where it works, and no more", function()
     if not landlock() then
       return pending("no Landlock")
@@ -421,7 +421,7 @@ require "busted.runner" { standalone = false }
 
   it("memory is placed on the host's nodes with nothing allowed", function()
     local backend = NONE .. [[
--- What it comes to does not depend on the sandbox: some kernels have no NUMA.
+-- The result does not depend on the sandbox: some kernels have no NUMA.
 local function outcomes()
   local list = {}
   for _, policy in ipairs { "bind", "preferred", "interleave" } do
@@ -445,7 +445,7 @@ print(before:find "placed" and "placed" or before)
     assert(out == "placed\n" or out:find "can't bind memory to NUMA nodes", out)
   end)
 
-  -- A refused call is remembered until somebody asks why.
+  -- A refused call is kept until the script asks why it failed.
   it("no device opens a file or a socket for a guest", function()
     assert.equal("nil\n", works(NONE .. [[
 local core = require "lunik.core"
@@ -534,7 +534,7 @@ end
 ]])
   end)
 
-  it("of another user, too, boots and takes memory; so does a second one", function()
+  it("of another user also boots and takes memory, and so does a second one", function()
     if not command.root() then
       return pending("not root")
     elseif not os.execute "setpriv --reuid=nobody --clear-groups test -r \"$PWD\"/Makefile" then

@@ -327,7 +327,7 @@ static int try_reclaim(void)
     return try_open();
 }
 #else
-/* What the child does first: the grace period that it waits for may be of threads it lacks. */
+/* The child's first call: the grace period that it waits for may be of threads that it lacks. */
 static int try_reclaim(void)
 {
     static struct rcu_head head;
@@ -447,7 +447,7 @@ static void *vcpu(void *arg)
     return NULL;
 }
 
-/* What no policy gives to a vCPU's thread, while the others have it. */
+/* Rights that no policy gives to a vCPU's thread, and that other threads have. */
 static int try_vcpu(void)
 {
     pthread_t thread;

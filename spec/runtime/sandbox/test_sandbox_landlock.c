@@ -123,7 +123,7 @@ static int try_link_in(void)
     return result(link(in_folder("out/file"), in_folder("in/link")));
 }
 
-/* What the link leads to is not below the paths, though the link is. */
+/* The link is below the paths, its target is not. */
 static int try_through_symlink(void)
 {
     unlink(in_folder("in/symlink"));

@@ -5,7 +5,7 @@ local on_terminal = terminal.runner(function(reason) pending(reason) end)
 
 local build, run = command.build, command.run
 
--- What the prompt says to these lines from a pipe.
+-- Returns the prompt's answers to these lines from a pipe.
 local function ask(lines, options)
   return run(("%s/lunik -i %s"):format(build, options or ""), lines)
 end
@@ -433,7 +433,7 @@ describe("the prompt's history", function()
     type_in({ { PROMPT, "\16" }, { typed .. "2", "\n" }, { "\t2\n" }, { PROMPT, "\4" } }, path)
   end)
 
-  it("does not grow for ever, whoever else adds to it", function()
+  it("does not grow for ever when other prompts add to it", function()
     local path <close> = command.file("")
     local _, code = on_terminal(terminal.SHELL, {
       { "bash-", build .. "/lunik\n" }, { PROMPT, "'a1'\n" }, { '"a1"\n' }, { PROMPT, "\26" },
