@@ -342,8 +342,7 @@ void requests_init(lunik_machine *m)
     TAILQ_INIT(&m->ended);
 }
 
-/* ---- for control.c ------------------------------------------------------------------------------
- */
+/* ---- for control.c --------------------------------------------------------------------------- */
 
 /* Returns LUNIK_UNDER_WAY, or the result of the request. */
 int request_outcome(lunik_machine *m, lunik_request *r, lunik_error *err)

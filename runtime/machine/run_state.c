@@ -114,8 +114,7 @@ int run_go_on(lunik_machine *m, lunik_error *err)
     return 0;
 }
 
-/* ---- states -----------------------------------------------------------------------------------
- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 /* Puts everything into its power-on state. The machine is stopped. */
 static int reset_all(lunik_machine *m, lunik_error *err)

@@ -5,25 +5,7 @@
 
 #include "lunik_pci.h"
 #include "check.h"
-
-static lunik_error err;
-static lunik_runtime *rt;
-static lunik_machine *m;
-static char said[256]; /* the last sentence about a misuse */
-
-static void on_misuse(const char *message)
-{
-    snprintf(said, sizeof(said), "%s", message);
-}
-
-static void make(void)
-{
-    const lunik_machine_config config = {.name = "m", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
-        lunik_machine_new(rt, &config, &m, &err))
-        printf("# %s\n", err.message);
-}
+#include "misuse.h"
 
 static lunik_object *backend(const char *id)
 {
@@ -176,7 +158,7 @@ static void test_late(void)
 int main(void)
 {
     lunik_set_misuse_cb(on_misuse);
-    make();
+    make("m");
     test_names();
     test_values();
     test_nodes();

@@ -7,25 +7,7 @@
 #include "bindings/lunik_lua.h"
 #include "lunik_pci.h"
 #include "check.h"
-
-static lunik_error err;
-static lunik_runtime *rt;
-static lunik_machine *m;
-static char said[256]; /* the last sentence about a misuse */
-
-static void on_misuse(const char *message)
-{
-    snprintf(said, sizeof(said), "%s", message);
-}
-
-static void make(void)
-{
-    const lunik_machine_config config = {.name = "misuse", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
-
-    if (lunik_runtime_new(lunik_builtin_types(), &rt, &err) ||
-        lunik_machine_new(rt, &config, &m, &err))
-        printf("# %s\n", err.message);
-}
+#include "misuse.h"
 
 /* ---- NULL everywhere ------------------------------------------------------------------------ */
 
@@ -525,7 +507,7 @@ static void test_closed(void)
 {
     size_t count;
 
-    make();
+    make("misuse");
     lunik_machine_ref(m);
     lunik_machine_close(m);
     for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
@@ -568,7 +550,7 @@ static void test_places(void)
     const lunik_field no_kind = {"id", {.kind = (lunik_value_kind)77}};
     pthread_t thread;
 
-    make();
+    make("misuse");
     pthread_create(&thread, NULL, without_lock, NULL);
     pthread_join(thread, NULL);
     check_int("another thread closes nothing", lunik_machine_state(m), LUNIK_STATE_CREATED);
