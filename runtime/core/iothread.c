@@ -23,10 +23,9 @@ struct lunik_iothread {
     uv_async_t wake;
     lunik_task end;                /* on the runtime's loop, when the thread is through */
     bool ended, freed, waited_for; /* machine lock */
-    pthread_mutex_t mutex;         /* guards the rest */
-    lunik_task *head, **tail;
-    bool stopping; /* the thread posts to itself no more */
-    bool over;     /* it does not touch the loop any more */
+    struct task_queue tasks;       /* its mutex guards the rest */
+    bool stopping;                 /* the thread posts to itself no more */
+    bool over;                     /* it does not touch the loop any more */
 };
 
 static __thread lunik_iothread *current;
@@ -40,29 +39,14 @@ int lunik_iothread_post(lunik_iothread *t, lunik_task *task)
 
     int rc = 0;
 
-    pthread_mutex_lock(&t->mutex);
+    pthread_mutex_lock(&t->tasks.mutex);
     if (t->over || (t->stopping && current == t)) {
         rc = LUNIK_E_GONE;
-    } else if (!task->pending) {
-        task->pending = 1;
-        task->next = NULL;
-        *t->tail = task;
-        t->tail = &task->next;
+    } else if (task_queue_add(&t->tasks, task)) {
         uv_async_send(&t->wake);
     }
-    pthread_mutex_unlock(&t->mutex);
+    pthread_mutex_unlock(&t->tasks.mutex);
     return rc;
-}
-
-/* With the mutex. */
-static void unlink_task(lunik_iothread *t, lunik_task **link)
-{
-    lunik_task *task = *link;
-
-    *link = task->next;
-    if (!*link)
-        t->tail = link;
-    task->pending = 0;
 }
 
 bool lunik_iothread_cancel(lunik_iothread *t, lunik_task *task)
@@ -70,67 +54,31 @@ bool lunik_iothread_cancel(lunik_iothread *t, lunik_task *task)
     NOT_NULL(t, false);
     NOT_NULL(task, false);
 
-    lunik_task **link;
-    bool found;
-
-    pthread_mutex_lock(&t->mutex);
-    for (link = &t->head; *link && *link != task; link = &(*link)->next)
-        ;
-    found = *link;
-    if (found)
-        unlink_task(t, link);
-    pthread_mutex_unlock(&t->mutex);
-    return found;
-}
-
-static lunik_task *pop(lunik_iothread *t)
-{
-    lunik_task *task;
-
-    pthread_mutex_lock(&t->mutex);
-    task = t->head;
-    if (task)
-        unlink_task(t, &t->head);
-    pthread_mutex_unlock(&t->mutex);
-    return task;
-}
-
-static unsigned count_tasks(lunik_iothread *t)
-{
-    unsigned count = 0;
-
-    pthread_mutex_lock(&t->mutex);
-    for (const lunik_task *task = t->head; task; task = task->next)
-        count++;
-    pthread_mutex_unlock(&t->mutex);
-    return count;
+    return task_queue_remove(&t->tasks, task);
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
-/* Tasks that are posted meanwhile wait for the next round, so that one which posts itself again
- * does not keep the loop from its handles. */
 static void on_wake(uv_async_t *wake)
 {
     lunik_iothread *t = lunik_container_of(wake, lunik_iothread, wake);
-    lunik_task *task;
 
     own_thread_pass(&t->own);
-    for (unsigned left = count_tasks(t); left && (task = pop(t)); left--)
-        task->fn(task);
-    pthread_mutex_lock(&t->mutex);
+    if (task_queue_run(&t->tasks))
+        uv_async_send(wake);
+    pthread_mutex_lock(&t->tasks.mutex);
     if (t->stopping)
         uv_stop(&t->loop);
-    pthread_mutex_unlock(&t->mutex);
+    pthread_mutex_unlock(&t->tasks.mutex);
 }
 
 static bool is_over(lunik_iothread *t)
 {
     bool over;
 
-    pthread_mutex_lock(&t->mutex);
-    over = t->over = t->stopping && !t->head;
-    pthread_mutex_unlock(&t->mutex);
+    pthread_mutex_lock(&t->tasks.mutex);
+    over = t->over = t->stopping && !t->tasks.head;
+    pthread_mutex_unlock(&t->tasks.mutex);
     return over;
 }
 
@@ -152,10 +100,10 @@ static void nudge(struct own_thread *own)
 
 static void stop(lunik_iothread *t)
 {
-    pthread_mutex_lock(&t->mutex);
+    pthread_mutex_lock(&t->tasks.mutex);
     t->stopping = true;
     uv_async_send(&t->wake);
-    pthread_mutex_unlock(&t->mutex);
+    pthread_mutex_unlock(&t->tasks.mutex);
 }
 
 /* ---- making and freeing --------------------------------------------------------------------- */
@@ -171,7 +119,7 @@ static void destroy(lunik_iothread *t)
     while (uv_run(&t->loop, UV_RUN_NOWAIT) && t->loop.closing_handles)
         ;
     uv_loop_close(&t->loop);
-    pthread_mutex_destroy(&t->mutex);
+    task_queue_destroy(&t->tasks);
     free(t);
     lunik_machine_unref(m);
 }
@@ -222,9 +170,8 @@ int lunik_iothread_new(lunik_machine *m, lunik_iothread **out, lunik_error *err)
     }
     t->own = (struct own_thread){.name = "lunik-io", .run = run, .nudge = nudge};
     t->end.fn = on_end;
-    t->tail = &t->head;
     t->machine = m;
-    pthread_mutex_init(&t->mutex, NULL);
+    task_queue_init(&t->tasks);
     lunik_machine_ref(m);
     LIST_INSERT_HEAD(&m->iothreads, t, link);
     sys = own_thread_start(&t->own);

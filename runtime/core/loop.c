@@ -176,17 +176,11 @@ void lunik_defer(lunik_runtime *rt, lunik_task *task)
     NOT_NULL(rt);
     NOT_NULL(task);
 
-    bool first = false;
+    bool first;
 
-    pthread_mutex_lock(&rt->task_mutex);
-    if (!task->pending) {
-        task->pending = 1;
-        task->next = NULL;
-        first = !rt->task_head;
-        *rt->task_tail = task;
-        rt->task_tail = &task->next;
-    }
-    pthread_mutex_unlock(&rt->task_mutex);
+    pthread_mutex_lock(&rt->tasks.mutex);
+    first = task_queue_add(&rt->tasks, task);
+    pthread_mutex_unlock(&rt->tasks.mutex);
     if (first)
         runtime_wake(rt);
 }
@@ -196,57 +190,12 @@ void lunik_defer_cancel(lunik_runtime *rt, lunik_task *task)
     NOT_NULL(rt);
     NOT_NULL(task);
 
-    lunik_task **link;
-
-    pthread_mutex_lock(&rt->task_mutex);
-    for (link = &rt->task_head; *link; link = &(*link)->next) {
-        if (*link != task)
-            continue;
-        *link = task->next;
-        if (!*link)
-            rt->task_tail = link;
-        task->pending = 0;
-        break;
-    }
-    pthread_mutex_unlock(&rt->task_mutex);
+    task_queue_remove(&rt->tasks, task);
 }
 
-static lunik_task *pop_task(lunik_runtime *rt)
-{
-    lunik_task *task;
-
-    pthread_mutex_lock(&rt->task_mutex);
-    task = rt->task_head;
-    if (task) {
-        rt->task_head = task->next;
-        if (!rt->task_head)
-            rt->task_tail = &rt->task_head;
-        task->pending = 0;
-    }
-    pthread_mutex_unlock(&rt->task_mutex);
-    return task;
-}
-
-static size_t count_tasks(lunik_runtime *rt)
-{
-    size_t count = 0;
-
-    pthread_mutex_lock(&rt->task_mutex);
-    for (const lunik_task *task = rt->task_head; task; task = task->next)
-        count++;
-    pthread_mutex_unlock(&rt->task_mutex);
-    return count;
-}
-
-/* Runs the tasks that are pending now. Tasks posted meanwhile wait for the next round, so a task
- * that posts itself again does not starve the loop. */
 void tasks_run(lunik_runtime *rt)
 {
-    lunik_task *task;
-
-    for (size_t left = count_tasks(rt); left && (task = pop_task(rt)); left--)
-        task->fn(task);
-    if (count_tasks(rt))
+    if (task_queue_run(&rt->tasks))
         runtime_wake(rt);
 }
 

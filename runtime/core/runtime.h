@@ -3,6 +3,7 @@
 #define CORE_RUNTIME_H
 
 #include "machine.h"
+#include "task_queue.h"
 
 struct event_node;
 
@@ -32,8 +33,7 @@ struct lunik_runtime {
     struct type_table *types;
     struct attached *data;
 
-    pthread_mutex_t task_mutex; /* guards the two below */
-    lunik_task *task_head, **task_tail;
+    struct task_queue tasks; /* deferred */
 
     struct work_pool work;
 

@@ -18,10 +18,9 @@ int lunik_runtime_new(const lunik_type *const *types, lunik_runtime **out, lunik
 
     if (!rt)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "runtime: out of memory");
-    rt->task_tail = &rt->task_head;
     rt->loop_thread = pthread_self();
     lock_init(&rt->lock);
-    pthread_mutex_init(&rt->task_mutex, NULL);
+    task_queue_init(&rt->tasks);
     work_init(&rt->work);
     rc = types_init(&rt->types, types, err);
     if (rc)
@@ -36,7 +35,7 @@ fail_loop:
     types_fini(rt->types);
 fail_types:
     work_fini(&rt->work);
-    pthread_mutex_destroy(&rt->task_mutex);
+    task_queue_destroy(&rt->tasks);
     lock_destroy(&rt->lock);
     free(rt);
     return rc;
@@ -113,7 +112,7 @@ int lunik_runtime_free(lunik_runtime *rt)
     uv_loop_close(&rt->loop);
     types_fini(rt->types);
     work_fini(&rt->work);
-    pthread_mutex_destroy(&rt->task_mutex);
+    task_queue_destroy(&rt->tasks);
     lock_destroy(&rt->lock);
     free(rt);
     return 0;
