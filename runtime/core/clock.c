@@ -12,14 +12,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "misuse.h"
+#include "monotonic.h"
 #include "rcu.h"
 #include "runtime.h"
-
-enum { NS_PER_S = 1000000000 };
 
 /* The uv handle outlives the clock until its close callback. */
 struct clock_wake {
@@ -39,14 +37,6 @@ struct machine_clock {
     struct clock_wake *wake;
 };
 
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t clock_now(lunik_clock *clock)
 {
     struct machine_clock *c = lunik_container_of(clock, struct machine_clock, clock);
@@ -54,7 +44,7 @@ static uint64_t clock_now(lunik_clock *clock)
 
     if (frozen != UINT64_MAX)
         return frozen;
-    return monotonic() - atomic_load_explicit(&c->offset, memory_order_relaxed);
+    return monotonic_ns() - atomic_load_explicit(&c->offset, memory_order_relaxed);
 }
 
 lunik_clock *lunik_machine_clock(lunik_machine *m)
@@ -361,7 +351,7 @@ void clock_start(lunik_machine *m)
 
     if (c->manual)
         return;
-    atomic_store_explicit(&c->offset, monotonic() - clock_now(&c->clock), memory_order_relaxed);
+    atomic_store_explicit(&c->offset, monotonic_ns() - clock_now(&c->clock), memory_order_relaxed);
     atomic_store_explicit(&c->frozen, UINT64_MAX, memory_order_release);
     arm(c);
 }

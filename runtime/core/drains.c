@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "monotonic.h"
 #include "runtime.h"
-
-enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
 
 /* The uv handle outlives the machine until its close callback. */
 struct drain_alarm {
@@ -18,14 +17,10 @@ struct drain_alarm {
 void drains_init(lunik_machine *m)
 {
     struct drains *d = &m->drains;
-    pthread_condattr_t attr;
 
     TAILQ_INIT(&d->list);
     pthread_mutex_init(&d->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    monotonic_cond_init(&d->changed);
 }
 
 void drains_destroy(lunik_machine *m)
@@ -81,8 +76,7 @@ uint64_t drains_seen(lunik_machine *m)
 void drains_wait(lunik_machine *m, uint64_t seen, uint64_t until)
 {
     struct drains *d = &m->drains;
-    const struct timespec end = {.tv_sec = (time_t)(until / NS_PER_S),
-                                 .tv_nsec = (long)(until % NS_PER_S)};
+    const struct timespec end = monotonic_timespec(until);
     int rc = 0;
 
     lunik_unlock(m->rt);
@@ -95,17 +89,9 @@ void drains_wait(lunik_machine *m, uint64_t seen, uint64_t until)
 
 /* ---- time ----------------------------------------------------------------------------------- */
 
-uint64_t drains_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 uint64_t drains_until(const lunik_machine *m)
 {
-    return drains_now() + (uint64_t)m->config.drain_timeout * NS_PER_MS;
+    return monotonic_ns() + (uint64_t)m->config.drain_timeout * NS_PER_MS;
 }
 
 int drains_make_alarm(lunik_machine *m, lunik_error *err)
@@ -137,7 +123,7 @@ static void alarm_rings(uv_timer_t *timer)
 void drains_alarm(lunik_machine *m, uint64_t until)
 {
     struct drain_alarm *alarm = m->drains.alarm;
-    uint64_t now = drains_now();
+    uint64_t now = monotonic_ns();
 
     if (!alarm || until == alarm->until)
         return;

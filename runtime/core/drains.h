@@ -42,12 +42,11 @@ void drains_changed(lunik_machine *m);
 /* Returns the number of changes so far, for drains_wait(). Lock held. */
 uint64_t drains_seen(lunik_machine *m);
 /* Waits, without the machine lock, until there are more than `seen` changes or until the time
- * `until` (drains_now()). */
+ * `until` (monotonic_ns()). */
 void drains_wait(lunik_machine *m, uint64_t seen, uint64_t until);
 
-/* Return nanoseconds of the host's monotonic clock: the time, and the time at which a drain that
- * begins now has lasted for the machine's drain_timeout. */
-uint64_t drains_now(void);
+/* Returns the time (monotonic_ns()) at which a drain that begins now has lasted for the machine's
+ * drain_timeout. */
 uint64_t drains_until(const lunik_machine *m);
 /* Creates the alarm if the machine has none. */
 int drains_make_alarm(lunik_machine *m, lunik_error *err);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "machine.h"
 #include "misuse.h"
+#include "monotonic.h"
 #include "runtime.h"
 #include "vcpu_thread.h"
 
@@ -69,7 +69,6 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     REQUIRE(fields || !count, "fields is NULL");
 
     struct event_node *node;
-    struct timespec t;
 
     if (count > LUNIK_EVENT_FIELDS)
         count = LUNIK_EVENT_FIELDS;
@@ -81,10 +80,9 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
         runtime_wake(m->rt);
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &t);
     node->event.name = name;
     node->event.machine = m;
-    node->event.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    node->event.time_ns = monotonic_ns();
     node->event.vcpu = vcpu_thread_index();
     node->last = m->closing;
     copy_fields(node, fields, count);

@@ -1,9 +1,9 @@
 /* lock.c: the machine lock. */
 #include "lock.h"
+#include "monotonic.h"
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HELD = 1, WAITERS = 2 };
@@ -16,14 +16,6 @@ struct lock_waiter {
     _Atomic int word;
     uint64_t since;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void sleep_on(struct lock_waiter *w)
 {
@@ -141,7 +133,7 @@ void lock_take(struct lock *l)
         if (try_take(l))
             return;
     }
-    w.since = now_ns();
+    w.since = monotonic_ns();
     pthread_mutex_lock(&l->queue_mutex);
     taken = take_or_announce(l);
     if (!taken)
@@ -163,7 +155,7 @@ void lock_release(struct lock *l)
     pthread_mutex_lock(&l->queue_mutex);
     w = dequeue(l);
     rest = l->head ? WAITERS : 0;
-    if (w && now_ns() - w->since > STARVING_NS) {
+    if (w && monotonic_ns() - w->since > STARVING_NS) {
         atomic_store_explicit(&l->state, HELD | rest, memory_order_release);
         wake(w, GRANTED);
     } else {
@@ -178,7 +170,7 @@ void lock_yield(struct lock *l)
 {
     struct lock_waiter self, *first;
 
-    self.since = now_ns();
+    self.since = monotonic_ns();
     pthread_mutex_lock(&l->queue_mutex);
     first = dequeue(l);
     if (first) {

@@ -7,11 +7,11 @@
  * the lock while it waits, so no other machine stands still for a reader, and walks the list anew
  * after that.
  */
+#include "monotonic.h"
 #include "outlet.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 
 #include "misuse.h"
 #include "runtime.h"
@@ -62,10 +62,7 @@ void lunik_machine_flush(lunik_machine *m)
 
 static int64_t now_ms(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)(monotonic_ns() / NS_PER_MS);
 }
 
 struct waiting {

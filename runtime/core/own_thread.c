@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "rcu.h"
 
 /* Of the process, as its sandbox is. */
@@ -27,12 +28,7 @@ static struct {
 
 static void init_condition(void)
 {
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&threads.changed, &attr);
-    pthread_condattr_destroy(&attr);
+    monotonic_cond_init(&threads.changed);
 }
 
 /* Every call begins with this, except those on such threads. */
@@ -175,22 +171,9 @@ void own_thread_pass(struct own_thread *t)
     pthread_mutex_unlock(&threads.mutex);
 }
 
-static struct timespec from_now(unsigned ms)
-{
-    enum { NS_PER_S = 1000 * 1000 * 1000 };
-    struct timespec t;
-    uint64_t ns;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    ns = (uint64_t)t.tv_nsec + (uint64_t)ms * 1000 * 1000;
-    t.tv_sec += (time_t)(ns / NS_PER_S);
-    t.tv_nsec = (long)(ns % NS_PER_S);
-    return t;
-}
-
 unsigned own_threads_stop(unsigned ms)
 {
-    const struct timespec until = from_now(ms);
+    const struct timespec until = monotonic_timespec(monotonic_ns() + (uint64_t)ms * NS_PER_MS);
     struct own_thread *t;
     int sys = 0;
     unsigned busy;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "lunik_device.h"
+#include "monotonic.h"
 #include "own_thread.h"
 
 #ifdef RUNTIME_TSAN
@@ -107,7 +108,7 @@ void rcu_thread_done(void)
  * while it is cached than to grow the heap by system calls, in which the threads of a process wait
  * for each other. */
 enum { MOST_GATHERED = 512 };
-enum { GATHER_NS = 10 * 1000 * 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
+enum { GATHER_NS = 10 * 1000 * 1000 };
 
 static struct {
     _Atomic(struct cds_wfcq_node *) newest; /* of the calls that wait; linked to older ones */
@@ -138,13 +139,8 @@ static void after_fork_parent(void)
 
 static void init_conditions(void)
 {
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&reclaimer.work, &attr);
-    pthread_cond_init(&reclaimer.done, &attr);
-    pthread_condattr_destroy(&attr);
+    monotonic_cond_init(&reclaimer.work);
+    monotonic_cond_init(&reclaimer.done);
 }
 
 /* The thread stayed with the parent, and so did the batch that it had taken. If the parent had
@@ -165,17 +161,6 @@ static void init_reclaimer(void)
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-static struct timespec from_now(uint64_t ns)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    ns += (uint64_t)t.tv_nsec;
-    t.tv_sec += (time_t)(ns / NS_PER_S);
-    t.tv_nsec = (long)(ns % NS_PER_S);
-    return t;
-}
-
 /* Waits for work, and then a while for more. Mutex held. First waits for the end of a batch that
  * another thread reclaims since before there was a reclaimer. */
 static void gather(void)
@@ -184,7 +169,7 @@ static void gather(void)
 
     while (!reclaimer.newest || busy())
         pthread_cond_wait(&reclaimer.work, &reclaimer.mutex);
-    until = from_now(GATHER_NS);
+    until = monotonic_timespec(monotonic_ns() + GATHER_NS);
     while (!reclaimer.urgent && !pthread_cond_timedwait(&reclaimer.work, &reclaimer.mutex, &until))
         ;
 }
@@ -324,7 +309,7 @@ static void wait_for_reclaimer(void)
 
 bool rcu_wait(unsigned ms)
 {
-    struct timespec until = from_now((uint64_t)ms * NS_PER_MS);
+    struct timespec until = monotonic_timespec(monotonic_ns() + (uint64_t)ms * NS_PER_MS);
     uint64_t target;
     bool waiting, done;
 

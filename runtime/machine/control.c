@@ -6,11 +6,10 @@
 
 #include "core/iothread.h"
 #include "core/misuse.h"
+#include "core/monotonic.h"
 #include "core/runtime.h"
 #include "kvm/vcpu.h"
 #include "object/object.h"
-
-enum { NS_PER_MS = 1000000 };
 
 /* A thread of a vCPU must not wait for vCPUs, nor an iothread for iothreads and the devices on
  * them: neither for itself nor for those of another machine, which may be waiting for it. Nor can
@@ -121,7 +120,7 @@ static bool is_for_later(const lunik_machine *m, lunik_request_kind kind)
 
 static int ms_left(uint64_t until)
 {
-    uint64_t now = drains_now();
+    uint64_t now = monotonic_ns();
 
     return until > now ? (int)((until - now) / NS_PER_MS) + 1 : 0;
 }

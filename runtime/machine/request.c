@@ -17,6 +17,7 @@
 #include "request.h"
 
 #include "core/misuse.h"
+#include "core/monotonic.h"
 #include "core/runtime.h"
 #include "kvm/vcpu.h"
 #include "object/object.h"
@@ -240,7 +241,7 @@ static bool try_want(lunik_machine *m, unsigned want)
     if (!machine_wants(m, want))
         return true;
     if (!is_moot(m, want) && needs_rest(m, want) && !run_come_to_rest(m)) {
-        late = drains_now() >= m->until[want];
+        late = monotonic_ns() >= m->until[want];
         if (!late)
             return false;
     }
@@ -276,7 +277,7 @@ static void try_wants(lunik_machine *m, unsigned first, unsigned last)
 /* Finds a lunik_machine_drain() that can be ended now, and its result. */
 static lunik_request *next_drained(lunik_machine *m, bool *drained)
 {
-    uint64_t now = drains_now();
+    uint64_t now = monotonic_ns();
     lunik_request *r;
 
     *drained = find(m, MACHINE_WANTS) && objects_drained(m);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/misuse.h"
+#include "core/monotonic.h"
 #include "object.h"
 
 enum drain_state {
@@ -220,7 +221,7 @@ void object_drain_leave(lunik_object *o)
 
 lunik_object *objects_next_leaving(lunik_machine *m, bool *late)
 {
-    uint64_t now = drains_now();
+    uint64_t now = monotonic_ns();
     lunik_drain *d;
 
     TAILQ_FOREACH (d, &m->drains.list, entry) {
