@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kvm_memory.h"
-#include "memory/memory.h"
+#include "core/grow.h"
 
 bool slots_reserve(struct slot_list *l, size_t need)
 {

@@ -28,6 +28,7 @@
 #include <stdio.h>
 
 #include "core/changes.h"
+#include "core/grow.h"
 #include "core/machine.h"
 #include "ram/ram.h"
 #include "core/rcu.h"
@@ -40,8 +41,6 @@ static inline void count_up(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* Makes room for need items in a growing array; returns false if out of memory. */
-bool grow(void **items, size_t *capacity, size_t need, size_t item_size);
 int fail_no_memory(lunik_error *err);
 
 /* ---- regions -------------------------------------------------------------------------------- */

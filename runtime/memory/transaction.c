@@ -5,7 +5,6 @@
  * publishes the new views. Until then vCPUs find the old views, as if their accesses had come a
  * moment earlier.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "memory.h"
@@ -31,23 +30,6 @@ int core_check(struct memory_core *core, lunik_error *err)
 int fail_no_memory(lunik_error *err)
 {
     return lunik_fail(err, LUNIK_E_NO_MEMORY, "memory: out of memory");
-}
-
-bool grow(void **items, size_t *capacity, size_t need, size_t item_size)
-{
-    size_t wanted = *capacity;
-    void *more;
-
-    if (need <= *capacity)
-        return true;
-    while (wanted < need)
-        wanted = wanted ? wanted * 2 : 8;
-    more = realloc(*items, wanted * item_size);
-    if (!more)
-        return false;
-    *items = more;
-    *capacity = wanted;
-    return true;
 }
 
 void transaction_touch(lunik_region *r)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/grow.h"
 #include "state.h"
 
 enum { STRING_MOST = UINT16_MAX };
@@ -10,19 +11,8 @@ enum { STRING_MOST = UINT16_MAX };
 
 int state_reserve(lunik_state_buffer *b, size_t more, lunik_error *err)
 {
-    size_t capacity = b->capacity ? b->capacity : 256;
-    uint8_t *data = NULL;
-
-    while (capacity - b->size < more && capacity <= SIZE_MAX / 2)
-        capacity *= 2;
-    if (capacity == b->capacity && capacity - b->size >= more)
-        return 0;
-    if (capacity - b->size >= more)
-        data = realloc(b->data, capacity);
-    if (!data)
+    if (more > SIZE_MAX - b->size || !grow((void **)&b->data, &b->capacity, b->size + more, 1))
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "no memory for %zu bytes of state", more);
-    b->data = data;
-    b->capacity = capacity;
     return 0;
 }
 
