@@ -13,6 +13,8 @@ lua_share=$DESTDIR$PREFIX/share/lua/5.4
 lib=$DESTDIR$LIBDIR
 lua_lib=$lib/lua/5.4
 folders=$lib/lunik/folders # lists the folders that the installation made
+# The folders of the Lua half: lunik, lunik/command, ...
+lua_folders=$(find scripts/lunik -type d -printf 'lunik/%P\n')
 
 # Makes a folder and those above it, and adds the new ones to $made.
 make_folder() {
@@ -25,9 +27,13 @@ make_folder() {
 
 make_folders() {
     made=''
-    for folder in "$bin" "$include" "$lib/pkgconfig" "$lib/lunik/lunik/command" \
-        "$lua_lib/lunik" "$lua_share/lunik/boards" "$lua_share/lunik/command" "$share/examples" "$share/library" "$doc"; do
+    for folder in "$bin" "$include" "$lib/pkgconfig" "$lua_lib/lunik" "$lua_share/lunik/boards" \
+        "$share/examples" "$share/library" "$doc"; do
         make_folder "$folder"
+    done
+    for folder in $lua_folders; do
+        make_folder "$lib/lunik/$folder"
+        make_folder "$lua_share/$folder"
     done
     printf %s "$made" >>"$folders"
 }
@@ -54,12 +60,12 @@ write_pc() {
 
 # Installs the sources first: Lunik ignores a compiled module that is older than its source.
 install_lua_half() {
-    install -m 644 scripts/lunik/*.lua "$lua_share/lunik"
-    install -m 644 scripts/lunik/command/*.lua "$lua_share/lunik/command"
+    for folder in $lua_folders; do
+        install -m 644 scripts/"$folder"/*.lua "$lua_share/$folder"
+    done
     install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
-    for text in scripts/lunik/*.lua scripts/lunik/command/*.lua; do
-        name=${text#scripts/lunik/}
-        lua5.4 bindings/command/compile.lua "$text" "$lib/lunik/lunik/$name" \
+    find scripts/lunik -name '*.lua' -printf '%P\n' | while IFS= read -r name; do
+        lua5.4 bindings/command/compile.lua "scripts/lunik/$name" "$lib/lunik/lunik/$name" \
             "$PREFIX/share/lua/5.4/lunik/$name"
         chmod 644 "$lib/lunik/lunik/$name"
     done

@@ -1,48 +1,11 @@
--- The lunik command: reads options, runs the script, waits for its machines or runs the prompt.
+-- The lunik command: runs the script, waits for its machines or runs the prompt; or runs another
+-- command of the table of options.
 -- bindings/command/main.c calls main().
 local core = require "lunik.core"
 local host = require "lunik.host"
+local arguments = require "lunik.command.arguments"
 
 local cli = {}
-
-local USAGE = [=[
-usage: lunik [options] [script [args]]
-       lunik [options] [-o name=value]... board.lua [-o name=value]...
-
-Runs a Lua script, with the module "lunik" in the global lunik. When the script has ended and
-machines it started still run, the command goes on until they have stopped. A script that returns a
-board is a board file: a machine with that board is built and started, its serial port on the
-terminal.
-
-  -e STAT      execute the Lua statement STAT
-  -i           enter the prompt after the script; with a board file m is its machine, whose serial
-               port's output is kept for m:console()
-  -d LIST      log to standard error: rejected (accesses that nothing in a machine accepts)
-  -o NAME=VALUE  set an option of the board file's machine: -o memory=1G -o kernel=vmlinux
-  -l MOD       require the module MOD into the global MOD (-l G=MOD into the global G)
-  -W           turn warnings on, e.g. that the host does not allow the process to enter the sandbox
-  --no-sandbox do not enter the sandbox when the first machine starts. In the sandbox the script
-               can't start programs or use the network, among others: os.execute and io.popen fail,
-               unless the script allows them with lunik.sandbox()
-  --sandbox=LIST  allow only these: read:PATH and write:PATH (with all below), files (all of them),
-               listen, sockets, network, exec, or none. "on", the default: read programs, libraries
-               and files named by the command line and by machines; write below the working
-               directory, the temporary directory, /dev/shm and huge pages; listen; and what loaded
-               modules need. "off": allow everything
-  -v --version show the version
-  -h --help    show this text
-  --           stop handling options
-  -            execute standard input as a script
-
-Without a script the prompt starts; if standard input is not a terminal, it is the script.
-
-exit code
-  0      all went well
-  1      a script failed, or a machine crashed
-  2      the command line is wrong
-  N      a guest ended its machine with N, or the script called lunik.exit(N)
-  128+S  signal S ended the run
-]=]
 
 local SIGINT = 2
 
@@ -94,73 +57,44 @@ end
 
 -- ---- the command line --------------------------------------------------------------------------
 
-local Usage = {}
-
-local function bad_usage(...)
-  error(setmetatable({ message = string.format(...) }, Usage))
-end
-
-local WITH_VALUE = { ["-d"] = true, ["-e"] = true, ["-l"] = true, ["-o"] = true }
+local bad_usage = arguments.fail
 local LOGS = { rejected = true }
-local FLAGS = {
-  ["-i"] = "interactive", ["-v"] = "version", ["--version"] = "version",
-  ["-h"] = "help", ["--help"] = "help", ["-W"] = "warnings", ["--no-sandbox"] = "no_sandbox",
-}
 
-local function parse_logs(logs, list)
-  for name in list:gmatch "[^,]+" do
-    if not LOGS[name] then
-      bad_usage("-d: '%s' can't be logged (want rejected)", name)
-    end
-    logs[name] = true
-  end
-end
-
--- Stores the value of an option that has one.
-local function take_value(options, short, value)
-  if not value then
-    bad_usage("'%s' needs an argument", short)
-  elseif short == "-d" then
-    parse_logs(options.logs, value)
-  elseif short == "-o" then
-    table.insert(options.settings, value)
-  else
-    table.insert(options.steps, { short, value })
-  end
-end
-
--- Sorts argv into {steps = {{"-e"|"-l", value}...}, logs = {name = true}, settings = {"name=value"
--- ...}, script = index or nil, ...flags}.
-local function parse(argv)
-  local options = { steps = {}, logs = {}, settings = {} }
-  local i = 1
-  while i <= #argv do
-    local word = argv[i]
-    local short = word:sub(1, 2)
-    if word == "-" or word:sub(1, 1) ~= "-" then
-      break
-    elseif word == "--" then
-      i = i + 1
-      break
-    elseif FLAGS[word] then
-      options[FLAGS[word]] = true
-    elseif word:find "^%-%-sandbox%f[=\0]" then
-      options.sandbox = word:match "=(.*)" or "on"
-    elseif WITH_VALUE[short] then
-      local value = word:sub(3)
-      if value == "" then
-        i = i + 1
-        value = argv[i]
+-- Returns the set of the names in the lists.
+local function parse_logs(lists)
+  local logs = {}
+  for _, list in ipairs(lists or {}) do
+    for name in list:gmatch "[^,]+" do
+      if not LOGS[name] then
+        bad_usage("-d: '%s' can't be logged (want rejected)", name)
       end
-      take_value(options, short, value)
-    else
-      bad_usage("unrecognized option '%s'", word)
+      logs[name] = true
     end
-    i = i + 1
   end
-  if argv[i] then
-    options.script = i
+  return logs
+end
+
+-- Refuses a command that follows options, unless there is a script with that name.
+local function check_script(name)
+  if not arguments.command(name) then return end
+  local file = io.open(name)
+  if not file then
+    bad_usage("'%s': the command goes first: lunik %s [options]", name, name)
   end
+  file:close()
+end
+
+-- Returns the command's options, parsed: by key; script: its index, or nil; steps: {"execute" |
+-- "modules", value}...; logs: a set.
+local function parse(command, argv, first)
+  local options = arguments.parse(command, argv, first)
+  options.steps, options.settings = {}, options.settings or {}
+  for _, pair in ipairs(options.given) do
+    if pair[1] == "execute" or pair[1] == "modules" then table.insert(options.steps, pair) end
+  end
+  options.logs = parse_logs(options.logs)
+  options.script = options.rest
+  if options.script and options.script > first then check_script(argv[options.script]) end
   return options
 end
 
@@ -178,7 +112,7 @@ end
 
 local function run_step(step)
   local kind, value = step[1], step[2]
-  if kind == "-e" then
+  if kind == "execute" then
     compiled(load(value, "=(command line)"))()
   else
     local global, module = value:match("^([%w_]+)=(.+)$")
@@ -288,11 +222,11 @@ local function usage(fn, ...)
   local ok, result = pcall(fn, ...)
   if ok then
     return result
-  elseif getmetatable(result) ~= Usage then
+  elseif not arguments.is_usage(result) then
     error(result, 0)
   end
   complain(result.message)
-  io.stderr:write("'lunik --help' shows the options\n")
+  io.stderr:write(("'lunik %s' shows the options\n"):format(cli.help or "--help"))
   return false
 end
 
@@ -385,17 +319,14 @@ local function run(argv, options, lunik)
   return ok and code or 1
 end
 
--- Carries out the command line argv (argv[0] is the command); returns the exit code.
-function cli.main(argv)
-  local options = usage(parse, argv)
-  if not options then
-    return 2
-  end
-  if options.help then
-    io.stdout:write(USAGE)
-    return 0
-  elseif options.version then
-    print(("Lunik %s (%s)"):format(host.version, _VERSION))
+local function show_version()
+  print(("Lunik %s (%s)"):format(host.version, _VERSION))
+end
+
+-- Runs a script, a board file or the prompt.
+local function run_command(options, argv)
+  if options.version then
+    show_version()
     if #options.steps == 0 and not options.script and not options.interactive then
       return 0
     end
@@ -417,6 +348,49 @@ function cli.main(argv)
   local code = run(argv, options, lunik)
   require("lunik.ending").close_machines()
   return code
+end
+
+-- ---- the commands ------------------------------------------------------------------------------
+
+local function show_help(command)
+  io.stdout:write(require("lunik.command.help").text(command))
+  return 0
+end
+
+local function help_of(argv, options)
+  local name = argv[options.rest]
+  local command = arguments.command(name)
+  if not command then
+    local near = core.suggest(name, arguments.commands())
+    bad_usage("'%s' is not a command%s", name, near and (" (did you mean '%s'?)"):format(near)
+      or " (want " .. table.concat(arguments.commands(), ", ") .. ")")
+  end
+  return command
+end
+
+local commands = {}
+
+function commands.run(argv, first, command)
+  local options = usage(parse, command, argv, first)
+  if not options then
+    return 2
+  end
+  return options.help and show_help(command) or run_command(options, argv)
+end
+
+function commands.help(argv, first, command)
+  local options = usage(arguments.parse, command, argv, first)
+  local shown = options and (options.help and command or usage(help_of, argv, options))
+  return shown and show_help(shown) or 2
+end
+
+--- Carries out the command line argv (argv[0] is the command); returns the exit code.
+function cli.main(argv)
+  local command = arguments.command(argv[1])
+  local named = command and argv[1]
+  command = command or arguments.command()
+  cli.help = named and named ~= "run" and "help " .. named
+  return commands[command.name](argv, named and 2 or 1, command)
 end
 
 return cli

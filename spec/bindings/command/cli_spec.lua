@@ -88,9 +88,40 @@ describe("the lunik command", function()
     assert.equal(lunik_run "-v", lunik_run "--version")
   end)
 
+  it("shows the help of each command, of lines that fit", function()
+    local commands = dofile "scripts/lunik/command/options_table.lua".commands
+    assert.equal(lunik_run "--help", lunik_run "help")
+    for _, described in ipairs(commands) do
+      local help = lunik_run("help " .. described.name)
+      assert.equal(help, (lunik_run(described.name .. " --help")))
+      assert.matches("\n  %-h %-%-help +show this text\n", help)
+      assert.matches("\n  " .. described.name .. " +" .. described.summary .. "\n",
+        (lunik_run "help"))
+      for line in help:gmatch "[^\n]+" do assert.is_true(#line < 80, line) end
+    end
+  end)
+
+  it("runs a script whose name is a command's by its path, or after run", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    command.write(folder .. "/help", "print('script', ...)")
+    local inside = ("cd %s && LUNIK=$OLDPWD/%s; case %s in /*) LUNIK=%s ;; esac; $LUNIK "):format(
+      folder, lunik, lunik, lunik)
+    assert.equal("script\tx\n", (run(inside .. "./help x")))
+    assert.equal("script\tx\n", (run(inside .. "run help x")))
+    assert.equal("script\tx\n", (run(inside .. "-W help x")))
+    os.execute("rm -r " .. folder)
+  end)
+
   for arguments, message in pairs {
     ["-z"] = "unrecognized option '-z'",
-    ["--hlep"] = "unrecognized option '--hlep'",
+    ["--hlep"] = "unrecognized option '--hlep' (did you mean '--help'?)\n'lunik --help' shows",
+    ["--no-sandbox=1"] = "'--no-sandbox' takes no value",
+    ["help --hlep"] = "unrecognized option '--hlep' (did you mean '--help'?)\n'lunik help help'",
+    ["help rum"] = "'rum' is not a command (did you mean 'run'?)",
+    ["help 42"] = "'42' is not a command (want run, ",
+    ["-W help"] = "'help': the command goes first: lunik help [options]",
     ["-e"] = "'-e' needs an argument",
     ["-l"] = "'-l' needs an argument",
   } do

@@ -1,0 +1,84 @@
+--- The lunik command's subcommands and their options: the source of its help, of the completions of
+-- shells and of its manual page. Plain data, which needs no other module.
+--
+-- A command: name, summary, usage (lines), text (paragraphs), arguments, options. An option: names
+-- (short ones first), value (how the help calls its value; nil: it has none), optional (the value
+-- may be missing; it is given as --name=VALUE), key (its field among the parsed options), many (it
+-- may be given several times), complete (what a shell offers as the value: "file", "folder",
+-- "module", or a list of words) and help.
+
+local help = { names = { "-h", "--help" }, key = "help", help = "show this text" }
+
+local no_sandbox = { names = { "--no-sandbox" }, key = "no_sandbox",
+  help = "do not enter the sandbox when the first machine starts. In the sandbox the script can't "
+    .. "start programs or use the network, among others: os.execute and io.popen fail, unless the "
+    .. "script allows them with lunik.sandbox()" }
+
+local sandbox = { names = { "--sandbox" }, value = "LIST", optional = true, key = "sandbox",
+  complete = { "on", "off", "none", "files", "listen", "sockets", "network", "exec", "read:",
+    "write:" },
+  help = 'allow only these: read:PATH and write:PATH (with all below), files (all of them), '
+    .. 'listen, sockets, network, exec, or none. "on", the default: read programs, libraries and '
+    .. "files named by the command line and by machines; write below the working directory, the "
+    .. "temporary directory, /dev/shm and huge pages; listen; and what loaded modules need. "
+    .. '"off": allow everything' }
+
+local run = {
+  name = "run",
+  summary = "run a script, a board file or the prompt",
+  usage = {
+    "lunik [run] [options] [script [args]]",
+    "lunik [run] [options] [-o name=value]... board.lua [-o name=value]...",
+  },
+  text = [[
+Runs a Lua script, with the module "lunik" in the global lunik. When the script
+has ended and machines it started still run, the command goes on until they
+have stopped. A script that returns a board is a board file: a machine with
+that board is built and started, its serial port on the terminal.
+
+Without a script the prompt starts; if standard input is not a terminal, it is
+the script. The script "-" is standard input.]],
+  arguments = { { name = "SCRIPT", complete = "file" }, { name = "ARG", many = true } },
+  options = {
+    { names = { "-e" }, value = "STAT", key = "execute", many = true,
+      help = "execute the Lua statement STAT" },
+    { names = { "-i" }, key = "interactive",
+      help = "enter the prompt after the script; with a board file m is its machine, whose serial "
+        .. "port's output is kept for m:console()" },
+    { names = { "-d" }, value = "LIST", key = "logs", many = true, complete = { "rejected" },
+      help = "log to standard error: rejected (accesses that nothing in a machine accepts)" },
+    { names = { "-o" }, value = "NAME=VALUE", key = "settings", many = true,
+      help = "set an option of the board file's machine: -o memory=1G -o kernel=vmlinux" },
+    { names = { "-l" }, value = "MOD", key = "modules", many = true, complete = "module",
+      help = "require the module MOD into the global MOD (-l G=MOD into the global G)" },
+    { names = { "-W" }, key = "warnings",
+      help = "turn warnings on, e.g. that the host does not allow the process to enter the "
+        .. "sandbox" },
+    no_sandbox,
+    sandbox,
+    { names = { "-v", "--version" }, key = "version", help = "show the version" },
+    help,
+    { names = { "--" }, key = "ended", help = "stop handling options" },
+  },
+}
+
+local help_command = {
+  name = "help",
+  summary = "show the options of a command",
+  usage = { "lunik help [command]" },
+  text = "Shows what a command does and its options, as lunik COMMAND --help does.",
+  arguments = { { name = "COMMAND", complete = { "run", "help" } } },
+  options = { help },
+}
+
+return {
+  -- The first one is meant if the first word names none.
+  commands = { run, help_command },
+  exit = {
+    { "0", "all went well" },
+    { "1", "a script failed, or a machine crashed" },
+    { "2", "the command line is wrong" },
+    { "N", "a guest ended its machine with N, or the script called lunik.exit(N)" },
+    { "128+S", "signal S ended the run" },
+  },
+}
