@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -125,11 +126,19 @@ static int l_detach(lua_State *L)
     return 0;
 }
 
+/* end_with_parent(): the process gets SIGTERM when the one that has started it ends. */
+static int l_end_with_parent(lua_State *L)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    return 0;
+}
+
 static const luaL_Reg host_functions[] = {
     {"on_signal", l_on_signal},
     {"isatty", l_isatty},
     {"attach", l_attach},
     {"detach", l_detach},
+    {"end_with_parent", l_end_with_parent},
     {0},
 };
 

@@ -79,22 +79,34 @@ local function store(parsed, option, value)
   end
 end
 
---- Parses the options of a command from argv[first] on, up to the first other word. Returns the
--- options by key; `given`, an array of {key, value} in their order; and `rest`, the index of the
--- first other word, or nil.
-function arguments.parse(command, argv, first)
-  local parsed, i = { given = {} }, first
-  while argv[i] and argv[i]:find "^%-." do
-    local option, name, value = split(command, argv[i])
+-- Parses the option at argv[i]; returns the index after it, and whether it ends the options.
+local function take(command, parsed, argv, i)
+  local option, name, value = split(command, argv[i])
+  i = i + 1
+  if option.value and not value and not option.optional then
+    value = argv[i] or arguments.fail("'%s' needs an argument", name)
     i = i + 1
-    if option.value and not value and not option.optional then
-      value = argv[i] or arguments.fail("'%s' needs an argument", name)
+  end
+  store(parsed, option, value or true)
+  return i, name == "--"
+end
+
+--- Parses the options of a command from argv[first] on, up to the first other word, or all of them
+-- if the command's options may be anywhere. Returns the options by key; `given`, an array of {key,
+-- value} in their order; `words`, an array of the other words; and `rest`, the index of the first
+-- one, or nil.
+function arguments.parse(command, argv, first)
+  local parsed, i, ended = { given = {}, words = {} }, first, false
+  while argv[i] do
+    if not ended and argv[i]:find "^%-." then
+      i, ended = take(command, parsed, argv, i)
+    else
+      parsed.rest = parsed.rest or i
+      ended = ended or not command.mixed
+      table.insert(parsed.words, argv[i])
       i = i + 1
     end
-    store(parsed, option, value or true)
-    if name == "--" then break end
   end
-  parsed.rest = argv[i] and i or nil
   return parsed
 end
 

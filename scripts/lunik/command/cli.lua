@@ -384,6 +384,18 @@ function commands.help(argv, first, command)
   return shown and show_help(shown) or 2
 end
 
+function commands.test(argv, first, command)
+  local options = usage(arguments.parse, command, argv, first)
+  if not options then
+    return 2
+  elseif options.help then
+    return show_help(command)
+  end
+  local test = require "lunik.command.test"
+  local plan = usage(parse_sandbox, options) and usage(test.prepare, options)
+  return plan and test.run(plan) or 2
+end
+
 --- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)
   local command = arguments.command(argv[1])

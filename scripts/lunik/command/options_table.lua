@@ -1,7 +1,8 @@
 --- The lunik command's subcommands and their options: the source of its help, of the completions of
 -- shells and of its manual page. Plain data, which needs no other module.
 --
--- A command: name, summary, usage (lines), text (paragraphs), arguments, options. An option: names
+-- A command: name, summary, usage (lines), text (paragraphs), arguments, mixed (options may follow
+-- arguments), options. An option: names
 -- (short ones first), value (how the help calls its value; nil: it has none), optional (the value
 -- may be missing; it is given as --name=VALUE), key (its field among the parsed options), many (it
 -- may be given several times), complete (what a shell offers as the value: "file", "folder",
@@ -62,21 +63,60 @@ the script. The script "-" is standard input.]],
   },
 }
 
+local test = {
+  name = "test",
+  summary = "run busted specs, each file in a process of its own",
+  usage = { "lunik test [options] [file|folder|pattern]..." },
+  text = [[
+Runs spec files with busted, each in a process of its own, in the sandbox as
+scripts are, and prints the results: a line for each file, what has failed and
+what was skipped with the reason, and the sums. A file that crashes or that
+reaches the time limit has failed, in the example that ran. On a terminal the
+last line shows what runs now and what it waits for.
+
+Without files and folders it runs those that the file .busted names: spec/, and
+below it files whose names match _spec. A file may be given by its base name. A
+word that is no file is a Lua pattern: only examples whose full names match it
+are run. A file with the line "Runs alone: REASON" in a comment runs with no
+other at the same time. Needs busted and luv (Debian: lua-busted, lua-luv).
+
+The exit code is 0 if all that ran passed, 1 if not or if nothing ran.]],
+  arguments = { { name = "FILE", complete = "file", many = true } },
+  mixed = true,
+  options = {
+    { names = { "-j", "--jobs" }, value = "N", key = "jobs",
+      help = "run up to N files at a time; their results come in order" },
+    { names = { "--junit" }, value = "FILE", key = "junit", complete = "file",
+      help = "also write the results to FILE, in the form that CI systems read" },
+    { names = { "--tap" }, key = "tap",
+      help = "print the results in the Test Anything Protocol instead, at the end" },
+    { names = { "--limit" }, value = "SECONDS", key = "limit",
+      help = "the time for each file; default: 600" },
+    { names = { "--output" }, key = "output",
+      help = "show what tests print even if they pass" },
+    { names = { "-W" }, key = "warnings", help = "turn warnings on" },
+    no_sandbox,
+    sandbox,
+    help,
+    { names = { "--" }, key = "ended", help = "stop handling options" },
+  },
+}
+
 local help_command = {
   name = "help",
   summary = "show the options of a command",
   usage = { "lunik help [command]" },
   text = "Shows what a command does and its options, as lunik COMMAND --help does.",
-  arguments = { { name = "COMMAND", complete = { "run", "help" } } },
+  arguments = { { name = "COMMAND", complete = { "run", "test", "help" } } },
   options = { help },
 }
 
 return {
   -- The first one is meant if the first word names none.
-  commands = { run, help_command },
+  commands = { run, test, help_command },
   exit = {
     { "0", "all went well" },
-    { "1", "a script failed, or a machine crashed" },
+    { "1", "a script or a test failed, or a machine crashed" },
     { "2", "the command line is wrong" },
     { "N", "a guest ended its machine with N, or the script called lunik.exit(N)" },
     { "128+S", "signal S ended the run" },

@@ -1,0 +1,16 @@
+-- Runs busted in the lunik command, with its arguments, for one spec file. When the runner ends the
+-- process, a record says where it was.
+
+local frames = require "lunik.testing_runner.frames"
+local records = require "lunik.testing_runner.records"
+
+local found, host = pcall(require, "lunik.host")
+if found then
+  host.end_with_parent() -- even one that is killed
+  host.on_signal(function(signal)
+    records.write("stopped", frames(debug.traceback("", 2), 1) or "")
+    os.exit(128 + signal)
+  end)
+end
+require "busted.runner" { standalone = false }
+os.exit(true, true)
