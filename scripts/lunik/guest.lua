@@ -26,6 +26,7 @@ local SUCCESS, FAILURE, EJECT_IN_PROGRESS, EJECT_DENIED = 0, 1, 0x84, 0x80
 
 local ACPI_MODE = 1 -- SCI_EN in PM1_CNT
 local PAGE = 4096
+local RESET_PORT, HARD, RESET = 0xcf9, 2, 4
 
 local OPTIONS = {
     log = "function", refuse_insert = "any", refuse_eject = "any", pages = "number",
@@ -273,6 +274,47 @@ function Guest:remove(slot)
     self:select(slot)
     self.machine:outb(self.base + CONTROL, EJECT)
     self:say("hotplug: slot %d ejected", slot)
+end
+
+--- Whether the guest has something to do: an interrupt to handle, slots to look at.
+function Guest:is_busy()
+    return self.busy or self.again
+end
+
+--- How much memory the guest has, in bytes: what the firmware reports, and accepted DIMMs.
+function Guest:total()
+    local total = 0
+    for _, range in ipairs(self.machine:fwmap()) do
+        total = total + (range.type == "ram" and range.size or 0)
+    end
+    for _, memory in pairs(self.online) do
+        total = total + memory.size
+    end
+    return total
+end
+
+--- Reboots the machine by the chipset's reset register; it is reset soon afterwards.
+function Guest:reboot()
+    self.machine:outb(RESET_PORT, HARD)
+    self.machine:outb(RESET_PORT, HARD | RESET)
+end
+
+--- Writes a word into each page of a range.
+function Guest:fill(address, size, seed)
+    for at = address, address + size - PAGE, PAGE do
+        self.machine:store(at, 8, at ~ (seed or 0))
+    end
+end
+
+--- Reads those words back. Returns true, or nil and where one differs.
+function Guest:verify(address, size, seed)
+    for at = address, address + size - PAGE, PAGE do
+        local value = self.machine:load(at, 8)
+        if value ~= at ~ (seed or 0) then
+            return nil, ("0x%x reads 0x%x, not 0x%x"):format(at, value, at ~ (seed or 0))
+        end
+    end
+    return true
 end
 
 return Guest

@@ -1,0 +1,209 @@
+--- The host's view: what this process holds, and how the host backs a machine's memory.
+
+local core = require "lunik.core"
+local wait = require "lunik.wait"
+
+local host = {}
+
+local PAGE = 4096
+local RSS_SLACK = 32 << 20 -- bytes that allocators and Lua may keep
+local MAPS_SLACK = 16
+local GRACE = 5 -- seconds; memory is released a grace period after its last use
+local HUGE = "/sys/kernel/mm/hugepages/"
+local NODES = "/sys/devices/system/node/"
+
+local function read(path)
+  local file = io.open(path)
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+--- Resident memory of this process in bytes.
+function host.rss()
+  return math.tointeger(read "/proc/self/statm":match "^%d+ (%d+)") * PAGE
+end
+
+--- Names of this process's threads. KVM's own are left out.
+function host.threads()
+  local names = {}
+  for _, task in ipairs(core.scandir "/proc/self/task" or {}) do
+    local name = (read(("/proc/self/task/%s/comm"):format(task)) or "kvm-"):gsub("\n", "")
+    if not name:find "^kvm%-" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- Number of open file descriptors.
+function host.fds()
+  return #core.scandir "/proc/self/fd"
+end
+
+--- Sizes of huge pages that the host knows, in bytes, smallest first.
+function host.huge_page_sizes()
+  local sizes = {}
+  for _, name in ipairs(core.scandir(HUGE) or {}) do
+    sizes[#sizes + 1] = math.tointeger(name:match "hugepages%-(%d+)kB") << 10
+  end
+  table.sort(sizes)
+  return sizes
+end
+
+--- Counts of the host's huge pages of a size (default: the smallest): total, free, reserved,
+-- surplus. nil if the host has no such size.
+function host.huge_pages(size)
+  size = size and core.parse_size(size, "huge_pages: size") or host.huge_page_sizes()[1]
+  local folder = size and ("%shugepages-%dkB/"):format(HUGE, size >> 10)
+  if not folder or not core.scandir(folder) then return nil end
+  local function count(name)
+    return math.tointeger(tonumber(read(folder .. name)))
+  end
+  return { size = size, total = count "nr_hugepages", free = count "free_hugepages",
+    reserved = count "resv_hugepages", surplus = count "surplus_hugepages" }
+end
+
+--- Numbers of the host's NUMA nodes.
+function host.nodes()
+  local nodes = {}
+  for _, name in ipairs(core.scandir(NODES) or {}) do
+    local number = math.tointeger(tonumber(name:match "^node(%d+)$"))
+    if number then nodes[#nodes + 1] = number end
+  end
+  table.sort(nodes)
+  return nodes
+end
+
+-- ---- mappings ----------------------------------------------------------------------------------
+
+-- Address in this process and size of the memory of a backend, a DIMM, or an id of one.
+local function memory_of(m, object)
+  if type(object) == "string" then
+    object = m:object(object) or error(core.error("not-found",
+      ("mapping: there is no object '%s'"):format(object)), 0)
+  end
+  local backend = object:is "memory-backend" and object or m:object(object.memdev)
+  local region = m:region { kind = "ram", name = "host-view", memdev = backend }
+  local address = math.tointeger(tonumber(("%p"):format(region.host)))
+  region = nil -- luacheck: ignore 311
+  collectgarbage()
+  return address, backend.size
+end
+
+local FIELDS = { Rss = "resident", Locked = "locked", Shared_Hugetlb = "huge",
+  Private_Hugetlb = "huge", Swap = "swapped" }
+
+local function add_line(total, line)
+  local key, kib = line:match "^([%w_]+):%s+(%d+) kB"
+  if FIELDS[key] then
+    total[FIELDS[key]] = total[FIELDS[key]] + (math.tointeger(kib) << 10)
+  elseif key == "KernelPageSize" then
+    total.page_size = math.tointeger(kib) << 10
+  elseif line:find "^VmFlags:" then
+    for flag in line:sub(9):gmatch "%S+" do total.flags[flag] = true end
+  end
+end
+
+-- Adds up what smaps says of the range.
+local function smaps(total, first, last)
+  local inside = false
+  for line in io.lines "/proc/self/smaps" do
+    local from, to = line:match "^(%x+)%-(%x+) "
+    if from then
+      from, to = tonumber(from, 16), tonumber(to, 16)
+      inside = from < last and to > first
+      if inside then
+        total.path = total.path or line:match "^%S+ %S+ %S+ %S+ %S+%s+(.-)%s*$"
+        total.from = total.from or from
+      end
+    elseif inside then
+      add_line(total, line)
+    end
+  end
+end
+
+-- The policy of the range, and how many pages each of the host's nodes has.
+local function numa_maps(total)
+  for line in (read "/proc/self/numa_maps" or ""):gmatch "[^\n]+" do
+    local at, policy, rest = line:match "^(%x+) (%S+) ?(.*)$"
+    if tonumber(at, 16) == total.from then
+      total.policy = policy
+      for node, pages in rest:gmatch "%f[%w]N(%d+)=(%d+)" do
+        total.nodes[math.tointeger(node)] = math.tointeger(pages)
+      end
+      return
+    end
+  end
+end
+
+--- How the host backs the memory of a backend or DIMM of machine m: {size=, resident=, locked=,
+-- swapped=, huge= (bytes), page_size=, flags = {mg = true, ...}, policy = "bind:0", nodes = {[0] =
+-- pages}, path=}.
+function host.mapping(m, object)
+  local address, size = memory_of(m, object)
+  local total = { size = size, resident = 0, locked = 0, huge = 0, swapped = 0, flags = {},
+    nodes = {} }
+  smaps(total, address, address + size)
+  numa_maps(total)
+  total.resident = total.resident + total.huge
+  return total
+end
+
+-- ---- what is left behind -----------------------------------------------------------------------
+
+local function sanitized()
+  return read "/proc/self/maps":find "lib[at]san" ~= nil
+end
+
+local function huge_pages_in_use()
+  local used = 0
+  for _, size in ipairs(host.huge_page_sizes()) do
+    local pages = host.huge_pages(size)
+    used = used + pages.total - pages.free + pages.reserved
+  end
+  return used
+end
+
+local function count_lines(path)
+  local _, lines = read(path):gsub("\n", "")
+  return lines
+end
+
+--- What this process holds now, for left_behind().
+function host.holds()
+  collectgarbage()
+  collectgarbage()
+  return { ["file descriptors"] = host.fds(), threads = #host.threads(),
+    machines = #core.machines(), ["huge pages in use"] = huge_pages_in_use(),
+    mappings = count_lines "/proc/self/maps", ["bytes resident"] = host.rss() }
+end
+
+local function excess(before, sizes)
+  local extra = {}
+  local slack = { mappings = MAPS_SLACK, ["bytes resident"] = RSS_SLACK }
+  for what, count in pairs(host.holds()) do
+    local allowed = slack[what]
+    if (sizes or not allowed) and count > before[what] + (allowed or 0) then
+      extra[#extra + 1] = ("%d %s, not %d"):format(count, what, before[what])
+    end
+  end
+  table.sort(extra)
+  return extra[1] and table.concat(extra, "; ")
+end
+
+--- Waits until the process holds no more than before; returns words for what is too much, or nil.
+-- Resident memory and mappings may grow a little, and any amount under a sanitizer.
+function host.left_behind(before)
+  local deadline = core.now() + GRACE
+  local sizes
+  repeat
+    local extra = excess(before, sizes ~= false)
+    if not extra then return nil end
+    if sizes == nil then sizes = not sanitized() end
+    if core.now() > deadline then return extra end
+    wait.sleep(0.01)
+  until false
+end
+
+return host

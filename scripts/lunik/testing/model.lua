@@ -1,0 +1,182 @@
+--- What a test expects of its machine: the DIMMs that it has plugged. check() compares it with
+-- everything that knows of them.
+
+local board = require "lunik.board"
+local runner = require "lunik.testing.runner"
+
+local model = {}
+
+local function sorted(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function range(address, size)
+  return ("0x%x, %s"):format(address, board.show(size))
+end
+
+-- ---- what there is -----------------------------------------------------------------------------
+
+-- id -> data of the machine's list
+local function listed(t)
+  local found = {}
+  for _, device in ipairs(t.m:memory_devices()) do found[device.data.id] = device.data end
+  return found
+end
+
+-- id of the DIMM -> {address=, size=} of what the map shows of it
+local function mapped(t)
+  local found = {}
+  t.m:listen {
+    name = "testing", space = t.m.memory,
+    region_add = function(section)
+      local owner = section.owner
+      if not owner or not owner:is "memory-device" then return end
+      local part = found[owner.id]
+      if part and part.address + part.size == section.address then
+        part.size = part.size + section.size
+      else
+        found[owner.id] = { address = section.address, size = section.size }
+      end
+    end,
+  }:remove()
+  return found
+end
+
+--- The device that has the machine's slots, or nil.
+function model.slots_of(m)
+  for _, object in ipairs(m:objects()) do
+    if object.type == "device-memory" then return object end
+  end
+end
+
+-- ---- comparisons: each appends lines of words --------------------------------------------------
+
+local function compare_list(t, add)
+  local found = listed(t)
+  for _, id in ipairs(sorted(t.dimms)) do
+    local dimm, data = t.dimms[id], found[id]
+    if not data then
+      add("the machine does not list %s", id)
+    else
+      for _, key in ipairs { "slot", "addr", "size", "node", "memdev" } do
+        if data[key] ~= dimm[key] then
+          add("the machine lists %s with %s %s, not %s", id, key, data[key], dimm[key])
+        end
+      end
+    end
+  end
+  for _, id in ipairs(sorted(found)) do
+    if not t.dimms[id] then
+      add("the machine lists %s (slot %d, %s), which is not plugged", id, found[id].slot,
+        range(found[id].addr, found[id].size))
+    end
+  end
+end
+
+local function compare_map(t, add)
+  local found = mapped(t)
+  for _, id in ipairs(sorted(t.dimms)) do
+    local dimm, part = t.dimms[id], found[id]
+    if not part then
+      add("the map does not show %s", id)
+    elseif part.address ~= dimm.addr or part.size ~= dimm.size then
+      add("the map shows %s at %s, not at %s", id, range(part.address, part.size),
+        range(dimm.addr, dimm.size))
+    end
+    found[id] = nil
+  end
+  for _, id in ipairs(sorted(found)) do
+    add("the map shows %s at %s, which is not plugged", id,
+      range(found[id].address, found[id].size))
+  end
+end
+
+local function compare_used(t, add)
+  local slots = model.slots_of(t.m)
+  local sum = 0
+  for _, dimm in pairs(t.dimms) do sum = sum + dimm.size end
+  if slots and slots.used ~= sum then
+    add("%s of the machine's memory slots are used, not %s", board.show(slots.used),
+      board.show(sum))
+  end
+end
+
+local function compare_memslots(t, add)
+  if t.m.accel ~= "kvm" or not t.base.memslots then return end
+  local count = #sorted(t.dimms)
+  local now = t.m.stats.memslots - t.base.memslots
+  if now ~= count then add("KVM has %d memslots for DIMMs, not %d", now, count) end
+end
+
+local function compare_guest_slots(t, add)
+  local found = t.guest:memory()
+  local sum = 0
+  for _, id in ipairs(sorted(t.dimms)) do
+    local dimm = t.dimms[id]
+    local memory = found[dimm.slot]
+    if dimm.state == "refused" and memory then
+      add("the guest uses %s, which it has refused", id)
+    elseif dimm.state ~= "refused" and not memory then
+      add("the guest does not use %s (slot %d)", id, dimm.slot)
+    elseif memory and (memory.address ~= dimm.addr or memory.size ~= dimm.size) then
+      add("the guest uses slot %d as %s, but %s is %s", dimm.slot,
+        range(memory.address, memory.size), id, range(dimm.addr, dimm.size))
+    end
+    sum = sum + (memory and memory.size or 0)
+    found[dimm.slot] = nil
+  end
+  for _, slot in ipairs(sorted(found)) do
+    add("the guest uses slot %d (%s), which is empty", slot,
+      range(found[slot].address, found[slot].size))
+  end
+  return sum
+end
+
+local function compare_guest(t, add)
+  if t.m.state ~= "running" or not t.guest:listens() then return end
+  local sum
+  if t:can "memory" then sum = compare_guest_slots(t, add) end
+  local total = sum and t.base.total and t:can "total" and t.guest:total()
+  if total and total ~= t.base.total + sum then
+    add("the guest counts %s of memory, not %s and %s of DIMMs", board.show(total),
+      board.show(t.base.total), board.show(sum))
+  end
+end
+
+local UNCLEAN = { error = true, crashed = true, ["chardev-error"] = true }
+
+local function compare_log(t, add)
+  for _, ev in ipairs(t.journal.events) do
+    if UNCLEAN[ev.name] and not t.pardoned[ev] then
+      add("the journal has: %s", tostring(ev):match "^[^\n]*")
+    end
+  end
+  if t.console.failure then add("%s which it must not", t.console.failure) end
+end
+
+local function compare_state(t, add)
+  local state = t.m.state
+  if state == "crashed" or state == "closed" then add("the machine is %s", state) end
+end
+
+local COMPARISONS = { compare_state, compare_list, compare_map, compare_used, compare_memslots,
+  compare_guest, compare_log }
+
+--- Fails with everything in which test t's machine differs from what was plugged and unplugged.
+function model.check(t)
+  local problems = {}
+  local function add(format, ...)
+    problems[#problems + 1] = format:format(...)
+  end
+  for _, compare in ipairs(COMPARISONS) do
+    if t.m.state ~= "closed" or compare == compare_state then compare(t, add) end
+  end
+  if #problems > 0 then
+    runner.fail("check: " .. table.concat(problems, "\n  "))
+  end
+end
+
+return model

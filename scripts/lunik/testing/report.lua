@@ -1,0 +1,43 @@
+--- What a failure shows of a machine: the end of its console, its journal, its memory map and its
+-- last flight.
+
+local core = require "lunik.core"
+
+local report = {}
+
+local CONSOLE_LINES, EVENTS = 15, 20
+local INDENT = "    "
+
+local function indented(text)
+  return INDENT .. text:gsub("\n+$", ""):gsub("\n", "\n" .. INDENT)
+end
+
+local function section(lines, title, text)
+  lines[#lines + 1] = "  " .. title
+  lines[#lines + 1] = text ~= "" and indented(text) or INDENT .. "(nothing)"
+end
+
+-- What the address space "memory" shows, as m:mtree prints it.
+local function map_of(m)
+  if m.state == "closed" then return "the machine is closed" end
+  local lines, inside = {}, false
+  for line in m:mtree { flat = true }:gmatch "[^\n]+" do
+    if line:find '^ AS ' then inside = line:find('"memory"', 1, true) ~= nil end
+    if inside and line:find "^%s+%x+%-%x+ " then lines[#lines + 1] = line:match "^%s*(.*)$" end
+  end
+  return table.concat(lines, "\n")
+end
+
+--- The text for test t.
+function report.text(t)
+  local lines = { ("machine '%s', %s guest, %s"):format(t.m.name, t.name, t.m.state) }
+  section(lines, "the console's last lines", t.console:text(CONSOLE_LINES))
+  local count = t.journal:position() - t.journal.made
+  section(lines, count > EVENTS and ("the last %d of %d events"):format(EVENTS, count) or "events",
+    t.journal:text(EVENTS))
+  local ok, map = pcall(map_of, t.m)
+  section(lines, "memory map", ok and map or core.text(map))
+  return table.concat(lines, "\n")
+end
+
+return report

@@ -1,0 +1,181 @@
+--- Where the kit meets busted: fixtures that end with their example, skipped examples, and failures
+-- that show the machines they happened on. Without busted, in a script, failures are errors and
+-- fixtures end with their <close> variables.
+
+local core = require "lunik.core"
+local host = require "lunik.testing.host"
+
+local runner = {}
+
+local shared = core.shared
+local LIBRARY = core.shared.directory .. "/"
+
+-- The example that runs: {fixtures = {...}, skip = function, failed = boolean}; nil outside of one.
+local example
+
+local function busted()
+  return package.loaded.busted
+end
+
+--- Fails the example with a message that starts with the spec's own line.
+function runner.fail(text)
+  local err = core.error("failed", text)
+  if busted() then busted().fail(tostring(err), 0) end
+  error(err, 0)
+end
+
+--- Ends the example: it is reported as skipped, with the reason.
+function runner.skip(reason)
+  if example then
+    example.skipped = true
+    example.skip(reason)
+  end
+  error(core.error("unsupported", "skipped: " .. reason), 0)
+end
+
+--- Registers something to end with the example: fixture:finish(failed), in reverse order; a
+-- fixture:details() is shown if the example fails. Outside of an example it does nothing.
+function runner.add(fixture)
+  if example then table.insert(example.fixtures, fixture) end
+  return fixture
+end
+
+--- Whether an example is running.
+function runner.inside()
+  return example ~= nil
+end
+
+--- Calls fn(...), whose fixtures don't end with the example.
+function runner.apart(fn, ...)
+  local fixtures = example and example.fixtures
+  local count = fixtures and #fixtures
+  local result = fn(...)
+  while fixtures and #fixtures > count do table.remove(fixtures) end
+  return result
+end
+
+--- A machine that outlives the example was booted or closed: what the process holds can't be
+-- compared with the time before.
+function runner.forget_holds()
+  if example then example.before = nil end
+end
+
+local function details(state)
+  local texts = {}
+  for _, fixture in ipairs(state.fixtures) do
+    local ok, text = pcall(fixture.details or function() end, fixture)
+    if text then texts[#texts + 1] = ok and text or ("no details: %s"):format(core.text(text)) end
+  end
+  return #texts > 0 and "\n" .. table.concat(texts, "\n") or ""
+end
+
+local function finish(state)
+  local failed = not state.passed and not state.skipped
+  local problems = {}
+  for i = #state.fixtures, 1, -1 do
+    local fixture = state.fixtures[i]
+    local ok, err = pcall(fixture.finish, fixture, failed)
+    if not ok then problems[#problems + 1] = core.text(err) end
+  end
+  local left = not failed and state.before and host.left_behind(state.before)
+  if left then
+    problems[#problems + 1] = ("%s: the example leaves %s"):format(state.where, left)
+  end
+  if #problems > 0 and state.passed then busted().fail(table.concat(problems, "\n"), 0) end
+end
+
+-- What the library keeps for good, such as threads, is made before anything is counted.
+local function warm_up()
+  if shared.testing_warm then return end
+  shared.testing_warm = true
+  require "lunik".machine({ board = "micro", accel = "none", memory = "16M" }):close()
+end
+
+-- What busted knows of the spec's file: a table with functions for traces and messages.
+local function file_of(element)
+  local parent = element
+  while parent do
+    if parent.descriptor == "file" then return parent.run end
+    if parent.file then return parent.file[1].run end
+    parent = busted().parent(parent)
+  end
+end
+
+local function in_spec(info)
+  local source = info.source
+  return info.what ~= "C" and source:sub(2, 1 + #LIBRARY) ~= LIBRARY
+    and not source:find("[/\\]lunik[/\\]testing") and not source:find "[/\\]busted[/\\]"
+    and not source:find "[/\\]luassert[/\\]"
+end
+
+-- Traces that begin in the kit begin at the spec's line instead.
+local function trace_of_spec(info)
+  if in_spec(info) then return end
+  local level = 2
+  local frame = debug.getinfo(level, "Sl")
+  while frame and not in_spec(frame) do
+    level = level + 1
+    frame = debug.getinfo(level, "Sl")
+  end
+  if not frame then return end
+  for key, value in pairs(frame) do info[key] = value end
+  info.traceback = debug.traceback("", level)
+end
+
+-- Makes busted show details with the message of a failure, once.
+local function hook(file)
+  if shared.testing_hooked[file] then return end
+  shared.testing_hooked[file] = true
+  local get_trace, rewrite = file.getTrace, file.rewriteMessage
+  file.getTrace = function(name, info)
+    trace_of_spec(info)
+    return get_trace(name, info)
+  end
+  file.rewriteMessage = function(name, message)
+    local text = rewrite and rewrite(name, message) or message
+    local state = shared.testing_example
+    if not state or state.passed or state.skipped or state.shown then return text end
+    state.shown = true
+    return text .. state.details()
+  end
+end
+
+-- Wraps an example that is about to run.
+local function begin(element)
+  warm_up()
+  local state = {
+    fixtures = {}, skip = element.env.pending, before = host.holds(),
+    where = ("%s:%d"):format(element.trace.short_src, element.trace.currentline),
+  }
+  local run, file = element.run, file_of(element)
+  state.details = function() return details(state) end
+  element.env.pending = function(reason)
+    state.skipped = true
+    state.skip(reason)
+  end
+  if file then hook(file) end
+  element.run = function()
+    example, shared.testing_example = state, state
+    local _ <close> = setmetatable({}, { __close = function()
+      example = nil
+      finish(state)
+    end })
+    run()
+    state.passed = true
+  end
+end
+
+--- To be called when the kit is loaded, which is once for each spec file.
+function runner.install()
+  shared.testing_begin = begin
+  if not busted() or shared.testing_busted == busted() then return end
+  shared.testing_busted = busted()
+  shared.testing_hooked = setmetatable({}, { __mode = "k" })
+  busted().subscribe({ "test", "start" }, function(element)
+    shared.testing_example = nil
+    if package.loaded["lunik.testing"] then shared.testing_begin(element) end
+    return nil, true
+  end)
+end
+
+return runner
