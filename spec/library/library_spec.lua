@@ -1,13 +1,20 @@
--- library/lunik.lua says what there is, and no more than there is.
+-- library/*.lua say what there is, and no more than there is.
 local core = require "lunik.core"
 local lunik = require "lunik"
 
-local text
-do
-  local file = assert(io.open "library/lunik.lua")
-  text = file:read "a"
+local testing = require "lunik.testing"
+
+local FILES = { lunik = "library/lunik.lua", testing = "library/testing.lua" }
+
+local function read(path)
+  local file = assert(io.open(path))
+  local content = file:read "a"
   file:close()
+  return content
 end
+
+local text = read(FILES.lunik)
+local testing_text = read(FILES.testing)
 
 local function sorted(set)
   local list = {}
@@ -31,9 +38,9 @@ local function keys_of(...)
 end
 
 -- The names that the file declares: function CLASS:name(
-local function declared_functions(prefix)
+local function declared_functions(prefix, from)
   local set = {}
-  for name in text:gmatch("\nfunction " .. prefix .. "[.:]([%w_]+)%(") do
+  for name in (from or text):gmatch("\nfunction " .. prefix .. "[.:]([%w_]+)%(") do
     assert.is_nil(set[name], prefix .. " declares " .. name .. " twice")
     set[name] = true
   end
@@ -41,9 +48,10 @@ local function declared_functions(prefix)
 end
 
 -- The fields of ---@class NAME
-local function declared_fields(class)
+local function declared_fields(class, from)
   local name_pattern = class:gsub("%p", "%%%0")
-  local block = text:match("\n%-%-%-@class " .. name_pattern .. "%f[\n:][^\n]*\n(.-)\n[^-]")
+  from = from or text
+  local block = from:match("\n%-%-%-@class " .. name_pattern .. "%f[\n:][^\n]*\n(.-)\n[^-]")
   assert(block, "there is no class " .. class)
   local set = {}
   for name in (block .. "\n"):gmatch("%-%-%-@field ([%w_]+)%??%s") do
@@ -122,32 +130,33 @@ describe("library/lunik.lua", function()
     end)()))
   end)
 
-  local function examples()
+  local function examples(from)
     local list = {}
-    for before, block in text:gmatch "()%-%-%-```lua\n(.-)%-%-%-```\n" do
-      local _, line = text:sub(1, before):gsub("\n", "")
-      local what = text:match("\nfunction ([%w_.:]+)", before)
-      list[#list + 1] = { what = what, line = line + 1, code = block:gsub("%-%-%-", "") }
+    for before, block in from:gmatch "()%-%-%-```lua\n(.-)%-%-%-```\n" do
+      local _, line = from:sub(1, before):gsub("\n", "")
+      local what = from:match("\n(%l+ [%w_.:]+)", before)
+      list[#list + 1] = {
+        what = what:gsub("^%l+ ", ""), line = line + 1, code = block:gsub("%-%-%-", ""),
+      }
     end
     return list
   end
 
-  for _, example in ipairs(examples()) do
-    it("shows how to use " .. example.what, function()
-      local m <close> = lunik.machine { accel = "none", memory = "64M", maxmem = "4G", slots = 4,
-        serial = "buffer" }
-      local chunk = assert(load(("\n"):rep(example.line) .. example.code, "=library/lunik.lua", "t",
-        setmetatable({ m = m, lunik = lunik }, { __index = _G })))
-      chunk()
-    end)
+  for name, path in pairs(FILES) do
+    for _, example in ipairs(examples(read(path))) do
+      it("shows how to use " .. example.what .. " of " .. name, function()
+        assert.matches("assert%(", example.code, nil, nil, example.what .. " proves nothing")
+        local m <close> = lunik.machine { accel = "none", memory = "64M", maxmem = "4G", slots = 4,
+          serial = "buffer" }
+        local env = setmetatable({ m = m, lunik = lunik, testing = testing }, { __index = _G })
+        assert(load(("\n"):rep(example.line) .. example.code, "=" .. path, "t", env))()
+      end)
+    end
   end
 
   it("shows the things that matter", function()
     local shown = {}
-    for _, example in ipairs(examples()) do
-      assert.matches("assert%(", example.code, nil, nil, example.what .. " proves nothing")
-      shown[example.what] = true
-    end
+    for _, example in ipairs(examples(text)) do shown[example.what] = true end
     for _, name in ipairs { "lunik.machine", "lunik.device", "lunik.spawn", "Machine:device_add",
       "Machine:device_del", "Machine:region", "Machine:listen", "Machine:transaction",
       "Machine:dirty", "Console:expect" } do
@@ -156,11 +165,48 @@ describe("library/lunik.lua", function()
   end)
 
   it("says of everything what it does", function()
-    local said = false
-    for line in text:gmatch "([^\n]*)\n" do
-      local name = line:match "^function ([%w_.:]+)"
-      if name then assert.is_true(said, "no word on what " .. name .. " does") end
-      said = line:find "^%-%-%-[^@`]" ~= nil or said and line:find "^%-%-%-" ~= nil
+    for _, path in pairs(FILES) do
+      local said = false
+      for line in read(path):gmatch "([^\n]*)\n" do
+        local name = line:match "^function ([%w_.:]+)"
+        if name then assert.is_true(said, "no word on what " .. name .. " does") end
+        said = line:find "^%-%-%-[^@`]" ~= nil or said and line:find "^%-%-%-" ~= nil
+      end
+    end
+  end)
+end)
+
+describe("library/testing.lua", function()
+  local function declared(prefix) return declared_functions(prefix, testing_text) end
+
+  it("lists what the module has", function()
+    assert.are.same(keys_of(testing),
+      keys_of(declared "testing", declared_fields("lunik.testing", testing_text)))
+  end)
+
+  local classes = {
+    Machine = require "lunik.testing.machine", Journal = require "lunik.testing.journal",
+    Console = require "lunik.testing.console", Host = require "lunik.testing.host",
+  }
+  for name, class in pairs(classes) do
+    it("lists the methods of " .. name, function()
+      local live = keys_of(class)
+      for i = #live, 1, -1 do
+        if type(class[live[i]]) ~= "function" or live[i] == "new" then table.remove(live, i) end
+      end
+      assert.are.same(live, sorted(declared(name)))
+    end)
+  end
+
+  it("lists the methods of the guests", function()
+    local known = declared_fields("lunik.testing.Guest", testing_text)
+    local kind = declared_fields("lunik.testing.GuestKind", testing_text)
+    for _, name in ipairs { "scripted", "small", "linux" } do
+      for key, value in pairs(require("lunik.testing.guests." .. name)) do
+        if type(value) == "function" then
+          assert.is_true(known[key] or kind[key], ("%s guest: %s"):format(name, key))
+        end
+      end
     end
   end)
 end)

@@ -8,42 +8,15 @@ local runner = require "lunik.testing.runner"
 local Console = {}
 Console.__index = Console
 
---- A console of test t that takes what the machine's serial port prints, if that is kept.
-function Console.new(t)
-  local self = setmetatable({
-    test = t, printed = "", position = 1, booting = 1, fatal = {}, seen = 1,
-  }, Console)
-  local ok, port = pcall(t.m.console, t.m)
-  if ok then
-    self.port = port
-    port:feed(function(bytes) self:append(bytes) end)
-  end
-  self.subscription = t.m:on_reset(function() self:mark_boot() end)
-  return self
-end
-
---- Adds text as if the guest had printed it.
-function Console:append(text)
-  self.printed = self.printed .. text:gsub("\r", "")
-  self:look()
-end
-
---- The guest begins to boot: has it all that was printed before, so that ready() looks only at what
+-- The guest begins to boot: has it all that was printed before, so that ready() looks only at what
 -- comes now.
-function Console:mark_boot()
+local function mark_boot(self)
   if self.port then core.hooks.console(self.port.object) end
   self.booting = #self.printed + 1
 end
 
---- Whether text that matches has been printed since the last boot began; takes it if it was.
-function Console:is_ready(pattern)
-  local _, last = self.printed:find(pattern, self.booting)
-  if last and self.position <= last then self.position = last + 1 end
-  return last ~= nil
-end
-
 -- Looks for fatal patterns in lines that have not been looked at.
-function Console:look()
+local function look(self)
   while true do
     local line, rest = self.printed:match("^([^\n]*)\n()", self.seen)
     if not line then return end
@@ -56,11 +29,44 @@ function Console:look()
   end
 end
 
+-- The text that is printed and not taken, for a message.
+local function untaken(self)
+  local text = self.printed:sub(self.position)
+  return text == "" and "no text" or ("'%s'"):format(text:sub(-200):gsub("\n", "\\n"))
+end
+
+--- A console of test t that takes what the machine's serial port prints, if that is kept.
+function Console.new(t)
+  local self = setmetatable({
+    test = t, printed = "", position = 1, booting = 1, fatal = {}, seen = 1,
+  }, Console)
+  local ok, port = pcall(t.m.console, t.m)
+  if ok then
+    self.port = port
+    port:feed(function(bytes) self:append(bytes) end)
+  end
+  self.subscription = t.m:on_reset(function() mark_boot(self) end)
+  return self
+end
+
+--- Adds text as if the guest had printed it.
+function Console:append(text)
+  self.printed = self.printed .. text:gsub("\r", "")
+  look(self)
+end
+
+--- Whether text that matches has been printed since the last boot began; takes it if it was.
+function Console:is_ready(pattern)
+  local _, last = self.printed:find(pattern, self.booting)
+  if last and self.position <= last then self.position = last + 1 end
+  return last ~= nil
+end
+
 --- The test fails as soon as a line matches the pattern, whatever it waits for.
 function Console:fail_on(pattern)
   table.insert(self.fatal, options.value("fail_on: pattern", pattern, "string"))
   self.seen = 1
-  self:look()
+  look(self)
 end
 
 --- Types text.
@@ -82,14 +88,8 @@ function Console:expect(pattern, opts)
       if result.n > 2 then return table.unpack(result, 3, result.n) end
       return self.printed:sub(result[1], result[2])
     end
-  end, function() return self:untaken() end))
+  end, function() return untaken(self) end))
   return table.unpack(found, 1, found.n)
-end
-
--- The text that is printed and not taken, for a message.
-function Console:untaken()
-  local text = self.printed:sub(self.position)
-  return text == "" and "no text" or ("'%s'"):format(text:sub(-200):gsub("\n", "\\n"))
 end
 
 --- All text; with a number: the last so many lines.

@@ -8,7 +8,7 @@ local host = {}
 local PAGE = 4096
 local RSS_SLACK = 32 << 20 -- bytes that allocators and Lua may keep
 local MAPS_SLACK = 16
-local GRACE = 5 -- seconds; memory is released a grace period after its last use
+local GRACE = 3 -- seconds; memory is released a grace period after its last use
 local HUGE = "/sys/kernel/mm/hugepages/"
 local NODES = "/sys/devices/system/node/"
 
@@ -115,7 +115,7 @@ local function smaps(total, first, last)
       inside = from < last and to > first
       if inside then
         total.path = total.path or line:match "^%S+ %S+ %S+ %S+ %S+%s+(.-)%s*$"
-        total.from = total.from or from
+        total.address = total.address or from
       end
     elseif inside then
       add_line(total, line)
@@ -127,7 +127,7 @@ end
 local function numa_maps(total)
   for line in (read "/proc/self/numa_maps" or ""):gmatch "[^\n]+" do
     local at, policy, rest = line:match "^(%x+) (%S+) ?(.*)$"
-    if tonumber(at, 16) == total.from then
+    if tonumber(at, 16) == total.address then
       total.policy = policy
       for node, pages in rest:gmatch "%f[%w]N(%d+)=(%d+)" do
         total.nodes[math.tointeger(node)] = math.tointeger(pages)
@@ -146,7 +146,8 @@ function host.mapping(m, object)
     nodes = {} }
   smaps(total, address, address + size)
   numa_maps(total)
-  total.resident = total.resident + total.huge
+  -- The kernel may have merged the mapping with a neighbour.
+  total.resident = math.min(total.resident + total.huge, size)
   return total
 end
 
@@ -185,7 +186,7 @@ local function excess(before, sizes)
   for what, count in pairs(host.holds()) do
     local allowed = slack[what]
     if (sizes or not allowed) and count > before[what] + (allowed or 0) then
-      extra[#extra + 1] = ("%d %s, not %d"):format(count, what, before[what])
+      extra[#extra + 1] = ("%s: %d, not %d"):format(what, count, before[what])
     end
   end
   table.sort(extra)

@@ -112,7 +112,7 @@ function refused.run(given, t)
     runner.fail(("refused: '%s' has changed the machine:\n%s"):format(core.text(err), changed))
   end
   local left = host.left_behind(before)
-  if left then runner.fail(("refused: '%s' leaves %s"):format(core.text(err), left)) end
+  if left then runner.fail(("refused: '%s' leaves behind %s"):format(core.text(err), left)) end
   return err
 end
 

@@ -8,7 +8,8 @@ local host = require "lunik.testing.host"
 local runner = {}
 
 local shared = core.shared
-local LIBRARY = core.shared.directory .. "/"
+-- "@.../lunik/": how the sources of the library's functions begin.
+local LIBRARY = debug.getinfo(1, "S").source:match "^(.*/)testing/runner%.lua$"
 
 -- The example that runs: {fixtures = {...}, skip = function, failed = boolean}; nil outside of one.
 local example
@@ -17,20 +18,58 @@ local function busted()
   return package.loaded.busted
 end
 
+-- Whether a function is neither busted's nor the library's.
+local function in_spec(info)
+  local source = info.source
+  return info.what ~= "C" and source:sub(1, #LIBRARY) ~= LIBRARY
+    and not source:find "[/\\]busted$" and not source:find "[/\\]busted[/\\]%w+%.lua$"
+    and not source:find "[/\\]luassert[/\\]"
+end
+
+-- The innermost line of the spec that is being run, as debug.getinfo() describes it; or nil.
+local function spec_frame()
+  local level = 2
+  local frame = debug.getinfo(level, "Sl")
+  while frame and not in_spec(frame) do
+    level = level + 1
+    frame = debug.getinfo(level, "Sl")
+  end
+  return frame, level
+end
+
+-- "spec.lua:12": the line of the spec, or the example's first.
+local function place()
+  local frame = spec_frame()
+  if frame then return ("%s:%d"):format(frame.short_src, frame.currentline) end
+  return shared.testing_example and shared.testing_example.where
+end
+
 --- Fails the example with a message that starts with the spec's own line.
 function runner.fail(text)
   local err = core.error("failed", text)
+  err.where = place()
   if busted() then busted().fail(tostring(err), 0) end
   error(err, 0)
 end
 
 --- Ends the example: it is reported as skipped, with the reason.
 function runner.skip(reason)
+  local where = place()
   if example then
     example.skipped = true
-    example.skip(reason)
+    example.skip((where and where .. ": " or "") .. reason)
   end
-  error(core.error("unsupported", "skipped: " .. reason), 0)
+  local err = core.error("unsupported", "skipped: " .. reason)
+  err.where = where
+  error(err, 0)
+end
+
+--- Describes an example, whose place is the spec's line.
+function runner.describe_example(name, fn)
+  local frame, level = spec_frame()
+  local trace = frame or debug.getinfo(1, "Sl")
+  trace.traceback, trace.message = debug.traceback("", level), name
+  busted().publish({ "register", "it" }, name, fn, trace)
 end
 
 --- Registers something to end with the example: fixture:finish(failed), in reverse order; a
@@ -79,7 +118,7 @@ local function finish(state)
   end
   local left = not failed and state.before and host.left_behind(state.before)
   if left then
-    problems[#problems + 1] = ("%s: the example leaves %s"):format(state.where, left)
+    problems[#problems + 1] = ("%s: the example leaves behind %s"):format(state.where, left)
   end
   if #problems > 0 and state.passed then busted().fail(table.concat(problems, "\n"), 0) end
 end
@@ -101,22 +140,10 @@ local function file_of(element)
   end
 end
 
-local function in_spec(info)
-  local source = info.source
-  return info.what ~= "C" and source:sub(2, 1 + #LIBRARY) ~= LIBRARY
-    and not source:find("[/\\]lunik[/\\]testing") and not source:find "[/\\]busted[/\\]"
-    and not source:find "[/\\]luassert[/\\]"
-end
-
 -- Traces that begin in the kit begin at the spec's line instead.
 local function trace_of_spec(info)
   if in_spec(info) then return end
-  local level = 2
-  local frame = debug.getinfo(level, "Sl")
-  while frame and not in_spec(frame) do
-    level = level + 1
-    frame = debug.getinfo(level, "Sl")
-  end
+  local frame, level = spec_frame()
   if not frame then return end
   for key, value in pairs(frame) do info[key] = value end
   info.traceback = debug.traceback("", level)
@@ -134,6 +161,7 @@ local function hook(file)
   file.rewriteMessage = function(name, message)
     local text = rewrite and rewrite(name, message) or message
     local state = shared.testing_example
+    text = state and text:gsub("^[^\n:]*[/\\]busted[/\\]%w+%.lua:%d+", state.where) or text
     if not state or state.passed or state.skipped or state.shown then return text end
     state.shown = true
     return text .. state.details()

@@ -112,10 +112,10 @@ end
 -- (machine = false: nil). skip(cell) returns why a cell can't be tested here, or nil.
 function variants.describe(given, new_machine)
   given = options.parse("variants", given, KINDS)
-  local busted = package.loaded.busted or options.fail("state", "variants: needs busted")
+  if not package.loaded.busted then options.fail("state", "variants: needs busted") end
   for _, cell in ipairs(variants.cells(given)) do
     local name = given.name and ("%s, %s"):format(given.name, cell.name) or cell.name
-    busted.it(name, function()
+    runner.describe_example(name, function()
       local reason = given.skip and given.skip(cell)
       if reason then runner.skip(reason) end
       given.test(given.machine ~= false and new_machine(machine_of(given, cell)) or nil, cell)
