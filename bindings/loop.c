@@ -178,7 +178,8 @@ static uint64_t timer_ms(const uv_loop_t *loop, double seconds)
     return seconds > 0 ? (uint64_t)due - uv_now(loop) : 0;
 }
 
-/* core.timer(seconds, fn, [again]) -> timer; again: fn is called again until it raises no error */
+/* core.timer(seconds, fn, [again], [idle]) -> timer; again: fn is called again until it raises no
+ * error; idle: the loop does not go on for it */
 static int timer_new(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -191,7 +192,7 @@ static int timer_new(lua_State *L)
         bind_fail(L, LUNIK_E_INVALID, "'%s' is not a time (want seconds, from 0 to 1e9)",
                   luaL_tolstring(L, 1, NULL));
     bind_function(L, 2, "timer: function");
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     box = lua_newuserdatauv(L, sizeof(struct loop_timer *), 1);
     *box = NULL;
     luaL_setmetatable(L, timer_class);
@@ -208,6 +209,8 @@ static int timer_new(lua_State *L)
     t->b = b;
     t->again = lua_toboolean(L, 3);
     uv_timer_init(lunik_loop(rt), &t->handle);
+    if (lua_toboolean(L, 4))
+        uv_unref((uv_handle_t *)&t->handle);
     uv_update_time(lunik_loop(rt));
     t->next = b->timers;
     t->link = &b->timers;

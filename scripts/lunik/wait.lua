@@ -7,6 +7,7 @@ local core = require "lunik.core"
 local event = require "lunik.event"
 local list = require "lunik.list"
 local options = require "lunik.options"
+local waits = require "lunik.waiting"
 
 local wait = {}
 
@@ -322,10 +323,11 @@ end
 
 --- Waits until request.start's wake function is called: wake(true, ...) makes block() return the
 -- rest, wake(false, make_error) makes it raise make_error(machine, what, timeout). request: what
--- (in words, for errors), timeout (seconds), machine (whose end ends the wait), start =
--- function(wake) that may return a function to call afterwards.
+-- (in words, for errors and displays), timeout (seconds), machine (whose end ends the wait), start
+-- = function(wake) that may return a function to call afterwards, seconds (that it will last).
 function wait.block(request)
   local task = shared.tasks[coroutine.running()]
+  local _ <close> = waits.note(request.what, request.timeout or request.seconds)
   local result
   if task then
     if not coroutine.isyieldable() then
@@ -351,7 +353,7 @@ end
 function wait.sleep(seconds)
   options.value("sleep: time", seconds, "seconds")
   wait.block {
-    what = "the time to pass",
+    what = "the time to pass", seconds = seconds,
     start = function(wake)
       local timer
       local function cancel() timer:cancel() end

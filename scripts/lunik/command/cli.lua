@@ -129,10 +129,23 @@ local function run_script(arg)
   return compiled(loadfile(name ~= "-" and name or nil))(table.unpack(arg))
 end
 
+-- Returns what wait_for_machines() waits for, in words; nil if that is no machine.
+local function machines_to_stop(lunik)
+  local names = {}
+  for _, machine in ipairs(lunik.machines()) do
+    if machine.state == "running" then names[#names + 1] = machine.name end
+  end
+  return names[1] and (names[2] and ("%d machines to stop"):format(#names)
+    or ("machine '%s' to stop"):format(names[1]))
+end
+
 -- Waits until no machine runs any more; returns the last exit code that is not zero.
 local function wait_for_machines(lunik)
   local code = 0
-  lunik.run()
+  do
+    local _ <close> = require("lunik.waiting").note(machines_to_stop(lunik))
+    lunik.run()
+  end
   for _, machine in ipairs(lunik.machines()) do
     if machine.exit_code ~= 0 then
       code = machine.exit_code
@@ -162,6 +175,7 @@ local function set_exit(lunik)
   local exit = os.exit
   local function close_and_exit(code, close)
     local _, main = coroutine.running()
+    require("lunik.command.waiting_line").clear()
     require("lunik.ending").close_machines()
     require("lunik.wait").report_failures()
     host.detach()
@@ -343,6 +357,7 @@ local function run_command(options, argv)
   set_exit(lunik)
   set_signals()
   if host.isatty(2) then
+    require("lunik.command.waiting_line").start()
     require("lunik.command.progress").show(lunik, io.stderr)
   end
   local code = run(argv, options, lunik)

@@ -1,6 +1,7 @@
 -- Prints the output of handlers above the prompt's input line.
 local event = require "lunik.event"
 local lineedit = require "lunik.lineedit"
+local waiting_line = require "lunik.command.waiting_line"
 
 local above = {}
 
@@ -44,8 +45,10 @@ end
 --- Calls fn, which waits at the prompt, in protected mode.
 function above.call(fn)
   waiting = true
+  waiting_line.pause(true)
   local ok, result = pcall(fn)
   waiting = false
+  waiting_line.pause(false)
   write(rest)
   rest = ""
   return ok, result

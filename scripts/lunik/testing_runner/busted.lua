@@ -11,6 +11,11 @@ if found then
     records.write("stopped", frames(debug.traceback("", 2), 1) or "")
     os.exit(128 + signal)
   end)
+  require("lunik.waiting").display {
+    show = function(first, _, now) records.write("waiting", first.what, now - first.since) end,
+    hide = function() records.write("waiting", "", 0) end,
+  }
 end
+
 require "busted.runner" { standalone = false }
 os.exit(true, true)

@@ -158,10 +158,11 @@ describe("lunik test", function()
         local function turn() while true do end end
         turn()
       end)]] }
-    local out, _, code = test "--limit 2 -j 2"
+    local out, _, code = test "--limit 3 -j 2"
     assert.equal(1, code)
-    assert.matches("not ok sleeps\n    spec/slow_spec.lua:7\n    still ran after 2 s in this "
+    assert.matches("not ok sleeps\n    spec/slow_spec.lua:7\n    still ran after 3 s in this "
       .. "example, which began %d%.%d s before\n", out)
+    assert.matches("\n    it was waiting for the time to pass, for %d s\n", out)
     assert.matches("\n%s+spec/slow_spec.lua:9: in function", out)
     assert.matches("\n%s+spec/busy_spec.lua:2: in %a+ 'turn'\n", out)
     assert.matches("\n0 passed, 2 failed, 0 skipped\n", out, 1, true)
@@ -196,7 +197,7 @@ describe("lunik test", function()
   it("shows on a terminal what runs, and what it waits for", function()
     project { ["spec/slow_spec.lua"] = SLEEP }
     local screen = on_terminal(("sh -c 'cd %s && exec %s test --limit 4'"):format(folder, lunik), {
-      { "[0/1] spec/slow_spec.lua 1 s: sleeps 1 s" },
+      { "[0/1] spec/slow_spec.lua 2 s: sleeps 2 s, waiting for the time to pass " },
     })
     assert.matches("\27%[K[^\n]*\n?spec/slow_spec.lua +0 passed, 1 FAILED", screen)
   end)
