@@ -97,6 +97,20 @@ function testing.variants(variants) end
 ---@return table[]
 function testing.cells(variants) end
 
+---Returns options for a machine of count NUMA nodes with the same memory each (default "64M"); node N has
+---vCPU N.
+---```lua
+---local options = testing.numa(2)
+---options.numa[1].distances = { 10, 15 }
+---local t <close> = testing.machine(options)
+---assert(t:srat()[1].size == 64 << 20 and t:srat()[1].cpus[1] == 1)
+---assert(t:slit()[2][1] == 15)
+---```
+---@param count integer
+---@param memory? lunik.Size
+---@return {numa: lunik.NumaNode[], memory: integer, cpus: integer}
+function testing.numa(count, memory) end
+
 ---@class lunik.testing.Refused
 ---@field code? string The error's code: see lunik.Error.
 ---@field words? string|string[] Texts that its message must have.
@@ -249,6 +263,15 @@ function Machine:trouble() end
 
 ---Errors that are in the journal by now are meant: check() accepts them.
 function Machine:pardon() end
+
+---Returns what the firmware's table SRAT says, by node; size: bytes of memory that is there, without
+---ranges for hotplug. nil without the table.
+---@return table<integer, {cpus: integer[], memory: {base: integer, size: integer, hotplug: boolean}[], size: integer}>?
+function Machine:srat() end
+
+---Returns the distances of the firmware's table SLIT, a list for each node; nil without the table.
+---@return integer[][]?
+function Machine:slit() end
 
 ---An id that no DIMM has: "dimm1", ...
 ---@return string

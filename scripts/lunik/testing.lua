@@ -6,6 +6,7 @@ local await = require "lunik.testing.await"
 local files = require "lunik.testing.files"
 local guests = require "lunik.testing.guests"
 local host = require "lunik.testing.host"
+local numa = require "lunik.testing.numa"
 local options = require "lunik.options"
 local refused = require "lunik.testing.refused"
 local runner = require "lunik.testing.runner"
@@ -25,12 +26,17 @@ local testing = {
   skip = runner.skip,
   fail = runner.fail,
   cells = variants.cells,
+  numa = numa.nodes,
   guests = guests.added,
   subs = subs.known,
   host = host,
 }
 
 Test.sub = subs.run
+
+--- What the firmware's tables say of the machine's nodes.
+function Test:srat() return numa.srat(self.m) end
+function Test:slit() return numa.slit(self.m) end
 
 --- Calls a function that must be refused and leave nothing behind: for machines that must not be
 -- made.

@@ -114,7 +114,8 @@ function variants.describe(given, new_machine)
   given = options.parse("variants", given, KINDS)
   if not package.loaded.busted then options.fail("state", "variants: needs busted") end
   for _, cell in ipairs(variants.cells(given)) do
-    local name = given.name and ("%s, %s"):format(given.name, cell.name) or cell.name
+    local name = given.name or cell.name
+    if given.name and cell.name ~= "" then name = ("%s, %s"):format(given.name, cell.name) end
     runner.describe_example(name, function()
       local reason = given.skip and given.skip(cell)
       if reason then runner.skip(reason) end
