@@ -95,7 +95,7 @@ local function machine_options(given, of_guest)
     end
   end
   if given.memdev or given.numa then all.memory = given.memory end
-  if all.maxmem == nil then all.slots = given.slots end
+  if all.maxmem == nil then all.slots = given.slots or nil end
   return all
 end
 

@@ -144,8 +144,9 @@ end
 local function trace_of_spec(info)
   if in_spec(info) then return end
   local frame, level = spec_frame()
+  frame = frame or shared.testing_example and shared.testing_example.trace
   if not frame then return end
-  for key, value in pairs(frame) do info[key] = value end
+  info.short_src, info.source, info.currentline = frame.short_src, frame.source, frame.currentline
   info.traceback = debug.traceback("", level)
 end
 
@@ -174,6 +175,7 @@ local function begin(element)
   local state = {
     fixtures = {}, skip = element.env.pending, before = host.holds(),
     where = ("%s:%d"):format(element.trace.short_src, element.trace.currentline),
+    trace = element.trace,
   }
   local run, file = element.run, file_of(element)
   state.details = function() return details(state) end

@@ -1,0 +1,40 @@
+-- What teams that test virtual machines look at in memory hotplug, as rows: each on every guest
+-- that can play it, a row's variants each on a machine of its own. spec/support/matrix/ has them:
+-- {name, keys = values by key, machine = options, or a function of the variant (false: the row
+-- makes its own machines, once), skip = function(cell, guest), no_guests = {guest = why not},
+-- test = function(t, cell, guest)}.
+local testing = require "lunik.testing"
+
+local function options_of(row, cell, guest)
+  local machine = row.machine
+  if type(machine) == "function" then machine = machine(cell) end
+  local all = { guest = guest }
+  for key, value in pairs(machine or {}) do all[key] = value end
+  return all
+end
+
+local function describe_row(row, guest)
+  local alone = row.machine == false
+  testing.variants {
+    name = row[1], keys = row.keys or {},
+    skip = function(cell)
+      return row.no_guests and row.no_guests[guest] or row.skip and row.skip(cell, guest)
+    end,
+    machine = not alone and function(cell) return options_of(row, cell, guest) end,
+    test = function(t, cell) row.test(t, cell, guest) end,
+  }
+end
+
+for _, group in ipairs { "lifecycle", "refusals", "host", "nodes" } do
+  describe(group, function()
+    local rows = require("spec.support.matrix." .. group)
+    for _, row in ipairs(rows) do
+      if row.machine == false then describe_row(row) end
+    end
+    testing.each_guest(function(guest)
+      for _, row in ipairs(rows) do
+        if row.machine ~= false then describe_row(row, guest) end
+      end
+    end)
+  end)
+end
