@@ -1,4 +1,5 @@
---- The host's view: what this process holds, and how the host backs a machine's memory.
+--- The host's view: what this process holds, and how the host backs a machine's memory. A sandbox
+-- without /proc hides some of it.
 
 local core = require "lunik.core"
 local wait = require "lunik.wait"
@@ -22,7 +23,8 @@ end
 
 --- Resident memory of this process in bytes.
 function host.rss()
-  return math.tointeger(read "/proc/self/statm":match "^%d+ (%d+)") * PAGE
+  local pages = (read "/proc/self/statm" or ""):match "^%d+ (%d+)"
+  return pages and math.tointeger(pages) * PAGE
 end
 
 --- Names of this process's threads. KVM's own are left out.
@@ -38,7 +40,8 @@ end
 
 --- Number of open file descriptors.
 function host.fds()
-  return #core.scandir "/proc/self/fd"
+  local names = core.scandir "/proc/self/fd"
+  return names and #names
 end
 
 --- Sizes of huge pages that the host knows, in bytes, smallest first.
@@ -154,7 +157,7 @@ end
 -- ---- what is left behind -----------------------------------------------------------------------
 
 local function sanitized()
-  return read "/proc/self/maps":find "lib[at]san" ~= nil
+  return (read "/proc/self/maps" or ""):find "lib[at]san" ~= nil
 end
 
 local function huge_pages_in_use()
@@ -167,7 +170,7 @@ local function huge_pages_in_use()
 end
 
 local function count_lines(path)
-  local _, lines = read(path):gsub("\n", "")
+  local _, lines = (read(path) or ""):gsub("\n", "")
   return lines
 end
 
@@ -185,7 +188,7 @@ local function excess(before, sizes)
   local slack = { mappings = MAPS_SLACK, ["bytes resident"] = RSS_SLACK }
   for what, count in pairs(host.holds()) do
     local allowed = slack[what]
-    if (sizes or not allowed) and count > before[what] + (allowed or 0) then
+    if (sizes or not allowed) and before[what] and count > before[what] + (allowed or 0) then
       extra[#extra + 1] = ("%s: %d, not %d"):format(what, count, before[what])
     end
   end
