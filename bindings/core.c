@@ -127,8 +127,21 @@ static int scandir_names(lua_State *L)
     return 1;
 }
 
+/* core.mkdir(path) -> whether the directory was made, for its owner alone */
+static int make_directory(lua_State *L)
+{
+    const char *path = bind_string(L, 1, "mkdir: path");
+    uv_fs_t request;
+    int rc = uv_fs_mkdir(NULL, &request, path, 0700, NULL);
+
+    uv_fs_req_cleanup(&request);
+    lua_pushboolean(L, rc == 0);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"lstat", lstat_path},
+    {"mkdir", make_directory},
     {"scandir", scandir_names},
     {"machine", bind_lua_machine_new},
     {"machines", bind_lua_machines},

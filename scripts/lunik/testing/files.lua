@@ -59,7 +59,7 @@ end
 --- Returns the path of a new temporary directory.
 function files.directory()
   local path = files.remove_later(new_path("/tmp"))
-  if not os.execute(("mkdir -m 700 '%s'"):format(path)) then
+  if not core.mkdir(path) then
     runner.fail(("directory: can't make %s"):format(path))
   end
   return path

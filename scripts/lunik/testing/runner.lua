@@ -4,6 +4,7 @@
 
 local core = require "lunik.core"
 local host = require "lunik.testing.host"
+local sandbox = require "lunik.sandbox"
 
 local runner = {}
 
@@ -116,6 +117,8 @@ local function finish(state)
     local ok, err = pcall(fixture.finish, fixture, failed)
     if not ok then problems[#problems + 1] = core.text(err) end
   end
+  -- The sandbox, which the first start enters, keeps files open.
+  if sandbox.sandbox() and not state.sandboxed then state.before = nil end
   local left = not failed and state.before and host.left_behind(state.before)
   if left then
     problems[#problems + 1] = ("%s: the example leaves behind %s"):format(state.where, left)
@@ -175,7 +178,7 @@ local function begin(element)
   local state = {
     fixtures = {}, skip = element.env.pending, before = host.holds(),
     where = ("%s:%d"):format(element.trace.short_src, element.trace.currentline),
-    trace = element.trace,
+    trace = element.trace, sandboxed = sandbox.sandbox() ~= nil,
   }
   local run, file = element.run, file_of(element)
   state.details = function() return details(state) end

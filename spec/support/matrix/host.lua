@@ -1,6 +1,5 @@
 -- Rows of spec/qa_matrix_spec.lua: how the host backs a DIMM's memory, and that it gets it back.
 local assert = require "luassert"
-local command = require "spec.support.command"
 local lunik = require "lunik"
 local testing = require "lunik.testing"
 
@@ -207,13 +206,5 @@ return {
       { what = "the DIMM's memory to go back to the host" })
     t:close()
     assert.is_truthy(section.region)
-  end },
-
-  { "a shared file is what another process sees", test = function(t)
-    local path = testing.file("", { memory = true })
-    local dimm = t:plug { backend = "file", size = SIZE, share = true, ["mem-path"] = path }
-    t.m:write(dimm.addr + OFFSET, "seen")
-    local out = command.run(("dd if=%s bs=1 skip=%d count=4 2>/dev/null"):format(path, OFFSET))
-    assert.equal("seen", out)
   end },
 }
