@@ -71,6 +71,11 @@ function testing.shared(options) end
 ---@param fn? fun(guest: string)
 function testing.each_guest(guests, fn) end
 
+---Returns why a guest can't run here, or nil if it can.
+---@param guest string|lunik.testing.GuestKind
+---@return string?
+function testing.unavailable(guest) end
+
 ---@class lunik.testing.Variants
 ---@field keys table<string, any[]> The values of each key; a value may be a table with a name.
 ---@field only? any A filter or a list of filters, of which a cell has to fit one.

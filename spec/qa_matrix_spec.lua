@@ -13,11 +13,14 @@ local function options_of(row, cell, guest)
   return all
 end
 
+-- A guest that can't run here skips a row once, not each of its variants.
 local function describe_row(row, guest)
   local alone = row.machine == false
+  local skipped = not alone and testing.unavailable(guest)
   testing.variants {
-    name = row[1], keys = row.keys or {},
+    name = row[1], keys = not skipped and row.keys or {},
     skip = function(cell)
+      if skipped then return ("the %s guest: %s"):format(guest, skipped) end
       return row.no_guests and row.no_guests[guest] or row.skip and row.skip(cell, guest)
     end,
     machine = not alone and function(cell) return options_of(row, cell, guest) end,

@@ -44,6 +44,11 @@ function testing.refused(given)
   return refused.run(given)
 end
 
+--- Why a guest can't run here, or nil.
+function testing.unavailable(guest)
+  return guests.get(guest).unavailable()
+end
+
 --- Describes an example for each cell of a table of variants.
 function testing.variants(given)
   variants.describe(given, Test.new)
