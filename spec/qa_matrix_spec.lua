@@ -1,3 +1,4 @@
+-- Runs alone: some rows set how many huge pages the host has.
 -- What teams that test virtual machines look at in memory hotplug, as rows: each on every guest
 -- that can play it, a row's variants each on a machine of its own. spec/support/matrix/ has them:
 -- {name, keys = values by key, machine = options, or a function of the variant (false: the row
