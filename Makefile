@@ -63,6 +63,7 @@ bc            command:bc             kernel make guest-linux: timeconst.h
 libelf-dev    header:libelf.h        kernel make guest-linux: objtool
 libssl-dev    header:openssl/ssl.h   kernel make guest-linux: certificates
 xz-utils      command:xz             kernel make guest-linux: unpacks the sources
+pandoc        command:pandoc         docs   make docs
 endef
 export PACKAGES
 
@@ -287,7 +288,7 @@ $(BUILD)/examples/embed_lua: $(BUILD)/liblunik-lua.so
 
 run-deps = @WANTED="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
-deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel")
+deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel docs")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
 check-deps: ## list the packages that are missing, and where they are used
@@ -374,6 +375,15 @@ $(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
 uninstall: ## remove the files that install copied and the folders that it made
 	$(INSTALL) uninstall
 
+# ---- documentation ------------------------------------------------------------------------------
+
+docs: check-deps ## build the documentation into build/docs: HTML, manual pages (needs pandoc)
+	$(call run-deps,docs,check)
+	@+$(MAKE) --no-print-directory products
+	@echo '  DOCS $(BUILD)/docs'
+	@rm -rf $(BUILD)/docs
+	$(Q)$(RUN_ENV) $(INTERPRETER) docs/generate/build.lua "$(abspath $(BUILD))/docs"
+
 # ---- the Linux guest ----------------------------------------------------------------------------
 
 guest-linux: build/guest-linux/vmlinux ## build the kernel of the Linux example (five minutes)
@@ -425,7 +435,7 @@ lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
 
 lint-lua:
-	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library)
+	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library docs)
 
 lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES) && printf '%s\n' "$$DEPS" | shellcheck -s sh -)
@@ -474,4 +484,4 @@ help: ## print this text
 
 FORCE:
 .PHONY: all products guests deps check-deps demo test check test-products bench endurance valgrind \
-        install uninstall guest-linux clean format compile_commands lint $(LINTS) help FORCE
+        install uninstall docs guest-linux clean format compile_commands lint $(LINTS) help FORCE

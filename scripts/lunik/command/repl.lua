@@ -8,6 +8,7 @@ local complete = require "lunik.command.complete"
 local inspect = require "lunik.inspect"
 local mistake = require "lunik.command.prompt_error"
 local sandbox_paths = require "lunik.sandbox_paths"
+local type_text = require "lunik.type_text"
 
 local repl = {}
 
@@ -106,16 +107,7 @@ Names keep their values from line to line unless they are local.
 Tab completes names; Ctrl-C interrupts; quit or Ctrl-D leaves.]]
 
 local function help_type(name)
-  local info = lunik.type(name)
-  local lines = { name .. ": " .. (info.doc or "") }
-  for _, p in ipairs(info.props) do
-    local kind = tostring(p.kind)
-    if p.default ~= nil then
-      kind = kind .. " = " .. inspect(p.default)
-    end
-    table.insert(lines, ("  %-20s %-18s %s"):format(p.name, kind, p.doc or ""))
-  end
-  return table.concat(lines, "\n")
+  return type_text.help(lunik.type(name), WIDTH)
 end
 
 -- Lists the names in each of the tables, given as {title, table}; no line is longer than WIDTH.

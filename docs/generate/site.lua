@@ -1,0 +1,166 @@
+-- What the documentation has: the pages that are written by hand, in the order and groups of
+-- docs/README.md, and those that are generated.
+local headers = require "docs.generate.headers"
+local luacats = require "docs.generate.luacats"
+local c_page = require "docs.generate.c_page"
+local lua_page = require "docs.generate.lua_page"
+local names = require "docs.generate.names"
+local types_page = require "docs.generate.types_page"
+
+local site = {}
+
+local INDEX = "docs/README.md"
+-- Pages that lie elsewhere in the tree.
+local OTHERS = { "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md" }
+
+local LIBRARY = {
+  { file = "lunik", title = "The Lua API", man = "lunik",
+    summary = "Lua module that builds, runs and observes virtual machines" },
+  { file = "testing", title = "lunik.testing: writing specs", man = "lunik-testing",
+    summary = "test kit for specs of virtual machines",
+    variables = { Machine = "t", Journal = "t.journal", Console = "t.console", Host = "t.host" } },
+}
+
+local HEADERS = {
+  { file = "runtime/lunik.h", title = "lunik.h: machines" },
+  { file = "runtime/lunik_memory.h", title = "lunik_memory.h: memory" },
+  { file = "runtime/lunik_device.h", title = "lunik_device.h: devices" },
+  { file = "runtime/lunik_state.h", title = "lunik_state.h: saved state" },
+  { file = "runtime/lunik_pci.h", title = "lunik_pci.h: PCI devices" },
+  { file = "runtime/lunik_trace.h", title = "lunik_trace.h: traces" },
+  { file = "bindings/lunik_lua.h", title = "lunik_lua.h: a Lua state" },
+}
+
+local function contents(path)
+  local file = io.open(path)
+  local text = file and file:read "a"
+  if file then
+    file:close()
+  end
+  return text
+end
+site.contents = contents
+
+-- ---- pages by hand -----------------------------------------------------------------------------
+
+local function title_of(text)
+  return text:match "^# ([^\n]*)" or text:match "\n# ([^\n]*)"
+end
+
+-- Returns the path that a link in a page means.
+function site.resolve(page, target)
+  local path = (page:match "^(.*/)" or "") .. target
+  local parts = {}
+  for part in path:gmatch "[^/]+" do
+    if part == ".." and #parts > 0 then
+      table.remove(parts)
+    elseif part ~= "." then
+      table.insert(parts, part)
+    end
+  end
+  return table.concat(parts, "/")
+end
+
+local function html_of(path)
+  if path == INDEX then
+    return "index.html"
+  end
+  local name = path:gsub("^docs/", ""):gsub("%.md$", ".html")
+  return name == "README.html" and "readme.html" or name:gsub("/README%.html$", ".html"):lower()
+end
+
+local function add_page(pages, path, group)
+  local text = contents(path)
+  if text and not pages[path] then
+    pages[path] = { path = path, html = html_of(path), title = title_of(text), group = group,
+      text = text }
+    table.insert(pages, pages[path])
+  end
+end
+
+-- Returns the pages, as a list and by path.
+local function written_pages()
+  local pages = {}
+  add_page(pages, INDEX)
+  local group
+  for line in contents(INDEX):gmatch "[^\n]+" do
+    group = line:match "^## (.*)" or group
+    for target in line:gmatch "%]%(([^)#]+%.md)%)" do
+      add_page(pages, site.resolve(INDEX, target), group)
+    end
+  end
+  for _, path in ipairs(OTHERS) do
+    add_page(pages, path)
+  end
+  return pages
+end
+
+-- ---- generated pages ---------------------------------------------------------------------------
+
+local function generated(file, title, write)
+  local name = "reference/" .. file:match "([^/]*)$":gsub("%.%w+$", "")
+  return { path = name .. ".md", html = name .. ".html", title = title, group = "Reference",
+    generated = true, write = write }
+end
+
+local function add_library(self)
+  for _, page in ipairs(LIBRARY) do
+    local text = contents("library/" .. page.file .. ".lua")
+    if text then
+      local file = luacats.parse(text)
+      lua_page.show(file, page.variables or {})
+      local new = generated(page.file, page.title, function(find, brief)
+        return lua_page.write(file, page.title, find, brief)
+      end)
+      new.man, new.section, new.summary = page.man, 3, page.summary
+      table.insert(self.generated, new)
+      self.names:add(new.path, lua_page.names(file))
+    end
+  end
+end
+
+local function add_types(self, lunik)
+  local types = {}
+  for _, name in ipairs(lunik.types()) do
+    table.insert(types, lunik.type(name))
+  end
+  local new = generated("types", "Types and their properties", function(find, brief)
+    return types_page.write(types, find, brief)
+  end)
+  new.man, new.section = "lunik-types", 7
+  new.summary = "types of objects and devices, and their properties"
+  table.insert(self.generated, new)
+  self.names:add(new.path, lunik.types())
+end
+
+local function add_headers(self)
+  local forward = {}
+  for _, header in ipairs(HEADERS) do
+    local text = contents(header.file)
+    if text then
+      local file = headers.parse(text)
+      local new = generated(header.file:gsub("lunik%.h", "lunik_h.h"), header.title, function(find)
+        return c_page.write(file, header.title, find)
+      end)
+      new.header = header.file
+      table.insert(self.generated, new)
+      local strong, weak = c_page.names(file)
+      self.names:add(new.path, strong)
+      table.insert(forward, { new.path, weak })
+    end
+  end
+  for _, page in ipairs(forward) do
+    self.names:add(page[1], page[2])
+  end
+end
+
+-- Returns { pages = written ones, generated = others, names = where each name is documented }.
+function site.new(lunik)
+  local self = { pages = written_pages(), generated = {}, names = names.new() }
+  add_library(self)
+  add_types(self, lunik)
+  add_headers(self)
+  return self
+end
+
+return site
