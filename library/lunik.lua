@@ -628,11 +628,45 @@ function Machine:region(options) end
 function Machine:transaction(fn, ...) end
 
 ---Draws the memory map: what each address space shows, by kind, with holes, memory slots, ioeventfds
----and coalesced ranges. format: "svg", or "text" for the terminal; default "svg" for a file whose name
----ends in .svg, else "text".
+---and coalesced ranges. format: "svg", or "text" (default) for the terminal. With a file, whose name
+---ends in .svg or .txt, it is drawn there, in the form that the name says, and nothing is returned.
+---```lua
+---assert(m:memory_map():find "pc.ram")
+---local ok, err = pcall(m.memory_map, m, { file = "map.png" })
+---assert(not ok and err.message:find "want a name that ends in .svg or .txt")
+---```
 ---@param options? {format?: "text"|"svg", file?: string}
----@return string drawing
+---@return string? drawing Nil with a file.
 function Machine:memory_map(options) end
+
+---Samples quantities in the background, until stop() or the machine's end: "dirty rate" (MiB written
+---per second; not while dirty_rate measures), "exits", "io", "mmio" (exits of all vCPUs per second),
+---"dimms" (MiB in DIMMs), "rss" (MiB of the process); or one's own: a function of the machine that
+---returns a number, with rate = true one whose growth per second is meant. every: seconds, default 1.
+---Of 4096 samples each pair becomes one, and the time between samples is doubled.
+---```lua
+---local samples <close> = m:sample { "dimms", { name = "reads", value = function() return 7 end },
+---  every = 0.01 }
+---m:object_add("memory-backend-ram", { id = "mem1", size = "128M" })
+---m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
+---lunik.sleep(0.1)
+---samples:stop()
+---local dimms = samples.series[1]
+---assert(dimms[1][2] == 0 and dimms[#dimms][2] == 128)
+---assert(samples:plot():find "dimms, MiB")
+---```
+---@param options table Quantities, and every?.
+---@return lunik.Samples
+function Machine:sample(options) end
+
+---Samples quantities (see m:sample) for some time, by default 10 seconds, and draws them; waits. Other
+---options are those of lunik.plot.
+---```lua
+---assert(m:plot({ "exits", seconds = 0.1, every = 0.02 }):find "exits, 1/s")
+---```
+---@param options table Quantities; seconds?, every? (default: a 60th of seconds), and options of lunik.plot.
+---@return string? drawing Nil with a file.
+function Machine:plot(options) end
 
 ---Most hooks are functions of a section. Errors that they raise are reported (event "error"); only
 ---commit and log_global_start can refuse, by raising or returning an error. Hooks can't change the
@@ -1258,6 +1292,44 @@ local Listener = {}
 ---Removes the listener. Calls region_del (and the other removal hooks) for everything in the map first,
 ---except inside a hook.
 function Listener:remove() end
+-- ---- plots -------------------------------------------------------------------------------------
+
+---A line of a plot: its points, and maybe a name and a unit of its own. A point is {x, y}, or y alone,
+---whose x is its index. Where y is not a number (0/0), the line has a gap.
+---@class lunik.Series
+---@field name? string
+---@field unit? string
+---@field [integer] number|number[]
+
+---Draws values, by default as text for the terminal: 72 columns wide, each series in a panel of 8
+---lines. In SVG, series with the same unit share a panel. With a file, whose name ends in .svg or
+---.txt, the plot is written there and nothing is returned.
+---```lua
+---local text = lunik.plot { title = "dirty rate", unit = "MiB/s", x = "s",
+---  series = { { name = "vm1", { 0, 1.5 }, { 1, 2.5 }, { 2, 9 } } } }
+---assert(text:find "vm1, MiB/s" and text:find "10 ┤")
+---local svg = lunik.plot { format = "svg", series = { { 1, 4, 9 }, { 2, 3, 5 } } }
+---assert(svg:find "<polyline")
+---```
+---@param options {series: lunik.Series[], title?: string, unit?: string, x?: string, width?: integer, height?: integer, format?: "text"|"svg", file?: string} x: the unit of x.
+---@return string? drawing Nil with a file.
+function lunik.plot(options) end
+
+---Samples that are taken in the background (see m:sample).
+---@class lunik.Samples
+---@field series lunik.Series[] What has been sampled, by time in seconds since the start.
+---@field active boolean
+---@field count integer
+---@field every number Seconds between samples.
+local Samples = {}
+
+---Ends the sampling; also called at the end of a <close> variable's scope.
+function Samples:stop() end
+
+---Draws the samples taken so far; options are those of lunik.plot.
+---@return string? drawing Nil with a file.
+function Samples:plot(options) end
+
 -- ---- dirty pages --------------------------------------------------------------------------------
 
 ---A handle for pages of 4 KiB that have been written since they were last cleared. Each client

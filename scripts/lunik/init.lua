@@ -48,6 +48,11 @@ local lunik = {
   sandbox = sandbox.sandbox,
 }
 
+--- Draws values over time.
+function lunik.plot(opts)
+  return require("lunik.plot").plot(opts)
+end
+
 --- Returns the description of a type; raises an error for an unknown name.
 function lunik.type(name)
   local found = core.type(name)

@@ -293,9 +293,11 @@ function Machine.device_del(m, device)
   return unplug.request(m, device)
 end
 
---- Loads lunik.memory_map late, as that requires this module.
+-- Drawings are loaded late: few scripts need them.
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
 Machine.dirty_rate = dirty.rate
+function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
+function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
 
 function Machine.chardev(m, spec, id)
   return chardev.add(m, spec, id)

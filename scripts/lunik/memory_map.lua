@@ -6,6 +6,7 @@
 
 local board = require "lunik.board"
 local core = require "lunik.core"
+local drawing = require "lunik.drawing"
 local options = require "lunik.options"
 
 local map = {}
@@ -162,13 +163,6 @@ local colours = {
 -- In pixels. CHARACTER: the width of a wide one.
 local ADDRESS, BAR, GAP, TOP, CHARACTER = 130, 170, 30, 76, 7
 
-local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-
-local function escape(text)
-  if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
-  return (text:gsub("[&<>\"]", entities))
-end
-
 local function width_of(text)
   return CHARACTER * (utf8.len(text) or #text)
 end
@@ -203,10 +197,10 @@ local function draw_row(put, row, x, y, bar)
   put('<text x="%d" y="%d" text-anchor="end" class="a">%016x</text>', x + ADDRESS - 6,
     y + height - 3, row.address)
   put('<text x="%d" y="%d" class="n%s">%s</text>', x + ADDRESS + 8, y + 13, dashed and " h" or "",
-    escape(dashed and "hole" or row.name))
-  put('<text x="%d" y="%d" class="k">%s</text>', right, y + 13, escape(label(row)))
+    drawing.escape(dashed and "hole" or row.name))
+  put('<text x="%d" y="%d" class="k">%s</text>', right, y + 13, drawing.escape(label(row)))
   for i, text in ipairs(row.notes) do
-    put('<text x="%d" y="%d" class="e">%s</text>', right, y + 13 + 13 * i, escape(text))
+    put('<text x="%d" y="%d" class="e">%s</text>', right, y + 13 + 13 * i, drawing.escape(text))
   end
   return y + height
 end
@@ -215,7 +209,7 @@ end
 local function draw_space(put, space, x)
   local rows, y = with_holes(space), TOP
   local bar, labels = measure(rows)
-  put('<text x="%d" y="%d" class="t">%s</text>', x + ADDRESS, y - 8, escape(space.name))
+  put('<text x="%d" y="%d" class="t">%s</text>', x + ADDRESS, y - 8, drawing.escape(space.name))
   for r = #rows, 1, -1 do y = draw_row(put, rows[r], x, y, bar) end
   return x + ADDRESS + bar + 6 + labels + GAP, y
 end
@@ -228,14 +222,14 @@ local function draw_legend(put, m)
     put('<text x="%d" y="46" class="n">%s</text>', x + 20, kind)
     x = x + 90
   end
-  put('<text x="%d" y="46" class="n">%s</text>', x, escape(slots))
+  put('<text x="%d" y="46" class="n">%s</text>', x, drawing.escape(slots))
   return x + width_of(slots)
 end
 
 local function draw_svg(m)
   local body, x, bottom = {}, 20, TOP
   local function put(...) body[#body + 1] = string.format(...) end
-  put('<text x="20" y="22" class="t">Memory map of %s</text>', escape(m.name))
+  put('<text x="20" y="22" class="t">Memory map of %s</text>', drawing.escape(m.name))
   local width = draw_legend(put, m)
   for _, space in ipairs(collect(m)) do
     local y
@@ -260,17 +254,8 @@ local draw = { text = draw_text, svg = draw_svg }
 function map.draw(m, opts)
   local _ = m.memory -- raises if the machine is closed
   local opt = options.parse("memory_map", opts, { format = "string", file = "string" })
-  local format = options.choice("memory_map: format", opt.format or
-    (opt.file and opt.file:match "%.svg$" and "svg") or "text", { "text", "svg" })
-  local picture = draw[format](m)
-  if opt.file then
-    local file = options.open("memory_map: file", opt.file, "w")
-    local _, _, refused = file:write(picture)
-    local _, _, lost = file:close()
-    local errno = refused or lost
-    if errno then error(core.sys_error(errno, "memory_map: file: " .. opt.file), 0) end
-  end
-  return picture
+  local format = drawing.format("memory_map", opt)
+  return drawing.finish("memory_map", opt, draw[format](m))
 end
 
 return map

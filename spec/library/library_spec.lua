@@ -86,6 +86,7 @@ describe("library/lunik.lua", function()
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,
     Dev = require("lunik.device").Dev,
+    Samples = require("lunik.sample").Samples,
   }
   for name, class in pairs(in_lua) do
     it("lists the methods of " .. name, function()

@@ -1,4 +1,5 @@
 -- m:memory_map(): the memory map as a drawing.
+local command = require "spec.support.command"
 local machines = require "spec.support.machines"
 
 describe("m:memory_map", function()
@@ -60,11 +61,7 @@ describe("m:memory_map", function()
   end)
 
   it("draws as SVG", function()
-    local path = os.tmpname()
-    local svg = m:memory_map { format = "svg", file = path }
-    local file <close> = assert(io.open(path))
-    assert.are.equal(svg, file:read "a")
-    os.remove(path)
+    local svg = m:memory_map { format = "svg" }
     local open = {}
     for slash, tag, rest in svg:gmatch "<(/?)(%l+)([^>]*)>" do
       if slash == "/" then
@@ -78,6 +75,14 @@ describe("m:memory_map", function()
       assert.matches(part, svg, 1, true)
     end
     assert.not_matches("bar<", svg, 1, true)
+  end)
+
+  it("is written to a file in the format of its name, and then not returned", function()
+    for ending, format in pairs { svg = "svg", txt = "text" } do
+      local path <close> = command.file("", "." .. ending)
+      assert.equal(0, select("#", m:memory_map { file = tostring(path) }))
+      assert.equal(m:memory_map { format = format }, command.read(path))
+    end
   end)
 
   it("puts no label over another in SVG", function()
@@ -111,10 +116,25 @@ describe("m:memory_map", function()
   it("says what is wrong with its options", function()
     assert.matches("memory_map: format: 'png'", machines.raised(m.memory_map, m, { format = "png" })
       .message, 1, true)
-    local missing = machines.raised(m.memory_map, m, { file = "/no/such/file" })
+    local missing = machines.raised(m.memory_map, m, { file = "/no/such/file.svg" })
     assert.are.equal("not-found", missing.code)
-    assert.matches("memory_map: file: /no/such/file: no such file", missing.message, 1, true)
-    local full = machines.raised(m.memory_map, m, { file = "/dev/full" })
+    assert.matches("memory_map: file: /no/such/file.svg: no such file", missing.message, 1,
+      true)
+    local path <close> = command.file("", ".txt")
+    os.execute("ln -sf /dev/full " .. path)
+    local full = machines.raised(m.memory_map, m, { file = tostring(path) })
     assert.are.equal("no-space", full.code)
+    for options, message in pairs {
+      [{ file = "map.png" }] = "memory_map: file: 'map.png' is in no known format (want a name "
+        .. "that ends in .svg or .txt)",
+      [{ file = "svg" }] = "'svg' is in no known format",
+      [{ file = "map.txt", format = "svg" }] =
+        "memory_map: format: 'svg' is not that of 'map.txt' (want 'text', or none)",
+    } do
+      local err = machines.raised(m.memory_map, m, options)
+      assert.equal("invalid", err.code)
+      assert.matches(message, err.message, 1, true)
+      assert.is_nil(io.open(options.file))
+    end
   end)
 end)

@@ -1,0 +1,43 @@
+--- Drawings as text and as SVG: formats, files, SVG's characters.
+
+local core = require "lunik.core"
+local options = require "lunik.options"
+
+local drawing = {}
+
+local FORMATS = { svg = "svg", txt = "text" }
+
+--- Returns "text" or "svg" for the options format and file, whose name decides if it is given.
+function drawing.format(what, opt)
+  local format = opt.format and options.choice(what .. ": format", opt.format, { "text", "svg" })
+  if not opt.file then return format or "text" end
+  local by_name = FORMATS[opt.file:match "%.(%w+)$"]
+  if not by_name then
+    options.fail("invalid", "%s: file: '%s' is in no known format (want a name that ends in .svg "
+      .. "or .txt)", what, opt.file)
+  elseif format and format ~= by_name then
+    options.fail("invalid", "%s: format: '%s' is not that of '%s' (want '%s', or none)", what,
+      format, opt.file, by_name)
+  end
+  return by_name
+end
+
+--- Writes a drawing to the option file and returns nothing; without that option, returns it.
+function drawing.finish(what, opt, picture)
+  if not opt.file then return picture end
+  local file = options.open(what .. ": file", opt.file, "w")
+  local _, _, refused = file:write(picture)
+  local _, _, lost = file:close()
+  local errno = refused or lost
+  if errno then error(core.sys_error(errno, ("%s: file: %s"):format(what, opt.file)), 0) end
+end
+
+local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+--- Returns the text as SVG may contain it.
+function drawing.escape(text)
+  if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
+  return (text:gsub("[%c\127]", " "):gsub("[&<>\"]", ENTITIES))
+end
+
+return drawing
