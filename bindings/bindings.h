@@ -33,6 +33,7 @@ struct irq_source;
 struct clock_timer;
 struct region_event;
 struct map_listener;
+struct step_ring;
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
@@ -86,6 +87,7 @@ struct glue {
     struct clock_timer *timers;
     struct region_event *events; /* ioeventfds */
     struct map_listener *listeners;
+    struct step_ring *rings;
     lunik_event_sub event_sub;
     lunik_exit_sub exit_sub;
     lunik_gsi_sub gsi_sub;
@@ -355,6 +357,7 @@ void bind_irq_release(struct glue *g);
 void bind_listener_release(struct glue *g);
 void bind_timer_release(struct glue *g);
 void bind_ioeventfd_release(struct glue *g);
+void bind_trace_release(struct glue *g);
 int bind_lua_ioeventfd(lua_State *L); /* region:ioeventfd{...} */
 int bind_lua_coalesce(lua_State *L);
 int bind_lua_uncoalesce(lua_State *L);
@@ -367,6 +370,11 @@ int bind_lua_listen(lua_State *L);     /* m:listen{...} */
 int bind_lua_dirty_new(lua_State *L); /* m:dirty{...} */
 int bind_lua_dirty_sample(lua_State *L);
 int bind_lua_dirty_compare(lua_State *L);
+
+/* trace.c */
+int bind_lua_record(lua_State *L);
+int bind_lua_trace_handler(lua_State *L);
+void bind_trace_open(lua_State *L);
 
 /* loop.c */
 extern const luaL_Reg bind_loop_functions[];

@@ -151,6 +151,8 @@ static const luaL_Reg functions[] = {
     {"undrain", bind_lua_undrain},
     {"emit", bind_lua_emit},
     {"observe", bind_lua_observe},
+    {"record", bind_lua_record},
+    {"trace_handler", bind_lua_trace_handler},
     {"types", bind_lua_types},
     {"type", bind_lua_type},
     {"type_add", bind_lua_type_add},
@@ -202,6 +204,7 @@ int luaopen_lunik_core(lua_State *L)
     luaL_checkversion(L);
     new_state(L);
     bind_error_open(L);
+    bind_trace_open(L);
     lua_newtable(L);
     luaL_setfuncs(L, functions, 0);
     luaL_setfuncs(L, bind_loop_functions, 0);

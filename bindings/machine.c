@@ -89,6 +89,7 @@ static void glue_release(void *data)
     struct glue *g = data, **link = &g->b->machines;
 
     bind_event_detach(g);
+    bind_trace_release(g);
     bind_timer_release(g);
     bind_ioeventfd_release(g);
     bind_listener_release(g);

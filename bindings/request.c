@@ -131,6 +131,7 @@ int bind_lua_request(lua_State *L)
     struct glue *g = bind_machine_glue(L, 1);
     int choice = bind_choice(L, 2, "request", names);
     struct pending_request *p;
+    struct bind_script script;
     lunik_error err;
     int rc;
 
@@ -139,7 +140,9 @@ int bind_lua_request(lua_State *L)
     p = take(L, g);
     p->what = names[choice];
     link_request(bind_state(L), p);
+    bind_script_begin(L, &script);
     rc = lunik_machine_request(p->m, kinds[choice], &p->request, &err);
+    lunik_cause_pop(&script.cause);
     if (rc != LUNIK_UNDER_WAY) {
         unlink_request(p);
         put_back(p);

@@ -375,6 +375,9 @@ lunik_cause *lunik_cause_copy(const lunik_cause *cause);
 /* Describes a cause in one line: sets *text, which the caller passes to free(), and returns its
  * length. NULL and 0 when out of memory. */
 size_t lunik_cause_text(const lunik_cause *cause, char **text);
+/* Does the same into size bytes at buf (NULL with size 0: only measures), cut as by snprintf();
+ * returns the length of the whole line. Any thread, with its own stack's causes. */
+size_t lunik_cause_print(const lunik_cause *cause, char *buf, size_t size);
 
 /* ---- rejected accesses ---------------------------------------------------------------------- */
 

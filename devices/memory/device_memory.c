@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lunik_trace.h"
 #include "../types.h"
 
 /* Offsets in the window that no device occupies. */
@@ -233,7 +234,12 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
         rc = check_size(d, md, err);
     if (rc)
         return rc;
-    return md->address ? check_address(d, md, err) : choose_address(d, md, err);
+    rc = md->address ? check_address(d, md, err) : choose_address(d, md, err);
+    if (!rc)
+        lunik_trace(lunik_object_machine(device), "place", device,
+                    LUNIK_FIELD_UINT("slot", (uint64_t)md->slot),
+                    LUNIK_FIELD_UINT("address", md->address), LUNIK_FIELD_UINT("size", md->size));
+    return rc;
 }
 
 static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)

@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 
+#include "lunik_trace.h"
 #include "memory_hotplug_chip.h"
 #include "../ports.h"
 #include "../types.h"
@@ -92,6 +93,8 @@ static void on_ost(struct memory_slots *s, unsigned slot, uint32_t event, uint32
     };
     size_t count = 4;
 
+    lunik_trace(m, "ost", device, LUNIK_FIELD_UINT("slot", slot), LUNIK_FIELD_UINT("source", event),
+                LUNIK_FIELD_UINT("status", status));
     if (*id)
         fields[count++] = LUNIK_FIELD_STRING("device", id);
     lunik_emit_fields(m, "acpi-ost", fields, count);
@@ -103,10 +106,20 @@ static const struct memory_slots_ops slots_ops = {.eject = on_eject, .ost = on_o
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
+/* Names the device in a slot as the one that the guest's access is about. */
+static void about_slot(const struct memory_hotplug *d, unsigned slot)
+{
+    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
+
+    if (lunik_traced(m))
+        lunik_trace_about(m, device_in(d, slot));
+}
+
 static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     struct memory_hotplug *d = opaque;
 
+    about_slot(d, d->slots.selector);
     *value = memory_slots_read(&d->slots, (unsigned)offset);
     return LUNIK_ACCESS_OK;
 }
@@ -115,6 +128,7 @@ static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uin
 {
     struct memory_hotplug *d = opaque;
 
+    about_slot(d, offset == MHP_SELECTOR ? (unsigned)value : d->slots.selector);
     memory_slots_write(&d->slots, (unsigned)offset, (uint32_t)value);
     return LUNIK_ACCESS_OK;
 }
@@ -130,6 +144,7 @@ static lunik_access status_read(void *opaque, uint64_t offset, unsigned size, ui
 {
     const struct memory_hotplug *d = opaque;
 
+    about_slot(d, (unsigned)offset);
     *value = d->slots.slot[offset].enabled ? STA_PRESENT : 0;
     return LUNIK_ACCESS_OK;
 }
@@ -144,7 +159,11 @@ static const lunik_io_ops status_ops = {
 
 static void show_device(struct memory_hotplug *d, unsigned slot)
 {
-    const lunik_memory_device *md = lunik_memory_device_get(device_in(d, slot));
+    lunik_object *device = device_in(d, slot);
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+
+    lunik_trace(lunik_object_machine(device), "shown", device, LUNIK_FIELD_UINT("slot", slot),
+                LUNIK_FIELD_BOOL("asks", md->hotplugged));
 
     d->slots.slot[slot] = (struct memory_slot){
         .address = md->address,
@@ -198,6 +217,9 @@ static void acpi_unplug_request(lunik_object *o, lunik_object *device)
     struct memory_hotplug *d = lunik_state(o);
 
     d->slots.slot[lunik_memory_device_get(device)->slot].removing = true;
+    lunik_trace(lunik_object_machine(o), "shown", device,
+                LUNIK_FIELD_UINT("slot", (uint64_t)lunik_memory_device_get(device)->slot),
+                LUNIK_FIELD_BOOL("asks", true));
     d->notify = true;
     lunik_transaction_note(lunik_object_machine(o), &d->news);
 }

@@ -8,6 +8,7 @@
  */
 #include <inttypes.h>
 
+#include "lunik_trace.h"
 #include "acpi_pm_chip.h"
 #include "pci.h"
 #include "piix4_smbus_chip.h"
@@ -409,6 +410,7 @@ static void raise_event(lunik_object *o, unsigned gpe)
 {
     struct piix4_pm *s = lunik_state(o);
 
+    lunik_trace(lunik_object_machine(o), "gpe", o, LUNIK_FIELD_UINT("gpe", gpe));
     acpi_pm_raise_gpe(&s->pm, gpe);
 }
 

@@ -12,6 +12,7 @@
 #include "misuse.h"
 #include "monotonic.h"
 #include "runtime.h"
+#include "trace.h"
 #include "vcpu_thread.h"
 
 struct event_node {
@@ -50,6 +51,28 @@ static void copy_fields(struct event_node *node, const lunik_field *fields, size
     }
 }
 
+/* Reports the step, if the thread has the lock, as the devices have that emit events of hotplug. */
+static void trace_event(lunik_machine *m, const lunik_event *event)
+{
+    lunik_step step = {.kind = "event", .name = event->name};
+    lunik_field fields[LUNIK_STEP_FIELDS];
+
+    if (!lunik_locked(m->rt))
+        return;
+    for (size_t i = 0; i < event->count; i++) {
+        const lunik_field *f = &event->fields[i];
+
+        if (!strcmp(f->name, "device"))
+            step.device = f->value.string;
+        else if (strcmp(f->name, "path") != 0 && step.count < LUNIK_STEP_FIELDS)
+            fields[step.count++] = *f;
+        else if (!strcmp(f->name, "path") && !step.device)
+            step.device = f->value.string;
+    }
+    step.fields = fields;
+    trace_step(m, &step);
+}
+
 static void push(lunik_runtime *rt, struct event_node *node)
 {
     struct event_node *head = atomic_load_explicit(&rt->events, memory_order_relaxed);
@@ -86,6 +109,8 @@ void lunik_emit_fields(lunik_machine *m, const char *name, const lunik_field *fi
     node->event.vcpu = vcpu_thread_index();
     node->last = m->closing;
     copy_fields(node, fields, count);
+    if (trace_on(m))
+        trace_event(m, &node->event);
     lunik_machine_ref(m);
     push(m->rt, node);
 }

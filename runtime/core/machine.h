@@ -72,6 +72,8 @@ struct lunik_machine {
     struct attached *data;
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
+    struct lunik_sub_list trace_subs;
+    uint64_t steps; /* serial of the last one reported; trace.c */
 
     struct iothread_list iothreads;
 

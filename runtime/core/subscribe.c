@@ -1,6 +1,7 @@
 /* subscribe.c: lists of subscriptions, and walks along them; subscriptions to a machine. */
 #include "machine.h"
 #include "subscribe.h"
+#include "lunik_trace.h"
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
@@ -95,6 +96,7 @@ void subs_init(lunik_machine *m)
     sub_list_init(&m->exit_subs, m->rt);
     sub_list_init(&m->reset_subs, m->rt);
     sub_list_init(&m->gsi_subs, m->rt);
+    sub_list_init(&m->trace_subs, m->rt);
 }
 
 void subs_end(lunik_machine *m)
@@ -103,6 +105,7 @@ void subs_end(lunik_machine *m)
     sub_list_end(&m->exit_subs);
     sub_list_end(&m->reset_subs);
     sub_list_end(&m->gsi_subs);
+    sub_list_end(&m->trace_subs);
 }
 
 bool subs_called_here(const lunik_machine *m)
@@ -114,6 +117,7 @@ SUBSCRIPTION(event, &m->event_subs)
 SUBSCRIPTION(exit, &m->exit_subs)
 SUBSCRIPTION(reset, &m->reset_subs)
 SUBSCRIPTION(gsi, &m->gsi_subs)
+SUBSCRIPTION(trace, &m->trace_subs)
 
 void events_report(lunik_machine *m, const lunik_event *event)
 {

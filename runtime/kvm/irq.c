@@ -12,6 +12,7 @@
 #include "kvm.h"
 #include "core/misuse.h"
 #include "core/machine.h"
+#include "core/trace.h"
 
 struct gsi_line {
     unsigned high; /* sources that are high */
@@ -51,6 +52,15 @@ void gsi_show_high(lunik_machine *m)
             set_irqchip_line(m, gsi, true);
 }
 
+/* Lines that change for other reasons than a step are those of UARTs and timers: very many. */
+static void trace_line(lunik_machine *m, unsigned gsi, bool level)
+{
+    const lunik_field fields[] = {LUNIK_FIELD_UINT("gsi", gsi), LUNIK_FIELD_BOOL("level", level)};
+
+    trace_step(m, &(const lunik_step){
+                      .kind = "gsi", .fields = fields, .count = 2, .common = !trace_in_step(m)});
+}
+
 static void line_changed(lunik_machine *m, unsigned gsi, bool level)
 {
     struct gsi_lines *g = m->gsi;
@@ -59,6 +69,8 @@ static void line_changed(lunik_machine *m, unsigned gsi, bool level)
         g->line[gsi].edges++;
     if (m->kvm && m->kvm->power_on)
         set_irqchip_line(m, gsi, level);
+    if (trace_on(m))
+        trace_line(m, gsi, level);
     if (sub_list_any(&m->gsi_subs))
         gsi_report(m, gsi, level);
 }

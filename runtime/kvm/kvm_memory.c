@@ -21,8 +21,35 @@
 
 #include "kvm_memory.h"
 #include "vcpu.h"
+#include "core/trace.h"
 
 /* ---- KVM ------------------------------------------------------------------------------------ */
+
+/* Begins and ends the step of a change of a slot. */
+static void trace_slot(const struct kvm_memory *k, lunik_span *span, const struct slot *slot,
+                       uint64_t size)
+{
+    const lunik_field fields[] = {
+        LUNIK_FIELD_BOOL("added", size != 0),
+        LUNIK_FIELD_UINT("id", slot->id),
+        LUNIK_FIELD_UINT("address", slot->first),
+        LUNIK_FIELD_UINT("size", slot->last - slot->first + 1),
+    };
+
+    TRACE_BEGIN(k->listener.machine, span, .kind = "memslot", .fields = fields,
+                .count = sizeof(fields) / sizeof(fields[0]));
+}
+
+static void slot_traced(lunik_span *span, int sys)
+{
+    lunik_error err;
+
+    if (!span->machine)
+        return;
+    if (sys)
+        lunik_fail_errno(&err, sys, "KVM: KVM_SET_USER_MEMORY_REGION");
+    trace_end(span, sys, &err, NULL, 0);
+}
 
 int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
 {
@@ -35,12 +62,16 @@ int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
         .memory_size = size,
         .userspace_addr = slot->host,
     };
+    lunik_span span;
     int rc;
 
+    trace_slot(k, &span, slot, size);
     do {
         rc = ioctl(k->vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
     } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? errno : 0;
+    rc = rc < 0 ? errno : 0;
+    slot_traced(&span, rc);
+    return rc;
 }
 
 static void drop_slot(const struct slot *slot)
@@ -345,6 +376,7 @@ static int on_commit(lunik_listener *l, lunik_error *err)
 {
     struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
     bool hold, logged, lost = k->lost;
+    lunik_span span;
     int rc, log_error = k->log_error;
 
     k->lost = k->rings_pulled = false;
@@ -366,7 +398,9 @@ static int on_commit(lunik_listener *l, lunik_error *err)
     hold = logged || swaps(k);
     if (hold) {
         k->holds++;
+        TRACE_BEGIN(l->machine, &span, .kind = "hold");
         vcpus_hold(l->machine);
+        trace_finish(&span, 0, NULL);
     }
     if (logged)
         kvm_log_pull_dels(k);

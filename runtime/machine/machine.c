@@ -16,6 +16,7 @@
 #include "core/outlet.h"
 #include "core/rcu.h"
 #include "core/runtime.h"
+#include "core/trace.h"
 #include "core/misuse.h"
 #include "kvm/vcpu.h"
 #include "boot/boot.h"
@@ -122,6 +123,7 @@ void lunik_machine_guest_reset(lunik_machine *m)
 {
     NOT_NULL(m);
 
+    TRACE(m, .kind = "guest_reset");
     machine_want_now(m, MACHINE_WANT_RESET);
 }
 

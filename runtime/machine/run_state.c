@@ -6,6 +6,7 @@
 
 #include "boot/boot.h"
 #include "core/runtime.h"
+#include "core/trace.h"
 #include "kvm/kvm.h"
 #include "kvm/vcpu.h"
 #include "object/object.h"
@@ -116,27 +117,39 @@ int run_go_on(lunik_machine *m, lunik_error *err)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
+/* One part of a start or reset, as a step. */
+static int part(lunik_machine *m, const char *kind, int (*fn)(lunik_machine *, lunik_error *),
+                lunik_error *err)
+{
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(m, &span, .kind = kind);
+    rc = fn(m, err);
+    trace_finish(&span, rc, err);
+    return rc;
+}
+
 /* Puts everything into its power-on state. The machine is stopped. */
 static int reset_all(lunik_machine *m, lunik_error *err)
 {
-    int rc = vcpus_create(m, err);
+    int rc = part(m, "vcpus_create", vcpus_create, err);
 
     if (rc)
         return rc;
     m->resetting = true;
     objects_reset(m);
-    rc = boot_reset(m, err);
+    rc = part(m, "boot_reset", boot_reset, err);
     if (!rc)
-        rc = vcpus_reset(m, err);
+        rc = part(m, "vcpus_reset", vcpus_reset, err);
     if (!rc)
         reset_report(m);
     m->resetting = false;
     return rc;
 }
 
-int run_start(lunik_machine *m, lunik_error *err)
+static int start(lunik_machine *m, bool resume, lunik_error *err)
 {
-    bool resume = lunik_machine_state(m) == LUNIK_STATE_PAUSED;
     int rc = 0;
 
     if (!resume) {
@@ -145,11 +158,23 @@ int run_start(lunik_machine *m, lunik_error *err)
         rc = reset_all(m, err);
     }
     if (!rc)
-        rc = run_go_on(m, err);
+        rc = part(m, "go_on", run_go_on, err);
     if (!rc && resume)
         lunik_emit_fields(m, "resumed", NULL, 0);
     else if (!rc)
         lunik_emit_fields(m, "started", NULL, 0);
+    return rc;
+}
+
+int run_start(lunik_machine *m, lunik_error *err)
+{
+    bool resume = lunik_machine_state(m) == LUNIK_STATE_PAUSED;
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(m, &span, .kind = resume ? "resume" : "start");
+    rc = start(m, resume, err);
+    trace_finish(&span, rc, err);
     return rc;
 }
 
@@ -161,7 +186,7 @@ void run_pause(lunik_machine *m)
 }
 
 /* If a hook pauses the machine or shuts it down, that state stays. */
-int run_reset(lunik_machine *m, lunik_error *err)
+static int reset(lunik_machine *m, lunik_error *err)
 {
     lunik_run_state before = lunik_machine_state(m);
     int rc;
@@ -171,7 +196,7 @@ int run_reset(lunik_machine *m, lunik_error *err)
     if (!rc) {
         lunik_emit_fields(m, "reset", NULL, 0);
         if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
-            rc = run_go_on(m, err);
+            rc = part(m, "go_on", run_go_on, err);
         else if (before != LUNIK_STATE_CREATED && lunik_machine_state(m) == before)
             run_set_state(m, LUNIK_STATE_PAUSED);
     }
@@ -180,4 +205,9 @@ int run_reset(lunik_machine *m, lunik_error *err)
         lunik_emit_fields(m, "paused", NULL, 0);
     }
     return rc;
+}
+
+int run_reset(lunik_machine *m, lunik_error *err)
+{
+    return part(m, "reset", reset, err);
 }

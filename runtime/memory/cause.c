@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE /* stpcpy */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,56 +266,62 @@ const lunik_cause *lunik_transaction_cause(const lunik_machine *m)
     return m->memory && m->memory->open.depth ? first_of(m->memory->cause) : NULL;
 }
 
-void cause_print(FILE *out, const lunik_cause *c)
+static void add_access(struct text *t, const lunik_cause *c)
 {
-    bool access = !strcmp(c->action, "read") || !strcmp(c->action, "write");
-
-    if (!access) {
-        fputs(c->action, out);
-        if (c->name)
-            fprintf(out, " %s", c->name);
-        if (c->line)
-            fprintf(out, ":%d", c->line);
-        if (c->detail)
-            fprintf(out, " (%s)", c->detail);
-        return;
-    }
     if (c->vcpu >= 0)
-        fprintf(out, "vCPU %d: ", c->vcpu);
+        text_add(t, "vCPU %d: ", c->vcpu);
     if (*c->action == 'r')
-        fputs("read of", out);
+        text_add(t, "read of");
     else if (c->size <= sizeof(c->value))
-        fprintf(out, "write of 0x%" PRIx64 " to", c->value);
+        text_add(t, "write of 0x%" PRIx64 " to", c->value);
     else
-        fputs("write to", out);
-    fprintf(out, " %s 0x%" PRIx64 " (%s%s%u bytes)", c->detail, c->address, c->name ? c->name : "",
-            c->name ? ", " : "", c->size);
+        text_add(t, "write to");
+    text_add(t, " %s 0x%" PRIx64 " (%s%s%u bytes)", c->detail, c->address, c->name ? c->name : "",
+             c->name ? ", " : "", c->size);
 }
 
-void cause_print_chain(FILE *out, const lunik_cause *c)
+void cause_add(struct text *t, const lunik_cause *c)
+{
+    if (!strcmp(c->action, "read") || !strcmp(c->action, "write")) {
+        add_access(t, c);
+        return;
+    }
+    text_add(t, "%s", c->action);
+    if (c->name)
+        text_add(t, " %s", c->name);
+    if (c->line)
+        text_add(t, ":%d", c->line);
+    if (c->detail)
+        text_add(t, " (%s)", c->detail);
+}
+
+void cause_add_chain(struct text *t, const lunik_cause *c)
 {
     for (; c; c = c->by) {
-        cause_print(out, c);
+        cause_add(t, c);
         if (c->by)
-            fputs(", by ", out);
+            text_add(t, ", by ");
     }
+}
+
+static void add_chain(struct text *t, const void *cause)
+{
+    cause_add_chain(t, cause);
 }
 
 size_t lunik_cause_text(const lunik_cause *cause, char **text)
 {
     NOT_NULL(text, 0);
 
-    size_t size = 0;
-    FILE *out;
+    return text_make(text, add_chain, cause);
+}
 
-    *text = NULL;
-    out = open_memstream(text, &size);
-    if (!out)
-        return 0;
-    cause_print_chain(out, cause);
-    if (!fclose(out))
-        return size;
-    free(*text);
-    *text = NULL;
-    return 0;
+size_t lunik_cause_print(const lunik_cause *cause, char *buf, size_t size)
+{
+    REQUIRE(buf || !size, "buf is NULL", 0);
+
+    struct text t = text_begin(buf, size);
+
+    cause_add_chain(&t, cause);
+    return t.length;
 }

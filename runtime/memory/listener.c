@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "core/monotonic.h"
+#include "core/trace.h"
 #include "memory.h"
 
 typedef void section_hook(lunik_listener *l, const lunik_section *s);
@@ -31,14 +33,87 @@ bool listens(const lunik_listener *l, const lunik_space *s)
     return l && (!l->space || l->space == s);
 }
 
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+static void tallies_begin(struct memory_core *core)
+{
+    core->tallying = core->machine && trace_on(core->machine);
+    if (core->tallying)
+        memset(core->tallies, 0, core->listener_count * sizeof(*core->tallies));
+}
+
+/* Frame the call of a hook of the listener with that index. */
+static uint64_t hook_begin(const struct memory_core *core)
+{
+    return core->tallying ? monotonic_ns() : 0;
+}
+
+static void hook_end(struct memory_core *core, size_t i, uint64_t began)
+{
+    if (began)
+        core->tallies[i].ns += monotonic_ns() - began;
+}
+
+static void trace_section(lunik_space *s, const struct flat_range *r, bool added)
+{
+    const lunik_object *owner = r->region->owner;
+    const lunik_field fields[] = {
+        LUNIK_FIELD_BOOL("added", added),
+        LUNIK_FIELD_UINT("address", r->span.first),
+        LUNIK_FIELD_UINT("size", span_size(r->span)),
+        LUNIK_FIELD_STRING("space", s->name),
+    };
+
+    trace_step(s->core->machine,
+               &(const lunik_step){
+                   .kind = "section",
+                   .name = r->region->name,
+                   .device = owner ? lunik_object_id(owner) : NULL,
+                   .driver = owner ? lunik_object_type_name(owner) : NULL,
+                   .fields = fields,
+                   .count = sizeof(fields) / sizeof(fields[0]),
+               });
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
 static void call_begin(struct memory_core *core)
 {
     for (size_t i = 0; i < core->listener_count; i++) {
         lunik_listener *l = core->listeners[i];
+        uint64_t began = hook_begin(core);
 
         if (l && l->begin)
             l->begin(l);
+        hook_end(core, i, began);
     }
+}
+
+static int commit_one(lunik_listener *l, lunik_error *err)
+{
+    return l->commit ? l->commit(l, err) : 0;
+}
+
+/* The same as a step, which shows what the listener has done in the whole round. */
+static int commit_traced(struct memory_core *core, size_t i, lunik_error *err)
+{
+    lunik_listener *l = core->listeners[i];
+    struct tally *tally = &core->tallies[i];
+    uint64_t began = monotonic_ns();
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(core->machine, &span, .kind = "listener", .name = l->name);
+    rc = commit_one(l, err);
+    hook_end(core, i, began);
+    if (span.machine)
+        trace_end(&span, rc, err,
+                  (const lunik_field[]){LUNIK_FIELD_UINT("added", tally->added),
+                                        LUNIK_FIELD_UINT("removed", tally->removed),
+                                        LUNIK_FIELD_UINT("hooks", tally->ns),
+                                        LUNIK_FIELD_BOOL("undo", core->undoing)},
+                  4);
+    return rc;
 }
 
 /* Calls the listeners' commit hooks; must_succeed: refusals are ignored. */
@@ -46,7 +121,7 @@ static int call_commit(struct memory_core *core, bool must_succeed, lunik_error 
 {
     for (size_t i = 0; i < core->listener_count; i++) {
         lunik_listener *l = core->listeners[i];
-        int rc = l && l->commit ? l->commit(l, err) : 0;
+        int rc = !l ? 0 : core->tallying ? commit_traced(core, i, err) : commit_one(l, err);
 
         if (rc && !must_succeed)
             return rc;
@@ -62,8 +137,13 @@ static void call_del(lunik_space *s, const struct flat_range *r)
     for (size_t i = core->listener_count; i-- > 0;) {
         lunik_listener *l = core->listeners[i];
 
-        if (listens(l, s) && l->region_del)
+        if (listens(l, s) && l->region_del) {
+            uint64_t began = hook_begin(core);
+
+            core->tallies[i].removed++;
             l->region_del(l, &section);
+            hook_end(core, i, began);
+        }
     }
 }
 
@@ -76,17 +156,25 @@ static void call_add(lunik_space *s, const struct flat_range *r, bool nop)
         lunik_listener *l = core->listeners[i];
         section_hook *hook = !listens(l, s) ? NULL : nop ? l->region_nop : l->region_add;
 
-        if (hook)
+        if (hook) {
+            uint64_t began = hook_begin(core);
+
+            core->tallies[i].added += !nop;
             hook(l, &section);
+            hook_end(core, i, began);
+        }
     }
 }
 
 static void notify_change(lunik_space *s, struct view_diff diff, enum pass pass)
 {
+    const struct memory_core *core = s->core;
     const struct flat_range *r;
     enum view_diff_kind kind;
 
     while ((r = view_diff_next(&diff, &kind))) {
+        if (core->tallying && !core->undoing && kind == (pass == PASS_DEL ? DIFF_GONE : DIFF_NEW))
+            trace_section(s, r, pass == PASS_ADD);
         if (kind == DIFF_GONE && pass == PASS_DEL)
             call_del(s, r);
         else if (kind != DIFF_GONE && pass == PASS_ADD)
@@ -113,7 +201,7 @@ static void calls_end(struct memory_core *core)
         if (core->listeners[i])
             core->listeners[kept++] = core->listeners[i];
     core->listener_count = kept;
-    core->open.notifying = false;
+    core->open.notifying = core->tallying = core->undoing = false;
 }
 
 int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
@@ -126,6 +214,7 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     if (!any)
         return 0;
     core->open.notifying = true;
+    tallies_begin(core);
     call_begin(core);
     io_tell_dels(core, false);
     notify_all(core, PASS_DEL, false);
@@ -133,6 +222,8 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     io_tell_adds(core, false);
     rc = call_commit(core, forced, err);
     if (rc) {
+        core->undoing = true;
+        tallies_begin(core);
         call_begin(core);
         io_tell_dels(core, true);
         notify_all(core, PASS_DEL, true);
@@ -255,7 +346,9 @@ int lunik_listener_add(lunik_machine *m, lunik_listener *l, lunik_error *err)
     if (rc)
         return rc;
     if (!grow((void **)&core->listeners, &core->listener_capacity, core->listener_count + 1,
-              sizeof(*core->listeners)))
+              sizeof(*core->listeners)) ||
+        !grow((void **)&core->tallies, &core->tally_capacity, core->listener_count + 1,
+              sizeof(*core->tallies)))
         return fail_no_memory(err);
     l->machine = m;
     rc = log_greet(core, l, err);

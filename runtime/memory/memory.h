@@ -33,6 +33,7 @@
 #include "ram/ram.h"
 #include "core/rcu.h"
 #include "core/span.h"
+#include "core/text.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
 
@@ -327,9 +328,9 @@ void cause_unref(struct cause_ref *ref); /* ref may be NULL */
 void cause_of_transaction(struct memory_core *core);
 void cause_of_region(lunik_region *r);
 void cause_map_clear(struct cause_map *map);
-/* Print one cause, or a cause and the causes that led to it. */
-void cause_print(FILE *out, const lunik_cause *c);
-void cause_print_chain(FILE *out, const lunik_cause *c);
+/* Append one cause, or a cause and the causes that led to it. */
+void cause_add(struct text *t, const lunik_cause *c);
+void cause_add_chain(struct text *t, const lunik_cause *c);
 
 /* The part of address spaces that those with the same root share. */
 struct view_root {
@@ -399,6 +400,11 @@ struct memory_hooks {
     bool (*has_slot)(const lunik_machine *m, uint64_t first, uint64_t last);
 };
 
+/* What a listener has been notified of in a round of calls, and how long its hooks took. */
+struct tally {
+    uint64_t added, removed, ns;
+};
+
 struct memory_core {
     struct rcu_head rcu;
     unsigned refs;          /* regions keep the struct */
@@ -423,6 +429,10 @@ struct memory_core {
 
     lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
     size_t listener_count, listener_capacity;
+    struct tally *tallies; /* for each listener, of the round of calls under way; listener.c */
+    size_t tally_capacity;
+    bool tallying; /* the round is traced */
+    bool undoing;  /* it takes back the one before it */
 
     unsigned nesting; /* callbacks of locked devices under way */
     struct lunik_sub_list reject_subs;

@@ -77,29 +77,24 @@ void reject_notify(const lunik_rejection *r)
         lunik_unlock(rt);
 }
 
+static void add_rejection(struct text *t, const void *rejection)
+{
+    const lunik_rejection *r = rejection;
+
+    cause_add(t, &r->access);
+    text_add(t, ": %s", lunik_reject_meaning(r->why));
+    if (r->access.by) {
+        text_add(t, ", by ");
+        cause_add_chain(t, r->access.by);
+    }
+}
+
 size_t lunik_rejection_text(const lunik_rejection *r, char **text)
 {
     NOT_NULL(r, 0);
     NOT_NULL(text, 0);
 
-    size_t size = 0;
-    FILE *out;
-
-    *text = NULL;
-    out = open_memstream(text, &size);
-    if (!out)
-        return 0;
-    cause_print(out, &r->access);
-    fprintf(out, ": %s", lunik_reject_meaning(r->why));
-    if (r->access.by) {
-        fputs(", by ", out);
-        cause_print_chain(out, r->access.by);
-    }
-    if (!fclose(out))
-        return size;
-    free(*text);
-    *text = NULL;
-    return 0;
+    return text_make(text, add_rejection, r);
 }
 
 bool rejections_called_here(const lunik_machine *m)

@@ -277,7 +277,9 @@ void memory_fini(lunik_machine *m)
     core->machine = NULL;
     sub_list_end(&core->reject_subs);
     free(core->listeners);
+    free(core->tallies);
     core->listeners = NULL;
+    core->tallies = NULL;
     orphan_all(core);
     core_unref(core);
 }

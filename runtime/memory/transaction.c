@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
+#include "core/trace.h"
 
 static int fail_listening(lunik_error *err)
 {
@@ -85,6 +86,29 @@ static int apply(struct memory_core *core, bool forced, lunik_error *err)
     }
     if (!rc)
         io_publish(core);
+    return rc;
+}
+
+static bool is_marked(const struct memory_core *core)
+{
+    const struct view_root *vr = core->roots;
+
+    while (vr && !view_root_marked(vr))
+        vr = vr->next;
+    return vr;
+}
+
+/* The same as a step, unless no view can change. */
+static int apply_traced(struct memory_core *core, lunik_error *err)
+{
+    lunik_span span;
+    int rc;
+
+    if (!is_marked(core))
+        return apply(core, false, err);
+    TRACE_BEGIN(core->machine, &span, .kind = "map");
+    rc = apply(core, false, err);
+    trace_finish(&span, rc, err);
     return rc;
 }
 
@@ -165,7 +189,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     if (core->doomed)
         rc = lunik_fail(err, LUNIK_E_STATE, "memory: a transaction inside this one was aborted");
     else
-        rc = apply(core, false, err);
+        rc = trace_on(m) ? apply_traced(core, err) : apply(core, false, err);
     if (rc) {
         lunik_error why;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/misuse.h"
+#include "core/trace.h"
 #include "object.h"
 
 /* ---- handlers ------------------------------------------------------------------------------- */
@@ -101,13 +102,16 @@ int hotplug_prepare(lunik_object *o, lunik_error *err)
     const char *kind = o->type->hotplug;
     lunik_object *handler = kind ? lunik_machine_hotplug_handler(o->machine, kind) : NULL;
     const lunik_hotplug_ops *ops = handler ? lunik_hotplug_iface(handler) : NULL;
+    lunik_span span;
     int rc;
 
     if (!kind)
         return 0;
     if (!ops)
         return fail_no_handler(o->type, o->type_name, err);
+    TRACE_BEGIN(o->machine, &span, .kind = "pre_plug", .name = object_name(handler), STEP_ABOUT(o));
     rc = ops->pre_plug(handler, o, err);
+    trace_finish(&span, rc, err);
     if (!rc)
         rc = lunik_object_use(handler, o, err);
     if (!rc)
@@ -117,20 +121,31 @@ int hotplug_prepare(lunik_object *o, lunik_error *err)
 
 int hotplug_plug(lunik_object *o, lunik_error *err)
 {
-    int rc = o->handler ? lunik_hotplug_iface(o->handler)->plug(o->handler, o, err) : 0;
+    lunik_span span;
+    int rc;
 
-    o->plugged = o->handler && !rc;
+    if (!o->handler)
+        return 0;
+    TRACE_BEGIN(o->machine, &span, .kind = "plug", .name = object_name(o->handler), STEP_ABOUT(o));
+    rc = lunik_hotplug_iface(o->handler)->plug(o->handler, o, err);
+    trace_finish(&span, rc, err);
+    o->plugged = !rc;
     return rc;
 }
 
 void hotplug_unplug(lunik_object *o)
 {
     lunik_object *handler = o->handler;
+    lunik_span span;
 
     if (!handler)
         return;
-    if (o->plugged)
+    if (o->plugged) {
+        TRACE_BEGIN(o->machine, &span, .kind = "unplug", .name = object_name(handler),
+                    STEP_ABOUT(o));
         lunik_hotplug_iface(handler)->unplug(handler, o);
+        trace_finish(&span, 0, NULL);
+    }
     o->plugged = false;
     o->handler = NULL;
     lunik_object_unuse(handler, o);
@@ -144,6 +159,13 @@ bool hotplug_must_ask(const lunik_object *o)
 
 int hotplug_request(lunik_object *o, lunik_error *err)
 {
-    return o->handler ? lunik_hotplug_iface(o->handler)->unplug_request(o->handler, o, err)
-                      : o->type->unplug_request(o, err);
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(o->machine, &span, .kind = "unplug_request",
+                .name = o->handler ? object_name(o->handler) : NULL, STEP_ABOUT(o));
+    rc = o->handler ? lunik_hotplug_iface(o->handler)->unplug_request(o->handler, o, err)
+                    : o->type->unplug_request(o, err);
+    trace_finish(&span, rc, err);
+    return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "object.h"
 #include "core/misuse.h"
+#include "core/trace.h"
 #include "core/runtime.h"
 #include "core/rcu.h"
 
@@ -286,10 +287,15 @@ void objects_fini(lunik_machine *m)
     m->objects = NULL;
 }
 
-static void object_reset(lunik_object *o)
+void object_reset(lunik_object *o)
 {
-    if (o->type->reset)
-        o->type->reset(o);
+    lunik_span span;
+
+    if (!o->type->reset)
+        return;
+    TRACE_BEGIN(o->machine, &span, .kind = "device_reset", STEP_ABOUT(o));
+    o->type->reset(o);
+    trace_finish(&span, 0, NULL);
 }
 
 void objects_reset(lunik_machine *m)

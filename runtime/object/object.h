@@ -115,6 +115,8 @@ struct object_table {
 
 /* The id, or the path of an object that has none. */
 const char *object_name(const lunik_object *o);
+/* Initializes the part of a lunik_step that names an object. */
+#define STEP_ABOUT(o) .device = object_name(o), .driver = (o)->type_name
 /* Puts a new object last in the list, which takes over a reference. */
 void object_insert(struct object_table *t, lunik_object *o);
 /* Takes o out of the list, if it is there, and drops the list's reference. */
@@ -134,6 +136,8 @@ void object_forget_note(lunik_object *o);
 /* Returns the object of a change that is no longer noted; the caller drops the reference. */
 lunik_object *object_noted(lunik_change *c);
 /* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
+/* Calls the type's reset function. */
+void object_reset(lunik_object *o);
 void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
 /* Returns the object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);

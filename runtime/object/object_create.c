@@ -1,4 +1,5 @@
 /* object_create.c: creates objects: id, memory, properties, realization. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "object.h"
 #include "core/misuse.h"
 #include "core/runtime.h"
+#include "core/trace.h"
 
 /* ---- names and memory ----------------------------------------------------------------------- */
 
@@ -112,6 +114,19 @@ static lunik_object *object_alloc(lunik_machine *m, const struct type_entry *typ
 
 /* ---- realization ---------------------------------------------------------------------------- */
 
+static int realize(lunik_object *o, lunik_error *err)
+{
+    lunik_span span;
+    int rc;
+
+    if (!o->type->realize)
+        return 0;
+    TRACE_BEGIN(o->machine, &span, .kind = "realize", STEP_ABOUT(o));
+    rc = o->type->realize(o, err);
+    trace_finish(&span, rc, err);
+    return rc;
+}
+
 /* Realizes a device between the two calls of its hotplug handler. A failure undoes everything. */
 static int realize_and_plug(lunik_object *o, lunik_error *err)
 {
@@ -119,8 +134,7 @@ static int realize_and_plug(lunik_object *o, lunik_error *err)
 
     if (rc)
         return rc;
-    if (o->type->realize)
-        rc = o->type->realize(o, err);
+    rc = realize(o, err);
     if (rc) {
         hotplug_unplug(o);
         return rc;
@@ -157,8 +171,8 @@ static int object_realize(lunik_object *o, lunik_error *err)
     }
     o->state = OBJECT_ALIVE;
     object_drain_join(o);
-    if (hotplug && o->type->reset)
-        o->type->reset(o);
+    if (hotplug)
+        object_reset(o);
     if (o->machine->devices_running && o->type->run_state)
         o->type->run_state(o, true);
     if (o->machine->drains.holds)
@@ -222,6 +236,8 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
     if (!o)
         return LUNIK_E_NO_MEMORY;
     object_insert(m->objects, o);
+    if (trace_on(m))
+        lunik_trace_about(m, o);
     lunik_object_ref(o); /* the machine may be closed meanwhile */
     rc = object_drain_new(o, err);
     if (!rc)
@@ -263,6 +279,68 @@ static const struct type_entry *creatable_type(lunik_machine *m, const char *nam
     return type;
 }
 
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+/* Writes what an object is to be made with, as "name=value name=value", as far as there is room. */
+static void describe(char *text, size_t size, const lunik_field *props, size_t count)
+{
+    size_t length = 0;
+
+    *text = 0;
+    for (size_t i = 0; i < count && length < size; i++) {
+        const char *name = props[i].name ? props[i].name : "?";
+        const lunik_value *v = &props[i].value;
+        const char *value = v->kind == LUNIK_STRING && v->string ? v->string
+                            : v->kind == LUNIK_BOOL && v->boolean ? "true"
+                            : v->kind == LUNIK_BOOL               ? "false"
+                                                                  : "...";
+        char number[24];
+        int n;
+
+        if (v->kind == LUNIK_INT || v->kind == LUNIK_UINT) {
+            snprintf(number, sizeof(number), "%" PRId64, v->sint);
+            value = number;
+        }
+        n = snprintf(text + length, size - length, "%s%s=%s", i ? " " : "", name, value);
+        length += n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* Returns the id among the properties, which are not checked yet, or NULL. */
+static const char *id_given(const lunik_field *props, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (props[i].name && !strcmp(props[i].name, "id") && props[i].value.kind == LUNIK_STRING)
+            return props[i].value.string;
+    return NULL;
+}
+
+/* Begins the step of a call that makes an object. */
+static void trace_call(lunik_machine *m, lunik_span *span, const char *kind, const char *type,
+                       const lunik_field *props, size_t count)
+{
+    char text[256];
+    lunik_field fields[] = {LUNIK_FIELD_STRING("options", text),
+                            LUNIK_FIELD_BOOL("in_transaction", lunik_in_transaction(m)),
+                            LUNIK_FIELD_STRING("state", lunik_state_name(lunik_machine_state(m)))};
+
+    describe(text, sizeof(text), props, count);
+    trace_begin(m, span,
+                &(const lunik_step){.kind = kind,
+                                    .device = id_given(props, count),
+                                    .driver = type,
+                                    .fields = fields,
+                                    .count = sizeof(fields) / sizeof(fields[0])});
+}
+
+static int object_add(lunik_machine *m, const char *type_name, const lunik_field *props,
+                      size_t count, lunik_object **out, lunik_error *err)
+{
+    const struct type_entry *type = creatable_type(m, type_name, false, err);
+
+    return type ? object_create(m, type, props, count, out, err) : err->code;
+}
+
 int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field *props,
                      size_t count, lunik_object **out, lunik_error *err)
 {
@@ -273,12 +351,29 @@ int lunik_object_add(lunik_machine *m, const char *type_name, const lunik_field 
     NOT_NULL_OR_FAIL(type_name, err);
     REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
 
+    lunik_span span = {0};
     lunik_error local;
-    const struct type_entry *type;
+    int rc;
 
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
-    type = creatable_type(m, type_name, false, err);
-    return type ? object_create(m, type, props, count, out, err) : err->code;
+    if (trace_on(m))
+        trace_call(m, &span, "object_add", type_name, props, count);
+    rc = object_add(m, type_name, props, count, out, err);
+    trace_finish(&span, rc, err);
+    return rc;
+}
+
+static int device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
+                      lunik_object **out, lunik_error *err)
+{
+    const struct type_entry *type = creatable_type(m, driver, true, err);
+
+    if (!type)
+        return err->code;
+    if (lunik_machine_state(m) != LUNIK_STATE_CREATED && !(type->type->flags & LUNIK_TYPE_HOTPLUG))
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "'%s' can't be added to a machine that has been started", driver);
+    return object_create(m, type, props, count, out, err);
 }
 
 int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *props, size_t count,
@@ -291,15 +386,14 @@ int lunik_device_add(lunik_machine *m, const char *driver, const lunik_field *pr
     NOT_NULL_OR_FAIL(driver, err);
     REQUIRE_OR_FAIL(props || !count, "props is NULL", err);
 
+    lunik_span span = {0};
     lunik_error local;
-    const struct type_entry *type;
+    int rc;
 
     err = err ? err : &local; // cppcheck-suppress uninitvar ; set when there is no type
-    type = creatable_type(m, driver, true, err);
-    if (!type)
-        return err->code;
-    if (lunik_machine_state(m) != LUNIK_STATE_CREATED && !(type->type->flags & LUNIK_TYPE_HOTPLUG))
-        return lunik_fail(err, LUNIK_E_STATE,
-                          "'%s' can't be added to a machine that has been started", driver);
-    return object_create(m, type, props, count, out, err);
+    if (trace_on(m))
+        trace_call(m, &span, "device_add", driver, props, count);
+    rc = device_add(m, driver, props, count, out, err);
+    trace_finish(&span, rc, err);
+    return rc;
 }

@@ -14,6 +14,7 @@
 
 #include "core/misuse.h"
 #include "core/monotonic.h"
+#include "core/trace.h"
 #include "object.h"
 
 enum drain_state {
@@ -68,6 +69,7 @@ static void ask(lunik_drain *d)
     d->asked = true;
     atomic_store_explicit(&d->state, DRAIN_OWED, memory_order_release);
     lunik_object_ref(o);
+    TRACE(o->machine, .kind = "drain", STEP_ABOUT(o));
     o->type->drain(o, d);
 }
 

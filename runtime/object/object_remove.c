@@ -2,12 +2,18 @@
 #include "object.h"
 #include "core/misuse.h"
 #include "core/outlet.h"
+#include "core/trace.h"
 
 void object_unrealize(lunik_object *o)
 {
+    lunik_span span;
+
     hotplug_unplug(o);
-    if (o->type->unrealize)
+    if (o->type->unrealize) {
+        TRACE_BEGIN(o->machine, &span, .kind = "unrealize", STEP_ABOUT(o));
         o->type->unrealize(o);
+        trace_finish(&span, 0, NULL);
+    }
     props_release(o);
 }
 
@@ -110,14 +116,8 @@ static int leave_if_finished(lunik_object *o, lunik_error *err)
     return rc;
 }
 
-int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+static int object_del(lunik_machine *m, const char *id, lunik_error *err)
 {
-    NOT_NULL_OR_FAIL(m, err);
-    NOT_NULL_OR_FAIL(id, err);
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return machine_fail_closed(m, err);
-    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
-
     lunik_object *named = NULL, *o;
     int rc = find_unused(m, id, &named, err);
 
@@ -131,5 +131,22 @@ int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
     if (!rc && o)
         rc = leave_if_finished(o, err);
     lunik_object_unref(named);
+    return rc;
+}
+
+int lunik_object_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(id, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(m, &span, .kind = "object_del", .device = id);
+    rc = object_del(m, id, err);
+    trace_finish(&span, rc, err);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* plug.c: unplugging of devices: plug states, requests and the guest's answers. */
 #include "core/misuse.h"
+#include "core/trace.h"
 #include "object.h"
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -128,7 +129,10 @@ void lunik_device_ejected(lunik_object *o)
 
     lunik_error err;
 
-    if (o->state == OBJECT_ALIVE && device_let_go(o, &err))
+    if (o->state != OBJECT_ALIVE)
+        return;
+    TRACE(o->machine, .kind = "eject", STEP_ABOUT(o));
+    if (device_let_go(o, &err))
         refuse(o, err.message);
 }
 
@@ -177,15 +181,8 @@ static void request_undo(lunik_change *c)
     lunik_object_unref(object_noted(c));
 }
 
-int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
+static int device_del(lunik_machine *m, lunik_object *o, const char *id, lunik_error *err)
 {
-    NOT_NULL_OR_FAIL(m, err);
-    NOT_NULL_OR_FAIL(id, err);
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return machine_fail_closed(m, err);
-    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
-
-    lunik_object *o = lunik_object_find(m, id);
     bool started = lunik_machine_state(m) != LUNIK_STATE_CREATED;
     int rc;
 
@@ -206,6 +203,26 @@ int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
         return device_request(o, err);
     object_note(o, request_commit, request_undo);
     return 0;
+}
+
+int lunik_device_del(lunik_machine *m, const char *id, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    NOT_NULL_OR_FAIL(id, err);
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return machine_fail_closed(m, err);
+    REQUIRE_OR_FAIL(lunik_locked(m->rt), UNLOCKED, err);
+
+    lunik_object *o = lunik_object_find(m, id);
+    lunik_span span;
+    int rc;
+
+    TRACE_BEGIN(m, &span, .kind = "device_del", .device = o ? object_name(o) : id,
+                .driver = o ? o->type_name : NULL,
+                .fields = &LUNIK_FIELD_BOOL("in_transaction", lunik_in_transaction(m)), .count = 1);
+    rc = device_del(m, o, id, err);
+    trace_finish(&span, rc, err);
+    return rc;
 }
 
 /* The guest that would have answered is gone, and the machine has waited for what was in flight. */
