@@ -4,9 +4,9 @@
  * DESIGN. Steps are made in the middle of everything, on any thread that has the machine lock. So
  * they are only copied into a ring of entries of one size, allocated when the recorder is made;
  * where the ring is full the oldest one is lost, and counted. Lua takes the entries out later, on
- * the loop thread: when the script asks for them, when the ring is half full, or soon, if somebody
- * follows them. The end of a step completes the entry of its beginning if that is among the last
- * ones, else it is an entry of its own.
+ * the loop thread: when the script asks for them, when the ring is half full, or soon, if it follows
+ * them. The end of a step completes the entry of its beginning if that is the last one, else it is
+ * an entry of its own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static const char ring_class[] = "lunik.StepRing";
 static const char span_class[] = "lunik.Span";
 static const char rings_key; /* registry: address -> userdata, weak */
 
-enum { TEXT_MAX = 400, CAUSE_MAX = 160, LOOK_BACK = 16, FIELDS_MAX = 2 * LUNIK_STEP_FIELDS };
+enum { TEXT_MAX = 400, CAUSE_MAX = 160, FIELDS_MAX = 2 * LUNIK_STEP_FIELDS };
 
 enum text { TEXT_DEVICE, TEXT_DRIVER, TEXT_NAME, TEXT_WHERE, TEXT_CAUSE, TEXT_MESSAGE, TEXTS };
 
@@ -126,18 +126,12 @@ static void keep_end(struct entry *e, const lunik_step *step)
     keep_fields(e, step);
 }
 
-/* Returns the entry of the beginning of a step, if it is among the last ones. */
+/* Returns the last entry if it is that of the beginning of a step, else NULL. */
 static struct entry *find_begin(const struct step_ring *r, uint64_t serial)
 {
-    uint64_t oldest = r->head - r->tail > LOOK_BACK ? r->head - LOOK_BACK : r->tail;
+    struct entry *e = &r->entries[(r->head - 1) % r->capacity];
 
-    for (uint64_t i = r->head; i-- > oldest;) {
-        struct entry *e = &r->entries[i % r->capacity];
-
-        if (e->serial == serial && e->phase == LUNIK_STEP_BEGIN)
-            return e;
-    }
-    return NULL;
+    return r->head > r->tail && e->serial == serial && e->phase == LUNIK_STEP_BEGIN ? e : NULL;
 }
 
 static struct entry *append(struct step_ring *r, const lunik_step *step)
@@ -430,34 +424,37 @@ static lunik_span *push_span(lua_State *L)
     return span;
 }
 
-/* core.trace_handler(machine, event, device, fn, ...): calls fn(...) as a step, unless it is a
- * function of the library */
-int bind_lua_trace_handler(lua_State *L)
+/* Begins the step of a handler, unless it is a function of the library. Pushes its span. */
+static void begin_handler(lua_State *L, lunik_machine *m, const char *event, const char *device)
 {
-    lunik_machine *m = bind_machine(L, 1);
-    const char *event = bind_string(L, 2, "handler: event");
-    const char *device = bind_opt_string(L, 3, "handler: device", NULL);
+    lunik_span *span = push_span(L);
+    lunik_field fields[2] = {LUNIK_FIELD_STRING("event", event)};
     lua_Debug ar;
 
     lua_pushvalue(L, 4);
     lua_getinfo(L, ">S", &ar);
-    if (!bind_in_library(L, &ar) && lunik_traced(m)) {
-        const lunik_field fields[] = {LUNIK_FIELD_STRING("event", event),
-                                      LUNIK_FIELD_UINT("line", (uint64_t)ar.linedefined)};
+    if (bind_in_library(L, &ar))
+        return;
+    fields[1] = LUNIK_FIELD_UINT("line", (uint64_t)ar.linedefined);
+    lunik_trace_begin(m, span,
+                      &(const lunik_step){.kind = "handler",
+                                          .name = ar.short_src,
+                                          .device = device,
+                                          .fields = fields,
+                                          .count = 2});
+}
 
-        lunik_span *span = push_span(L);
+/* core.trace_handler(machine, event, device, fn, ...): calls fn(...) as a step of the machine */
+int bind_lua_trace_handler(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    int top = lua_gettop(L);
 
-        lunik_trace_begin(m, span,
-                          &(const lunik_step){.kind = "handler",
-                                              .name = ar.short_src,
-                                              .device = device,
-                                              .fields = fields,
-                                              .count = 2});
-        lua_insert(L, 4);
-        lua_call(L, lua_gettop(L) - 5, 1);
-        return 1;
-    }
-    lua_call(L, lua_gettop(L) - 4, 1);
+    begin_handler(L, m, bind_string(L, 2, "handler: event"),
+                  bind_opt_string(L, 3, "handler: device", NULL));
+    for (int i = 4; i <= top; i++)
+        lua_pushvalue(L, i);
+    lua_call(L, top - 4, 1);
     return 1;
 }
 

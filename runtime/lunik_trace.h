@@ -34,7 +34,7 @@ typedef enum lunik_step_phase {
  * "unplug_request", "unplug", "unrealize", "device_reset"; a change of the memory map is "map", in
  * which come "section" and "listener", under KVM "memslot" and "hold"; towards the guest go
  * "shown", "gpe" and "gsi"; from it come "access", "ost", "eject"; then there are "event" (sent),
- * "handler" (called), "drain" and "drained". Devices may report others. */
+ * "handler" (called), "drain" (asked). Devices may report others. */
 typedef struct lunik_step {
     /* given by whoever reports */
     const char *kind;   /* static */

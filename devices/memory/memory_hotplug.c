@@ -106,13 +106,16 @@ static const struct memory_slots_ops slots_ops = {.eject = on_eject, .ost = on_o
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-/* Names the device in a slot as the one that the guest's access is about. */
+/* Names the device in a slot as the one that the guest's access is about; if there is none, this
+ * one. */
 static void about_slot(const struct memory_hotplug *d, unsigned slot)
 {
-    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
+    lunik_object *o = lunik_state_object(d), *device;
 
-    if (lunik_traced(m))
-        lunik_trace_about(m, device_in(d, slot));
+    if (!lunik_traced(lunik_object_machine(o)))
+        return;
+    device = device_in(d, slot);
+    lunik_trace_about(lunik_object_machine(o), device ? device : o);
 }
 
 static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
@@ -163,7 +166,7 @@ static void show_device(struct memory_hotplug *d, unsigned slot)
     const lunik_memory_device *md = lunik_memory_device_get(device);
 
     lunik_trace(lunik_object_machine(device), "shown", device, LUNIK_FIELD_UINT("slot", slot),
-                LUNIK_FIELD_BOOL("asks", md->hotplugged));
+                LUNIK_FIELD_STRING("asks", md->hotplugged ? "insert" : ""));
 
     d->slots.slot[slot] = (struct memory_slot){
         .address = md->address,
@@ -219,7 +222,7 @@ static void acpi_unplug_request(lunik_object *o, lunik_object *device)
     d->slots.slot[lunik_memory_device_get(device)->slot].removing = true;
     lunik_trace(lunik_object_machine(o), "shown", device,
                 LUNIK_FIELD_UINT("slot", (uint64_t)lunik_memory_device_get(device)->slot),
-                LUNIK_FIELD_BOOL("asks", true));
+                LUNIK_FIELD_STRING("asks", "remove"));
     d->notify = true;
     lunik_transaction_note(lunik_object_machine(o), &d->news);
 }

@@ -138,13 +138,35 @@ function event.subscribe(to, fn, emptied)
   return subscription
 end
 
+--- Adds a recorder of a machine's flights, or removes it: events' handlers are steps for it.
+function event.record(m, recorder, ended)
+  local state = event.state(m)
+  local kept = {}
+  for _, other in ipairs(state.recorders or {}) do
+    if other ~= recorder then kept[#kept + 1] = other end
+  end
+  if not ended then kept[#kept + 1] = recorder end
+  state.recorders = #kept > 0 and kept or nil
+end
+
+-- Calls a handler as a step of the machine.
+local function call_recorded(m, source, fn, ev)
+  return protected(m, source, core.trace_handler, m, ev.name, ev.device or ev.path, fn, ev)
+end
+
 --- Calls the first n of an array of subscriptions, except those that end meanwhile.
 local function call_each(m, subscriptions, n, source, ...)
+  local recorded = event.state(m).recorders and source:find "^a handler of "
   for i = 1, n do
     local subscription = subscriptions[i]
     if subscription.list then
       if subscription.once then subscription:off() end
-      local result = protected(m, source, subscription.fn, ...)
+      local result
+      if recorded and m.state ~= "closed" then
+        result = call_recorded(m, source, subscription.fn, ...)
+      else
+        result = protected(m, source, subscription.fn, ...)
+      end
       if result ~= nil and source == "a vcpu-exit handler" then return result end
     end
   end

@@ -293,7 +293,8 @@ function Machine.device_del(m, device)
   return unplug.request(m, device)
 end
 
--- Drawings are loaded late: few scripts need them.
+-- Drawings and the recorder are loaded late: few scripts need them.
+function Machine.record(m, opts) return require("lunik.record.recorder").start(m, opts) end
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
 Machine.dirty_rate = dirty.rate
 function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
