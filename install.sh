@@ -84,7 +84,7 @@ install_all() {
     write_pc runtime/lunik.pc.in
     write_pc bindings/lunik-lua.pc.in
     install -m 644 runtime/lunik.h runtime/lunik_memory.h runtime/lunik_device.h \
-        runtime/lunik_pci.h runtime/lunik_state.h bindings/lunik_lua.h "$include"
+        runtime/lunik_pci.h runtime/lunik_state.h runtime/lunik_trace.h bindings/lunik_lua.h "$include"
     install -m 644 library/lunik.lua "$share/library"
     install -m 644 scripts/examples/* "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"

@@ -4,9 +4,9 @@
  * DESIGN. Steps are made in the middle of everything, on any thread that has the machine lock. So
  * they are only copied into a ring of entries of one size, allocated when the recorder is made;
  * where the ring is full the oldest one is lost, and counted. Lua takes the entries out later, on
- * the loop thread: when the script asks for them, when the ring is half full, or soon, if it follows
- * them. The end of a step completes the entry of its beginning if that is the last one, else it is
- * an entry of its own.
+ * the loop thread: when the script asks for them, when the ring is half full, or soon, if it
+ * follows them. The end of a step completes the entry of its beginning if that is the last one,
+ * else it is an entry of its own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -405,6 +405,9 @@ static int close_span(lua_State *L)
 
     if (!span->machine)
         return 0;
+    if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) != LUA_TNIL)
+        lua_replace(L, 2); /* a message handler has added a traceback */
+    lua_settop(L, 2);
     if (lua_isnoneornil(L, 2))
         lunik_trace_end(span, 0, NULL, NULL, 0);
     else
@@ -461,8 +464,11 @@ int bind_lua_trace_handler(lua_State *L)
 void bind_trace_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"take", ring_take},       {"stop", ring_stop}, {"follow", ring_follow},
-        {"dropped", ring_dropped}, {0},
+        {"take", ring_take},
+        {"stop", ring_stop},
+        {"follow", ring_follow},
+        {"dropped", ring_dropped},
+        {0},
     };
 
     luaL_newmetatable(L, ring_class);

@@ -627,6 +627,31 @@ function Machine:region(options) end
 ---@param fn function
 function Machine:transaction(fn, ...) end
 
+---Records what the machine does, as flights: each plug, unplug, reset and boot from the call in the
+---script to the guest's answer, in steps: the handler's and the device's functions, changes of the
+---memory map with the listeners' times, GPE and interrupt, the guest's accesses, _OST, the handlers
+---that reacted. Ends with rec:stop(), with a <close> variable or with the machine; what is recorded
+---can be read after that. A machine that is not recorded pays nothing for it.
+---```lua
+---local rec <close> = m:record { flights = 20 }
+---m:object_add("memory-backend-ram", { id = "mem7", size = "128M" })
+---m:device_add("pc-dimm", { id = "dimm7", memdev = "mem7" })
+---local plug = rec:flight("dimm7", "plug")
+---assert(plug.kind == "plug" and plug.steps[1].kind == "device_add")
+---assert(plug.where:find ":%d+$" and tostring(plug):find "dimm7 has slot %d")
+---
+---local ok, err = pcall(m.device_add, m, "pc-dimm", { id = "dimm8", memdev = "mem7" })
+---assert(not ok and rec:last().outcome == "failed" and rec:last().why == err.message)
+---```
+---@param options? lunik.RecordOptions
+---@return lunik.Recorder
+function Machine:record(options) end
+
+---@class lunik.RecordOptions
+---@field flights? integer How many flights are kept, 1 to 1000000; default 100. The oldest that has ended is forgotten first.
+---@field steps? integer How many steps are kept in all, 1 to 2^24; default 10000. Each takes about 0.6K in C until it is looked at.
+---@field accesses? "hotplug"|"all" all: the guest's accesses to every device that is called with the machine lock, as steps of what they lead to; default "hotplug": those to registers of hotplug and power management.
+
 ---Draws the memory map: what each address space shows, by kind, with holes, memory slots, ioeventfds
 ---and coalesced ranges. format: "svg", or "text" (default) for the terminal. With a file, whose name
 ---ends in .svg or .txt, it is drawn there, in the form that the name says, and nothing is returned.
@@ -974,6 +999,117 @@ local Unplug = {}
 ---@param options? {timeout?: number}
 ---@return "ejected"
 function Unplug:wait(options) end
+
+-- ---- flight recorder ---------------------------------------------------------------------------
+
+---What m:record{} has recorded. tostring(rec) is all flights as text.
+---@class lunik.Recorder
+---@field machine lunik.Machine
+---@field recording boolean Whether it has not been stopped.
+---@field dropped {flights: integer, steps: integer} How many are not kept, because there were too many.
+local Recorder = {}
+
+---Returns the flights that are kept, oldest first.
+---@return lunik.Flight[]
+function Recorder:flights() end
+
+---Returns the newest flight, or the newest of a kind.
+---@param kind? "plug"|"unplug"|"reset"|"boot"
+---@return lunik.Flight?
+function Recorder:last(kind) end
+
+---Returns the newest flight of a device, given as its id or itself.
+---@param device string|lunik.Object
+---@param kind? "plug"|"unplug"
+---@return lunik.Flight?
+function Recorder:flight(device, kind) end
+
+---Calls fn from the loop soon after a flight has begun ("start"), has got a step ("step") or has ended
+---("end"), in order. "loose" is the end of a step of no flight, such as object_add: flight is nil.
+---@param fn fun(what: "start"|"step"|"end"|"loose", flight?: lunik.Flight, step?: lunik.Step)
+---@return lunik.Subscription
+function Recorder:follow(fn) end
+
+---Ends the recording; does nothing the second time.
+function Recorder:stop() end
+
+---Writes all flights to a file: as text (.txt), picture (.svg) or JSON lines (.jsonl). Other names
+---raise {code="invalid"}.
+---@param path string
+function Recorder:save(path) end
+
+---All flights as Flight:timeline() draws one.
+---@param options? {width?: integer, colour?: boolean}
+---@return string
+function Recorder:timeline(options) end
+
+---All flights as Flight:svg() draws one.
+---@param options? {file?: string}
+---@return string
+function Recorder:svg(options) end
+
+---All flights as JSON lines.
+---@return string
+function Recorder:json() end
+
+---A plug, unplug, reset or boot. tostring(flight) is the tree of its steps, as text.
+---@class lunik.Flight
+---@field kind "plug"|"unplug"|"reset"|"boot"
+---@field title string Such as "plug of dimm1 (pc-dimm)".
+---@field machine string Its name.
+---@field device? string The id, or path, of the device; nil for a reset and a boot.
+---@field driver? string The device's type.
+---@field where? string File and line of the call in the script; nil if the guest or a C program has begun it.
+---@field start integer CLOCK_MONOTONIC in nanoseconds, as an event's time.
+---@field stop? integer nil while it is under way.
+---@field duration? integer Nanoseconds from start to stop.
+---@field outcome "under way"|"accepted"|"ejected"|"refused"|"failed"|"done" accepted: the guest has taken the device; done: nobody had to be asked.
+---@field why? string After "refused" and "failed": the reason, in one line.
+---@field steps lunik.Step[] In the order in which they began; handlers that reacted come after the end.
+---@field dropped integer How many more steps it had than are kept.
+local Flight = {}
+
+---Draws a bar for each step, for the terminal, width columns wide (60 to 1000, default 80). colour
+---nil: in colour if standard output is a terminal and NO_COLOR is not set.
+---@param options? {width?: integer, colour?: boolean}
+---@return string
+function Flight:timeline(options) end
+
+---Draws the same as a picture that needs no other file, light or dark as the viewer is.
+---@param options? {file?: string}
+---@return string
+function Flight:svg(options) end
+
+---Returns an object for the flight and one for each step, one a line. Integers above 2^53 are strings
+---("0x...").
+---@return string
+function Flight:json() end
+
+---Compares with another flight: a line for each thing that differs, "what: here / there", and for what
+---took longer by half and by 0.1 ms at least. Empty if nothing does.
+---@param other lunik.Flight
+---@return string[] lines tostring() joins them.
+function Flight:diff(other) end
+
+---A step of a flight. Steps of several flights at once, such as the commit of a transaction, are in
+---each of them.
+---@class lunik.Step
+---@field kind string "device_add", "pre_plug", "realize", "plug", "map", "section", "listener", "memslot", "shown", "gpe", "gsi", "access", "ost", "eject", "event", "handler", ...; runtime/lunik_trace.h has all.
+---@field text string What it did, in one line.
+---@field time integer CLOCK_MONOTONIC in nanoseconds when it began.
+---@field duration? integer How long it took in nanoseconds; nil: it was at one instant, or has not ended.
+---@field thread string "loop", "vcpu 0", or "thread 3" for another one.
+---@field vcpu? integer
+---@field depth integer 0, or one more than that of the step that it is a part of.
+---@field serial integer Counts the machine's steps.
+---@field parent integer serial of the step that it is a part of, or 0.
+---@field device? string
+---@field driver? string
+---@field name? string Of the listener, region, event, hotplug handler or file.
+---@field where? string File and line of the script that acts.
+---@field cause? string What led to it, as m:why() says it.
+---@field failed? string Why it failed.
+---@field fields table<string, any> What else is known of it: address, size, value, slot, gpe, gsi, level, source, status, added, removed, ...
 
 -- ---- memory ------------------------------------------------------------------------------------
 

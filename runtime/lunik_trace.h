@@ -47,8 +47,8 @@ typedef struct lunik_step {
     bool common;          /* one of very many: only for subscribers that ask for all accesses */
     /* filled in by the runtime */
     lunik_step_phase phase;
-    uint64_t serial; /* counts the steps of the machine from 1: the same at beginning and end */
-    uint64_t parent; /* serial of the step that it is a part of; 0: of none */
+    uint64_t serial;  /* counts the steps of the machine from 1: the same at beginning and end */
+    uint64_t parent;  /* serial of the step that it is a part of; 0: of none */
     uint64_t time_ns; /* CLOCK_MONOTONIC when it began; of an end: when it ended */
     int vcpu;         /* whose thread it was on, or -1 */
     unsigned thread;  /* a number for each thread of the process, from 1 */

@@ -77,9 +77,9 @@ static void trace_access(lunik_span *span, const lunik_region *r, uint64_t offse
     lunik_machine *m = r->core->machine;
     bool write = *c->action == 'w', common = !is_of_hotplug(r);
     const lunik_field fields[] = {
-        LUNIK_FIELD_BOOL("write", write),      LUNIK_FIELD_UINT("address", c->address),
-        LUNIK_FIELD_UINT("offset", offset),    LUNIK_FIELD_UINT("size", c->size),
-        LUNIK_FIELD_STRING("bus", c->detail),  LUNIK_FIELD_UINT("value", c->value),
+        LUNIK_FIELD_BOOL("write", write),     LUNIK_FIELD_UINT("address", c->address),
+        LUNIK_FIELD_UINT("offset", offset),   LUNIK_FIELD_UINT("size", c->size),
+        LUNIK_FIELD_STRING("bus", c->detail), LUNIK_FIELD_UINT("value", c->value),
     };
 
     if (common && !trace_wants_accesses(m))

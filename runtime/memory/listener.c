@@ -64,15 +64,14 @@ static void trace_section(lunik_space *s, const struct flat_range *r, bool added
         LUNIK_FIELD_STRING("space", s->name),
     };
 
-    trace_step(s->core->machine,
-               &(const lunik_step){
-                   .kind = "section",
-                   .name = r->region->name,
-                   .device = owner ? lunik_object_id(owner) : NULL,
-                   .driver = owner ? lunik_object_type_name(owner) : NULL,
-                   .fields = fields,
-                   .count = sizeof(fields) / sizeof(fields[0]),
-               });
+    trace_step(s->core->machine, &(const lunik_step){
+                                     .kind = "section",
+                                     .name = r->region->name,
+                                     .device = owner ? lunik_object_id(owner) : NULL,
+                                     .driver = owner ? lunik_object_type_name(owner) : NULL,
+                                     .fields = fields,
+                                     .count = sizeof(fields) / sizeof(fields[0]),
+                                 });
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -98,7 +97,7 @@ static int commit_one(lunik_listener *l, lunik_error *err)
 static int commit_traced(struct memory_core *core, size_t i, lunik_error *err)
 {
     lunik_listener *l = core->listeners[i];
-    struct tally *tally = &core->tallies[i];
+    struct listener_tally *tally = &core->tallies[i];
     uint64_t began = monotonic_ns();
     lunik_span span;
     int rc;

@@ -401,7 +401,7 @@ struct memory_hooks {
 };
 
 /* What a listener has been notified of in a round of calls, and how long its hooks took. */
-struct tally {
+struct listener_tally {
     uint64_t added, removed, ns;
 };
 
@@ -429,7 +429,8 @@ struct memory_core {
 
     lunik_listener **listeners; /* ascending priority; NULL: removed while they are called */
     size_t listener_count, listener_capacity;
-    struct tally *tallies; /* for each listener, of the round of calls under way; listener.c */
+    struct listener_tally
+        *tallies; /* for each listener, of the round of calls under way; listener.c */
     size_t tally_capacity;
     bool tallying; /* the round is traced */
     bool undoing;  /* it takes back the one before it */

@@ -290,7 +290,7 @@ static void describe(char *text, size_t size, const lunik_field *props, size_t c
     for (size_t i = 0; i < count && length < size; i++) {
         const char *name = props[i].name ? props[i].name : "?";
         const lunik_value *v = &props[i].value;
-        const char *value = v->kind == LUNIK_STRING && v->string ? v->string
+        const char *value = v->kind == LUNIK_STRING && v->string  ? v->string
                             : v->kind == LUNIK_BOOL && v->boolean ? "true"
                             : v->kind == LUNIK_BOOL               ? "false"
                                                                   : "...";

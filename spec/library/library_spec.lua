@@ -87,6 +87,8 @@ describe("library/lunik.lua", function()
     Mapping = require("lunik.memory").Mapping,
     Dev = require("lunik.device").Dev,
     Samples = require("lunik.sample").Samples,
+    Recorder = require("lunik.record.recorder").Recorder,
+    Flight = require("lunik.record.flight").Flight,
   }
   for name, class in pairs(in_lua) do
     it("lists the methods of " .. name, function()

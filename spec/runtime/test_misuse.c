@@ -6,6 +6,7 @@
 
 #include "bindings/lunik_lua.h"
 #include "lunik_pci.h"
+#include "lunik_trace.h"
 #include "check.h"
 #include "misuse.h"
 
@@ -241,6 +242,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_transaction_cause, lunik_transaction_cause(NULL));
     CALL(lunik_cause_copy, lunik_cause_copy(NULL));
     CALL(lunik_cause_text, lunik_cause_text(NULL, NULL));
+    CALL(lunik_cause_print, lunik_cause_print(NULL, NULL, 1));
     CALL(lunik_reject_name, lunik_reject_name(0));
     CALL(lunik_reject_meaning, lunik_reject_meaning(0));
     CALL(lunik_rejection_text, lunik_rejection_text(NULL, NULL));
@@ -292,6 +294,13 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_outlet_fill, lunik_outlet_fill(NULL, NULL));
     CALL(lunik_outlet_clear, lunik_outlet_clear(NULL));
     CALL(lunik_machine_flush, lunik_machine_flush(NULL));
+    CALL(lunik_trace_subscribe, lunik_trace_subscribe(NULL, NULL));
+    CALL(lunik_trace_unsubscribe, lunik_trace_unsubscribe(NULL));
+    CALL(lunik_traced, lunik_traced(NULL));
+    CALL(lunik_trace_fields, lunik_trace_fields(NULL, NULL, NULL, NULL, 0));
+    CALL(lunik_trace_begin, lunik_trace_begin(NULL, NULL, NULL));
+    CALL(lunik_trace_end, lunik_trace_end(NULL, 0, NULL, NULL, 0));
+    CALL(lunik_trace_about, lunik_trace_about(NULL, NULL));
     CALL(lunik_lua_open, lunik_lua_open(NULL, NULL, NULL));
     CALL(lunik_lua_push_machine, lunik_lua_push_machine(NULL, NULL, NULL));
     CALL(lunik_lua_machine, lunik_lua_machine(NULL, 0));
@@ -315,6 +324,7 @@ static const char *const headers[] = {
     "runtime/lunik_device.h",
     "runtime/lunik_state.h",
     "runtime/lunik_pci.h",
+    "runtime/lunik_trace.h",
     "bindings/lunik_lua.h",
     NULL,
 };

@@ -55,7 +55,10 @@ function Grouping:forget(at)
     local of = self.of[step]
     of[flight] = nil
     remove(of, flight)
-    if #of == 0 then self.total = self.total - 1 end
+    if #of == 0 then
+      self.total = self.total - 1
+      self.dropped.steps = self.dropped.steps + 1
+    end
   end
   self:close(flight)
   for key, latest in pairs(self.latest) do
@@ -277,7 +280,9 @@ end
 
 local function removed(self, step)
   local unplug = self:find_open(step.device, "unplug")
-  if unplug then self:finish(unplug, step.time, self.progress[unplug].asked and "ejected" or "done") end
+  if unplug then
+    self:finish(unplug, step.time, self.progress[unplug].asked and "ejected" or "done")
+  end
   local plug = self:find_open(step.device, "plug")
   if plug then
     self:finish(plug, step.time, "failed", "the device was removed before the guest answered")
@@ -316,7 +321,8 @@ end
 
 function means.shown(self, step)
   local asks = step.fields.asks
-  local flight = asks ~= "" and self:find_open(step.device, asks == "insert" and "plug" or "unplug")
+  local kind = asks == "insert" and "plug" or "unplug"
+  local flight = asks ~= "" and self:find_open(step.device, kind)
   if not flight then return end
   self.progress[flight].asked = true
   remove(self.pending, flight)
@@ -392,9 +398,12 @@ function ends.map(self, step)
   self.pending = {}
 end
 
+-- Calls that begin no flight.
+local loose = { object_add = true, object_del = true, resume = true }
+
 function Grouping:ended(step)
   if ends[step.kind] then ends[step.kind](self, step) end
-  if not self.of[step] then self.tell("loose", nil, step) end
+  if loose[step.kind] and not self.of[step] then self.tell("loose", nil, step) end
 end
 
 -- ---- entries of the ring -----------------------------------------------------------------------

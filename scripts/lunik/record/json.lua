@@ -1,5 +1,7 @@
 --- Flights as JSON lines: an object for each flight, followed by one for each of its steps.
 
+local options = require "lunik.options"
+
 local json = {}
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
@@ -13,19 +15,11 @@ end
 
 local encode
 
--- The named fields in their order, then the others in that of their names.
+-- The fields named, in that order, or all in the order of their names.
 local function object(t, order)
-  local parts, named = {}, {}
-  local function add(key)
+  local parts = {}
+  for _, key in ipairs(order or options.keys(t)) do
     if t[key] ~= nil then parts[#parts + 1] = string(key) .. ":" .. encode(t[key]) end
-    named[key] = true
-  end
-  for _, key in ipairs(order or {}) do add(key) end
-  if not order then
-    local others = {}
-    for key in pairs(t) do others[#others + 1] = key end
-    table.sort(others)
-    for _, key in ipairs(others) do add(key) end
   end
   return "{" .. table.concat(parts, ",") .. "}"
 end

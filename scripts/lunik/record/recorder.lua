@@ -13,6 +13,7 @@ local options = require "lunik.options"
 local recorder = {}
 
 local FLIGHTS, STEPS = 100, 10000
+local RING = 1024 -- entries at least: steps are taken out of the ring before they are counted
 local MOST_FLIGHTS, MOST_STEPS = 1000000, 1 << 24
 
 local Recorder = {}
@@ -82,8 +83,8 @@ function recorder.start(m, opts)
   local accesses = options.choice("record: accesses", opt.accesses or "hotplug",
     { "hotplug", "all" })
   local self = setmetatable({
-    machine = m, ring = core.record(m, limits.steps, accesses == "all"), followers = list.new(),
-    stopped = false, taking = false,
+    machine = m, ring = core.record(m, math.max(limits.steps, RING), accesses == "all"),
+    followers = list.new(), stopped = false, taking = false,
   }, Recorder)
   self.grouping = Grouping.new(limits, flight.maker(m.name), function(...) tell(self, ...) end)
   event.record(m, self)

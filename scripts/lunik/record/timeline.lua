@@ -7,7 +7,7 @@ local words = require "lunik.record.words"
 
 local timeline = {}
 
-local WIDTH, NARROWEST = 100, 60
+local WIDTH, NARROWEST = 80, 60
 
 local colours = {
   failed = "31", guest = "33", map = "35", call = "36", plain = "0", heading = "1",

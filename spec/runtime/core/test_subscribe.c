@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/machine.h"
+#include "lunik_trace.h"
 #include "check.h"
 #include "random.h"
 
@@ -23,7 +24,7 @@ static void on_misuse(const char *message)
 
 /* ---- kinds ---------------------------------------------------------------------------------- */
 
-/* One of five, and its number: 0 when there is none. */
+/* One of six, and its number: 0 when there is none. */
 struct member {
     union {
         lunik_event_sub event;
@@ -31,6 +32,7 @@ struct member {
         lunik_reset_sub reset;
         lunik_gsi_sub gsi;
         lunik_reject_sub reject;
+        lunik_trace_sub trace;
     } sub;
     unsigned number;
 };
@@ -62,6 +64,11 @@ static void notice_reject(void *opaque, const lunik_rejection *r)
     called(opaque);
 }
 
+static void notice_trace(void *opaque, const lunik_step *step)
+{
+    called(opaque);
+}
+
 #define KIND(kind)                                                                                 \
     static void subscribe_##kind(struct member *member)                                            \
     {                                                                                              \
@@ -78,6 +85,7 @@ KIND(exit)
 KIND(reset)
 KIND(gsi)
 KIND(reject)
+KIND(trace)
 
 static bool report_event(void)
 {
@@ -112,6 +120,12 @@ static bool report_reject(void)
     return false;
 }
 
+static bool report_trace(void)
+{
+    lunik_trace_fields(m, "test", NULL, NULL, 0);
+    return false;
+}
+
 static const struct kind {
     const char *name;
     void (*subscribe)(struct member *member);
@@ -124,6 +138,7 @@ static const struct kind {
     {"resets", subscribe_reset, unsubscribe_reset, report_reset, false},
     {"lines", subscribe_gsi, unsubscribe_gsi, report_gsi, true},
     {"rejections", subscribe_reject, unsubscribe_reject, report_reject, false},
+    {"steps", subscribe_trace, unsubscribe_trace, report_trace, true},
 };
 static const struct kind *kind;
 
