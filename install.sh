@@ -110,7 +110,7 @@ uninstall_all() {
     [ ! -f "$folders" ] || made=$(sort -r "$folders")
     rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
         "$include/lunik_memory.h" "$include/lunik_device.h" "$include/lunik_pci.h" \
-        "$include/lunik_state.h" \
+        "$include/lunik_state.h" "$include/lunik_trace.h" \
         "$lib/pkgconfig/lunik.pc" "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" \
         "$include/lunik_lua.h" "$lib/pkgconfig/lunik-lua.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"

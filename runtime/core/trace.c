@@ -131,6 +131,19 @@ void trace_end(lunik_span *span, int rc, const lunik_error *err, const lunik_fie
     span->machine = NULL;
 }
 
+void trace_about(lunik_machine *m, const char *device, const char *driver)
+{
+    const lunik_span *span = span_of(m);
+    lunik_step step;
+
+    if (!span)
+        return;
+    step = report_of(span, LUNIK_STEP_ABOUT);
+    step.device = device;
+    step.driver = driver;
+    report(m, &step);
+}
+
 /* ---- for devices ---------------------------------------------------------------------------- */
 
 bool lunik_traced(const lunik_machine *m)
@@ -138,35 +151,6 @@ bool lunik_traced(const lunik_machine *m)
     NOT_NULL(m, false);
 
     return sub_list_any(&m->trace_subs);
-}
-
-static const char *name_of(const lunik_object *device)
-{
-    const char *id = device ? lunik_object_id(device) : NULL;
-
-    return id && !*id ? lunik_object_path(device) : id;
-}
-
-static const char *driver_of(const lunik_object *device)
-{
-    return device ? lunik_object_type_name(device) : NULL;
-}
-
-void lunik_trace_fields(lunik_machine *m, const char *kind, const lunik_object *device,
-                        const lunik_field *fields, size_t count)
-{
-    NOT_NULL(m);
-    NOT_NULL(kind);
-    REQUIRE(fields || !count, "fields is NULL");
-    if (!trace_on(m))
-        return;
-    REQUIRE(lunik_locked(m->rt), UNLOCKED);
-
-    trace_step(m, &(const lunik_step){.kind = kind,
-                                      .device = name_of(device),
-                                      .driver = driver_of(device),
-                                      .fields = fields,
-                                      .count = count});
 }
 
 void lunik_trace_begin(lunik_machine *m, lunik_span *span, const lunik_step *step)
@@ -195,20 +179,4 @@ void lunik_trace_end(lunik_span *span, int rc, const lunik_error *err, const lun
     REQUIRE(lunik_locked(span->machine->rt), UNLOCKED);
 
     trace_end(span, rc, err, fields, count);
-}
-
-void lunik_trace_about(lunik_machine *m, const lunik_object *device)
-{
-    NOT_NULL(m);
-
-    const lunik_span *span = trace_on(m) && device ? span_of(m) : NULL;
-    lunik_step step;
-
-    if (!span)
-        return;
-    REQUIRE(lunik_locked(m->rt), UNLOCKED);
-    step = report_of(span, LUNIK_STEP_ABOUT);
-    step.device = name_of(device);
-    step.driver = driver_of(device);
-    report(m, &step);
 }

@@ -16,6 +16,8 @@ void trace_step(lunik_machine *m, const lunik_step *step);
 void trace_begin(lunik_machine *m, lunik_span *span, const lunik_step *step);
 void trace_end(lunik_span *span, int rc, const lunik_error *err, const lunik_field *fields,
                size_t count);
+/* lunik_trace_about() for the device of that name and type. */
+void trace_about(lunik_machine *m, const char *device, const char *driver);
 /* True if a subscriber asks for accesses that have no part in hotplug. */
 bool trace_wants_accesses(const lunik_machine *m);
 /* True on a thread that is making a step of the machine. */

@@ -64,44 +64,6 @@ static void access_cause(lunik_cause *c, const lunik_region *r, const struct acc
         memcpy(&c->value, a->data, size);
 }
 
-/* Whether the region's device has a part in hotplug: the guest is notified or answers there. */
-static bool is_of_hotplug(const lunik_region *r)
-{
-    return r->owner && (lunik_acpi_slots_iface(r->owner) || lunik_gpe_iface(r->owner));
-}
-
-/* Begins the step of an access, if a subscriber wants it. */
-static void trace_access(lunik_span *span, const lunik_region *r, uint64_t offset,
-                         const lunik_cause *c)
-{
-    lunik_machine *m = r->core->machine;
-    bool write = *c->action == 'w', common = !is_of_hotplug(r);
-    const lunik_field fields[] = {
-        LUNIK_FIELD_BOOL("write", write),     LUNIK_FIELD_UINT("address", c->address),
-        LUNIK_FIELD_UINT("offset", offset),   LUNIK_FIELD_UINT("size", c->size),
-        LUNIK_FIELD_STRING("bus", c->detail), LUNIK_FIELD_UINT("value", c->value),
-    };
-
-    if (common && !trace_wants_accesses(m))
-        return;
-    trace_begin(m, span,
-                &(const lunik_step){.kind = "access",
-                                    .name = r->name,
-                                    .fields = fields,
-                                    .count = write && c->size <= sizeof(c->value) ? 6 : 5,
-                                    .common = common});
-}
-
-/* Ends it, with the value that was read. */
-static void trace_accessed(lunik_span *span, const struct access *a, unsigned size)
-{
-    lunik_field value = LUNIK_FIELD_UINT("value", 0);
-
-    if (!(a->flags & ACCESS_WRITE))
-        memcpy(&value.value.uint, a->data, size);
-    trace_end(span, 0, NULL, &value, !(a->flags & ACCESS_WRITE));
-}
-
 /* Counts and reports an access, or a part of one, that is not carried out; returns its result. */
 static lunik_access reject(const struct access *a, lunik_region *r, uint64_t offset, uint64_t size,
                            lunik_reject why)
@@ -256,10 +218,10 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
     core->nesting++;
     lunik_region_ref(r);
     if (trace_on(core->machine))
-        trace_access(&span, r, offset, &cause);
+        access_step_begin(&span, r, offset, &cause);
     why = access_io(r, offset, a, size);
     if (__builtin_expect(span.machine != NULL, 0))
-        trace_accessed(&span, a, size);
+        access_step_end(&span, a->flags & ACCESS_WRITE ? NULL : a->data, size);
     core->nesting--;
     lunik_cause_pop(&cause);
     if (why)

@@ -27,6 +27,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "lunik_trace.h"
 #include "core/changes.h"
 #include "core/grow.h"
 #include "core/machine.h"
@@ -495,6 +496,12 @@ void region_copy(lunik_region *r, uint64_t offset, void *data, uint64_t size, bo
 /* Carries out a write that a vCPU made to address before r was removed. */
 void region_write_late(lunik_space *s, uint64_t address, lunik_region *r, uint64_t offset,
                        const uint8_t *data, unsigned size);
+
+/* access_step.c: begins the step of an access to a device, whose cause frame is c, if a subscriber
+ * wants it; ends it: data is what was read, NULL for a write. Lock held. */
+void access_step_begin(lunik_span *span, const lunik_region *r, uint64_t offset,
+                       const lunik_cause *c);
+void access_step_end(lunik_span *span, const void *data, unsigned size);
 
 /* reject.c: returns the result of an access that is rejected for that reason. */
 lunik_access reject_result(lunik_reject why);

@@ -237,7 +237,7 @@ static int object_create(lunik_machine *m, const struct type_entry *type, const 
         return LUNIK_E_NO_MEMORY;
     object_insert(m->objects, o);
     if (trace_on(m))
-        lunik_trace_about(m, o);
+        trace_about(m, object_name(o), o->type_name);
     lunik_object_ref(o); /* the machine may be closed meanwhile */
     rc = object_drain_new(o, err);
     if (!rc)
