@@ -21,7 +21,7 @@
 -- Guests. "scripted" is lunik.guest, on a machine without vCPUs: no KVM, milliseconds. "small" is the
 -- project's own guest on KVM (build/guests, or an installation's share/lunik/guests, or the folder in
 -- $LUNIK_GUEST_DIR). "linux" is a Linux kernel on KVM ($LUNIK_KERNEL, or what `make guest-linux` has
--- built). An example whose guest can't run here, or can't do what the example needs, is skipped with the
+-- built), which is watched through its log and takes no commands. An example whose guest can't run here, or can't do what the example needs, is skipped with the
 -- reason. $LUNIK_GUESTS="scripted small" limits each_guest().
 --
 -- The end. Machines, files, directories and huge pages of an example end with it. Then this process must
@@ -286,11 +286,14 @@ function Machine:free_id() end
 ---@return string
 function Machine:details() end
 
----Closes the machine; also called at the end of the example, and of a <close> variable's scope.
+---Closes the machine.
 function Machine:close() end
 
----Called at the end of the example: closes the machine.
-function Machine:finish() end
+---Called at the end of the example, and of a <close> variable's scope: closes the machine. Unless it has
+---failed already, events "error", "crashed" and "chardev-error" that were neither expected nor pardoned
+---fail it.
+---@param failed? boolean
+function Machine:finish(failed) end
 
 ---What a scenario can ask of every guest. A guest that lacks a method skips the example.
 ---@class lunik.testing.Guest
@@ -335,6 +338,7 @@ local Journal = {}
 
 ---Waits until the events have come, in this order; others may come between, unless exactly = true. Looks at
 ---events after those found by the last call, at first at those since the machine was made. Returns them.
+---Errors that are expected do not fail check().
 ---@param events table[]
 ---@param options? {timeout?: number, exactly?: boolean}
 ---@return lunik.Event ...
@@ -388,6 +392,10 @@ local Console = {}
 ---@param options? {timeout?: number, plain?: boolean}
 ---@return string ...
 function Console:expect(pattern, options) end
+
+---Takes a line that has been printed; returns nil if there is none.
+---@return string?
+function Console:line() end
 
 ---Types text.
 ---@param text string

@@ -4,14 +4,16 @@
 local core = require "lunik.core"
 local runner = require "lunik.testing.runner"
 local wait = require "lunik.wait"
+local waiting = require "lunik.waiting"
 
 local await = {}
 
 local EAGER = 50         -- looks that follow each other at once
 local LONGEST = 0.01     -- seconds between looks
 
---- Calls look() until it returns a true value, and returns its results; nil after timeout seconds.
-function await.poll(timeout, look)
+-- Calls look() until it returns a true value, and returns its results; nil after timeout seconds.
+local function poll(what, timeout, look)
+  local _ <close> = waiting.note(what, timeout)
   local deadline, pause = core.now() + timeout, 0
   local looks = 0
   while true do
@@ -24,10 +26,10 @@ function await.poll(timeout, look)
   end
 end
 
---- Like poll(), for something on a test's machine: fails at once if the console prints what it must
--- not, or the machine can't go on; after the time-out with what was waited for and what came
--- instead. instead: a function that returns that, or the index of the journal from which on events
--- are looked at (default: those to come).
+--- Calls look() until it returns a true value, and returns its results. Fails at once if the
+-- console prints what it must not, or the machine can't go on; after the time-out with what was
+-- waited for and what came instead. instead: a function that returns that, or the index of the
+-- journal from which on events are looked at (default: those to come).
 function await.on(t, what, timeout, look, instead)
   local from = math.type(instead) and instead or t.journal:position() + 1
   local function guarded()
@@ -39,7 +41,7 @@ function await.on(t, what, timeout, look, instead)
     local trouble = t:trouble()
     if trouble then runner.fail(("%s while waiting for %s"):format(trouble, what)) end
   end
-  local found = table.pack(await.poll(timeout, guarded))
+  local found = table.pack(poll(what, timeout, guarded))
   if found[1] then return table.unpack(found, 1, found.n) end
   local came = type(instead) == "function" and instead() or t.journal:line(from)
   runner.fail(("waited %g s for %s; instead came: %s"):format(timeout, what, came))
@@ -63,14 +65,15 @@ end
 function await.eventually(fn, options)
   options = require "lunik.options".parse("eventually", options,
     { timeout = "seconds", what = "string" })
+  local what = options.what or "the function at " .. place_of(fn)
   local last
-  local found = table.pack(await.poll(options.timeout or DEFAULT, function()
+  local found = table.pack(poll(what, options.timeout or DEFAULT, function()
     last = table.pack(pcall(fn))
     if last[1] and last[2] then return table.unpack(last, 2, last.n) end
   end))
   if found[1] then return table.unpack(found, 1, found.n) end
-  runner.fail(("waited %g s for %s; at last %s"):format(options.timeout or DEFAULT,
-    options.what or "the function at " .. place_of(fn), show(last[1], last[2])))
+  runner.fail(("waited %g s for %s; at last %s"):format(options.timeout or DEFAULT, what,
+    show(last[1], last[2])))
 end
 
 return await

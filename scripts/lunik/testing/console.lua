@@ -12,7 +12,7 @@ Console.__index = Console
 -- comes now.
 local function mark_boot(self)
   if self.port then core.hooks.console(self.port.object) end
-  self.booting = #self.printed + 1
+  self.booting, self.boots = #self.printed + 1, self.boots + 1
 end
 
 -- Looks for fatal patterns in lines that have not been looked at.
@@ -38,7 +38,7 @@ end
 --- A console of test t that takes what the machine's serial port prints, if that is kept.
 function Console.new(t)
   local self = setmetatable({
-    test = t, printed = "", position = 1, booting = 1, fatal = {}, seen = 1,
+    test = t, printed = "", position = 1, booting = 1, boots = 0, fatal = {}, seen = 1,
   }, Console)
   local ok, port = pcall(t.m.console, t.m)
   if ok then
@@ -75,11 +75,18 @@ function Console:send(text)
   self.port:write(text)
 end
 
+--- Takes a line that has been printed; nil if there is none.
+function Console:line()
+  local text, rest = self.printed:match("^([^\n]*)\n()", self.position)
+  if text then self.position = rest end
+  return text
+end
+
 --- Waits for text that matches the pattern and takes everything up to its end; returns the
 -- captures, or the match. Options: timeout in seconds, plain = true for plain text.
 function Console:expect(pattern, opts)
   opts = options.parse("expect", opts, { timeout = "seconds", plain = "boolean" })
-  local what = ("'%s' on the console"):format(pattern)
+  local what = ("'%s' on the console"):format(pattern:gsub("\n", "\\n"))
   local timeout = opts.timeout or self.test.timeout
   local found = table.pack(await.on(self.test, what, timeout, function()
     local result = table.pack(self.printed:find(pattern, self.position, opts.plain))

@@ -352,14 +352,25 @@ end
 
 -- ---- the end -----------------------------------------------------------------------------------
 
---- Closes the machine. Also done at the end of the example, and of a <close> variable's scope.
+--- Closes the machine.
 function Test:close()
   if self.m.state ~= "closed" then self.m:close() end
   self.journal.subscription:off()
 end
 
-Test.finish = Test.close
-Test.__close = Test.close
+--- The end of an example, or of a <close> variable's scope: closes the machine. Errors that nothing
+-- has looked at fail it.
+function Test:finish(failed)
+  local ok, err = true, nil
+  if not failed and self.m.state ~= "closed" then lunik.run "nowait" end
+  if not failed then ok, err = pcall(model.check_journal, self) end
+  self:close()
+  if not ok then error(err, 0) end
+end
+
+function Test:__close(err)
+  self:finish(err ~= nil)
+end
 
 function Test:__tostring()
   return ("test of machine '%s' (%s, %s guest)"):format(self.m.name, self.m.state, self.name)

@@ -148,12 +148,17 @@ end
 
 local UNCLEAN = { error = true, crashed = true, ["chardev-error"] = true }
 
-local function compare_log(t, add)
+-- Errors that the journal has and the test does not know of.
+local function unclean(t, add)
   for _, ev in ipairs(t.journal.events) do
     if UNCLEAN[ev.name] and not t.pardoned[ev] then
       add("the journal has: %s", tostring(ev):match "^[^\n]*")
     end
   end
+end
+
+local function compare_log(t, add)
+  unclean(t, add)
   if t.console.failure then add("%s which it must not", t.console.failure) end
 end
 
@@ -165,18 +170,30 @@ end
 local COMPARISONS = { compare_state, compare_list, compare_map, compare_used, compare_memslots,
   compare_guest, compare_log }
 
+local function fail_with(what, problems)
+  if #problems > 0 then runner.fail(what .. table.concat(problems, "\n  ")) end
+end
+
+-- Returns a list, and a function that adds a formatted line to it.
+local function collector()
+  local lines = {}
+  return lines, function(format, ...) lines[#lines + 1] = format:format(...) end
+end
+
 --- Fails with everything in which test t's machine differs from what was plugged and unplugged.
 function model.check(t)
-  local problems = {}
-  local function add(format, ...)
-    problems[#problems + 1] = format:format(...)
-  end
+  local problems, add = collector()
   for _, compare in ipairs(COMPARISONS) do
     if t.m.state ~= "closed" or compare == compare_state then compare(t, add) end
   end
-  if #problems > 0 then
-    runner.fail("check: " .. table.concat(problems, "\n  "))
-  end
+  fail_with("check: ", problems)
+end
+
+--- Fails if the journal has errors that the test does not know of.
+function model.check_journal(t)
+  local problems, add = collector()
+  unclean(t, add)
+  fail_with("at the end: ", problems)
 end
 
 return model

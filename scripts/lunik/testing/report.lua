@@ -28,9 +28,18 @@ local function map_of(m)
   return table.concat(lines, "\n")
 end
 
+-- The dump of a machine that has crashed, or nil.
+local function crash_of(t)
+  for _, ev in ipairs(t.journal.events) do
+    if ev.name == "crashed" then return ("%s\n%s"):format(ev.message, ev.dump) end
+  end
+end
+
 --- The text for test t.
 function report.text(t)
   local lines = { ("machine '%s', %s guest, %s"):format(t.m.name, t.name, t.m.state) }
+  local crash = crash_of(t)
+  if crash then section(lines, "the crash", crash) end
   section(lines, "the console's last lines", t.console:text(CONSOLE_LINES))
   local count = t.journal:position() - t.journal.made
   section(lines, count > EVENTS and ("the last %d of %d events"):format(EVENTS, count) or "events",

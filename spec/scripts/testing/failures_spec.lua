@@ -116,6 +116,14 @@ machine 'pc', scripted guest, running
     assert.is_true(seconds < 10)
   end)
 
+  it("of a machine that has crashed shows why", function()
+    local text = report [[
+      local t = testing.machine {}
+      t.m:emit("crashed", { message = "a triple fault", dump = "rip=0x1000" })
+      t.console:expect("never", { timeout = 0.1 })]]
+    assert.matches("  the crash\n    a triple fault\n    rip=0x1000\n", text, 1, true)
+  end)
+
   it("comes at once when the machine is closed", function()
     assert.matches("spec.lua:6: the machine was closed while waiting for 'x' on the console\n",
       report [[
@@ -186,6 +194,19 @@ describe("the end of an example", function()
     assert.matches("Failure %-> spec.lua @ 3\nis wrong\nspec.lua:3: the example leaves behind "
       .. "file descriptors: %d+, not %d+; machines: 1, not 0\n", (report [[
       MACHINE = lunik.machine { board = "micro", accel = "none", memory = "16M" }]]))
+  end)
+
+  it("fails if there were errors that nothing has looked at", function()
+    local example = [[
+      local t = testing.machine {}
+      t.m:on("reset", function() error "oops" end)
+      t.m:reset()
+      %s]]
+    assert.matches("Failure -> spec.lua @ 3\nis wrong\nspec.lua:3: at the end: the journal has: "
+      .. "machine 'pc': error", report(example:format ""), 1, true)
+    for _, look in ipairs { 't.journal:expect { "error" }', "t:pardon()" } do
+      assert.matches("1 success ", (report(example:format(look))))
+    end
   end)
 
   it("removes machines, files and directories, also of an example that fails", function()

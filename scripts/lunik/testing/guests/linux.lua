@@ -5,8 +5,6 @@ local await = require "lunik.testing.await"
 local guests = require "lunik.testing.guests"
 local initramfs = require "lunik.initramfs"
 
-local PAGE = 4096
-
 -- Switches off what KVM may not be able to run where it emulates the guest's ring 0, and what only
 -- costs time there. Ordinary hardware needs only the first three words.
 local CMDLINE = "console=ttyS0 panic=-1 memhp_default_state=online_movable "
@@ -90,12 +88,6 @@ function Linux:idle()
     last = now
     return since > 50
   end)
-end
-
---- How much memory the guest's zones have, in bytes, as of its last word on it.
-function Linux:total()
-  local pages = self.test.console:text():match ".*Total pages: (%d+)"
-  return pages and math.tointeger(pages) * PAGE
 end
 
 return Linux

@@ -44,21 +44,39 @@ function Small:ready()
   end)
 end
 
--- Has the guest run a command; returns the lines before its answer, and the answer without "ok ".
--- Commands of several coroutines run one after the other.
+-- Types a command and waits for its answer. Returns "done", the lines before it, and the answer; or
+-- "again" if the machine was reset meanwhile.
+local function ask(self, line)
+  local console, lines = self.test.console, {}
+  local boots = console.boots
+  console:send(line .. "\n")
+  return await.on(self.test, ("the guest's answer to '%s'"):format(line), self.test.timeout,
+    function()
+      for text in console.line, console do
+        if text:find "^ok " then return "done", table.concat(lines, "\n"), text:sub(4) end
+        if text:find "^error " or text:find "^panic: " then
+          runner.fail(("the guest answers '%s' with '%s'"):format(line, text))
+        end
+        lines[#lines + 1] = text
+      end
+      return console.boots > boots and "again"
+    end)
+end
+
+--- Has the guest run a command; returns the lines before its answer, and the answer without "ok ".
+-- Commands of several coroutines run one after the other; one that a reset has interrupted runs
+-- again.
 function Small:run(line)
   while self.running do wait.sleep(0.001) end
   self.running = true
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
-  local console, lines = self.test.console, {}
-  console:send(line .. "\n")
   while true do
-    local text = console:expect "([^\n]*)\n"
-    if text:find "^ok " then return table.concat(lines, "\n"), text:sub(4) end
-    if text:find "^error " or text:find "^panic: " then
-      runner.fail(("the guest answers '%s' with '%s'"):format(line, text))
-    end
-    lines[#lines + 1] = text
+    local how, lines, answer = ask(self, line)
+    if how == "done" or line == "reset" then return lines, answer end
+    self:ready()
+    -- Part of the command may still come to the new boot.
+    self.test.console:send "\nsleep 0\n"
+    self.test.console:expect "ok sleep 0\n"
   end
 end
 
