@@ -435,6 +435,14 @@ function Host.threads() end
 ---@return integer
 function Host.fds() end
 
+---Returns the number of this process's mappings.
+---@return integer
+function Host.mappings() end
+
+---Whether this process has a sanitizer, whose memory comes on top.
+---@return boolean
+function Host.sanitized() end
+
 ---Returns the numbers of the host's NUMA nodes.
 ---@return integer[]
 function Host.nodes() end

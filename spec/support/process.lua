@@ -1,46 +1,16 @@
 -- For specs: what this process holds, to see that it is given back.
 local core = require "lunik.core"
+local host = require "lunik.testing.host"
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 
 local process = {}
 
-local function lines(path)
-  local file = assert(io.open(path))
-  local count = 0
-  for _ in file:lines() do count = count + 1 end
-  file:close()
-  return count
-end
-
 --- Resident memory in MiB.
-function process.rss()
-  local file = assert(io.open "/proc/self/statm")
-  local _, pages = file:read("n", "n")
-  file:close()
-  return pages * 4096 >> 20
-end
+function process.rss() return host.rss() >> 20 end
 
 --- True if a sanitizer's own memory comes on top.
-function process.sanitized()
-  local file = assert(io.open "/proc/self/maps")
-  local text = file:read "a"
-  file:close()
-  return text:find "lib[at]san" ~= nil
-end
-
--- Names of this process's threads, except the one that KVM adds of its own when a vCPU runs for the
--- first time.
-local function threads()
-  local names = {}
-  for _, task in ipairs(core.scandir "/proc/self/task") do
-    local file = io.open(("/proc/self/task/%s/comm"):format(task))
-    local name = file and file:read "l"
-    if file then file:close() end
-    if name and not name:find "^kvm%-" then names[#names + 1] = name end
-  end
-  return names
-end
+process.sanitized = host.sanitized
 
 -- KVM's memory slots of all machines.
 local function slots()
@@ -53,8 +23,7 @@ end
 function process.holds()
   machines.collect()
   return {
-    fds = #core.scandir "/proc/self/fd", threads = #threads(), slots = slots(),
-    maps = lines "/proc/self/maps",
+    fds = host.fds(), threads = #host.threads(), slots = slots(), maps = host.mappings(),
   }
 end
 

@@ -156,21 +156,21 @@ end
 
 -- ---- what is left behind -----------------------------------------------------------------------
 
-local function sanitized()
+--- Whether a sanitizer's own memory comes on top.
+function host.sanitized()
   return (read "/proc/self/maps" or ""):find "lib[at]san" ~= nil
 end
 
-local function huge_pages_in_use()
-  local used = 0
-  for _, size in ipairs(host.huge_page_sizes()) do
-    local pages = host.huge_pages(size)
-    used = used + pages.total - pages.free + pages.reserved
-  end
-  return used
+-- Bytes in huge pages that this process has mapped. The host's own counts are not of this process
+-- alone.
+local function huge_bytes()
+  local kib = (read "/proc/self/status" or ""):match "HugetlbPages:%s*(%d+) kB"
+  return kib and math.tointeger(kib) << 10
 end
 
-local function count_lines(path)
-  local _, lines = (read(path) or ""):gsub("\n", "")
+--- Number of mappings.
+function host.mappings()
+  local _, lines = (read "/proc/self/maps" or ""):gsub("\n", "")
   return lines
 end
 
@@ -179,8 +179,8 @@ function host.holds()
   collectgarbage()
   collectgarbage()
   return { ["file descriptors"] = host.fds(), threads = #host.threads(),
-    machines = #core.machines(), ["huge pages in use"] = huge_pages_in_use(),
-    mappings = count_lines "/proc/self/maps", ["bytes resident"] = host.rss() }
+    machines = #core.machines(), ["bytes in huge pages"] = huge_bytes(),
+    mappings = host.mappings(), ["bytes resident"] = host.rss() }
 end
 
 local function excess(before, sizes)
@@ -204,7 +204,7 @@ function host.left_behind(before)
   repeat
     local extra = excess(before, sizes ~= false)
     if not extra then return nil end
-    if sizes == nil then sizes = not sanitized() end
+    if sizes == nil then sizes = not host.sanitized() end
     if core.now() > deadline then return extra end
     wait.sleep(0.01)
   until false

@@ -2,9 +2,9 @@
 -- without vCPUs, and the small one on KVM.
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
-local small = require "spec.support.small_guest"
+local testing = require "lunik.testing"
 
-local TIMEOUT = small.TIMEOUT
+local TIMEOUT = 20 -- seconds for what takes milliseconds on a quiet machine
 local CYCLES = tonumber(os.getenv "CYCLES") or os.getenv "LUNIK_QUICK" and 20 or 100
 local SIZE, SLOTS = "16M", 4
 
@@ -12,83 +12,6 @@ local EVENTS = {
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
   "device-unplug-guest-error",
 }
-
--- ---- guests ------------------------------------------------------------------------------------
--- What a scenario sees: g.m, the machine; g:boot(), g:listen() (deaf guests only), g:refuse(),
--- g:memory() and what the functions below add. Options: cold (ids of DIMMs that are there before
--- the guest), deaf (answers nothing until it is told to listen), created (not started).
-
-local Scripted = { name = "the scripted guest", status = { insert = 1, eject = 128 } }
-Scripted.__index = Scripted
-
-function Scripted.unavailable() end
-
-function Scripted.machine(options)
-  return lunik.machine(options)
-end
-
-function Scripted:attach()
-  self.guest = require("lunik.guest").attach(self.m, {
-    refuse_insert = function() return self.refuses.insert end,
-    refuse_eject = function() return self.refuses.eject end,
-    pages = 16,
-  })
-end
-
-function Scripted:boot()
-  self.m:start()
-  if self.options.deaf or self.guest then return end
-  self:attach()
-end
-
-function Scripted:rebooted() end
-Scripted.listen = Scripted.attach
-
-function Scripted:refuse(insert, eject)
-  self.refuses = { insert = insert, eject = eject }
-end
-
--- slot -> {address, size} of the memory that the guest uses
-function Scripted:memory()
-  local found = {}
-  for slot, memory in pairs(self.guest.online) do
-    found[slot] = { memory.address, memory.size }
-  end
-  return found
-end
-
-local Small = { name = "the small guest", status = { insert = 1, eject = 0x82 } }
-Small.__index = Small
-Small.unavailable = small.unavailable
-
-function Small.machine(options)
-  return small.machine(options)
-end
-
-function Small:boot()
-  small.start(self.m)
-end
-
-function Small:rebooted()
-  small.ready(self.m)
-end
-
-function Small:listen()
-  small.run(self.m, "hotplug")
-end
-
-function Small:refuse(insert, eject)
-  small.run(self.m, ("refuse %d %d"):format(insert and 1 or 0, eject and 1 or 0))
-end
-
-function Small:memory()
-  local found = {}
-  for slot, base, size in small.run(self.m, "slots")
-      :gmatch "slot (%d+) flags %S+ base (%S+) size (%S+) node %d+ mapped" do
-    found[tonumber(slot)] = { tonumber(base), tonumber(size) }
-  end
-  return found
-end
 
 -- ---- what scenarios do -------------------------------------------------------------------------
 
@@ -137,10 +60,10 @@ function Common:check(dimms)
   for id, slot in pairs(dimms) do want[id] = slot end
   for _, dimm in ipairs(self.m:memory_devices()) do
     listed[dimm.data.id] = dimm.data.slot
-    used[dimm.data.slot] = { dimm.data.addr, dimm.data.size }
+    used[dimm.data.slot] = { address = dimm.data.addr, size = dimm.data.size }
   end
   assert.same(want, listed)
-  assert.same(used, self:memory())
+  assert.same(used, self.t.guest:memory())
 end
 
 -- Nothing has happened that a scenario has not seen.
@@ -156,24 +79,26 @@ local function code(want, fn, ...)
   return err.message
 end
 
-local function new(kind, options)
-  local g = setmetatable({ options = options, refuses = {} }, {
-    __index = function(_, key) return kind[key] or Common[key] end,
-  })
-  local cold, objects, devices = options.cold or {}, {}, {}
-  for i, id in ipairs(cold) do
-    objects[i] = { "memory-backend-ram", { id = id .. "-mem", size = SIZE } }
-    devices[i] = { "pc-dimm", { id = id, memdev = id .. "-mem" } }
+-- The statuses with which guests refuse.
+local STATUS = {
+  scripted = { insert = 1, eject = 128 }, small = { insert = 1, eject = 0x82 },
+}
+
+-- g.t: the test, g.m: its machine. Options: cold (ids of DIMMs that are there before the guest),
+-- deaf (answers nothing until it is told to listen), created (not started).
+local function new(guest, options)
+  local cold = {}
+  for i, id in ipairs(options.cold or {}) do
+    cold[i] = { id = id, backend = "ram", size = SIZE }
   end
-  local cmdline
-  if kind == Small then cmdline = options.deaf and "no-hotplug" or "" end
-  g.m = kind.machine {
-    board = "pc", accel = kind == Scripted and "none" or "kvm", memory = "64M", maxmem = "1G",
-    slots = SLOTS, serial = "buffer", cmdline = cmdline, objects = objects, devices = devices,
+  local t = testing.machine {
+    guest = guest, memory = "64M", maxmem = "1G", slots = SLOTS, cold = cold, deaf = options.deaf,
+    boot = false,
   }
-  lunik.run "nowait" -- the board's own events
+  local g = setmetatable({ t = t, m = t.m, status = STATUS[guest] }, { __index = Common })
+  g.answers_at_boot = guest == "scripted"
   g.events = g.m:watch(EVENTS)
-  if not options.created then g:boot() end
+  if not options.created then t:boot() end
   return g
 end
 
@@ -197,14 +122,14 @@ local scenarios = {
   end },
 
   { "refuses a DIMM, which stays plugged and can go", function(g)
-    g:refuse(true, false)
+    g.t.guest:refuse { insert = true, eject = false }
     g:plug "d"
     g:expect("device-added d", "acpi-ost d 1 " .. g.status.insert)
-    assert.same({}, g:memory())
+    assert.same({}, g.t.guest:memory())
     assert.equal("d", g.m:memory_devices()[1].data.id)
     g.m:device_del("d"):wait { timeout = TIMEOUT }
     g:unplugged "d"
-    g:refuse(false, false)
+    g.t.guest:refuse { insert = false, eject = false }
     g.m:object_del "d-mem"
     g:plug "d"
     g:plugged "d"
@@ -214,7 +139,7 @@ local scenarios = {
   { "refuses a removal, then agrees", function(g)
     g:plug "d"
     g:plugged "d"
-    g:refuse(false, true)
+    g.t.guest:refuse { insert = false, eject = true }
     local removal = g.m:device_del "d"
     local message = code("busy", removal.wait, removal, { timeout = TIMEOUT })
     assert.matches(("the guest keeps it (_OST source 3, status %d)"):format(g.status.eject),
@@ -224,7 +149,7 @@ local scenarios = {
     assert.equal("refused", removal.state)
     g:check { d = 0 }
     code("busy", g.m.object_del, g.m, "d-mem")
-    g:refuse(false, false)
+    g.t.guest:refuse { insert = false, eject = false }
     g.m:device_del("d"):wait { timeout = TIMEOUT }
     g:unplugged "d"
     g:check {}
@@ -278,7 +203,7 @@ local scenarios = {
 
   { "sees at boot what was there before, and gives it back", { cold = { "a", "b" } }, function(g)
     assert.is_false(g.m:object("a").hotplugged)
-    if g.guest then g:expect("acpi-ost a 1 0", "acpi-ost b 1 0") end
+    if g.answers_at_boot then g:expect("acpi-ost a 1 0", "acpi-ost b 1 0") end
     g:check { a = 0, b = 1 }
     g.m:device_del("a"):wait { timeout = TIMEOUT }
     g:unplugged "a"
@@ -292,8 +217,8 @@ local scenarios = {
     g.m:object_del "a-mem"
     g:plug "a"
     g:expect "device-added a"
-    g:boot()
-    if g.guest then g:expect "acpi-ost a 1 0" end
+    g.t:boot()
+    if g.answers_at_boot then g:expect "acpi-ost a 1 0" end
     assert.is_false(g.m:object("a").hotplugged)
     g:check { a = 0 }
   end },
@@ -317,7 +242,7 @@ local scenarios = {
     g:plug "d"
     local first, second = g.m:device_del "d", g.m:device_del "d"
     assert.same({ "requested", "requested" }, { first.state, second.state })
-    g:listen()
+    g.t.guest:listen()
     first:wait { timeout = TIMEOUT }
     second:wait { timeout = TIMEOUT }
     assert.same({ "ejected", "ejected" }, { first.state, second.state })
@@ -332,9 +257,9 @@ local scenarios = {
     g:expect "device-deleted a"
     assert.equal("ejected", removal.state)
     assert.equal("ejected", removal:wait())
-    g:rebooted()
-    g:listen()
-    if g.guest then g:expect "acpi-ost b 1 0" end
+    g.t.guest:ready()
+    g.t.guest:listen()
+    if g.answers_at_boot then g:expect "acpi-ost b 1 0" end
     g:check { b = 1 }
     g.m:object_del "a-mem"
   end },
@@ -349,9 +274,9 @@ local scenarios = {
     assert.equal(2, events())
     g.m:reset()
     assert.equal(0, events())
-    g:rebooted()
-    g:listen()
-    if g.guest then g:expect "acpi-ost a 1 0" end
+    g.t.guest:ready()
+    g.t.guest:listen()
+    if g.answers_at_boot then g:expect "acpi-ost a 1 0" end
     g:check { a = 0 }
   end },
 
@@ -359,8 +284,8 @@ local scenarios = {
     g:plug "a"
     g:plugged "a"
     g.m:reset()
-    g:rebooted()
-    if g.guest then g:expect "acpi-ost a 1 0" end
+    g.t.guest:ready()
+    if g.answers_at_boot then g:expect "acpi-ost a 1 0" end
     g:check { a = 0 }
     g.m:device_del("a"):wait { timeout = TIMEOUT }
     g:unplugged "a"
@@ -388,7 +313,7 @@ local scenarios = {
     busy()
     local removal = g.m:device_del "d"
     busy()
-    g:listen()
+    g.t.guest:listen()
     removal:wait { timeout = TIMEOUT }
     g.m:object_del "d-mem"
     code("not-found", g.m.object_del, g.m, "d-mem")
@@ -424,7 +349,7 @@ local scenarios = {
     assert.equal("requested", removal.state)
     assert.is_true(g.m:object("d").alive)
     assert.equal("d", g.m:memory_devices()[1].data.id)
-    g:listen()
+    g.t.guest:listen()
     assert.equal("ejected", removal:wait { timeout = TIMEOUT })
     g:check {}
   end },
@@ -442,25 +367,11 @@ local scenarios = {
   end },
 }
 
-for _, kind in ipairs { Scripted, Small } do
-  describe("hotplug: " .. kind.name, function()
-    if kind.unavailable() then
-      return it("needs KVM", function() pending(kind.unavailable()) end)
-    end
-
-    local g
-
-    after_each(function()
-      if g then g.m:close() end
-      g = nil
+testing.each_guest({ "scripted", "small" }, function(guest)
+  for _, scenario in ipairs(scenarios) do
+    it(scenario[1], function()
+      local options = #scenario == 3 and scenario[2] or {}
+      scenario[#scenario](new(guest, options))
     end)
-
-    for _, scenario in ipairs(scenarios) do
-      it(scenario[1], function()
-        local options = #scenario == 3 and scenario[2] or {}
-        g = new(kind, options)
-        scenario[#scenario](g)
-      end)
-    end
-  end)
-end
+  end
+end)
