@@ -28,6 +28,7 @@ make_folder() {
 make_folders() {
     made=''
     for folder in "$bin" "$include" "$lib/pkgconfig" "$lua_lib/lunik" "$lua_share/lunik/boards" \
+        "$lua_share/lunik/templates/project" \
         "$share/examples" "$share/library" "$doc"; do
         make_folder "$folder"
     done
@@ -64,6 +65,8 @@ install_lua_half() {
         install -m 644 scripts/"$folder"/*.lua "$lua_share/$folder"
     done
     install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
+    install -m 644 scripts/templates/*.* "$lua_share/lunik/templates"
+    install -m 644 scripts/templates/project/* "$lua_share/lunik/templates/project"
     find scripts/lunik -name '*.lua' -printf '%P\n' | while IFS= read -r name; do
         lua5.4 bindings/command/compile.lua "scripts/lunik/$name" "$lib/lunik/lunik/$name" \
             "$PREFIX/share/lua/5.4/lunik/$name"

@@ -60,6 +60,14 @@ describe("an installation", function()
     end
   end)
 
+  it("has templates, and runs the specs made of them", function()
+    local project = ("cd '%s' && '%s/bin/lunik'"):format(top, prefix)
+    assert.matches("wrote thing/spec/hotplug_spec.lua\n",
+      output("%s new project thing", project), 1, true)
+    assert.matches("\n[456] passed, 0 failed, [0-9]+ skipped\n$",
+      output("cd '%s/thing' && '%s/bin/lunik' test", top, prefix))
+  end)
+
   it("says how other programs find it", function()
     local text = ("The loader does not look for libraries in %s/lib: "):format(prefix)
     assert.matches(text, said, 1, true)

@@ -399,17 +399,25 @@ function commands.help(argv, first, command)
   return shown and show_help(shown) or 2
 end
 
-function commands.test(argv, first, command)
+-- Runs a command whose module finds out what to do, then does it.
+local function run_module(argv, first, command)
   local options = usage(arguments.parse, command, argv, first)
   if not options then
     return 2
   elseif options.help then
     return show_help(command)
   end
-  local test = require "lunik.command.test"
-  local plan = usage(parse_sandbox, options) and usage(test.prepare, options)
-  return plan and test.run(plan) or 2
+  require "lunik" -- sets where its files are
+  local module = require("lunik.command." .. command.name)
+  local plan = usage(parse_sandbox, options) and usage(module.prepare, options)
+  if not plan then
+    return 2
+  end
+  local ok, code = protected(refusable, module.run, plan)
+  return ok and code or 1
 end
+
+commands.test, commands.new = run_module, run_module
 
 --- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)

@@ -102,18 +102,37 @@ The exit code is 0 if all that ran passed, 1 if not or if nothing ran.]],
   },
 }
 
+local new = {
+  name = "new",
+  summary = "write a small start for a board, a device, a spec or a project",
+  usage = { "lunik new board|device|spec|project NAME" },
+  text = [[
+Writes a small, commented start that runs at once, and prints the command that
+runs it. No file is overwritten.
+
+  board        NAME.lua: RAM, a serial port, a guest in ROM that greets
+  device       NAME.lua: registers, an interrupt and a timer, in Lua
+  spec         spec/NAME_spec.lua: memory hotplug as a test
+  project      a folder NAME: a board, a device, specs, a rockspec, a Makefile]],
+  arguments = {
+    { name = "KIND", complete = { "board", "device", "spec", "project" } }, { name = "NAME" },
+  },
+  mixed = true,
+  options = { help },
+}
+
 local help_command = {
   name = "help",
   summary = "show the options of a command",
   usage = { "lunik help [command]" },
   text = "Shows what a command does and its options, as lunik COMMAND --help does.",
-  arguments = { { name = "COMMAND", complete = { "run", "test", "help" } } },
+  arguments = { { name = "COMMAND", complete = { "run", "test", "new", "help" } } },
   options = { help },
 }
 
 return {
   -- The first one is meant if the first word names none.
-  commands = { run, test, help_command },
+  commands = { run, test, new, help_command },
   exit = {
     { "0", "all went well" },
     { "1", "a script or a test failed, or a machine crashed" },

@@ -186,7 +186,6 @@ end
 --- Finds out what to run. Raises an error for a wrong command line.
 function test.prepare(options)
   check_modules()
-  require "lunik" -- core.shared.directory
   local files, patterns = find(options.words)
   return {
     jobs = jobs_for(options, files, patterns), at_once = number("-j", options.jobs, 1),
