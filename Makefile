@@ -307,7 +307,7 @@ SAN_ENV = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0" UBSAN_OPTIONS="print_st
 
 demo: deps ## run a guest that takes a DIMM and gives it back (half a minute)
 	@+$(MAKE) --no-print-directory -s products
-	@$(RUN_ENV) $(BUILD)/lunik scripts/examples/demo.lua
+	@$(RUN_ENV) $(BUILD)/lunik run --transcript scripts/examples/demo.lua
 
 run-tests = $(RUN_ENV) $(SAN_ENV) LUNIK_INTERPRETER="$(INTERPRETER)" lua5.4 spec/support/run.lua \
     --interpreter="$(INTERPRETER)" --jobs=$(or $(JOBS),1) $(if $(TEST),--filter="$(TEST)") \

@@ -1070,7 +1070,7 @@ function Recorder:json() end
 local Flight = {}
 
 ---Draws a bar for each step, for the terminal, width columns wide (60 to 1000, default 80). colour
----nil: in colour if standard output is a terminal and NO_COLOR is not set.
+---nil: in colour if the lunik command's output is a terminal and NO_COLOR is not set.
 ---@param options? {width?: integer, colour?: boolean}
 ---@return string
 function Flight:timeline(options) end

@@ -4,6 +4,7 @@
 local core = require "lunik.core"
 local event = require "lunik.event"
 local list = require "lunik.list"
+local observe = require "lunik.observe"
 local options = require "lunik.options"
 local recent = require "lunik.recent"
 local wait = require "lunik.wait"
@@ -29,9 +30,10 @@ function console.of(object)
       if not other.alive then all[other] = nil end
     end
     all[object] = setmetatable({
-      object = object, position = 0, fed = 0, waiting = list.new(),
+      object = object, position = 0, fed = { at = 0 }, taps = {}, waiting = list.new(),
     }, Console)
     core.buffer_watch(object)
+    observe.notify("console", all[object])
   end
   return all[object]
 end
@@ -48,20 +50,45 @@ function Console:feed(fn)
   self.at_end = setmetatable({ object = self.object }, AtEnd)
 end
 
+-- Returns the output from a reader's position `at` on, which it moves, and how many bytes before
+-- that are lost.
+local function take(self, reader)
+  local text, at = core.buffer_peek(self.object, reader.at)
+  local lost = at - reader.at
+  reader.at = at + #text
+  return text, lost
+end
+
 local function take_unfed(self)
-  local text, at = core.buffer_peek(self.object, self.fed)
-  if at > self.fed then
+  local text, lost = take(self, self.fed)
+  if lost > 0 then
     core.emit(self.object.machine, "chardev-error", { object = self.object.id,
       message = ("%d bytes of output are lost: the function was not called in time")
-        :format(at - self.fed) })
+        :format(lost) })
   end
-  self.fed = at + #text
   return text
+end
+
+--- Calls fn(bytes, lost) with all output, in addition to whatever reads it; lost: how many bytes
+-- before them could not be kept. For observers.
+function console.tap(self, fn)
+  table.insert(self.taps, { at = 0, fn = fn })
+end
+
+--- Calls the functions of taps with what they have not had.
+function console.feed_taps(self)
+  for _, tap in ipairs(self.taps) do
+    local text, lost = take(self, tap)
+    if text ~= "" then tap.fn(text, lost) end
+  end
 end
 
 core.hooks.console = function(object)
   local self = object.alive and consoles(object.machine)[object]
   if not self then return end
+  if self.taps[1] then
+    event.protected(object.machine, "an observer of a console", console.feed_taps, self)
+  end
   if self.fn then
     local text = take_unfed(self)
     if text ~= "" then

@@ -1,6 +1,7 @@
 --- Ends the process: closes the machines first, so that the output of their guests is written.
 
 local core = require "lunik.core"
+local observe = require "lunik.observe"
 local wait = require "lunik.wait"
 
 local ending = {}
@@ -14,6 +15,7 @@ shared.close = shared.close or core.classes.Machine.methods.close -- which waits
 function ending.close_machines()
   for _, m in ipairs(core.machines()) do
     local close = wait.possible() and m.close or shared.close
+    if close == shared.close then observe.notify("closing", m) end
     if not pcall(close, m) then pcall(core.flush, m) end
   end
 end
@@ -21,6 +23,7 @@ end
 --- os.exit: closes the machines, then ends the process.
 function ending.exit(...)
   ending.close_machines()
+  observe.notify("exit", ...)
   shared.exit(...)
 end
 

@@ -5,6 +5,7 @@
 
 local core = require "lunik.core"
 local list = require "lunik.list"
+local observe = require "lunik.observe"
 local options = require "lunik.options"
 local recent = require "lunik.recent"
 
@@ -67,6 +68,7 @@ end
 -- standard error.
 function event.report(m, source, err, traceback)
   local message = core.text(err)
+  observe.notify("error", m, source, message, traceback)
   if m and m.state ~= "closed" then
     local fields = { source = source, message = message, traceback = traceback or "" }
     if pcall(core.emit, m, "error", fields) and is_handled(m, "error") then return end
@@ -274,7 +276,7 @@ local function watch(m, kind)
   core.observe(m, kind, #event.state(m)[kind] + (shared[kind] and #shared[kind] or 0) > 0)
 end
 
-local function observe(m, kind, fn)
+local function observed(m, kind, fn)
   check_open(m)
   options.value("on_" .. kind .. ": handler", fn, "function")
   local subscription = event.subscribe(event.state(m)[kind], fn, function() watch(m, kind) end)
@@ -284,17 +286,17 @@ end
 
 --- m:on_irq(fn)
 function event.on_irq(m, fn)
-  return observe(m, "irq", fn)
+  return observed(m, "irq", fn)
 end
 
 --- m:on_reset(fn)
 function event.on_reset(m, fn)
-  return observe(m, "reset", fn)
+  return observed(m, "reset", fn)
 end
 
 --- m:on_rejected(fn)
 function event.on_rejected(m, fn)
-  return observe(m, "rejected", fn)
+  return observed(m, "rejected", fn)
 end
 
 --- To be called for each new machine.
@@ -384,20 +386,27 @@ local Event = { __name = "lunik.Event" }
 local of_every_event = { name = true, machine = true, time = true }
 local of_lines = { "dump", "traceback" } -- texts of several lines, shown after the others
 
-function Event:__tostring()
+--- Returns an event's fields as text, "" if there are none, and its texts of several lines.
+function event.describe(ev)
   local fields, texts = {}, {}
-  for key, value in pairs(self) do
+  for key, value in pairs(ev) do
     if not of_every_event[key] then fields[key] = value end
   end
   for _, key in ipairs(of_lines) do
     local text = fields[key]
     if type(text) == "string" and text ~= "" then
-      texts[#texts + 1] = "\n" .. text:gsub("\n$", "")
+      texts[#texts + 1] = (text:gsub("\n$", ""))
       fields[key] = nil
     end
   end
-  return (("machine '%s': %s %s"):format(self.machine.name, self.name,
-    next(fields) and require "lunik.inspect"(fields) or ""):gsub(" $", "")) .. table.concat(texts)
+  return next(fields) and require "lunik.inspect"(fields) or "", texts
+end
+
+function Event:__tostring()
+  local fields, texts = event.describe(self)
+  for i, text in ipairs(texts) do texts[i] = "\n" .. text end
+  return (("machine '%s': %s %s"):format(self.machine.name, self.name, fields):gsub(" $", ""))
+    .. table.concat(texts)
 end
 
 -- Notes the event that ended the run. If that was lost for lack of memory, makes one up when the
@@ -420,6 +429,7 @@ core.hooks.event = function(m, ev)
   if n == 0 then tell_unheard(m, ev) end
   note_end(m, state, ev)
   recent.note(m, ev)
+  observe.notify("event", m, ev)
   local source = ("a handler of '%s'"):format(ev.name)
   state.dispatching = state.dispatching + 1
   local ok, err = pcall(call_each, m, subscriptions, n, source, ev)

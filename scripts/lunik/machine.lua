@@ -6,6 +6,7 @@ local chardev = require "lunik.chardev"
 local console = require "lunik.console"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
+local observe = require "lunik.observe"
 local options = require "lunik.options"
 local recent = require "lunik.recent"
 local request = require "lunik.request"
@@ -236,6 +237,7 @@ function machine.new(given)
     error(err, 0)
   end
   event.check_open(m) -- a board may have closed it
+  observe.notify("machine", m, given)
   return m
 end
 
@@ -274,7 +276,9 @@ for _, name in ipairs { "reset", "pause" } do
 end
 
 function Machine.close(m)
-  if m.state ~= "closed" then request.ask(m, "close") end
+  if m.state == "closed" then return end
+  observe.notify("closing", m)
+  request.ask(m, "close")
 end
 
 Machine.drain = request.drain

@@ -313,6 +313,9 @@ local function run(argv, options, lunik)
   if options.policy.get then
     require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)
   end
+  if options.transcript then
+    require("lunik.command.transcript").start()
+  end
   if options.logs.rejected then
     lunik.log_rejected {}
   end

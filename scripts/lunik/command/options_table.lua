@@ -52,6 +52,9 @@ the script. The script "-" is standard input.]],
       help = "set an option of the board file's machine: -o memory=1G -o kernel=vmlinux" },
     { names = { "-l" }, value = "MOD", key = "modules", many = true, complete = "module",
       help = "require the module MOD into the global MOD (-l G=MOD into the global G)" },
+    { names = { "--transcript" }, key = "transcript",
+      help = "print what happens to the script's machines: their guests' consoles that are kept in "
+        .. "memory, devices that go in and out, the guests' answers, and how long all took" },
     { names = { "-W" }, key = "warnings",
       help = "turn warnings on, e.g. that the host does not allow the process to enter the "
         .. "sandbox" },

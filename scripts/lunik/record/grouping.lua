@@ -444,6 +444,7 @@ function Grouping:begun(entry)
     for _, flight in ipairs(flights_of(self, step, parent)) do self:add(flight, step) end
   end
   if means[step.kind] then means[step.kind](self, step) end
+  if whole and step.kind == "event" and not self.of[step] then self.tell("loose", nil, step) end
   if not whole and not step.open then self:ended(step) end
 end
 

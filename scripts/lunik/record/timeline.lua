@@ -1,6 +1,5 @@
 --- Flights as timelines in the terminal: a bar for each step, from its beginning to its end.
 
-local host = require "lunik.host"
 local options = require "lunik.options"
 local tree = require "lunik.record.tree"
 local words = require "lunik.record.words"
@@ -63,8 +62,14 @@ local function draw_one(flight, width, paint)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- Only the lunik command can say whether its output is a terminal.
+local function on_terminal()
+  local ok, host = pcall(require, "lunik.host")
+  return ok and host.isatty(1) and not os.getenv "NO_COLOR"
+end
+
 local function painter(colour)
-  if colour == nil then colour = host.isatty(1) and not os.getenv "NO_COLOR" end
+  if colour == nil then colour = on_terminal() end
   return function(class, text)
     if not colour or colours[class] == "0" then return text end
     return ("\27[%sm%s\27[0m"):format(colours[class], text)

@@ -384,12 +384,42 @@ describe("an example", function()
   end)
 
   it("shows memory hotplug: the demo", function()
-    local out, err, code = lunik_run "scripts/examples/demo.lua"
+    local out, err, code = lunik_run "run --transcript scripts/examples/demo.lua"
     assert.same({ "", 0 }, { err, code })
-    for _, text in ipairs { "accepted", "ejected", "exit code 0" } do
+    for _, text in ipairs { "dimm1 is accepted", "dimm1 is ejected", "exit code 0" } do
       assert.matches(text, out, 1, true)
     end
     assert.not_matches("\27", out, 1, true)
+  end)
+
+  it("has a transcript of every machine, in order with what the script prints", function()
+    local script <close> = command.file [[
+      local function make(name)
+        local m = lunik.machine { name = name, accel = "none", maxmem = "1G", slots = 1 }
+        m:start()
+        m:object_add("memory-backend-ram", { id = "mem", size = "128M", reserve = "off" })
+        return m
+      end
+      print "one"
+      local one = make "one"
+      pcall(one.device_add, one, "pc-dimm", { id = "d", memdev = "none" })
+      print "two"
+      local two = make "two"
+      two:device_add("pc-dimm", { id = "d", memdev = "mem" })
+      two:shutdown(7)
+      two:close()
+      one:close()]]
+    local out, err, code = lunik_run("run --transcript " .. script)
+    assert.same({ "", 0 }, { err, code })
+    local at = 1
+    for _, text in ipairs { "one\n", "lunik  start", "device_add pc-dimm id=d memdev=none",
+      "d is failed after ", "pc-dimm: memdev: there is no object 'none'", "\ntwo\n", "two: start",
+      "two: d is in slot 0 at 0x100000000", "two: the guest is asked to take d",
+      "two: the machine is shut down (host-quit, exit code 7)" } do
+      local _, stop = out:find(text, at, true)
+      assert.is_not_nil(stop, text .. " is not after " .. out:sub(at))
+      at = stop
+    end
   end)
 
   it("logs what is mapped and why", function()
