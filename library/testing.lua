@@ -24,7 +24,8 @@
 -- built), which is watched through its log and takes no commands. An example whose guest can't run here, or can't do what the example needs, is skipped with the
 -- reason. $LUNIK_GUESTS="scripted small" limits each_guest().
 --
--- The end. Machines, files, directories and huge pages of an example end with it. Then this process must
+-- The end. Machines, files, directories and huge pages of an example end with it, also those that
+-- before_each makes for it; for setup there is testing.shared{}. Then this process must
 -- hold what it held before: file descriptors, threads, machines, huge pages, mappings and resident memory
 -- (which may grow by 32 MiB). In a script use <close> variables: local t <close> = testing.machine{}.
 --

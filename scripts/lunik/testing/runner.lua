@@ -15,6 +15,9 @@ local LIBRARY = debug.getinfo(1, "S").source:match "^(.*/)testing/runner%.lua$"
 -- The example that runs: {fixtures = {...}, skip = function, failed = boolean}; nil outside of one.
 local example
 
+-- Fixtures made before the example that they are for.
+local early = {}
+
 local function busted()
   return package.loaded.busted
 end
@@ -60,7 +63,9 @@ function runner.skip(reason)
     example.skipped = true
     example.skip((where and where .. ": " or "") .. reason)
   end
-  local err = core.error("unsupported", "skipped: " .. reason)
+  local hint = busted() and " (only examples can be skipped, so make the machine in the example or "
+    .. "with testing.shared)" or ""
+  local err = core.error("unsupported", "skipped: " .. reason .. hint)
   err.where = where
   error(err, 0)
 end
@@ -74,9 +79,10 @@ function runner.describe_example(name, fn)
 end
 
 --- Registers something to end with the example: fixture:finish(failed), in reverse order; a
--- fixture:details() is shown if the example fails. Outside of an example it does nothing.
+-- fixture:details() is shown if the example fails. In before_each: to end with the example that
+-- follows. In a script it does nothing.
 function runner.add(fixture)
-  if example then table.insert(example.fixtures, fixture) end
+  if busted() then table.insert(example and example.fixtures or early, fixture) end
   return fixture
 end
 
@@ -176,10 +182,11 @@ end
 local function begin(element)
   warm_up()
   local state = {
-    fixtures = {}, skip = element.env.pending, before = host.holds(),
+    fixtures = early, skip = element.env.pending, before = host.holds(),
     where = ("%s:%d"):format(element.trace.short_src, element.trace.currentline),
     trace = element.trace, sandboxed = sandbox.sandbox() ~= nil,
   }
+  early = {}
   local run, file = element.run, file_of(element)
   state.details = function() return details(state) end
   element.env.pending = function(reason)

@@ -152,6 +152,23 @@ describe("a scenario", function()
   end)
 end)
 
+describe("a machine made before each example", function()
+  local t, last
+
+  before_each(function()
+    last = t
+    t = testing.machine {}
+    if last then assert.equal("closed", last.m.state) end
+  end)
+
+  for i = 1, 2 do
+    it(("ends with it, %d"):format(i), function()
+      t:plug {}
+      t:check()
+    end)
+  end
+end)
+
 describe("a shared boot", function()
   local t = testing.shared {}
   local first
