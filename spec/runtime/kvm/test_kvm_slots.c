@@ -263,7 +263,7 @@ static int change_logging(void)
 
 /* ---- the test ------------------------------------------------------------------------------- */
 
-struct tally {
+struct slot_count {
     unsigned commits, held, refused, broken;
     bool is_broken; /* the last change could not be undone */
     bool wrong_slots, wrong_hold, wrong_error, untold;
@@ -291,7 +291,7 @@ static bool repaired(void)
     return all_right() || (!kvm_memory_repair(m, &err) && all_right());
 }
 
-static void one_change(struct tally *t)
+static void one_change(struct slot_count *t)
 {
     struct kvm_userspace_memory_region before[IDS];
     bool broken = t->is_broken;
@@ -326,7 +326,7 @@ static void one_change(struct tally *t)
 /* readonly: KVM has slots that can't be written. */
 static void test(bool readonly)
 {
-    struct tally t = {0};
+    struct slot_count t = {0};
 
     new_machine(LUNIK_ACCEL_KVM);
     m->kvm->readonly_mem = m->kvm->readonly_mem && readonly;
