@@ -29,7 +29,7 @@ function tick()
   state.timer = nil
   local first, now = list.first(state.waits), core.now()
   if not first then return end
-  arm()
+  pcall(arm) -- without memory for it the next wait arms it
   if now - first.since < PERIOD * 0.9 then return end
   state.shown = true
   state.display.show(first, state.waits.count, now)

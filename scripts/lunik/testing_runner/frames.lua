@@ -2,11 +2,11 @@
 
 local function is_of_test(frame)
   return not frame:find "/busted/" and not frame:find "/luassert/" and not frame:find "%[C%]"
-    and not frame:find "%(%.%.%.tail calls%.%.%.%)"
+    and not frame:find "/lunik/testing/" and not frame:find "%(%.%.%.tail calls%.%.%.%)"
 end
 
 --- Returns a traceback's frames, with a heading, down to the test's function and without those of C
--- functions and of busted; nil if there are less than `least`.
+-- functions, busted and the test kit; nil if there are less than `least`.
 return function(traceback, least)
   local frames = {}
   for frame in traceback:gmatch "\n?(\t[^\n]+)" do
