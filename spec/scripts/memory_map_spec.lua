@@ -1,6 +1,7 @@
 -- m:memory_map(): the memory map as a drawing.
 local command = require "spec.support.command"
 local machines = require "spec.support.machines"
+local uv = require "luv"
 
 describe("m:memory_map", function()
   local m
@@ -121,7 +122,8 @@ describe("m:memory_map", function()
     assert.matches("memory_map: file: /no/such/file.svg: no such file", missing.message, 1,
       true)
     local path <close> = command.file("", ".txt")
-    os.execute("ln -sf /dev/full " .. path)
+    os.remove(tostring(path))
+    assert(uv.fs_symlink("/dev/full", tostring(path)))
     local full = machines.raised(m.memory_map, m, { file = tostring(path) })
     assert.are.equal("no-space", full.code)
     for options, message in pairs {

@@ -87,7 +87,7 @@ local function take(command, parsed, argv, i)
     value = argv[i] or arguments.fail("'%s' needs an argument", name)
     i = i + 1
   end
-  store(parsed, option, value or true)
+  store(parsed, option, value or option.optional or true)
   return i, name == "--"
 end
 

@@ -2,11 +2,11 @@
 -- shells and of its manual page. Plain data, which needs no other module.
 --
 -- A command: name, summary, usage (lines), text (paragraphs), arguments, mixed (options may follow
--- arguments), options. An option: names
--- (short ones first), value (how the help calls its value; nil: it has none), optional (the value
--- may be missing; it is given as --name=VALUE), key (its field among the parsed options), many (it
--- may be given several times), complete (what a shell offers as the value: "file", "folder",
--- "module", or a list of words) and help.
+-- arguments), options. An option: names (short ones first), value (how the help calls its value;
+-- nil: it has none), optional (the value that is meant if it is left out; then it is given as
+-- --name=VALUE), key (its field among the parsed options), many (it may be given several times),
+-- complete (what a shell offers as the value: "file", "folder", "module", or a list of words) and
+-- help.
 
 local help = { names = { "-h", "--help" }, key = "help", help = "show this text" }
 
@@ -15,7 +15,7 @@ local no_sandbox = { names = { "--no-sandbox" }, key = "no_sandbox",
     .. "start programs or use the network, among others: os.execute and io.popen fail, unless the "
     .. "script allows them with lunik.sandbox()" }
 
-local sandbox = { names = { "--sandbox" }, value = "LIST", optional = true, key = "sandbox",
+local sandbox = { names = { "--sandbox" }, value = "LIST", optional = "on", key = "sandbox",
   complete = { "on", "off", "none", "files", "listen", "sockets", "network", "exec", "read:",
     "write:" },
   help = 'allow only these: read:PATH and write:PATH (with all below), files (all of them), '

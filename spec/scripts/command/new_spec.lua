@@ -61,9 +61,10 @@ describe("lunik new", function()
     local made = output "$LUNIK new project big-thing"
     assert.matches("wrote big-thing/spec/big-thing_spec.lua\n", made, 1, true)
     assert.matches("\n[456] passed, 0 failed, [012] skipped\nHello from big%-thing\n$", try(made))
-    assert.matches("\n[456] passed, 0 failed", output "make -s -C big-thing test LUNIK=$LUNIK")
+    assert.matches("\n[456] passed, 0 failed",
+      output "MAKEFLAGS= make -s -C big-thing test LUNIK=$LUNIK")
     assert.equal("Hello from big-thing\n",
-      output "make -s -C big-thing run ACCEL=none LUNIK=$LUNIK")
+      output "MAKEFLAGS= make -s -C big-thing run ACCEL=none LUNIK=$LUNIK")
     local spec = {}
     assert(loadfile(folder .. "/big-thing/big-thing-0.1-1.rockspec", "t", spec))()
     assert.same({ "big-thing", "src/big_thing.lua" },
