@@ -29,15 +29,15 @@ end
 
 make_folders("markdown/reference", "html/reference", "html/howto", "man/man1", "man/man3",
   "man/man7")
-local all = site.new(lunik)
-list_reference(all.pages[1], all.generated)
-local pages = table.move(all.pages, 1, #all.pages, 1, {})
-for _, page in ipairs(all.generated) do
-  page.text = page.write(all.names:finder(page.path))
+local parts = site.new(lunik)
+list_reference(parts.pages[1], parts.generated)
+parts.all = table.move(parts.pages, 1, #parts.pages, 1, {})
+for _, page in ipairs(parts.generated) do
+  page.text = page.write(parts.names:finder(page.path))
   write(folder .. "/markdown/" .. page.path, page.text)
-  table.insert(pages, page)
+  table.insert(parts.all, page)
 end
-html.write(pages, all.names, folder)
+html.write(parts, folder)
 man.version = lunik.version
-man.write(all.generated, require "lunik.command.options_table",
+man.write(parts.generated, require "lunik.command.options_table",
   site.contents "docs/generate/lunik.1.md", folder)

@@ -34,7 +34,7 @@ local function code(element)
   local text = element.text
   local name = text:match "^[%w_.%-]+:[%w_]+" or text:match "^lunik[%w_.%-]*[%w_]"
   local target = data.names[text] or name and data.names[name]
-  if target then
+  if target and text ~= "lunik" then -- that is the command as well
     return pandoc.Link({ element }, root .. target)
   end
 end

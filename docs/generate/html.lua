@@ -30,19 +30,18 @@ local function escaped(text)
 end
 
 -- The list of all pages, for the side of each.
-local function navigation(all, here, root)
-  local out, group = {}, nil
-  for _, page in ipairs(all) do
-    if page.group and page.group ~= group then
-      group = page.group
-      table.insert(out, ("%s<h2>%s</h2>\n<ul>"):format(#out > 0 and "</ul>\n" or "", group))
+local function navigation(parts, here, root)
+  local out = {}
+  for _, group in ipairs(parts.groups) do
+    table.insert(out, ("<h2>%s</h2>\n<ul>"):format(group))
+    for _, page in ipairs(parts.all) do
+      if page.group == group then
+        table.insert(out, ('<li><a href="%s%s"%s>%s</a></li>'):format(root, page.html,
+          page == here and ' aria-current="page"' or "", escaped(page.name or page.title)))
+      end
     end
-    if page.group then
-      table.insert(out, ('<li><a href="%s%s"%s>%s</a></li>'):format(root, page.html,
-        page == here and ' aria-current="page"' or "", escaped(page.title)))
-    end
+    table.insert(out, "</ul>")
   end
-  table.insert(out, "</ul>")
   return table.concat(out, "\n")
 end
 
@@ -72,22 +71,22 @@ local function write_site(path, all, names)
   file:write "  },\n}\n"
 end
 
-local function write_page(page, all, folder)
+local function write_page(page, parts, folder)
   local root = ("../"):rep(select(2, page.html:gsub("/", "")))
   html.pandoc(page.text, {
     "-t", "html5", "-s", "--toc", "--toc-depth=" .. (page.generated and 2 or 3), "--template",
     "docs/generate/template.html", "--lua-filter", "docs/generate/filter.lua",
     "-M", "pagetitle=" .. page.title:gsub("`", ""), "-V", "root=" .. root,
-    "-V", "nav=" .. navigation(all, page, root), "-o", folder .. "/html/" .. page.html,
+    "-V", "nav=" .. navigation(parts, page, root), "-o", folder .. "/html/" .. page.html,
   }, ("LUNIK_DOCS_SITE=%s LUNIK_DOCS_PAGE=%s LUNIK_DOCS_ROOT=%s"):format(
     html.quoted(folder .. "/site.lua"), page.path, root))
 end
 
--- Writes all pages below folder/html.
-function html.write(pages, names, folder)
-  write_site(folder .. "/site.lua", pages, names)
-  for _, page in ipairs(pages) do
-    write_page(page, pages, folder)
+-- Writes all pages of a site below folder/html.
+function html.write(parts, folder)
+  write_site(folder .. "/site.lua", parts.all, parts.names)
+  for _, page in ipairs(parts.all) do
+    write_page(page, parts, folder)
   end
   local css <close> = assert(io.open(folder .. "/html/style.css", "w"))
   css:write(site.contents "docs/generate/style.css")

@@ -91,7 +91,7 @@ end
 
 local function introduction(out, blocks, find)
   for n, block in ipairs(blocks) do
-    local title, rest = (block.text or ""):match "^(%u%l+ ?%l* ?%l*)%.%s+(.*)$"
+    local title, rest = (block.text or ""):match "^(%u%l* ?%l* ?%l*)%.%s+(.*)$"
     if title then
       heading(out, 2, title, "about-" .. title:lower():gsub(" ", "-"))
       say(out, "%s\n", prose.markdown(rest, find))

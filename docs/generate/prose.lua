@@ -28,6 +28,8 @@ local function call_of(text, i, name)
 end
 
 local shapes = {
+  -- $LUNIK_KERNEL
+  function(text, i) return text:match("^%$%u[%u_]+", i) end,
   -- `code` that the comment marks itself
   function(text, i)
     local code = text:match("^`([^`]+)`", i)

@@ -69,30 +69,29 @@ local function html_of(path)
   return name == "README.html" and "readme.html" or name:gsub("/README%.html$", ".html"):lower()
 end
 
-local function add_page(pages, path, group)
+local function add_page(pages, path, group, name)
   local text = contents(path)
   if text and not pages[path] then
     pages[path] = { path = path, html = html_of(path), title = title_of(text), group = group,
-      text = text }
+      name = name, text = text }
     table.insert(pages, pages[path])
   end
 end
 
--- Returns the pages, as a list and by path.
+-- Returns the pages, as a list and by path; name is what the index calls one, groups its headings.
 local function written_pages()
-  local pages = {}
+  local pages, groups = {}, {}
   add_page(pages, INDEX)
-  local group
   for line in contents(INDEX):gmatch "[^\n]+" do
-    group = line:match "^## (.*)" or group
-    for target in line:gmatch "%]%(([^)#]+%.md)%)" do
-      add_page(pages, site.resolve(INDEX, target), group)
+    table.insert(groups, line:match "^## (.*)")
+    for name, target in line:gmatch "%[([^%]]*)%]%(([^)#]+%.md)%)" do
+      add_page(pages, site.resolve(INDEX, target), groups[#groups], name)
     end
   end
   for _, path in ipairs(OTHERS) do
     add_page(pages, path)
   end
-  return pages
+  return pages, groups
 end
 
 -- ---- generated pages ---------------------------------------------------------------------------
@@ -154,9 +153,11 @@ local function add_headers(self)
   end
 end
 
--- Returns { pages = written ones, generated = others, names = where each name is documented }.
+-- Returns { pages = written ones, generated = others, groups = of pages, in order, names = where each
+-- name is documented }.
 function site.new(lunik)
-  local self = { pages = written_pages(), generated = {}, names = names.new() }
+  local pages, groups = written_pages()
+  local self = { pages = pages, groups = groups, generated = {}, names = names.new() }
   add_library(self)
   add_types(self, lunik)
   add_headers(self)
