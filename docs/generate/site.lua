@@ -153,8 +153,8 @@ local function add_headers(self)
   end
 end
 
--- Returns { pages = written ones, generated = others, groups = of pages, in order, names = where each
--- name is documented }.
+-- Returns { pages = written ones, generated = others, groups = of pages, in order, names = where
+-- each name is documented }.
 function site.new(lunik)
   local pages, groups = written_pages()
   local self = { pages = pages, groups = groups, generated = {}, names = names.new() }

@@ -6,7 +6,6 @@
 --   numbers=vary     in what is expected, every number stands for any number
 --   compile          C that is no program
 --   kvm              needs /dev/kvm
---   sandbox          needs one, which programs with sanitizers do not enter
 --   by=PATH          is run by another spec
 --   norun="REASON"   is not run
 -- What a block prints is compared with the block `output` that follows it. In what is expected a
@@ -227,10 +226,6 @@ function document.skipped(block)
     return block.words.norun
   elseif block.words.kvm and not command.kvm() then
     return "no /dev/kvm"
-  elseif block.language == "c" and command.interpreter ~= "lua5.4" then
-    return "the sanitizer belongs to the program"
-  elseif block.words.sandbox and command.interpreter ~= "lua5.4" then
-    return "there is no sandbox with sanitizers"
   end
 end
 
