@@ -246,6 +246,23 @@ local function draw_svg(m)
 ]]):format(width, height, width, height, table.concat(body, "\n"))
 end
 
+--- Returns what each address space shows, for other drawings: {name=, rows={{address, size, kind,
+-- name, notes, doublings}, ...}}, the highest address first, and words for the slots in use.
+-- Addresses and sizes are texts; doublings: the logarithm of the size.
+function map.describe(m)
+  local spaces = collect(m)
+  for _, space in ipairs(spaces) do
+    local rows, found = {}, with_holes(space)
+    for i = #found, 1, -1 do
+      local row = found[i]
+      rows[#rows + 1] = { ("%016x"):format(row.address), size_text(row.size), row.title,
+        row.name or "", row.notes, doublings(row.size) }
+    end
+    space.rows = rows
+  end
+  return spaces, slots_line(m)
+end
+
 -- ---- the method --------------------------------------------------------------------------------
 
 local draw = { text = draw_text, svg = draw_svg }
