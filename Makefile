@@ -45,6 +45,7 @@ acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
+chromium      command:chromium       browser spec/: opens a report in a browser
 xz-utils      command:xz             test   .ci/run: unpacks a Linux guest built before
 qemu-system-x86 command:qemu-system-x86_64 bench  make bench: to compare with
 lua-luv       lua:luv                bench  make bench: runs other programs
@@ -288,7 +289,7 @@ $(BUILD)/examples/embed_lua: $(BUILD)/liblunik-lua.so
 
 run-deps = @WANTED="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
-deps: ## install the Debian packages that are missing (GROUPS="build test bench fuzz lint kernel docs")
+deps: ## install the Debian packages that are missing (GROUPS="build test bench browser fuzz lint kernel docs")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
 check-deps: ## list the packages that are missing, and where they are used

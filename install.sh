@@ -64,6 +64,8 @@ install_lua_half() {
     for folder in $lua_folders; do
         install -m 644 scripts/"$folder"/*.lua "$lua_share/$folder"
     done
+    install -m 644 scripts/lunik/report/page.html scripts/lunik/report/page.css \
+        scripts/lunik/report/*.js "$lua_share/lunik/report"
     install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
     install -m 644 scripts/templates/*.* "$lua_share/lunik/templates"
     install -m 644 scripts/templates/project/* "$lua_share/lunik/templates/project"

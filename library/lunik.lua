@@ -319,6 +319,37 @@ function lunik.types() end
 ---@return lunik.Type
 function lunik.type(name) end
 
+---@class lunik.ReportOptions
+---@field file string The page's file (HTML), opened by the call.
+---@field title? string Default: the script's name.
+---@field script? string Default: that of the command.
+---@field arguments? string[] Default: those of the command.
+---@field events? integer How many events are kept, the oldest and the newest; default 10000.
+---@field flights? integer Default 1000.
+---@field steps? integer Of all flights; default 30000.
+---@field machines? integer Default 100.
+---@field console? lunik.Size Of the output of all consoles; default "1M".
+
+---Follows the run from now on, and writes a page about it at its end: result, errors, a timeline of
+---flights and events, consoles, memory maps before and after, machines with their devices. The page
+---needs no other file and no network. It is written by finish(), at the end of a <close> variable's
+---scope, or when the process ends, also by an error or a signal. What it keeps is limited; the page
+---says what it has not kept. What chardevs other than "chardev-buffer" print is not in it. Options
+--- `--report` of lunik run and lunik test make one.
+---```lua
+---local path = os.tmpname()
+---local report = lunik.report { file = path, title = "one machine" }
+---local small = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---report:note "made"
+---small:close()
+---report:finish()
+---assert(io.open(path):read "a":find("<title>one machine</title>", 1, true))
+---os.remove(path)
+---```
+---@param options lunik.ReportOptions
+---@return lunik.Report
+function lunik.report(options) end
+
 ---A size as a number of bytes.
 ---@param size lunik.Size
 ---@return integer
@@ -1642,6 +1673,35 @@ local Subscription = {}
 
 ---Ends the subscription; also called at the end of a <close> variable's scope.
 function Subscription:off() end
+
+---A page about the run, made by lunik.report().
+---@class lunik.Report
+---@field file string
+---@field title string May be set until the page is written.
+---@field finished boolean
+local Report = {}
+
+---Adds a line of the script's own to the events and the timeline.
+---@param text string
+function Report:note(text) end
+
+---Adds the result of an example, which has just ended. One that has failed makes the run fail.
+---@param test {name: string, outcome: "passed"|"failed"|"skipped", seconds?: number, message?: any, traceback?: string}
+function Report:test(test) end
+
+---Says which script the run is about, if that is not the one that the command runs.
+---@param script string
+function Report:about(script) end
+
+---Says that the run has failed, and why. May be called more than once.
+---@param message any
+---@param traceback? string
+function Report:fail(message, traceback) end
+
+---Takes the last look at the machines, and writes the page. Does nothing the second time. code: the
+---run's exit code; default 0.
+---@param options? {code?: integer|boolean}
+function Report:finish(options) end
 
 ---Events collected by m:watch().
 ---@class lunik.Watch

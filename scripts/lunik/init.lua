@@ -64,6 +64,9 @@ function lunik.type(name)
   return found
 end
 
+--- Loads lunik.report late, as few scripts need it.
+function lunik.report(given) return require("lunik.report").new(given) end
+
 --- Returns the number of bytes for "512M" or 536870912.
 function lunik.size(value)
   return core.parse_size(value, "size")

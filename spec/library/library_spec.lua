@@ -89,6 +89,7 @@ describe("library/lunik.lua", function()
     Samples = require("lunik.sample").Samples,
     Recorder = require("lunik.record.recorder").Recorder,
     Flight = require("lunik.record.flight").Flight,
+    Report = require("lunik.report").Report,
   }
   for name, class in pairs(in_lua) do
     it("lists the methods of " .. name, function()

@@ -50,6 +50,7 @@ end
 local function protected(fn, ...)
   local ok, result = xpcall(fn, with_traceback, ...)
   if not ok then
+    require("lunik.observe").notify("error", nil, "the script", core.text(result))
     complain(result)
   end
   return ok, result
@@ -178,6 +179,7 @@ local function set_exit(lunik)
     require("lunik.command.waiting_line").clear()
     require("lunik.ending").close_machines()
     require("lunik.wait").report_failures()
+    require("lunik.observe").notify("exit", code)
     host.detach()
     exit(code, close and main)
   end
@@ -297,6 +299,13 @@ local function run_main(arg, options, prompt)
   return not given and 2 or protected(start_board, given, prompt) and 0 or 1
 end
 
+-- Begins the report, before anything is run. Returns whether that was possible.
+local function begin_report(options, lunik, script)
+  return not options.report or protected(refusable, lunik.report, {
+    file = options.report, script = script,
+  })
+end
+
 local function run(argv, options, lunik)
   local arg = make_arg(argv, options.script)
   local nothing_given = not options.script and #options.steps == 0
@@ -307,6 +316,9 @@ local function run(argv, options, lunik)
     options.script = 0
   end
   _G.arg, _G.lunik = arg, lunik
+  if not begin_report(options, lunik, arg[0]) then
+    return 2
+  end
   if prompt then
     repl.take_terminal()
   end
@@ -365,6 +377,7 @@ local function run_command(options, argv)
   end
   local code = run(argv, options, lunik)
   require("lunik.ending").close_machines()
+  require("lunik.observe").notify("exit", code)
   return code
 end
 

@@ -55,6 +55,9 @@ the script. The script "-" is standard input.]],
     { names = { "--transcript" }, key = "transcript",
       help = "print what happens to the script's machines: their guests' consoles that are kept in "
         .. "memory, devices that go in and out, the guests' answers, and how long all took" },
+    { names = { "--report" }, value = "FILE", key = "report", complete = "file",
+      help = "write a page about the run to FILE (HTML): its result, flights and events on a "
+        .. "timeline, consoles, memory maps, machines" },
     { names = { "-W" }, key = "warnings",
       help = "turn warnings on, e.g. that the host does not allow the process to enter the "
         .. "sandbox" },
@@ -93,6 +96,9 @@ The exit code is 0 if all that ran passed, 1 if not or if nothing ran.]],
       help = "also write the results to FILE, in the form that CI systems read" },
     { names = { "--tap" }, key = "tap",
       help = "print the results in the Test Anything Protocol instead, at the end" },
+    { names = { "--report" }, value = "PATH", key = "report", complete = "file",
+      help = "write a page about each file's run into the folder PATH, which is made, and an index "
+        .. "of them; if PATH ends in .html, the page of the only file" },
     { names = { "--limit" }, value = "SECONDS", key = "limit",
       help = "the time for each file; default: 600" },
     { names = { "--output" }, key = "output",

@@ -2,6 +2,7 @@
 
 local core = require "lunik.core"
 local arguments = require "lunik.command.arguments"
+local pages = require "lunik.testing_runner.pages"
 
 local test = {}
 
@@ -158,6 +159,10 @@ local function jobs_for(options, files, patterns)
   local limit = number("--limit", options.limit, LIMIT)
   for i, path in ipairs(files) do
     local line = child(options, patterns)
+    if options.report then
+      table.move({ "--report", pages.name(options.report, path) }, 1, 2, 3,
+        table.move(line, 3, #line, 5))
+    end
     table.insert(line, path)
     jobs[i] = { name = path, command = line, limit = limit, may_be_empty = #patterns > 0,
       alone = runs_alone(path) }
@@ -187,10 +192,11 @@ end
 function test.prepare(options)
   check_modules()
   local files, patterns = find(options.words)
+  if options.report then pages.prepare(options.report, files) end
   return {
     jobs = jobs_for(options, files, patterns), at_once = number("-j", options.jobs, 1),
     junit = open_report(options.junit), tap = options.tap, output = options.output,
-    patterns = patterns,
+    patterns = patterns, report = options.report,
   }
 end
 
@@ -221,6 +227,7 @@ function test.run(plan)
   clear()
   local total = report.total(runs)
   if plan.junit then report.junit(runs, plan.junit) end
+  if plan.report then pages.index(plan.report, runs) end
   if plan.tap then report.tap(runs) else report.summary(total) end
   return exit_code(plan, signal, total)
 end

@@ -23,6 +23,18 @@ local function reason_of(message)
   return (text_of(message):gsub("^[^\n:]*:%d+: ", ""))
 end
 
+-- The page about the run, if one was asked for (lunik.report).
+local function page()
+  return package.loaded["lunik.report"] and package.loaded["lunik.report"].current()
+end
+
+local function note(status, name, seconds, message, traceback)
+  if page() then
+    page():test { name = name, outcome = status, seconds = seconds, message = message,
+      traceback = traceback }
+  end
+end
+
 return function(options)
   local busted = require "busted"
   local handler = require "busted.outputHandlers.base"()
@@ -31,6 +43,7 @@ return function(options)
   local function report(status, result, ...)
     local seconds = started and busted.monotime() - started or 0
     records.write("end", status, result.name, place(result.element), seconds, ...)
+    note(status, result.name, seconds, ...)
     started = nil
   end
 
@@ -73,5 +86,8 @@ return function(options)
     { predicate = handler.cancelOnPending })
   busted.subscribe({ "test", "end" }, handler.testEnd, { predicate = handler.cancelOnPending })
   busted.subscribe({ "error" }, handler.error)
+  busted.subscribe({ "file", "start" }, function(file)
+    if page() then page():about(file.name) end
+  end)
   return handler
 end

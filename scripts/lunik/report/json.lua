@@ -1,0 +1,96 @@
+--- Writes values as JSON that may stand in a page's script element.
+--
+-- Strings may be any bytes: what is not UTF-8 becomes U+FFFD, and characters that could end the
+-- element or that scripts take for line ends are written as escapes. Numbers are integers, or
+-- finite. A table with [1], or without fields, is an array; false stands for what is missing.
+
+local json = {}
+
+local short = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+local function escaped(c)
+  return short[c] or ("\\u%04x"):format(c:byte())
+end
+
+-- Returns the text with each byte that is no part of UTF-8 replaced.
+local function as_utf8(text)
+  local parts, at = {}, 1
+  while true do
+    local ok, bad = utf8.len(text, at)
+    if ok then break end
+    parts[#parts + 1] = text:sub(at, bad - 1)
+    parts[#parts + 1] = "\u{fffd}"
+    at = bad + 1
+  end
+  parts[#parts + 1] = text:sub(at)
+  return table.concat(parts)
+end
+
+local function of_string(text)
+  text = text:gsub('[%c"\\<>&\127]', escaped)
+  if text:find "[\x80-\xff]" then
+    text = as_utf8(text):gsub("\u{2028}", "\\u2028"):gsub("\u{2029}", "\\u2029")
+  end
+  return '"' .. text .. '"'
+end
+
+local function of_number(n)
+  if math.type(n) == "integer" then return ("%d"):format(n) end
+  if n ~= n or n == math.huge or n == -math.huge then return "null" end
+  return ("%.14g"):format(n)
+end
+
+local put
+
+local function put_array(out, t)
+  out[#out + 1] = "["
+  for i = 1, #t do
+    if i > 1 then out[#out + 1] = "," end
+    put(out, t[i])
+  end
+  out[#out + 1] = "]"
+end
+
+local function put_object(out, t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for i, key in ipairs(keys) do
+    out[#out + 1] = (i == 1 and "{" or ",") .. of_string(key) .. ":"
+    put(out, t[key])
+  end
+  out[#out + 1] = "}"
+end
+
+function put(out, value)
+  local kind = type(value)
+  if kind == "string" then
+    out[#out + 1] = of_string(value)
+  elseif kind == "number" then
+    out[#out + 1] = of_number(value)
+  elseif kind == "boolean" then
+    out[#out + 1] = tostring(value)
+  elseif kind == "table" and (value[1] ~= nil or next(value) == nil) then
+    put_array(out, value)
+  elseif kind == "table" then
+    put_object(out, value)
+  else
+    error(("json: a %s (want a string, number, boolean or table)"):format(kind))
+  end
+end
+
+--- Returns the value as JSON.
+function json.encode(value)
+  local out = {}
+  put(out, value)
+  return table.concat(out)
+end
+
+--- Returns the text as it may stand in HTML, between tags or in quotes.
+function json.html(text)
+  local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
+    ["'"] = "&#39;" }
+  return (as_utf8(text):gsub("[&<>\"']", entities):gsub("%c", " "))
+end
+
+return json

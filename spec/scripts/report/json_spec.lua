@@ -1,0 +1,47 @@
+-- lunik.report.json: data in a page's script element.
+local json = require "lunik.report.json"
+local decode = require("spec.support.json").decode
+
+describe("JSON of a report", function()
+  it("has all kinds of values", function()
+    assert.equal('{"a":[1,2.5,-3],"b":[],"c":true,"d":{"x":false}}',
+      json.encode { a = { 1, 2.5, -3 }, b = {}, c = true, d = { x = false } })
+    assert.equal("[null,null]", json.encode { 0 / 0, math.huge })
+    assert.equal("9007199254740993", json.encode(9007199254740993))
+  end)
+
+  it("refuses what is no data", function()
+    assert.has_error(function() json.encode { print } end)
+  end)
+
+  it("can't end the script element, begin a comment or an entity", function()
+    for _, text in ipairs { "</script>", "</SCRIPT ", "<!--", "-->", "]]>", "&lt;", "<script>" } do
+      local encoded = json.encode(text)
+      assert.not_matches("[<>&]", encoded)
+      assert.equal(text, decode(encoded))
+    end
+  end)
+
+  it("escapes quotes, backslashes, control characters and line ends of scripts", function()
+    local text = 'a"b\\c\0\1\27[31m\127\r\n\t\u{2028}\u{2029}'
+    local encoded = json.encode(text)
+    assert.not_matches("[%c\127]", encoded)
+    assert.is_nil(encoded:find("\u{2028}", 1, true))
+    assert.is_nil(encoded:find("\u{2029}", 1, true))
+    assert.equal(text, decode(encoded))
+  end)
+
+  it("replaces each byte that is not UTF-8, and keeps the characters around them", function()
+    local bad = "\u{fffd}"
+    for text, expected in pairs {
+      ["\xff"] = bad, ["a\xc3"] = "a" .. bad, ["\xc3\xa4\xc3"] = "ä" .. bad,
+      ["x\xed\xa0\x80y"] = "x" .. bad .. bad .. bad .. "y", ["ok ✓"] = "ok ✓",
+    } do
+      assert.equal(expected, decode(json.encode(text)))
+    end
+  end)
+
+  it("escapes what is put into markup", function()
+    assert.equal("&lt;b a=&quot;&#39;&amp;&quot;&gt; \u{fffd}", json.html "<b a=\"'&\">\n\xff")
+  end)
+end)
