@@ -34,10 +34,18 @@ function luv.attach(uv)
   prepare:start(function() luv.pump() end)
   prepare:unref()
   shared.luv = { poll, timer, prepare }
+  local driving
   shared.driver = function()
+    driving = true
     luv.pump()
-    if shared.stopped then return true end
-    return uv.run "once"
+    local more = uv.run(shared.stopped and "nowait" or "once")
+    driving = false
+    return more
+  end
+  -- What is waited for may come while Lunik is pumped: luv must not wait after that.
+  shared.rouse = function()
+    core.stop()
+    if driving and core.on_loop_thread() then uv.stop() end
   end
 end
 

@@ -216,6 +216,11 @@ function shared.driver()
   return core.run("default")
 end
 
+--- Makes the driver return soon. lunik.luv replaces it.
+function shared.rouse()
+  core.stop()
+end
+
 local function drive(what, finished)
   while not finished() do
     shared.stopped = false
@@ -308,7 +313,7 @@ local function block_main(request)
   arm(armed, request, function(...)
     if result then return end
     result = pack(...)
-    if driving then core.stop() end
+    if driving then shared.rouse() end
   end)
   driving = true
   drive(request.what, function() return result end)
@@ -386,7 +391,7 @@ end
 --- Makes lunik.run() return.
 function wait.stop()
   shared.stopped = true
-  core.stop()
+  shared.rouse()
 end
 
 shared.start_time = shared.start_time or core.now()

@@ -508,4 +508,26 @@ describe("luv", function()
     uv.run()
     assert.is_true(slept)
   end)
+
+  it("does not go on waiting after what was waited for", function()
+    if not found then
+      return pending("luv is not installed")
+    end
+    lunik.use_luv(uv)
+    local m = machines.none()
+    m:start()
+    local late = false
+    local timers = { uv.new_timer(), uv.new_timer() }
+    timers[1]:start(2000, 0, function() late = true end)
+    for i = 1, 3 do
+      local watch <close> = m:watch "asked"
+      timers[2]:start(5, 0, function() m:emit("asked", { number = i }) end)
+      assert.equal(i, watch:wait({ timeout = 20 }).number)
+    end
+    lunik.defer(lunik.stop)
+    lunik.run()
+    assert.is_false(late)
+    for _, timer in ipairs(timers) do timer:close() end
+    uv.run "nowait"
+  end)
 end)
