@@ -30,7 +30,8 @@
 -- (which may grow by 32 MiB). In a script use <close> variables: local t <close> = testing.machine{}.
 --
 -- Failures start with the spec's own line, and show of each machine the end of the console, the journal,
--- the memory map and the last flight. Waits that fail say what was waited for and what came instead.
+-- the memory map and the last flight; a script shows that if an error ends the scope of the <close>
+-- variable. Waits that fail say what was waited for and what came instead.
 
 ---@class lunik.testing
 ---@field guests table<string, lunik.testing.GuestKind> Guests of your own, by name.

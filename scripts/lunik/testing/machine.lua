@@ -13,6 +13,7 @@ local options = require "lunik.options"
 local refused = require "lunik.testing.refused"
 local report = require "lunik.testing.report"
 local runner = require "lunik.testing.runner"
+local wait = require "lunik.wait"
 
 local Test = {}
 Test.__index = Test
@@ -146,7 +147,7 @@ local function make(self, given)
   for _, pattern in ipairs(given.fail_on or {}) do self.console:fail_on(pattern) end
   self.guest = new_guest(self, self.kind)
   for _, plug in ipairs(plugs) do remember(self, plug, m:object(plug.id), "pending") end
-  lunik.run "nowait"
+  wait.sleep(0) -- the events of its making are delivered
   self.journal:begin()
 end
 
@@ -341,7 +342,7 @@ end
 
 --- Errors in the journal until now are meant: check() accepts them.
 function Test:pardon()
-  lunik.run "nowait"
+  wait.sleep(0)
   for _, ev in ipairs(self.journal.events) do self.pardoned[ev] = true end
 end
 
@@ -356,19 +357,24 @@ end
 function Test:close()
   if self.m.state ~= "closed" then self.m:close() end
   self.journal.subscription:off()
+  for _, dimm in pairs(self.dimms) do
+    if dimm.file then os.remove(dimm.file) end
+  end
 end
 
 --- The end of an example, or of a <close> variable's scope: closes the machine. Errors that nothing
 -- has looked at fail it.
 function Test:finish(failed)
   local ok, err = true, nil
-  if not failed and self.m.state ~= "closed" then lunik.run "nowait" end
+  if not failed and self.m.state ~= "closed" and wait.possible() then wait.sleep(0) end
   if not failed then ok, err = pcall(model.check_journal, self) end
   self:close()
   if not ok then error(err, 0) end
 end
 
+-- In a script, which has no report of a failure, an error that ends the scope shows the details.
 function Test:__close(err)
+  if err ~= nil and not runner.inside() then io.stderr:write(self:details(), "\n") end
   self:finish(err ~= nil)
 end
 

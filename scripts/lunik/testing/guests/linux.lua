@@ -15,14 +15,16 @@ local Linux = { name = "linux", timeout = 300, kvm = true }
 
 -- Lines that must not occur in the log: they are fatal for a test.
 Linux.complaints = {
-  "ACPI [%u ]*Error", "ACPI BIOS", "BIOS bug", "Firmware Bug.*ACPI", "Firmware Bug.*e820",
-  "WARNING:", "BUG:", "Oops", "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap",
+  "ACPI [%u ]*Error", "ACPI [%u ]*Warning", "ACPI BIOS", "BIOS bug", "Firmware Bug.*ACPI",
+  "Firmware Bug.*e820", "Firmware Bug.*IRQ", "Firmware Bug.*PCI", "WARNING:", "BUG:", "Oops",
+  "Kernel panic", "irq %d+: nobody cared", "e820: .-overlap", "PCI: Fatal", "can't claim BAR",
+  "BAR %d+: .-failed",
 }
 
 local function kernel()
   local path = os.getenv "LUNIK_KERNEL"
   if path then return path end
-  return "build/guest-linux/vmlinux"
+  return (os.getenv "LUNIK_BUILD" or "build") .. "/guest-linux/vmlinux"
 end
 
 function Linux.unavailable()
