@@ -1,4 +1,8 @@
 -- A custom board in ten lines, and a guest that says hello through its port.
+--
+--     lunik run scripts/examples/hello.lua
+--
+-- What you should see: "hello". Needs KVM, as the guest is machine code.
 local lunik = require "lunik"
 
 -- Real-mode code: each byte of the text goes to port 0x99, the 0 at its end as well.

@@ -1,7 +1,10 @@
 -- Prints every map and unmap of a machine's memory and ports with its cause: from the construction
 -- by the board through the guest's boot to adding and removing a DIMM.
 --
---     build/lunik scripts/examples/listener-log.lua
+--     lunik run scripts/examples/listener-log.lua
+--
+-- What you should see: a line for each section that appears (+) or goes (-), with what caused it: a
+-- call of the script, or an access by the guest. Without KVM the guest is a script.
 local lunik = require "lunik"
 
 local BUILD = os.getenv("LUNIK_BUILD") or "build"

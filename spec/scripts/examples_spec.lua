@@ -1,0 +1,174 @@
+-- The examples of scripts/examples, run as their readers do, and their table in docs/scenarios.md.
+local command = require "spec.support.command"
+
+local FOLDER = "scripts/examples/"
+local has_luv = pcall(require, "luv")
+
+-- Runs an example; it must succeed and write nothing to standard error. Returns what it printed.
+local function run(name, arguments)
+  local out, err, code = command.run(("%s run %s%s %s"):format(command.lunik, FOLDER, name,
+    arguments or ""))
+  assert.same({ "", 0 }, { err, code }, out)
+  return out
+end
+
+-- Fails unless the texts are in the output, in this order.
+local function shows(texts, out)
+  local from = 1
+  for _, text in ipairs(texts) do
+    local _, last = out:find(text, from, true)
+    assert.is_truthy(last, ("'%s' is not in the rest of:\n%s"):format(text, out:sub(from)))
+    from = last + 1
+  end
+end
+
+describe("the example", function()
+  it("memory-policy plugs when the guest runs short and unplugs when it is idle", function()
+    assert.equal([[
+ 60 of 127 MiB in use  enough
+ 90 of 127 MiB in use  enough
+110 of 127 MiB in use  short: plugged dimm1
+150 of 191 MiB in use  short: plugged dimm2
+200 of 255 MiB in use  short: plugged dimm3
+210 of 319 MiB in use  enough
+120 of 319 MiB in use  idle: unplugged dimm3
+100 of 255 MiB in use  idle: unplugged dimm2
+ 70 of 191 MiB in use  idle: unplugged dimm1
+ 40 of 127 MiB in use  enough
+]], run "memory-policy.lua")
+  end)
+
+  it("numa-host-nodes binds each node's memory to a node of the host", function()
+    local numa = io.open "/proc/self/numa_maps"
+    if not numa then return pending "the kernel has no numa_maps" end
+    numa:close()
+    local out = run "numa-host-nodes.lua"
+    for id, node in pairs { ram0 = 0, ram1 = 1, dimm1 = 1 } do
+      local home = out:match(("%s, guest node %d: policy bind:(%%d+), "):format(id, node))
+      assert.is_truthy(home, out)
+      assert.matches(("%s, [^\n]*, 16384 pages on host node %s\n"):format(id, home), out)
+    end
+  end)
+
+  it("hugepages takes an ordinary file where the host has no huge pages", function()
+    local out = run "hugepages.lua"
+    if out:find "no huge pages" then
+      assert.matches("^no huge pages; as root: [me][^\n]+\ndimm1 is backed by pages of 4 KiB\n$",
+        out)
+    else
+      assert.matches("^dimm1 is backed by pages of %d%d%d+ KiB\n$", out)
+    end
+  end)
+
+  it("hugepages takes huge pages where there are some", function()
+    local testing = require "lunik.testing"
+    if not io.open("/proc/mounts"):read "a":find " hugetlbfs " then
+      return pending "no hugetlbfs is mounted"
+    end
+    local pages = testing.huge_pages(32)
+    assert.equal(("dimm1 is backed by pages of %d KiB\n"):format(pages.size >> 10),
+      run "hugepages.lua")
+  end)
+
+  it("unplug-refused shows the guest's answer, and that it can be asked again", function()
+    shows({ "refused: ", "'dimm1'", "source 3, status 0x80", "the DIMM is refused",
+      "still has 191 MiB", "asked again: ejected; the guest has 63 MiB" }, run "unplug-refused.lua")
+  end)
+
+  it("unplug-unanswered times out, and a reset completes the removal", function()
+    assert.equal([[
+no answer: no removal of 'dimm1' within 0.5 s
+the request is requested
+after a reset it is ejected
+DIMMs left: 0
+]], run "unplug-unanswered.lua")
+  end)
+
+  it("backend-lost survives a truncated file", function()
+    shows({ "reads as zeros: true\n", "dimm1-mem: a part of this memory is lost",
+      "the machine is paused\n", "without the DIMM it is running, with 63 MiB\n" },
+      run "backend-lost.lua")
+  end)
+
+  it("transaction-200 changes the memory map once, or not at all", function()
+    shows({ "200 DIMMs made in ", "changes of the memory map: 1\n", "the guest has 25.1 GiB\n",
+      "refused: ", "'no such backend'", "DIMMs: 200\n" }, run "transaction-200.lua")
+  end)
+
+  it("lua-device has an interrupt and a timer", function()
+    assert.equal([[
+ 250 ms: interrupt
+         ticks: 1
+ 500 ms: interrupt
+         ticks: 2
+ 750 ms: interrupt
+1000 ms: the line is high
+         ticks: 4
+]], run "lua-device.lua")
+  end)
+
+  it("many-machines runs twenty at once", function()
+    assert.equal("20 machines done, up to 20 at once\n"
+      .. "memory of all guests, DIMMs included: 2.5 GiB\n", run "many-machines.lua")
+  end)
+
+  it("luv-server serves a client on a socket", function()
+    if not has_luv then return pending "luv is not installed" end
+    assert.equal([[
+> memory
+< 63 MiB
+> plug 64M
+< dimm1
+> memory
+< 127 MiB
+> fly
+< error: no command 'fly'
+> unplug dimm7
+< error: there is no device 'dimm7'
+> unplug dimm1
+< ejected
+]], run "luv-server.lua")
+  end)
+
+  for _, name in ipairs { "memory-policy", "numa-host-nodes", "hugepages", "unplug-refused",
+    "unplug-unanswered", "transaction-200", "many-machines" } do
+    it(name .. " runs with the small guest as well", function()
+      if not command.kvm() then return pending "no /dev/kvm" end
+      assert.is_true(#run(name .. ".lua", "small") > 0)
+    end)
+  end
+end)
+
+describe("the table of scenarios", function()
+  local text = command.read "docs/scenarios.md"
+
+  local function names()
+    local list = {}
+    for name in command.run("ls " .. FOLDER):gmatch "[^\n]+" do list[#list + 1] = name end
+    return list
+  end
+
+  it("lists every example once", function()
+    for _, name in ipairs(names()) do
+      local _, rows = text:gsub("\n| `" .. name:gsub("%p", "%%%0") .. "` |", "")
+      assert.equal(1, rows, name)
+    end
+  end)
+
+  it("lists nothing else", function()
+    local known = {}
+    for _, name in ipairs(names()) do known[name] = true end
+    for name in text:gmatch "\n| `([^`]+)` |" do assert.is_true(known[name], name) end
+  end)
+end)
+
+describe("every example in Lua", function()
+  it("says at its beginning how it is run", function()
+    for name in command.run("ls " .. FOLDER .. "*.lua"):gmatch "[^\n]+" do
+      if not name:find "demo.lua" then -- make demo
+        local head = command.read(name):match "^(%-%- .-)\nlocal "
+        assert.matches("\n%-%-     %S[^\n]* " .. name:gsub("%p", "%%%0"), head, name)
+      end
+    end
+  end)
+end)
