@@ -25,18 +25,18 @@ describe("a wait on a terminal", function()
     local screen = screen_of [[
       print(pcall(m.wait, m, "acpi-ost", { device = "dimm1", timeout = 2.5 }))
       m:close()]]
-    assert.matches("waiting for 'acpi-ost' with device = dimm1, 1 s of 2.5 s\27[K", screen, 1, true)
-    assert.matches(", 2 s of 2.5 s\27[K\27[Kfalse", screen, 1, true)
+    assert.matches("waiting for 'acpi%-ost' with device = dimm1, %d s of 2.5 s\27%[K", screen)
+    assert.matches(", %d s of 2.5 s\27%[K\27%[Kfalse", screen)
   end)
 
   for what, script in pairs {
-    ["'login:' on the console, 1 s of 2 s"] =
+    ["'login:' on the console, %d s of 2 s"] =
       "pcall(m:console().expect, m:console(), 'login:', { timeout = 2 }) m:close()",
-    ["the time to pass, 1 s of 1.5 s"] = "lunik.sleep(1.5) m:close()",
-    ["end of the coroutine, 1 s, and 1 more"] = [[
+    ["the time to pass, %d s of 1.5 s"] = "lunik.sleep(1.5) m:close()",
+    ["end of the coroutine, %d s, and 1 more"] = [[
       lunik.spawn(function() lunik.sleep(0.01) lunik.sleep(1.8) end):wait()
       m:close()]],
-    ["machine '%w+' to stop, 1 s"] =
+    ["machine '%w+' to stop, %d s"] =
       "lunik.spawn(function() for _ = 1, 15 do lunik.sleep(0.1) end m:close() end)",
   } do
     it("names " .. what, function()
@@ -56,9 +56,9 @@ describe("a wait on a terminal", function()
       end)
       lunik.sleep(6)
       m:close()]]
-    assert.matches("1 s of [%d.]+ s, and 1 more\27%[K\27%[Kprinted\n", screen)
+    assert.matches("%d s of [%d.]+ s, and 1 more\27%[K\27%[Kprinted\n", screen)
     assert.matches("half a line\n", screen, 1, true)
-    assert.matches("half a line\n[^\n]*waiting for the time to pass, [45] s of 6 s", screen)
+    assert.matches("half a line\n[^\n]*waiting for the time to pass, %d s of 6 s", screen)
   end)
 
   it("is not shown where a guest has the terminal", function()
@@ -106,7 +106,7 @@ describe("the waits for a display", function()
       end }
     end)
     second:wait()
-    assert.same({ "end of the coroutine 2" }, shown)
+    assert.equal("end of the coroutine 2", shown[1])
     assert.equal(1, hidden)
   end)
 
