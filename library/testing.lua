@@ -19,7 +19,7 @@
 -- ```
 --
 -- Guests. "scripted" is lunik.guest, on a machine without vCPUs: no KVM, milliseconds. "small" is the
--- project's own guest on KVM (build/guests, or an installation's share/lunik/guests, or the folder in
+-- project's own guest on KVM (build/guests, or where Lunik is installed, or the folder in
 -- $LUNIK_GUEST_DIR). "linux" is a Linux kernel on KVM ($LUNIK_KERNEL, or what `make guest-linux` has
 -- built), which is watched through its log and takes no commands. An example whose guest can't run here, or can't do what the example needs, is skipped with the
 -- reason. $LUNIK_GUESTS="scripted small" limits each_guest().

@@ -1,8 +1,7 @@
 -- The demo: a PC runs a small guest, takes a DIMM and gives it back. `make demo` runs it with
 -- --transcript, which prints what happens.
+local images = require "lunik.guest_images"
 local lunik = require "lunik"
-
-local BUILD = os.getenv("LUNIK_BUILD") or "build"
 
 -- Returns whether this process may use KVM; if not, why.
 local function kvm_usable()
@@ -20,8 +19,8 @@ local boot, power_off
 
 local real, why = kvm_usable()
 if real then
-  -- The small guest of spec/guests on a real vCPU.
-  options.cpus, options.kernel = 2, BUILD .. "/guests/small.elf"
+  -- The small guest on a real vCPU.
+  options.cpus, options.kernel = 2, images.path "small.elf"
   function boot(m)
     m:start()
     m:console():expect("guest: ready", { timeout = 60 })

@@ -6,8 +6,7 @@
 -- What you should see: a line for each section that appears (+) or goes (-), with what caused it: a
 -- call of the script, or an access by the guest. Without KVM the guest is a script.
 local lunik = require "lunik"
-
-local BUILD = os.getenv("LUNIK_BUILD") or "build"
+local images = require "lunik.guest_images"
 
 local function log(mark)
   return function(s)
@@ -35,7 +34,7 @@ local kvm = io.open("/dev/kvm", "r+")
 local options = { board = board, memory = "128M", maxmem = "1G", slots = 4 }
 if kvm then
   kvm:close()
-  options.kernel, options.serial = BUILD .. "/guests/small.elf", "buffer"
+  options.kernel, options.serial = images.path "small.elf", "buffer"
 else
   options.accel, options.serial = "none", "none"
 end

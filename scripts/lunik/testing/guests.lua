@@ -2,7 +2,6 @@
 -- run here, or nil; options(given) returns machine options; start(t) is called for a new test; and
 -- methods that tests call through t.guest.
 
-local core = require "lunik.core"
 local options = require "lunik.options"
 
 local guests = {}
@@ -35,26 +34,6 @@ function guests.no_kvm()
   local file = io.open("/dev/kvm", "r+")
   if not file then return "no /dev/kvm" end
   file:close()
-end
-
-local function exists(path)
-  local file = io.open(path)
-  return file and file:close() and path
-end
-
---- Returns the path of one of the guests' files, or nil and where it was looked for: in
--- $LUNIK_GUEST_DIR, the build folder of a checkout, share/lunik/guests of an installation.
-function guests.file(name)
-  local directory = core.shared.directory
-  local places = { directory .. "/../../build/guests/", directory .. "/../../../lunik/guests/" }
-  if os.getenv "LUNIK_BUILD" then table.insert(places, 1, os.getenv "LUNIK_BUILD" .. "/guests/") end
-  if os.getenv "LUNIK_GUEST_DIR" then
-    table.insert(places, 1, os.getenv "LUNIK_GUEST_DIR" .. "/")
-  end
-  for _, place in ipairs(places) do
-    if exists(place .. name) then return place .. name end
-  end
-  return nil, ("%s is in none of %s"):format(name, table.concat(places, ", "))
 end
 
 --- What methods can do that a guest does not have: they skip the example with the reason.

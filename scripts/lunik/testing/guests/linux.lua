@@ -3,6 +3,7 @@
 
 local await = require "lunik.testing.await"
 local guests = require "lunik.testing.guests"
+local images = require "lunik.guest_images"
 local initramfs = require "lunik.initramfs"
 
 -- Switches off what KVM may not be able to run where it emulates the guest's ring 0, and what only
@@ -33,14 +34,14 @@ function Linux.unavailable()
   local file = io.open(kernel())
   if not file then return kernel() .. " is not there (make guest-linux, or set LUNIK_KERNEL)" end
   file:close()
-  local path, missing = guests.file "init"
+  local path, missing = images.find "init"
   return not path and missing or nil
 end
 
 function Linux.options()
   local path = os.tmpname()
   initramfs.write(path, {
-    ["/init"] = { file = guests.file "init", mode = "755" },
+    ["/init"] = { file = images.find "init", mode = "755" },
     ["/dev/console"] = { char = { 5, 1 } },
   })
   return { kernel = kernel(), initrd = path, cmdline = CMDLINE, memory = "128M" },

@@ -3,6 +3,7 @@
 
 local await = require "lunik.testing.await"
 local guests = require "lunik.testing.guests"
+local images = require "lunik.guest_images"
 local runner = require "lunik.testing.runner"
 local wait = require "lunik.wait"
 
@@ -13,12 +14,12 @@ local Small = { name = "small", timeout = 20, kvm = true }
 function Small.unavailable()
   local why = guests.no_kvm()
   if why then return why end
-  local path, missing = guests.file "small.elf"
+  local path, missing = images.find "small.elf"
   return not path and missing or nil
 end
 
 function Small.options(given)
-  return { kernel = guests.file "small.elf", memory = "128M",
+  return { kernel = images.find "small.elf", memory = "128M",
     cmdline = given.deaf and "no-hotplug" or nil }
 end
 
