@@ -65,6 +65,14 @@ libelf-dev    header:libelf.h        kernel make guest-linux: objtool
 libssl-dev    header:openssl/ssl.h   kernel make guest-linux: certificates
 xz-utils      command:xz             kernel make guest-linux: unpacks the sources
 pandoc        command:pandoc         docs   make docs
+debhelper     command:dh             package  make deb
+dpkg-dev      command:dpkg-buildpackage  package  make deb
+chrpath       command:chrpath        package  make deb
+lintian       command:lintian        package  make deb: checks the packages
+abigail-tools command:abidiff        package  make abi, spec/packaging/abi_spec.lua
+debootstrap   command:debootstrap    package  make package-check
+luarocks      command:luarocks       package  spec/packaging/rock_spec.lua
+zsh           command:zsh            package  spec/packaging/completions_spec.lua
 endef
 export PACKAGES
 
@@ -146,7 +154,9 @@ ifneq ($(findstring thread,$(SANITIZE)),)
 SAN  += $(if $(findstring clang,$(CC)),,-Wno-tsan)
 endif
 endif
-COMPILE = $(CC) $(CSTD) $(WARN) $(CFLAGS) $(SAN) $(INC)
+FLAGS   = $(CC) $(CSTD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(SAN) $(INC)
+# What is built is the same wherever the tree lies.
+COMPILE = $(FLAGS) -ffile-prefix-map="$(CURDIR)"=.
 LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 # ---- the build ----------------------------------------------------------------------------------
@@ -172,12 +182,13 @@ guests:
 -include spec/guests/guests.mk
 -include spec/fuzz/fuzz.mk
 -include bench/bench.mk
+include packaging/packaging.mk
 
-# A change of compiler or flags rebuilds all objects.
+# A change of compiler or flags rebuilds all objects; a move of the tree does not.
+BUILT_WITH = $(CC) -ffile-prefix-map $(CPPFLAGS) $(CFLAGS) $(SAN) $(LDFLAGS)
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' | cmp -s - $@ || \
-	    echo '$(CC) $(CFLAGS) $(SAN) $(LDFLAGS)' > $@
+	@echo '$(BUILT_WITH)' | cmp -s - $@ || echo '$(BUILT_WITH)' > $@
 
 $(BUILD)/obj/spec/% $(BUILD)/analyzer/spec/%: INC += $(SPEC_INC)
 
@@ -212,10 +223,10 @@ $(BUILD)/liblunik.so: $(BUILD)/$(SONAME)
 
 # C programs link with this library (lunik_lua.h); Lua finds it as lunik/core.so. The run paths fit
 # both names, in the build folder and in an installation.
-$(BUILD)/$(LUA_SONAME): $(BIND_OBJ) $(BUILD)/liblunik.so
+$(BUILD)/$(LUA_SONAME): $(BIND_OBJ) $(BUILD)/liblunik.so bindings/lunik-lua.map
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(LINK) -shared -Wl,-soname,$(LUA_SONAME) \
+	$(Q)$(LINK) -shared -Wl,-soname,$(LUA_SONAME) -Wl,--version-script=bindings/lunik-lua.map \
 	    -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../..:$$ORIGIN/../../..' -o $@ $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) -lm
 
@@ -289,7 +300,7 @@ $(BUILD)/examples/embed_lua: $(BUILD)/liblunik-lua.so
 
 run-deps = @WANTED="$(1)" ACTION=$(2) CC="$(CC)" sh -c "$$DEPS"
 
-deps: ## install the Debian packages that are missing (GROUPS="build test bench browser fuzz lint kernel docs")
+deps: ## install the Debian packages that are missing (GROUPS="build test bench browser fuzz lint kernel docs package")
 	$(call run-deps,$(or $(GROUPS),build test),install)
 
 check-deps: ## list the packages that are missing, and where they are used
@@ -319,7 +330,7 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 	@$(run-tests) $(SPEC)
 
 # Specs that take long, or that nothing else may run beside.
-NOT_CHECKED = stress sandbox faults linux endurance install
+NOT_CHECKED = stress sandbox faults linux endurance install dist rock
 
 check: check-deps ## run the tests that take a short time (SPEC, TEST, JOBS as for test)
 	@+$(MAKE) --no-print-directory test-products
@@ -359,11 +370,11 @@ valgrind: ## run the tests that need no KVM under valgrind (SPEC="FILES" for oth
 # ---- install ------------------------------------------------------------------------------------
 
 # Names of folders may have spaces.
-INSTALL = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" BUILD="$(BUILD)" \
+INSTALLER = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" BUILD="$(BUILD)" \
     SONAME="$(SONAME)" LUA_SONAME="$(LUA_SONAME)" VERSION="$(VERSION)" sh install.sh
 
 install: all $(BUILD)/installed/lunik ## install below PREFIX, libraries into LIBDIR (DESTDIR is prefixed to both)
-	$(INSTALL) install
+	$(INSTALLER) install
 
 # The command for the installation: it finds the library relative to its own folder.
 $(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
@@ -374,7 +385,7 @@ $(BUILD)/installed/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so FORCE
 	    -o $@ $(MAIN_OBJ) $(BIND_OBJ) -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
 
 uninstall: ## remove the files that install copied and the folders that it made
-	$(INSTALL) uninstall
+	$(INSTALLER) uninstall
 
 # ---- documentation ------------------------------------------------------------------------------
 
@@ -405,7 +416,7 @@ $(BUILD)/guests/init: spec/guests/linux/init.c
 # The header of the benchmarks' guests is assembly.
 C_FILES  = $(filter-out bench/guests/guest.h,$(foreach folder,runtime devices acpi bindings bench \
            spec scripts/examples,$(call below,$(folder),.c) $(call below,$(folder),.h)))
-SH_FILES = .ci/run install.sh $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
+SH_FILES = .ci/run install.sh $(wildcard packaging/*.sh) $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 
 clean: ## remove everything that was built, except the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\
@@ -421,7 +432,7 @@ COMPILED_C = $(LIB_SRC) $(GEN_SRC) $(BIND_SRC) $(MAIN_SRC) $(EDIT_SRC) $(TEST_SR
 compile_commands: ## write compile_commands.json for editors and clangd
 	@{ echo '['; separator=; for source in $(COMPILED_C); do \
 	    printf '%s{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
-	        "$$separator" "$(CURDIR)" "$$source" '$(COMPILE) $(SPEC_INC)' "$$source"; \
+	        "$$separator" "$(CURDIR)" "$$source" '$(FLAGS) $(SPEC_INC)' "$$source"; \
 	    separator=$$(printf ',\n '); done; echo; echo ']'; } > compile_commands.json
 
 # Runs $(2) if the command $(1) is there.
@@ -436,7 +447,7 @@ lint-format:
 	$(call lint-with,$(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES))
 
 lint-lua:
-	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library docs)
+	$(call lint-with,luacheck,luacheck -q scripts spec bench bindings library docs packaging)
 
 lint-sh:
 	$(call lint-with,shellcheck,shellcheck $(SH_FILES) && printf '%s\n' "$$DEPS" | shellcheck -s sh -)

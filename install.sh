@@ -9,12 +9,14 @@ bin=$DESTDIR$PREFIX/bin
 include=$DESTDIR$PREFIX/include
 share=$DESTDIR$PREFIX/share/lunik
 doc=$DESTDIR$PREFIX/share/doc/lunik
+man=$DESTDIR$PREFIX/share/man
+bash=$DESTDIR$PREFIX/share/bash-completion/completions
+zsh=$DESTDIR$PREFIX/share/zsh/site-functions
 lua_share=$DESTDIR$PREFIX/share/lua/5.4
 lib=$DESTDIR$LIBDIR
 lua_lib=$lib/lua/5.4
 folders=$lib/lunik/folders # lists the folders that the installation made
-# The folders of the Lua half: lunik, lunik/command, ...
-lua_folders=$(find scripts/lunik -type d -printf 'lunik/%P\n')
+files=$lib/lunik/files     # lists the files in folders that it shares with others
 
 # Makes a folder and those above it, and adds the new ones to $made.
 make_folder() {
@@ -27,14 +29,12 @@ make_folder() {
 
 make_folders() {
     made=''
-    for folder in "$bin" "$include" "$lib/pkgconfig" "$lua_lib/lunik" "$lua_share/lunik/boards" \
-        "$lua_share/lunik/templates/project" \
-        "$share/examples" "$share/library" "$doc"; do
+    for folder in "$bin" "$include" "$lib/pkgconfig" "$lib/lunik" "$lua_lib/lunik" \
+        "$lua_share/lunik" "$share" "$doc" "$bash" "$zsh"; do
         make_folder "$folder"
     done
-    for folder in $lua_folders; do
-        make_folder "$lib/lunik/$folder"
-        make_folder "$lua_share/$folder"
+    for section in "$BUILD"/docs/man/*; do
+        [ ! -d "$section" ] || make_folder "$man/$(basename "$section")"
     done
     printf %s "$made" >>"$folders"
 }
@@ -59,25 +59,50 @@ write_pc() {
     chmod 644 "$pc"
 }
 
+# Copies the files of folder $1, and of those below it, to folder $2, which is Lunik's own.
+install_tree() {
+    (cd "$1" && find . -type f) | sort | while IFS= read -r name; do
+        install -D -m 644 "$1/$name" "$2/$name"
+    done
+}
+
+# Copies files to folder $1, which others use as well.
+install_shared() {
+    into=$1
+    shift
+    for file in "$@"; do
+        [ -f "$file" ] || continue
+        install -m 644 "$file" "$into"
+        printf '%s\n' "${into#"$DESTDIR"}/$(basename "$file")" >>"$files"
+    done
+}
+
 # Installs the sources first: Lunik ignores a compiled module that is older than its source.
 install_lua_half() {
-    for folder in $lua_folders; do
-        install -m 644 scripts/"$folder"/*.lua "$lua_share/$folder"
-    done
-    install -m 644 scripts/lunik/report/page.html scripts/lunik/report/page.css \
-        scripts/lunik/report/*.js "$lua_share/lunik/report"
-    install -m 644 scripts/boards/*.lua "$lua_share/lunik/boards"
-    install -m 644 scripts/templates/*.* "$lua_share/lunik/templates"
-    install -m 644 scripts/templates/project/* "$lua_share/lunik/templates/project"
-    find scripts/lunik -name '*.lua' -printf '%P\n' | while IFS= read -r name; do
+    install_tree scripts/lunik "$lua_share/lunik"
+    install_tree scripts/boards "$lua_share/lunik/boards"
+    install_tree scripts/templates "$lua_share/lunik/templates"
+    (cd scripts/lunik && find . -name '*.lua') | sort | while IFS= read -r name; do
+        name=${name#./}
+        mkdir -p "$(dirname "$lib/lunik/lunik/$name")"
         lua5.4 bindings/command/compile.lua "scripts/lunik/$name" "$lib/lunik/lunik/$name" \
             "$PREFIX/share/lua/5.4/lunik/$name"
         chmod 644 "$lib/lunik/lunik/$name"
     done
 }
 
+# What `make docs` has written, if it has run.
+install_docs() {
+    install -m 644 README.md SECURITY.md LICENSE "$doc"
+    [ ! -d "$BUILD/docs/html" ] || install_tree "$BUILD/docs/html" "$doc/html"
+    for section in "$BUILD"/docs/man/*; do
+        install_shared "$man/$(basename "$section")" "$section"/*
+    done
+}
+
 install_all() {
     make_folders
+    : >"$files"
     install -m 755 "$BUILD/installed/lunik" "$bin/lunik"
     install -m 755 "$BUILD/$SONAME" "$lib/$SONAME"
     ln -sf "$SONAME" "$lib/liblunik.so"
@@ -88,12 +113,15 @@ install_all() {
     install_lua_half
     write_pc runtime/lunik.pc.in
     write_pc bindings/lunik-lua.pc.in
-    install -m 644 runtime/lunik.h runtime/lunik_memory.h runtime/lunik_device.h \
-        runtime/lunik_pci.h runtime/lunik_state.h runtime/lunik_trace.h bindings/lunik_lua.h "$include"
-    install -m 644 library/lunik.lua "$share/library"
-    install -m 644 scripts/examples/* "$share/examples"
+    install_shared "$include" runtime/lunik.h runtime/lunik_*.h bindings/lunik_lua.h
+    install_tree library "$share/library"
+    install_tree scripts/examples "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"
-    install -m 644 README.md SECURITY.md LICENSE "$doc"
+    install -D -m 644 "$BUILD/guests/small.elf" "$lib/lunik/guests/small.elf"
+    install -m 755 "$BUILD/guests/init" "$lib/lunik/guests/init"
+    install_shared "$bash" "$BUILD/completions/lunik"
+    install_shared "$zsh" "$BUILD/completions/_lunik"
+    install_docs
 }
 
 # Makes the loader find the library, or prints what the user has to do for it.
@@ -113,11 +141,11 @@ finish() {
 uninstall_all() {
     made=''
     [ ! -f "$folders" ] || made=$(sort -r "$folders")
-    rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$include/lunik.h" \
-        "$include/lunik_memory.h" "$include/lunik_device.h" "$include/lunik_pci.h" \
-        "$include/lunik_state.h" "$include/lunik_trace.h" \
-        "$lib/pkgconfig/lunik.pc" "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" \
-        "$include/lunik_lua.h" "$lib/pkgconfig/lunik-lua.pc"
+    [ ! -f "$files" ] || while IFS= read -r file; do
+        rm -f "$DESTDIR$file"
+    done <"$files"
+    rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$lib/pkgconfig/lunik.pc" \
+        "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" "$lib/pkgconfig/lunik-lua.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"
     printf '%s\n' "$made" | while IFS= read -r folder; do
         [ ! -d "$DESTDIR$folder" ] || [ -z "$folder" ] ||

@@ -61,7 +61,7 @@ extern "C" {
 #define LUNIK_VERSION_TEXT(major, minor, patch)  LUNIK_VERSION_TEXT_(major, minor, patch)
 #define LUNIK_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
 
-/* Returns the version of the library that is loaded, such as "0.1.0". A program compares it with
+/* Returns the version of the library that is loaded, such as "1.4.2". A program compares it with
  * the headers it was built with. Any thread, with or without the lock. */
 const char *lunik_version(void);
 

@@ -54,6 +54,11 @@ describe("an installation", function()
     assert.matches("shutdown: exit%-device", lunik(("'%s/embed.lua'"):format(examples)))
     assert.matches("device_add dimm1", lunik(("'%s/listener-log.lua'"):format(examples)))
     assert.is_true(exists(prefix .. "/share/lunik/boards/pc.lua"))
+    assert.equal("ELF", lunik [[-e 'local path = require("lunik.guest_images").path "small.elf"
+      io.write((io.open(path, "rb"):read(4):sub(2)))']])
+    for _, name in ipairs { "bash-completion/completions/lunik", "zsh/site-functions/_lunik" } do
+      assert.is_true(exists(prefix .. "/share/" .. name), name)
+    end
     assert.is_true(exists(prefix .. "/share/lunik/library/lunik.lua"))
     for _, name in ipairs { "README.md", "SECURITY.md", "LICENSE" } do
       assert.equal(command.read(name), command.read(prefix .. "/share/doc/lunik/" .. name))
