@@ -41,7 +41,10 @@ describe("the README's", function()
   end)
 
   it("make targets and files are there", function()
-    local makefile, targets, files = contents "Makefile" .. contents "spec/fuzz/fuzz.mk", 0, 0
+    local makefile, targets, files = contents "Makefile", 0, 0
+    for _, part in ipairs { "spec/fuzz/fuzz.mk", "packaging/packaging.mk" } do
+      makefile = makefile .. contents(part)
+    end
     for target in readme:gmatch "make ([a-z-]+)" do
       if readme:find("`make " .. target) or readme:find("\nmake " .. target, 1, true) then
         targets = targets + 1
@@ -63,7 +66,8 @@ describe("the README's", function()
 end)
 
 local DOCUMENTS = { "docs/README.md", "docs/tutorial.md", "CONTRIBUTING.md", "CHANGELOG.md",
-  "docs/architecture.md", "docs/walk.md", "docs/device.md", "docs/debugging.md", "docs/style.md" }
+  "docs/architecture.md", "docs/walk.md", "docs/device.md", "docs/debugging.md", "docs/style.md",
+  "docs/packaging.md" }
 
 describe("the documents", function()
   it("are linked from the README, and name files that are there", function()
