@@ -38,7 +38,7 @@ bool listens(const lunik_listener *l, const lunik_space *s)
 static void tallies_begin(struct memory_core *core)
 {
     core->tallying = core->machine && trace_on(core->machine);
-    if (core->tallying)
+    if (core->tallying && core->listener_count)
         memset(core->tallies, 0, core->listener_count * sizeof(*core->tallies));
 }
 
