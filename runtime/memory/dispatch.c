@@ -204,9 +204,9 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
 {
     struct memory_core *core = a->space->core;
     lunik_access result = LUNIK_ACCESS_OK;
-    lunik_span span = {0};
     lunik_reject why;
     lunik_cause cause;
+    lunik_span span;
 
     if (core->nesting == MAX_NESTING) {
         read_ones(a, size);
@@ -217,6 +217,7 @@ static lunik_access access_io_locked(lunik_region *r, uint64_t offset, const str
     core->refs++;
     core->nesting++;
     lunik_region_ref(r);
+    span.machine = NULL;
     if (trace_on(core->machine))
         access_step_begin(&span, r, offset, &cause);
     why = access_io(r, offset, a, size);
