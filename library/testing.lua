@@ -45,6 +45,7 @@ local testing = {}
 ---@field deaf? boolean The guest answers no hotplug until t.guest:listen().
 ---@field cold? lunik.testing.Plug[] DIMMs that are there from the start.
 ---@field fail_on? string[] Patterns of lines on the console that fail the test at once.
+---@field record? boolean false: the machine's flights are not recorded, which makes it faster.
 ---@field timeout? number Seconds for everything that is waited for. Default: the guest's, 20 for "scripted" and "small", 300 for "linux".
 
 ---Makes a machine and boots its guest. Options are those of lunik.machine() and the kit's own. Defaults:
@@ -186,6 +187,7 @@ function testing.fail(message) end
 ---@field journal lunik.testing.Journal
 ---@field console lunik.testing.Console
 ---@field host lunik.testing.Host
+---@field recorder? lunik.Recorder Its flights, from the start.
 ---@field name string The guest's name.
 ---@field timeout number Seconds.
 ---@field dimms table<string, table> What the test has plugged: {id=, slot=, addr=, size=, node=, memdev=, state=}; state "pending", "accepted" or "refused" by the guest.

@@ -21,7 +21,8 @@ Test.__name = "lunik.testing.Machine"
 
 local DIMM_SIZE = "128M"
 local DEFAULTS = { board = "pc", maxmem = "4G", slots = 4, serial = "buffer" }
-local OWN = { guest = true, boot = true, deaf = true, fail_on = true, cold = true, timeout = true }
+local OWN = { guest = true, boot = true, deaf = true, fail_on = true, cold = true, timeout = true,
+  record = true }
 
 -- _OST sources and statuses (ACPI 6.4, 6.3.5).
 local INSERTION, SUCCESS = 1, 0
@@ -143,6 +144,7 @@ local function make(self, given)
   if not ok then error(m, 0) end
   self.m = m
   self.journal = Journal.new(self, began)
+  if given.record ~= false then self.recorder = m:record() end
   self.console = Console.new(self)
   for _, pattern in ipairs(given.fail_on or {}) do self.console:fail_on(pattern) end
   self.guest = new_guest(self, self.kind)

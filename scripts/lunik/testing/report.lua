@@ -6,6 +6,7 @@ local core = require "lunik.core"
 local report = {}
 
 local CONSOLE_LINES, EVENTS = 15, 20
+local FIRST_STEPS, LAST_STEPS = 15, 25
 local INDENT = "    "
 
 local function indented(text)
@@ -35,6 +36,17 @@ local function crash_of(t)
   end
 end
 
+-- A text's first and last lines, if it has more than that many.
+local function ends_of(text, first, last)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  local left = #lines - first - last
+  if left <= 1 then return text end
+  table.move(lines, first + left + 1, #lines + left, first + 2)
+  lines[first + 1] = ("... %d more lines"):format(left)
+  return table.concat(lines, "\n", 1, first + 1 + last)
+end
+
 --- The text for test t.
 function report.text(t)
   local lines = { ("machine '%s', %s guest, %s"):format(t.m.name, t.name, t.m.state) }
@@ -46,6 +58,10 @@ function report.text(t)
     t.journal:text(EVENTS))
   local ok, map = pcall(map_of, t.m)
   section(lines, "memory map", ok and map or core.text(map))
+  local flight = t.recorder and t.recorder:last()
+  if flight then
+    section(lines, "the last flight", ends_of(tostring(flight), FIRST_STEPS, LAST_STEPS))
+  end
   return table.concat(lines, "\n")
 end
 

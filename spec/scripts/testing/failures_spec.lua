@@ -28,7 +28,12 @@ local FAILED = "0 successes / 1 failure / 0 errors / 0 pending\n\nFailure -> spe
   .. "is wrong\n"
 
 describe("a failure", function()
-  it("shows console, events and memory map, once", function()
+  it("shows console, events, memory map and the last flight, once", function()
+    local text, flight = report([[
+      local t = testing.machine {}
+      t:plug { size = "32M" }
+      assert.equal(1, t.m:memory_devices()[1].data.slot)
+    ]]):match "^(.*)  the last flight\n(.*)$"
     assert.equal(FAILED .. [[
 spec.lua:6: Expected objects to be equal.
 Passed in:
@@ -47,10 +52,21 @@ machine 'pc', scripted guest, running
  T s  acpi-ost dimm1 slot=0 slot_type=DIMM source=1 status=0
 ]] .. MAP .. [[
     0000000100000000-0000000101ffffff (prio 0, ram): dimm1-mem
-]], (report [[
+]], text)
+    assert.matches("^    plug of dimm1 %(pc%-dimm%) by spec.lua:5: accepted after [^\n]*\n"
+      .. ".*device_add pc%-dimm id=dimm1 .*_OST source 1, status 0 for slot 0\n", flight)
+    assert.not_matches("console's last lines", flight, 1, true)
+  end)
+
+  it("shows the ends of a long flight", function()
+    local flight = report([[
       local t = testing.machine {}
-      t:plug { size = "32M" }
-      assert.equal(1, t.m:memory_devices()[1].data.slot) ]]))
+      local lines = {}
+      for i = 1, 100 do lines[i] = "step " .. i end
+      t.recorder = { last = function() return table.concat(lines, "\n") end }
+      error "enough"]]):match "  the last flight\n(.*)$"
+    assert.matches("^    step 1\n.*    step 15\n    ... 60 more lines\n    step 76\n.*step 100\n$",
+      flight)
   end)
 
   it("of a check has every difference", function()
