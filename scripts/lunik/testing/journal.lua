@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local inspect = require "lunik.inspect"
 local runner = require "lunik.testing.runner"
+local wait = require "lunik.wait"
 
 local Journal = {}
 Journal.__index = Journal
@@ -153,7 +154,7 @@ end
 
 --- Later calls of expect() and none() look only at events after this moment.
 function Journal:mark()
-  require "lunik.wait".run "nowait"
+  wait.sleep(0)
   self.cursor = #self.events
 end
 

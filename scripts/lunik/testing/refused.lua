@@ -101,12 +101,12 @@ end
 function refused.run(given, t)
   local fn, words = parse(given)
   local m = t and t.m
-  wait.run "nowait"
+  wait.sleep(0)
   local state, before = snapshot(m), host.holds()
   local ok, err = pcall(fn)
   if ok then runner.fail("refused: no error was raised") end
   check_error(err, given.code, words)
-  wait.run "nowait"
+  wait.sleep(0)
   local changed = difference(state, snapshot(m))
   if changed then
     runner.fail(("refused: '%s' has changed the machine:\n%s"):format(core.text(err), changed))
