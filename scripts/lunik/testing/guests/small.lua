@@ -24,7 +24,9 @@ function Small.options(given)
 end
 
 function Small.start(t)
-  return { test = t, m = t.m, listening = not t.deaf }
+  local guest = { test = t, m = t.m, listening = not t.deaf }
+  t.m:on_reset(function() guest.listening = not t.deaf end)
+  return guest
 end
 
 --- Starts the machine and waits until the guest is ready.
