@@ -52,7 +52,7 @@ user() {
 try_command() {
     examples=/usr/share/lunik/examples
     user '^Lunik [0-9.]+ ' lunik --version
-    user 'has shut down, exit code 0' lunik "$examples/demo.lua"
+    user 'is shut down .*exit code 0' lunik run --transcript "$examples/demo.lua"
     user '^micro pc$' lunik -e 'print(table.concat(lunik.boards(), " "))' /dev/null
     user '^function$' lunik -e 'print(type(require "lunik.lineedit".read))' /dev/null
     user 'small\.elf$' lunik -e 'print(require("lunik.guest_images").path "small.elf")' /dev/null
