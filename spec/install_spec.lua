@@ -49,6 +49,13 @@ describe("an installation", function()
       lunik [[-e 'print((debug.getinfo(require "lunik.command.cli".main, "S").source:sub(2)))']])
   end)
 
+  it("has the parts of a report", function()
+    local page = top .. "/page.html"
+    assert.equal("run\n", lunik(("run --report '%s' -e 'print \"run\"'"):format(page)))
+    assert.is_truthy(command.read(page):find("<title>lunik</title>", 1, true))
+    os.remove(page)
+  end)
+
   it("has examples that run, and texts", function()
     local examples = prefix .. "/share/lunik/examples"
     assert.matches("shutdown: exit%-device", lunik(("'%s/embed.lua'"):format(examples)))

@@ -51,7 +51,7 @@ function oneConsole(console, index) {
     report.el("summary", null, report.el("span.title", null, console.name),
       report.el("span.note", null, report.count(lines.length, "line"))),
     lines.length > 24 && report.el("div.tools", null, grow), screen,
-    report.el("p.print-only", null, "Printed: the last 1,000 lines at most."));
+    lines.length > 1000 && report.el("p.print-only", null, "Printed: the last 1,000 lines."));
 }
 
 report.consoles = function () {

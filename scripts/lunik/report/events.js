@@ -44,6 +44,7 @@ report.events = function () {
   report.section("events", "Events", report.count(events.length, "event"), tools(machines),
     eventsLost > 0 && report.el("p.lost", null, report.count(eventsLost, "event")
       + ` not kept: those in the middle (a report keeps ${limits.events.toLocaleString("en")}).`),
-    list, report.el("p.print-only", null, "Printed: the first and the last 1,000 at most."));
+    list, events.length > 2000 && report.el("p.print-only", null,
+      "Printed: the first and the last 1,000."));
   showEvents();
 };

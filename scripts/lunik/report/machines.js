@@ -1,23 +1,18 @@
 // machines.js: the machines, with their options, and their objects and devices at the end.
 
-function pairs(list) {
-  return report.el("dl.pairs", null, list.map(([name, value]) => report.el("div", null,
-    report.el("dt", null, name), report.el("dd", null, value))));
-}
-
 function objectRow([id, type, path, properties, isDevice]) {
   return report.el("details.object", null,
     report.el("summary", null, report.el("span.title", null, id || path),
       report.el("span.type", null, type),
       report.el("span.kind", null, isDevice ? "device" : "object")),
     report.el("p.path", null, path),
-    properties.length ? pairs(properties) : report.el("p.about", null, "No properties."));
+    properties.length ? report.pairs(properties) : report.el("p.about", null, "No properties."));
 }
 
 function facts(machine) {
   const { duration } = report.data;
   const until = machine.closed === false ? duration : machine.closed;
-  return pairs([["state", machine.state], ["accelerator", machine.accel],
+  return report.pairs([["state", machine.state], ["accelerator", machine.accel],
     ["exit code", machine.exit === false ? "none" : String(machine.exit)],
     ["made at", report.moment(machine.made) + " s"],
     ["closed at", machine.closed === false ? "end of the run" : report.moment(until) + " s"]]);
@@ -34,7 +29,7 @@ function machineOf(machine, index) {
   report.el("div.halves", null,
     report.el("div", null, report.el("h3", null, "Run"), facts(machine)),
     machine.options.length > 0 && report.el("div", null, report.el("h3", null, "Options"),
-      pairs(machine.options))),
+      report.pairs(machine.options))),
   report.el("h3", null, "Objects and devices at the end"),
   report.lost(machine.objectsLost, "object"), list);
   const fill = () => details.open && !list.children.length

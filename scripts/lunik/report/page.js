@@ -112,6 +112,12 @@ report.section = function (id, title, note, ...children) {
   return section;
 };
 
+// Names with their values: [[name, value], ...].
+report.pairs = function (list) {
+  return report.el("dl.pairs", null, list.map(([name, value]) => report.el("div", null,
+    report.el("dt", null, name), report.el("dd", null, value))));
+};
+
 // A line that names what was not kept.
 report.lost = function (n, what, limit) {
   return n > 0 && report.el("p.lost", null, report.count(n, what) + " not kept"

@@ -71,23 +71,18 @@ function tests() {
   report.lost(data.testsLost, "example", data.limits.tests), list];
 }
 
-function pairs(list) {
-  return report.el("dl.pairs", null, list.map(([name, value]) => report.el("div", null,
-    report.el("dt", null, name), report.el("dd", null, value))));
-}
-
 function result() {
   report.section("result", "Result", null,
     data.errors.length > 0 && [report.el("ol.errors", null, data.errors.map(errorOf)),
       report.lost(data.errorsLost, "error", data.limits.errors)],
     tests(),
     report.el("div.halves", null,
-      report.el("div", null, report.el("h3", null, "Run"), pairs([["script", data.script],
+      report.el("div", null, report.el("h3", null, "Run"), report.pairs([["script", data.script],
         ...(data.arguments.length ? [["arguments", data.arguments.join(" ")]] : []),
         ["machines", report.count(data.machines.length, "machine")],
         ["flights", report.count(data.flights.list.length, "flight")],
         ["events", report.count(data.events.length, "event")], ["version", data.versions]])),
-      report.el("div", null, report.el("h3", null, "Host"), pairs(data.host))));
+      report.el("div", null, report.el("h3", null, "Host"), report.pairs(data.host))));
 }
 
 // ---- the whole -----------------------------------------------------------------------------------
@@ -107,10 +102,10 @@ function sectionList() {
   for (const { id } of report.sections) seen.observe(document.getElementById(id));
 }
 
-// For printing: all lists are made, and what is folded opens if it is not too much.
+// For printing: all lists are made, machines and consoles open.
 function beforePrint() {
   report.fillAll();
-  for (const details of document.querySelectorAll("details.space, details.machine, details.console"))
+  for (const details of document.querySelectorAll("details.machine, details.console"))
     details.open = true;
 }
 
