@@ -118,7 +118,7 @@ describe("an installation", function()
     local source = prefix .. "/share/lunik/examples/embed_lua.c"
     local lua = prefix .. "/share/lua/5.4"
     output("cc -o '%s/embed_lua' '%s' %s", top, source, flags)
-    assert.matches("the same machine: yes",
+    assert.matches("Lua: the guest answers for dimm1: status 0",
       output("LUA_PATH='%s/?.lua;%s/?/init.lua' '%s/embed_lua'", lua, lua, top))
   end)
 

@@ -3,8 +3,8 @@
 --     lua5.4 scripts/examples/embed.lua
 --
 -- What you should see: the text that was sent through the serial port, and what was written to
--- memory. The machine has no vCPUs, so KVM is not needed: Lua drives its devices through their ports,
--- as a guest would. Before `make install`, set LUA_PATH="scripts/?.lua;scripts/?/init.lua;;" and
+-- memory. The machine has no vCPUs, so KVM is not needed: Lua drives its devices through their
+-- ports, as a guest would. Before `make install`, set LUA_PATH="scripts/?.lua;scripts/?/init.lua;;" and
 -- LUA_CPATH="build/lua/?.so;;".
 local lunik = require "lunik"
 

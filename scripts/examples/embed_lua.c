@@ -1,9 +1,11 @@
 /*
- * embed_lua.c: a C program whose machine is built by a board script.
+ * embed_lua.c: a C program whose machine is built by a board.
  *
  *   cc embed_lua.c $(pkg-config --cflags --libs lunik-lua) && ./a.out
  *
- * The program adds a DIMM to the machine; the event is delivered to the script and to the program.
+ * What you should see: the board in Lua makes the machine and a guest (a script as well, so that
+ * KVM is not needed); the C program plugs a DIMM and runs the loop; the guest's answer is delivered
+ * to the C program and to the script.
  */
 #include <lauxlib.h>
 #include <lualib.h>
@@ -13,12 +15,15 @@
 
 #include <lunik_lua.h>
 
+/* Gets the library's table, returns the machine. More often this is a file: luaL_loadfile(). */
 static const char script[] =
     "local lunik = ...\n"
-    "local m = lunik.machine { board = 'pc', accel = 'none', memory = '64M', maxmem = '1G',\n"
-    "                          slots = 2, serial = 'buffer' }\n"
-    "m:on('device-added', function(ev)\n"
-    "  if ev.device == 'dimm1' then print('Lua: added ' .. ev.device) end\n"
+    "local m = lunik.machine {\n"
+    "  board = 'pc', accel = 'none', memory = '64M', maxmem = '1G', slots = 2,\n"
+    "}\n"
+    "require('lunik.guest').attach(m)\n"
+    "m:on('acpi-ost', function(ev)\n"
+    "  print(('Lua: the guest answers for %s: status %d'):format(ev.device, ev.status))\n"
     "end)\n"
     "return m\n";
 
@@ -30,19 +35,25 @@ static void check(int rc, const char *message)
     exit(1);
 }
 
+/* Events are delivered to every subscriber; this one ends the program's loop. */
 static void on_event(void *opaque, const lunik_event *event)
 {
-    if (!strcmp(event->name, "device-added") && !strcmp(event->fields[0].value.string, "dimm1"))
-        printf("C: added %s\n", event->fields[0].value.string);
+    lunik_runtime *rt = opaque;
+
+    if (strcmp(event->name, "acpi-ost"))
+        return;
+    printf("C: the guest has answered\n");
+    lunik_stop(rt);
 }
 
-static lunik_machine *make_board(lua_State *L, lunik_runtime *rt)
+/* Returns the machine that the script makes; it stays on the stack, which keeps its handle. */
+static lunik_machine *make_machine(lua_State *L, lunik_runtime *rt)
 {
     lunik_machine *m;
     lunik_error err;
 
     check(luaL_loadstring(L, script), "the script can't be compiled");
-    check(lunik_lua_open(L, rt, &err), err.message);
+    check(lunik_lua_open(L, rt, &err), err.message); /* pushes the library's table */
     if (lua_pcall(L, 1, 1, 0) != LUA_OK)
         check(1, luaL_tolstring(L, -1, NULL));
     m = lunik_lua_machine(L, -1);
@@ -50,7 +61,7 @@ static lunik_machine *make_board(lua_State *L, lunik_runtime *rt)
     return m;
 }
 
-static void add_dimm(lunik_machine *m)
+static void plug_dimm(lunik_machine *m)
 {
     const lunik_field memory[] = {
         LUNIK_FIELD_STRING("id", "memory1"),
@@ -76,13 +87,13 @@ int main(void)
 
     luaL_openlibs(L);
     check(lunik_runtime_new(lunik_builtin_types(), &rt, &err), err.message);
-    m = make_board(L, rt);
+    m = make_machine(L, rt);
+    events.opaque = rt;
     lunik_event_subscribe(m, &events);
-    add_dimm(m);
-    lunik_deliver_events(rt);
-    check(lunik_lua_push_machine(L, m, &err), err.message);
-    printf("the same machine: %s\n", lua_rawequal(L, -1, -2) ? "yes" : "no");
+    check(lunik_machine_start(m, &err), err.message);
+    plug_dimm(m);
+    lunik_run(rt, LUNIK_RUN_DEFAULT);
     lunik_machine_close(m);
-    lua_close(L);
+    lua_close(L); /* before the runtime that it uses */
     return lunik_runtime_free(rt);
 }

@@ -4,12 +4,23 @@ local command = require "spec.support.command"
 local FOLDER = "scripts/examples/"
 local has_luv = pcall(require, "luv")
 
--- Runs an example; it must succeed and write nothing to standard error. Returns what it printed.
-local function run(name, arguments)
-  local out, err, code = command.run(("%s run %s%s %s"):format(command.lunik, FOLDER, name,
-    arguments or ""))
+-- Runs a command line, which must succeed and write nothing to standard error. Returns what it
+-- printed.
+local function output(line)
+  local out, err, code = command.run(line)
   assert.same({ "", 0 }, { err, code }, out)
   return out
+end
+
+-- Runs an example with the lunik command.
+local function run(name, arguments)
+  return output(("%s run %s%s %s"):format(command.lunik, FOLDER, name, arguments or ""))
+end
+
+-- Runs an example in C.
+local function program(name)
+  return output(("env LUA_PATH='scripts/?.lua;scripts/?/init.lua' %s/examples/%s"):format(
+    command.build, name))
 end
 
 -- Fails unless the texts are in the output, in this order.
@@ -23,6 +34,49 @@ local function shows(texts, out)
 end
 
 describe("the example", function()
+  it("embed.c is a C program with a machine", function()
+    if not command.kvm() then return pending "no /dev/kvm" end
+    shows({ "hello from the guest", "event: shutdown" }, program "embed")
+  end)
+
+  it("embed_lua.c has its machine built by a board", function()
+    local out = program "embed_lua"
+    assert.equal("C: the guest has answered\nLua: the guest answers for dimm1: status 0\n",
+      out:gsub("^(Lua[^\n]*\n)(C[^\n]*\n)$", "%2%1"), out) -- in either order
+  end)
+
+  it("pci_device.c is a PCI device", function()
+    assert.equal("found 1234:5a5a\n111 squared is 12321\nstatus 1, interrupt 11 is high\n"
+      .. "status 0, interrupt 11 is low\n", program "pci_device")
+  end)
+
+  it("embed.lua is plain Lua that drives a machine", function()
+    assert.equal("the serial port says: hello from Lua\nmemory at 0x1000 says: some bytes\n"
+      .. "shutdown: exit-device, code 1\n",
+      output(command.interpreter .. " scripts/examples/embed.lua"))
+  end)
+
+  it("hello of ten lines says hello", function()
+    if not command.kvm() then return pending "no /dev/kvm" end
+    assert.equal("hello\n", run "hello.lua")
+  end)
+
+  it("listener-log logs what is mapped and why", function()
+    local out = run "listener-log.lua"
+    assert.matches("%+ memory 0*100000000%-0*10fffffff%s+rw%s+mem1%s+device_add dimm1 ", out)
+    assert.matches("%- memory 0*100000000%-.- mem1%s+device_del dimm1 .-write of 0x8 "
+      .. "to port 0xa14", out)
+  end)
+
+  it("dirty-rate plots in the terminal and as SVG", function()
+    local file <close> = command.file("", ".svg")
+    local out = run("dirty-rate.lua", tostring(file))
+    shows({ "memory that the guest writes\n", "dirty rate, MiB/s\n", " 0 ┤", " s\n",
+      "the same as a picture: " .. file .. "\n" }, out)
+    local svg = command.read(file)
+    shows({ "<svg ", "memory that the guest writes", "<polyline", "</svg>" }, svg)
+  end)
+
   it("memory-policy plugs when the guest runs short and unplugs when it is idle", function()
     assert.equal([[
  60 of 127 MiB in use  enough

@@ -343,46 +343,6 @@ describe("a board file", function()
 end)
 
 describe("an example", function()
-  it("in C embeds the library", function()
-    if not command.kvm() then
-      return pending("no /dev/kvm")
-    end
-    local out, err, code = run(command.build .. "/examples/embed")
-    assert.same({ "", 0 }, { err, code })
-    assert.matches("hello from the guest", out, 1, true)
-    assert.matches("event: shutdown", out, 1, true)
-  end)
-
-  it("in C has its machine built by a board", function()
-    local path = "LUA_PATH='scripts/?.lua;scripts/?/init.lua' "
-    local out, err, code = run("env " .. path .. command.build .. "/examples/embed_lua")
-    assert.same({ "Lua: added dimm1\nC: added dimm1\nthe same machine: yes\n", "", 0 },
-      { out, err, code })
-  end)
-
-  it("in C is a PCI device", function()
-    local out, err, code = run(command.build .. "/examples/pci_device")
-    assert.same({ "", 0 }, { err, code })
-    assert.equal("found 1234:5a5a\n111 squared is 12321\nstatus 1, interrupt 11 is high\n"
-      .. "status 0, interrupt 11 is low\n", out)
-  end)
-
-  it("in plain Lua drives a machine", function()
-    local interpreter = command.interpreter
-    local out, err, code = run(interpreter .. " scripts/examples/embed.lua")
-    assert.same({ "", 0 }, { err, code })
-    assert.equal("the serial port says: hello from Lua\nmemory at 0x1000 says: some bytes\n"
-      .. "shutdown: exit-device, code 1\n", out)
-  end)
-
-  it("of ten lines says hello", function()
-    if not command.kvm() then
-      return pending("no /dev/kvm")
-    end
-    local out, err, code = lunik_run "scripts/examples/hello.lua"
-    assert.same({ "hello\n", "", 0 }, { out, err, code })
-  end)
-
   it("shows memory hotplug: the demo", function()
     local out, err, code = lunik_run "run --transcript scripts/examples/demo.lua"
     assert.same({ "", 0 }, { err, code })
@@ -420,13 +380,5 @@ describe("an example", function()
       assert.is_not_nil(stop, text .. " is not after " .. out:sub(at))
       at = stop
     end
-  end)
-
-  it("logs what is mapped and why", function()
-    local out, err, code = lunik_run "scripts/examples/listener-log.lua"
-    assert.same({ "", 0 }, { err, code })
-    assert.matches("%+ memory 0*100000000%-0*10fffffff%s+rw%s+mem1%s+device_add dimm1 ", out)
-    assert.matches("%- memory 0*100000000%-.- mem1%s+device_del dimm1 .-write of 0x8 "
-      .. "to port 0xa14", out)
   end)
 end)
