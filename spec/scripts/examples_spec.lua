@@ -63,8 +63,8 @@ describe("the example", function()
 
   it("listener-log logs what is mapped and why", function()
     local out = run "listener-log.lua"
-    assert.matches("%+ memory 0*100000000%-0*10fffffff%s+rw%s+mem1%s+device_add dimm1 ", out)
-    assert.matches("%- memory 0*100000000%-.- mem1%s+device_del dimm1 .-write of 0x8 "
+    assert.matches("%+ memory 0*100000000%-0*10fffffff%s+rw%s+dimm1%-mem%s+device_add dimm1 ", out)
+    assert.matches("%- memory 0*100000000%-.- dimm1%-mem%s+device_del dimm1 .-write of 0x8 "
       .. "to port 0xa14", out)
   end)
 
@@ -185,7 +185,7 @@ DIMMs left: 0
   end)
 
   for _, name in ipairs { "memory-policy", "numa-host-nodes", "hugepages", "unplug-refused",
-    "unplug-unanswered", "transaction-200", "many-machines" } do
+    "unplug-unanswered", "transaction-200", "many-machines", "listener-log" } do
     it(name .. " runs with the small guest as well", function()
       if not command.kvm() then return pending "no /dev/kvm" end
       assert.is_true(#run(name .. ".lua", "small") > 0)
