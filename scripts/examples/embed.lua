@@ -4,8 +4,9 @@
 --
 -- What you should see: the text that was sent through the serial port, and what was written to
 -- memory. The machine has no vCPUs, so KVM is not needed: Lua drives its devices through their
--- ports, as a guest would. Before `make install`, set LUA_PATH="scripts/?.lua;scripts/?/init.lua;;"
--- and LUA_CPATH="build/lua/?.so;;".
+-- ports, as a guest would. Before `make install`, set
+--
+--     LUA_PATH="scripts/?.lua;scripts/?/init.lua;;" LUA_CPATH="build/lua/?.so;;"
 local lunik = require "lunik"
 
 local m = lunik.machine { board = "micro", accel = "none", memory = "16M", serial = "buffer" }
