@@ -2,8 +2,8 @@
 --
 --     lunik run scripts/examples/listener-log.lua [GUEST]
 --
--- What you should see: a line for each section of memory or ports that appears (+) or goes (-), from
--- the construction by the board through the boot to a DIMM that is added and removed; and what
+-- What you should see: a line for each section of memory or ports that appears (+) or goes (-),
+-- from the construction by the board through the boot to a DIMM that is added and removed; and what
 -- caused it: a call of the script, or an access by the guest that a call led to.
 -- GUEST is "scripted" (the default, needs no KVM), "small" or "linux".
 local lunik = require "lunik"
