@@ -9,7 +9,7 @@
 --   by=PATH          is run by another spec
 --   norun="REASON"   is not run
 -- What a block prints is compared with the block `output` that follows it. In what is expected a
--- line "..." stands for any lines, and a number with a unit of time for any number.
+-- line "..." stands for any lines, and a time such as "12 ms" for any other.
 local command = require "spec.support.command"
 
 local document = {}
@@ -61,11 +61,11 @@ end
 
 -- ---- comparing ---------------------------------------------------------------------------------
 
-local UNITS = "[munμ]?s%f[%W]"
+local UNITS = "[mun]?s%f[%W]"
 
--- Takes away what may differ: numbers with a unit of time, and all numbers if they vary.
+-- Takes away what may differ: times; if numbers vary, all of them, and the spaces that align them.
 local function normal(line, vary)
-  line = line:gsub("%s+$", ""):gsub("%d[%d.]*( ?" .. UNITS .. ")", "#%1")
+  line = line:gsub("%s+$", ""):gsub("%d[%d.]* ?" .. UNITS, "#s")
   return vary and line:gsub("0x%x+", "#"):gsub("%d[%d.]*", "#"):gsub("%s+", " ") or line
 end
 
