@@ -55,7 +55,7 @@ local PLACEHOLDER = "<!DOCTYPE html><title>%s</title><p>The run has not ended, o
 -- Opens the file, which the sandbox may refuse later.
 local function open(opt)
   local file = options.open("report: file", opt.file, "wb")
-  file:write(PLACEHOLDER:format(require("lunik.report.json").html(opt.title)))
+  file:write(PLACEHOLDER:format(require("lunik.json").html(opt.title)))
   file:flush()
   return file
 end

@@ -319,14 +319,10 @@ static const char *const others[] = {
 };
 
 static const char *const headers[] = {
-    "runtime/lunik.h",
-    "runtime/lunik_memory.h",
-    "runtime/lunik_device.h",
-    "runtime/lunik_state.h",
-    "runtime/lunik_pci.h",
-    "runtime/lunik_trace.h",
-    "bindings/lunik_lua.h",
-    NULL,
+    "runtime/lunik.h",        "runtime/lunik_memory.h",
+    "runtime/lunik_device.h", "runtime/lunik_state.h",
+    "runtime/lunik_pci.h",    "runtime/lunik_trace.h",
+    "bindings/lunik_lua.h",   NULL,
 };
 
 static const char *looked_for;

@@ -1,7 +1,7 @@
 --- Puts a report's data, its style and its scripts into one page, which needs nothing else.
 
 local core = require "lunik.core"
-local json = require "lunik.report.json"
+local json = require "lunik.json"
 local options = require "lunik.options"
 
 local page = {}
@@ -45,7 +45,7 @@ end
 function page.make(parts, data)
   local values = {
     nonce = parts.nonce or nonce(), title = json.html(data.title), style = parts.style,
-    script = parts.script, data = json.encode(data), version = json.html(data.lunik),
+    script = parts.script, data = json.for_script(data), version = json.html(data.lunik),
   }
   return (parts.page:gsub("{{(%l+)}}", values))
 end

@@ -1,13 +1,16 @@
--- lunik.report.json: data in a page's script element.
-local json = require "lunik.report.json"
+-- lunik.json: values as JSON, also in a page's script element.
+local json = require "lunik.json"
 local decode = require("spec.support.json").decode
 
-describe("JSON of a report", function()
+describe("JSON", function()
   it("has all kinds of values", function()
     assert.equal('{"a":[1,2.5,-3],"b":[],"c":true,"d":{"x":false}}',
       json.encode { a = { 1, 2.5, -3 }, b = {}, c = true, d = { x = false } })
     assert.equal("[null,null]", json.encode { 0 / 0, math.huge })
-    assert.equal("9007199254740993", json.encode(9007199254740993))
+    assert.equal('[9007199254740992,"0x20000000000001",-1]',
+      json.encode { 1 << 53, (1 << 53) + 1, -1 })
+    assert.equal('{"b":1,"a":"x"}', json.object({ a = "x", b = 1, d = 2 }, { "b", "c", "a" }))
+    assert.equal("{}", json.object {})
   end)
 
   it("refuses what is no data", function()
@@ -16,7 +19,7 @@ describe("JSON of a report", function()
 
   it("can't end the script element, begin a comment or an entity", function()
     for _, text in ipairs { "</script>", "</SCRIPT ", "<!--", "-->", "]]>", "&lt;", "<script>" } do
-      local encoded = json.encode(text)
+      local encoded = json.for_script(text)
       assert.not_matches("[<>&]", encoded)
       assert.equal(text, decode(encoded))
     end

@@ -1,8 +1,11 @@
---- Writes values as JSON that may stand in a page's script element.
+--- Writes values as JSON.
 --
--- Strings may be any bytes: what is not UTF-8 becomes U+FFFD, and characters that could end the
--- element or that scripts take for line ends are written as escapes. Numbers are integers, or
--- finite. A table with [1], or without fields, is an array; false stands for what is missing.
+-- Strings may be any bytes: what is not UTF-8 becomes U+FFFD. Integers beyond 2^53, such as
+-- addresses and values of registers, are strings like "0x...": few readers have integers of 64
+-- bits. A table with [1], or without fields, is an array (json.object() writes an object); false
+-- stands for what is missing.
+
+local options = require "lunik.options"
 
 local json = {}
 
@@ -27,7 +30,7 @@ local function as_utf8(text)
 end
 
 local function of_string(text)
-  text = text:gsub('[%c"\\<>&\127]', escaped)
+  text = text:gsub('[%c"\\\127]', escaped)
   if text:find "[\x80-\xff]" then
     text = as_utf8(text):gsub("\u{2028}", "\\u2028"):gsub("\u{2029}", "\\u2029")
   end
@@ -35,7 +38,9 @@ local function of_string(text)
 end
 
 local function of_number(n)
-  if math.type(n) == "integer" then return ("%d"):format(n) end
+  if math.type(n) == "integer" then
+    return (n > 1 << 53 or n < -(1 << 53)) and ('"0x%x"'):format(n) or ("%d"):format(n)
+  end
   if n ~= n or n == math.huge or n == -math.huge then return "null" end
   return ("%.14g"):format(n)
 end
@@ -51,15 +56,16 @@ local function put_array(out, t)
   out[#out + 1] = "]"
 end
 
-local function put_object(out, t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for i, key in ipairs(keys) do
-    out[#out + 1] = (i == 1 and "{" or ",") .. of_string(key) .. ":"
-    put(out, t[key])
+local function put_object(out, t, order)
+  local mark = "{"
+  for _, key in ipairs(order or options.keys(t)) do
+    if t[key] ~= nil then
+      out[#out + 1] = mark .. of_string(key) .. ":"
+      put(out, t[key])
+      mark = ","
+    end
   end
-  out[#out + 1] = "}"
+  out[#out + 1] = mark == "{" and "{}" or "}"
 end
 
 function put(out, value)
@@ -83,6 +89,19 @@ end
 function json.encode(value)
   local out = {}
   put(out, value)
+  return table.concat(out)
+end
+
+--- Returns the value as JSON that may stand in a page's script element: characters that could end
+-- the element are written as escapes.
+function json.for_script(value)
+  return (json.encode(value):gsub("[<>&]", escaped))
+end
+
+--- Returns a table as a JSON object with the fields named, in that order.
+function json.object(t, order)
+  local out = {}
+  put_object(out, t, order)
   return table.concat(out)
 end
 
