@@ -64,6 +64,20 @@ describe("the documentation", function()
     end
   end)
 
+  it("uses the files that it has readers save", function()
+    for _, path in ipairs(PAGES) do
+      local blocks = document.blocks(command.read(path))
+      for i, block in ipairs(blocks) do
+        local name = type(block.words.file) == "string" and block.words.file:match "([%w_]+)%.%a+$"
+        local used = not name
+        for later = i + 1, #blocks do
+          used = used or blocks[later].code:find(name, 1, true)
+        end
+        assert(used, ("%s: %s"):format(path, name))
+      end
+    end
+  end)
+
   it("lists every page in its index", function()
     local index = command.read "docs/README.md"
     for _, path in ipairs(PAGES) do
