@@ -110,4 +110,19 @@ function arguments.parse(command, argv, first)
   return parsed
 end
 
+--- Takes those options out of argv that may also follow the first other word, up to "--", which is
+-- taken out as well.
+function arguments.parse_late(command, parsed, argv)
+  local i = parsed.rest + 1
+  while argv[i] and argv[i] ~= "--" do
+    local option = find(command, argv[i]:match "^[^=]*")
+    if option and option.late then
+      for _ = i + 1, (take(command, parsed, argv, i)) do table.remove(argv, i) end
+    else
+      i = i + 1
+    end
+  end
+  if argv[i] then table.remove(argv, i) end
+end
+
 return arguments

@@ -89,6 +89,9 @@ end
 -- "modules", value}...; logs: a set.
 local function parse(command, argv, first)
   local options = arguments.parse(command, argv, first)
+  if options.rest and argv[first - 1] == command.name then
+    arguments.parse_late(command, options, argv)
+  end
   options.steps, options.settings = {}, options.settings or {}
   for _, pair in ipairs(options.given) do
     if pair[1] == "execute" or pair[1] == "modules" then table.insert(options.steps, pair) end

@@ -5,8 +5,8 @@
 -- arguments), options. An option: names (short ones first), value (how the help calls its value;
 -- nil: it has none), optional (the value that is meant if it is left out; then it is given as
 -- --name=VALUE), key (its field among the parsed options), many (it may be given several times),
--- complete (what a shell offers as the value: "file", "folder", "module", or a list of words) and
--- help.
+-- late (it may also follow the script after the command's name), complete (what a shell offers as
+-- the value: "file", "folder", "module", or a list of words) and help.
 
 local help = { names = { "-h", "--help" }, key = "help", help = "show this text" }
 
@@ -38,7 +38,10 @@ have stopped. A script that returns a board is a board file: a machine with
 that board is built and started, its serial port on the terminal.
 
 Without a script the prompt starts; if standard input is not a terminal, it is
-the script. The script "-" is standard input.]],
+the script. The script "-" is standard input.
+
+What follows the script are its arguments. With the word "run", --report and
+--transcript may also follow the script, unless "--" comes before them.]],
   arguments = { { name = "SCRIPT", complete = "file" }, { name = "ARG", many = true } },
   options = {
     { names = { "-e" }, value = "STAT", key = "execute", many = true,
@@ -52,10 +55,10 @@ the script. The script "-" is standard input.]],
       help = "set an option of the board file's machine: -o memory=1G -o kernel=vmlinux" },
     { names = { "-l" }, value = "MOD", key = "modules", many = true, complete = "module",
       help = "require the module MOD into the global MOD (-l G=MOD into the global G)" },
-    { names = { "--transcript" }, key = "transcript",
+    { names = { "--transcript" }, key = "transcript", late = true,
       help = "print what happens to the script's machines: their guests' consoles that are kept in "
         .. "memory, devices that go in and out, the guests' answers, and how long all took" },
-    { names = { "--report" }, value = "FILE", key = "report", complete = "file",
+    { names = { "--report" }, value = "FILE", key = "report", late = true, complete = "file",
       help = "write a page about the run to FILE (HTML): its result, flights and events on a "
         .. "timeline, consoles, memory maps, machines" },
     { names = { "-W" }, key = "warnings",

@@ -381,4 +381,22 @@ describe("an example", function()
       at = stop
     end
   end)
+
+  it("may be asked for after the script, if the command's name comes first", function()
+    local script <close> = command.file 'print(table.concat(arg, " "))'
+    local report <close> = command.file ""
+    local names = { SCRIPT = tostring(script), FILE = tostring(report) }
+    local function printed(words)
+      local out, err, code = lunik_run((words:gsub("%u+", names)))
+      assert.same({ "", 0 }, { err, code }, words)
+      return out
+    end
+    assert.equal("a b\n", printed "run SCRIPT a --transcript b --report FILE")
+    assert.matches("<!DOCTYPE html>", io.open(tostring(report)):read "a", 1, true)
+    assert.equal("a --transcript\n", printed "run --report=FILE SCRIPT a -- --transcript")
+    assert.equal("a --transcript\n", printed "SCRIPT a --transcript")
+    local out, err, code = lunik_run("run " .. tostring(script) .. " --report")
+    assert.same({ "", 2 }, { out, code })
+    assert.matches("'--report' needs an argument", err, 1, true)
+  end)
 end)
