@@ -44,17 +44,19 @@ local lunik = {}
 ---set lunik.share_terminal = true.
 ---@alias lunik.Chardev string|table|function|lunik.Object
 
+---An error that a call raises; tostring() gives "where: message".
 ---@class lunik.Error
----@field code string
----@field message string
+---@field code string What kind of failure: see "Conventions".
+---@field message string What failed, for which value, and what was expected.
 ---@field where? string The line of the script that made the call.
 
+---What lunik.machine() makes. A board may have further options.
 ---@class lunik.MachineOptions
 ---@field board? string|lunik.Board A board's name ("pc", "micro"), a file's path, or a board. Default "pc".
 ---@field accel? "kvm"|"none" "none": no vCPUs, everything else as with KVM. Default "kvm".
 ---@field name? string For messages and lists. Default: the board's.
 ---@field cpus? integer Number of vCPUs. Default 1.
----@field sockets? integer
+---@field sockets? integer Default: one; with several NUMA nodes one for each, if the vCPUs divide evenly.
 ---@field cores? integer Per socket.
 ---@field threads? integer Per core.
 ---@field memory? lunik.Size RAM. Default "128M".
@@ -62,7 +64,7 @@ local lunik = {}
 ---@field slots? integer How many memory devices can be plugged, 0 to 256. Default 0; more need maxmem.
 ---@field memdev? string The backend (of objects) that is the machine's RAM.
 ---@field kernel? string ELF with PVH note, multiboot 1 image or bzImage to boot.
----@field initrd? string
+---@field initrd? string The kernel's initial RAM disk, a file.
 ---@field cmdline? string The kernel's command line.
 ---@field modules? string[] Multiboot modules: "path arguments".
 ---@field firmware? string A flat firmware image that ends at 4 GiB.
@@ -84,7 +86,7 @@ local lunik = {}
 ---written as in Lua, booleans as true, on, yes, false, off or no; functions can't be given.
 ---@class lunik.Board
 ---@field name? string Also the default name of the machine.
----@field description? string
+---@field description? string One line about the board.
 ---@field options? table<string, any> Further options of lunik.machine(): name = default, which also sets the kind ("64M" is a size); or name = {kind=, default=, choices=, doc=}; kinds are "size", "address", "integer", "count", "string", "boolean", "function", "table", "seconds", "any".
 ---@field build fun(m: lunik.Machine, opt: table) Builds the machine. opt: the checked options: sizes in bytes, defaults filled in, serial the chardev's id or nil. If it raises an error, lunik.machine() closes the machine and raises that.
 ---@field finish? fun(m: lunik.Machine, opt: table) Called after the devices in the options have been added: loads the kernel, assembles the tables.
@@ -98,17 +100,19 @@ local lunik = {}
 ---@field map_ram fun(m: lunik.Machine, banks: lunik.Bank[], name: string, offset: lunik.Address, base: lunik.Address, size: lunik.Size) Maps size bytes of the banks, from offset on, at guest address base; size 0: does nothing.
 ---@field report_ram fun(m: lunik.Machine, banks: lunik.Bank[], offset: lunik.Address, base: lunik.Address, size: lunik.Size) Reports the same range to the guest as RAM, as m:fwmap_add() does.
 ---@field check_slots fun(opt: table, memory: integer) Checks maxmem and slots; memory() does so too.
----@field align_up fun(value: integer, to: integer): integer
+---@field align_up fun(value: integer, to: integer): integer The next multiple of `to`.
 ---@field show fun(size: integer): string "512M"
 
+---A part of the machine's RAM: a backend, and the guest's NUMA node that it belongs to.
 ---@class lunik.Bank
----@field memdev lunik.Object
----@field size integer
----@field node integer
+---@field memdev lunik.Object The backend.
+---@field size integer Bytes.
+---@field node integer The guest's node, from 0.
 
+---A NUMA node of the guest: its vCPUs, its memory, and how far the others are.
 ---@class lunik.NumaNode
 ---@field cpus? integer[] The vCPUs of the node, from 0. vCPUs without a node are in node 0.
----@field memory? lunik.Size
+---@field memory? lunik.Size The node's memory.
 ---@field memdev? string The backend that is the node's memory.
 ---@field distances? integer[] To every node: 10 to itself, 11 to 254 to others, 255: unreachable. Default: the distance that the other node gives to this one; 20 if it gives none.
 
@@ -170,9 +174,10 @@ function lunik.machines() end
 ---@return string[]
 function lunik.boards() end
 
+---A device type that is written in Lua.
 ---@class lunik.DeviceDefinition
 ---@field name string The type's name, for m:device_add().
----@field doc? string
+---@field doc? string What help shows of it.
 ---@field properties? table<string, any> name = default, or name = {kind=, default=, doc=, min=, max=, choices=, required=, live=, link=}; kinds are size, uint, int, bool, enum, string, link, list. The default's kind is used if none is given: an integer is a uint, or an int if it is negative. Values of size and uint may be strings such as "4K". live: may be set later.
 ---@field ports? lunik.DeviceRegion|lunik.DeviceRegion[] I/O ports up to 0xffff, mapped as long as the device exists.
 ---@field mmio? lunik.DeviceRegion|lunik.DeviceRegion[] The same in memory.
@@ -291,6 +296,7 @@ function lunik.on_error(fn) end
 ---@return string[]
 function lunik.types() end
 
+---A type of objects or devices, as lunik.type() describes it.
 ---@class lunik.Type
 ---@field name string
 ---@field parent? string
@@ -301,6 +307,7 @@ function lunik.types() end
 ---@field unplug boolean May be removed from one.
 ---@field props lunik.Property[] Inherited ones first.
 
+---A property of a type.
 ---@class lunik.Property
 ---@field name string
 ---@field kind "size"|"uint"|"int"|"bool"|"enum"|"string"|"link"|"list"
@@ -319,6 +326,7 @@ function lunik.types() end
 ---@return lunik.Type
 function lunik.type(name) end
 
+---What lunik.report() writes, and about what.
 ---@class lunik.ReportOptions
 ---@field file string The page's file (HTML), opened by the call.
 ---@field title? string Default: the script's name.
@@ -375,6 +383,7 @@ function lunik.use_luv(uv) end
 
 -- ---- machines ----------------------------------------------------------------------------------
 
+---A machine. Its methods that act on it raise {code = "gone"} once it is closed.
 ---@class lunik.Machine
 ---@field name string
 ---@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
@@ -601,6 +610,7 @@ function Machine:chardev(spec, id) end
 ---@return lunik.Console
 function Machine:console(chardev) end
 
+---What m:region() makes.
 ---@class lunik.RegionOptions
 ---@field kind "container"|"ram"|"rom"|"rom-device"|"io"|"alias"|"reserved"
 ---@field name? string
@@ -623,6 +633,7 @@ function Machine:console(chardev) end
 ---@field impl? lunik.AccessRules Accesses that the functions accept; others are split or widened to these.
 ---@field endian? "little"|"big"
 
+---The sizes of accesses, and whether they may be unaligned.
 ---@class lunik.AccessRules
 ---@field min? 1|2|4|8 Bytes.
 ---@field max? 1|2|4|8
@@ -678,6 +689,7 @@ function Machine:transaction(fn, ...) end
 ---@return lunik.Recorder
 function Machine:record(options) end
 
+---How much m:record() keeps.
 ---@class lunik.RecordOptions
 ---@field flights? integer How many flights are kept, 1 to 1000000; default 100. The oldest that has ended is forgotten first.
 ---@field steps? integer How many steps are kept in all, 1 to 2^24; default 10000. Each takes about 0.6K in C until it is looked at.
@@ -1361,6 +1373,7 @@ function Space:view(type, address, count) end
 ---@return lunik.Mapping
 function Space:map(address, length) end
 
+---An array of values in guest memory: view[i] reads and writes them, #view is their number.
 ---@class lunik.View
 ---@field type lunik.ValueType
 ---@field [integer] number
@@ -1545,6 +1558,7 @@ function Dirty:clear(block, offset, size) end
 
 -- ---- vCPUs, interrupts, timers -----------------------------------------------------------------
 
+---A virtual processor. Reading and setting its registers takes it out of the guest for a moment.
 ---@class lunik.Vcpu
 ---@field index integer From 0.
 ---@field stats {exits: integer, io: integer, mmio: integer, interrupted: integer, dirtied: integer, other: integer} dirtied: pages that its dirty ring has reported.
@@ -1595,6 +1609,7 @@ function Vcpu:dump() end
 ---@param options? {step?: boolean, breakpoints?: lunik.Address[]}
 function Vcpu:debug(options) end
 
+---A source of an interrupt line, made by m:irq().
 ---@class lunik.Irq
 ---@field gsi integer
 ---@field level boolean
@@ -1668,6 +1683,7 @@ function Dev:refuse(source, status) end
 
 -- ---- waiting -----------------------------------------------------------------------------------
 
+---What m:on() and other calls that take a handler return.
 ---@class lunik.Subscription
 local Subscription = {}
 

@@ -33,12 +33,14 @@
 -- the memory map and the last flight; a script shows that if an error ends the scope of the <close>
 -- variable. Waits that fail say what was waited for and what came instead.
 
+---A test kit for machines: require "lunik.testing".
 ---@class lunik.testing
 ---@field guests table<string, lunik.testing.GuestKind> Guests of your own, by name.
 ---@field subs table<string, lunik.testing.Sub> Sub-tests by name, for t:sub(); add your own.
 ---@field host lunik.testing.Host The host's view.
 local testing = {}
 
+---What testing.machine() makes: options of lunik.machine(), and those of the kit.
 ---@class lunik.testing.MachineOptions: lunik.MachineOptions
 ---@field guest? string|lunik.testing.GuestKind Default "scripted".
 ---@field boot? boolean false: the machine is made, not started; see t:boot().
@@ -79,6 +81,7 @@ function testing.each_guest(guests, fn) end
 ---@return string?
 function testing.unavailable(guest) end
 
+---A table of variants: the product of the keys' values, each an example of its own.
 ---@class lunik.testing.Variants
 ---@field keys table<string, any[]> The values of each key; a value may be a table with a name.
 ---@field only? any A filter or a list of filters, of which a cell has to fit one.
@@ -119,6 +122,7 @@ function testing.cells(variants) end
 ---@return {numa: lunik.NumaNode[], memory: integer, cpus: integer}
 function testing.numa(count, memory) end
 
+---What has to be refused, and how.
 ---@class lunik.testing.Refused
 ---@field code? string The error's code: see lunik.Error.
 ---@field words? string|string[] Texts that its message must have.
@@ -193,6 +197,7 @@ function testing.fail(message) end
 ---@field dimms table<string, table> What the test has plugged: {id=, slot=, addr=, size=, node=, memdev=, state=}; state "pending", "accepted" or "refused" by the guest.
 local Machine = {}
 
+---A DIMM to plug. Further fields are properties of the backend, such as share and merge.
 ---@class lunik.testing.Plug
 ---@field id? string Default "dimm1", ... The backend's id is ID-mem.
 ---@field size? lunik.Size Default "128M".
@@ -451,6 +456,7 @@ function Host.sanitized() end
 ---@return integer[]
 function Host.nodes() end
 
+---The host's huge pages of one size, in pages.
 ---@class lunik.testing.HugePages
 ---@field size integer Bytes of a page.
 ---@field total integer
@@ -467,6 +473,7 @@ function Host.huge_pages(size) end
 ---@return integer[]
 function Host.huge_page_sizes() end
 
+---What the host's kernel says of the memory behind an object (/proc/self/smaps, numa_maps).
 ---@class lunik.testing.Mapping
 ---@field size integer Bytes, like the others.
 ---@field resident integer

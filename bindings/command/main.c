@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -111,6 +112,16 @@ static int l_isatty(lua_State *L)
     return 1;
 }
 
+/* columns(fd): the width of a terminal; 80 where that is not known. */
+static int l_columns(lua_State *L)
+{
+    struct winsize size = {0};
+
+    ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size);
+    lua_pushinteger(L, size.ws_col ? size.ws_col : 80);
+    return 1;
+}
+
 /* attach(): makes signals end waits on the runtime's loop as well. */
 static int l_attach(lua_State *L)
 {
@@ -136,6 +147,7 @@ static int l_end_with_parent(lua_State *L)
 static const luaL_Reg host_functions[] = {
     {"on_signal", l_on_signal},
     {"isatty", l_isatty},
+    {"columns", l_columns},
     {"attach", l_attach},
     {"detach", l_detach},
     {"end_with_parent", l_end_with_parent},

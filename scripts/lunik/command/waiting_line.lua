@@ -8,8 +8,6 @@ local waiting = require "lunik.waiting"
 
 local line = {}
 
-local WIDTH = 79
-
 local stderr, write = io.stderr, io.stderr.write
 local shown = false
 local complete = true -- whether the cursor is at the start of a line
@@ -22,16 +20,16 @@ function line.clear()
   write(stderr, "\r\27[K")
 end
 
---- Returns the line for a wait among `count` of them, shorter than the terminal's.
-function line.text(wait, count, now)
+--- Returns the line for a wait among `count` of them, shorter than `columns`.
+function line.text(wait, count, now, columns)
   local text = ("waiting for %s, %.0f s"):format(wait.what, now - wait.since)
   if wait.seconds then
     text = ("%s of %s s"):format(text, (("%.1f"):format(wait.seconds):gsub("%.0$", "")))
   end
   if count > 1 then text = ("%s, and %d more"):format(text, count - 1) end
   text = core.text(text):gsub("%c", " ")
-  local cut = utf8.len(text) and utf8.offset(text, WIDTH + 1)
-  return cut and text:sub(1, cut - 1) or text:sub(1, WIDTH)
+  local cut = utf8.len(text) and utf8.offset(text, columns)
+  return cut and text:sub(1, cut - 1) or text:sub(1, columns - 1)
 end
 
 -- Whether a guest has the terminal: what it prints does not pass here.
@@ -47,7 +45,7 @@ end
 local function show(wait, count, now)
   if paused or not complete or is_guests() then return line.clear() end
   io.stdout:flush()
-  write(stderr, "\r", line.text(wait, count, now), "\27[K")
+  write(stderr, "\r", line.text(wait, count, now, host.columns(2)), "\27[K")
   shown = true
 end
 

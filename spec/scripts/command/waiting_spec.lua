@@ -44,6 +44,14 @@ describe("a wait on a terminal", function()
     end)
   end
 
+  it("is shorter than the terminal is wide", function()
+    local path <close> = command.file(MACHINE:format "buffer" .. [[
+      pcall(m.wait, m, "acpi-ost", { device = "dimm1", timeout = 1.5 })
+      m:close()]])
+    local screen = on_terminal(("sh -c 'stty cols 30; exec %s %s'"):format(command.lunik, path), {})
+    assert.matches("waiting for 'acpi-ost' with d\27[K", screen, 1, true)
+  end)
+
   it("gives way to what scripts print", function()
     local screen = screen_of [[
       lunik.spawn(function()
