@@ -5,22 +5,12 @@
 local pandoc = pandoc -- luacheck: ignore 113
 local data = dofile(os.getenv "LUNIK_DOCS_SITE")
 local page, root = os.getenv "LUNIK_DOCS_PAGE", os.getenv "LUNIK_DOCS_ROOT"
-
-local function resolve(target)
-  local parts = {}
-  for part in ((page:match "^(.*/)" or "") .. target):gmatch "[^/]+" do
-    if part == ".." and #parts > 0 then
-      table.remove(parts)
-    elseif part ~= "." then
-      table.insert(parts, part)
-    end
-  end
-  return table.concat(parts, "/")
-end
+local folder = PANDOC_SCRIPT_FILE:match "^.*/" -- luacheck: ignore 113
+local resolve = dofile(folder .. "resolve.lua")
 
 local function link(element)
   local path, anchor = element.target:match "^([^#]*)(.*)$"
-  local html = path ~= "" and not path:find "^%a+:" and data.pages[resolve(path)]
+  local html = path ~= "" and not path:find "^%a+:" and data.pages[resolve(page, path)]
   if html then
     element.target = root .. html .. anchor
   end

@@ -5,6 +5,7 @@ local luacats = require "docs.generate.luacats"
 local c_page = require "docs.generate.c_page"
 local lua_page = require "docs.generate.lua_page"
 local names = require "docs.generate.names"
+local resolve = require "docs.generate.resolve"
 local types_page = require "docs.generate.types_page"
 
 local site = {}
@@ -47,20 +48,6 @@ local function title_of(text)
   return text:match "^# ([^\n]*)" or text:match "\n# ([^\n]*)"
 end
 
--- Returns the path that a link in a page means.
-function site.resolve(page, target)
-  local path = (page:match "^(.*/)" or "") .. target
-  local parts = {}
-  for part in path:gmatch "[^/]+" do
-    if part == ".." and #parts > 0 then
-      table.remove(parts)
-    elseif part ~= "." then
-      table.insert(parts, part)
-    end
-  end
-  return table.concat(parts, "/")
-end
-
 local function html_of(path)
   if path == INDEX then
     return "index.html"
@@ -85,7 +72,7 @@ local function written_pages()
   for line in contents(INDEX):gmatch "[^\n]+" do
     table.insert(groups, line:match "^## (.*)")
     for name, target in line:gmatch "%[([^%]]*)%]%(([^)#]+%.md)%)" do
-      add_page(pages, site.resolve(INDEX, target), groups[#groups], name)
+      add_page(pages, resolve(INDEX, target), groups[#groups], name)
     end
   end
   for _, path in ipairs(OTHERS) do

@@ -3,6 +3,7 @@ local command = require "spec.support.command"
 local core = require "lunik.core"
 local lunik = require "lunik"
 local process = require "spec.support.process"
+local resolve = require "docs.generate.resolve"
 local site = require "docs.generate.site"
 
 local all = site.new(lunik)
@@ -131,7 +132,7 @@ describe("the built documentation", function()
     for path, list in pairs(links) do
       for _, link in ipairs(list) do
         local target, anchor = link:match "^([^#]*)#?(.*)$"
-        local file = target == "" and path or site.resolve(path, target)
+        local file = target == "" and path or resolve(path, target)
         if not link:find "^%a+:" and file ~= "style.css" then
           count = count + 1
           assert.is_truthy(anchors[file], path .. " links to " .. link)
