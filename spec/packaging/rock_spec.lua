@@ -36,7 +36,7 @@ describe("the rock", function()
 
   it("has the module, boards and guests", function()
     if missing() then return pending(missing()) end
-    local out = output([[cd / && %s lua5.4 -e 'local lunik = require "lunik"
+    local out = output([[cd / && %s env -u LUNIK_BUILD lua5.4 -e 'local lunik = require "lunik"
       local m <close> = lunik.machine { accel = "none", board = "micro" }
       print(lunik.version, table.concat(lunik.boards(), " "))
       print(require("lunik.guest_images").path "small.elf")']], environment)
