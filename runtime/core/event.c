@@ -56,6 +56,7 @@ static void trace_event(lunik_machine *m, const lunik_event *event)
 {
     lunik_step step = {.kind = "event", .name = event->name};
     lunik_field fields[LUNIK_STEP_FIELDS];
+    const char *path = NULL;
 
     if (!lunik_locked(m->rt))
         return;
@@ -64,11 +65,13 @@ static void trace_event(lunik_machine *m, const lunik_event *event)
 
         if (!strcmp(f->name, "device"))
             step.device = f->value.string;
-        else if (strcmp(f->name, "path") != 0 && step.count < LUNIK_STEP_FIELDS)
+        else if (!strcmp(f->name, "path"))
+            path = f->value.string;
+        else if (step.count < LUNIK_STEP_FIELDS)
             fields[step.count++] = *f;
-        else if (!strcmp(f->name, "path") && !step.device)
-            step.device = f->value.string;
     }
+    if (!step.device)
+        step.device = path;
     step.fields = fields;
     trace_step(m, &step);
 }
