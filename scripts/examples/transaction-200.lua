@@ -8,13 +8,13 @@
 local lunik = require "lunik"
 local testing = require "lunik.testing"
 
-local t <close> = testing.machine { guest = arg[1], slots = 256, maxmem = "64G" }
+local t <close> = testing.machine { guest = arg[1], slots = 256, maxmem = "4G" }
 local commits = 0
 t.m:listen { name = "counter", space = t.m.memory, commit = function() commits = commits + 1 end }
 
 local function plug(first, last)
   for i = first, last do
-    t:plug { id = "dimm" .. i, size = "128M", nowait = true }
+    t:plug { id = "dimm" .. i, size = "8M", nowait = true }
   end
 end
 
