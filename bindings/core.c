@@ -81,11 +81,38 @@ static int is_a(lua_State *L)
     return 1;
 }
 
+static const char fs_request_class[] = "lunik.FsRequest";
+
+static int fs_request_gc(lua_State *L)
+{
+    uv_fs_req_cleanup(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Pushes a request whose memory goes at the latest with its userdata: an error that Lua raises
+ * may come between the call and the use of what it returned. */
+static uv_fs_t *fs_request(lua_State *L)
+{
+    uv_fs_t *request = lua_newuserdatauv(L, sizeof(*request), 0);
+
+    memset(request, 0, sizeof(*request));
+    luaL_setmetatable(L, fs_request_class);
+    return request;
+}
+
+static void fs_request_open(lua_State *L)
+{
+    luaL_newmetatable(L, fs_request_class);
+    lua_pushcfunction(L, fs_request_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
 /* core.lstat(path) -> "file", "dir", "link" or "other", its mode, a link's target; or nil */
 static int lstat_path(lua_State *L)
 {
     const char *path = bind_string(L, 1, "lstat: path");
-    uv_fs_t request;
+    uv_fs_t request, *link;
     uint64_t mode;
 
     if (uv_fs_lstat(NULL, &request, path, NULL) < 0)
@@ -99,31 +126,33 @@ static int lstat_path(lua_State *L)
     lua_pushinteger(L, (lua_Integer)(mode & 07777));
     if (!S_ISLNK(mode))
         return 2;
-    if (uv_fs_readlink(NULL, &request, path, NULL) < 0)
+    link = fs_request(L);
+    if (uv_fs_readlink(NULL, link, path, NULL) < 0)
         return 0;
-    lua_pushstring(L, request.ptr);
-    uv_fs_req_cleanup(&request);
+    lua_pushstring(L, link->ptr);
+    lua_replace(L, -2);
+    uv_fs_req_cleanup(link);
     return 3;
 }
 
 /* core.scandir(path) -> {name, ...}, or nil if it is not a directory that can be read */
 static int scandir_names(lua_State *L)
 {
-    uv_fs_t request;
+    const char *path = bind_string(L, 1, "scandir: path");
+    uv_fs_t *request = fs_request(L);
     uv_dirent_t entry;
     lua_Integer count = 0;
-    const char *path = bind_string(L, 1, "scandir: path");
 
     lua_newtable(L);
-    if (uv_fs_scandir(NULL, &request, path, 0, NULL) < 0) {
-        uv_fs_req_cleanup(&request);
+    if (uv_fs_scandir(NULL, request, path, 0, NULL) < 0) {
+        uv_fs_req_cleanup(request);
         return 0;
     }
-    while (uv_fs_scandir_next(&request, &entry) == 0) {
+    while (uv_fs_scandir_next(request, &entry) == 0) {
         lua_pushstring(L, entry.name);
         lua_rawseti(L, -2, ++count);
     }
-    uv_fs_req_cleanup(&request);
+    uv_fs_req_cleanup(request);
     return 1;
 }
 
@@ -205,6 +234,7 @@ int luaopen_lunik_core(lua_State *L)
     new_state(L);
     bind_error_open(L);
     bind_trace_open(L);
+    fs_request_open(L);
     lua_newtable(L);
     luaL_setfuncs(L, functions, 0);
     luaL_setfuncs(L, bind_loop_functions, 0);

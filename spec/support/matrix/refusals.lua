@@ -1,6 +1,7 @@
 -- Rows of spec/qa_matrix_spec.lua: what must be refused, in words, and change nothing.
 local assert = require "luassert"
 local command = require "spec.support.command"
+local core = require "lunik.core"
 local lunik = require "lunik"
 local testing = require "lunik.testing"
 
@@ -241,6 +242,7 @@ return {
 
   { "a file beside the sandbox's folder", machine = false, test = function()
     if lunik.sandbox() then testing.skip "this process is in a sandbox already" end
+    if core.sanitized() then testing.skip "sanitizers need what the sandbox forbids" end
     local folder = testing.directory()
     local out, err = command.script(([[
       local testing = require "lunik.testing"
