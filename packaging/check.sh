@@ -89,7 +89,7 @@ try_headers() {
     user '' sh -c "cc -o device $examples/pci_device.c \$(pkg-config --cflags --libs lunik)"
     user '111 squared is 12321' ./device
     user '' sh -c "cc -o embed_lua $examples/embed_lua.c \$(pkg-config --cflags --libs lunik-lua)"
-    user 'the same machine: yes' ./embed_lua
+    user 'the guest answers for dimm1: status 0' ./embed_lua
 }
 
 inside() {

@@ -81,7 +81,7 @@ return {
       function() return { backend = "ram", size = 2 * host_memory() } end },
     { "memfd", "no-memory", { "prealloc", "the host has" },
       function() return { size = 2 * host_memory(), prealloc = true } end },
-  }, { machine = { maxmem = "8T" } }),
+  }, { machine = { maxmem = "512G" } }),
 
   refused("sizes", {
     { "0", "invalid", { "size", "out of range" }, { size = 0 } },
