@@ -1106,7 +1106,7 @@ function Recorder:json() end
 ---@field start integer CLOCK_MONOTONIC in nanoseconds, as an event's time.
 ---@field stop? integer nil while it is under way.
 ---@field duration? integer Nanoseconds from start to stop.
----@field outcome "under way"|"accepted"|"ejected"|"refused"|"failed"|"done" accepted: the guest has taken the device; done: nobody had to be asked.
+---@field outcome "under way"|"accepted"|"ejected"|"refused"|"failed"|"done" accepted: the guest has taken the device; done: no guest had to be asked.
 ---@field why? string After "refused" and "failed": the reason, in one line.
 ---@field steps lunik.Step[] In the order in which they began; handlers that reacted come after the end.
 ---@field dropped integer How many more steps it had than are kept.
