@@ -22,14 +22,19 @@ function drawing.format(what, opt)
   return by_name
 end
 
+--- Writes a text to a file; raises an error if that fails.
+function drawing.write(what, path, text)
+  local file = options.open(what, path, "w")
+  local _, _, refused = file:write(text)
+  local _, _, lost = file:close()
+  local errno = refused or lost
+  if errno then error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0) end
+end
+
 --- Writes a drawing to the option file and returns nothing; without that option, returns it.
 function drawing.finish(what, opt, picture)
   if not opt.file then return picture end
-  local file = options.open(what .. ": file", opt.file, "w")
-  local _, _, refused = file:write(picture)
-  local _, _, lost = file:close()
-  local errno = refused or lost
-  if errno then error(core.sys_error(errno, ("%s: file: %s"):format(what, opt.file)), 0) end
+  drawing.write(what .. ": file", opt.file, picture)
 end
 
 local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }

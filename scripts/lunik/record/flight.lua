@@ -1,6 +1,5 @@
 --- A flight: a plug, an unplug, a reset or a boot, and the steps that it took.
 
-local core = require "lunik.core"
 local options = require "lunik.options"
 
 local flight = {}
@@ -54,15 +53,6 @@ function flight.maker(machine)
     t.machine = machine
     return setmetatable(t, Flight)
   end
-end
-
---- Writes a text to a file; raises an error if that fails.
-function flight.write(what, path, text)
-  local file = options.open(what, path, "w")
-  local _, _, refused = file:write(text)
-  local _, _, lost = file:close()
-  local errno = refused or lost
-  if errno then error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0) end
 end
 
 return flight

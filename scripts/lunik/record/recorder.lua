@@ -4,6 +4,7 @@
 -- the script asks for them, or when the loop calls hooks.recorded.
 
 local core = require "lunik.core"
+local drawing = require "lunik.drawing"
 local event = require "lunik.event"
 local flight = require "lunik.record.flight"
 local Grouping = require "lunik.record.grouping"
@@ -165,7 +166,7 @@ function Recorder:save(path)
     options.fail("invalid", "save: '%s' has no format (want a name that ends in .txt, .svg or "
       .. ".jsonl)", path)
   end
-  flight.write("save", path, make(self))
+  drawing.write("save", path, make(self))
 end
 
 options.guard(Recorder.__name, Recorder, Recorder)

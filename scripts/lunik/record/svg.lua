@@ -1,5 +1,6 @@
 --- Flights as timelines in SVG: one file that needs nothing else, light or dark as the viewer is.
 
+local drawing = require "lunik.drawing"
 local options = require "lunik.options"
 local timeline = require "lunik.record.timeline"
 local tree = require "lunik.record.tree"
@@ -81,7 +82,7 @@ function svg.draw(flights, opts)
       options.fail("invalid", "svg: file: '%s' is not the name of an SVG file (want a name that "
         .. "ends in .svg)", opt.file)
     end
-    require("lunik.record.flight").write("svg: file", opt.file, picture)
+    drawing.write("svg: file", opt.file, picture)
   end
   return picture
 end
