@@ -4,6 +4,7 @@
 local core = require "lunik.core"
 local event = require "lunik.event"
 local host = require "lunik.host"
+local one_line = require "lunik.one_line"
 local waiting = require "lunik.waiting"
 
 local line = {}
@@ -27,9 +28,7 @@ function line.text(wait, count, now, columns)
     text = ("%s of %s s"):format(text, (("%.1f"):format(wait.seconds):gsub("%.0$", "")))
   end
   if count > 1 then text = ("%s, and %d more"):format(text, count - 1) end
-  text = core.text(text):gsub("%c", " ")
-  local cut = utf8.len(text) and utf8.offset(text, columns)
-  return cut and text:sub(1, cut - 1) or text:sub(1, columns - 1)
+  return one_line(core.text(text), columns)
 end
 
 -- Whether a guest has the terminal: what it prints does not pass here.

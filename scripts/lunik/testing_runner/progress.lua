@@ -1,5 +1,6 @@
 --- One line on a terminal that shows what runs now, and since when.
 
+local one_line = require "lunik.one_line"
 local uv = require "luv"
 
 local progress = {}
@@ -19,9 +20,7 @@ function progress.line(runs, now, ended, all, width)
   local parts = {}
   for i, run in ipairs(runs) do parts[i] = describe(run, now) end
   local text = ("[%d/%d] %s"):format(ended, all, table.concat(parts, " | "))
-  text = text:gsub("[%c]", " ")
-  local cut = utf8.len(text) and utf8.offset(text, width)
-  return cut and text:sub(1, cut - 1) or text:sub(1, width - 1)
+  return one_line(text, width)
 end
 
 --- Returns {tick, clear} to show the progress of `all` jobs on standard error, or nil if that is no
