@@ -23,6 +23,8 @@
     X(i440fx_type)                                                                                 \
     X(piix3_type)                                                                                  \
     X(piix4_pm_type)                                                                               \
+    X(pci_bridge_type)                                                                             \
+    X(edu_type)                                                                                    \
     X(port92_type)                                                                                 \
     X(mc146818_type)                                                                               \
     X(i8042_type)                                                                                  \

@@ -484,6 +484,36 @@ void lunik_gsi_subscribe(lunik_machine *m, lunik_gsi_sub *sub);
 /* Ends a subscription. */
 void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 
+/* ---- message-signalled interrupts ----------------------------------------------------------- */
+
+/* What a device writes to interrupt a CPU. */
+typedef struct lunik_msi {
+    uint64_t address; /* 0xfee00000..0xfeefffff: the local APICs */
+    uint32_t data;
+} lunik_msi;
+
+/* Sends a message of the device `source`: to the local APICs, with KVM; without it there is an
+ * event "msi" {device, address, data} in its place. A message to another address, one to a
+ * machine that is closed and, with KVM, one before the first start reach nothing. For PCI devices
+ * lunik_pci_vector_send() is what obeys the guest's masks. */
+void lunik_msi_send(lunik_object *source, const lunik_msi *msg);
+/* Returns how many messages have been sent with lunik_msi_send(); 0 once m is closed. */
+uint64_t lunik_msi_count(const lunik_machine *m);
+typedef void lunik_msi_fn(void *opaque, lunik_object *source, const lunik_msi *msg);
+
+typedef struct lunik_msi_sub {
+    lunik_msi_fn *fn;
+    void *opaque;
+    lunik_sub_link link;
+} lunik_msi_sub;
+
+/* Subscribes to the messages of lunik_msi_send() (see "Subscriptions" in lunik.h). Called on the
+ * thread that sends, from within the device that does. Closing the machine there takes effect soon
+ * after. */
+void lunik_msi_subscribe(lunik_machine *m, lunik_msi_sub *sub);
+/* Ends a subscription. */
+void lunik_msi_unsubscribe(lunik_msi_sub *sub);
+
 /* ---- interfaces between devices ------------------------------------------------------------- */
 
 /* "memory-backend": owns a RAM block. */

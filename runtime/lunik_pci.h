@@ -10,9 +10,9 @@
  * threads and lifetime holds here: every function is called with the machine lock held, on any
  * thread.
  *
- * Capabilities, MSI and MSI-X are not there yet. A capability needs nothing but bytes of the arrays
- * in lunik_pci_function; MSI and MSI-X will have functions of their own and keep their state behind
- * its reserved pointers, so that devices that are built today go on working.
+ * Capabilities, MSI, MSI-X and an expansion ROM are added between lunik_pci_function_init() and
+ * lunik_pci_device_add(). What they need beyond lunik_pci_function is freed by
+ * lunik_pci_device_remove(), which unrealize, and a realize that fails, call in any case.
  */
 #ifndef LUNIK_PCI_H
 #define LUNIK_PCI_H
@@ -37,6 +37,7 @@ extern "C" {
 #define LUNIK_PCI_COMMAND_INTX_OFF    0x0400
 #define LUNIK_PCI_STATUS              0x06
 #define LUNIK_PCI_STATUS_INTX         0x0008
+#define LUNIK_PCI_STATUS_CAPABILITIES 0x0010
 #define LUNIK_PCI_STATUS_FAST_B2B     0x0080
 #define LUNIK_PCI_STATUS_DEVSEL_MED   0x0200
 #define LUNIK_PCI_STATUS_ERRORS       0xf900 /* write 1 to clear */
@@ -48,6 +49,9 @@ extern "C" {
 #define LUNIK_PCI_BAR0                0x10
 #define LUNIK_PCI_SUBSYSTEM_VENDOR_ID 0x2c
 #define LUNIK_PCI_SUBSYSTEM_ID        0x2e
+#define LUNIK_PCI_ROM                 0x30
+#define LUNIK_PCI_ROM_ENABLE          0x00000001
+#define LUNIK_PCI_CAPABILITIES        0x34
 #define LUNIK_PCI_INTERRUPT_LINE      0x3c
 #define LUNIK_PCI_INTERRUPT_PIN       0x3d
 
@@ -58,11 +62,14 @@ extern "C" {
 typedef struct lunik_pci_bus lunik_pci_bus;
 typedef struct lunik_pci_function lunik_pci_function;
 typedef struct lunik_pci_master lunik_pci_master;
+typedef struct lunik_pci_extra lunik_pci_extra;
 
 typedef enum lunik_pci_bar_kind {
     LUNIK_PCI_BAR_IO,
     LUNIK_PCI_BAR_MEM32,
     LUNIK_PCI_BAR_MEM64, /* takes the next BAR as well */
+    LUNIK_PCI_BAR_MEM32_PREFETCH,
+    LUNIK_PCI_BAR_MEM64_PREFETCH, /* takes the next BAR as well */
 } lunik_pci_bar_kind;
 
 typedef struct lunik_pci_bar {
@@ -88,7 +95,11 @@ struct lunik_pci_function {
     uint8_t devfn;
     bool intx;   /* what the device asks for */
     bool driven; /* what its interrupt line shows */
-    void *reserved[7];
+    uint16_t msix_words, msix_pending_words;
+    uint32_t *msix_table;   /* four words a vector */
+    uint64_t *msix_pending; /* a bit for each vector */
+    lunik_pci_extra *extra; /* of capabilities, ROM and bridges */
+    void *reserved[4];
 };
 
 /* Clears f and sets its identification, the masks of the header, and owner, whose name errors
@@ -139,6 +150,31 @@ void lunik_pci_config_write(lunik_pci_function *f, unsigned offset, unsigned siz
  * to region until f is off the bus, which maps and unmaps it. */
 int lunik_pci_bar_init(lunik_pci_function *f, unsigned index, lunik_pci_bar_kind kind,
                        lunik_region *region, lunik_error *err);
+/* Does the same for the expansion ROM (section 6.2.5.2), whose size is a power of two from 2 KiB to
+ * 16 MiB. It decodes while its own enable bit and the memory bit of the command register are set,
+ * and hides BARs that it overlaps. LUNIK_E_INVALID: another size, or f has a ROM already;
+ * LUNIK_E_NO_MEMORY. */
+int lunik_pci_rom_init(lunik_pci_function *f, lunik_region *region, lunik_error *err);
+
+/* ---- capabilities --------------------------------------------------------------------------- */
+
+#define LUNIK_PCI_CAP_MSI      0x05
+#define LUNIK_PCI_CAP_VENDOR   0x09
+#define LUNIK_PCI_CAP_MSIX     0x11
+#define LUNIK_PCI_CAP_FEATURES 0x13
+
+/* Appends a capability (section 6.7) of size bytes (2..192), of which the list takes the first two;
+ * the caller fills the others into f's arrays. offset, a multiple of 4 from 0x40 on, or 0: the
+ * first place where no capability is and the arrays hold zeros. The place is written to *out (may
+ * be NULL). LUNIK_E_INVALID: a size or offset that is not possible; LUNIK_E_EXISTS: another
+ * capability is there; LUNIK_E_NO_SPACE: no place is left; LUNIK_E_NO_MEMORY. */
+int lunik_pci_capability_add(lunik_pci_function *f, uint8_t id, unsigned offset, unsigned size,
+                             unsigned *out, lunik_error *err);
+/* Returns where the first capability of that id is, or 0: there is none. */
+unsigned lunik_pci_capability_find(const lunik_pci_function *f, uint8_t id);
+/* Adds the capability by which the guest resets the function alone ("Advanced Features"): the reset
+ * function of its owner's type is called. The errors are those of lunik_pci_capability_add(). */
+int lunik_pci_function_level_reset_init(lunik_pci_function *f, lunik_error *err);
 
 /* ---- on the bus ----------------------------------------------------------------------------- */
 
@@ -169,18 +205,20 @@ LUNIK_IFACE_GETTER(pci_bus)
  * no such address; LUNIK_E_EXISTS: another function has it, or f is on a bus. */
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err);
-/* Unmaps the BARs of f, lowers its interrupt and takes it off the bus. Does nothing if it is on
- * none. */
+/* Unmaps the BARs of f, lowers its interrupt, takes it off the bus if it is on one, and frees what
+ * its capabilities, MSI, MSI-X and ROM need. With any of these f has to be initialized again before
+ * it can be added again. */
 void lunik_pci_device_remove(lunik_pci_function *f);
 
-/* Restores the power-on state: `initial`, BARs unmapped, interrupt low. */
+/* Restores the power-on state: `initial`, BARs unmapped, interrupt low, all vectors of MSI-X masked
+ * and none pending. */
 void lunik_pci_function_reset(lunik_pci_function *f);
 
 /* What a device's state table has for its lunik_pci_function:
  *   LUNIK_STATE_STRUCT(struct card, function, &lunik_pci_function_state)
- * Configuration space, whose bits in the header that the guest can't change must be as here, and
- * the interrupt. Loading maps the BARs, drives the pin, and opens or closes the gates of
- * lunik_pci_dma_new(). */
+ * Configuration space, whose bits in the header and in the capabilities' first words that the guest
+ * can't change must be as here, the interrupt, and the vectors of MSI-X. Loading maps the BARs,
+ * drives the pin, and opens or closes the gates of lunik_pci_dma_new(). */
 extern const lunik_state_table lunik_pci_function_state;
 
 /* Reports that the memory map could not follow what the guest wrote to f, and stayed as it was: an
@@ -191,16 +229,40 @@ void lunik_pci_map_failed(lunik_pci_function *f, lunik_error *why);
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
 /* Drives the pin (INTA# to INTD#) that LUNIK_PCI_INTERRUPT_PIN in `initial` names (1..4; 0: none);
- * true asserts it. The guest's interrupt-disable bit is obeyed. */
+ * true asserts it. The guest's interrupt-disable bit is obeyed, and the pin is low while the guest
+ * has MSI or MSI-X on. */
 void lunik_pci_intx_set(lunik_pci_function *f, bool level);
+
+enum {
+    LUNIK_PCI_MSI_64 = 1,   /* takes 64-bit addresses */
+    LUNIK_PCI_MSI_MASK = 2, /* each vector has a mask and a pending bit */
+};
+/* Adds the MSI capability (section 6.8.1), with 1, 2, 4, 8, 16 or 32 vectors. offset as for
+ * lunik_pci_capability_add(), whose errors are those here. */
+int lunik_pci_msi_init(lunik_pci_function *f, unsigned vectors, unsigned flags, unsigned offset,
+                       lunik_error *err);
+/* Adds the MSI-X capability (section 6.8.2), with 1 to 2048 vectors. Their table (16 bytes each)
+ * and the pending bits (8 bytes for 64) appear at table and pba in BAR bar, multiples of 8, on top
+ * of what its region has there; without such a BAR this makes a 32-bit one of its own. The errors
+ * are those of lunik_pci_capability_add() and lunik_region_add(); LUNIK_E_INVALID also if table and
+ * pending bits overlap or do not fit into the BAR. */
+int lunik_pci_msix_init(lunik_pci_function *f, unsigned vectors, unsigned bar, uint64_t table,
+                        uint64_t pba, unsigned offset, lunik_error *err);
+/* Returns how many vectors the guest has turned on, by MSI or MSI-X; 0: the device uses its pin. */
+unsigned lunik_pci_vectors(const lunik_pci_function *f);
+/* Sends the message of a vector. While the guest masks it or the function may not be a bus master
+ * it stays pending where the guest can see that (MSI-X, and MSI with masks), and is sent later; MSI
+ * without masks loses it. Vectors beyond those that are on are counted from 0 again. Does nothing
+ * while none is on. */
+void lunik_pci_vector_send(lunik_pci_function *f, unsigned vector);
 
 /* ---- bus mastering -------------------------------------------------------------------------- */
 
 /* Makes a lunik_dma to the memory that f reaches as a bus master, the machine's "memory". Its gate
- * follows the bus-master bit of the command register: the guest's writes open and close it, a reset
- * and lunik_pci_device_remove() close it. Between lunik_pci_function_init() and
- * lunik_pci_dma_free(); a function may have several, one for each queue. LUNIK_E_NO_MEMORY: there
- * is no memory. */
+ * follows the bus-master bit of the command register, and those of the bridges above: the guest's
+ * writes open and close it, a reset and lunik_pci_device_remove() close it. Between
+ * lunik_pci_function_init() and lunik_pci_dma_free(); a function may have several, one for each
+ * queue. LUNIK_E_NO_MEMORY: there is no memory. */
 int lunik_pci_dma_new(lunik_pci_function *f, lunik_dma **out, lunik_error *err);
 /* Frees one of them, as lunik_dma_free() does. d may be NULL. */
 void lunik_pci_dma_free(lunik_pci_function *f, lunik_dma *d);

@@ -104,7 +104,7 @@ static lunik_access config_address_write(void *opaque, uint64_t offset, unsigned
 
 static lunik_access config_data_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
-    const struct i440fx *s = opaque;
+    struct i440fx *s = opaque;
 
     *value = pci_mechanism1_read(&s->bus, s->config_address, (unsigned)offset, size);
     return LUNIK_ACCESS_OK;

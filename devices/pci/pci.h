@@ -6,11 +6,16 @@
 
 #define PCI_PIRQS 4
 
+/* Registers of a PCI-to-PCI bridge that routing needs; pci_bridge.c has the others. */
+#define PCI_SECONDARY_BUS   0x19
+#define PCI_SUBORDINATE_BUS 0x1a
+
 #define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
 
-/* The host bridge provides the containers that BARs are mapped in. */
+/* The bridge above it provides the containers that BARs are mapped in. */
 struct lunik_pci_bus {
     lunik_machine *machine;
+    lunik_pci_function *bridge; /* the PCI-to-PCI bridge above it; NULL: a host bridge's bus */
     lunik_region *memory, *io;
     lunik_pci_function *functions[256]; /* by devfn */
     unsigned asserted[PCI_PIRQS];       /* functions that hold the line low */
@@ -18,6 +23,60 @@ struct lunik_pci_bus {
     void (*route)(void *opaque, unsigned pirq, bool level);
     void *route_opaque;
 };
+
+/* Offsets of capabilities in configuration space; 0: the function does not have it. */
+struct lunik_pci_extra {
+    uint64_t used; /* a bit for each dword that a capability takes */
+    uint8_t last;  /* the capability at the end of the list; 0: the list is empty */
+    uint8_t msi, msix, features;
+    lunik_region *rom;
+    lunik_region *msix_bar; /* made for the table; NULL: it is in a BAR of the device's */
+    lunik_region *msix_table, *msix_pba;
+    lunik_pci_bus *secondary; /* of a bridge */
+};
+
+/* pci_capability.c: returns what f has beyond its struct, making it if needed; NULL: out of memory.
+ */
+lunik_pci_extra *pci_extra(lunik_pci_function *f, lunik_error *err);
+void pci_extra_free(lunik_pci_function *f);
+/* To be called after the guest wrote the function's registers. */
+void pci_features_written(lunik_pci_function *f, unsigned offset, unsigned size);
+
+/* True if an access of size bytes at offset touches one of `count` bytes at `at`. */
+static inline bool pci_touches(unsigned offset, unsigned size, unsigned at, unsigned count)
+{
+    return offset < at + count && offset + size > at;
+}
+
+/* pci_bar.c: makes the regions follow BARs, ROM and command register, or leaves them as they were.
+ */
+int pci_map_bars(lunik_pci_function *f, lunik_error *err);
+/* The same, and reports a failure. */
+void pci_update_bars(lunik_pci_function *f);
+
+/* pci_intx.c: makes status bit and line follow the device's request, where the guest allows it. */
+void pci_update_intx(lunik_pci_function *f);
+
+/* Whether f, and every bridge above it, may be a bus master. */
+bool pci_may_master(const lunik_pci_function *f);
+/* Makes gates and pending messages of f, and of what is behind it, follow the bus-master bits. */
+void pci_update_mastering(lunik_pci_function *f);
+
+/* pci_msi.c, pci_msix.c: send what is pending and may be sent now. */
+void pci_msi_update(lunik_pci_function *f);
+void pci_msix_update(lunik_pci_function *f);
+unsigned pci_msi_vectors(const lunik_pci_function *f);
+unsigned pci_msix_vectors(const lunik_pci_function *f);
+void pci_msi_send(lunik_pci_function *f, unsigned vector);
+void pci_msix_send(lunik_pci_function *f, unsigned vector);
+void pci_msix_reset(lunik_pci_function *f);
+void pci_msix_free(lunik_pci_function *f);
+/* The section of the function's state. */
+extern const lunik_state_table pci_msix_state;
+
+/* Resets the device that has f, or all devices on a bus and the buses behind it. */
+void pci_function_reset_owner(lunik_pci_function *f);
+void pci_bus_reset(lunik_pci_bus *bus);
 
 /* Parses "slot" or "slot.function", hexadecimal. */
 int pci_parse_addr(const char *text, uint8_t *devfn, lunik_error *err);
@@ -28,11 +87,10 @@ int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_
 /* pci_dma.c: opens or closes the gates of f as its command register says. */
 void pci_update_masters(lunik_pci_function *f);
 
-/* Access to a configuration space through configuration mechanism 1: address is the latch at 0xcf8,
- * offset 0..3 within the data port; the register is the latch's bits 7:0, or'ed with offset. Where
- * there is no function reads give all ones and writes are dropped. */
-uint32_t pci_mechanism1_read(const lunik_pci_bus *bus, uint32_t address, unsigned offset,
-                             unsigned size);
+/* Access to a configuration space, on bus or behind it, through configuration mechanism 1: address
+ * is the latch at 0xcf8, offset 0..3 within the data port; the register is the latch's bits 7:0,
+ * or'ed with offset. Where there is no function reads give all ones and writes are dropped. */
+uint32_t pci_mechanism1_read(lunik_pci_bus *bus, uint32_t address, unsigned offset, unsigned size);
 void pci_mechanism1_write(lunik_pci_bus *bus, uint32_t address, unsigned offset, unsigned size,
                           uint32_t value);
 
@@ -42,6 +100,9 @@ unsigned pci_pirq(uint8_t devfn, unsigned pin);
 /* Sets (fn NULL: removes) the bus's interrupt router and notifies it of lines that are high. */
 void pci_bus_set_router(lunik_pci_bus *bus, void (*fn)(void *opaque, unsigned pirq, bool level),
                         void *opaque);
+
+/* Connects the lines of a bus behind a bridge to the bridge's pins; the bridge is on its bus. */
+void pci_bus_join_intx(lunik_pci_bus *bus);
 
 /* Describes a PCI device in ACPI with the ASL part of that name, which takes its address as _ADR.
  */

@@ -11,7 +11,7 @@ struct lunik_pci_master {
 
 void pci_update_masters(lunik_pci_function *f)
 {
-    bool open = lunik_pci_get_word(f->config, LUNIK_PCI_COMMAND) & LUNIK_PCI_COMMAND_MASTER;
+    bool open = pci_may_master(f);
 
     for (const lunik_pci_master *master = f->masters; master; master = master->next) {
         if (open == lunik_dma_enabled(master->dma))

@@ -72,7 +72,8 @@ struct lunik_machine {
     struct attached *data;
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
-    struct lunik_sub_list trace_subs;
+    struct lunik_sub_list msi_subs, trace_subs;
+    uint64_t messages; /* sent; msi.c */
     uint64_t steps; /* serial of the last one reported; trace.c */
 
     struct iothread_list iothreads;
@@ -151,6 +152,7 @@ void events_report(lunik_machine *m, const lunik_event *event);
 lunik_exit_action exit_ask(lunik_machine *m, lunik_vcpu *v, const lunik_vcpu_exit *exit);
 void reset_report(lunik_machine *m);
 void gsi_report(lunik_machine *m, unsigned gsi, bool level);
+void msi_report(lunik_machine *m, lunik_object *source, const lunik_msi *msg);
 /* True on a thread that is reporting a line or a rejected access: the code that caused it, further
  * up the stack, still needs the machine. */
 bool subs_called_here(const lunik_machine *m);

@@ -96,6 +96,7 @@ void subs_init(lunik_machine *m)
     sub_list_init(&m->exit_subs, m->rt);
     sub_list_init(&m->reset_subs, m->rt);
     sub_list_init(&m->gsi_subs, m->rt);
+    sub_list_init(&m->msi_subs, m->rt);
     sub_list_init(&m->trace_subs, m->rt);
 }
 
@@ -105,12 +106,14 @@ void subs_end(lunik_machine *m)
     sub_list_end(&m->exit_subs);
     sub_list_end(&m->reset_subs);
     sub_list_end(&m->gsi_subs);
+    sub_list_end(&m->msi_subs);
     sub_list_end(&m->trace_subs);
 }
 
 bool subs_called_here(const lunik_machine *m)
 {
-    return sub_list_called_here(&m->gsi_subs) || sub_list_called_here(&m->trace_subs) ||
+    return sub_list_called_here(&m->gsi_subs) || sub_list_called_here(&m->msi_subs) ||
+           sub_list_called_here(&m->trace_subs) ||
            (m->regions && m->regions->rejecting_here(m));
 }
 
@@ -118,6 +121,7 @@ SUBSCRIPTION(event, &m->event_subs)
 SUBSCRIPTION(exit, &m->exit_subs)
 SUBSCRIPTION(reset, &m->reset_subs)
 SUBSCRIPTION(gsi, &m->gsi_subs)
+SUBSCRIPTION(msi, &m->msi_subs)
 SUBSCRIPTION(trace, &m->trace_subs)
 
 void events_report(lunik_machine *m, const lunik_event *event)
@@ -151,5 +155,13 @@ void gsi_report(lunik_machine *m, unsigned gsi, bool level)
 {
     lunik_machine_ref(m);
     SUBS_CALL(gsi, &m->gsi_subs, gsi, level);
+    lunik_machine_unref(m);
+}
+
+/* As for gsi_report(). */
+void msi_report(lunik_machine *m, lunik_object *source, const lunik_msi *msg)
+{
+    lunik_machine_ref(m);
+    SUBS_CALL(msi, &m->msi_subs, source, msg);
     lunik_machine_unref(m);
 }

@@ -156,7 +156,8 @@ static inline uint64_t load(struct rig *r, uint64_t address, unsigned size)
     return value & (UINT64_MAX >> (64 - 8 * size));
 }
 
-static inline void rig_open(struct rig *r, lunik_accel accel, bool shadow)
+/* Makes it, not started. */
+static inline void rig_make(struct rig *r, lunik_accel accel, bool shadow)
 {
     const lunik_machine_config mc = {
         .name = "rig", .accel = accel, .cpus = 1, .manual_clock = true};
@@ -179,6 +180,13 @@ static inline void rig_open(struct rig *r, lunik_accel accel, bool shadow)
     must("piix3", lunik_device_add(r->m, "piix3", isa, 2, NULL, &err), &err);
     must("piix4-pm", lunik_device_add(r->m, "piix4-pm", pm, 1, NULL, &err), &err);
     must("probe", lunik_device_add(r->m, "probe", probe, 2, &r->probe, &err), &err);
+}
+
+static inline void rig_open(struct rig *r, lunik_accel accel, bool shadow)
+{
+    lunik_error err;
+
+    rig_make(r, accel, shadow);
     if (accel == LUNIK_ACCEL_NONE) /* a vCPU would find nothing to run */
         must("start", lunik_machine_start(r->m, &err), &err);
 }
