@@ -125,6 +125,8 @@ unsigned lunik_pci_capability_find(const lunik_pci_function *f, uint8_t id)
 
 int lunik_pci_function_level_reset_init(lunik_pci_function *f, lunik_error *err)
 {
+    LUNIK_NOT_NULL_OR_FAIL(f, err);
+
     unsigned at;
     int rc = lunik_pci_capability_add(f, LUNIK_PCI_CAP_FEATURES, 0, FEATURES_SIZE, &at, err);
 

@@ -278,6 +278,18 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_config_read, lunik_pci_config_read(NULL, 0, 1));
     CALL(lunik_pci_config_write, lunik_pci_config_write(NULL, 0, 1, 0));
     CALL(lunik_pci_bar_init, lunik_pci_bar_init(NULL, 0, 0, NULL, NULL));
+    CALL(lunik_pci_rom_init, lunik_pci_rom_init(NULL, NULL, NULL));
+    CALL(lunik_pci_capability_add, lunik_pci_capability_add(NULL, 0, 0, 0, NULL, NULL));
+    CALL(lunik_pci_capability_find, lunik_pci_capability_find(NULL, 0));
+    CALL(lunik_pci_function_level_reset_init, lunik_pci_function_level_reset_init(NULL, NULL));
+    CALL(lunik_pci_msi_init, lunik_pci_msi_init(NULL, 1, 0, 0, NULL));
+    CALL(lunik_pci_msix_init, lunik_pci_msix_init(NULL, 1, 0, 0, 0, 0, NULL));
+    CALL(lunik_pci_vectors, lunik_pci_vectors(NULL));
+    CALL(lunik_pci_vector_send, lunik_pci_vector_send(NULL, 0));
+    CALL(lunik_msi_send, lunik_msi_send(NULL, NULL));
+    CALL(lunik_msi_count, lunik_msi_count(NULL));
+    CALL(lunik_msi_subscribe, lunik_msi_subscribe(NULL, NULL));
+    CALL(lunik_msi_unsubscribe, lunik_msi_unsubscribe(NULL));
     CALL(lunik_pci_device_add, lunik_pci_device_add(NULL, NULL, NULL, NULL));
     CALL(lunik_pci_device_remove, lunik_pci_device_remove(NULL));
     CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));

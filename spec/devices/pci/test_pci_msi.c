@@ -267,6 +267,7 @@ static void test_other_accesses(void)
 {
     uint64_t value;
 
+    must("reset", lunik_machine_reset(rig.m, &err), &err);
     open_bar();
     check_true("a byte of the table is refused",
                lunik_space_load(rig.memory, BAR + CARD_TABLE, 1, &value) < 0);
@@ -293,6 +294,7 @@ static void test_event(void)
     set_config(&rig, AT, LUNIK_PCI_COMMAND, 2, 6);
     set_config(&rig, AT, msi_at + 4, 4, 0xfee00000);
     set_config(&rig, AT, msi_at + 2, 1, 1);
+    lunik_run_timeout(rig.rt, 0);
     lunik_event_subscribe(rig.m, &event_sub);
     lunik_pci_vector_send(card_function(card), 0);
     lunik_run_timeout(rig.rt, 0);
