@@ -514,6 +514,24 @@ void lunik_msi_subscribe(lunik_machine *m, lunik_msi_sub *sub);
 /* Ends a subscription. */
 void lunik_msi_unsubscribe(lunik_msi_sub *sub);
 
+/* An eventfd whose signals are a message: for work that is done without the machine lock. While the
+ * route is open KVM sends the message itself. All other signals (it is shut, there is no KVM, KVM
+ * has no room for the route) become calls of fn on the loop thread, with the lock. For PCI devices
+ * lunik_pci_vector_fd() makes them. */
+typedef struct lunik_msi_route lunik_msi_route;
+/* Makes one, shut. LUNIK_E_GONE: the machine is closed; LUNIK_E_NO_MEMORY; another error: the host
+ * has no descriptor for it. */
+int lunik_msi_route_new(lunik_machine *m, void (*fn)(void *opaque), void *opaque,
+                        lunik_msi_route **out, lunik_error *err);
+/* Returns the eventfd: non-blocking, owned by r. Any thread, until r is freed. */
+int lunik_msi_route_fd(const lunik_msi_route *r);
+/* Opens the route with a message, or changes the message; NULL: shuts it. A signal that comes
+ * meanwhile is not lost, and may be delivered either way. A message that is not to the local APICs
+ * shuts it. */
+void lunik_msi_route_set(lunik_msi_route *r, const lunik_msi *msg);
+/* Frees it: fn is not called any more. The machine may be closed already. r may be NULL. */
+void lunik_msi_route_free(lunik_msi_route *r);
+
 /* ---- interfaces between devices ------------------------------------------------------------- */
 
 /* "memory-backend": owns a RAM block. */

@@ -32,7 +32,8 @@ struct lunik_pci_extra {
     lunik_region *rom;
     lunik_region *msix_bar; /* made for the table; NULL: it is in a BAR of the device's */
     lunik_region *msix_table, *msix_pba;
-    lunik_pci_bus *secondary; /* of a bridge */
+    lunik_pci_bus *secondary;   /* of a bridge */
+    struct pci_vector *vectors; /* those of MSI-X with eventfds; NULL: none has one */
 };
 
 /* pci_capability.c: returns what f has beyond its struct, making it if needed; NULL: out of memory.
@@ -70,6 +71,12 @@ unsigned pci_msix_vectors(const lunik_pci_function *f);
 void pci_msi_send(lunik_pci_function *f, unsigned vector);
 void pci_msix_send(lunik_pci_function *f, unsigned vector);
 void pci_msix_reset(lunik_pci_function *f);
+/* Returns whether a message of the vector would go out now, with the message. */
+bool pci_msix_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg);
+/* pci_vector_fd.c: makes the route of a vector, or those of all, follow the guest's masks. */
+void pci_vector_follow(lunik_pci_function *f, unsigned vector);
+void pci_vectors_follow(lunik_pci_function *f);
+void pci_vectors_free(lunik_pci_function *f);
 void pci_msix_free(lunik_pci_function *f);
 /* The section of the function's state. */
 extern const lunik_state_table pci_msix_state;

@@ -48,12 +48,19 @@ static void set_pending(lunik_pci_function *f, unsigned vector, bool on)
         f->msix_pending[vector / 64] &= ~bit;
 }
 
-void pci_msix_send(lunik_pci_function *f, unsigned vector)
+bool pci_msix_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg)
 {
     const uint32_t *entry = &f->msix_table[ENTRY_WORDS * (size_t)vector];
-    bool ready = open_to(f) && !(entry[ENTRY_CONTROL] & ENTRY_MASKED);
-    lunik_msi msg = {.address = (uint64_t)entry[ENTRY_ADDRESS_HIGH] << 32 | entry[ENTRY_ADDRESS],
-                     .data = entry[ENTRY_DATA]};
+
+    *msg = (lunik_msi){.address = (uint64_t)entry[ENTRY_ADDRESS_HIGH] << 32 | entry[ENTRY_ADDRESS],
+                       .data = entry[ENTRY_DATA]};
+    return open_to(f) && !(entry[ENTRY_CONTROL] & ENTRY_MASKED);
+}
+
+void pci_msix_send(lunik_pci_function *f, unsigned vector)
+{
+    lunik_msi msg;
+    bool ready = pci_msix_ready(f, vector, &msg);
 
     set_pending(f, vector, !ready);
     if (ready && f->owner)
@@ -69,7 +76,10 @@ static void send_pending(lunik_pci_function *f, unsigned word)
 
 void pci_msix_update(lunik_pci_function *f)
 {
-    if (!f->extra || !f->extra->msix || !open_to(f))
+    if (!f->extra || !f->extra->msix)
+        return;
+    pci_vectors_follow(f);
+    if (!open_to(f))
         return;
     for (unsigned i = 0; i < f->msix_pending_words; i++)
         send_pending(f, i);
@@ -101,6 +111,7 @@ static lunik_access table_write(void *opaque, uint64_t offset, unsigned size, ui
     unsigned word = (unsigned)(offset / 4), vector = word / ENTRY_WORDS;
 
     f->msix_table[word] = (uint32_t)value & writable[word % ENTRY_WORDS];
+    pci_vector_follow(f, vector);
     if (f->msix_pending[vector / 64] >> vector % 64 & 1)
         pci_msix_send(f, vector);
     return LUNIK_ACCESS_OK;
@@ -137,6 +148,8 @@ static const lunik_io_ops pba_ops = {
 
 void pci_msix_free(lunik_pci_function *f)
 {
+    pci_vectors_free(f);
+
     lunik_region **regions[] = {&f->extra->msix_table, &f->extra->msix_pba, &f->extra->msix_bar};
 
     for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++) {

@@ -73,8 +73,9 @@ struct lunik_machine {
 
     struct lunik_sub_list event_subs, exit_subs, reset_subs, gsi_subs; /* subscribe.c */
     struct lunik_sub_list msi_subs, trace_subs;
-    uint64_t messages; /* sent; msi.c */
-    uint64_t steps; /* serial of the last one reported; trace.c */
+    uint64_t messages;                       /* sent; msi.c */
+    LIST_HEAD(, lunik_msi_route) msi_routes; /* msi_route.c */
+    uint64_t steps;                          /* serial of the last one reported; trace.c */
 
     struct iothread_list iothreads;
 
@@ -138,6 +139,8 @@ void clock_free(lunik_machine *m);
 /* Stop the machine's own clock, and start it from where it stopped. */
 void clock_stop(lunik_machine *m);
 void clock_start(lunik_machine *m);
+/* msi_route.c: shuts what is open for good; routes can be freed later. */
+void msi_routes_fini(lunik_machine *m);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
 /* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */

@@ -103,38 +103,10 @@ static void read_limits(struct kvm_vm *vm)
 {
     vm->vcpu_map_size = ioctl(vm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     vm->max_slots = (unsigned)check_extension(vm, KVM_CAP_NR_MEMSLOTS);
+    vm->max_routes = (unsigned)check_extension(vm, KVM_CAP_IRQ_ROUTING);
     vm->max_vcpus = (unsigned)check_extension(vm, KVM_CAP_MAX_VCPUS);
     vm->readonly_mem = check_extension(vm, KVM_CAP_READONLY_MEM) > 0;
     vm->phys_bits = find_phys_bits();
-}
-
-static struct kvm_irq_routing_entry route(unsigned gsi, unsigned chip, unsigned pin)
-{
-    return (struct kvm_irq_routing_entry){
-        .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {chip, pin}};
-}
-
-/* Connects the lines as a PC does: to PIC and I/O APIC alike, except that the timer, line 0, is on
- * the I/O APIC's pin 2, where the PIC has its cascade. */
-static int route_lines(struct kvm_vm *vm, lunik_error *err)
-{
-    struct {
-        struct kvm_irq_routing head;
-        struct kvm_irq_routing_entry entries[2 * LUNIK_GSI_COUNT];
-    } routes = {0};
-    struct kvm_irq_routing_entry *e = routes.entries;
-
-    for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++) {
-        if (gsi == 2)
-            continue;
-        if (gsi < 16)
-            *e++ = route(gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
-        *e++ = route(gsi, KVM_IRQCHIP_IOAPIC, gsi ? gsi : 2);
-    }
-    routes.head.nr = (uint32_t)(e - routes.entries);
-    if (ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &routes) < 0)
-        return lunik_fail_errno(err, errno, "KVM: can't route the interrupt lines");
-    return 0;
 }
 
 static int reserve_pages(struct kvm_vm *vm, lunik_error *err)
@@ -156,7 +128,7 @@ static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
         return lunik_fail_errno(err, errno, "KVM: can't create the interrupt controllers");
     if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0 && errno != EEXIST)
         return lunik_fail_errno(err, errno, "KVM: can't create the timer");
-    return route_lines(vm, err);
+    return kvm_routes_set(vm, NULL, err);
 }
 
 /* Reads the controllers' power-on state, for resets. */

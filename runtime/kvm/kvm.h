@@ -20,6 +20,7 @@ struct kvm_vm {
     int vcpu_map_size;  /* bytes of a vCPU's kvm_run mapping */
     unsigned max_slots; /* memslots the kernel offers */
     unsigned max_vcpus;
+    unsigned max_routes;            /* GSIs that routes can have */
     unsigned phys_bits;             /* guest physical address bits */
     bool readonly_mem;              /* KVM_CAP_READONLY_MEM */
     bool dirty_manual;              /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is on */
@@ -40,6 +41,17 @@ void kvm_vm_free(struct kvm_vm *vm);
 /* Creates the interrupt controllers and the PIT: once, before any vCPU. May be called again after
  * it failed. */
 int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err);
+/* kvm_route.c: gives KVM the routes of all lines and of the messages of m (NULL: there are none).
+ */
+int kvm_routes_set(struct kvm_vm *vm, const lunik_machine *m, lunik_error *err);
+/* msi.c: whether a message goes to the local APICs. */
+bool msi_is_interrupt(const lunik_msi *msg);
+/* msi_route.c: opens the routes that have waited for the interrupt controllers. */
+void msi_routes_open(lunik_machine *m);
+/* msi_route.c: what kvm_routes_set() needs: the GSI and message of a route that has one. Returns
+ * the route after `previous` (NULL: the first), or NULL. */
+const lunik_msi_route *msi_route_next(const lunik_machine *m, const lunik_msi_route *previous,
+                                      unsigned *gsi, lunik_msi *msg);
 /* Puts the interrupt controllers back into their power-on state, with level_triggered (a bit for
  * each of IRQ 0 to 15) in their ELCR. vCPUs held. */
 int kvm_vm_reset(struct kvm_vm *vm, uint16_t level_triggered, lunik_error *err);

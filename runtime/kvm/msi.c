@@ -13,6 +13,11 @@
 
 enum { APIC_FIRST = 0xfee00000u, APIC_LAST = 0xfeefffffu };
 
+bool msi_is_interrupt(const lunik_msi *msg)
+{
+    return msg->address >= APIC_FIRST && msg->address <= APIC_LAST;
+}
+
 /* A message that names no CPU is lost, as on a PC; that is no failure. */
 static void signal_irqchip(const lunik_machine *m, const lunik_msi *msg)
 {
@@ -54,7 +59,7 @@ void lunik_msi_send(lunik_object *source, const lunik_msi *msg)
 
     lunik_machine *m = lunik_object_machine(source);
 
-    if (!m->gsi || msg->address < APIC_FIRST || msg->address > APIC_LAST)
+    if (!m->gsi || !msi_is_interrupt(msg))
         return;
     m->messages++;
     if (m->kvm && m->kvm->power_on)

@@ -166,6 +166,7 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
         if (rc)
             return rc;
         gsi_show_high(m);
+        msi_routes_open(m);
     }
     for (unsigned i = 0; i < g->count && !rc; i++)
         if (!g->vcpu[i].power_on)

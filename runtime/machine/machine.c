@@ -169,6 +169,7 @@ static void take_apart(lunik_machine *m)
     if (m->kvm)
         kvm_map_fini(m);
     memory_fini(m);
+    msi_routes_fini(m);
     gsi_fini(m);
     drains_close(m);
     lunik_defer_cancel(m->rt, &m->work);

@@ -286,6 +286,11 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_pci_msix_init, lunik_pci_msix_init(NULL, 1, 0, 0, 0, 0, NULL));
     CALL(lunik_pci_vectors, lunik_pci_vectors(NULL));
     CALL(lunik_pci_vector_send, lunik_pci_vector_send(NULL, 0));
+    CALL(lunik_pci_vector_fd, lunik_pci_vector_fd(NULL, 0, NULL));
+    CALL(lunik_msi_route_new, lunik_msi_route_new(NULL, NULL, NULL, NULL, NULL));
+    CALL(lunik_msi_route_fd, lunik_msi_route_fd(NULL));
+    CALL(lunik_msi_route_set, lunik_msi_route_set(NULL, NULL));
+    CALL(lunik_msi_route_free, lunik_msi_route_free(NULL));
     CALL(lunik_msi_send, lunik_msi_send(NULL, NULL));
     CALL(lunik_msi_count, lunik_msi_count(NULL));
     CALL(lunik_msi_subscribe, lunik_msi_subscribe(NULL, NULL));

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
+#include <unistd.h>
 
 #include "pci_rig.h"
 #include "pci_card.h"
@@ -340,6 +341,33 @@ static void test_function_reset(void)
     check_true("  its vectors are masked and none is pending", same_registers());
 }
 
+/* A signal of a vector's eventfd is a message, or pending, like a call. */
+static void test_eventfd(void)
+{
+    lunik_pci_function *f = card_function(card);
+    int fd = lunik_pci_vector_fd(f, 2, &err);
+    uint64_t before = lunik_msi_count(rig.m);
+
+    must("reset", lunik_machine_reset(rig.m, &err), &err);
+    open_bar();
+    check_true("an eventfd", fd >= 0);
+    check_int("the same again", lunik_pci_vector_fd(f, 2, &err), fd);
+    check_int("no such vector", lunik_pci_vector_fd(f, CARD_VECTORS, &err), -1);
+    check_contains("  says how many", err.message, "vector 70 does not exist (there are 70)");
+    set_config(&rig, AT, LUNIK_PCI_COMMAND, 2, 6);
+    set_config(&rig, AT, msix_at + 3, 1, 0x80);
+    lunik_space_store(rig.memory, BAR + CARD_TABLE + 32, 4, 0xfee00000);
+    check_int("signal", (int)write(fd, &(uint64_t){1}, 8), 8);
+    lunik_run_timeout(rig.rt, 0);
+    check_uint("masked: pending", load(&rig, BAR + CARD_PBA, 8), 4);
+    lunik_space_store(rig.memory, BAR + CARD_TABLE + 32 + 12, 4, 0);
+    check_uint("unmasked: sent", lunik_msi_count(rig.m), before + 1);
+    check_uint("  and pending no more", load(&rig, BAR + CARD_PBA, 8), 0);
+    check_int("signal", (int)write(fd, &(uint64_t){5}, 8), 8);
+    lunik_run_timeout(rig.rt, 0);
+    check_uint("signals in a row are one message", lunik_msi_count(rig.m), before + 2);
+}
+
 static void test_state(void)
 {
     lunik_state_buffer saved = {0};
@@ -379,6 +407,7 @@ int main(void)
     test_event();
     test_pin();
     test_function_reset();
+    test_eventfd();
     test_state();
     rig_close(&rig);
     return check_result();
