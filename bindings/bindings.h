@@ -393,6 +393,7 @@ void bind_push_done(lua_State *L, lunik_drain **d);
 
 /* types.c, device.c, console.c */
 int bind_lua_types(lua_State *L);
+int bind_lua_pci_functions(lua_State *L); /* pci.c */
 int bind_lua_type(lua_State *L);
 int bind_lua_type_add(lua_State *L);
 int bind_lua_ejected(lua_State *L);

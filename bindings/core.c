@@ -182,6 +182,7 @@ static const luaL_Reg functions[] = {
     {"observe", bind_lua_observe},
     {"record", bind_lua_record},
     {"trace_handler", bind_lua_trace_handler},
+    {"pci_functions", bind_lua_pci_functions},
     {"types", bind_lua_types},
     {"type", bind_lua_type},
     {"type_add", bind_lua_type_add},

@@ -789,6 +789,41 @@ function Machine:listen(options) end
 ---@return string
 function Machine:mtree(options) end
 
+---A function on a PCI bus. tostring() gives the line that lspci shows.
+---@class lunik.PciFunction
+---@field object lunik.Object Its device.
+---@field bus string The path of the object whose bus it is on: a host bridge or a bridge.
+---@field bus_number integer What the guest has numbered that bus; 0 for a host bridge's, and where it has not yet.
+---@field address string "00:01.3": bus, slot and function.
+---@field slot integer
+---@field fn integer
+---@field vendor integer
+---@field device integer
+---@field class integer Base class, subclass and programming interface, 24 bits.
+---@field revision integer
+---@field header integer 0, or 1 for a bridge.
+---@field command integer
+---@field status integer
+---@field pin integer 1 to 4, or 0 for none.
+---@field line integer What the guest has written as its interrupt line.
+---@field bars {index: integer, kind: "io"|"memory32"|"memory64", address: integer, prefetch?: boolean}[] Those that it has.
+---@field capabilities {id: integer, offset: integer}[]
+---@field config string The 256 bytes of its configuration space, as the guest reads them.
+
+---@class lunik.PciFunctions: lunik.PciFunction[]
+
+---Lists the functions on the PCI buses, in the order of their addresses, as lspci does: tostring() of
+---the list has a line for each, list:text() also regions and capabilities, list:text { bytes = true }
+---all bytes, as `lspci -xxx`; f:dump() does that for one. Nothing that the guest sees changes.
+---```lua
+---local list = m:pci()
+---assert(list[1].address == "00:00.0" and list[1].vendor == 0x8086)
+---assert(tostring(list):find("00:01.0 ISA bridge: 8086:7000", 1, true))
+---assert(list[1]:dump():find("00: 86 80 37 12", 1, true))
+---```
+---@return lunik.PciFunctions
+function Machine:pci() end
+
 ---Makes a handle for dirty pages of all memory, of a region, or of an object (a backend, or a DIMM).
 ---```lua
 ---local dirty <close> = m:dirty():start()

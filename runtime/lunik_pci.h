@@ -210,6 +210,10 @@ int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function
  * it can be added again. */
 void lunik_pci_device_remove(lunik_pci_function *f);
 
+/* Returns the function at devfn (slot << 3 | function; 0..255) of the bus that the object bus
+ * offers; NULL: there is none. */
+lunik_pci_function *lunik_pci_bus_function(lunik_object *bus, unsigned devfn);
+
 /* Restores the power-on state: `initial`, BARs unmapped, interrupt low, all vectors of MSI-X masked
  * and none pending. */
 void lunik_pci_function_reset(lunik_pci_function *f);

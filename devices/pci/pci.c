@@ -203,6 +203,15 @@ void lunik_pci_device_remove(lunik_pci_function *f)
     pci_extra_free(f);
 }
 
+lunik_pci_function *lunik_pci_bus_function(lunik_object *bus, unsigned devfn)
+{
+    LUNIK_NOT_NULL(bus, NULL);
+
+    const lunik_pci_bus_ops *ops = lunik_pci_bus_iface(bus);
+
+    return ops && devfn < 256 ? ops->bus(bus)->functions[devfn] : NULL;
+}
+
 /* Returns the bus of that number, on bus or behind it; NULL: there is none. */
 static lunik_pci_bus *find_bus(lunik_pci_bus *bus, unsigned number)
 {

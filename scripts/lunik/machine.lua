@@ -300,6 +300,7 @@ end
 -- Drawings and the recorder are loaded late: few scripts need them.
 function Machine.record(m, opts) return require("lunik.record.recorder").start(m, opts) end
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
+function Machine.pci(m) return require("lunik.pci").list(m) end
 Machine.dirty_rate = dirty.rate
 function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
 function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
