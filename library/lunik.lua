@@ -810,7 +810,19 @@ function Machine:mtree(options) end
 ---@field capabilities {id: integer, offset: integer}[]
 ---@field config string The 256 bytes of its configuration space, as the guest reads them.
 
+local PciFunction = {}
+
+---Returns the bytes of the configuration space as `lspci -xxx` shows them.
+---@return string
+function PciFunction:dump() end
+
 ---@class lunik.PciFunctions: lunik.PciFunction[]
+local PciFunctions = {}
+
+---Returns a longer text: with regions and capabilities, or all bytes.
+---@param options? {bytes?: boolean}
+---@return string
+function PciFunctions:text(options) end
 
 ---Lists the functions on the PCI buses, in the order of their addresses, as lspci does: tostring() of
 ---the list has a line for each, list:text() also regions and capabilities, list:text { bytes = true }
@@ -1853,6 +1865,7 @@ function Console:feed(fn) end
 ---| "chardev-connected"
 ---| "chardev-disconnected"
 ---| "vcpu-exit"
+---| "msi"
 
 ---The fields of every event. tostring() and print() show its name and fields.
 ---@class lunik.Event
@@ -1908,6 +1921,12 @@ function Console:feed(fn) end
 ---@field slot_type "DIMM"
 ---@field source integer 1 insertion, 3 eject request, 0x103 ejection, 0x200 insertion in progress.
 ---@field status integer 0 success, 1 failure, 0x80.. reasons to refuse.
+
+---A device has sent a message-signalled interrupt. Only without KVM, which delivers them itself.
+---@class lunik.event.msi: lunik.Event
+---@field device string The id of the device, or its path.
+---@field address integer
+---@field data integer
 
 ---A device has been added.
 ---@class lunik.event.device-added: lunik.Event

@@ -17,6 +17,7 @@ event.known = {
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
   "chardev-disconnected", "vcpu-exit",
+  "msi",
 }
 
 local shared = core.shared

@@ -147,4 +147,6 @@ function pci.list(m)
   return setmetatable(functions, List)
 end
 
+pci.Function, pci.List = Function, List
+
 return pci

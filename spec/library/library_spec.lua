@@ -87,6 +87,8 @@ describe("library/lunik.lua", function()
     Mapping = require("lunik.memory").Mapping,
     Dev = require("lunik.device").Dev,
     Samples = require("lunik.sample").Samples,
+    PciFunction = require("lunik.pci").Function,
+    PciFunctions = require("lunik.pci").List,
     Recorder = require("lunik.record.recorder").Recorder,
     Flight = require("lunik.record.flight").Flight,
     Report = require("lunik.report").Report,
