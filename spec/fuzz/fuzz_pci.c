@@ -3,7 +3,8 @@
  * -max_len=512 -runs=450
  *
  * A function's registers keep the values written to their writable bits, for any size of access; no
- * other function changes; memory and ports are mapped as the registers say.
+ * other function changes; memory and ports are mapped as the registers say; no vector of MSI and
+ * MSI-X is pending that may be sent.
  */
 #include "devices/pci/pci.h"
 #include "board.h"
@@ -44,6 +45,58 @@ static void config_out(uint8_t devfn, unsigned offset, unsigned size, uint32_t v
     port_out((uint16_t)(PORT_DATA + (offset & 3)), size, value);
 }
 
+/* ---- vectors -------------------------------------------------------------------------------- */
+
+enum { MSI_VECTORS = 16, MSIX_VECTORS = 66, MSIX_BAR = 4, MSIX_PBA = 0x800 };
+
+static void add_vectors(void)
+{
+    lunik_error err = {0};
+
+    fuzz_must(lunik_pci_msi_init(&extra, MSI_VECTORS, LUNIK_PCI_MSI_MASK, 0, &err), err);
+    fuzz_must(lunik_pci_msix_init(&extra, MSIX_VECTORS, MSIX_BAR, 0, MSIX_PBA, 0, &err), err);
+}
+
+static unsigned msi_pending(void)
+{
+    return lunik_pci_capability_find(&extra, LUNIK_PCI_CAP_MSI) + 16;
+}
+
+/* Nothing waits that may be sent. */
+static void check_vectors(void)
+{
+    unsigned msi = lunik_pci_capability_find(&extra, LUNIK_PCI_CAP_MSI);
+    unsigned msix = lunik_pci_capability_find(&extra, LUNIK_PCI_CAP_MSIX);
+    bool master = extra.config[LUNIK_PCI_COMMAND] & LUNIK_PCI_COMMAND_MASTER;
+    unsigned given = extra.config[msi + 2] >> 4 & 7;
+    uint32_t waiting = lunik_pci_get_long(extra.config, msi_pending());
+
+    fuzz_check(!(waiting >> MSI_VECTORS), "MSI: 0x%x is pending", waiting);
+    waiting &= ~lunik_pci_get_long(extra.config, msi + 12);
+    waiting &= (UINT32_C(1) << (1u << (given > 4 ? 4 : given))) - 1;
+    fuzz_check(!master || !(extra.config[msi + 2] & 1) || !waiting, "MSI: 0x%x waits", waiting);
+    for (unsigned v = 0; v < 128; v++) {
+        bool pending = extra.msix_pending[v / 64] >> v % 64 & 1;
+        bool open = master && extra.config[msix + 3] >> 6 == 2;
+
+        fuzz_check(!pending || v < MSIX_VECTORS, "MSI-X: vector %u is pending", v);
+        fuzz_check(!pending || !open || extra.msix_table[4 * v + 3] & 1, "MSI-X: %u waits", v);
+    }
+}
+
+/* The table, where the guest has put it. */
+static void access_table(void)
+{
+    const lunik_region *bar = extra.bars[MSIX_BAR].region;
+    unsigned offset = (unsigned)fuzz_number(2) & 0xfff, size = 1u << fuzz_below(4);
+    uint64_t value = fuzz_number(size);
+
+    if (!lunik_region_parent(bar))
+        return;
+    board_store(board_memory, lunik_region_offset(bar) + offset, size, value);
+    board_load(board_memory, lunik_region_offset(bar) + offset, size);
+}
+
 /* ---- the function with BARs ----------------------------------------------------------------- */
 
 static const struct {
@@ -70,6 +123,7 @@ static void add_extra(void)
         fuzz_must(lunik_pci_bar_init(&extra, bars[i].index, bars[i].kind, extra_bars[i], &err),
                   err);
     }
+    add_vectors();
     fuzz_must(pci_bus_add(ops->bus(host), &extra, TEST_DEVFN, &err), err);
 }
 
@@ -209,6 +263,9 @@ static void access_register(void)
         shadows[f].config[offset + i] =
             (uint8_t)((value >> 8 * i & w) | (shadows[f].config[offset + i] & ~w));
     }
+    if (f == FUNCTIONS - 1) /* what waited may have been sent */
+        lunik_pci_set_long(shadows[f].config, msi_pending(),
+                           config_in(devfns[f], msi_pending(), 4));
 }
 
 /* Functions that are not there. */
@@ -257,6 +314,13 @@ static void operate(void)
         lunik_pci_intx_set(&extra, fuzz_byte() & 1);
         read_all(3);
         break;
+    case 4:
+        lunik_pci_vector_send(&extra, fuzz_byte());
+        read_all(3);
+        break;
+    case 5:
+        access_table();
+        break;
     default:
         access_register();
     }
@@ -277,6 +341,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (fuzz_more()) {
         operate();
         check_bars();
+        check_vectors();
         check_pam();
     }
     check_all();
