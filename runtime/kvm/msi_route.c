@@ -93,35 +93,35 @@ static unsigned free_gsi(const lunik_machine *m)
     return 0;
 }
 
-static int set_irqfd(const lunik_msi_route *r, unsigned flags)
+static int set_irqfd(const lunik_machine *m, const lunik_msi_route *r, unsigned flags)
 {
     struct kvm_irqfd arg = {.fd = (uint32_t)r->fd, .gsi = r->gsi, .flags = flags};
 
-    return ioctl(r->m->kvm->vm_fd, KVM_IRQFD, &arg);
+    return ioctl(m->kvm->vm_fd, KVM_IRQFD, &arg);
 }
 
 /* Has the loop take them. Its watching has been possible before, and so is now. */
-static void take_from_kvm(lunik_msi_route *r)
+static void take_from_kvm(const lunik_machine *m, lunik_msi_route *r)
 {
     if (!r->irqfd)
         return;
-    set_irqfd(r, KVM_IRQFD_FLAG_DEASSIGN);
+    set_irqfd(m, r, KVM_IRQFD_FLAG_DEASSIGN);
     r->irqfd = false;
     r->gsi = 0;
     watch(r);
 }
 
 /* Has KVM take the signals. Where it can't, the loop goes on to. */
-static void give_to_kvm(lunik_msi_route *r)
+static void give_to_kvm(const lunik_machine *m, lunik_msi_route *r)
 {
-    if (!r->m->kvm || !r->m->kvm->power_on)
+    if (!m->kvm || !m->kvm->power_on)
         return;
     if (!r->gsi)
-        r->gsi = free_gsi(r->m);
+        r->gsi = free_gsi(m);
     if (!r->gsi)
         return;
-    if (kvm_routes_set(r->m->kvm, r->m, NULL) || (!r->irqfd && set_irqfd(r, 0) < 0)) {
-        take_from_kvm(r);
+    if (kvm_routes_set(m->kvm, m, NULL) || (!r->irqfd && set_irqfd(m, r, 0) < 0)) {
+        take_from_kvm(m, r);
         r->gsi = 0;
         return;
     }
@@ -136,7 +136,7 @@ void msi_routes_open(lunik_machine *m)
 
     LIST_FOREACH (r, &m->msi_routes, link)
         if (r->open)
-            give_to_kvm(r);
+            give_to_kvm(m, r);
 }
 
 void msi_routes_fini(lunik_machine *m)
@@ -144,7 +144,7 @@ void msi_routes_fini(lunik_machine *m)
     lunik_msi_route *r;
 
     while ((r = LIST_FIRST(&m->msi_routes))) {
-        take_from_kvm(r);
+        take_from_kvm(m, r);
         unwatch(r);
         LIST_REMOVE(r, link);
         r->m = NULL;
@@ -217,9 +217,9 @@ void lunik_msi_route_set(lunik_msi_route *r, const lunik_msi *msg)
     if (msg)
         r->msg = *msg;
     if (msg)
-        give_to_kvm(r);
+        give_to_kvm(r->m, r);
     else
-        take_from_kvm(r);
+        take_from_kvm(r->m, r);
 }
 
 void lunik_msi_route_free(lunik_msi_route *r)
@@ -227,7 +227,7 @@ void lunik_msi_route_free(lunik_msi_route *r)
     if (!r)
         return;
     if (r->m) {
-        take_from_kvm(r);
+        take_from_kvm(r->m, r);
         LIST_REMOVE(r, link);
     }
     lunik_loop(r->rt);
