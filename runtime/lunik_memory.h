@@ -657,6 +657,38 @@ int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write,
  * thread. */
 int lunik_dma_unmap(lunik_dma_mapping *map, uint64_t accessed);
 
+/* For data paths that reach memory many times between two changes of the memory map. A thread
+ * begins an access, which lasts until it ends it; meanwhile it may keep windows, each a stretch of
+ * RAM as the map shows it. After a change of the map, which lunik_dma_generation() shows, windows
+ * still reach the blocks they were opened on, which may be elsewhere or nowhere: it closes them and
+ * opens others. Windows keep blocks, and with them host memory: a device that is idle closes its
+ * own. */
+typedef struct lunik_dma_window {
+    uint64_t first, last; /* addresses */
+    void *host;           /* of the byte at first */
+    bool writable;
+    lunik_ram *ram; /* private to the runtime */
+} lunik_dma_window;
+/* Begins an access, for which the gate must be open: see lunik_dma_disable(). Fails as
+ * lunik_dma_read() does with a closed gate. Any thread. */
+int lunik_dma_begin(lunik_dma *d);
+/* Ends an access. Any thread. */
+void lunik_dma_end(lunik_dma *d);
+/* Sets *out to a number that differs before and after a change of the memory map that the space
+ * shows, never 0. LUNIK_E_STATE: the gate is closed; LUNIK_E_GONE: the space is gone. In an access,
+ * any thread. */
+int lunik_dma_generation(lunik_dma *d, uint64_t *out);
+/* Opens a window on all RAM that is in one piece around address. LUNIK_E_ACCESS: there is no RAM;
+ * LUNIK_E_GONE: the space is gone. In an access, any thread. */
+int lunik_dma_window_open(lunik_dma *d, uint64_t address, lunik_dma_window *out);
+/* Closes a window. Any thread; the machine lock is taken where a part of the block was lost. */
+void lunik_dma_window_close(lunik_dma *d, lunik_dma_window *w);
+/* Whether writes that were made through w before this call must be reported. Any thread. */
+bool lunik_dma_window_logged(const lunik_dma_window *w);
+/* Reports that size bytes from address, within w, were written. In an access, any thread. */
+void lunik_dma_window_written(lunik_dma *d, const lunik_dma_window *w, uint64_t address,
+                              uint64_t size);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

@@ -51,6 +51,12 @@ struct dma_piece {
 /* Makes the access through the address space, under the machine lock. */
 int dma_access_locked(lunik_dma *d, const struct dma_piece *p);
 
+/* dma_map.c: marks what was written to a block as dirty. By block and offset, as the region may be
+ * gone. */
+void dma_ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t size);
+/* dma_map.c: waits until a commit in progress has published its view. */
+void dma_wait_for_commit(const lunik_dma *d);
+
 /* True if a part of the block is lost and that has not been reported yet. */
 bool dma_damage_is_news(lunik_ram *ram);
 /* Reports the loss and drops the caller's reference to ram. Not in a read section: takes the

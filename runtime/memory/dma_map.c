@@ -71,8 +71,7 @@ static enum found look(lunik_dma_mapping *map, uint64_t size)
     return found;
 }
 
-/* Waits until a commit in progress has published its view. */
-static void wait_for_commit(const lunik_dma *d)
+void dma_wait_for_commit(const lunik_dma *d)
 {
     if (lunik_locked(d->rt))
         return;
@@ -86,7 +85,7 @@ static int map_piece(lunik_dma_mapping *map)
     enum found found = look(map, size);
 
     if (found == FOUND_STALE) {
-        wait_for_commit(map->dma);
+        dma_wait_for_commit(map->dma);
         found = look(map, size);
     }
     switch (found) {
@@ -124,11 +123,9 @@ int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write, lun
     return rc;
 }
 
-/* Marks by block and offset, as the region may be gone. For the fence see region_written(). Without
- * the space the machine's log mask is unknown, so it marks for all clients: extra marks are
- * harmless.
- */
-static void ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t size)
+/* For the fence see region_written(). Without the space the machine's log mask is unknown, so it
+ * marks for all clients: extra marks are harmless. */
+void dma_ram_written(lunik_dma *d, lunik_ram *ram, uint64_t offset, uint64_t size)
 {
     lunik_space *s;
     unsigned mask;
@@ -159,7 +156,7 @@ int lunik_dma_unmap(lunik_dma_mapping *map, uint64_t accessed)
 
     if (map->ram) {
         if (map->write && p.size)
-            ram_written(d, map->ram, (uint64_t)((char *)map->host - map->ram->host), p.size);
+            dma_ram_written(d, map->ram, (uint64_t)((char *)map->host - map->ram->host), p.size);
         if (dma_damage_is_news(map->ram))
             dma_report_damage(d, map->ram);
         else

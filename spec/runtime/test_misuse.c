@@ -237,6 +237,13 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_dma_write, lunik_dma_write(NULL, 0, NULL, 0));
     CALL(lunik_dma_map, lunik_dma_map(NULL, 0, 0, 0, NULL));
     CALL(lunik_dma_unmap, lunik_dma_unmap(NULL, 0));
+    CALL(lunik_dma_begin, lunik_dma_begin(NULL));
+    CALL(lunik_dma_end, lunik_dma_end(NULL));
+    CALL(lunik_dma_generation, lunik_dma_generation(NULL, NULL));
+    CALL(lunik_dma_window_open, lunik_dma_window_open(NULL, 0, NULL));
+    CALL(lunik_dma_window_close, lunik_dma_window_close(NULL, NULL));
+    CALL(lunik_dma_window_logged, lunik_dma_window_logged(NULL));
+    CALL(lunik_dma_window_written, lunik_dma_window_written(NULL, NULL, 0, 0));
     CALL(lunik_space_why, lunik_space_why(NULL, 0));
     CALL(lunik_section_cause, lunik_section_cause(NULL));
     CALL(lunik_transaction_cause, lunik_transaction_cause(NULL));
