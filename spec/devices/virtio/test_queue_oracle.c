@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < ROUNDS && !wrong; i++)
         wrong += !run(seed + i);
     check_uint("driver and device agree", wrong, 0);
+    fflush(stdout);
     if (wrong)
         _exit(1); /* with requests in flight */
     virtqueue_fini(&queue);
