@@ -683,7 +683,8 @@ int lunik_dma_generation(lunik_dma *d, uint64_t *out);
 int lunik_dma_window_open(lunik_dma *d, uint64_t address, lunik_dma_window *out);
 /* Closes a window. Any thread; the machine lock is taken where a part of the block was lost. */
 void lunik_dma_window_close(lunik_dma *d, lunik_dma_window *w);
-/* Whether writes that were made through w before this call must be reported. Any thread. */
+/* Whether writes that were made through w before this call must be reported. After them the caller
+ * has made a sequentially consistent store, such as that of a ring's index. Any thread. */
 bool lunik_dma_window_logged(const lunik_dma_window *w);
 /* Reports that size bytes from address, within w, were written. In an access, any thread. */
 void lunik_dma_window_written(lunik_dma *d, const lunik_dma_window *w, uint64_t address,

@@ -161,6 +161,7 @@ void virtqueue_reset(struct virtqueue *q)
     q->avail = q->used = 0;
     q->avail_wrap = q->used_wrap = false;
     q->reason[0] = '\0';
+    q->serving = false;
     virtqueue_forget(q);
     virtqueue_release(q);
     if (q->busy)
@@ -218,9 +219,11 @@ bool virtqueue_flush(struct virtqueue *q)
     bool notify = false;
 
     if (q->pushed) {
-        log_written(q); /* even of a queue that is broken or has been reset */
         if (usable(q) && virtqueue_follow(q))
             notify = q->ops->publish(q, q->pushed);
+        else
+            atomic_store(&q->fence, true);
+        log_written(q); /* even of a queue that is broken or has been reset */
         free_pushed(q);
     }
     virtqueue_release(q);
@@ -231,15 +234,18 @@ bool virtqueue_flush(struct virtqueue *q)
 
 void virtqueue_quiet(struct virtqueue *q)
 {
-    if (usable(q) && virtqueue_hold(q))
+    q->serving = usable(q) && virtqueue_hold(q);
+    if (q->serving)
         q->ops->quiet(q);
     virtqueue_release(q);
 }
 
 bool virtqueue_listen(struct virtqueue *q)
 {
-    bool more = usable(q) && virtqueue_hold(q) && q->ops->listen(q);
+    bool ready = usable(q) && (q->serving ? virtqueue_follow(q) : virtqueue_hold(q));
+    bool more = ready && q->ops->listen(q);
 
+    q->serving = false;
     virtqueue_release(q);
     return more;
 }

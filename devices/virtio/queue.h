@@ -9,8 +9,8 @@
  * a reason, takes and returns nothing more until it is reset, and the device sets
  * DEVICE_NEEDS_RESET. Rings and buffers must be in RAM, and each part of a ring in one piece of it.
  *
- * Nothing is allocated for a request. A change of the memory map is seen at the next call; requests
- * in flight keep the RAM that they were taken with.
+ * Nothing is allocated for a request. A change of the memory map is seen when requests are next
+ * taken; those in flight keep the RAM that they were taken with.
  */
 #ifndef VIRTIO_QUEUE_H
 #define VIRTIO_QUEUE_H
@@ -72,10 +72,12 @@ struct virtqueue {
     struct virtqueue_request *pool, *spare;
     struct virtqueue_request *pushed, **pushed_end; /* to be shown to the driver */
     struct iovec *iovecs;
-    bool *busy;                /* split: for each head, whether it is in flight */
-    uint16_t in_flight;        /* requests that were taken and not shown as used */
-    uint16_t owned;            /* packed: descriptors of these */
-    bool held;                 /* the access to memory has begun */
+    bool *busy;         /* split: for each head, whether it is in flight */
+    uint16_t in_flight; /* requests that were taken and not shown as used */
+    uint16_t owned;     /* packed: descriptors of these */
+    bool held;          /* the access to memory has begun */
+    bool serving;       /* between quiet and listen */
+    _Atomic bool fence;
     struct virtqueue_map *map; /* NULL: look again */
     struct virtqueue_area table, driver, device;
 };
@@ -107,10 +109,11 @@ void virtqueue_push(struct virtqueue *q, struct virtqueue_request *r, uint32_t w
 /* Shows the driver all requests that have been pushed. Returns true if it wants an interrupt. */
 bool virtqueue_flush(struct virtqueue *q);
 
-/* Asks the driver for no notifications, as the queue is being served; it is free to send some. */
+/* Begins to serve the queue: asks the driver for no notifications; it is free to send some. Until
+ * virtqueue_listen() the queue is an access under way. */
 void virtqueue_quiet(struct virtqueue *q);
-/* Asks for a notification of the next request. Returns true if there is one already, of which the
- * driver may send none: the device goes on to serve the queue. */
+/* Ends that: asks for a notification of the next request. Returns true if there is one already, of
+ * which the driver may send none: the device goes on to serve the queue. */
 bool virtqueue_listen(struct virtqueue *q);
 
 /* Returns false if a notification with data (VIRTIO_F_NOTIFICATION_DATA), which has the number of

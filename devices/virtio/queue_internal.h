@@ -66,7 +66,8 @@ struct virtqueue_map {
 /* Begins the access to memory, if that is to do, and makes map and areas follow the memory map.
  * Returns false if that can't be done: the gate is closed, or the queue has been broken. */
 bool virtqueue_hold(struct virtqueue *q);
-/* The same for requests in flight, which go on when the gate has been closed. */
+/* The same for an access that has begun, which goes on when the gate has been closed. While the
+ * queue is being served virtqueue_pop() looks often enough. */
 bool virtqueue_follow(struct virtqueue *q);
 /* Ends the access unless requests need it. */
 void virtqueue_release(struct virtqueue *q);

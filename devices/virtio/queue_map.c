@@ -178,12 +178,12 @@ bool virtqueue_hold(struct virtqueue *q)
 
 bool virtqueue_follow(struct virtqueue *q)
 {
-    return follow(q, true);
+    return (q->serving && q->map) || follow(q, true);
 }
 
 void virtqueue_release(struct virtqueue *q)
 {
-    if (!q->held || q->in_flight)
+    if (!q->held || q->in_flight || q->serving)
         return;
     q->held = false;
     lunik_dma_end(q->dma);

@@ -154,12 +154,6 @@ static void log_used(struct virtqueue *q, uint16_t old)
         virtqueue_area_written(q, &q->table, 0, bytes * q->used);
 }
 
-static void log_event(struct virtqueue *q)
-{
-    if (virtqueue_area_logged(&q->device))
-        virtqueue_area_written(q, &q->device, 0, 4);
-}
-
 static bool publish(struct virtqueue *q, const struct virtqueue_request *list)
 {
     uint16_t old = q->used, count = 0, first_flags = 0;
@@ -186,10 +180,10 @@ static bool publish(struct virtqueue *q, const struct virtqueue_request *list)
 
 /* ---- notifications -------------------------------------------------------------------------- */
 
+/* The flags are reported as written by ask(), which follows. */
 static void quiet(struct virtqueue *q)
 {
     store16(q->device.host + EVENT_FLAGS, EVENT_DISABLE);
-    log_event(q);
 }
 
 /* Position and flags are written at once. */
@@ -201,7 +195,8 @@ static bool ask(struct virtqueue *q)
     if (q->event_idx)
         event = (uint32_t)EVENT_DESC << 16 | (uint32_t)q->avail_wrap << 15 | q->avail;
     atomic_store((_Atomic uint32_t *)q->device.host, event);
-    log_event(q);
+    if (virtqueue_area_logged(&q->device))
+        virtqueue_area_written(q, &q->device, 0, 4);
     return is_available(q, atomic_load(flags));
 }
 

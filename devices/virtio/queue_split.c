@@ -158,13 +158,6 @@ static void log_used(struct virtqueue *q, uint16_t old)
     virtqueue_area_written(q, &q->device, USED_RING + UINT64_C(8) * first, UINT64_C(8) * count);
 }
 
-/* Reports flags or an event. */
-static void log_word(struct virtqueue *q, size_t at)
-{
-    if (virtqueue_area_logged(&q->device))
-        virtqueue_area_written(q, &q->device, at, 2);
-}
-
 static bool publish(struct virtqueue *q, const struct virtqueue_request *list)
 {
     uint8_t *ring = q->device.host;
@@ -184,13 +177,13 @@ static bool publish(struct virtqueue *q, const struct virtqueue_request *list)
 
 /* ---- notifications -------------------------------------------------------------------------- */
 
-/* With events nothing is to do: the event that was last asked for is in the past. */
+/* With events nothing is to do: the event that was last asked for is in the past. The flag is
+ * reported as written by ask(), which follows. */
 static void quiet(struct virtqueue *q)
 {
     if (q->event_idx)
         return;
     store16(q->device.host, NO_NOTIFY);
-    log_word(q, 0);
 }
 
 static bool ask(struct virtqueue *q)
@@ -198,7 +191,8 @@ static bool ask(struct virtqueue *q)
     size_t at = q->event_idx ? avail_event_offset(q) : 0;
 
     atomic_store((_Atomic uint16_t *)(q->device.host + at), q->event_idx ? q->avail : 0);
-    log_word(q, at);
+    if (virtqueue_area_logged(&q->device))
+        virtqueue_area_written(q, &q->device, at, 2);
     return atomic_load((const _Atomic uint16_t *)(q->driver.host + AVAIL_INDEX)) != q->avail;
 }
 

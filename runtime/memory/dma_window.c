@@ -93,16 +93,14 @@ void lunik_dma_window_close(lunik_dma *d, lunik_dma_window *w)
     *w = (lunik_dma_window){0};
 }
 
-/* The fence is that of region_written(). A block without bitmaps is logged by no client. */
+/* A block without bitmaps is logged by no client. The caller's store is the fence that
+ * region_written() has. */
 bool lunik_dma_window_logged(const lunik_dma_window *w)
 {
     NOT_NULL(w, false);
     REQUIRE(w->ram, "the window is not open", false);
 
-#ifndef RUNTIME_TSAN /* ThreadSanitizer does not support fences */
-    atomic_thread_fence(memory_order_seq_cst);
-#endif
-    return atomic_load_explicit(&w->ram->dirty, memory_order_acquire);
+    return atomic_load(&w->ram->dirty);
 }
 
 void lunik_dma_window_written(lunik_dma *d, const lunik_dma_window *w, uint64_t address,

@@ -11,6 +11,8 @@ static struct {
     struct virtqueue_request *held[MODEL_SIZE_MAX];
     unsigned count;
     bool listening, quiet; /* what the device has asked for last */
+    bool ending;
+    lunik_region *other; /* RAM shown somewhere else as well, or NULL */
     const char *wrong;
 } oracle;
 
@@ -62,7 +64,7 @@ static inline bool oracle_pop(void)
         oracle.held[oracle.count++] = taken[i];
     }
     oracle.listening = oracle.listening && !count;
-    if (count && chance(8) == 0) {
+    if (count && !oracle.ending && chance(8) == 0) {
         model_untake(taken[count - 1]);
         virtqueue_unpop(&queue, taken[count - 1]);
         oracle.count--;
@@ -133,14 +135,17 @@ static inline bool oracle_reap(void)
     return true;
 }
 
-/* The same memory, with another number of the view: RAM is shown somewhere else, too, or not. */
+static inline void oracle_toggle_map(void)
+{
+    if (oracle.other)
+        drop(oracle.other);
+    oracle.other = oracle.other ? NULL : show_ram("other", high_ram, 0, 0x1000, 0x100000, 0);
+}
+
+/* The same memory, with another number of the view. */
 static inline bool oracle_change_map(void)
 {
-    static lunik_region *other;
-
-    if (other)
-        drop(other);
-    other = other ? NULL : show_ram("other", high_ram, 0, 0x1000, 0x100000, 0);
+    oracle_toggle_map();
     if (chance(2))
         virtqueue_refresh(&queue);
     return true;
@@ -167,12 +172,15 @@ static inline bool oracle_step(void)
 /* Completes everything; true if both sides then agree that nothing is left. */
 static inline bool oracle_end(void)
 {
+    oracle.ending = true;
+    if (oracle.other)
+        oracle_toggle_map();
     while (model.order_count)
         if (!oracle_pop())
             return false;
     while (oracle.count)
         oracle_push();
-    if (!oracle_flush() || !oracle_reap())
+    if (!oracle_flush() || !oracle_listen() || !oracle_reap())
         return false;
     if (model.free != model.size || queue.in_flight || queue.held || virtqueue_broken(&queue))
         return oracle_say(virtqueue_broken(&queue) ? virtqueue_broken(&queue)
