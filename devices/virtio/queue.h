@@ -77,6 +77,7 @@ struct virtqueue {
     uint16_t owned;     /* packed: descriptors of these */
     bool held;          /* the access to memory has begun */
     bool serving;       /* between quiet and listen */
+    bool stopping;      /* for virtio.c: the device has been asked to stop it */
     _Atomic bool fence;
     struct virtqueue_map *map; /* NULL: look again */
     struct virtqueue_area table, driver, device;
