@@ -152,6 +152,14 @@ static void free_pushed(struct virtqueue *q)
     q->pushed_end = &q->pushed;
 }
 
+/* Requests that a broken queue got back have been left as they were. */
+static void own_nothing(struct virtqueue *q)
+{
+    if (q->busy)
+        memset(q->busy, 0, q->max_size * sizeof(*q->busy));
+    q->owned = 0;
+}
+
 void virtqueue_reset(struct virtqueue *q)
 {
     free_pushed(q);
@@ -164,9 +172,7 @@ void virtqueue_reset(struct virtqueue *q)
     q->serving = false;
     virtqueue_forget(q);
     virtqueue_release(q);
-    if (q->busy)
-        memset(q->busy, 0, q->max_size * sizeof(*q->busy));
-    q->owned = 0;
+    own_nothing(q);
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -301,6 +307,7 @@ static void loaded(void *state)
     struct virtqueue *q = state;
 
     choose_ops(q);
+    own_nothing(q);
     virtqueue_forget(q);
 }
 

@@ -72,13 +72,13 @@ struct virtqueue {
     struct virtqueue_request *pool, *spare;
     struct virtqueue_request *pushed, **pushed_end; /* to be shown to the driver */
     struct iovec *iovecs;
-    bool *busy;         /* split: for each head, whether it is in flight */
-    uint16_t in_flight; /* requests that were taken and not shown as used */
-    uint16_t owned;     /* packed: descriptors of these */
-    bool held;          /* the access to memory has begun */
-    bool serving;       /* between quiet and listen */
-    bool stopping;      /* for virtio.c: the device has been asked to stop it */
-    _Atomic bool fence;
+    bool *busy;                /* split: for each head, whether it is in flight */
+    uint16_t in_flight;        /* requests that were taken and not shown as used */
+    uint16_t owned;            /* packed: descriptors of these */
+    bool held;                 /* the access to memory has begun */
+    bool serving;              /* between quiet and listen */
+    bool stopping;             /* for virtio.c: the device has been asked to stop it */
+    _Atomic bool fence;        /* stored where a fence is needed */
     struct virtqueue_map *map; /* NULL: look again */
     struct virtqueue_area table, driver, device;
 };

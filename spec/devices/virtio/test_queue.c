@@ -298,6 +298,35 @@ static struct virtqueue *new_holder(const char *id, lunik_object **o)
     return &h->queue;
 }
 
+/* b breaks with a request in flight; then it gets the state of a, which is as before that. */
+static unsigned load_over_broken(lunik_object *from, lunik_object *to, struct virtqueue *a,
+                                 struct virtqueue *b)
+{
+    struct virtqueue_request *r = NULL;
+    lunik_state_buffer saved = {0};
+
+    memset(rig_at(0), 0, DATA_AT);
+    virtqueue_reset(a);
+    a->descriptors = RING_AT;
+    a->driver_area = DRIVER_AT;
+    a->device_area = DEVICE_AREA_AT;
+    must("enable", virtqueue_enable(a, 0, &err));
+    must("save", lunik_object_save(from, &saved, &err));
+    must("load", lunik_object_load(to, saved.data, saved.size, &err));
+    offer(DATA_AT, 4);
+    check_uint("state: taken", virtqueue_pop(b, &r, 1), 1);
+    virtqueue_break(b, "for a reason");
+    virtqueue_push(b, r, 0);
+    virtqueue_flush(b);
+    must("load", lunik_object_load(to, saved.data, saved.size, &err));
+    if (!virtqueue_pop(b, &r, 1))
+        return 0;
+    virtqueue_push(b, r, 0);
+    virtqueue_flush(b);
+    lunik_state_buffer_free(&saved);
+    return !virtqueue_broken(b);
+}
+
 static void test_state(void)
 {
     lunik_object *from, *to;
@@ -337,8 +366,12 @@ static void test_state(void)
     must("save", lunik_object_save(from, &saved, &err));
     must("load", lunik_object_load(to, saved.data, saved.size, &err));
     check_string("state: broken", virtqueue_broken(b), "for a reason");
-    a->size = 5; /* an invalid position, as it is 0 to 4 */
-    a->avail = 5;
+    check_uint("state: a broken queue takes a good one's", load_over_broken(from, to, a, b), 1);
+    virtqueue_reset(a);
+    a->size = 5;
+    a->descriptors = RING_AT;
+    must("enable", virtqueue_enable(a, VIRTIO_F_RING_PACKED, &err));
+    a->avail = 5; /* an invalid position, as it is 0 to 4 */
     lunik_state_buffer_free(&saved);
     must("save", lunik_object_save(from, &saved, &err));
     check_refused("state: a position outside", lunik_object_load(to, saved.data, saved.size, &err),
