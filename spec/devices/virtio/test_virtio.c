@@ -232,6 +232,51 @@ static void test_config(void)
     check_uint("config: no interrupt without a driver", seen.interrupts, 1);
 }
 
+/* ---- state ---------------------------------------------------------------------------------- */
+
+struct board {
+    struct virtio virtio;
+};
+
+static const lunik_state_field board_fields[] = {
+    LUNIK_STATE_STRUCT(struct board, virtio, &virtio_state), {0}};
+static const lunik_state_table board_state = {
+    .name = "board", .version = 1, .size = sizeof(struct board), .fields = board_fields};
+static const lunik_type board_type = {
+    .name = "board", .doc = "Is virtio.", .size = sizeof(struct board), .state = &board_state};
+
+static void test_state(void)
+{
+    lunik_field props[] = {LUNIK_FIELD_STRING("id", "board")};
+    lunik_state_buffer saved = {0};
+    struct board *board;
+    lunik_object *o;
+
+    must("type", lunik_type_add(rt, &board_type, &err));
+    must("board", lunik_object_add(m, "board", props, 1, &o, &err));
+    board = lunik_state(o);
+    make_ready();
+    virtio_config_changed(&v);
+    board->virtio = v;
+    must("save", lunik_object_save(o, &saved, &err));
+    begin();
+    board->virtio = v;
+    must("load", lunik_object_load(o, saved.data, saved.size, &err));
+    check_uint("state: the status", virtio_status(&board->virtio), READY);
+    check_uint("state: the features", virtio_features(&board->virtio, 1), 0x101);
+    check_uint("state: the generation", board->virtio.generation, 1);
+    board->virtio.offered = VIRTIO_F_VERSION_1;
+    check_int("state: not on another device", lunik_object_load(o, saved.data, saved.size, &err),
+              LUNIK_E_INVALID);
+    check_contains("state: because of a feature", err.message, "features 0x10100000001");
+    board->virtio.stopping = 1;
+    check_int("state: not in a reset", lunik_object_load(o, saved.data, saved.size, &err),
+              LUNIK_E_STATE);
+    lunik_state_buffer_free(&saved);
+    check_int("state: nor saved", lunik_object_save(o, &saved, &err), LUNIK_E_STATE);
+    virtqueue_reset(&queues[1]);
+}
+
 int main(void)
 {
     new_runtime();
@@ -244,6 +289,7 @@ int main(void)
     test_slow_reset();
     test_queue_reset();
     test_config();
+    test_state();
     for (unsigned i = 0; i < QUEUES; i++)
         virtqueue_fini(&queues[i]);
     rig_close();
