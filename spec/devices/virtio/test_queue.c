@@ -327,6 +327,22 @@ static unsigned load_over_broken(lunik_object *from, lunik_object *to, struct vi
     return !virtqueue_broken(b);
 }
 
+/* Serves a round of a packed ring of 6. */
+static void serve_round(struct virtqueue *q, lunik_object *o)
+{
+    lunik_state_buffer none = {0};
+    struct virtqueue_request *r = NULL;
+
+    for (uint16_t i = 0; i < 6; i++)
+        rig_descriptor(RING_AT + 16u * i, DATA_AT, 1, i, WRITE | AVAIL);
+    for (unsigned i = 0; i < 6 && virtqueue_pop(q, &r, 1); i++) {
+        check_refused("state: not with requests in flight", lunik_object_save(o, &none, &err),
+                      LUNIK_E_STATE, "1 requests in flight");
+        virtqueue_push(q, r, 1);
+        virtqueue_flush(q);
+    }
+}
+
 static void test_state(void)
 {
     lunik_object *from, *to;
@@ -343,14 +359,7 @@ static void test_state(void)
     a->driver_area = DRIVER_AT;
     a->device_area = DEVICE_AREA_AT;
     must("enable", virtqueue_enable(a, VIRTIO_F_RING_PACKED, &err));
-    for (uint16_t i = 0; i < 6; i++)
-        rig_descriptor(RING_AT + 16u * i, DATA_AT, 1, i, WRITE | AVAIL);
-    for (unsigned i = 0; i < 6 && virtqueue_pop(a, &r, 1); i++) {
-        check_refused("state: not with requests in flight", lunik_object_save(from, &saved, &err),
-                      LUNIK_E_STATE, "1 requests in flight");
-        virtqueue_push(a, r, 1);
-        virtqueue_flush(a);
-    }
+    serve_round(a, from);
     must("save", lunik_object_save(from, &saved, &err));
     must("load", lunik_object_load(to, saved.data, saved.size, &err));
     rig_descriptor(RING_AT, DATA_AT, 1, 9, WRITE | USED);
