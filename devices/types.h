@@ -30,6 +30,7 @@
     X(i8042_type)                                                                                  \
     X(serial16550_type)                                                                            \
     X(debugcon_type)                                                                               \
+    X(fw_cfg_type)                                                                                 \
     X(debug_exit_type)                                                                             \
     X(post_code_type)                                                                              \
     X(device_memory_type)                                                                          \

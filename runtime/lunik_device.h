@@ -682,6 +682,37 @@ typedef struct lunik_acpi_ops {
 #define LUNIK_IFACE_acpi "acpi"
 LUNIK_IFACE_GETTER(acpi)
 
+/* "fw-cfg": hands named files, and items that have only a number, to firmware. */
+#define LUNIK_FW_CFG_NAME_SIZE 56 /* bytes of a file's name, with the zero byte at its end */
+
+/* Where the contents of an item come from. */
+typedef struct lunik_fw_cfg_source {
+    const void *data; /* what it has to begin with: size bytes, which are copied */
+    size_t size;      /* below 2^32 */
+    /* Optional: called when the guest selects the item, or the directory, which has its size; it
+     * may give the item new contents with set(), which stay until the next call. With the lock
+     * held, which it may release. */
+    void (*select)(void *opaque);
+    void (*release)(void *opaque); /* optional: called when the item goes, not if add() fails */
+    void *opaque;
+} lunik_fw_cfg_source;
+typedef struct lunik_fw_cfg_ops {
+    /* Adds a file, or with name NULL the item `key`. LUNIK_E_INVALID: the name or the number is not
+     * possible; LUNIK_E_EXISTS: there is one already; LUNIK_E_NO_SPACE: there are too many. */
+    int (*add)(lunik_object *o, const char *name, uint16_t key, const lunik_fw_cfg_source *source,
+               lunik_error *err);
+    /* Replaces the contents of what has been added. LUNIK_E_NOT_FOUND: there is no such item. */
+    int (*set)(lunik_object *o, const char *name, uint16_t key, const void *data, size_t size,
+               lunik_error *err);
+    /* Returns the contents as they are now, valid until they are replaced; NULL: there is no such
+     * item. */
+    const void *(*find)(lunik_object *o, const char *name, uint16_t key, size_t *size);
+    /* Returns the name of a file by index, in the order of addition; NULL: there are no more. */
+    const char *(*file)(lunik_object *o, size_t index);
+} lunik_fw_cfg_ops;
+#define LUNIK_IFACE_fw_cfg "fw-cfg"
+LUNIK_IFACE_GETTER(fw_cfg)
+
 /* "chardev": a byte stream to the world outside. */
 typedef struct lunik_chardev_front {
     void *opaque;
