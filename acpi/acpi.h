@@ -88,6 +88,42 @@ struct acpi_copies {
 /* Appends Method (name, 2), which notifies copy Arg0 of Arg1. */
 void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_copies *copies);
 
+/* ---- the assembled tables ------------------------------------------------------------------- */
+
+#define ACPI_IMAGE_BASE 0xe0000 /* the area that is searched for the root pointer */
+#define ACPI_IMAGE_END  0x100000
+
+#define ACPI_HEADER_SIZE            36
+#define ACPI_HEADER_CHECKSUM        9
+#define ACPI_RSDP_SIZE              36
+#define ACPI_RSDP_SIZE_OLD          20 /* of revision 0, with a checksum of its own */
+#define ACPI_RSDP_CHECKSUM          8
+#define ACPI_RSDP_EXTENDED_CHECKSUM 32
+
+#define ACPI_MAX_TABLES 12
+
+/* A machine's tables in one image, with the addresses they have at ACPI_IMAGE_BASE. The first is
+ * the root pointer. */
+struct acpi_tables {
+    struct acpi_buffer image;
+    size_t count;
+    struct {
+        const char *signature;
+        size_t offset, size;
+        bool listed; /* in RSDT and XSDT */
+    } tables[ACPI_MAX_TABLES];
+};
+
+/* The same as files for firmware, which allocates places for two of them and carries out the
+ * commands in the third: their addresses are offsets, checksums that depend on these are 0. */
+struct acpi_files {
+    struct acpi_buffer rsdp, tables, loader;
+};
+
+/* loader.c: fills *out, which is zeroed, and which the caller frees in any case. */
+int acpi_files_build(struct acpi_files *out, const struct acpi_tables *t, lunik_error *err);
+void acpi_files_free(struct acpi_files *files);
+
 /* ---- one machine's tables ------------------------------------------------------------------- */
 
 /* The facts about a machine that the tables are made from. */

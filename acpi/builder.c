@@ -1,6 +1,7 @@
 /*
  * builder.c: the ACPI tables of a machine: collects the facts, lays the tables out in one image
- * and has it copied below 1 MiB, where guests look for the root pointer, at every reset.
+ * and has it copied below 1 MiB, where guests look for the root pointer, at every reset; or offers
+ * it to firmware, which places it.
  *
  * The image starts with the root pointer (RSDP); the firmware control structure follows at its
  * 64-byte boundary, then the other tables.
@@ -10,30 +11,11 @@
 
 #include "acpi.h"
 
-#define IMAGE_BASE 0xe0000 /* the area that is searched for the root pointer */
-#define IMAGE_END  0x100000
+#define RSDP_REVISION 2
+#define FACS_ALIGN    64
+#define SDT_REVISION  1
 
-#define RSDP_SIZE              36
-#define RSDP_SIZE_OLD          20 /* of revision 0, with a checksum of its own */
-#define RSDP_CHECKSUM          8
-#define RSDP_EXTENDED_CHECKSUM 32
-#define RSDP_REVISION          2
-#define FACS_ALIGN             64
-#define SDT_REVISION           1
-
-#define STATE_KEY  "acpi"
-#define MAX_TABLES 12
-
-/* A machine's assembled tables. */
-struct acpi_tables {
-    struct acpi_buffer image;
-    size_t count;
-    struct {
-        const char *signature;
-        size_t offset, size;
-        bool listed; /* in RSDT and XSDT */
-    } tables[MAX_TABLES];
-};
+#define STATE_KEY "acpi"
 
 static void release_tables(void *data)
 {
@@ -52,7 +34,7 @@ static uint32_t note(struct acpi_tables *t, const char *signature, size_t offset
     t->tables[t->count].size = t->image.size - offset;
     t->tables[t->count].listed = listed;
     t->count++;
-    return (uint32_t)(IMAGE_BASE + offset);
+    return (uint32_t)(ACPI_IMAGE_BASE + offset);
 }
 
 /* Returns the guest address of the next table. */
@@ -68,7 +50,7 @@ static uint32_t build_root_table(struct acpi_tables *t, const char *signature, u
     size_t offset = acpi_table_begin(&t->image, signature, SDT_REVISION);
     for (size_t i = 0; i < t->count; i++)
         if (t->tables[i].listed)
-            acpi_put(&t->image, IMAGE_BASE + t->tables[i].offset, width);
+            acpi_put(&t->image, ACPI_IMAGE_BASE + t->tables[i].offset, width);
     acpi_table_end(&t->image, offset);
     return note(t, signature, offset, false);
 }
@@ -81,15 +63,15 @@ static void build_rsdp(struct acpi_tables *t, uint32_t rsdt, uint32_t xsdt)
     acpi_append(&rsdp, "LUNIK ", 6);
     acpi_put(&rsdp, RSDP_REVISION, 1);
     acpi_put(&rsdp, rsdt, 4);
-    acpi_put(&rsdp, RSDP_SIZE, 4);
+    acpi_put(&rsdp, ACPI_RSDP_SIZE, 4);
     acpi_put(&rsdp, xsdt, 8);
     acpi_append(&rsdp, NULL, 4); /* extended checksum, reserved */
     if (rsdp.failed || t->image.failed) {
         t->image.failed = true;
     } else {
-        rsdp.data[RSDP_CHECKSUM] = acpi_checksum(rsdp.data, RSDP_SIZE_OLD);
-        rsdp.data[RSDP_EXTENDED_CHECKSUM] = acpi_checksum(rsdp.data, RSDP_SIZE);
-        memcpy(t->image.data, rsdp.data, RSDP_SIZE);
+        rsdp.data[ACPI_RSDP_CHECKSUM] = acpi_checksum(rsdp.data, ACPI_RSDP_SIZE_OLD);
+        rsdp.data[ACPI_RSDP_EXTENDED_CHECKSUM] = acpi_checksum(rsdp.data, ACPI_RSDP_SIZE);
+        memcpy(t->image.data, rsdp.data, ACPI_RSDP_SIZE);
     }
     free(rsdp.data);
 }
@@ -99,7 +81,7 @@ static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_e
     struct acpi_buffer *b = &t->image;
     uint32_t facs = 0;
 
-    acpi_append(b, NULL, RSDP_SIZE);
+    acpi_append(b, NULL, ACPI_RSDP_SIZE);
     note(t, "RSDP", 0, false);
     if (facts->has_pm) {
         acpi_align(b, FACS_ALIGN);
@@ -164,55 +146,178 @@ static int check_image(const struct acpi_tables *t, const struct acpi_facts *fac
 {
     if (t->image.failed)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "acpi: no memory for the tables");
-    if (t->image.size > IMAGE_END - IMAGE_BASE)
+    if (t->image.size > ACPI_IMAGE_END - ACPI_IMAGE_BASE)
         return lunik_fail(err, LUNIK_E_NO_SPACE,
                           "acpi: tables for %u vCPUs: '%zu' bytes is too much (want at most %u, "
                           "from 0x%x to 0x%x)",
-                          facts->cpus, t->image.size, IMAGE_END - IMAGE_BASE, IMAGE_BASE,
-                          IMAGE_END);
+                          facts->cpus, t->image.size, ACPI_IMAGE_END - ACPI_IMAGE_BASE,
+                          ACPI_IMAGE_BASE, ACPI_IMAGE_END);
     return 0;
 }
 
-/* Keeps the tables with the machine and places them; on failure they are released. */
-static int keep_tables(lunik_machine *m, struct acpi_tables *t, lunik_error *err)
-{
-    int rc = lunik_machine_set_data(m, STATE_KEY, t, release_tables);
-    if (rc) {
-        release_tables(t);
-        return lunik_fail(err, rc, "acpi: the tables can't be kept with the machine");
-    }
-    rc = lunik_rom_add(m, "acpi tables", IMAGE_BASE, t->image.data, t->image.size, err);
-    if (rc)
-        lunik_machine_set_data(m, STATE_KEY, NULL, NULL);
-    return rc;
-}
-
-int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
+/* Makes the machine's tables as they are now. */
+static int assemble(lunik_machine *m, struct acpi_tables **out, lunik_error *err)
 {
     struct acpi_facts facts;
-
-    if (!m)
-        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_install: m is NULL");
-    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
-        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
-    if (lunik_machine_data(m, STATE_KEY))
-        return lunik_fail(err, LUNIK_E_EXISTS, "acpi: the machine has its tables already");
     struct acpi_tables *t = calloc(1, sizeof(*t));
+
     if (!t)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "acpi: no memory for the tables");
-
     int rc = collect_facts(&facts, m, err);
     if (!rc)
         rc = build_tables(t, &facts, err);
     if (!rc)
         rc = check_image(t, &facts, err);
-    if (rc) {
+    if (rc)
         release_tables(t);
+    else
+        *out = t;
+    return rc;
+}
+
+/* Keeps the tables with the machine; on failure they are released. */
+static int keep_tables(lunik_machine *m, struct acpi_tables *t, lunik_error *err)
+{
+    int rc = lunik_machine_set_data(m, STATE_KEY, t, release_tables);
+
+    if (!rc)
+        return 0;
+    release_tables(t);
+    return lunik_fail(err, rc, "acpi: the tables can't be kept with the machine");
+}
+
+static int check_machine(lunik_machine *m, lunik_error *err)
+{
+    if (lunik_machine_state(m) == LUNIK_STATE_CLOSED)
+        return lunik_fail(err, LUNIK_E_GONE, "machine '%s' is closed", lunik_machine_name(m));
+    if (lunik_machine_data(m, STATE_KEY))
+        return lunik_fail(err, LUNIK_E_EXISTS, "acpi: the machine has its tables already");
+    return 0;
+}
+
+/* Assembles the tables and keeps them with the machine. */
+static int make_tables(lunik_machine *m, struct acpi_tables **out, lunik_error *err)
+{
+    int rc = check_machine(m, err);
+
+    if (!rc)
+        rc = assemble(m, out, err);
+    return rc ? rc : keep_tables(m, *out, err);
+}
+
+int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
+{
+    struct acpi_tables *t = NULL;
+
+    if (!m)
+        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_install: m is NULL");
+    int rc = make_tables(m, &t, err);
+    if (rc)
         return rc;
-    }
-    rc = keep_tables(m, t, err);
-    if (!rc && rsdp)
-        *rsdp = IMAGE_BASE;
+    rc = lunik_rom_add(m, "acpi tables", ACPI_IMAGE_BASE, t->image.data, t->image.size, err);
+    if (rc)
+        lunik_machine_set_data(m, STATE_KEY, NULL, NULL);
+    else if (rsdp)
+        *rsdp = ACPI_IMAGE_BASE;
+    return rc;
+}
+
+/* ---- the tables as files for firmware ------------------------------------------------------- */
+
+static lunik_object *find_fw_cfg(lunik_machine *m)
+{
+    lunik_object *o = NULL;
+
+    while ((o = lunik_object_next(m, o)) && (!lunik_fw_cfg_iface(o) || !lunik_object_alive(o)))
+        ;
+    return o;
+}
+
+static const char *const file_names[] = {"etc/acpi/rsdp", "etc/acpi/tables", "etc/table-loader"};
+
+static int check_names_free(lunik_object *o, lunik_error *err)
+{
+    size_t size;
+
+    for (unsigned i = 0; i < 3; i++)
+        if (lunik_fw_cfg_iface(o)->find(o, file_names[i], 0, &size))
+            return lunik_fail(err, LUNIK_E_EXISTS, "acpi: the file '%s' exists already",
+                              file_names[i]);
+    return 0;
+}
+
+/* Calls fn for each of the files. */
+static int each_file(const struct acpi_files *files, lunik_object *o,
+                     int (*fn)(lunik_object *o, const char *name, const struct acpi_buffer *b,
+                               lunik_error *err),
+                     lunik_error *err)
+{
+    const struct acpi_buffer *buffers[] = {&files->rsdp, &files->tables, &files->loader};
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < 3; i++)
+        rc = fn(o, file_names[i], buffers[i], err);
+    return rc;
+}
+
+static int set_file(lunik_object *o, const char *name, const struct acpi_buffer *b,
+                    lunik_error *err)
+{
+    return lunik_fw_cfg_iface(o)->set(o, name, 0, b->data, b->size, err);
+}
+
+/* Firmware moves registers that the tables name before it reads them: makes them again. Where that
+ * fails the guest gets what there was. */
+static void refresh(void *opaque)
+{
+    lunik_object *o = opaque;
+    lunik_machine *m = lunik_object_machine(o);
+    struct acpi_tables *t = NULL;
+    struct acpi_files files = {0};
+
+    if (assemble(m, &t, NULL))
+        return;
+    if (!acpi_files_build(&files, t, NULL) && !each_file(&files, o, set_file, NULL))
+        keep_tables(m, t, NULL);
+    else
+        release_tables(t);
+    acpi_files_free(&files);
+}
+
+static int add_file(lunik_object *o, const char *name, const struct acpi_buffer *b,
+                    lunik_error *err)
+{
+    lunik_fw_cfg_source source = {.data = b->data, .size = b->size, .select = refresh, .opaque = o};
+
+    return lunik_fw_cfg_iface(o)->add(o, name, 0, &source, err);
+}
+
+int lunik_acpi_offer(lunik_machine *m, lunik_error *err)
+{
+    struct acpi_tables *t = NULL;
+    struct acpi_files files = {0};
+
+    if (!m)
+        return lunik_fail(err, LUNIK_E_INVALID, "lunik_acpi_offer: m is NULL");
+    int rc = check_machine(m, err);
+    if (rc)
+        return rc;
+    lunik_object *o = find_fw_cfg(m);
+    if (!o)
+        return lunik_fail(err, LUNIK_E_NOT_FOUND,
+                          "acpi: '%s' has no fw-cfg device to offer the tables through",
+                          lunik_machine_name(m));
+    rc = check_names_free(o, err);
+    if (!rc)
+        rc = make_tables(m, &t, err);
+    if (rc)
+        return rc;
+    rc = acpi_files_build(&files, t, err);
+    if (!rc)
+        rc = each_file(&files, o, add_file, err);
+    acpi_files_free(&files);
+    if (rc)
+        lunik_machine_set_data(m, STATE_KEY, NULL, NULL);
     return rc;
 }
 

@@ -847,6 +847,12 @@ int lunik_boot_firmware(lunik_machine *m, const char *path, lunik_error *err);
  * machine has its tables, or two devices with fixed hardware; LUNIK_E_NO_SPACE: they are too
  * large; LUNIK_E_INVALID, LUNIK_E_NOT_FOUND: what a device contributes can't be assembled. */
 int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err);
+/* Assembles the tables and offers them to firmware as files of the machine's fw-cfg device
+ * (etc/table-loader, etc/acpi/tables, etc/acpi/rsdp): the firmware places them. They are assembled
+ * again when the guest selects one of these, with the registers where it has put them.
+ * LUNIK_E_NOT_FOUND: the machine has no such device; LUNIK_E_EXISTS: or it has such files; other
+ * errors as for lunik_acpi_install(). */
+int lunik_acpi_offer(lunik_machine *m, lunik_error *err);
 /* Returns a table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled, and its size;
  * NULL and 0 if there is none. */
 const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *size);

@@ -110,6 +110,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_boot_kernel, lunik_boot_kernel(NULL, NULL, NULL));
     CALL(lunik_boot_firmware, lunik_boot_firmware(NULL, NULL, NULL));
     CALL(lunik_acpi_install, lunik_acpi_install(NULL, NULL, NULL));
+    CALL(lunik_acpi_offer, lunik_acpi_offer(NULL, NULL));
     CALL(lunik_acpi_table, lunik_acpi_table(NULL, NULL, NULL));
     CALL(lunik_space_read, lunik_space_read(NULL, 0, NULL, 0));
     CALL(lunik_space_write, lunik_space_write(NULL, 0, NULL, 0));
@@ -461,6 +462,11 @@ static int closed_acpi_install(void)
     return lunik_acpi_install(m, &rsdp, &err);
 }
 
+static int closed_acpi_offer(void)
+{
+    return lunik_acpi_offer(m, &err);
+}
+
 static int closed_clock_advance(void)
 {
     return lunik_clock_advance(m, 1, &err);
@@ -524,6 +530,7 @@ static const struct {
     {"boot_kernel", closed_boot_kernel},
     {"boot_firmware", closed_boot_firmware},
     {"acpi_install", closed_acpi_install},
+    {"acpi_offer", closed_acpi_offer},
     {"clock_advance", closed_clock_advance},
     {"object_add", closed_object_add},
     {"device_add", closed_device_add},
