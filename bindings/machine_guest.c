@@ -198,6 +198,15 @@ static int machine_acpi_install(lua_State *L)
     return 1;
 }
 
+/* m:acpi_offer() */
+static int machine_acpi_offer(lua_State *L)
+{
+    lunik_error err;
+
+    bind_check(L, lunik_acpi_offer(bind_machine(L, 1), &err), &err);
+    return 0;
+}
+
 /* m:acpi_table(signature) -> string or nil */
 static int machine_acpi_table(lua_State *L)
 {
@@ -266,6 +275,7 @@ const luaL_Reg bind_machine_guest_methods[] = {
     {"boot_kernel", machine_boot_kernel},
     {"boot_firmware", machine_boot_firmware},
     {"acpi_install", machine_acpi_install},
+    {"acpi_offer", machine_acpi_offer},
     {"acpi_table", machine_acpi_table},
     {0},
 };

@@ -1037,6 +1037,33 @@ function Machine:boot_firmware(path) end
 ---@return integer rsdp The RSDP's guest address.
 function Machine:acpi_install() end
 
+---Assembles the ACPI tables and offers them to firmware, which places them, as files of the fw-cfg
+---device. They are assembled again when the guest reads one, as firmware moves registers.
+function Machine:acpi_offer() end
+
+---Adds a file to the firmware configuration (device fw-cfg), which firmware and the guest's
+---operating system read; names of one's own begin with "opt/". A number adds an item that has no
+---name. A function returns the contents, or nil for the same as before: it is called at once, and
+---whenever the guest lists the files or selects this one.
+---
+---    local m = lunik.machine { board = "pc", accel = "none", fw_cfg = true }
+---    m:fw_cfg_add("opt/com.example/token", "12345")
+---    m:fw_cfg_add("opt/com.example/time", function() return tostring(os.time()) end)
+---    assert(m:fw_cfg "opt/com.example/token" == "12345")
+---@param name string|integer At most 55 characters, ASCII without spaces; or 0x0 to 0x1f, 0x8000 to 0x83ff.
+---@param contents string|(fun(): string?)|{file: string} What it has; with file, what the file has now.
+function Machine:fw_cfg_add(name, contents) end
+
+---Returns the contents of a file, or item, of the firmware configuration as they are now, nil if
+---there is none; without a name, the names of all files.
+---
+---    local m = lunik.machine { board = "pc", accel = "none", fw_cfg = true }
+---    assert(m:fw_cfg(0) == "QEMU")
+---    assert(m:fw_cfg()[1] == "etc/e820")
+---@param name? string|integer
+---@return string|string[]|nil
+function Machine:fw_cfg(name) end
+
 ---Returns an ACPI table as it was assembled.
 ---@param signature string "DSDT", "APIC", "FACP", ...
 ---@return string?

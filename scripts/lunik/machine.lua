@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local boards = require "lunik.board_loader"
 local chardev = require "lunik.chardev"
+local fw_cfg = require "lunik.fw_cfg"
 local console = require "lunik.console"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
@@ -304,6 +305,9 @@ function Machine.pci(m) return require("lunik.pci").list(m) end
 Machine.dirty_rate = dirty.rate
 function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
 function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
+
+Machine.fw_cfg_add = fw_cfg.add
+Machine.fw_cfg = fw_cfg.read
 
 function Machine.chardev(m, spec, id)
   return chardev.add(m, spec, id)
