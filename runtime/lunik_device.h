@@ -704,8 +704,8 @@ typedef struct lunik_fw_cfg_ops {
     /* Replaces the contents of what has been added. LUNIK_E_NOT_FOUND: there is no such item. */
     int (*set)(lunik_object *o, const char *name, uint16_t key, const void *data, size_t size,
                lunik_error *err);
-    /* Returns the contents as they are now, valid until they are replaced; NULL: there is no such
-     * item. */
+    /* Returns the contents, brought up to date as for the guest, and valid until they are replaced;
+     * NULL: there is no such item. */
     const void *(*find)(lunik_object *o, const char *name, uint16_t key, size_t *size);
     /* Returns the name of a file by index, in the order of addition; NULL: there are no more. */
     const char *(*file)(lunik_object *o, size_t index);

@@ -90,7 +90,7 @@ int fw_cfg_add(struct fw_cfg_chip *c, const char *name, uint16_t key,
 /* Replaces the contents of an item. */
 int fw_cfg_set(struct fw_cfg_chip *c, const char *name, uint16_t key, const void *data, size_t size,
                lunik_error *err);
-/* Returns the contents of an item as they are now; NULL: there is no such item. */
+/* Brings an item up to date and returns its contents; NULL: there is no such item. */
 const void *fw_cfg_find(struct fw_cfg_chip *c, const char *name, uint16_t key, size_t *size);
 /* Returns the name of the file with that index, in the order of addition; NULL: there are no more.
  */

@@ -76,6 +76,10 @@ const void *fw_cfg_find(struct fw_cfg_chip *c, const char *name, uint16_t key, s
 {
     const struct fw_cfg_item *item = fw_cfg_item(c, name, key);
 
+    if (item && item->source.select) {
+        item->source.select(item->source.opaque);
+        item = fw_cfg_item(c, name, key);
+    }
     *size = item ? item->bytes->size : 0;
     return item ? item->bytes->data : NULL;
 }

@@ -2,13 +2,15 @@
 --
 -- maxmem and slots allow memory to grow by plugged DIMMs; the board's own options are listed at the
 -- end. Without firmware, the chipset is set up as firmware would leave it: ACPI registers at 0x600,
--- SMBus at 0x700, PIRQs routed to 10, 10, 11, 11, 0xc0000-0xfffff shown as RAM.
+-- SMBus at 0x700, PIRQs routed to 10, 10, 11, 11, 0xc0000-0xfffff shown as RAM. With it, ACPI and
+-- SMBIOS tables, the memory map and a kernel are files of the fw-cfg device.
 --
 -- Map: RAM from 0, 0xa0000-0xfffff by the chipset's PAM registers, RAM from 4 GiB, the window for
 -- DIMMs at the next GiB, the 64-bit PCI window at the next GiB after that.
 
 local lunik = require "lunik"
 local board = require "lunik.board"
+local firmware = require "lunik.firmware"
 
 local MiB, GiB = board.MiB, board.GiB
 local PCI64_SIZE = 2 * GiB -- as QEMU's pc
@@ -61,14 +63,22 @@ local function plan(m, opt, memory)
   return p
 end
 
-local function add_ram(m, banks, p)
+local function report_low_ram(m, opt, banks)
+  if opt.firmware then -- which reserves what it needs itself
+    board.report_ram(m, banks, 0, 0, VGA_HOLE)
+    return
+  end
+  board.report_ram(m, banks, 0, 0, EBDA)
+  m:fwmap_add { base = EBDA, size = VGA_HOLE - EBDA, type = "reserved" }
+  m:fwmap_add { base = BIOS_AREA, size = MiB - BIOS_AREA, type = "reserved" }
+end
+
+local function add_ram(m, opt, banks, p)
   board.map_ram(m, banks, "ram-below-640k", 0, 0, VGA_HOLE)
   board.map_ram(m, banks, "ram-below-4g", MiB, MiB, p.low - MiB)
   board.map_ram(m, banks, "ram-above-4g", p.low, 4 * GiB, p.high)
 
-  board.report_ram(m, banks, 0, 0, EBDA)
-  m:fwmap_add { base = EBDA, size = VGA_HOLE - EBDA, type = "reserved" }
-  m:fwmap_add { base = BIOS_AREA, size = MiB - BIOS_AREA, type = "reserved" }
+  report_low_ram(m, opt, banks)
   board.report_ram(m, banks, MiB, MiB, p.low - MiB)
   board.report_ram(m, banks, p.low, 4 * GiB, p.high)
 end
@@ -127,13 +137,21 @@ local function add_isa(m, opt, p)
     id = "debugcon", chardev = m:chardev(opt.debugcon, "debugcon-chardev"),
   })
   m:device_add("debug-exit", { id = "debug-exit" })
+  if firmware.wanted(opt) then
+    m:device_add("fw-cfg", { id = "fw-cfg", boot_menu = opt.boot and opt.boot.menu })
+    m:device_add("debugcon", {
+      id = "firmware-log", iobase = 0x402,
+      chardev = m:chardev(opt.firmware_log, "firmware-log-chardev"),
+    })
+  end
 end
 
 local function build(m, opt)
+  firmware.check(opt)
   local banks, memory = board.memory(m, opt)
   local p = plan(m, opt, memory)
   m:transaction(function()
-    add_ram(m, banks, p)
+    add_ram(m, opt, banks, p)
     local pm = add_chipset(m, opt, banks, p)
     add_memory_slots(m, opt, pm, p)
     add_isa(m, opt, p)
@@ -142,9 +160,14 @@ end
 
 -- Called after the devices in the machine's options have been added.
 local function finish(m, opt)
-  if opt.firmware then m:boot_firmware(opt.firmware) end
+  if firmware.wanted(opt) then firmware.add_files(m, opt) end
+  if opt.firmware then
+    m:boot_firmware(opt.firmware)
+    if opt.acpi ~= false then m:acpi_offer() end
+    return
+  end
   local rsdp
-  if opt.acpi or opt.acpi == nil and not opt.firmware then rsdp = m:acpi_install() end
+  if opt.acpi ~= false then rsdp = m:acpi_install() end
   if opt.kernel then
     m:boot_kernel {
       kernel = opt.kernel, initrd = opt.initrd, cmdline = opt.cmdline, modules = opt.modules,
@@ -169,12 +192,31 @@ return {
     },
     acpi = {
       kind = "boolean",
-      doc = "ACPI tables. Not given: unless there is a firmware, which brings its own.",
+      doc = "ACPI tables; firmware gets them through the fw-cfg device. Not given: true.",
     },
     rtc = {
       kind = "string",
       doc = "What the real-time clock follows: \"machine\", whose clock stands still while it is "
         .. "paused or off, or \"host\". Not given: machine.",
+    },
+    fw_cfg = {
+      kind = "boolean",
+      doc = "The fw-cfg device, whose files firmware and operating system read. Not given: with "
+        .. "firmware.",
+    },
+    smbios = {
+      kind = "table",
+      doc = "What the SMBIOS tables say: manufacturer, product, version, serial, uuid, sku, family, "
+        .. "asset, bios_vendor, bios_version, bios_date, all strings.",
+    },
+    boot = {
+      kind = "table",
+      doc = "What firmware boots: order = list of device paths, menu = true, menu_wait and "
+        .. "fail_wait = milliseconds.",
+    },
+    firmware_log = {
+      kind = "any",
+      doc = "Where the firmware's log, written to port 0x402, goes: as for serial.",
     },
     debugcon = {
       kind = "any",

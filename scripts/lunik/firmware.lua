@@ -1,0 +1,114 @@
+--- What a board hands to firmware through the fw-cfg device: SMBIOS tables, boot order, a kernel.
+
+local linuxboot = require "lunik.linuxboot"
+local options = require "lunik.options"
+local smbios = require "lunik.smbios"
+
+local firmware = {}
+
+local GiB = 1 << 30
+
+local boot_options = { order = "table", menu = "boolean", menu_wait = "count", fail_wait = "count" }
+local wait_limits = { menu_wait = 0xffff, fail_wait = 0xffffffff }
+
+-- Sleep states that there are have bit 7; the others give the value for the register.
+local SYSTEM_STATES = string.char(0x80, 0, 0, 1, 2, 0x80)
+
+--- Whether the machine has the device.
+function firmware.wanted(opt)
+  if opt.fw_cfg == false and opt.firmware then
+    options.fail("invalid", "fw_cfg: 'false' is not possible with firmware (want none, or true)")
+  end
+  return opt.firmware ~= nil or opt.fw_cfg == true
+end
+
+local function check_boot(boot)
+  options.known("boot", boot, boot_options)
+  for name, value in pairs(boot) do options.value("boot: " .. name, value, boot_options[name]) end
+  for name, limit in pairs(wait_limits) do
+    if boot[name] and boot[name] > limit then
+      options.fail("invalid", "boot: %s: '%d' is out of range (want 0 to %d)", name, boot[name],
+        limit)
+    end
+  end
+  for i, path in ipairs(boot.order or {}) do
+    options.value(("boot: order: [%d]"):format(i), path, "string")
+    if path:find "%c" or path == "" then
+      options.fail("invalid", "boot: order: [%d]: '%s' is no path of a device (want one like "
+        .. "'/pci@i0cf8/scsi@4/disk@0,0')", i, path)
+    end
+  end
+end
+
+--- Checks the options for firmware.
+function firmware.check(opt)
+  if opt.smbios then smbios.check(opt.smbios) end
+  if opt.boot then check_boot(opt.boot) end
+  if firmware.wanted(opt) then return end
+  for _, name in ipairs { "boot", "firmware_log" } do
+    if opt[name] ~= nil then
+      options.fail("invalid", "%s: needs the fw-cfg device (want firmware, or fw_cfg = true)", name)
+    end
+  end
+end
+
+-- Returns the machine's ranges of RAM, joined to one below and one above 4 GiB.
+local function ram_ranges(m)
+  local low, high = 0, 0
+  for _, range in ipairs(m:fwmap()) do
+    local last = range.base + range.size
+    if range.type == "ram" and last <= 4 * GiB then low = math.max(low, last) end
+    if range.type == "ram" and last > 4 * GiB then high = math.max(high, last) end
+  end
+  local ranges = { { base = 0, size = low } }
+  if high > 0 then ranges[2] = { base = 4 * GiB, size = high - 4 * GiB } end
+  return ranges
+end
+
+-- Returns how many sockets, cores and threads there are; those not given follow from the others.
+local function topology(opt)
+  local threads = opt.threads or 1
+  local cores = opt.cores or opt.sockets and opt.cpus // (opt.sockets * threads) or 1
+  return opt.sockets or opt.cpus // (cores * threads), cores, threads
+end
+
+local function add_smbios(m, opt)
+  local sockets, cores, threads = topology(opt)
+  local tables = smbios.tables(opt.smbios or {}, {
+    sockets = sockets, cores = cores, threads = threads, memory = ram_ranges(m),
+    bios = not opt.firmware,
+  })
+  m:fw_cfg_add("etc/smbios/smbios-tables", tables)
+  m:fw_cfg_add("etc/smbios/smbios-anchor", smbios.anchor(#tables, 0))
+  if opt.smbios and opt.smbios.uuid then m:fw_cfg_add(0x02, smbios.uuid(opt.smbios.uuid)) end
+end
+
+local function add_boot(m, boot, kernel)
+  local order = table.move(boot.order or {}, 1, #(boot.order or {}), kernel and 2 or 1, {})
+  if kernel then order[1] = "/rom@" .. linuxboot.NAME end
+  if order[1] then m:fw_cfg_add("bootorder", table.concat(order, "\n") .. "\0") end
+  if boot.menu_wait then m:fw_cfg_add("etc/boot-menu-wait", ("<I2"):pack(boot.menu_wait)) end
+  if boot.fail_wait then m:fw_cfg_add("etc/boot-fail-wait", ("<I4"):pack(boot.fail_wait)) end
+end
+
+-- Returns the end of all memory, with the windows for DIMMs; nil if there are none.
+local function memory_end(m)
+  local last
+  for _, range in ipairs(m:fwmap()) do
+    if range.type == "hotplug" then last = math.max(last or 0, range.base + range.size) end
+  end
+  return last and (last + GiB - 1) // GiB * GiB
+end
+
+--- Adds the files that follow from the machine's options.
+function firmware.add_files(m, opt)
+  local kernel = opt.firmware and opt.kernel
+  local reserved = memory_end(m)
+  if kernel then linuxboot.add(m, opt, ram_ranges(m)[1].size) end
+  add_smbios(m, opt)
+  add_boot(m, opt.boot or {}, kernel)
+  m:fw_cfg_add("etc/system-states", SYSTEM_STATES)
+  if reserved then m:fw_cfg_add("etc/reserved-memory-end", ("<I8"):pack(reserved)) end
+end
+
+return firmware
