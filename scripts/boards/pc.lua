@@ -139,6 +139,8 @@ local function add_isa(m, opt, p)
   m:device_add("debug-exit", { id = "debug-exit" })
   if firmware.wanted(opt) then
     m:device_add("fw-cfg", { id = "fw-cfg", boot_menu = opt.boot and opt.boot.menu })
+  end
+  if opt.firmware_log then
     m:device_add("debugcon", {
       id = "firmware-log", iobase = 0x402,
       chardev = m:chardev(opt.firmware_log, "firmware-log-chardev"),
@@ -216,7 +218,8 @@ return {
     },
     firmware_log = {
       kind = "any",
-      doc = "Where the firmware's log, written to port 0x402, goes: as for serial.",
+      doc = "Where the firmware's log, written to port 0x402, goes: as for serial. Not given: "
+        .. "there is no such port.",
     },
     debugcon = {
       kind = "any",

@@ -45,10 +45,9 @@ function firmware.check(opt)
   if opt.smbios then smbios.check(opt.smbios) end
   if opt.boot then check_boot(opt.boot) end
   if firmware.wanted(opt) then return end
-  for _, name in ipairs { "boot", "firmware_log" } do
-    if opt[name] ~= nil then
-      options.fail("invalid", "%s: needs the fw-cfg device (want firmware, or fw_cfg = true)", name)
-    end
+  if opt.boot or opt.smbios then
+    options.fail("invalid", "%s: needs the fw-cfg device (want firmware, or fw_cfg = true)",
+      opt.boot and "boot" or "smbios")
   end
 end
 
@@ -65,11 +64,20 @@ local function ram_ranges(m)
   return ranges
 end
 
--- Returns how many sockets, cores and threads there are; those not given follow from the others.
+-- Returns how many sockets there are, if neither they nor cores are given: one for each node, if
+-- the vCPUs can be divided like that.
+local function default_sockets(opt, threads)
+  local nodes = math.max(#(opt.numa or {}), 1)
+  local each = opt.cpus // nodes // threads
+  return nodes * each * threads == opt.cpus and each & (each - 1) == 0 and nodes or 1
+end
+
+-- Returns how many sockets, cores and threads the guest sees.
 local function topology(opt)
   local threads = opt.threads or 1
-  local cores = opt.cores or opt.sockets and opt.cpus // (opt.sockets * threads) or 1
-  return opt.sockets or opt.cpus // (cores * threads), cores, threads
+  local sockets = opt.sockets or not opt.cores and default_sockets(opt, threads)
+  local cores = opt.cores or opt.cpus // (sockets * threads)
+  return sockets or opt.cpus // (cores * threads), cores, threads
 end
 
 local function add_smbios(m, opt)

@@ -45,6 +45,7 @@ static const struct state_part state_parts[] = {
     {"serial16550", "com1", {STRING("chardev", "console")}},
     {"debugcon", "", {STRING("chardev", "null")}},
     {"debug-exit", "", {{0}}},
+    {"fw-cfg", "", {{0}}},
     {"post-code", "", {{0}}},
     {"acpi-memory-hotplug",
      "mhp",
