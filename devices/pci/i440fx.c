@@ -146,6 +146,9 @@ static void init_function(struct i440fx *s)
     lunik_pci_function *f = &s->function;
 
     lunik_pci_function_init(f, lunik_state_object(s), 0x8086, 0x1237, 0x02, 0x060000);
+    /* The part has none; by QEMU's, SeaBIOS recognises a virtual machine. */
+    lunik_pci_set_word(f->initial, LUNIK_PCI_SUBSYSTEM_VENDOR_ID, 0x1af4);
+    lunik_pci_set_word(f->initial, LUNIK_PCI_SUBSYSTEM_ID, 0x1100);
     f->written = config_written;
     lunik_pci_set_word(f->initial, LUNIK_PCI_COMMAND,
                        LUNIK_PCI_COMMAND_MEMORY | LUNIK_PCI_COMMAND_MASTER);

@@ -123,8 +123,10 @@ describe("a firmware", function()
       { kernel = small.image "small.elf" })
   end)
 
-  it("finds the shadow RAM off", function()
+  it("recognises the host bridge of a virtual machine, with shadow RAM off", function()
     machine {}
+    m:outl(0xcf8, 0x8000002c)
+    assert.equal(0x11001af4, m:inl(0xcfc))
     local first = m:load(0xf0000, 4)
     pcall(m.store, m, 0xf0000, 4, ~first & 0xffffffff)
     assert.equal(first, m:load(0xf0000, 4))

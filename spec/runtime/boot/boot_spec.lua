@@ -87,13 +87,17 @@ describe("booting", function()
     local bios = io.open(SEABIOS)
     if not bios then return pending("no " .. SEABIOS) end
     bios:close()
-    m = lunik.machine { board = "pc", memory = "64M", serial = "none", firmware = SEABIOS }
-    m:object_add("chardev-buffer", { id = "log" })
-    m:device_add("debugcon", { iobase = 0x402, chardev = "log" })
+    m = lunik.machine { board = "pc", memory = "64M", serial = "none", firmware = SEABIOS,
+      firmware_log = "buffer" }
     m:start()
-    local log = require("lunik.console").of(m:object("log"))
+    local log = require("lunik.console").of(m:object("firmware-log-chardev"))
     log:expect("SeaBIOS %(version", { timeout = small.TIMEOUT })
-    log:expect("No bootable device", { timeout = 3 * small.TIMEOUT })
+    for _, line in ipairs { "Running on QEMU %(i440fx%)", "Found QEMU fw_cfg",
+      "QEMU fw_cfg DMA interface supported", "Moving pm_base to 0x600",
+      "Found 1 cpu%(s%) max supported 1 cpu%(s%)", "Copying SMBIOS", "ACPI: parse DSDT at",
+      "No bootable device" } do
+      log:expect(line, { timeout = 3 * small.TIMEOUT })
+    end
   end)
 
   it("ends with the guest's exit code when asked for it from the command line", function()
