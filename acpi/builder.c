@@ -275,7 +275,7 @@ static void refresh(void *opaque)
     struct acpi_tables *t = NULL;
     struct acpi_files files = {0};
 
-    if (assemble(m, &t, NULL))
+    if (assemble(m, &t, NULL) || !t)
         return;
     if (!acpi_files_build(&files, t, NULL) && !each_file(&files, o, set_file, NULL))
         keep_tables(m, t, NULL);

@@ -143,16 +143,23 @@ static void select_e820(void *opaque)
     free(table);
 }
 
+/* Returns the size of all RAM; below 4 GiB that is where it ends, whatever hides parts of it. */
 static uint64_t ram_size(const lunik_machine *m)
 {
+    const uint64_t limit = UINT64_C(1) << 32;
     size_t count;
     const lunik_fwmap_entry *map = lunik_fwmap(m, &count);
-    uint64_t sum = 0;
+    uint64_t low = 0, high = 0;
 
-    for (size_t i = 0; i < count; i++)
-        if (map[i].type == LUNIK_FWMAP_RAM)
-            sum += map[i].size;
-    return sum;
+    for (size_t i = 0; i < count; i++) {
+        if (map[i].type != LUNIK_FWMAP_RAM)
+            continue;
+        if (map[i].base < limit)
+            low = map[i].base + map[i].size;
+        else
+            high += map[i].size;
+    }
+    return low + high;
 }
 
 static void select_ram_size(void *opaque)

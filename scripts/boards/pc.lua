@@ -208,8 +208,8 @@ return {
     },
     smbios = {
       kind = "table",
-      doc = "What the SMBIOS tables say: manufacturer, product, version, serial, uuid, sku, family, "
-        .. "asset, bios_vendor, bios_version, bios_date, all strings.",
+      doc = "What the SMBIOS tables say: manufacturer, product, version, serial, uuid, sku, "
+        .. "family, asset, bios_vendor, bios_version, bios_date, all strings.",
     },
     boot = {
       kind = "table",

@@ -30,7 +30,8 @@ end
 local function split(path, image)
   local sectors = image:byte(0x1f2)
   if image:sub(0x203, 0x206) ~= "HdrS" or #image < 0x260 then
-    options.fail("invalid", "kernel: '%s' is no bzImage (want one, as firmware is to boot it)", path)
+    options.fail("invalid", "kernel: '%s' is no bzImage (want one, as firmware is to boot it)",
+      path)
   end
   local size = ((sectors == 0 and 4 or sectors) + 1) * SECTOR
   local version = ("<I2"):unpack(image, 0x207)
