@@ -161,8 +161,10 @@ static int assemble(lunik_machine *m, struct acpi_tables **out, lunik_error *err
     struct acpi_facts facts;
     struct acpi_tables *t = calloc(1, sizeof(*t));
 
-    if (!t)
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "acpi: no memory for the tables");
+    if (!t) {
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "acpi: no memory for the tables");
+        return LUNIK_E_NO_MEMORY;
+    }
     int rc = collect_facts(&facts, m, err);
     if (!rc)
         rc = build_tables(t, &facts, err);
@@ -275,7 +277,7 @@ static void refresh(void *opaque)
     struct acpi_tables *t = NULL;
     struct acpi_files files = {0};
 
-    if (assemble(m, &t, NULL) || !t)
+    if (assemble(m, &t, NULL))
         return;
     if (!acpi_files_build(&files, t, NULL) && !each_file(&files, o, set_file, NULL))
         keep_tables(m, t, NULL);
