@@ -99,7 +99,12 @@ struct lunik_pci_function {
     uint32_t *msix_table;   /* four words a vector */
     uint64_t *msix_pending; /* a bit for each vector */
     lunik_pci_extra *extra; /* of capabilities, ROM and bridges */
-    void *reserved[4];
+    /* Set like `written`; may be NULL. `reading` is called before the guest reads size bytes at
+     * offset, and brings `config` up to date; `mastering` after a gate of lunik_pci_dma_new() was
+     * opened or closed. */
+    void (*reading)(lunik_pci_function *f, unsigned offset, unsigned size);
+    void (*mastering)(lunik_pci_function *f, bool open);
+    void *reserved[2];
 };
 
 /* Clears f and sets its identification, the masks of the header, and owner, whose name errors
@@ -201,8 +206,9 @@ LUNIK_IFACE_GETTER(pci_bus)
     }
 
 /* Puts f in its reset state on the bus that the object bus offers ("pci-bus"), at addr: "slot" or
- * "slot.function", hexadecimal, "0.0" to "1f.7". LUNIK_E_INVALID: bus has no PCI bus, or there is
- * no such address; LUNIK_E_EXISTS: another function has it, or f is on a bus. */
+ * "slot.function", hexadecimal, "0.0" to "1f.7"; NULL: in the first slot that is free.
+ * LUNIK_E_INVALID: bus has no PCI bus, or there is no such address; LUNIK_E_EXISTS: another
+ * function has it, or f is on a bus; LUNIK_E_NO_SPACE: no slot is free. */
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err);
 /* Unmaps the BARs of f, lowers its interrupt, takes it off the bus if it is on one, and frees what

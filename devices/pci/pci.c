@@ -175,6 +175,24 @@ int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_
     return 0;
 }
 
+static bool is_free(const lunik_pci_bus *bus, unsigned slot)
+{
+    for (unsigned i = 0; i < 8; i++)
+        if (bus->functions[PCI_DEVFN(slot, i)])
+            return false;
+    return true;
+}
+
+static int choose_slot(const lunik_pci_bus *bus, uint8_t *devfn, lunik_error *err)
+{
+    for (unsigned slot = 0; slot < 32; slot++)
+        if (is_free(bus, slot)) {
+            *devfn = PCI_DEVFN(slot, 0);
+            return 0;
+        }
+    return lunik_fail(err, LUNIK_E_NO_SPACE, "addr: the PCI bus has no free slot (it has 32)");
+}
+
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err)
 {
@@ -187,7 +205,7 @@ int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function
 
     if (!ops)
         return lunik_fail(err, LUNIK_E_INVALID, "bus: '%s' is no PCI bus", lunik_object_path(bus));
-    rc = pci_parse_addr(addr, &devfn, err);
+    rc = addr ? pci_parse_addr(addr, &devfn, err) : choose_slot(ops->bus(bus), &devfn, err);
     return rc ? rc : pci_bus_add(ops->bus(bus), f, devfn, err);
 }
 
@@ -251,9 +269,13 @@ static unsigned register_of(uint32_t address, unsigned offset)
 
 uint32_t pci_mechanism1_read(lunik_pci_bus *bus, uint32_t address, unsigned offset, unsigned size)
 {
-    const lunik_pci_function *f = selected(bus, address);
+    lunik_pci_function *f = selected(bus, address);
 
-    return f ? lunik_pci_config_read(f, register_of(address, offset), size) : UINT32_MAX;
+    if (!f)
+        return UINT32_MAX;
+    if (f->reading)
+        f->reading(f, register_of(address, offset), size);
+    return lunik_pci_config_read(f, register_of(address, offset), size);
 }
 
 void pci_mechanism1_write(lunik_pci_bus *bus, uint32_t address, unsigned offset, unsigned size,

@@ -11,16 +11,19 @@ struct lunik_pci_master {
 
 void pci_update_masters(lunik_pci_function *f)
 {
-    bool open = pci_may_master(f);
+    bool open = pci_may_master(f), changed = false;
 
     for (const lunik_pci_master *master = f->masters; master; master = master->next) {
         if (open == lunik_dma_enabled(master->dma))
             continue;
+        changed = true;
         if (open)
             lunik_dma_enable(master->dma);
         else
             lunik_dma_disable(master->dma, NULL);
     }
+    if (changed && f->mastering)
+        f->mastering(f, open);
 }
 
 int lunik_pci_dma_new(lunik_pci_function *f, lunik_dma **out, lunik_error *err)

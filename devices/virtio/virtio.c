@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "virtio.h"
+#include "virtio_path.h"
 
 /* ---- status --------------------------------------------------------------------------------- */
 
@@ -38,6 +38,34 @@ void virtio_needs_reset(struct virtio *v)
         interrupt(v);
 }
 
+void virtio_interrupt(struct virtio *v, unsigned queue)
+{
+    if (v->transport && v->transport->queue_interrupt)
+        v->transport->queue_interrupt(v->opaque, queue);
+}
+
+void virtio_flush(struct virtio *v, unsigned queue)
+{
+    if (virtqueue_flush(&v->queues[queue]))
+        virtio_interrupt(v, queue);
+}
+
+static void kick(struct virtio *v, unsigned queue)
+{
+    if (v->path)
+        virtio_path_kick(v->path, queue);
+    else if (v->ops->kick)
+        v->ops->kick(v, queue);
+}
+
+static void stop(struct virtio *v, unsigned queue)
+{
+    if (v->path)
+        virtio_path_stop(v->path, queue);
+    else
+        v->ops->stop(v, queue);
+}
+
 /* A driver can't go on with features that the device does not have. */
 static bool features_ok(struct virtio *v)
 {
@@ -55,6 +83,8 @@ static void finish_reset(struct virtio *v)
     v->features = 0;
     if (v->ops->reset)
         v->ops->reset(v);
+    if (v->transport && v->transport->reset)
+        v->transport->reset(v->opaque);
     atomic_store(&v->status, 0);
 }
 
@@ -74,7 +104,7 @@ static void begin_reset(struct virtio *v)
         if (is_active(&v->queues[i]) && !v->queues[i].stopping) {
             v->queues[i].stopping = true;
             v->stopping++;
-            v->ops->stop(v, i);
+            stop(v, i);
         }
     if (!--v->stopping)
         finish_reset(v);
@@ -100,7 +130,7 @@ void virtio_reset_queue(struct virtio *v, unsigned queue)
         return;
     q->stopping = true;
     v->stopping++;
-    v->ops->stop(v, queue);
+    stop(v, queue);
 }
 
 bool virtio_queue_resetting(const struct virtio *v, unsigned queue)
@@ -125,8 +155,12 @@ void virtio_set_status(struct virtio *v, uint8_t status)
     if (!((before | added) & VIRTIO_FEATURES_OK))
         added &= (uint8_t)~VIRTIO_DRIVER_OK;
     atomic_fetch_or(&v->status, added);
-    if (added & VIRTIO_DRIVER_OK && v->ops->start)
+    if (!(added & VIRTIO_DRIVER_OK))
+        return;
+    if (v->ops->start)
         v->ops->start(v);
+    for (unsigned i = 0; v->path && i < v->queue_count; i++)
+        virtio_path_kick(v->path, i);
 }
 
 /* ---- features ------------------------------------------------------------------------------- */
@@ -171,8 +205,8 @@ int virtio_enable_queue(struct virtio *v, unsigned queue, lunik_error *err)
         virtio_needs_reset(v);
         return rc;
     }
-    if (virtio_running(v) && v->ops->kick) /* one that was reset by itself */
-        v->ops->kick(v, queue);
+    if (virtio_running(v)) /* one that was reset by itself */
+        kick(v, queue);
     return 0;
 }
 
@@ -181,8 +215,8 @@ void virtio_notify(struct virtio *v, uint32_t data)
     unsigned queue = data & 0xffff;
 
     if (queue < v->queue_count && virtio_running(v) && v->queues[queue].enabled &&
-        !v->queues[queue].stopping && v->ops->kick)
-        v->ops->kick(v, queue);
+        !v->queues[queue].stopping)
+        kick(v, queue);
 }
 
 /* ---- configuration -------------------------------------------------------------------------- */

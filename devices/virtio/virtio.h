@@ -3,9 +3,9 @@
  * status, features, configuration, queues. Modern devices only: VIRTIO_F_VERSION_1 is a must.
  *
  * A transport's registers lead to the functions for drivers; its hooks send interrupts. The
- * machine lock is held, unless a function says otherwise. Queues are served by the device, on
- * whichever thread it likes; no request may be taken before start() and after stop() has been
- * answered.
+ * machine lock is held, unless a function says otherwise. Queues are served by the device, either
+ * with serve() on the thread of its data path (virtio_path.h) or, without one, on whichever thread
+ * it likes; no request may be taken before start() and after stop() has been answered.
  */
 #ifndef VIRTIO_VIRTIO_H
 #define VIRTIO_VIRTIO_H
@@ -23,8 +23,9 @@ enum {
 };
 
 struct virtio;
+struct virtio_path;
 
-/* The device. Functions may be NULL, except stop. */
+/* The device. Functions may be NULL, except serve, or without a data path stop. */
 struct virtio_ops {
     /* Checks features that depend on each other; they are a subset of those offered. */
     bool (*features_ok)(struct virtio *v, uint64_t features);
@@ -35,22 +36,33 @@ struct virtio_ops {
     void (*stop)(struct virtio *v, unsigned queue);
     /* Serve the queue, if it is enabled. */
     void (*kick)(struct virtio *v, unsigned queue);
+    /* The same with a data path, in place of kick and stop, on the queue's thread. serve: take what
+     * is in the queue and carry it out, or begin to. finish: complete or drop what is in flight,
+     * then call virtio_path_idle(), now or later; serve is not called before the queue is started
+     * again. NULL: nothing is in flight after serve has returned. */
+    void (*serve)(struct virtio *v, unsigned queue);
+    void (*finish)(struct virtio *v, unsigned queue);
     /* All queues have stopped: back to the state after power-on. */
     void (*reset)(struct virtio *v);
     /* The driver has written to the device's configuration, which virtio has stored. */
     void (*configured)(struct virtio *v, uint32_t offset, uint32_t size);
 };
 
-/* The transport. */
+/* The transport. Functions may be NULL, except config_interrupt. */
 struct virtio_transport {
     /* The configuration, or NEEDS_RESET, has changed. Any thread. */
     void (*config_interrupt)(void *opaque);
+    /* Requests of a queue have been shown as used. Any thread. */
+    void (*queue_interrupt)(void *opaque, unsigned queue);
+    /* The device has been reset. */
+    void (*reset)(void *opaque);
 };
 
 struct virtio {
     const struct virtio_ops *ops;
     const struct virtio_transport *transport; /* NULL: none yet */
     void *opaque;                             /* of the transport */
+    struct virtio_path *path;                 /* NULL: the device has none */
     uint64_t offered;                         /* features; VERSION_1 included */
     struct virtqueue *queues;                 /* the device's, after virtqueue_init() */
     unsigned queue_count;
@@ -76,6 +88,11 @@ void virtio_config_changed(struct virtio *v);
 void virtio_needs_reset(struct virtio *v);
 /* Answers ops->stop(). */
 void virtio_queue_stopped(struct virtio *v, unsigned queue);
+/* Shows the driver the requests that have been pushed, with an interrupt if it wants one. On the
+ * queue's thread. */
+void virtio_flush(struct virtio *v, unsigned queue);
+/* Sends the interrupt of a queue. Any thread. */
+void virtio_interrupt(struct virtio *v, unsigned queue);
 /* True if the driver is ready and the device needs no reset. Any thread. */
 bool virtio_running(const struct virtio *v);
 
