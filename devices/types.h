@@ -24,7 +24,10 @@
     X(piix3_type)                                                                                  \
     X(piix4_pm_type)                                                                               \
     X(pci_bridge_type)                                                                             \
+    X(rng_builtin_type)                                                                            \
+    X(rng_random_type)                                                                             \
     X(virtio_pci_type)                                                                             \
+    X(virtio_rng_pci_type)                                                                         \
     X(edu_type)                                                                                    \
     X(port92_type)                                                                                 \
     X(mc146818_type)                                                                               \
