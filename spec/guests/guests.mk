@@ -6,6 +6,7 @@
 #   small.bzimage        Linux boot protocol, 64-bit entry
 #   small32.bzimage      Linux boot protocol, 32-bit entry only
 #   firmware.bin         16-bit code at the reset vector
+#   agent                a program for Linux, as /init or on a host (agent/main.c)
 
 GUEST_CC     ?= gcc
 GUEST_DIR     = $(BUILD)/guests
@@ -20,7 +21,8 @@ GUEST_PARTS   = start vectors trampoline main boot options commands commands_mem
 GUEST_OBJ     = $(GUEST_PARTS:%=$(GUEST_DIR)/%.o)
 GUEST_LD      = spec/guests/guest.ld
 GUESTS        = $(addprefix $(GUEST_DIR)/,small.elf small-multiboot.elf small-multiboot.bin \
-                small.bzimage small32.bzimage firmware.bin)
+                small.bzimage small32.bzimage firmware.bin agent)
+AGENT_SRC     = $(wildcard spec/guests/agent/*.c)
 
 guests: $(GUESTS)
 
@@ -68,6 +70,15 @@ $(GUEST_DIR)/firmware.bin: spec/guests/firmware.S
 	@echo '  GUEST $<'
 	$(Q)$(GUEST_CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-Ttext=0,-e0 \
 	    -Wl,--oformat=binary -o $@ $<
+
+# A static program without a C library. -D_GNU_SOURCE: of the C library's headers it takes numbers and
+# layouts.
+$(GUEST_DIR)/agent: $(AGENT_SRC) $(wildcard spec/guests/agent/*.h) spec/guests/guests.mk
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(GUEST_CC) $(filter-out -mcmodel=% -mno-red-zone -MMD -MP,$(GUEST_CFLAGS)) -D_GNU_SOURCE \
+	    -Wno-unused-parameter \
+	    $(GUEST_LDFLAGS) -s -o $@ $(AGENT_SRC)
 
 -include $(wildcard $(GUEST_DIR)/*.d)
 .PHONY: guests
