@@ -64,6 +64,9 @@ function lunik.type(name)
   return found
 end
 
+--- Loads lunik.agent late: it is for Linux guests with an agent.
+function lunik.agent(m, opts) return require("lunik.agent").new(m, opts) end
+
 --- Loads lunik.report late, as few scripts need it.
 function lunik.report(given) return require("lunik.report").new(given) end
 
