@@ -338,6 +338,20 @@ function lunik.type(name) end
 ---@field machines? integer Default 100.
 ---@field console? lunik.Size Of the output of all consoles; default "1M".
 
+---Returns the agent of a Linux guest, through which a script has the guest do things: read and write files and
+---block devices, use the network, online CPUs and memory, and so on. The agent is a program that runs as
+---the guest's /init and listens on the port that the word agent=PORT on the kernel's
+---command line names. See library/agent.lua.
+---```lua
+---local a = lunik.agent(m) -- the guest's serial port
+---local ok, err = pcall(a.ready, a, { timeout = 0.01 }) -- no guest runs in this machine
+---assert(not ok and err.code == "timeout")
+---```
+---@param m lunik.Machine|{send: fun(bytes: string), timeout?: number} A machine; or, for an agent that is reached by other means, a table with a function that sends bytes to it; what it prints is given to agent:feed().
+---@param options? {chardev?: string|lunik.Object|lunik.Console, timeout?: number} chardev: the chardev-buffer that the agent's port is connected to. Default: the object "agent" if there is one, else that of the serial port. timeout: seconds that the agent has for an answer, default 60.
+---@return lunik.Agent
+function lunik.agent(m, options) end
+
 ---Follows the run from now on, and writes a page about it at its end: result, errors, a timeline of
 ---flights and events, consoles, memory maps before and after, machines with their devices. The page
 ---needs no other file and no network. It is written by finish(), at the end of a <close> variable's

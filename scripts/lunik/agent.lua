@@ -17,7 +17,7 @@ Agent.__index = Agent
 Agent.__name = "lunik.Agent"
 
 local TIMEOUT = 60          -- seconds for an answer
-local MOST = 64 << 20       -- bytes of a file that read() returns
+local MOST = 4 << 20        -- bytes of a file that read() returns
 local MOST_NAMES = 1000000
 
 local agent = { Agent = Agent }

@@ -4,7 +4,9 @@ local lunik = require "lunik"
 
 local testing = require "lunik.testing"
 
-local FILES = { lunik = "library/lunik.lua", testing = "library/testing.lua" }
+local FILES = {
+  lunik = "library/lunik.lua", testing = "library/testing.lua", agent = "library/agent.lua",
+}
 
 local function read(path)
   local file = assert(io.open(path))
@@ -180,6 +182,19 @@ describe("library/lunik.lua", function()
       end
     end
   end)
+end)
+
+describe("library/agent.lua", function()
+  local classes = {
+    Agent = require("lunik.agent").Agent, AgentFile = require("lunik.agent.file").File,
+    AgentSocket = require("lunik.agent.socket").Socket,
+    AgentMemory = require("lunik.agent.range").Range,
+  }
+  for name, class in pairs(classes) do
+    it("lists the methods of " .. name, function()
+      assert.are.same(keys_of(class), sorted(declared_functions(name, read(FILES.agent))))
+    end)
+  end
 end)
 
 describe("library/testing.lua", function()

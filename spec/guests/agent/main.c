@@ -50,8 +50,7 @@ static long run(struct call *c)
     long rc;
 
     if (!command) {
-        call_about(c, "there is no command ");
-        call_about(c, c->command);
+        call_about(c, "there is no such command");
         return -ENOSYS;
     }
     call_known(c, command->arguments);
