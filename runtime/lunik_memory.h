@@ -68,6 +68,18 @@ int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
                        void (*progress)(void *opaque, uint64_t done, uint64_t total), void *opaque,
                        lunik_error *err);
 
+/* Gives pages of a block back to the host: later reads find zeros or, in a private mapping of a
+ * file, the file. A block that is shared loses them for all processes. offset and size (> 0) are
+ * multiples of the block's page size. LUNIK_E_INVALID: they are not, or beyond its end;
+ * LUNIK_E_UNSUPPORTED: it is read-only, or was made of an existing mapping; LUNIK_E_BUSY: it is
+ * pinned; others: the host can't. Any thread that has a reference. */
+int lunik_ram_discard(lunik_ram *ram, uint64_t offset, uint64_t size, lunik_error *err);
+/* Pin a block, whose pages then stay (they were preallocated, or hardware has their addresses), and
+ * undo that. Pins are counted; pages that were given back before are missing. Any thread that has a
+ * reference. */
+void lunik_ram_pin(lunik_ram *ram);
+void lunik_ram_unpin(lunik_ram *ram);
+
 /* ---- memory regions ------------------------------------------------------------------------- */
 
 /* The result of an access. Of the parts that one is cut into, by the borders of regions or to suit

@@ -175,6 +175,8 @@ int memory_backend_map(lunik_object *o, lunik_ram_config *config, lunik_error *e
         rc = preallocate(o, err);
         if (rc)
             lunik_fail_prefix(err, rc, "%s", type);
+        else
+            lunik_ram_pin(b->ram);
     }
     if (rc)
         memory_backend_unmap(o);

@@ -104,6 +104,12 @@ void virtqueue_reset(struct virtqueue *q);
 unsigned virtqueue_pop(struct virtqueue *q, struct virtqueue_request **out, unsigned max);
 /* Puts the request that was taken last, and not pushed, back. */
 void virtqueue_unpop(struct virtqueue *q, struct virtqueue_request *r);
+/* Finds the RAM that a request is about: the block that has the guest address, or the piece of an
+ * iovec of the request, with the place in it; *left: bytes from there on that are in one piece.
+ * NULL: there is none that can be written. Valid until the request is given back. */
+lunik_ram *virtqueue_ram_at(struct virtqueue *q, const struct virtqueue_request *r,
+                            uint64_t address, uint64_t *offset, uint64_t *left);
+lunik_ram *virtqueue_ram_of(const struct virtqueue_request *r, const void *host, uint64_t *offset);
 /* Gives a request back, `written` bytes of whose writable pieces, from the first on, have been
  * written. Any order. The driver sees it after virtqueue_flush(). */
 void virtqueue_push(struct virtqueue *q, struct virtqueue_request *r, uint32_t written);

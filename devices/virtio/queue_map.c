@@ -112,6 +112,38 @@ const lunik_dma_window *virtqueue_window(struct virtqueue *q, uint64_t address)
     return map->windows[at];
 }
 
+/* The place of a byte of a window in its block. */
+static uint64_t place_in(const lunik_dma_window *w, const uint8_t *host)
+{
+    return (uint64_t)(host - (const uint8_t *)lunik_ram_host(w->ram));
+}
+
+lunik_ram *virtqueue_ram_at(struct virtqueue *q, const struct virtqueue_request *r,
+                            uint64_t address, uint64_t *offset, uint64_t *left)
+{
+    const lunik_dma_window *w = q->map == r->map ? virtqueue_window(q, address) : NULL;
+
+    if (!w || !w->writable)
+        return NULL;
+    *offset = place_in(w, (const uint8_t *)w->host + (address - w->first));
+    *left = w->last - address + 1;
+    return w->ram;
+}
+
+lunik_ram *virtqueue_ram_of(const struct virtqueue_request *r, const void *host, uint64_t *offset)
+{
+    for (unsigned i = 0; i < r->map->count; i++) {
+        const lunik_dma_window *w = r->map->windows[i];
+        const uint8_t *first = w->host;
+
+        if ((const uint8_t *)host < first || (const uint8_t *)host > first + (w->last - w->first))
+            continue;
+        *offset = place_in(w, host);
+        return w->ram;
+    }
+    return NULL;
+}
+
 /* ---- following the memory map --------------------------------------------------------------- */
 
 static bool find_area(struct virtqueue *q, const struct virtqueue_place *p,

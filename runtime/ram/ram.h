@@ -26,6 +26,7 @@ struct lunik_ram {
     bool share, readonly;
     bool borrowed;              /* the mapping belongs to the creator of the block */
     struct sigbus_guard *guard; /* of a file's mapping; NULL: none */
+    _Atomic unsigned pins;      /* those who need its pages to stay */
     _Atomic bool damage_told;
     struct log_users log;
     struct log_users region_log;     /* counts regions of it that are logged by themselves */

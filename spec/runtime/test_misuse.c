@@ -175,6 +175,9 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_ram_readonly, lunik_ram_readonly(NULL));
     CALL(lunik_ram_name, lunik_ram_name(NULL));
     CALL(lunik_ram_prealloc, lunik_ram_prealloc(NULL, 0, NULL, NULL, NULL, NULL));
+    CALL(lunik_ram_discard, lunik_ram_discard(NULL, 0, 0, NULL));
+    CALL(lunik_ram_pin, lunik_ram_pin(NULL));
+    CALL(lunik_ram_unpin, lunik_ram_unpin(NULL));
     CALL(lunik_region_new, lunik_region_new(NULL, NULL, NULL, NULL));
     CALL(lunik_region_ref, lunik_region_ref(NULL));
     CALL(lunik_region_unref, lunik_region_unref(NULL));

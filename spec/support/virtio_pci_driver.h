@@ -25,7 +25,7 @@ struct vp {
     unsigned common, notify, isr, device, window; /* offsets of capabilities */
     uint32_t areas[6], multiplier;                /* by type of capability: offset in BAR 4 */
     bool packed;
-    unsigned sent[4], seen[4]; /* by queue; packed: descriptors */
+    unsigned sent[5], seen[5]; /* by queue; packed: descriptors */
 };
 
 /* ---- registers ------------------------------------------------------------------------------ */
