@@ -11,29 +11,16 @@
 --   })
 -- Parent folders are added. from_folder() and modules() return such tables.
 local core = require "lunik.core"
+local image_entries = require "lunik.image_entries"
 
 local initramfs = {}
-
-local TYPES = { dir = 0x4000, char = 0x2000, block = 0x6000, data = 0x8000, file = 0x8000,
-  link = 0xa000 }
-local DEFAULT_MODE = { dir = "755", char = "600", block = "600", data = "644", file = "644",
-  link = "777" } -- octal
 
 local function fail(...)
   error("initramfs: " .. string.format(...), 0)
 end
 
 local function read_file(path)
-  local file, err = io.open(path, "rb")
-  if not file then
-    fail("%s", err)
-  end
-  local data = file:read("a")
-  file:close()
-  if not data then
-    fail("%s: can't be read", path)
-  end
-  return data
+  return image_entries.read("initramfs", path)
 end
 
 -- ---- the archive -------------------------------------------------------------------------------
@@ -54,68 +41,12 @@ local function member(name, inode, mode, data, major, minor)
   return head .. padding(#head) .. data .. padding(#data)
 end
 
-local function kind_of(path, entry)
-  local found
-  for kind in pairs(TYPES) do
-    if entry[kind] ~= nil then
-      if found then
-        fail("%s: is both '%s' and '%s'", path, found, kind)
-      end
-      found = kind
-    end
-  end
-  for key in pairs(entry) do
-    if key ~= found and key ~= "mode" then
-      fail("%s: '%s' is not an attribute (want dir, file, data, link, char, block or mode)",
-        path, tostring(key))
-    end
-  end
-  return found or fail("%s: has no content (want dir, file, data, link, char or block)",
-    path)
-end
-
--- Adds the folders that lead to each entry. Keys lose their leading slash.
-local function with_parents(entries)
-  local all = {}
-  for path, entry in pairs(entries) do
-    local name = path:gsub("^/+", ""):gsub("/+$", "")
-    if name == "" or ("/" .. name .. "/"):find("/%.%.?/") then
-      fail("'%s' is not a path inside the image", path)
-    end
-    all[name] = entry
-    for slash in name:gmatch("()/") do
-      local parent = name:sub(1, slash - 1)
-      all[parent] = all[parent] or entries["/" .. parent] or entries[parent]
-        or { dir = true }
-    end
-  end
-  return all
-end
-
 -- Builds the image for a table of entries; returns it as a string.
 function initramfs.build(entries)
-  local all = with_parents(entries)
-  local names, parts = {}, {}
-  for name in pairs(all) do
-    table.insert(names, name)
-  end
-  table.sort(names) -- folders come before their entries
-  for inode, name in ipairs(names) do
-    local entry = all[name]
-    local kind = kind_of(name, entry)
-    local data, device = "", { 0, 0 }
-    if kind == "file" then
-      data = read_file(entry.file)
-    elseif kind == "data" or kind == "link" then
-      data = entry[kind]
-    elseif kind == "char" or kind == "block" then
-      device = entry[kind]
-    end
-    local mode = tonumber(tostring(entry.mode or DEFAULT_MODE[kind]), 8)
-    if not mode then
-      fail("%s: mode '%s' is not an octal number (want \"755\")", name, tostring(entry.mode))
-    end
-    table.insert(parts, member(name, inode, TYPES[kind] | mode, data, device[1], device[2]))
+  local parts = {}
+  for inode, entry in ipairs(image_entries.resolve("initramfs", entries)) do
+    table.insert(parts, member(entry.name, inode, entry.mode, entry.data, entry.device[1],
+      entry.device[2]))
   end
   table.insert(parts, member("TRAILER!!!", 0, 0, "", 0, 0))
   return table.concat(parts)
@@ -123,17 +54,7 @@ end
 
 -- Writes the image to a file.
 function initramfs.write(path, entries)
-  local image = initramfs.build(entries)
-  local file, err = io.open(path, "wb")
-  if not file then
-    fail("%s", err)
-  end
-  local ok
-  ok, err = file:write(image)
-  ok, err = ok and file:close(), err
-  if not ok then
-    fail("%s: %s", path, tostring(err))
-  end
+  image_entries.write("initramfs", path, initramfs.build(entries))
 end
 
 -- ---- entries -----------------------------------------------------------------------------------
