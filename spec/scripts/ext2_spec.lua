@@ -40,8 +40,7 @@ describe("ext2", function()
     if missing() then return pending(missing()) end
     -- direct, indirect and doubly indirect blocks
     local entries = {}
-    for _, size in ipairs { 0, 1, 4096, 4097, 12 * 4096, 12 * 4096 + 1, 1036 * 4096,
-      1036 * 4096 + 1, 5000000 } do
+    for _, size in ipairs { 0, 1, 4096, 4097, 12 * 4096, 12 * 4096 + 1, 1036 * 4096 + 1 } do
       entries["/" .. size] = { data = ("%d."):format(size):rep(size):sub(1, size) }
     end
     local path = write_checked(entries, "32M")
