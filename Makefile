@@ -166,7 +166,7 @@ MODULES  = $(call below,scripts/lunik,.lua)
 COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
 
 PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/liblunik-lua.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
-           $(BUILD)/lunik $(BUILD)/scripts $(COMPILED) $(BUILD)/guests/init
+           $(BUILD)/lunik $(BUILD)/scripts $(COMPILED)
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -400,18 +400,21 @@ docs: check-deps ## build the documentation into build/docs: HTML, manual pages 
 
 # ---- the Linux guest ----------------------------------------------------------------------------
 
-guest-linux: build/guest-linux/vmlinux ## build the kernel of the Linux example (five minutes)
+# Its /init is the agent: build/guests/agent.
+guest-linux: $(addprefix build/guest-linux/,vmlinux initrd.img root.img) ## build the Linux guest: kernel (five minutes), initramfs, root disk
 
-build/guest-linux/vmlinux: $(addprefix spec/guests/linux/,build.sh linux.config linux.patch)
+build/guest-linux/vmlinux: $(addprefix spec/guests/linux/,build.sh linux.config linux.patch \
+    linux-user.patch)
 	$(call run-deps,kernel,install)
 	sh spec/guests/linux/build.sh $@
 
-# Its /init, for the initramfs that the example makes.
-$(BUILD)/guests/init: spec/guests/linux/init.c
+# With an initramfs and a root disk whose /init is the agent, for other VMMs. The specs make their own.
+build/guest-linux/initrd.img build/guest-linux/root.img: build/guest-linux/%.img: \
+    $(BUILD)/guests/agent scripts/lunik/image_entries.lua scripts/lunik/initramfs.lua \
+    scripts/lunik/ext2.lua $(BUILD)/lua/lunik/core.so
 	@mkdir -p $(@D)
-	@echo '  LINK $@'
-	$(Q)$(GUEST_CC) -O1 -nostdlib -static -fno-pic -no-pie -fno-stack-protector \
-	    -fcf-protection=none -s -o $@ $<
+	@echo '  IMG  $@'
+	$(Q)$(RUN_ENV) lua5.4 spec/guests/linux/image.lua $* $< $@
 
 # ---- housekeeping -------------------------------------------------------------------------------
 

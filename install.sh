@@ -118,7 +118,6 @@ install_all() {
     install_tree scripts/examples "$share/examples"
     ln -sfn ../lua/5.4/lunik/boards "$share/boards"
     install -D -m 644 "$BUILD/guests/small.elf" "$lib/lunik/guests/small.elf"
-    install -m 755 "$BUILD/guests/init" "$lib/lunik/guests/init"
     install -m 755 "$BUILD/guests/agent" "$lib/lunik/guests/agent"
     install_shared "$bash" "$BUILD/completions/lunik"
     install_shared "$zsh" "$BUILD/completions/_lunik"

@@ -21,8 +21,10 @@
 -- Guests. "scripted" is lunik.guest, on a machine without vCPUs: no KVM, milliseconds. "small" is the
 -- project's own guest on KVM (build/guests, or where Lunik is installed, or the folder in
 -- $LUNIK_GUEST_DIR). "linux" is a Linux kernel on KVM ($LUNIK_KERNEL, or what `make guest-linux` has
--- built), which is watched through its log and takes no commands. An example whose guest can't run here, or can't do what the example needs, is skipped with the
--- reason. $LUNIK_GUESTS="scripted small" limits each_guest().
+-- built) whose /init is an agent that does what t.guest.agent asks for (lunik.agent); it is on the
+-- second serial port, the kernel's log on the first. $LUNIK_AGENT_CALL is "syscall" for an ELF kernel
+-- without the patch for `ud2`. An example whose guest can't run here, or can't do what the example needs,
+-- is skipped with the reason. $LUNIK_GUESTS="scripted small" limits each_guest().
 --
 -- The end. Machines, files, directories and huge pages of an example end with it, also those that
 -- before_each makes for it; for setup there is testing.shared{}. Then this process must
@@ -46,12 +48,15 @@ local testing = {}
 ---@field boot? boolean false: the machine is made, not started; see t:boot().
 ---@field deaf? boolean The guest answers no hotplug until t.guest:listen().
 ---@field cold? lunik.testing.Plug[] DIMMs that are there from the start.
+---@field append? string The Linux guest: words to be added to its command line.
 ---@field fail_on? string[] Patterns of lines on the console that fail the test at once.
 ---@field record? boolean false: the machine's flights are not recorded, which makes it faster.
 ---@field timeout? number Seconds for everything that is waited for. Default: the guest's, 20 for "scripted" and "small", 300 for "linux".
 
 ---Makes a machine and boots its guest. Options are those of lunik.machine() and the kit's own. Defaults:
----board "pc", memory "64M" or "128M", maxmem "4G", slots 4, serial "buffer"; false takes one away.
+---board "pc", memory "64M" or "128M", maxmem "4G", slots 4, serial "buffer"; false takes one away. objects
+---and devices are added to the guest's own. With initrd = false or a file the Linux guest has no initramfs
+---of the kit's.
 ---```lua
 ---local t <close> = testing.machine { slots = 2 }
 ---local dimm = t:plug { size = "256M" }
@@ -318,6 +323,7 @@ function Machine:finish(failed) end
 ---@field refuse fun(self, what: {insert?: boolean, eject?: boolean}|false) Makes it refuse from now on (the small guest: until it boots again).
 ---@field fill fun(self, address: integer, size: integer, seed: integer) Writes a pattern.
 ---@field verify fun(self, address: integer, size: integer, seed: integer): boolean?, string? Reads it back.
+---@field agent? lunik.Agent The Linux guest: does what a spec asks for.
 ---@field run fun(self, command: string): string, string The small guest: runs a command; the lines before its answer, and the answer.
 
 ---A guest of your own: a table with some of these methods, and these fields.

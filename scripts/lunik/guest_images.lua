@@ -2,8 +2,8 @@
 --
 --   lunik.machine { kernel = require("lunik.guest_images").path "small.elf" }
 --
--- "small.elf" is the guest that takes and returns memory (in a checkout spec/guests); "init" is an
--- /init for Linux that only spins, for an initramfs.
+-- "small.elf" is the guest that takes and returns memory (in a checkout spec/guests); "agent" is a
+-- program for Linux guests that lunik.agent talks to, as /init of an initramfs or of a disk.
 local options = require "lunik.options"
 
 local images = {}
@@ -42,7 +42,7 @@ end
 --- Returns the path of an image; raises "not-found" where Lunik is installed without it.
 function images.path(name)
   local path, missing = images.find(name)
-  return path or options.fail("not-found", "guest_images: %s (want small.elf or init)", missing)
+  return path or options.fail("not-found", "guest_images: %s (want small.elf or agent)", missing)
 end
 
 return images

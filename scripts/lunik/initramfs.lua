@@ -3,7 +3,7 @@
 --
 --   local initramfs = require "lunik.initramfs"
 --   initramfs.write("initrd.img", {
---       ["/init"] = { file = "build/guests/init", mode = "755" },
+--       ["/init"] = { file = "build/guests/agent", mode = "755" },
 --       ["/etc/motd"] = { data = "hello\n" },
 --       ["/bin/sh"] = { link = "busybox" },
 --       ["/dev/console"] = { char = { 5, 1 } },

@@ -5,7 +5,7 @@ local images = require "lunik.guest_images"
 
 describe("an image of a small guest", function()
   it("is found by a script, in the command and in Lua", function()
-    for _, name in ipairs { "small.elf", "init" } do
+    for _, name in ipairs { "small.elf", "agent" } do
       assert.equal("\127ELF", command.read(images.path(name)):sub(1, 4))
       local out = command.run(([[env -u LUNIK_BUILD '%s' -e 'io.write(
         require("lunik.guest_images").path "%s")' /dev/null]]):format(command.lunik, name))

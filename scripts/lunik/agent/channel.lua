@@ -15,6 +15,9 @@ local Channel = {}
 Channel.__index = Channel
 
 local PATIENCE = 2        -- seconds after which a request is repeated the first time
+local LONGEST_PATIENCE = 10
+local PAUSE = 0.01        -- the same, after a garbled line
+local LONGEST_PAUSE = 1
 local LONGEST_LINE = 32768 -- bytes that are kept without an end of the line
 
 -- Error names of the guest's kernel -> codes of errors.
@@ -98,7 +101,7 @@ end
 
 -- Sends a request and waits for its answer.
 local function exchange(self, command, arguments, what, timeout)
-  local deadline, patience = core.now() + timeout, PATIENCE
+  local deadline, patience, pause = core.now() + timeout, PATIENCE, PAUSE
   local boots = self.boots
   self.id = self.id % 0xfffffffe + 1
   local line = protocol.request(self.id, command, arguments)
@@ -108,9 +111,12 @@ local function exchange(self, command, arguments, what, timeout)
   while not self.answer do
     local now = core.now()
     if now >= deadline then no_answer(what, timeout) end
-    if self.garbled or now >= again then
-      if not self.garbled then patience = patience * 2 end
-      self.garbled, again = false, now + patience
+    if self.garbled then
+      self.garbled, again = false, math.min(again, now + pause)
+      pause = math.min(pause * 2, LONGEST_PAUSE)
+    elseif now >= again then
+      patience = math.min(patience * 2, LONGEST_PATIENCE)
+      again = now + patience
       transmit(self, line)
     end
     await(self, what, math.max(math.min(again, deadline) - core.now(), 0))
@@ -153,7 +159,7 @@ end
 -- Waits until the agent answers.
 local function make_ready(self, timeout)
   if self.ready then return end
-  local answer = exchange(self, "hello", {}, "hello", timeout)
+  local answer = exchange(self, "hello", {}, "'hello'", timeout)
   self.about = answer.fields
   self.ready = true
 end
@@ -174,6 +180,7 @@ end
 
 --- Waits until the agent answers; returns what it says of itself.
 function Channel:await_ready(timeout)
+  if self.machine then event.check_open(self.machine) end
   local _ <close> = turn(self, "'hello'", timeout)
   make_ready(self, timeout)
   return self.about

@@ -93,6 +93,7 @@ function protocol.answer(line)
     :match "^(@%d+ %l+.*) %*(%x%x%x%x%x%x%x%x)%s*$"
   if not text or tonumber(crc, 16) ~= protocol.crc32(text) then return nil end
   local id, kind, rest = text:match "^@(%d+) (%l+)(.*)$"
+  if kind ~= "ok" and kind ~= "error" then return nil end -- such as the echo of a request
   local fields = {}
   for name, how, value in rest:gmatch " ([%w_]+)([=:])(%S*)" do
     if how == ":" then

@@ -124,10 +124,17 @@ local function add_observers(Agent)
   end
 end
 
+-- Calls a command that may end the guest before its answer has come.
+local function call_last(agent, command, arguments)
+  local ok, err = pcall(agent.call, agent, command, arguments)
+  if ok or getmetatable(err) and (err.code == "gone" or err.code == "state") then return end
+  error(err, 0)
+end
+
 local function add_ends(Agent)
   --- Has the kernel do what a SysRq key does, such as "c" (crash).
   function Agent:sysrq(key)
-    self:call("sysrq", { key = options.value("sysrq: key", key, "string") })
+    call_last(self, "sysrq", { key = options.value("sysrq: key", key, "string") })
   end
 
   --- Makes the kernel panic.
@@ -137,12 +144,12 @@ local function add_ends(Agent)
 
   --- Restarts the guest.
   function Agent:reboot()
-    self:call("reboot", { how = "restart" })
+    call_last(self, "reboot", { how = "restart" })
   end
 
   --- Turns the guest off.
   function Agent:poweroff()
-    self:call("reboot", { how = "poweroff" })
+    call_last(self, "reboot", { how = "poweroff" })
   end
 end
 

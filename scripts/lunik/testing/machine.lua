@@ -22,7 +22,10 @@ Test.__name = "lunik.testing.Machine"
 local DIMM_SIZE = "128M"
 local DEFAULTS = { board = "pc", maxmem = "4G", slots = 4, serial = "buffer" }
 local OWN = { guest = true, boot = true, deaf = true, fail_on = true, cold = true, timeout = true,
-  record = true }
+  record = true, append = true }
+
+-- Options of which the guest's and the test's are joined.
+local LISTS = { objects = true, devices = true }
 
 -- _OST sources and statuses (ACPI 6.4, 6.3.5).
 local INSERTION, SUCCESS = 1, 0
@@ -93,7 +96,12 @@ local function machine_options(given, of_guest)
   local all = {}
   for _, source in ipairs { DEFAULTS, of_guest, given } do
     for key, value in pairs(source) do
-      if not OWN[key] then all[key] = value or nil end
+      if LISTS[key] and all[key] and value then
+        all[key] = table.move(value, 1, #value, #all[key] + 1, table.move(all[key], 1, #all[key], 1,
+          {}))
+      elseif not OWN[key] then
+        all[key] = value or nil
+      end
     end
   end
   if given.memdev or given.numa then all.memory = given.memory end

@@ -64,6 +64,8 @@ void port_open(const char *name);
 /* Reads what has come; waits for it. Returns its size; 0: the other side is gone for good. */
 size_t port_read(char *data, size_t size);
 void port_write(const char *data, size_t size);
+/* Waits until a terminal has sent what was written. */
+void port_drain(void);
 
 /* Mounts /dev, /proc and /sys where they are missing. */
 void mount_kernel_filesystems(void);

@@ -93,8 +93,10 @@ static void handle_line(char *line)
         answer_error(&c, rc);
     answer_end(&answer);
     port_write(answer.data, answer.used);
-    if (afterwards && rc >= 0)
+    if (afterwards && rc >= 0) {
+        port_drain();
         afterwards();
+    }
     afterwards = NULL;
 }
 

@@ -135,6 +135,11 @@ size_t port_read(char *data, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
+void port_drain(void)
+{
+    SYS3(SYS_ioctl, out, TCSBRK, 1);
+}
+
 void port_write(const char *data, size_t size)
 {
     size_t done = 0;

@@ -17,6 +17,7 @@ echo "Building the Linux guest's kernel (about five minutes); log: $log"
 tar -C "$work" --strip-components=1 -xf "$archive"
 {
     patch -d "$work" -p1 <"$here/linux.patch"
+    patch -d "$work" -p1 <"$here/linux-user.patch"
     make -C "$work" tinyconfig
     (cd "$work" && scripts/kconfig/merge_config.sh -m .config "$here/linux.config")
     make -C "$work" olddefconfig

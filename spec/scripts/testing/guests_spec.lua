@@ -3,21 +3,24 @@
 local Linux = require "lunik.testing.guests.linux"
 local Small = require "lunik.testing.guests.small"
 local lunik = require "lunik"
+local protocol = require "lunik.agent.protocol"
 local testing = require "lunik.testing"
 
-local UART, STATUS = 0x3f8, 0x3fd
+local UART, SECOND_UART = 0x3f8, 0x2f8
+local STATUS = 5
 
-local function print_to(m, text)
-  for byte in text:gsub("\n", "\r\n"):gmatch "." do m:outb(UART, byte:byte()) end
+local function print_to(m, text, uart)
+  for byte in text:gsub("\n", "\r\n"):gmatch "." do m:outb(uart or UART, byte:byte()) end
 end
 
 -- Calls fn(line) for each line that is typed, in a coroutine that ends with the machine.
-local function each_line(m, fn)
+local function each_line(m, fn, uart)
+  uart = uart or UART
   lunik.spawn(function()
     local line = ""
     while m.state ~= "closed" do
-      while m.state == "running" and m:inb(STATUS) & 1 ~= 0 do
-        local char = string.char(m:inb(UART))
+      while m.state == "running" and m:inb(uart + STATUS) & 1 ~= 0 do
+        local char = string.char(m:inb(uart))
         if char == "\n" then
           fn(line)
           line = ""
@@ -88,10 +91,14 @@ local function play_small(t)
 end
 
 -- A guest without vCPUs that a function plays.
-local function played(kind, name, play)
+local function played(kind, name, play, more)
   return setmetatable({
     name = name, timeout = 5, unavailable = function() end,
-    options = function() return { accel = "none", memory = "64M" } end,
+    options = function()
+      local options = { accel = "none", memory = "64M" }
+      for key, value in pairs(more or {}) do options[key] = value end
+      return options
+    end,
     start = function(t)
       local guest = kind.start(t)
       play(t)
@@ -168,14 +175,46 @@ describe("the small guest's driver", function()
   end)
 end)
 
+-- What the agent of Linux would answer, for the memory that a guest in Lua has.
+local function agent_answers(guest, command, path)
+  local total = 64 << 20
+  local ram = { ("00100000-%08x : System RAM\n"):format(total - 1) }
+  for _, memory in pairs(guest.online) do
+    total = total + memory.size
+    ram[#ram + 1] = ("%x-%x : System RAM\n  %x-%x : part of it\n"):format(memory.address,
+      memory.address + memory.size - 1, memory.address + 4096, memory.address + 8191)
+  end
+  if command == "hello" or command == "reboot" then return "version=1 pid=1 call=ud2" end
+  return "data=" .. ((path == "/proc/meminfo" and ("MemTotal: %d kB\nMemFree: 5 kB\n")
+    :format(total >> 10) or table.concat(ram)):gsub("[^%w]", function(byte)
+    return ("%%%02x"):format(byte:byte())
+  end))
+end
+
+local function play_agent(m, guest)
+  each_line(m, function(line)
+    local id, command = line:match "^@(%d+) (%l+)"
+    local text = ("@%s ok %s"):format(id, agent_answers(guest, command, line:match "path=(%S+)"))
+    print_to(m, ("%s *%08x\n"):format(text, protocol.crc32(text)), SECOND_UART)
+    if command == "reboot" then
+      m:outb(0xcf9, 2)
+      m:outb(0xcf9, 6)
+    end
+  end, SECOND_UART)
+end
+
 describe("the driver of Linux", function()
   local function boots(text)
     return played(Linux, "linux", function(t)
-      require("lunik.guest").attach(t.m, { pages = 16 })
+      play_agent(t.m, require("lunik.guest").attach(t.m, { pages = 16 }))
       local function boot() print_to(t.m, text) end
       t.m:on("started", boot)
       t.m:on("reset", boot)
-    end)
+    end, {
+      objects = { { "chardev-buffer", { id = "agent" } } },
+      devices = { { "serial16550",
+        { id = "serial1", iobase = 0x2f8, irq = 3, chardev = "agent" } } },
+    })
   end
   local quiet = boots "Linux version 6.1\nRun /init as init process\n"
 
@@ -197,7 +236,20 @@ describe("the driver of Linux", function()
       .. "while waiting for the guest to be ready", tostring(err), 1, true)
   end)
 
-  it("skips what needs commands", function()
+  it("knows the guest's memory through its agent, and has it reboot", function()
+    local t = testing.machine { guest = quiet, append = "quiet",
+      objects = { { "chardev-null", { id = "more" } } } }
+    assert.equal(64 << 20, t.guest:total())
+    local dimm = t:plug { size = "32M", slot = 2 }
+    assert.same({ [2] = { address = dimm.addr, size = 32 << 20 } }, t.guest:memory())
+    assert.equal(96 << 20, t.guest:total())
+    t.guest:reboot()
+    t:check()
+    assert.equal(1, t.journal:count "reset")
+    assert.is_truthy(t.m:object "more")
+  end)
+
+  it("skips what the guest can't do", function()
     local t = testing.machine { guest = quiet }
     assert.is_false(t:can "fill")
     t.guest:fill(0, 4096, 1)
