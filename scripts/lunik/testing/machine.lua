@@ -181,7 +181,7 @@ end
 -- ready.
 function Test:boot()
   self.guest:boot()
-  self.base.memslots = self.m.stats.memslots - #self.m:memory_devices()
+  self.base.memslots = self.m.stats.memslots - model.count(self)
   self:settle()
   if self:can "total" and self.guest:listens() then
     self.base.total = self.guest:total()

@@ -1,5 +1,5 @@
 --- What a test expects of its machine: the DIMMs that it has plugged. check() compares it with
--- everything that knows of them.
+-- everything that knows of them. Other memory devices are left to the test.
 
 local board = require "lunik.board"
 local runner = require "lunik.testing.runner"
@@ -19,11 +19,24 @@ end
 
 -- ---- what there is -----------------------------------------------------------------------------
 
--- id -> data of the machine's list
+-- id -> data of the DIMMs in the machine's list; and the size of what else is listed.
 local function listed(t)
-  local found = {}
-  for _, device in ipairs(t.m:memory_devices()) do found[device.data.id] = device.data end
-  return found
+  local found, others = {}, 0
+  for _, device in ipairs(t.m:memory_devices()) do
+    if device.type == "dimm" then
+      found[device.data.id] = device.data
+    else
+      others = others + (device.data.size or 0)
+    end
+  end
+  return found, others
+end
+
+--- How many DIMMs the machine has.
+function model.count(t)
+  local count = 0
+  for _ in pairs((listed(t))) do count = count + 1 end
+  return count
 end
 
 -- id of the DIMM -> {address=, size=} of what the map shows of it
@@ -33,7 +46,7 @@ local function mapped(t)
     name = "testing", space = t.m.memory,
     region_add = function(section)
       local owner = section.owner
-      if not owner or not owner:is "memory-device" then return end
+      if not owner or owner.type ~= "pc-dimm" then return end
       local part = found[owner.id]
       if part and part.address + part.size == section.address then
         part.size = part.size + section.size
@@ -96,7 +109,7 @@ end
 
 local function compare_used(t, add)
   local slots = model.slots_of(t.m)
-  local sum = 0
+  local _, sum = listed(t)
   for _, dimm in pairs(t.dimms) do sum = sum + dimm.size end
   if slots and slots.used ~= sum then
     add("%s of the machine's memory slots are used, not %s", board.show(slots.used),

@@ -134,7 +134,7 @@ function Linux:memory()
   local found, ranges = {}, ram(self.agent)
   for _, device in ipairs(self.m:memory_devices()) do
     local dimm = device.data
-    local last = ranges[dimm.addr]
+    local last = device.type == "dimm" and ranges[dimm.addr]
     if last then found[dimm.slot] = { address = dimm.addr, size = last + 1 - dimm.addr } end
   end
   return found
