@@ -84,9 +84,18 @@ bool acpi_put_path(struct acpi_buffer *b, const char *path);
 struct acpi_copies {
     const uint8_t *name;
     unsigned prefix, count;
+    uint32_t absent; /* of the first 32, a bit for each that is left out */
 };
+/* Whether copy n is left out. */
+static inline bool acpi_is_absent(uint32_t absent, uint64_t n)
+{
+    return n < 32 && absent >> n & 1;
+}
 /* Appends Method (name, 2), which notifies copy Arg0 of Arg1. */
 void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_copies *copies);
+/* Appends Method (name, 0), which calls the methods with those paths; NULL ends them. Returns the
+ * path that is not well-formed, or NULL. */
+const char *acpi_put_calls(struct acpi_buffer *b, const char *name, const char *const *calls);
 
 /* ---- the assembled tables ------------------------------------------------------------------- */
 

@@ -57,8 +57,11 @@ static bool patch_value(const struct dsdt *d, const struct acpi_part *part,
 {
     if (find_value(node, name, value))
         return true;
-    if (!strcmp(name, "UNIT") || (!strcmp(name, "_UID") && find_patch(part, "UNIT")))
+    if (!strcmp(name, "UNIT") ||
+        ((!strcmp(name, "_UID") || !strcmp(name, "_SUN")) && find_patch(part, "UNIT")))
         *value = d->unit;
+    else if (!strcmp(name, "_ADR") && find_patch(part, "UNIT"))
+        *value = (uint64_t)d->unit << 16; /* function 0 of that slot */
     else if (!strcmp(name, "SCIN") && d->facts->has_pm)
         *value = d->facts->pm.sci;
     else
@@ -140,7 +143,9 @@ static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_
 
     for (uint64_t i = 0; i < count; i++) {
         size_t start = d->out->size;
-        if (*copies && !find_patch(part, "UNIT"))
+        if (acpi_is_absent(node->absent, i))
+            continue;
+        if (*copies && !node->scope && !find_patch(part, "UNIT"))
             return lunik_fail(d->err, LUNIK_E_EXISTS,
                               "%s: acpi: '%s' is an ASL part that a machine can have only once",
                               who, part->name);
@@ -173,8 +178,21 @@ static int add_notify(struct dsdt *d, const struct acpi_part *part, const lunik_
     acpi_put_notify(d->out, node->notify,
                     &(struct acpi_copies){.name = part->aml + unit->offset - prefix,
                                           .prefix = prefix,
-                                          .count = (unsigned)node->copies});
+                                          .count = (unsigned)node->copies,
+                                          .absent = node->absent});
     return 0;
+}
+
+/* Adds the method that calls others. */
+static int add_calls(struct dsdt *d, const lunik_acpi_node *node, const char *who)
+{
+    const char *wrong = acpi_is_segment(node->method)
+                            ? acpi_put_calls(d->out, node->method, node->calls)
+                            : node->method;
+
+    return wrong ? lunik_fail(d->err, LUNIK_E_INVALID,
+                              "%s: acpi: method: '%s' is no name of a method", who, wrong)
+                 : 0;
 }
 
 static int add_terms(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
@@ -184,7 +202,9 @@ static int add_terms(struct dsdt *d, const struct acpi_part *part, const lunik_a
     uint64_t count = node->copies || node->notify ? node->copies : 1;
     int rc = add_copies(d, part, node, first, count, who);
 
-    return !rc && node->notify ? add_notify(d, part, node, who) : rc;
+    if (!rc && node->notify)
+        rc = add_notify(d, part, node, who);
+    return !rc && node->method ? add_calls(d, node, who) : rc;
 }
 
 /* Returns the scope that a node is put into; NULL if its part has a path. */

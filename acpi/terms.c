@@ -105,6 +105,8 @@ bool acpi_put_path(struct acpi_buffer *b, const char *path)
 static void put_search(struct acpi_buffer *b, const struct acpi_copies *copies, unsigned first,
                        unsigned last)
 {
+    if (first == last && acpi_is_absent(copies->absent, first))
+        return;
     if (first == last) {
         acpi_put(b, AML_NOTIFY, 1);
         acpi_append(b, copies->name, copies->prefix);
@@ -135,4 +137,17 @@ void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_
     if (copies->count)
         put_search(b, copies, 0, copies->count - 1);
     acpi_package_end(b, method);
+}
+
+const char *acpi_put_calls(struct acpi_buffer *b, const char *name, const char *const *calls)
+{
+    size_t method = acpi_package_begin(b, AML_METHOD);
+
+    acpi_append(b, name, ACPI_SEGMENT);
+    acpi_put(b, AML_SERIALIZED, 1);
+    for (; *calls; calls++)
+        if (!acpi_put_path(b, *calls))
+            return *calls;
+    acpi_package_end(b, method);
+    return NULL;
 }

@@ -23,6 +23,7 @@
     X(i440fx_type)                                                                                 \
     X(piix3_type)                                                                                  \
     X(piix4_pm_type)                                                                               \
+    X(pci_hotplug_type)                                                                            \
     X(pci_bridge_type)                                                                             \
     X(rng_builtin_type)                                                                            \
     X(rng_random_type)                                                                             \

@@ -670,6 +670,12 @@ typedef struct lunik_acpi_node {
         const char *name; /* four characters, a Name() object in the part */
         uint64_t value;
     } values[LUNIK_ACPI_VALUES];
+    /* Of the first 32 copies, those that are left out: a bit for each. */
+    uint32_t absent;
+    /* Name of a method without arguments to be made in scope: it calls those whose absolute paths
+     * are in calls, which ends with NULL. NULL: none. */
+    const char *method;
+    const char *const *calls;
 } lunik_acpi_node;
 /* Called while the tables are made, with the lock held; they must change nothing. Strings in a node
  * must live as long as the device. */

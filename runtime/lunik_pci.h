@@ -190,8 +190,14 @@ typedef struct lunik_pci_bus_ops {
 #define LUNIK_IFACE_pci_bus "pci-bus"
 LUNIK_IFACE_GETTER(pci_bus)
 
+/* Puts where a device is on its PCI bus into *out, as the property "addr" has it: "1f.7", or "auto"
+ * while it is on none. */
+void lunik_pci_addr_get(lunik_object *device, lunik_value *out);
+
 /* The link and address properties of a device on a PCI bus: `lunik_object *bus; char *addr;` in
- * its state. */
+ * its state. default_addr "auto": the first slot that is free. A type whose devices can come and go
+ * while the guest runs has .hotplug = "pci" and the flags LUNIK_TYPE_HOTPLUG and
+ * LUNIK_TYPE_UNPLUG. */
 #define LUNIK_PCI_DEVICE_PROPS(type, default_addr)                                                 \
     {.name = "bus",                                                                                \
      .kind = LUNIK_PROP_LINK,                                                                      \
@@ -201,14 +207,25 @@ LUNIK_IFACE_GETTER(pci_bus)
      .link = LUNIK_IFACE_pci_bus},                                                                 \
     {                                                                                              \
         .name = "addr", .kind = LUNIK_PROP_STRING,                                                 \
-        .doc = "Slot and function on the bus, in hexadecimal: \"1f.7\" at most.",                  \
-        .offset = offsetof(type, addr), .def_string = (default_addr)                               \
+        .doc = "Slot and function on the bus, in hexadecimal: \"1f.7\" at most; \"auto\": the "    \
+               "first slot that is free.",                                                         \
+        .offset = offsetof(type, addr), .def_string = (default_addr), .get = lunik_pci_addr_get    \
+    }
+
+/* The number by which the guest's operating system names the device (PCI Firmware Specification
+ * 3.1, _DSM function 7): `uint64_t acpi_index;` in its state. */
+#define LUNIK_PCI_ACPI_INDEX_PROP(type)                                                            \
+    {                                                                                              \
+        .name = "acpi-index", .kind = LUNIK_PROP_UINT,                                             \
+        .doc = "Number that the guest names the device by, such as eno1; 0: none.",                \
+        .offset = offsetof(type, acpi_index), .max = 16383                                         \
     }
 
 /* Puts f in its reset state on the bus that the object bus offers ("pci-bus"), at addr: "slot" or
- * "slot.function", hexadecimal, "0.0" to "1f.7"; NULL: in the first slot that is free.
+ * "slot.function", hexadecimal, "0.0" to "1f.7"; or NULL or "auto": the first slot that is free.
+ * LUNIK_E_NO_SPACE: none is. LUNIK_E_UNSUPPORTED: devices can't be hot-plugged there.
  * LUNIK_E_INVALID: bus has no PCI bus, or there is no such address; LUNIK_E_EXISTS: another
- * function has it, or f is on a bus; LUNIK_E_NO_SPACE: no slot is free. */
+ * function has it, or f is on a bus. */
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
                          lunik_error *err);
 /* Unmaps the BARs of f, lowers its interrupt, takes it off the bus if it is on one, and frees what

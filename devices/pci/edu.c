@@ -53,6 +53,7 @@
 struct edu {
     lunik_object *bus;
     char *addr;
+    uint64_t acpi_index;
 
     lunik_pci_function function;
     lunik_region *regs;
@@ -320,7 +321,8 @@ static int realize(lunik_object *o, lunik_error *err)
 }
 
 static const lunik_prop props[] = {
-    LUNIK_PCI_DEVICE_PROPS(struct edu, "3.0"),
+    LUNIK_PCI_DEVICE_PROPS(struct edu, "auto"),
+    LUNIK_PCI_ACPI_INDEX_PROP(struct edu),
     {0},
 };
 
@@ -366,11 +368,12 @@ static const lunik_state_table state_table = {
 const lunik_type edu_type = {
     .name = "edu",
     .doc = "Educational PCI device: factorials, DMA, interrupts (QEMU's docs/specs/edu).",
-    .flags = LUNIK_TYPE_DEVICE,
+    .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,
     .size = sizeof(struct edu),
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .hotplug = "pci",
     .state = &state_table,
 };

@@ -258,7 +258,7 @@ static int realize(lunik_object *o, lunik_error *err)
 
     if (rc)
         return rc;
-    s->bus.machine = lunik_object_machine(o);
+    s->bus = (lunik_pci_bus){.machine = lunik_object_machine(o), .owner = o};
     init_function(s);
     rc = new_bus(s, o, err);
     if (!rc)
@@ -269,6 +269,8 @@ static int realize(lunik_object *o, lunik_error *err)
         rc = pci_bus_add(&s->bus, &s->function, PCI_DEVFN(0, 0), err);
     if (!rc)
         rc = i440fx_pam_update(&s->pam, err);
+    if (!rc)
+        rc = lunik_machine_set_hotplug_handler(lunik_object_machine(o), "pci", o, err);
     if (rc)
         unrealize(o);
     return rc;
@@ -347,6 +349,7 @@ static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
 static const lunik_iface ifaces[] = {
     LUNIK_IFACE(pci_bus, &bus_ops),
+    LUNIK_IFACE(hotplug, &pci_hotplug_ops),
     LUNIK_IFACE(acpi, &acpi_ops),
     {0},
 };

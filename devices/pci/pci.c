@@ -160,37 +160,45 @@ int pci_parse_addr(const char *text, uint8_t *devfn, lunik_error *err)
     return 0;
 }
 
+static const char *id_of(const lunik_object *o)
+{
+    return *lunik_object_id(o) ? lunik_object_id(o) : lunik_object_path(o);
+}
+
+int pci_check_free(const lunik_pci_bus *bus, uint8_t devfn, const lunik_object *device,
+                   lunik_error *err)
+{
+    const lunik_pci_function *other = bus->functions[devfn];
+
+    if (!other)
+        return 0;
+    return lunik_fail(err, LUNIK_E_EXISTS,
+                      "PCI: slot %u function %u not available for %s, in use by %s,id=%s",
+                      devfn >> 3, devfn & 7, device ? lunik_object_type_name(device) : "a function",
+                      other->owner ? lunik_object_type_name(other->owner) : "a function",
+                      other->owner ? id_of(other->owner) : "");
+}
+
+static int check_off_bus(const lunik_pci_function *f, lunik_error *err)
+{
+    return f->bus ? lunik_fail(err, LUNIK_E_EXISTS, "%s is at PCI address %x.%x already",
+                               lunik_object_path(f->owner), f->devfn >> 3, f->devfn & 7)
+                  : 0;
+}
+
 int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_error *err)
 {
-    if (f->bus)
-        return lunik_fail(err, LUNIK_E_EXISTS, "%s is at PCI address %x.%x already",
-                          lunik_object_path(f->owner), f->devfn >> 3, f->devfn & 7);
-    if (bus->functions[devfn])
-        return lunik_fail(err, LUNIK_E_EXISTS, "PCI address %x.%x is taken by %s", devfn >> 3,
-                          devfn & 7, lunik_object_path(bus->functions[devfn]->owner));
+    int rc = check_off_bus(f, err);
+
+    if (!rc)
+        rc = pci_check_free(bus, devfn, f->owner, err);
+    if (rc)
+        return rc;
     f->bus = bus;
     f->devfn = devfn;
     bus->functions[devfn] = f;
     lunik_pci_function_reset(f);
     return 0;
-}
-
-static bool is_free(const lunik_pci_bus *bus, unsigned slot)
-{
-    for (unsigned i = 0; i < 8; i++)
-        if (bus->functions[PCI_DEVFN(slot, i)])
-            return false;
-    return true;
-}
-
-static int choose_slot(const lunik_pci_bus *bus, uint8_t *devfn, lunik_error *err)
-{
-    for (unsigned slot = 0; slot < 32; slot++)
-        if (is_free(bus, slot)) {
-            *devfn = PCI_DEVFN(slot, 0);
-            return 0;
-        }
-    return lunik_fail(err, LUNIK_E_NO_SPACE, "addr: the PCI bus has no free slot (it has 32)");
 }
 
 int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function *f,
@@ -205,7 +213,9 @@ int lunik_pci_device_add(lunik_object *bus, const char *addr, lunik_pci_function
 
     if (!ops)
         return lunik_fail(err, LUNIK_E_INVALID, "bus: '%s' is no PCI bus", lunik_object_path(bus));
-    rc = addr ? pci_parse_addr(addr, &devfn, err) : choose_slot(ops->bus(bus), &devfn, err);
+    rc = check_off_bus(f, err);
+    if (!rc)
+        rc = pci_bus_place(ops->bus(bus), f->owner, addr, &devfn, err);
     return rc ? rc : pci_bus_add(ops->bus(bus), f, devfn, err);
 }
 

@@ -12,9 +12,27 @@
 
 #define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
 
+#define PCI_SLOTS     32
+#define PCI_FUNCTIONS 8  /* of a slot */
+#define PCI_ACPI_PATH 64 /* bytes of "\\_SB.PCI0.B010": six bridges below each other */
+
+struct pci_announcer;
+
+/* What the hotplug of a bus needs. */
+struct pci_bus_plug {
+    struct pci_announcer
+        *announcer; /* of a host bridge's bus; NULL: devices come and go silently */
+    bool numbered;  /* the announcer has a number for the bus */
+    unsigned number;
+    uint32_t described;         /* a bit for each slot that the ACPI tables have */
+    uint8_t handled[PCI_SLOTS]; /* a bit for each function that the handler plugged */
+    char path[PCI_ACPI_PATH];   /* in ACPI's namespace */
+};
+
 /* The bridge above it provides the containers that BARs are mapped in. */
 struct lunik_pci_bus {
     lunik_machine *machine;
+    lunik_object *owner;        /* offers it */
     lunik_pci_function *bridge; /* the PCI-to-PCI bridge above it; NULL: a host bridge's bus */
     lunik_region *memory, *io;
     lunik_pci_function *functions[256]; /* by devfn */
@@ -22,6 +40,17 @@ struct lunik_pci_bus {
     /* The interrupt router; called when a PIRQ line changes. */
     void (*route)(void *opaque, unsigned pirq, bool level);
     void *route_opaque;
+    struct pci_bus_plug plug;
+};
+
+/* Announces devices to the guest; see pci_hotplug.c. The bus has a number. */
+struct pci_announcer {
+    void (*join)(struct pci_announcer *a, lunik_pci_bus *bus); /* numbers a bus behind a bridge */
+    void (*leave)(struct pci_announcer *a, lunik_pci_bus *bus);
+    void (*plug)(struct pci_announcer *a, lunik_pci_bus *bus, unsigned slot);
+    void (*unplug_request)(struct pci_announcer *a, lunik_pci_bus *bus, unsigned slot);
+    /* The function is about to leave the bus. */
+    void (*unplug)(struct pci_announcer *a, lunik_pci_bus *bus, uint8_t devfn);
 };
 
 /* Offsets of capabilities in configuration space; 0: the function does not have it. */
@@ -85,9 +114,27 @@ extern const lunik_state_table pci_msix_state;
 void pci_function_reset_owner(lunik_pci_function *f);
 void pci_bus_reset(lunik_pci_bus *bus);
 
+/* pci_plug.c: the hotplug handler "pci" that host bridges are. */
+extern const lunik_hotplug_ops pci_hotplug_ops;
+/* Returns the host bridge's bus above a bus. */
+lunik_pci_bus *pci_bus_root(lunik_pci_bus *bus);
+/* Returns the slots whose functions can all leave a running machine; empty ones count. */
+uint32_t pci_bus_removable(const lunik_pci_bus *bus);
+/* Parses addr, or finds a slot for "auto", and checks that the place is free, and that a guest
+ * could find a device that is hot-plugged there. */
+int pci_bus_place(lunik_pci_bus *bus, const lunik_object *device, const char *addr, uint8_t *devfn,
+                  lunik_error *err);
+/* Has the bus behind a bridge join those that devices can be hot-plugged into, or leave them. */
+void pci_bus_join_hotplug(lunik_pci_bus *bus);
+void pci_bus_leave_hotplug(lunik_pci_bus *bus);
+
 /* Parses "slot" or "slot.function", hexadecimal. */
 int pci_parse_addr(const char *text, uint8_t *devfn, lunik_error *err);
 
+/* Fails in words that name the function that is at devfn; device is the one that wants the place.
+ */
+int pci_check_free(const lunik_pci_bus *bus, uint8_t devfn, const lunik_object *device,
+                   lunik_error *err);
 /* Puts f on bus at devfn, in its reset state. */
 int pci_bus_add(lunik_pci_bus *bus, lunik_pci_function *f, uint8_t devfn, lunik_error *err);
 

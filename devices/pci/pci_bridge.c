@@ -3,7 +3,8 @@
  * ports, bus numbers, reset of the bus behind it.
  *
  * Devices behind it reach memory whatever its windows are, if its bus-master bit is set. Not
- * modelled: VGA and ISA modes, the discard timer, error reporting, hotplug of its own (SHPC).
+ * modelled: VGA and ISA modes, the discard timer, error reporting, hotplug of its own (SHPC):
+ * devices behind it come and go through ACPI (pci_hotplug.c), it stays itself.
  */
 #include "pci.h"
 #include "../ports.h"
@@ -191,6 +192,7 @@ static void unrealize(lunik_object *o)
 {
     struct pci_bridge *s = lunik_state(o);
 
+    pci_bus_leave_hotplug(&s->secondary);
     for (unsigned i = 0; i < WINDOWS; i++)
         device_region_drop(&s->windows[i]);
     lunik_pci_device_remove(&s->function);
@@ -205,7 +207,8 @@ static int realize(lunik_object *o, lunik_error *err)
     int rc;
 
     init_function(s);
-    s->secondary = (lunik_pci_bus){.machine = lunik_object_machine(o), .bridge = &s->function};
+    s->secondary =
+        (lunik_pci_bus){.machine = lunik_object_machine(o), .owner = o, .bridge = &s->function};
     extra = pci_extra(&s->function, err);
     rc = extra ? new_regions(s, err) : LUNIK_E_NO_MEMORY;
     if (!rc) {
@@ -214,15 +217,17 @@ static int realize(lunik_object *o, lunik_error *err)
     }
     if (rc)
         unrealize(o);
-    else
-        pci_bus_join_intx(&s->secondary);
-    return rc;
+    if (rc)
+        return rc;
+    pci_bus_join_intx(&s->secondary);
+    pci_bus_join_hotplug(&s->secondary);
+    return 0;
 }
 
 /* ---- properties and interfaces -------------------------------------------------------------- */
 
 static const lunik_prop props[] = {
-    LUNIK_PCI_DEVICE_PROPS(struct pci_bridge, "2.0"),
+    LUNIK_PCI_DEVICE_PROPS(struct pci_bridge, "auto"),
     {0},
 };
 

@@ -16,7 +16,7 @@ local MiB, GiB = board.MiB, board.GiB
 local PCI64_SIZE = 2 * GiB -- as QEMU's pc
 
 local SCI = 9
-local MEMORY_GPE = 3
+local PCI_GPE, MEMORY_GPE = 1, 3
 local EBDA = 0x9fc00       -- 639 KiB: where conventional memory ends
 local VGA_HOLE = 0xa0000
 local BIOS_AREA = 0xe0000  -- ACPI tables, or a firmware's ROM
@@ -99,10 +99,14 @@ local function add_chipset(m, opt, banks, p)
     pirq_a = direct and 10 or 0, pirq_b = direct and 10 or 0,
     pirq_c = direct and 11 or 0, pirq_d = direct and 11 or 0,
   })
-  return m:device_add("piix4-pm", {
+  local pm = m:device_add("piix4-pm", {
     id = "piix4-pm", bus = host, addr = "1.3", sci = SCI,
     pm_base = direct and 0x600 or 0, smb_base = direct and 0x700 or 0,
   })
+  if opt.acpi ~= false and opt.pci_hotplug ~= false then
+    m:device_add("acpi-pci-hotplug", { id = "pci-hotplug", bus = host, pm = pm, gpe = PCI_GPE })
+  end
+  return pm
 end
 
 -- Adds the memory slots and the window for DIMMs.
@@ -195,6 +199,11 @@ return {
     acpi = {
       kind = "boolean",
       doc = "ACPI tables; firmware gets them through the fw-cfg device. Not given: true.",
+    },
+    pci_hotplug = {
+      kind = "boolean",
+      doc = "PCI devices can be added to and removed from the running machine, through ACPI. Not "
+        .. "given: true.",
     },
     rtc = {
       kind = "string",
