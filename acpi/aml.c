@@ -145,7 +145,7 @@ static int add_copies(struct dsdt *d, const struct acpi_part *part, const lunik_
         size_t start = d->out->size;
         if (acpi_is_absent(node->absent, i))
             continue;
-        if (*copies && !node->scope && !find_patch(part, "UNIT"))
+        if (*copies && (i || !node->scope) && !find_patch(part, "UNIT"))
             return lunik_fail(d->err, LUNIK_E_EXISTS,
                               "%s: acpi: '%s' is an ASL part that a machine can have only once",
                               who, part->name);

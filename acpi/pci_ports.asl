@@ -1,8 +1,8 @@
 /*
- * The ports of pci_hotplug.asl's registers. They are in no window of the PCI bus, so they are not
- * below its bridge.
+ * The ports of pci_hotplug.asl's registers.
  *   PHIO  first of the 32 I/O ports
  */
+// @isa
 DefinitionBlock ("", "SSDT", 2, "LUNIK ", "PCIPORTS", 1)
 {
     Device (PHPD)

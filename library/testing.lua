@@ -322,6 +322,7 @@ function Machine:finish(failed) end
 ---@field reboot fun(self) Has it reboot by itself; waits until it is ready.
 ---@field refuse fun(self, what: {insert?: boolean, eject?: boolean}|false) Makes it refuse from now on (the small guest: until it boots again).
 ---@field fill fun(self, address: integer, size: integer, seed: integer) Writes a pattern.
+---@field pci fun(self): table[] The PCI functions that the guest has found, `{bus=, slot=, fn=, vendor=, device=, bars=}`, by address.
 ---@field verify fun(self, address: integer, size: integer, seed: integer): boolean?, string? Reads it back.
 ---@field agent? lunik.Agent The Linux guest: does what a spec asks for.
 ---@field run fun(self, command: string): string, string The small guest: runs a command; the lines before its answer, and the answer.

@@ -1,6 +1,7 @@
 -- Runs alone: some rows set how many huge pages the host has.
--- What teams that test virtual machines look at in memory hotplug, as rows: each on every guest
--- that can play it, a row's variants each on a machine of its own. spec/support/matrix/ has them:
+-- What teams that test virtual machines look at in hotplug of memory and PCI devices, as rows: each
+-- on every guest that can play it, a row's variants each on a machine of its own.
+-- spec/support/matrix/ has them:
 -- {name, keys = values by key, machine = options, or a function of the variant (false: the row
 -- makes its own machines, once), skip = function(cell, guest), no_guests = {guest = why not},
 -- test = function(t, cell, guest)}.
@@ -29,7 +30,7 @@ local function describe_row(row, guest)
   }
 end
 
-for _, group in ipairs { "lifecycle", "refusals", "host", "nodes" } do
+for _, group in ipairs { "lifecycle", "refusals", "host", "nodes", "pci" } do
   describe(group, function()
     local rows = require("spec.support.matrix." .. group)
     for _, row in ipairs(rows) do

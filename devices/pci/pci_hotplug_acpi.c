@@ -8,17 +8,6 @@
 
 #define NODES_PER_BUS 3 /* its bridge, what it has in common, its slots */
 
-void pci_hotplug_describe(lunik_object *o, lunik_acpi_node *out)
-{
-    const struct pci_hotplug *d = lunik_state(o);
-
-    *out = (lunik_acpi_node){
-        .part = "pci_hotplug",
-        .count = 2,
-        .values = {{"PHIO", d->iobase}, {"PHGP", d->gpe}},
-    };
-}
-
 static void describe_bridge(const lunik_pci_bus *bus, lunik_acpi_node *out)
 {
     const lunik_pci_function *f = bus->bridge;
@@ -57,8 +46,8 @@ static void describe_bus(lunik_pci_bus *bus, unsigned kind, lunik_acpi_node *out
         describe_slots(bus, out);
 }
 
-/* Describes the ports, and the method that looks at all buses. */
-static void describe_ports(struct pci_hotplug *d, lunik_acpi_node *out)
+/* Lists the methods that look at a bus each. */
+static void list_scans(struct pci_hotplug *d)
 {
     unsigned count = 0;
 
@@ -69,13 +58,21 @@ static void describe_ports(struct pci_hotplug *d, lunik_acpi_node *out)
             count++;
         }
     d->scan_list[count] = NULL;
+}
+
+/* Describes the registers, with the method that looks at all buses. */
+void pci_hotplug_describe(lunik_object *o, lunik_acpi_node *out)
+{
+    struct pci_hotplug *d = lunik_state(o);
+
+    list_scans(d);
     *out = (lunik_acpi_node){
-        .part = "pci_ports",
+        .part = "pci_hotplug",
         .scope = "\\_SB",
         .method = "PCNT",
         .calls = d->scan_list,
-        .count = 1,
-        .values = {{"PHIO", d->iobase}},
+        .count = 2,
+        .values = {{"PHIO", d->iobase}, {"PHGP", d->gpe}},
     };
 }
 
@@ -98,6 +95,6 @@ bool pci_hotplug_describe_more(lunik_object *o, unsigned index, lunik_acpi_node 
         at += NODES_PER_BUS - first;
     }
     if (index == at)
-        describe_ports(d, out);
+        *out = (lunik_acpi_node){.part = "pci_ports", .count = 1, .values = {{"PHIO", d->iobase}}};
     return index == at;
 }

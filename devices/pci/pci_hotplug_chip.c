@@ -21,7 +21,7 @@ void pci_slots_reset(struct pci_slots *s)
 {
     s->selector = s->index = s->ost_event = 0;
     s->slot = PCI_HOTPLUG_SLOTS;
-    memset(s->bus, 0, sizeof(s->bus));
+    memset(s->bus, 0, s->count * sizeof(s->bus[0]));
 }
 
 /* Returns the slot that a mask names; 32: none. */

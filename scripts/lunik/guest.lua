@@ -1,15 +1,16 @@
 --- A guest operating system in Lua, for machines without vCPUs.
 --
--- It does what a kernel does for memory hotplug, through the same registers: finds the fixed
--- hardware in the FADT, enables ACPI and the hotplug GPE, handles the SCI, scans the slots, tests
--- new memory, answers _OST and ejects or refuses. So every hotplug scenario also runs with
--- accel = "none", in milliseconds.
+-- It does what a kernel does for hotplug of memory and (guest_pci.lua) PCI devices, through the same
+-- registers: finds the fixed hardware in the FADT, enables ACPI and the hotplug GPEs, handles the
+-- SCI, scans the slots, tests new memory, gives new devices addresses, answers _OST and ejects or
+-- refuses. So every hotplug scenario also runs with accel = "none", in milliseconds.
 --
 --     local guest = require("lunik.guest").attach(m, { log = print })
 --
 -- Register layout: QEMU's docs/specs/acpi_mem_hotplug.rst; ACPI 6.4 sections 4.8 and 5.2.9.
 
 local lunik = require "lunik"
+local Pci = require "lunik.guest_pci"
 
 local Guest = {}
 Guest.__index = Guest
@@ -85,6 +86,7 @@ function Guest.attach(m, options)
         slots = options.slots or registers.slots,
         online = {}, busy = false, again = false, booted = false,
     }, Guest)
+    self.pci = Pci.new(self)
     local function run()
         self:run()
     end
@@ -137,9 +139,15 @@ function Guest:boot()
     end
     self.online = {}
     self.booted, self.fresh = true, true
-    local enable = hardware.gpe0 + hardware.gpe0_half + self.gpe // 8
-    m:outb(enable, m:inb(enable) | 1 << self.gpe % 8)
+    self:enable(self.gpe)
     self:say("hotplug: %d slots", self.slots)
+    if self.pci then self.pci:boot() end
+end
+
+--- Enables a general-purpose event.
+function Guest:enable(gpe)
+    local enable = self.hardware.gpe0 + self.hardware.gpe0_half + gpe // 8
+    self.machine:outb(enable, self.machine:inb(enable) | 1 << gpe % 8)
 end
 
 --- Handles the SCI soon: not inside the access that raised it, as on a CPU.
@@ -161,13 +169,18 @@ function Guest:interrupt()
     end)
 end
 
+--- Clears an event before the scan, so that one during the scan raises the SCI again.
+function Guest:clear(gpe)
+    self.machine:outb(self.hardware.gpe0 + gpe // 8, 1 << gpe % 8)
+end
+
 function Guest:handle_sci()
-    local m = self.machine
-    local status = self.hardware.gpe0 + self.gpe // 8
-    local bit = 1 << self.gpe % 8
-    -- Clears the status before the scan, so that an event during the scan raises the SCI again.
-    m:outb(status, bit)
+    self:clear(self.gpe)
     self:scan()
+    if self.pci then
+        self:clear(self.pci.gpe)
+        self.pci:scan()
+    end
 end
 
 function Guest:select(slot)
@@ -216,7 +229,9 @@ function Guest:read_slot(slot)
     }
 end
 
-local function wants(option, slot)
+--- Whether an option, or what it returns for that slot, is true.
+function Guest:wants(name, slot)
+    local option = self.options[name]
     if type(option) == "function" then
         return option(slot)
     end
@@ -245,7 +260,7 @@ function Guest:insert(slot)
     local memory = self:read_slot(slot)
     self:say("hotplug: slot %d added 0x%x size 0x%x node %d", slot, memory.address, memory.size,
         memory.node)
-    if wants(self.options.refuse_insert, slot) then
+    if self:wants("refuse_insert", slot) then
         self:say("hotplug: slot %d refused", slot)
         self:answer(slot, DEVICE_CHECK, FAILURE)
         return
@@ -264,7 +279,7 @@ end
 
 function Guest:remove(slot)
     self:say("hotplug: slot %d eject requested", slot)
-    if wants(self.options.refuse_eject, slot) then
+    if self:wants("refuse_eject", slot) then
         self:say("hotplug: slot %d eject refused", slot)
         self:answer(slot, EJECT_REQUEST, EJECT_DENIED)
         return

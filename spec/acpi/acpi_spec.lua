@@ -55,6 +55,8 @@ local function u(bytes, width, offset)
   return (string.unpack("<I" .. width, bytes, offset + 1))
 end
 
+local PCI_SLOTS = 30 -- all but those of the chipset
+
 -- A resource buffer: extended interrupt 11, level, active high, shared.
 local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
 
@@ -65,6 +67,8 @@ local function programs(slots)
   local list = {
     names = { 0, "all _STA; all _CRS; all _PRS; all _PRT; all _PXM; all _DIS; all _EJ0; all _UID" },
     window = { 0, "evaluate \\_SB.PCI0._CRS" },
+    pci = { 1, "evaluate \\_GPE._E01" },
+    pci_slot = { 0, "evaluate \\_SB.PCI0.S01F._ADR; evaluate \\_SB.PCI0.S01F._OST 1 0 (00)" },
     link = { 0, ("evaluate \\_SB.LNKB._SRS (%s); evaluate \\_SB.LNKB._CRS"):format(LINK_TO_11) },
   }
   if slots then
@@ -160,11 +164,23 @@ for _, shape in ipairs(shapes) do
     it("have methods that run", function()
       local output, slots = said "names", shape.slots or 0
       assert.equal(4 + slots, count(output, "%._STA +returned AE_OK"))
-      assert.equal(10 + slots + (slots > 0 and 1 or 0), count(output, "%._CRS +returned AE_OK"))
+      assert.equal(11 + slots + (slots > 0 and 1 or 0), count(output, "%._CRS +returned AE_OK"))
       assert.equal(1 + slots, count(output, "%._PXM +returned AE_OK"))
-      assert.equal(slots, count(output, "%._EJ0 +returned AE_OK"))
+      assert.equal(slots + PCI_SLOTS, count(output, "%._EJ0 +returned AE_OK"))
       assert.equal(1, count(output, "%._PRT +returned AE_OK"))
       assert.equal(5, count(output, "%._DIS +returned AE_OK"))
+    end)
+
+    it("notify PCI slots", function()
+      local output = said "pci" -- with registers that say slots 0, 8, 16 and 24
+      for _, event in ipairs { 1, 3 } do
+        local slots = {}
+        for slot in output:gmatch("Notify on %[S0(%x%x)%] %S+ Value 0x0" .. event) do
+          slots[#slots + 1] = slot
+        end
+        assert.same({ "08", "10", "18" }, slots)
+      end
+      assert.truthy(said("pci_slot"):find("[Integer] = 00000000001F0000", 1, true))
     end)
 
     it("route PCI interrupts", function()
@@ -190,7 +206,7 @@ for _, shape in ipairs(shapes) do
     -- Their ports are among the bridge's: next to it they would be taken twice.
     it("have the devices with ports below the ISA bridge", function()
       local output = said "names"
-      for _, name in ipairs { "SR00", "RTC_", "KBD_", shape.slots and "MHPD" } do
+      for _, name in ipairs { "SR00", "RTC_", "KBD_", "PHPD", shape.slots and "MHPD" } do
         assert.truthy(output:find("\\_SB_.PCI0.ISA_." .. name .. "._CRS", 1, true), name)
       end
       for path in output:gmatch("(\\_SB_%S+)%._CRS +returned") do

@@ -134,7 +134,7 @@ local function new_guest(t, kind)
 end
 
 Test.guest_methods = { memory = true, total = true, reboot = true, refuse = true, fill = true,
-  verify = true, idle = true, listen = true, run = true }
+  verify = true, idle = true, listen = true, run = true, pci = true }
 
 --- Whether the guest has a method, such as "fill".
 function Test:can(name)

@@ -62,6 +62,12 @@ function Scripted:memory()
   return found
 end
 
+--- The PCI functions that the guest has found: {{bus=, slot=, fn=, vendor=, device=, bars=}, ...};
+-- bars, {{index=, kind=, size=, address=}, ...}, of those that came while it ran.
+function Scripted:pci()
+  return self.guest and self.guest.pci and self.guest.pci:list() or {}
+end
+
 --- How much memory the guest has, in bytes.
 function Scripted:total()
   return self.guest and self.guest:total()
