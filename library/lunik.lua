@@ -578,6 +578,8 @@ function Machine:object_del(object) end
 ---m:object_add("memory-backend-memfd", { id = "mem1", size = "128M", share = true })
 ---local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
 ---assert(dimm.slot == 0 and dimm.addr == 0x100000000)
+---local card = m:device_add("edu", { id = "card", bus = "i440fx" })
+---assert(card.addr == "2.0") -- the first slot that is free
 ---```
 ---@param driver string
 ---@param properties? table
@@ -1959,7 +1961,8 @@ function Console:feed(fn) end
 ---@class lunik.event.acpi-ost: lunik.Event
 ---@field device? string The id of the device in the slot, if there is one.
 ---@field slot integer
----@field slot_type "DIMM"
+---@field slot_type "DIMM"|"PCI"
+---@field bus? integer Of a PCI slot: the number of its bus in the hotplug registers, 0 = the host bridge's.
 ---@field source integer 1 insertion, 3 eject request, 0x103 ejection, 0x200 insertion in progress.
 ---@field status integer 0 success, 1 failure, 0x80.. reasons to refuse.
 

@@ -190,8 +190,8 @@ typedef struct lunik_pci_bus_ops {
 #define LUNIK_IFACE_pci_bus "pci-bus"
 LUNIK_IFACE_GETTER(pci_bus)
 
-/* Puts where a device is on its PCI bus into *out, as the property "addr" has it: "1f.7", or "auto"
- * while it is on none. */
+/* Gives the value of the property "addr": where a device is on its PCI bus, "1f.7" at most, or
+ * "auto" while it is on none. */
 void lunik_pci_addr_get(lunik_object *device, lunik_value *out);
 
 /* The link and address properties of a device on a PCI bus: `lunik_object *bus; char *addr;` in

@@ -37,6 +37,7 @@ static const struct state_part state_parts[] = {
      "pm",
      {STRING("bus", "pci"), UINT("pm-base", PM_BASE), UINT("smb-base", SMB_BASE),
       UINT("gpe-base", GPE_BASE)}},
+    {"acpi-pci-hotplug", "php", {STRING("bus", "pci"), STRING("pm", "pm")}},
     {"pci-bridge", "bridge", {STRING("bus", "pci"), STRING("addr", "2")}},
     {"edu", "edu", {STRING("bus", "bridge"), STRING("addr", "3")}},
     {"port92", "", {{0}}},
