@@ -266,7 +266,7 @@ $(TESTS): $(LIB_OBJ)
 	$(Q)$(LINK) $(TEST_LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
 
 # These are C programs with a Lua state.
-WITH_LUA = $(patsubst %,$(BUILD)/spec/test_%,lua misuse)
+WITH_LUA = $(patsubst %,$(BUILD)/spec/test_%,lua lua_state misuse)
 $(WITH_LUA): TEST_LIBS = $(LUA_LIBS)
 $(WITH_LUA): $(BIND_OBJ)
 

@@ -8,16 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings.h"
+#include "device.h"
 
-struct lua_type {
-    lunik_type type;
-    struct bindings *b;
-    int hooks; /* registry reference of the table of functions */
-    lunik_prop *props;
-    size_t prop_count;
-    struct lua_type *next;
-};
+static int on_realize(lunik_object *o, lunik_error *err);
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
@@ -50,6 +43,11 @@ static const struct lua_type *type_of(const lunik_object *o)
     return lunik_container_of(lunik_object_type(o), struct lua_type, type);
 }
 
+const struct lua_type *bind_lua_type_of(const lunik_object *o)
+{
+    return lunik_object_type(o)->realize == on_realize ? type_of(o) : NULL;
+}
+
 static int call_err(lunik_object *o, const char *name, int argument, lunik_error *err)
 {
     struct hook_call call = {type_of(o), o, name, argument, NULL};
@@ -66,18 +64,44 @@ static void call(lunik_object *o, const char *name, int argument)
               hook_body, &hook);
 }
 
+void bind_call_hook(lunik_object *o, const char *name)
+{
+    call(o, name, -1);
+}
+
 static int on_realize(lunik_object *o, lunik_error *err)
 {
-    return call_err(o, "realize", lunik_in_transaction(lunik_object_machine(o)), err);
+    const struct lua_type *t = type_of(o);
+    int rc = t->is_pci ? bind_pci_begin(o, &t->pci, err) : 0;
+
+    if (rc)
+        return rc;
+    bind_timers_init(o);
+    rc = call_err(o, "realize", lunik_in_transaction(lunik_object_machine(o)), err);
+    if (!rc && t->is_pci) {
+        rc = bind_pci_add(o, err);
+        if (rc)
+            call(o, "unrealize", -1);
+    }
+    if (rc)
+        bind_timers_cancel(o);
+    if (rc && t->is_pci)
+        bind_pci_remove(o);
+    return rc;
 }
 
 static void on_unrealize(lunik_object *o)
 {
+    bind_timers_cancel(o);
     call(o, "unrealize", -1);
+    if (type_of(o)->is_pci)
+        bind_pci_remove(o);
 }
 
 static void on_reset(lunik_object *o)
 {
+    if (type_of(o)->is_pci)
+        bind_pci_reset(o);
     call(o, "reset", -1);
 }
 
@@ -123,6 +147,7 @@ static void type_free(struct lua_type *t)
         free((char *)p->link);
     }
     free(t->props);
+    bind_state_free(t);
     free((char *)t->type.name);
     free((char *)t->type.doc);
     free(t);
@@ -190,7 +215,7 @@ static char *copy_string(lua_State *L, const char *what)
 }
 
 /* Copies a string field; returns NULL if it is nil. */
-static char *string_field(lua_State *L, int table, const char *name)
+char *bind_copy_field(lua_State *L, int table, const char *name)
 {
     char *copy = NULL;
 
@@ -200,7 +225,7 @@ static char *string_field(lua_State *L, int table, const char *name)
     return copy;
 }
 
-static uint64_t number_field(lua_State *L, int table, const char *name)
+uint64_t bind_number_field(lua_State *L, int table, const char *name)
 {
     uint64_t number = 0;
 
@@ -257,16 +282,16 @@ static void prop_from(lua_State *L, int table, struct lua_type *t, lunik_prop *p
         LUNIK_PROP_ENUM, LUNIK_PROP_STRING, LUNIK_PROP_LINK, LUNIK_PROP_UINT_LIST,
     };
 
-    p->name = string_field(L, table, "name");
+    p->name = bind_copy_field(L, table, "name");
     lua_getfield(L, table, "kind");
     p->kind = prop_kinds[bind_choice(L, lua_gettop(L), "kind", kind_names)];
     lua_pop(L, 1);
-    p->doc = string_field(L, table, "doc");
-    p->link = string_field(L, table, "link");
-    p->def_string = string_field(L, table, "default_string");
-    p->def = number_field(L, table, "default_number");
-    p->min = number_field(L, table, "min");
-    p->max = number_field(L, table, "max");
+    p->doc = bind_copy_field(L, table, "doc");
+    p->link = bind_copy_field(L, table, "link");
+    p->def_string = bind_copy_field(L, table, "default_string");
+    p->def = bind_number_field(L, table, "default_number");
+    p->min = bind_number_field(L, table, "min");
+    p->max = bind_number_field(L, table, "max");
     choices_field(L, table, p);
     p->flags = (flag_field(L, table, "required") ? LUNIK_PROP_REQUIRED : 0) |
                (flag_field(L, table, "live") ? LUNIK_PROP_LIVE : 0);
@@ -274,15 +299,10 @@ static void prop_from(lua_State *L, int table, struct lua_type *t, lunik_prop *p
     t->type.size += field_size(p->kind);
 }
 
-static void type_from(lua_State *L, struct lua_type *t)
+static void props_from(lua_State *L, struct lua_type *t)
 {
     int list;
 
-    t->type.name = string_field(L, 1, "name");
-    t->type.doc = string_field(L, 1, "doc");
-    t->type.flags = LUNIK_TYPE_DEVICE | (flag_field(L, 1, "hotplug") ? LUNIK_TYPE_HOTPLUG : 0) |
-                    (flag_field(L, 1, "unplug") ? LUNIK_TYPE_UNPLUG : 0);
-    t->type.size = 8;
     lua_getfield(L, 1, "props");
     list = lua_gettop(L);
     bind_table(L, list, "device: props");
@@ -295,10 +315,28 @@ static void type_from(lua_State *L, struct lua_type *t)
         lua_pop(L, 1);
     }
     t->type.props = t->props;
+    lua_pop(L, 1);
+}
+
+static void type_from(lua_State *L, lunik_runtime *rt, struct lua_type *t)
+{
+
+    t->type.name = bind_copy_field(L, 1, "name");
+    t->type.doc = bind_copy_field(L, 1, "doc");
+    t->type.flags = LUNIK_TYPE_DEVICE | (flag_field(L, 1, "hotplug") ? LUNIK_TYPE_HOTPLUG : 0) |
+                    (flag_field(L, 1, "unplug") ? LUNIK_TYPE_UNPLUG : 0);
+    t->type.size = 8;
+    if (lua_getfield(L, 1, "pci") != LUA_TNIL)
+        bind_pci_from(L, rt, t);
+    lua_pop(L, 1);
+    props_from(L, t);
+    if (lua_getfield(L, 1, "state") != LUA_TNIL)
+        bind_state_from(L, t);
+    lua_pop(L, 1);
     lua_getfield(L, 1, "hooks");
     t->type.realize = on_realize;
     t->type.unrealize = on_unrealize;
-    t->type.reset = flag_field(L, -1, "reset") ? on_reset : NULL;
+    t->type.reset = t->is_pci || flag_field(L, -1, "reset") ? on_reset : NULL;
     t->type.run_state = flag_field(L, -1, "run_state") ? on_run_state : NULL;
     t->type.drain = flag_field(L, -1, "drain") ? on_drain : NULL;
     t->type.undrain = flag_field(L, -1, "undrain") ? on_undrain : NULL;
@@ -306,9 +344,9 @@ static void type_from(lua_State *L, struct lua_type *t)
     t->hooks = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-/* core.type_add{name=, doc=, hotplug=, unplug=, props={...}, hooks={...}}, as checked by the Lua
- * half. Replaces a type of that name that a script made before. The struct is put into the list
- * before an error can be raised, so that it is freed in any case. */
+/* core.type_add{name=, doc=, hotplug=, unplug=, props={...}, pci={...}, state={...}, hooks={...}},
+ * as checked by the Lua half. Replaces a type of that name that a script made before. The struct is
+ * put into the list before an error can be raised, so that it is freed in any case. */
 int bind_lua_type_add(lua_State *L)
 {
     struct bindings *b = bind_state(L);
@@ -323,7 +361,7 @@ int bind_lua_type_add(lua_State *L)
     t->b = b;
     t->next = b->types;
     b->types = t;
-    type_from(L, t);
+    type_from(L, rt, t);
     former = t->type.name ? lunik_type_find(rt, t->type.name) : NULL;
     add = former && former->realize == on_realize ? lunik_type_replace : lunik_type_add;
     bind_check(L, add(rt, &t->type, &err), &err);

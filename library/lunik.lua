@@ -189,6 +189,39 @@ function lunik.boards() end
 ---@field undrain? fun(dev: lunik.Dev) Start new work again, first the requests that have come meanwhile.
 ---@field unplug? fun(dev: lunik.Dev) m:device_del(): answer with dev:eject() or dev:refuse(). Without it the device is removed at once.
 ---@field hotplug? boolean May be added to a started machine. Default true.
+---@field pci? lunik.DevicePci Makes it a PCI device, with the properties bus, addr ("auto": the first slot that is free) and acpi-index. It comes and goes as PCI hotplug has it; unplug is not for it.
+---@field state? table<string, table> What is saved of it: name = {} (64 bits), { bytes = N } or { timer = fun(dev) }; see dev.state. Without it a device can't be saved.
+---@field loaded? fun(dev: lunik.Dev) A saved state has been loaded into dev.state.
+
+---What the guest finds of a PCI device. Numbers that are not given are 0, but for those below.
+---@class lunik.DevicePci
+---@field vendor integer 0 to 0xffff.
+---@field device integer 0 to 0xffff.
+---@field class? integer Base class, subclass and programming interface, 24 bits. Default 0xff0000.
+---@field revision? integer 0 to 255.
+---@field subsystem_vendor? integer
+---@field subsystem? integer
+---@field pin? integer The interrupt pin, 1 to 4 for INTA# to INTD#, 0: none. Default 1.
+---@field bars? lunik.DeviceBar[]
+---@field rom? table The expansion ROM: {data = string}, or {size=, read = fun(dev, offset, size)}; size is a power of two from 2K.
+---@field msi? integer|table How many vectors of MSI, 1, 2, 4 ... 32; or {vectors=, masks = true}.
+---@field msix? integer|table How many vectors of MSI-X, 1 to 2048; or {vectors=, bar=, table=, pba=}: where their table and pending bits are. By default in a BAR of their own.
+---@field capabilities? table[] Others: {id=, data = string}, the bytes behind the two of the list, read-only.
+---@field function_reset? boolean The guest can reset the function alone. Default true.
+
+---A base address register and its registers or memory.
+---@class lunik.DeviceBar
+---@field index integer 0 to 5; one with 64 bits takes the next as well.
+---@field kind? "io"|"mem32"|"mem64"|"mem32-prefetch"|"mem64-prefetch" Default mem32.
+---@field size? lunik.Size|fun(dev: lunik.Dev): lunik.Size A power of two, or the name of a property.
+---@field memdev? string The name of a link property: the BAR is the RAM of that backend.
+---@field name? string
+---@field read? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string? As a region's: see lunik.RegionOptions.
+---@field write? fun(dev: lunik.Dev, offset: integer, size: integer, value: integer): boolean?, string?
+---@field peek? fun(dev: lunik.Dev, offset: integer, size: integer): integer?, string?
+---@field valid? lunik.AccessRules
+---@field impl? lunik.AccessRules
+---@field endian? "little"|"big"
 
 ---A device's ports or registers. The device is refused if another region is there already, unless
 ---priority or overlap is given as for Region:add.
@@ -1736,6 +1769,8 @@ function Timer:cancel() end
 ---@field machine lunik.Machine
 ---@field id string
 ---@field props table Its properties by name.
+---@field state table What its type's `state` lists, by name: integers, strings of that many bytes; of a timer when it fires, in ns of the machine's clock, or nil: set it to that. It is kept in the device, and saved with it.
+---@field pci? lunik.DevPci Of a PCI device.
 local Dev = {}
 
 ---Adds I/O ports.
@@ -1770,6 +1805,52 @@ function Dev:eject() end
 ---@param source? integer
 ---@param status? integer
 function Dev:refuse(source, status) end
+
+---The bus side of a PCI device that a script has defined: dev.pci.
+---```lua
+---lunik.device {
+---  name = "adder", state = { sum = {} },
+---  pci = {
+---    vendor = 0x1234, device = 0x0001, msi = 1,
+---    bars = { { index = 0, size = 16, write = function(dev, offset, size, value)
+---      dev.state.sum = dev.state.sum + value
+---      dev.pci:send(0)
+---    end } },
+---  },
+---}
+---local adder = m:device_add("adder", { id = "adder", bus = "i440fx" })
+---assert(adder.dev.pci:vectors() == 0 and adder.dev.state.sum == 0)
+---```
+---@class lunik.DevPci
+---@field object lunik.Object
+---@field bars table<integer, lunik.Region> By index.
+---@field rom? lunik.Region
+local DevPci = {}
+
+---Asserts the interrupt pin (true), or lowers it. It is low while the guest has MSI or MSI-X on.
+---@param level boolean
+function DevPci:intx(level) end
+
+---Sends the message of a vector, or leaves it pending where the guest masks it.
+---@param vector? integer From 0 on, the default.
+function DevPci:send(vector) end
+
+---Returns how many vectors the guest has turned on; 0: it expects the pin.
+---@return integer
+function DevPci:vectors() end
+
+---Reads guest memory, if the guest lets the device be a bus master. Returns nil and a code, such as
+---"access", where that fails.
+---@param address lunik.Address
+---@param size integer At most 16 MiB.
+---@return string? bytes, string? code
+function DevPci:read(address, size) end
+
+---Writes guest memory. Returns true, or nil and a code.
+---@param address lunik.Address
+---@param bytes string
+---@return boolean?, string? code
+function DevPci:write(address, bytes) end
 
 -- ---- waiting -----------------------------------------------------------------------------------
 

@@ -1,12 +1,14 @@
 --- Devices defined by scripts: lunik.device{...} makes a type for m:device_add().
 
 local core = require "lunik.core"
+local device_pci = require "lunik.device_pci"
+local device_state = require "lunik.device_state"
 local options = require "lunik.options"
 local event = require "lunik.event"
 
 local fail = options.fail
 
-local device = {}
+local device = { DevPci = device_pci.Pci }
 
 local shared = core.shared
 shared.devices = shared.devices or {} -- object -> dev, from realize to unrealize
@@ -119,6 +121,7 @@ local function build(dev, def)
   shared.devices[dev.object] = dev
   for _, spec in ipairs(as_list(def.ports)) do dev:ports(spec) end
   for _, spec in ipairs(as_list(def.mmio)) do dev:mmio(spec) end
+  if def.pci then dev.pci = device_pci.open(dev, def.pci) end
   if def.realize then def.realize(dev) end
 end
 
@@ -127,7 +130,7 @@ end
 local function realize(def, object, in_transaction)
   local dev = setmetatable({
     object = object, machine = object.machine, id = object.id, props = properties(object),
-    regions = {}, irqs = {}, timers = {},
+    regions = {}, irqs = {}, timers = {}, state = device_state.open(object),
   }, Dev)
   local ok, err
   if in_transaction then
@@ -168,6 +171,7 @@ local fields = {
   name = "string", doc = "string", properties = "table", ports = "table", mmio = "table",
   realize = "function", unrealize = "function", reset = "function", run_state = "function",
   drain = "function", undrain = "function", unplug = "function", hotplug = "boolean",
+  pci = "table", state = "table", loaded = "function",
 }
 
 local property_fields = {
@@ -274,8 +278,11 @@ local function hooks_of(def)
     realize = function(...) realize(def, ...) end,
     unrealize = function(object) unrealize(def, object) end,
   }
-  for key, fn in pairs { reset = def.reset, run_state = def.run_state, undrain = def.undrain,
-    unplug_request = def.unplug } do
+  local all = device_state.timers(def.state)
+  all.reset = def.reset or def.pci and function() end
+  all.run_state, all.undrain = def.run_state, def.undrain
+  all.unplug_request, all.loaded = def.unplug, def.loaded or function() end
+  for key, fn in pairs(all) do
     hooks[key] = function(object, ...)
       local dev = shared.devices[object]
       if dev then fn(dev, ...) end
@@ -290,9 +297,15 @@ end
 function device.define(def)
   def = options.parse("device", def, fields)
   if not def.name then fail("invalid", "device: name: is missing (want a string)") end
+  if def.pci and def.unplug then
+    fail("invalid", "device: %s: unplug: is not for a PCI device (its guest is asked through ACPI)",
+      def.name)
+  end
+  def.pci = def.pci and device_pci.check(def.name, def.pci)
   core.type_add {
     name = def.name, doc = def.doc or "Defined by a script.", hotplug = def.hotplug ~= false,
-    unplug = true, props = property_list(def), hooks = hooks_of(def),
+    unplug = true, props = property_list(def), pci = def.pci, state = device_state.list(def),
+    hooks = hooks_of(def),
   }
   return def.name
 end

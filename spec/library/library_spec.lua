@@ -88,6 +88,7 @@ describe("library/lunik.lua", function()
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,
     Dev = require("lunik.device").Dev,
+    DevPci = require("lunik.device").DevPci,
     Samples = require("lunik.sample").Samples,
     PciFunction = require("lunik.pci").Function,
     PciFunctions = require("lunik.pci").List,

@@ -161,6 +161,15 @@ DIMMs left: 0
 ]], run "lua-device.lua")
   end)
 
+  it("edu has registers, an interrupt by message, and DMA", function()
+    assert.equal([[
+00:02.0 Unassigned class: 1234:11e8 (rev 10)
+10! is 3628800
+interrupted by the message 0x41
+through the device
+]], run "edu.lua")
+  end)
+
   it("many-machines runs twenty at once", function()
     assert.equal("20 machines done, up to 20 at once\n"
       .. "memory of all guests, DIMMs included: 2.5 GiB\n", run "many-machines.lua")
