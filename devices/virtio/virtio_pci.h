@@ -62,7 +62,8 @@ struct virtio_pci {
 /* What a type has besides its doc, size, props and state (&lunik_state_none if it has none of its
  * own). */
 #define VIRTIO_PCI_TYPE(name_, class_)                                                             \
-    .name = (name_), .parent = "virtio-pci", .flags = LUNIK_TYPE_DEVICE,                           \
+    .name = (name_), .parent = "virtio-pci",                                                       \
+    .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG, .hotplug = "pci",         \
     .reset = virtio_pci_reset, .data = (void *)(class_)
 
 void virtio_pci_reset(lunik_object *o);

@@ -101,6 +101,17 @@ describe("PCI hotplug", function()
     plugged "e"
   end)
 
+  it("takes virtio devices in and out", function()
+    new()
+    m:object_add("rng-builtin", { id = "source" })
+    m:device_add("virtio-rng-pci", { id = "rng", bus = "i440fx", rng = "source" })
+    plugged "rng"
+    local list = t.guest:pci()
+    assert.equal(0x1af4, list[#list].vendor)
+    unplug "rng"
+    m:object_del "source"
+  end)
+
   it("works behind bridges, and behind bridges behind these", function()
     new { devices = BRIDGES }
     for i, bus in ipairs { "inner", "right", "left", "i440fx" } do
