@@ -41,6 +41,7 @@ libxxhash-dev header:xxhash.h        build  runtime/memory/bulk.c: hashes of gue
 libmd-dev     header:sha2.h          build  runtime/memory/sha256.c
 libseccomp-dev pkg:libseccomp        build  runtime/sandbox/sandbox_generate.c: the sandbox
 libedit-dev   pkg:libedit            build  bindings/command/lineedit.c: the prompt's line editing
+libslirp-dev  header:slirp/libslirp.h test devices/net/netdev_user.c: the user-mode network
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
@@ -142,10 +143,14 @@ LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb) 
              -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
+# Loaded when a program first needs it: only its header has to be there.
+SLIRP = $(call once,SLIRP,$(shell echo '\#include <slirp/libslirp.h>' | $(CC) -E - >/dev/null 2>&1 && \
+        echo -DLUNIK_SLIRP))
+
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
-INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS)
+INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS) $(SLIRP)
 # Of what is below spec/.
 SPEC_INC = -I. -Ispec/support
 ifneq ($(SANITIZE),)

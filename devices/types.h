@@ -5,6 +5,13 @@
 
 #include "lunik_device.h"
 
+/* Types that need a library which was there when this was built. */
+#ifdef LUNIK_SLIRP
+#define DEVICE_TYPE_SLIRP(X) X(netdev_user_type)
+#else
+#define DEVICE_TYPE_SLIRP(X)
+#endif
+
 /* X(symbol): a parent stands before its children. */
 #define DEVICE_TYPE_MAP(X)                                                                         \
     X(memory_backend_type)                                                                         \
@@ -18,6 +25,11 @@
     X(chardev_socket_type)                                                                         \
     X(chardev_buffer_type)                                                                         \
     X(chardev_null_type)                                                                           \
+    X(netdev_type)                                                                                 \
+    X(netdev_socket_type)                                                                          \
+    X(netdev_tap_type)                                                                             \
+    X(netdev_lua_type)                                                                             \
+    DEVICE_TYPE_SLIRP(X)                                                                           \
     X(iothread_type)                                                                               \
     X(ram_type)                                                                                    \
     X(i440fx_type)                                                                                 \

@@ -759,6 +759,20 @@ typedef struct lunik_chardev_buffer_ops {
 #define LUNIK_IFACE_chardev_buffer "chardev-buffer"
 LUNIK_IFACE_GETTER(chardev_buffer)
 
+/* "netdev-peer": the program's end of a netdev-lua. Frames are whole: Ethernet, without checksum. */
+typedef struct lunik_netdev_peer_ops {
+    /* Queues a frame for the card, on its pair of queues 0 to queues - 1. False: the queue is full,
+     * or there is no such pair. */
+    bool (*send)(lunik_object *o, unsigned queue, const uint8_t *frame, size_t size);
+    /* fn is called with each frame of the card, on the loop thread with the lock held, and may
+     * delete the object. NULL: frames are dropped. */
+    void (*watch)(lunik_object *o,
+                  void (*fn)(void *opaque, unsigned queue, const uint8_t *frame, size_t size),
+                  void *opaque);
+} lunik_netdev_peer_ops;
+#define LUNIK_IFACE_netdev_peer "netdev-peer"
+LUNIK_IFACE_GETTER(netdev_peer)
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

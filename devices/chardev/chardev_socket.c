@@ -3,28 +3,20 @@
  * (mode 0600) for one client at a time: another is refused while one is connected. As a client it
  * connects once. Output without a connection is dropped.
  */
-#define _GNU_SOURCE /* accept4 */
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "chardev.h"
 #include "../types.h"
+#include "../unix_socket.h"
 
 struct chardev_socket {
     struct chardev base;
     char *path;
     bool server, connected;
-    int listener; /* owned by watch */
-    int spare;    /* closed for a moment to refuse a client when there are no descriptors left */
+    struct unix_listener listener; /* its descriptor is owned by watch */
     struct chardev_watch *watch;
-    dev_t dev; /* identify the socket file that was made, */
-    ino_t ino; /* so that no other is removed */
-    int peer;  /* owned by input */
+    int peer; /* owned by input */
     struct chardev_input *input;
     struct chardev_output *output;
 };
@@ -109,40 +101,17 @@ static int connected(struct chardev_socket *s, int fd, lunik_error *err)
     return 0;
 }
 
-static void close_spare(struct chardev_socket *s)
-{
-    if (s->spare >= 0)
-        close(s->spare);
-    s->spare = -1;
-}
-
-/* Accepts a client, or refuses it for want of a descriptor: one left waiting would wake the loop
- * for ever. */
-static int take_client(struct chardev_socket *s)
-{
-    int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    if (fd >= 0 && s->spare < 0)
-        s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
-    if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
-        return fd;
-    close_spare(s);
-    fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    s->spare = fcntl(s->listener, F_DUPFD_CLOEXEC, 0);
-    chardev_error(&s->base, "chardev-socket: a client can't be taken: too many open files");
-    return -1;
-}
-
 /* Takes the client that waits, or refuses it. A connected one that has gone, but whose input the
  * guest has not taken, makes room. */
 static void client_waits(struct chardev *c)
 {
     struct chardev_socket *s = lunik_container_of(c, struct chardev_socket, base);
-    int fd = take_client(s);
+    bool starved;
+    int fd = unix_accept(&s->listener, &starved);
     lunik_error err;
 
+    if (starved)
+        chardev_error(c, "chardev-socket: a client can't be taken: too many open files");
     if (fd < 0)
         return;
     if (s->connected && chardev_hung_up(s->peer))
@@ -155,145 +124,31 @@ static void client_waits(struct chardev *c)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int fail(struct chardev_socket *s, lunik_error *err, const char *what)
+static int start_server(struct chardev_socket *s, lunik_error *err)
 {
-    return lunik_fail_errno(err, errno, "chardev-socket: path: can't %s '%s'", what, s->path);
-}
+    int rc = unix_listen(&s->listener, lunik_state_object(s), "path", s->path, err);
 
-static int make_address(struct chardev_socket *s, struct sockaddr_un *address, lunik_error *err)
-{
-    size_t size = strlen(s->path);
-
-    if (size == 0 || size >= sizeof(address->sun_path))
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "chardev-socket: path: '%s' is %s (want 1 to %zu bytes)", s->path,
-                          size ? "too long" : "empty", sizeof(address->sun_path) - 1);
-    memset(address, 0, sizeof(*address));
-    address->sun_family = AF_UNIX;
-    memcpy(address->sun_path, s->path, size);
-    return 0;
-}
-
-static int new_socket(lunik_error *err)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    return fd >= 0 ? fd : lunik_fail_errno(err, errno, "chardev-socket: can't make a socket");
-}
-
-/* Removes the socket file of a server that is gone. */
-static void remove_stale(struct chardev_socket *s, const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct stat st;
-
-    if (fd < 0)
-        return;
-    if (lstat(s->path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-        errno == ECONNREFUSED)
-        unlink(s->path);
-    close(fd);
-}
-
-/* Binds with mode 0600, set before other users can see the file. A sandbox without all files has no
- * fchmod(), which reaches any open file; there the umask does it, which also applies to files that
- * other threads make at the same time. */
-static int bind_privately(int fd, const struct sockaddr_un *address)
-{
-    unsigned allow;
-    bool masked = lunik_sandboxed(&allow) && !(allow & LUNIK_SANDBOX_FILES);
-    mode_t before = 0;
-    int rc;
-
-    if (masked)
-        before = umask(0177);
-    else if (fchmod(fd, 0600) < 0)
-        return -1;
-    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-    if (masked)
-        umask(before);
+    if (rc)
+        return rc;
+    rc = chardev_watch_open(&s->watch, &s->base, s->listener.fd, client_waits, err);
+    if (rc)
+        unix_unlisten(&s->listener);
     return rc;
 }
 
-static int bind_path(struct chardev_socket *s, int fd, const struct sockaddr_un *address,
-                     lunik_error *err)
+static int start_client(struct chardev_socket *s, lunik_error *err)
 {
-    struct stat st;
+    int fd = unix_connect(lunik_state_object(s), "path", s->path, err);
 
-    remove_stale(s, address);
-    if (bind_privately(fd, address) < 0) {
-        if (errno == EADDRINUSE)
-            return lunik_fail(err, LUNIK_E_EXISTS, "chardev-socket: path: '%s' exists", s->path);
-        return fail(s, err, "bind to");
-    }
-    if (lstat(s->path, &st) < 0)
-        return fail(s, err, "find");
-    s->dev = st.st_dev;
-    s->ino = st.st_ino;
-    return 0;
-}
-
-static void remove_path(struct chardev_socket *s)
-{
-    struct stat st;
-
-    if (s->ino && lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
-        unlink(s->path);
-    s->ino = 0;
-}
-
-static int start_server(struct chardev_socket *s, const struct sockaddr_un *address,
-                        lunik_error *err)
-{
-    int fd = new_socket(err);
-    int rc;
-
-    if (fd < 0)
-        return fd;
-    rc = bind_path(s, fd, address, err);
-    if (!rc && listen(fd, 1) < 0)
-        rc = fail(s, err, "listen at");
-    if (!rc && (s->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
-        rc = fail(s, err, "listen at");
-    if (!rc)
-        rc = chardev_watch_open(&s->watch, &s->base, fd, client_waits, err);
-    if (rc) {
-        remove_path(s);
-        close_spare(s);
-        close(fd);
-        return rc;
-    }
-    s->listener = fd;
-    return 0;
-}
-
-static int start_client(struct chardev_socket *s, const struct sockaddr_un *address,
-                        lunik_error *err)
-{
-    int fd = new_socket(err);
-    int rc;
-
-    if (fd < 0)
-        return fd;
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
-        rc = fail(s, err, "connect to");
-        close(fd);
-        return rc;
-    }
-    return connected(s, fd, err);
+    return fd < 0 ? fd : connected(s, fd, err);
 }
 
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct chardev_socket *s = lunik_state(o);
-    struct sockaddr_un address;
-    int rc = make_address(s, &address, err);
 
-    s->spare = -1;
-    if (rc)
-        return rc;
-    return s->server ? start_server(s, &address, err) : start_client(s, &address, err);
+    s->listener.fd = s->listener.spare = -1;
+    return s->server ? start_server(s, err) : start_client(s, err);
 }
 
 static void unrealize(lunik_object *o)
@@ -301,8 +156,8 @@ static void unrealize(lunik_object *o)
     struct chardev_socket *s = lunik_state(o);
 
     chardev_watch_close(&s->watch);
-    remove_path(s);
-    close_spare(s);
+    s->listener.fd = -1; /* the watch had it */
+    unix_unlisten(&s->listener);
     disconnect(s, CHARDEV_REST_TRY);
 }
 
