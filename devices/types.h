@@ -42,6 +42,7 @@
     X(virtio_pci_type)                                                                             \
     X(virtio_rng_pci_type)                                                                         \
     X(virtio_balloon_pci_type)                                                                     \
+    X(virtio_net_pci_type)                                                                         \
     X(edu_type)                                                                                    \
     X(port92_type)                                                                                 \
     X(mc146818_type)                                                                               \

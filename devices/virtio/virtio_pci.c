@@ -42,6 +42,14 @@ static uint64_t features_of(const struct virtio_pci *s)
            (s->notification_data ? VIRTIO_F_NOTIFICATION_DATA : 0);
 }
 
+static uint16_t entries_of(struct virtio_pci *s, unsigned queue)
+{
+    lunik_object *o = lunik_state_object(s);
+    const struct virtio_pci_class *class = class_of(o);
+
+    return class->entries ? class->entries(o, queue) : s->queue_size;
+}
+
 static int make_queues(struct virtio_pci *s, lunik_error *err)
 {
     int rc = 0;
@@ -49,7 +57,7 @@ static int make_queues(struct virtio_pci *s, lunik_error *err)
     for (unsigned i = 0; !rc && i < s->queue_count; i++) {
         rc = lunik_pci_dma_new(&s->function, &s->dma[i], err);
         if (!rc)
-            rc = virtqueue_init(&s->queues[i], s->dma[i], s->queue_size, s->segments, err);
+            rc = virtqueue_init(&s->queues[i], s->dma[i], entries_of(s, i), s->segments, err);
     }
     return rc;
 }

@@ -25,6 +25,8 @@ struct virtio_pci_class {
      * its own), virtio.config and config_size, queue_count, and, where the defaults do not suit,
      * queue_size and segments. On failure it undoes what was done. */
     int (*realize)(lunik_object *o, lunik_error *err);
+    /* Most entries of one of its queues, in place of queue_size. May be NULL. */
+    uint16_t (*entries)(lunik_object *o, unsigned queue);
     /* The guest has no access any more; the queues are at rest, unless a drain took too long. May
      * be NULL. */
     void (*unrealize)(lunik_object *o);
