@@ -330,6 +330,8 @@ int bind_lua_device_del(lua_State *L);
 int bind_lua_fw_cfg_add(lua_State *L); /* fw_cfg.c */
 int bind_lua_fw_cfg(lua_State *L);
 int bind_lua_fw_cfg_names(lua_State *L);
+int bind_lua_netdev_send(lua_State *L); /* netdev.c */
+int bind_lua_netdev_watch(lua_State *L);
 /* Raises where the machine can't be closed. */
 void bind_check_closable(lua_State *L, lunik_machine *m);
 /* At the end of the state: closes a machine, and says so if it still ran. False: it goes on without

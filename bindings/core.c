@@ -178,6 +178,8 @@ static const luaL_Reg functions[] = {
     {"fw_cfg_add", bind_lua_fw_cfg_add},
     {"fw_cfg", bind_lua_fw_cfg},
     {"fw_cfg_names", bind_lua_fw_cfg_names},
+    {"netdev_send", bind_lua_netdev_send},
+    {"netdev_watch", bind_lua_netdev_watch},
     {"request", bind_lua_request},
     {"on_end", bind_lua_on_end},
     {"undrain", bind_lua_undrain},

@@ -31,8 +31,8 @@ static int make_address(const struct name *n, struct sockaddr_un *address, lunik
     size_t size = strlen(n->path);
 
     if (size == 0 || size >= sizeof(address->sun_path))
-        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: '%s' is %s (want 1 to %zu bytes)",
-                          n->type, n->property, n->path, size ? "too long" : "empty",
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: '%s' is %s (want 1 to %zu bytes)", n->type,
+                          n->property, n->path, size ? "too long" : "empty",
                           sizeof(address->sun_path) - 1);
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;

@@ -659,6 +659,26 @@ function Machine:chardev(spec, id) end
 ---@return lunik.Console
 function Machine:console(chardev) end
 
+---Returns the script's end of a netdev-lua, through which it exchanges frames with the card that has
+---it as its netdev. The machine keeps it.
+---
+---    local m = lunik.machine { board = "pc", accel = "none", memory = "64M" }
+---    m:object_add("netdev-lua", { id = "net0" })
+---    m:device_add("virtio-net-pci", { id = "nic0", netdev = "net0", bus = "i440fx", addr = "4" })
+---    local peer = m:netdev "net0"
+---    peer:on_frame(function(frame) print(#frame) end)
+---    assert(peer:send(("\xff"):rep(6) .. ("\0"):rep(54)), "the queue is full")
+---    m:close()
+---@param id string|lunik.Object
+---@return lunik.Netdev
+function Machine:netdev(id) end
+
+---Plugs the cable of a network card in, or out: without it the guest sees no carrier, and frames are
+---dropped. The same as the card's property link.
+---@param id string|lunik.Object
+---@param up boolean
+function Machine:set_link(id, up) end
+
 ---What m:region() makes.
 ---@class lunik.RegionOptions
 ---@field kind "container"|"ram"|"rom"|"rom-device"|"io"|"alias"|"reserved"
@@ -1922,6 +1942,24 @@ function Task:wait(options) end
 ---Ends a waiting coroutine; closes its <close> variables.
 function Task:cancel() end
 
+---The script's end of a network: what the card sends goes to a function, and the script sends frames
+---to the card. Frames are whole: addresses, type, data; no checksum at the end.
+---@class lunik.Netdev
+---@field object lunik.Object The netdev-lua.
+local Netdev = {}
+
+---Calls fn(frame, queue) with each frame of the card, on the loop; queue: the pair of queues it came
+---from, from 1. The guest waits while the function is behind. nil: frames are dropped.
+---@param fn? fun(frame: string, queue: integer)
+function Netdev:on_frame(fn) end
+
+---Queues a frame of 14 to 65550 bytes for the card. False: the queue (1 MiB) is full, because the guest
+---does not take frames; the frame was not taken.
+---@param frame string
+---@param queue? integer The pair of queues, from 1; default 1.
+---@return boolean
+function Netdev:send(frame, queue) end
+
 ---A console: access to a serial port. Output is kept in a ring; text that is overwritten before it is
 ---taken is lost.
 ---@class lunik.Console
@@ -1988,6 +2026,9 @@ function Console:feed(fn) end
 ---| "chardev-error"
 ---| "chardev-connected"
 ---| "chardev-disconnected"
+---| "netdev-error"
+---| "netdev-connected"
+---| "netdev-disconnected"
 ---| "vcpu-exit"
 ---| "msi"
 
@@ -2095,6 +2136,19 @@ function Console:feed(fn) end
 
 ---The client of a socket has disconnected.
 ---@class lunik.event.chardev-disconnected: lunik.Event
+---@field object string
+
+---A network back end can't do its work, or its peer is wrong.
+---@class lunik.event.netdev-error: lunik.Event
+---@field object string
+---@field message string
+
+---The peer of a netdev-socket is there.
+---@class lunik.event.netdev-connected: lunik.Event
+---@field object string
+
+---It has gone.
+---@class lunik.event.netdev-disconnected: lunik.Event
 ---@field object string
 
 ---A vCPU has left the guest for a reason that the library does not handle. Handlers run on its thread,

@@ -17,10 +17,10 @@
 #include "lunik_device.h"
 
 enum {
-    NETDEV_HEADER = 12,          /* bytes of struct virtio_net_hdr */
-    NETDEV_FRAME_MAX = 65550,    /* bytes of a frame: 64 KiB - 1 of IP, Ethernet with a VLAN tag */
-    NETDEV_QUEUES_MAX = 31,      /* pairs of queues */
-    NETDEV_PIECES_MAX = 256,     /* of a frame that is sent */
+    NETDEV_HEADER = 12,       /* bytes of struct virtio_net_hdr */
+    NETDEV_FRAME_MAX = 65550, /* bytes of a frame: 64 KiB - 1 of IP, Ethernet with a VLAN tag */
+    NETDEV_QUEUES_MAX = 31,   /* pairs of queues */
+    NETDEV_PIECES_MAX = 256,  /* of a frame that is sent */
 };
 
 /* What frames with a header may leave to the receiver. */

@@ -12,8 +12,8 @@ enum { NET_STREAM_LENGTH = 4, NET_STREAM_MAX = NETDEV_HEADER + NETDEV_FRAME_MAX 
 /* Zeroed; net_stream_init() takes the memory. */
 struct net_stream {
     uint8_t *in, *out;
-    size_t taken, filled;  /* of `in`: what has come and was not consumed */
-    size_t sent, to_send;  /* of `out`: the rest of a frame that was sent in part */
+    size_t taken, filled; /* of `in`: what has come and was not consumed */
+    size_t sent, to_send; /* of `out`: the rest of a frame that was sent in part */
 };
 
 int net_stream_init(struct net_stream *s, lunik_error *err);

@@ -28,8 +28,8 @@ struct netdev_socket {
     int peer; /* -1: none */
     struct net_poll *clients, *poll;
     struct net_stream stream;
-    bool refused;  /* a frame waits for the card */
-    bool blocked;  /* the card waits for room */
+    bool refused; /* a frame waits for the card */
+    bool blocked; /* the card waits for room */
 };
 
 static struct netdev_socket *of(struct netdev *n)
@@ -48,8 +48,7 @@ static void emit(struct netdev_socket *s, const char *event)
 
 static void watch(struct netdev_socket *s)
 {
-    net_poll_want(s->poll,
-                  (s->refused ? 0 : UV_READABLE) | (s->stream.to_send ? UV_WRITABLE : 0));
+    net_poll_want(s->poll, (s->refused ? 0 : UV_READABLE) | (s->stream.to_send ? UV_WRITABLE : 0));
 }
 
 static void unblock(struct netdev_socket *s)
@@ -272,10 +271,9 @@ static int check_way(const struct netdev_socket *s, lunik_error *err)
 {
     if (!!s->listen + !!s->connect + (s->fd >= 0) == 1)
         return 0;
-    return lunik_fail(err, LUNIK_E_INVALID,
-                      "netdev-socket: listen, connect and fd: %s (want one of them)",
-                      s->listen || s->connect || s->fd >= 0 ? "there are several"
-                                                            : "there is none");
+    return lunik_fail(
+        err, LUNIK_E_INVALID, "netdev-socket: listen, connect and fd: %s (want one of them)",
+        s->listen || s->connect || s->fd >= 0 ? "there are several" : "there is none");
 }
 
 /* A descriptor of the program's, of which it keeps its own. */

@@ -127,7 +127,7 @@ static unsigned long tun_flags(unsigned offloads)
         unsigned offload;
         unsigned long flag;
     } flags[] = {
-        {NETDEV_CSUM, TUN_F_CSUM},       {NETDEV_TSO4, TUN_F_TSO4}, {NETDEV_TSO6, TUN_F_TSO6},
+        {NETDEV_CSUM, TUN_F_CSUM},   {NETDEV_TSO4, TUN_F_TSO4}, {NETDEV_TSO6, TUN_F_TSO6},
         {NETDEV_ECN, TUN_F_TSO_ECN}, {NETDEV_UFO, TUN_F_UFO},
     };
     unsigned long all = 0;

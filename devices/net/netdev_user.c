@@ -58,7 +58,7 @@ struct user_net {
     struct user_clock *clock;
     lunik_task round;
     struct watched *watched;
-    int room;       /* of it */
+    int room; /* of it */
     unsigned rounds;
     struct user_timer *timers;
     struct net_queue waiting; /* for the card */

@@ -102,12 +102,10 @@ static bool features_ok(struct virtio *v, uint64_t features)
     const uint64_t guest = VIRTIO_NET_GUEST_TSO4 | VIRTIO_NET_GUEST_TSO6 | VIRTIO_NET_GUEST_UFO;
     const uint64_t host = VIRTIO_NET_HOST_TSO4 | VIRTIO_NET_HOST_TSO6 | VIRTIO_NET_HOST_UFO;
     const uint64_t control = VIRTIO_NET_CTRL_RX | VIRTIO_NET_CTRL_VLAN | VIRTIO_NET_CTRL_MAC |
-                             VIRTIO_NET_GUEST_ANNOUNCE | VIRTIO_NET_MQ |
-                             VIRTIO_NET_GUEST_OFFLOADS;
+                             VIRTIO_NET_GUEST_ANNOUNCE | VIRTIO_NET_MQ | VIRTIO_NET_GUEST_OFFLOADS;
 
     return depends(features, VIRTIO_NET_GUEST_CSUM, guest) &&
-           depends(features, VIRTIO_NET_GUEST_TSO4 | VIRTIO_NET_GUEST_TSO6,
-                   VIRTIO_NET_GUEST_ECN) &&
+           depends(features, VIRTIO_NET_GUEST_TSO4 | VIRTIO_NET_GUEST_TSO6, VIRTIO_NET_GUEST_ECN) &&
            depends(features, VIRTIO_NET_CSUM, host) &&
            depends(features, VIRTIO_NET_HOST_TSO4 | VIRTIO_NET_HOST_TSO6, VIRTIO_NET_HOST_ECN) &&
            depends(features, VIRTIO_NET_CTRL_VQ, control) &&
@@ -221,9 +219,8 @@ static int attach(struct virtio_net *s, lunik_object *o, lunik_error *err)
         .front = &virtio_net_front,
         .opaque = s,
         .card = o,
-        .thread = s->pci.iothread
-                      ? lunik_iothread_iface(s->pci.iothread)->thread(s->pci.iothread)
-                      : NULL,
+        .thread =
+            s->pci.iothread ? lunik_iothread_iface(s->pci.iothread)->thread(s->pci.iothread) : NULL,
     };
 
     return s->netdev ? netdev_attach(s->netdev, &user, err) : 0;
@@ -304,11 +301,17 @@ static int set_link(lunik_object *o, const lunik_value *value, lunik_error *err)
 STATS(STAT)
 
 #define STAT_PROP(name_, field_, doc_)                                                             \
-    {.name = name_, .kind = LUNIK_PROP_UINT, .doc = doc_, .flags = LUNIK_PROP_READONLY,            \
+    {.name = name_,                                                                                \
+     .kind = LUNIK_PROP_UINT,                                                                      \
+     .doc = doc_,                                                                                  \
+     .flags = LUNIK_PROP_READONLY,                                                                 \
      .get = get_##field_},
 #define FEATURE_PROP(bit_, NAME_, name_, offload_, doc_)                                           \
-    {.name = #name_, .kind = LUNIK_PROP_BOOL, .doc = doc_,                                         \
-     .offset = offsetof(struct virtio_net, name_), .def = 1},
+    {.name = #name_,                                                                               \
+     .kind = LUNIK_PROP_BOOL,                                                                      \
+     .doc = doc_,                                                                                  \
+     .offset = offsetof(struct virtio_net, name_),                                                 \
+     .def = 1},
 #define ENTRIES_PROP(name_, doc_)                                                                  \
     {                                                                                              \
         .name = #name_, .kind = LUNIK_PROP_UINT, .doc = doc_,                                      \
@@ -367,7 +370,7 @@ static const lunik_prop props[] = {
     ENTRIES_PROP(rx_queue_size, "Entries of a receive queue, a power of two up to 1024."),
     ENTRIES_PROP(tx_queue_size, "Entries of a send queue, a power of two up to 1024."),
     VIRTIO_NET_FEATURES(FEATURE_PROP) /**/
-    STATS(STAT_PROP) /**/
+    STATS(STAT_PROP)                  /**/
     {0},
 };
 
@@ -381,8 +384,8 @@ static int post_load(void *staged, const void *state, uint16_t version, lunik_er
         return lunik_fail(err, LUNIK_E_INVALID, "pairs: %u is not possible (want 1 to %u)",
                           s->pairs, now->max_pairs);
     if (s->offloads & ~NETDEV_OFFLOADS)
-        return lunik_fail(err, LUNIK_E_INVALID, "offloads: 0x%x has bits beyond 0x%x",
-                          s->offloads, NETDEV_OFFLOADS);
+        return lunik_fail(err, LUNIK_E_INVALID, "offloads: 0x%x has bits beyond 0x%x", s->offloads,
+                          NETDEV_OFFLOADS);
     return 0;
 }
 

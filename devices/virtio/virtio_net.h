@@ -13,7 +13,8 @@
 #include "../net/net.h"
 
 /* X(bit, NAME, name, doc): features with a property, by name of the property. Offered unless the
- * property says no, or the back end can't (offload: what of NETDEV_OFFLOADS that needs; 0: none). */
+ * property says no, or the back end can't (offload: what of NETDEV_OFFLOADS that needs; 0: none).
+ */
 #define VIRTIO_NET_FEATURES(X)                                                                     \
     X(0, CSUM, csum, NETDEV_CSUM, "Complete checksums that the guest leaves open.")                \
     X(1, GUEST_CSUM, guest_csum, NETDEV_CSUM, "Leave checksums open for the guest.")               \
@@ -118,10 +119,10 @@ struct virtio_net {
     struct virtio_net_pair state[NETDEV_QUEUES_MAX];
     uint8_t scratch[NETDEV_HEADER + NETDEV_FRAME_MAX];
 
-    _Atomic bool up;          /* the link, as both the property and the back end have it */
-    _Atomic bool reconfigure; /* the back end has to be told */
+    _Atomic bool up;           /* the link, as both the property and the back end have it */
+    _Atomic bool reconfigure;  /* the back end has to be told */
     _Atomic bool acknowledged; /* the driver has announced itself */
-    lunik_task refresh;       /* config, with the lock */
+    lunik_task refresh;        /* config, with the lock */
     struct virtio_net_stats rx, tx;
 };
 

@@ -119,8 +119,8 @@ static bool set_vlan(struct virtio_net *s, bool add, struct command *c)
     uint64_t bit;
     uint16_t vlan;
 
-    if (!virtio_net_has(s, VIRTIO_NET_CTRL_VLAN) || !take(c, &vlan, sizeof(vlan)) ||
-        !at_end(c) || vlan >= VIRTIO_NET_VLANS)
+    if (!virtio_net_has(s, VIRTIO_NET_CTRL_VLAN) || !take(c, &vlan, sizeof(vlan)) || !at_end(c) ||
+        vlan >= VIRTIO_NET_VLANS)
         return false;
     bit = UINT64_C(1) << vlan % 64;
     if (add)

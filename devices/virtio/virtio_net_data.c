@@ -80,8 +80,9 @@ static bool buffer_ok(struct virtqueue *q, const struct virtqueue_request *r)
 {
     if (!r->out && r->in_size >= NETDEV_HEADER)
         return true;
-    virtqueue_break(q, r->out ? "a receive buffer has parts that are to be read"
-                              : "a receive buffer has %u bytes",
+    virtqueue_break(q,
+                    r->out ? "a receive buffer has parts that are to be read"
+                           : "a receive buffer has %u bytes",
                     (unsigned)r->in_size);
     return false;
 }
@@ -249,8 +250,9 @@ static bool request_ok(struct virtqueue *q, const struct virtqueue_request *r)
 {
     if (!r->in && r->out_size >= NETDEV_HEADER)
         return true;
-    virtqueue_break(q, r->in ? "a frame to send has parts that are to be written"
-                             : "a frame to send has a header of %u bytes",
+    virtqueue_break(q,
+                    r->in ? "a frame to send has parts that are to be written"
+                          : "a frame to send has a header of %u bytes",
                     (unsigned)r->out_size);
     return false;
 }

@@ -16,7 +16,7 @@ event.known = {
   "started", "paused", "resumed", "reset", "shutdown", "crashed", "powerdown", "error",
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
-  "chardev-disconnected", "vcpu-exit",
+  "chardev-disconnected", "netdev-error", "netdev-connected", "netdev-disconnected", "vcpu-exit",
   "msi",
 }
 
@@ -349,7 +349,7 @@ local function tell_unheard(m, ev)
     event.tell(("lunik: machine '%s' crashed: %s\n%s\n"):format(m.name, ev.message, ev.dump))
   elseif ev.name == "error" and not ev.traceback then
     to_stderr(("machine '%s': "):format(m.name), ev.source, ev.message)
-  elseif ev.name == "chardev-error" then
+  elseif ev.name == "chardev-error" or ev.name == "netdev-error" then
     to_stderr(("machine '%s': "):format(m.name), ev.object, ev.message)
   end
 end

@@ -4,6 +4,7 @@ local core = require "lunik.core"
 local boards = require "lunik.board_loader"
 local chardev = require "lunik.chardev"
 local fw_cfg = require "lunik.fw_cfg"
+local netdev = require "lunik.netdev"
 local console = require "lunik.console"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
@@ -308,6 +309,8 @@ function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
 
 Machine.fw_cfg_add = fw_cfg.add
 Machine.fw_cfg = fw_cfg.read
+Machine.netdev = netdev.of
+Machine.set_link = netdev.set_link
 
 function Machine.chardev(m, spec, id)
   return chardev.add(m, spec, id)

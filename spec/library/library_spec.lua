@@ -84,6 +84,7 @@ describe("library/lunik.lua", function()
     Watch = require("lunik.watch").Watch,
     Task = require("lunik.wait").Task,
     Console = require("lunik.console").Console,
+    Netdev = require("lunik.netdev").Netdev,
     Unplug = require("lunik.unplug").Unplug,
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,

@@ -56,8 +56,8 @@ static inline void nic_open(struct nic *n, const char *type, const lunik_field *
     props[2] = LUNIK_FIELD_STRING("addr", "5");
     props[3] = LUNIK_FIELD_STRING("netdev", "net0");
     memcpy(props + 4, card, card_count * sizeof(*card));
-    must("card", lunik_device_add(n->rig.m, "virtio-net-pci", props, card_count + 4, &n->card, &err),
-         &err);
+    must("card",
+         lunik_device_add(n->rig.m, "virtio-net-pci", props, card_count + 4, &n->card, &err), &err);
     must("start", lunik_machine_start(n->rig.m, &err), &err);
     backend = lunik_object_find(n->rig.m, "ram");
     n->ram = lunik_ram_host(lunik_memory_backend_iface(backend)->ram(backend));
@@ -152,7 +152,8 @@ static inline unsigned nic_offer(struct nic *n, unsigned queue, const uint32_t *
     for (unsigned i = 0; i < count; i++) {
         uint8_t *d = n->ram + ring + 16u * slots[i];
         uint64_t address = ring + 0x4000 + (uint64_t)NIC_SLOT * slots[i];
-        uint16_t f = flags[i] | (i + 1 < count ? NIC_NEXT : 0), next = i + 1 < count ? slots[i + 1] : 0;
+        uint16_t f = flags[i] | (i + 1 < count ? NIC_NEXT : 0),
+                 next = i + 1 < count ? slots[i + 1] : 0;
 
         memcpy(d, &address, 8);
         memcpy(d + 8, &lengths[i], 4);

@@ -159,7 +159,8 @@ local function compare_guest(t, add)
   end
 end
 
-local UNCLEAN = { error = true, crashed = true, ["chardev-error"] = true }
+local UNCLEAN = { error = true, crashed = true, ["chardev-error"] = true,
+  ["netdev-error"] = true }
 
 -- Errors that the journal has and the test does not know of.
 local function unclean(t, add)

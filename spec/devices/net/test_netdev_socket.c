@@ -158,7 +158,7 @@ static uint16_t sum_of(const uint8_t *data, size_t size)
 
     for (size_t i = 0; i < size; i++)
         sum += i % 2 ? data[i] : (uint64_t)data[i] << 8;
-    return (uint16_t)~(sum % 0xffff ? sum % 0xffff : 0xffff);
+    return (uint16_t) ~(sum % 0xffff ? sum % 0xffff : 0xffff);
 }
 
 static int pass(const uint8_t *header, const uint8_t *frame, size_t size, uint8_t *got, size_t room)
@@ -201,7 +201,8 @@ static void test_headers(void)
     give_buffers(&b);
     check_int("headers: an open checksum stays open", pass(csum, frame, size, got, sizeof(got)),
               72);
-    check_true("  as the header says", got[0] == 1 && got[6] == 34 && got[8] == 6 && got[52] == 0x12);
+    check_true("  as the header says",
+               got[0] == 1 && got[6] == 34 && got[8] == 6 && got[52] == 0x12);
     give_buffers(&b);
     memset(frame + 60, 7, sizeof(frame) - 60);
     check_int("headers: a large segment", pass(tso, frame, sizeof(frame), got, sizeof(got)), 30012);
@@ -213,7 +214,8 @@ static void test_headers(void)
     give_buffers(&b);
     size = open_udp(frame);
     check_int("headers: a guest without offloads", pass(csum, frame, size, got, sizeof(got)), 72);
-    check_true("  gets the checksum", !got[0] && (got[52] << 8 | got[53]) == sum_of(frame + 34, 26));
+    check_true("  gets the checksum",
+               !got[0] && (got[52] << 8 | got[53]) == sum_of(frame + 34, 26));
     check_int("  and no large segments", pass(tso, frame, sizeof(frame), got, sizeof(got)), -1);
     check_uint("  they are dropped", nic_get(b.card, "rx-dropped"), 1);
     close_pair();
