@@ -7,6 +7,54 @@
 #include "net.h"
 #include "slirp_library.h"
 
+/* A socket that libslirp has watched, at the place of its descriptor. */
+struct watched {
+    int events; /* SLIRP_POLL_*; 0: it is not in the epoll instance */
+    int ready;
+    unsigned round; /* the last one that wanted it */
+};
+
+/* A timer of libslirp's. */
+struct user_timer {
+    SlirpTimerCb fn;
+    void *opaque;
+    int64_t due; /* ms; INT64_MAX: not armed */
+    struct user_timer *next;
+};
+
+struct user_net;
+
+/* Wakes the thread; has memory of its own, which is freed when the handle is closed. */
+struct user_clock {
+    uv_timer_t timer;
+    struct user_net *owner;
+};
+
+struct user_net {
+    struct netdev base;
+    char *net, *host, *dhcpstart, *dns, *hostname, *domainname, *hostfwd;
+    bool restricted, ipv6;
+
+    const struct slirp_library *lib;
+    Slirp *slirp;
+    int epoll;
+    struct net_poll *poll;
+    struct user_clock *clock;
+    lunik_task round;
+    struct watched *watched;
+    int room; /* of it */
+    unsigned rounds;
+    struct user_timer *timers;
+    struct net_queue waiting; /* for the card */
+    uint8_t frame[NETDEV_FRAME_MAX];
+};
+
+/* user_round.c, on the thread: what is ready is taken, and what to wait for is asked. */
+void user_round(struct user_net *s);
+void user_resume(struct netdev *n, unsigned queue);
+bool user_send(struct netdev *n, unsigned queue, const struct iovec *iov, unsigned count);
+extern const SlirpCb user_callbacks;
+
 /* Addresses of the guest's network, in network byte order. */
 struct user_addresses {
     struct in_addr network, mask, host, dhcp, dns;

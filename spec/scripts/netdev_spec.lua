@@ -96,8 +96,6 @@ describe("a network", function()
       "nic0")
     refused("unsupported", "set_link: object 'net0' is a netdev-lua (want a network card)",
       m.set_link, m, "net0", true)
-    refused("busy", "'net0' is in use by 'nic0'", m.device_add, m, "virtio-net-pci",
-      { id = "nic1", netdev = "net0", bus = "i440fx", addr = "6" })
   end)
 
   it("connects two machines of a process", function()
@@ -106,7 +104,6 @@ describe("a network", function()
     local first = machine("netdev-socket", { listen = path })
     local m1 = m
     local second = machine("netdev-socket", { connect = path })
-    local closed <close> = m1
     first:start()
     second:start()
     wait_for(function() return m1:object("net0").up and m:object("net0").up end)
@@ -118,5 +115,6 @@ describe("a network", function()
       wait_for(function() return first:receive() end))
     m:close()
     m1:wait("netdev-disconnected", { object = "net0", timeout = 5 })
+    m1:close()
   end)
 end)
