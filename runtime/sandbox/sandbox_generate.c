@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -99,8 +100,9 @@ static const unsigned long terminal_requests[] = {TIOCSPGRP, TIOCSWINSZ};
 static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
 {
     static const unsigned long requests[] = {
-        TCGETS,   TCSETS,     TCSETSW,     TCSETSF,  TCFLSH,   TCSBRK,  TIOCGWINSZ, TIOCGPGRP,
-        TIOCGPTN, TIOCSPTLCK, TIOCGPTPEER, TIOCOUTQ, FIONREAD, FIONBIO, FIOCLEX,    FIONCLEX,
+        TCGETS,    TCSETS,   TCSETSW,       TCSETSF,     TCFLSH,   TCSBRK,   TIOCGWINSZ,
+        TIOCGPGRP, TIOCGPTN, TIOCSPTLCK,    TIOCGPTPEER, TIOCOUTQ, FIONREAD, FIONBIO,
+        FIOCLEX,   FIONCLEX, TUNSETOFFLOAD, TUNSETQUEUE, /* of a tap device that is open */
     };
     int rc =
         add(ctx, SCMP_ACT_ALLOW, "ioctl", 1, SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));

@@ -181,6 +181,16 @@ local NEEDS = {
   posix = { "network", "exec" }, cqueues = { "network" },
 }
 
+-- Whether a machine has a network that is made of sockets of this process.
+local function has_user_network()
+  for _, m in ipairs(core.machines()) do
+    for _, object in ipairs(m:objects()) do
+      if object.type == "netdev-user" then return true end
+    end
+  end
+  return false
+end
+
 --- Returns the lunik command's policy, which allows what scripts usually do once their machines
 -- run. more: a parsed policy to add.
 function sandbox.for_script(more)
@@ -190,6 +200,7 @@ function sandbox.for_script(more)
   local policy = sandbox.parse("sandbox", { default = true })
   policy.allow = policy.allow | (more and more.allow or 0)
   policy.read, policy.write = more and more.read or {}, more and more.write or {}
+  if has_user_network() then policy.allow = policy.allow | GROUPS.network end
   for module, groups in pairs(NEEDS) do
     if package.loaded[module] then
       for _, group in ipairs(groups) do policy.allow = policy.allow | GROUPS[group] end
