@@ -373,6 +373,14 @@ static int machine_get_accel(lua_State *L)
     return 1;
 }
 
+static int machine_get_irqchip(lua_State *L)
+{
+    const lunik_machine_config *config = lunik_machine_config_get(machine_any(L, 1));
+
+    lua_pushstring(L, config->irqchip == LUNIK_IRQCHIP_SPLIT ? "split" : "kernel");
+    return 1;
+}
+
 static int machine_get_address_bits(lua_State *L)
 {
     lua_pushinteger(L, lunik_machine_address_bits(bind_machine(L, 1)));
@@ -428,15 +436,11 @@ void bind_machine_open(lua_State *L, int classes)
         {"clock", machine_clock},       {0},
     };
     static const luaL_Reg getters[] = {
-        {"state", machine_get_state},
-        {"name", machine_get_name},
-        {"accel", machine_get_accel},
-        {"exit_code", machine_get_exit_code},
-        {"memory", machine_get_memory},
-        {"io", machine_get_io},
-        {"stats", machine_get_stats},
-        {"address_bits", machine_get_address_bits},
-        {0},
+        {"state", machine_get_state},     {"name", machine_get_name},
+        {"accel", machine_get_accel},     {"exit_code", machine_get_exit_code},
+        {"memory", machine_get_memory},   {"io", machine_get_io},
+        {"stats", machine_get_stats},     {"address_bits", machine_get_address_bits},
+        {"irqchip", machine_get_irqchip}, {0},
     };
     static const luaL_Reg meta[] = {
         {"__gc", bind_part_gc},

@@ -87,6 +87,22 @@ static int machine_irq_count(lua_State *L)
     return 1;
 }
 
+/* m:acknowledge() -> vector; nil: INTR is low */
+static int machine_acknowledge(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    uint8_t vector;
+    lunik_error err;
+
+    if (!lunik_intr(m)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    bind_check(L, lunik_acknowledge(m, &vector, &err), &err);
+    lua_pushinteger(L, vector);
+    return 1;
+}
+
 /* ---- memory map ----------------------------------------------------------------------------- */
 
 static const char *const fwmap_names[] = {"ram", "reserved", "acpi", "hotplug", NULL};
@@ -264,6 +280,7 @@ const luaL_Reg bind_machine_guest_methods[] = {
     {"irq", bind_lua_irq_new},
     {"irq_level", machine_irq_level},
     {"irq_count", machine_irq_count},
+    {"acknowledge", machine_acknowledge},
     {"timer", bind_lua_timer_new},
     {"region", bind_lua_region_new},
     {"listen", bind_lua_listen},

@@ -73,10 +73,11 @@ int bind_lua_machine_new(lua_State *L)
 {
     static const char *const accels[] = {"kvm", "none", NULL};
     static const char *const options[] = {
-        "name",      "accel",         "cpus",  "sockets",      "cores",
-        "threads",   "cpu_features",  "nodes", "manual_clock", "dirty_ring",
-        "dirty_log", "drain_timeout", NULL,
+        "name",      "accel",         "cpus",    "sockets",      "cores",
+        "threads",   "cpu_features",  "nodes",   "manual_clock", "dirty_ring",
+        "dirty_log", "drain_timeout", "irqchip", NULL,
     };
+    static const char *const irqchips[] = {"kernel", "split", NULL};
     static const char *const logs[] = {"auto", "bitmap", "manual", NULL};
     lunik_runtime *rt = bind_runtime(L);
     lunik_machine_config config = {.name = "machine"};
@@ -102,6 +103,9 @@ int bind_lua_machine_new(lua_State *L)
     index = bind_field(L, 1, "dirty_log");
     if (!lua_isnil(L, index))
         config.dirty_log = (lunik_dirty_log)bind_choice(L, index, "machine: dirty_log", logs);
+    index = bind_field(L, 1, "irqchip");
+    if (!lua_isnil(L, index))
+        config.irqchip = (lunik_irqchip_kind)bind_choice(L, index, "machine: irqchip", irqchips);
 
     luaL_checkstack(L, 2, NULL);
     bind_check(L, lunik_machine_new(rt, &config, &m, &err), &err);

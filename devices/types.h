@@ -44,6 +44,9 @@
     X(virtio_balloon_pci_type)                                                                     \
     X(virtio_net_pci_type)                                                                         \
     X(edu_type)                                                                                    \
+    X(i8259_type)                                                                                  \
+    X(ioapic_type)                                                                                 \
+    X(i8254_type)                                                                                  \
     X(port92_type)                                                                                 \
     X(mc146818_type)                                                                               \
     X(i8042_type)                                                                                  \

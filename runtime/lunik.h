@@ -438,6 +438,12 @@ typedef enum lunik_dirty_log {
     LUNIK_DIRTY_LOG_MANUAL, /* pages are write-protected again when they are cleared */
 } lunik_dirty_log;
 
+/* Where the interrupt controllers and the interval timer are, with KVM. */
+typedef enum lunik_irqchip_kind {
+    LUNIK_IRQCHIP_KERNEL, /* all in KVM */
+    LUNIK_IRQCHIP_SPLIT,  /* the local APICs in KVM, the others are devices of the machine */
+} lunik_irqchip_kind;
+
 typedef struct lunik_machine_config {
     const char *name; /* for messages and lists; NULL = "machine" */
     lunik_accel accel;
@@ -450,7 +456,8 @@ typedef struct lunik_machine_config {
     bool manual_clock;   /* the machine's clock moves only by lunik_clock_advance() */
     unsigned dirty_ring; /* entries of each vCPU's dirty ring, a power of two; 0 = no rings */
     lunik_dirty_log dirty_log;
-    unsigned drain_timeout; /* ms that a device has to finish what is in flight; 0 = 10,000 */
+    unsigned drain_timeout;     /* ms that a device has to finish what is in flight; 0 = 10,000 */
+    lunik_irqchip_kind irqchip; /* without KVM they are devices in any case */
 } lunik_machine_config;
 
 /* Creates a machine without devices: with KVM its VM, and empty address spaces. The irqchip, the

@@ -465,10 +465,12 @@ void lunik_irq_disconnect(lunik_irq *irq);
 bool lunik_gsi_level(const lunik_machine *m, unsigned gsi);
 uint64_t lunik_gsi_edges(const lunik_machine *m, unsigned gsi);
 
-/* Sets what the edge/level control registers of KVM's PICs hold after a reset: a bit for each of
- * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; it takes effect at the
- * end of that reset. Without KVM it has no effect. */
+/* Sets what the edge/level control registers of the 8259As hold after a reset: a bit for each of
+ * IRQ 0 to 15, 1 for level triggered. A chipset's reset function calls it; in KVM's it takes effect
+ * at the end of that reset, in a lunik_irqchip at once. */
 void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered);
+/* Returns the value that was set last; 0 once m is closed. */
+uint16_t lunik_machine_elcr(const lunik_machine *m);
 typedef void lunik_gsi_fn(void *opaque, unsigned gsi, bool level);
 
 typedef struct lunik_gsi_sub {
@@ -531,6 +533,47 @@ int lunik_msi_route_fd(const lunik_msi_route *r);
 void lunik_msi_route_set(lunik_msi_route *r, const lunik_msi *msg);
 /* Frees it: fn is not called any more. The machine may be closed already. r may be NULL. */
 void lunik_msi_route_free(lunik_msi_route *r);
+
+/* ---- interrupt controllers ------------------------------------------------------------------ */
+
+/* An interrupt controller that the machine's lines lead to: where KVM has only the local APICs
+ * (LUNIK_IRQCHIP_SPLIT), or there is no KVM. Embed it, zeroed but for the functions; those that the
+ * controller has no use for may be NULL. They are called with the lock held, on any thread. */
+typedef struct lunik_irqchip lunik_irqchip;
+struct lunik_irqchip {
+    /* A line has changed, before observers see it; at the end of a reset it is called again for
+     * those that are high. */
+    void (*line)(lunik_irqchip *chip, unsigned gsi, bool level);
+    /* lunik_machine_set_elcr() has been called. */
+    void (*elcr)(lunik_irqchip *chip, uint16_t level_triggered);
+    /* Of 8259As: a CPU acknowledges INTR. Returns the vector. */
+    uint8_t (*acknowledge)(lunik_irqchip *chip);
+    /* Of an I/O APIC: a local APIC has ended a level-triggered interrupt. */
+    void (*end)(lunik_irqchip *chip, uint8_t vector);
+    /* Of an I/O APIC: gets the message that a line sends now; false: none. */
+    bool (*message)(lunik_irqchip *chip, unsigned gsi, lunik_msi *out);
+    lunik_machine *machine; /* private to the runtime from here on */
+    LIST_ENTRY(lunik_irqchip) link;
+};
+
+/* Adds a controller, and shows it the lines that are high. LUNIK_E_UNSUPPORTED: the machine has
+ * those of KVM; LUNIK_E_EXISTS: it has another one with `acknowledge`, or with `message`;
+ * LUNIK_E_GONE: it is closed. */
+int lunik_irqchip_add(lunik_machine *m, lunik_irqchip *chip, lunik_error *err);
+/* Removes it, with INTR low if it has `acknowledge`. Does nothing to one that is not added. */
+void lunik_irqchip_remove(lunik_irqchip *chip);
+/* Sets INTR, which leads to LINT0 of the first CPU. It calls `acknowledge` when it takes external
+ * interrupts: with KVM on its thread, without lunik_acknowledge() does. */
+void lunik_irqchip_set_intr(lunik_irqchip *chip, bool level);
+/* What `message` returns has changed: with KVM, lines that have irqfds follow, and so do the
+ * vectors whose ends are reported. */
+void lunik_irqchip_changed(lunik_irqchip *chip);
+/* Returns INTR; low for machines without such controllers. */
+bool lunik_intr(const lunik_machine *m);
+/* Does what a CPU does when it takes an external interrupt, for guests of machines without KVM.
+ * LUNIK_E_UNSUPPORTED: with KVM its vCPU does it; LUNIK_E_NOT_FOUND: the machine has no 8259As;
+ * LUNIK_E_GONE: it is closed. */
+int lunik_acknowledge(lunik_machine *m, uint8_t *vector, lunik_error *err);
 
 /* ---- interfaces between devices ------------------------------------------------------------- */
 

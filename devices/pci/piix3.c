@@ -2,9 +2,9 @@
  * piix3.c: Intel 82371SB (PIIX3), function 0: the PCI-to-ISA bridge with interrupt routing, ELCR
  * and the reset control register (290550-002, sections 2.2, 2.5.4 and 2.5.5).
  *
- * The interrupt controllers, timers and DMA of the chip are other parts; with KVM the in-kernel
- * PIC has an ELCR of its own that the guest sees instead of this one, with the same value after a
- * reset.
+ * The interrupt controllers, timers and DMA of the chip are other parts. Interrupt controllers in
+ * KVM have an ELCR of their own that the guest sees instead of this one, with the same value after
+ * a reset; for those that are devices the board leaves this one out.
  *
  * Not modelled: X-bus chip selects, DMA buffers, the APIC base relocation, port 0xcf9's soft reset
  * (it resets the machine as a hard one does).
@@ -41,6 +41,7 @@ struct piix3 {
     lunik_object *bus;
     char *addr;
     uint64_t pirq[PCI_PIRQS];
+    bool has_elcr;
 
     lunik_pci_function function;
     lunik_region *elcr_port, *reset_port;
@@ -244,7 +245,7 @@ static int realize(lunik_object *o, lunik_error *err)
         if (ELCR_VALID & 1u << i)
             rc = lunik_irq_connect(lunik_object_machine(o), &s->irqs[i], i, err);
     }
-    if (!rc)
+    if (!rc && s->has_elcr)
         rc = device_ports_new(&s->elcr_port, o, "piix3-elcr", ELCR_PORT, 2, &elcr_ops, s, err);
     if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
@@ -274,6 +275,14 @@ static const lunik_prop props[] = {
     PIRQ_PROP("pirq-b", 1),
     PIRQ_PROP("pirq-c", 2),
     PIRQ_PROP("pirq-d", 3),
+    {
+        .name = "elcr",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Whether the edge/level control registers at 0x4d0 are its own; false: they are an "
+               "isa-i8259's.",
+        .offset = offsetof(struct piix3, has_elcr),
+        .def = true,
+    },
     {0},
 };
 

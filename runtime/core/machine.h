@@ -75,6 +75,8 @@ struct lunik_machine {
     struct lunik_sub_list msi_subs, trace_subs;
     uint64_t messages;                       /* sent; msi.c */
     LIST_HEAD(, lunik_msi_route) msi_routes; /* msi_route.c */
+    LIST_HEAD(, lunik_irqchip) irqchips;     /* irqchip.c */
+    bool intr;                               /* of the 8259As in them */
     uint64_t steps;                          /* serial of the last one reported; trace.c */
 
     struct iothread_list iothreads;
@@ -143,10 +145,9 @@ void clock_start(lunik_machine *m);
 void msi_routes_fini(lunik_machine *m);
 int gsi_init(lunik_machine *m, lunik_error *err);
 void gsi_fini(lunik_machine *m);
-/* Reports the lines that are high to the in-kernel irqchip, which is new or has been reset. */
+/* Reports the lines that are high to the interrupt controllers, which are new or have been reset.
+ */
 void gsi_show_high(lunik_machine *m);
-/* The value set by lunik_machine_set_elcr(). */
-uint16_t gsi_elcr(const lunik_machine *m);
 
 /* subscribe.c */
 void subs_init(lunik_machine *m);

@@ -2,7 +2,8 @@
  * irq.c: GSI lines.
  *
  * A line is the OR of its sources, so level-triggered lines can be shared: it counts the sources
- * that are high and sets the in-kernel irqchip's pin when the count leaves or reaches zero.
+ * that are high and sets the pins of the interrupt controllers, KVM's or those of irqchip.c, when
+ * the count leaves or reaches zero.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -36,20 +37,31 @@ void lunik_machine_set_elcr(lunik_machine *m, uint16_t level_triggered)
 {
     NOT_NULL(m);
 
-    if (m->gsi)
-        m->gsi->elcr = level_triggered;
+    if (!m->gsi)
+        return;
+    m->gsi->elcr = level_triggered;
+    irqchips_elcr(m, level_triggered);
 }
 
-uint16_t gsi_elcr(const lunik_machine *m)
+uint16_t lunik_machine_elcr(const lunik_machine *m)
 {
-    return m->gsi->elcr;
+    NOT_NULL(m, 0);
+
+    return m->gsi ? m->gsi->elcr : 0;
+}
+
+static void set_controllers(lunik_machine *m, unsigned gsi, bool level)
+{
+    if (m->kvm && m->kvm->power_on && !m->kvm->split)
+        set_irqchip_line(m, gsi, level);
+    irqchips_line(m, gsi, level);
 }
 
 void gsi_show_high(lunik_machine *m)
 {
     for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
         if (lunik_gsi_level(m, gsi))
-            set_irqchip_line(m, gsi, true);
+            set_controllers(m, gsi, true);
 }
 
 /* Lines that change for other reasons than a step are those of UARTs and timers: very many. */
@@ -67,8 +79,7 @@ static void line_changed(lunik_machine *m, unsigned gsi, bool level)
 
     if (level)
         g->line[gsi].edges++;
-    if (m->kvm && m->kvm->power_on)
-        set_irqchip_line(m, gsi, level);
+    set_controllers(m, gsi, level);
     if (trace_on(m))
         trace_line(m, gsi, level);
     if (sub_list_any(&m->gsi_subs))

@@ -119,22 +119,42 @@ static int reserve_pages(struct kvm_vm *vm, lunik_error *err)
     return 0;
 }
 
+static int enable(const struct kvm_vm *vm, unsigned capability, uint64_t arg)
+{
+    struct kvm_enable_cap cap = {.cap = capability, .args = {arg}};
+
+    return ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? errno : 0;
+}
+
+/* KVM takes it once: EEXIST, where an earlier call has done it before it failed. */
+static int split_irqchip(const struct kvm_vm *vm, lunik_error *err)
+{
+    int sys = enable(vm, KVM_CAP_SPLIT_IRQCHIP, LUNIK_GSI_COUNT);
+
+    if (sys && sys != EEXIST)
+        return lunik_fail_errno(err, sys, "KVM: can't create the local APICs alone");
+    return 0;
+}
+
 /* Skips what an earlier call has created before it failed. */
 static int create_irqchip(struct kvm_vm *vm, lunik_error *err)
 {
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 
+    if (vm->split)
+        return split_irqchip(vm, err);
+
     if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0 && errno != EEXIST)
         return lunik_fail_errno(err, errno, "KVM: can't create the interrupt controllers");
     if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit) < 0 && errno != EEXIST)
         return lunik_fail_errno(err, errno, "KVM: can't create the timer");
-    return kvm_routes_set(vm, NULL, err);
+    return 0;
 }
 
 /* Reads the controllers' power-on state, for resets. */
 static int save_irqchip(struct kvm_vm *vm, struct irqchip_state *s, lunik_error *err)
 {
-    for (unsigned i = 0; i < CHIP_COUNT; i++) {
+    for (unsigned i = 0; !vm->split && i < CHIP_COUNT; i++) {
         s->chip[i].chip_id = i;
         if (ioctl(vm->vm_fd, KVM_GET_IRQCHIP, &s->chip[i]) < 0)
             return lunik_fail_errno(err, errno, "KVM: can't read the interrupt controllers");
@@ -142,14 +162,17 @@ static int save_irqchip(struct kvm_vm *vm, struct irqchip_state *s, lunik_error 
     return 0;
 }
 
-int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err)
+int kvm_vm_add_irqchip(lunik_machine *m, lunik_error *err)
 {
     struct irqchip_state *s = calloc(1, sizeof(*s));
+    struct kvm_vm *vm = m->kvm;
     int rc;
 
     if (!s)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
     rc = create_irqchip(vm, err);
+    if (!rc)
+        rc = kvm_routes_set(m, err);
     if (!rc)
         rc = save_irqchip(vm, s, err);
     if (!rc)
@@ -167,17 +190,10 @@ int kvm_vm_reset(struct kvm_vm *vm, uint16_t level_triggered, lunik_error *err)
 
     chip[PIC_MASTER].chip.pic.elcr = (uint8_t)level_triggered;
     chip[PIC_SLAVE].chip.pic.elcr = (uint8_t)(level_triggered >> 8);
-    for (unsigned i = 0; i < CHIP_COUNT; i++)
+    for (unsigned i = 0; !vm->split && i < CHIP_COUNT; i++)
         if (ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &chip[i]) < 0)
             return lunik_fail_errno(err, errno, "KVM: can't reset the interrupt controllers");
     return 0;
-}
-
-static int enable(const struct kvm_vm *vm, unsigned capability, uint64_t arg)
-{
-    struct kvm_enable_cap cap = {.cap = capability, .args = {arg}};
-
-    return ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? errno : 0;
 }
 
 static int enable_ring(struct kvm_vm *vm, const lunik_machine_config *config, lunik_error *err)
@@ -227,6 +243,17 @@ static int setup_dirty_log(struct kvm_vm *vm, const lunik_machine_config *config
     return 0;
 }
 
+static int choose_irqchip(struct kvm_vm *vm, const lunik_machine_config *config, lunik_error *err)
+{
+    vm->split = config->irqchip == LUNIK_IRQCHIP_SPLIT;
+    if (vm->split && check_extension(vm, KVM_CAP_SPLIT_IRQCHIP) <= 0)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "machine '%s': irqchip: this kernel lacks KVM_CAP_SPLIT_IRQCHIP (want "
+                          "kernel)",
+                          config->name);
+    return 0;
+}
+
 static int create_vm(const struct kvm_vm *vm)
 {
     return TEMP_FAILURE_RETRY(ioctl(vm->dev_fd, KVM_CREATE_VM, 0));
@@ -272,7 +299,9 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
         rc = lunik_fail_errno(err, errno, "KVM: can't create a VM");
         goto fail;
     }
-    rc = setup_dirty_log(vm, config, err);
+    rc = choose_irqchip(vm, config, err);
+    if (!rc)
+        rc = setup_dirty_log(vm, config, err);
     if (!rc)
         rc = reserve_pages(vm, err);
     if (rc)

@@ -23,6 +23,7 @@ struct kvm_vm {
     unsigned max_routes;            /* GSIs that routes can have */
     unsigned phys_bits;             /* guest physical address bits */
     bool readonly_mem;              /* KVM_CAP_READONLY_MEM */
+    bool split;                     /* KVM has only the local APICs; irqchip.c */
     bool dirty_manual;              /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is on */
     unsigned dirty_ring;            /* entries of each vCPU's dirty ring; 0: bitmaps */
     struct irqchip_state *power_on; /* of the interrupt controllers; NULL: not created yet */
@@ -40,10 +41,16 @@ int kvm_vm_new(struct kvm_vm **out, const lunik_machine_config *config, lunik_er
 void kvm_vm_free(struct kvm_vm *vm);
 /* Creates the interrupt controllers and the PIT: once, before any vCPU. May be called again after
  * it failed. */
-int kvm_vm_add_irqchip(struct kvm_vm *vm, lunik_error *err);
-/* kvm_route.c: gives KVM the routes of all lines and of the messages of m (NULL: there are none).
- */
-int kvm_routes_set(struct kvm_vm *vm, const lunik_machine *m, lunik_error *err);
+int kvm_vm_add_irqchip(lunik_machine *m, lunik_error *err);
+/* kvm_route.c: gives KVM the routes of all lines and messages. */
+int kvm_routes_set(const lunik_machine *m, lunik_error *err);
+/* irqchip.c: pass on what concerns the interrupt controllers that are not KVM's. */
+void irqchips_line(lunik_machine *m, unsigned gsi, bool level);
+void irqchips_elcr(lunik_machine *m, uint16_t level_triggered);
+bool irqchips_message(const lunik_machine *m, unsigned gsi, lunik_msi *out);
+void irqchips_end(lunik_machine *m, uint8_t vector);
+/* True if a CPU takes an external interrupt: INTR is high. */
+bool irqchips_acknowledge(lunik_machine *m, uint8_t *vector);
 /* msi.c: whether a message goes to the local APICs. */
 bool msi_is_interrupt(const lunik_msi *msg);
 /* msi_route.c: opens the routes that have waited for the interrupt controllers. */

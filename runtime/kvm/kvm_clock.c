@@ -11,10 +11,11 @@
  *   offset: the TSCs run on, and after a reset KVM chooses their values.
  * - Local APIC timers: the count that was left, or the deadline, is set again. One that has expired
  *   is left alone, as its interrupt may still be on its way.
- * - PIT: it is disabled, else the ticks of a periodic channel 0 would pile up. Restoring it starts
- *   the channels anew: a periodic one with a whole period, one that counts down to its terminal
- *   count with what was left. KVM does not show whether a one-shot channel 0 has expired, and
- *   restoring one that has would make it fire twice: in these modes (0, 1 and 4) the PIT runs on.
+ * - PIT, unless the irqchip is split: it is disabled, else the ticks of a periodic channel 0 would
+ * pile up. Restoring it starts the channels anew: a periodic one with a whole period, one that
+ * counts down to its terminal count with what was left. KVM does not show whether a one-shot
+ * channel 0 has expired, and restoring one that has would make it fire twice: in these modes (0, 1
+ * and 4) the PIT runs on.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -60,7 +61,7 @@ void kvm_clocks_fini(struct kvm_vm *vm)
 
 int kvm_clocks_save_power_on(struct kvm_vm *vm, lunik_error *err)
 {
-    if (ioctl(vm->vm_fd, KVM_GET_PIT2, &vm->clocks->pit_power_on) < 0)
+    if (!vm->split && ioctl(vm->vm_fd, KVM_GET_PIT2, &vm->clocks->pit_power_on) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't read the timer");
     return 0;
 }
@@ -192,7 +193,7 @@ static void hold_pit(struct kvm_vm *vm)
     struct timespec t;
 
     vm->clocks->has_pit = false;
-    if (ioctl(vm->vm_fd, KVM_GET_PIT2, pit) < 0 || one_shot(&pit->channels[0]))
+    if (vm->split || ioctl(vm->vm_fd, KVM_GET_PIT2, pit) < 0 || one_shot(&pit->channels[0]))
         return;
     vm->clocks->has_pit = true;
     disabled = *pit;
@@ -260,7 +261,7 @@ int kvm_clocks_reset(lunik_machine *m, lunik_error *err)
 
     c->host_tsc = __rdtsc();
     c->pit = c->pit_power_on;
-    c->has_pit = true;
+    c->has_pit = !m->kvm->split;
     for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
         lunik_vcpu *v = &m->vcpus->vcpu[i];
 
@@ -303,7 +304,7 @@ int kvm_clocks_get(const lunik_machine *m, struct kvm_clocks_saved *out, lunik_e
 
     out->kvmclock = c->kvmclock;
     out->pit = c->pit;
-    if (!c->has_pit && ioctl(m->kvm->vm_fd, KVM_GET_PIT2, &out->pit) < 0)
+    if (!c->has_pit && !m->kvm->split && ioctl(m->kvm->vm_fd, KVM_GET_PIT2, &out->pit) < 0)
         return lunik_fail_errno(err, errno, "KVM: can't read the timer");
     return 0;
 }
@@ -315,10 +316,10 @@ int kvm_clocks_put(lunik_machine *m, const struct kvm_clocks_saved *in, lunik_er
     struct kvm_pit_state2 disabled = in->pit;
 
     disabled.flags |= KVM_PIT_FLAGS_HPET_LEGACY;
-    if (ioctl(m->kvm->vm_fd, KVM_SET_PIT2, &disabled) < 0)
+    if (!m->kvm->split && ioctl(m->kvm->vm_fd, KVM_SET_PIT2, &disabled) < 0)
         return lunik_fail_errno(err, errno, "KVM: the timer's state is refused");
     c->pit = in->pit;
-    c->has_pit = true;
+    c->has_pit = !m->kvm->split;
     c->kvmclock = in->kvmclock;
     c->has_kvmclock = true;
     return 0;

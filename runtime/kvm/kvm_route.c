@@ -1,4 +1,9 @@
-/* kvm_route.c: the table that says what each GSI of KVM is: pins of PIC and I/O APIC, and messages.
+/*
+ * kvm_route.c: the table that says what each GSI of KVM is: pins of PIC and I/O APIC, or, where
+ * these are not KVM's, the messages of an I/O APIC; then other messages.
+ *
+ * KVM reports the ends of the vectors that the messages of the first 24 GSIs have as
+ * level-triggered interrupts, so the table is to be right before such a message is sent.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -38,7 +43,19 @@ static struct kvm_irq_routing_entry message(unsigned gsi, const lunik_msi *msg)
                                                     .data = msg->data}};
 }
 
-int kvm_routes_set(struct kvm_vm *vm, const lunik_machine *m, lunik_error *err)
+/* The lines as the machine's own I/O APIC has them now. */
+static struct kvm_irq_routing_entry *add_line_messages(struct kvm_irq_routing_entry *e,
+                                                       const lunik_machine *m)
+{
+    lunik_msi msg;
+
+    for (unsigned gsi = 0; gsi < LUNIK_GSI_COUNT; gsi++)
+        if (irqchips_message(m, gsi, &msg))
+            *e++ = message(gsi, &msg);
+    return e;
+}
+
+int kvm_routes_set(const lunik_machine *m, lunik_error *err)
 {
     const lunik_msi_route *r = NULL;
     struct kvm_irq_routing_entry *e;
@@ -48,16 +65,16 @@ int kvm_routes_set(struct kvm_vm *vm, const lunik_machine *m, lunik_error *err)
     lunik_msi msg;
     int rc = 0;
 
-    while (m && (r = msi_route_next(m, r, &gsi, &msg)))
+    while ((r = msi_route_next(m, r, &gsi, &msg)))
         most++;
     table = calloc(1, sizeof(*table) + most * sizeof(*e));
     if (!table)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
-    e = add_lines(table->entries);
-    while (m && (r = msi_route_next(m, r, &gsi, &msg)))
+    e = m->kvm->split ? add_line_messages(table->entries, m) : add_lines(table->entries);
+    while ((r = msi_route_next(m, r, &gsi, &msg)))
         *e++ = message(gsi, &msg);
     table->nr = (uint32_t)(e - table->entries);
-    if (ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, table) < 0)
+    if (ioctl(m->kvm->vm_fd, KVM_SET_GSI_ROUTING, table) < 0)
         rc = lunik_fail_errno(err, errno, "KVM: can't route the interrupts");
     free(table);
     return rc;

@@ -120,7 +120,7 @@ static void give_to_kvm(const lunik_machine *m, lunik_msi_route *r)
         r->gsi = free_gsi(m);
     if (!r->gsi)
         return;
-    if (kvm_routes_set(m->kvm, m, NULL) || (!r->irqfd && set_irqfd(m, r, 0) < 0)) {
+    if (kvm_routes_set(m, NULL) || (!r->irqfd && set_irqfd(m, r, 0) < 0)) {
         take_from_kvm(m, r);
         r->gsi = 0;
         return;

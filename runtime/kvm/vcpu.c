@@ -67,13 +67,19 @@ static void *vcpu_thread(void *arg)
     vcpu_thread_set(v, v->index);
     confinement_enter_vcpu();
     for (;;) {
+        vcpu_offer_extint(v);
         if (!vcpu_may_enter(v)) {
             if (!vcpu_wait_at_gate(v))
                 break;
             continue;
         }
+        if (vcpu_extint_came(v)) {
+            vcpu_left_guest(v);
+            continue;
+        }
         rc = ioctl(v->fd, KVM_RUN, 0);
         error = rc < 0 ? errno : 0;
+        vcpu_note_extint(v);
         v->io_pending = false;
         vcpu_left_guest(v);
         __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
@@ -162,7 +168,7 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
     if (!g || !g->cpuid)
         return 0;
     if (!m->kvm->power_on) {
-        rc = kvm_vm_add_irqchip(m->kvm, err);
+        rc = kvm_vm_add_irqchip(m, err);
         if (rc)
             return rc;
         gsi_show_high(m);
@@ -196,7 +202,7 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
     g->machine = m;
     g->count = m->config.cpus;
     for (unsigned i = 0; i < g->count; i++)
-        g->vcpu[i] = (lunik_vcpu){.machine = m, .index = i, .fd = -1};
+        g->vcpu[i] = (lunik_vcpu){.machine = m, .index = i, .fd = -1, .extint = NO_EXTINT};
     m->vcpus = g;
     return cpuid_new(&g->cpuid, m, err);
 }

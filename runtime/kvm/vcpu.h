@@ -29,6 +29,9 @@ void vcpus_stop(lunik_machine *m);
 void vcpus_wait_stopped(lunik_machine *m);
 int vcpus_resume(lunik_machine *m, lunik_error *err);
 
+/* vcpu_extint.c: sets INTR of the machine's own 8259As, which leads to vCPU 0. Lock held. */
+void vcpus_set_intr(lunik_machine *m, bool level);
+
 /* Puts every vCPU into its state after power-on, vCPU 0 into the boot state. vCPUs stopped. */
 int vcpus_reset(lunik_machine *m, lunik_error *err);
 

@@ -101,6 +101,14 @@ static void memory_access(lunik_vcpu *v)
     rcu_offline();
 }
 
+/* The guest has ended a level-triggered interrupt of the machine's own I/O APIC. */
+static void interrupt_ended(lunik_vcpu *v)
+{
+    lunik_lock(v->machine->rt);
+    irqchips_end(v->machine, v->run->eoi.vector);
+    lunik_unlock(v->machine->rt);
+}
+
 static void ring_full(lunik_vcpu *v)
 {
     lunik_vcpu_exit info = {.reason = "dirty-ring-full"};
@@ -163,6 +171,9 @@ void vcpu_handle_exit(lunik_vcpu *v, int rc, int error)
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         count(&v->interrupted);
+        break;
+    case KVM_EXIT_IOAPIC_EOI:
+        interrupt_ended(v);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         internal_error(v);

@@ -83,6 +83,15 @@ static void kick(lunik_vcpu *v)
     pthread_kill(v->thread, VCPU_KICK_SIGNAL);
 }
 
+void vcpu_kick(lunik_vcpu *v)
+{
+    struct vcpu_group *g = v->machine->vcpus;
+
+    pthread_mutex_lock(&g->mutex);
+    kick(v);
+    pthread_mutex_unlock(&g->mutex);
+}
+
 static void kick_all(struct vcpu_group *g)
 {
     for (unsigned i = 0; i < g->count; i++)

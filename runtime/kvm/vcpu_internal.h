@@ -29,7 +29,7 @@ struct kvm_clocks_saved {
     struct kvm_pit_state2 pit;
 };
 
-enum { VCPU_MSRS_MOST = 512 };
+enum { VCPU_MSRS_MOST = 512, NO_EXTINT = 256 };
 
 struct vcpu_one_msr {
     struct kvm_msrs head;
@@ -47,6 +47,10 @@ struct lunik_vcpu {
     bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
     bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
     struct vcpu_power_on *power_on;
+    /* Vector that the 8259As have given and the guest may not have taken, or NO_EXTINT; whether KVM
+     * has it. Own thread, or it is parked. */
+    uint16_t extint;
+    bool extint_given;
     struct vcpu_clocks held;    /* under the machine lock */
     struct kvm_dirty_gfn *ring; /* its dirty ring, or NULL; under the machine lock */
     uint32_t ring_next;         /* where it is read next; wraps */
@@ -63,6 +67,7 @@ struct vcpu_group {
     unsigned holds;      /* vcpus_hold() calls not yet released */
     bool paused;
     bool quit;
+    _Atomic bool intr; /* of the machine's own 8259As */
     bool has_boot_state;
     struct kvm_regs boot_regs;
     struct kvm_sregs boot_sregs;
@@ -88,6 +93,19 @@ bool vcpu_wait_at_gate(lunik_vcpu *v);
 void vcpus_open_gate(struct vcpu_group *g);
 /* Tells all vCPUs' threads to end. */
 void vcpus_quit(struct vcpu_group *g);
+
+/* Makes a vCPU leave KVM_RUN, if it is inside. */
+void vcpu_kick(lunik_vcpu *v);
+
+/* vcpu_extint.c: external interrupts, of the machine's own 8259As; on the vCPU's thread. Before an
+ * entry, without the lock. */
+void vcpu_offer_extint(lunik_vcpu *v);
+/* Whether INTR rose after vcpu_offer_extint(); to be called after vcpu_may_enter(). */
+bool vcpu_extint_came(const lunik_vcpu *v);
+/* After KVM_RUN. */
+void vcpu_note_extint(lunik_vcpu *v);
+/* Replaces what is on its way to the guest by a vector or NO_EXTINT; v is stopped. */
+void vcpu_set_extint(lunik_vcpu *v, uint16_t vector);
 
 /* vcpu_exit.c: handles what KVM_RUN returned, on the vCPU's thread. Lock not held. */
 void vcpu_handle_exit(lunik_vcpu *v, int rc, int error);

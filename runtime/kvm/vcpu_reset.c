@@ -232,6 +232,7 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
         ioctl(v->fd, KVM_SET_VCPU_EVENTS, &p->events) < 0 ||
         ioctl(v->fd, KVM_SET_MP_STATE, &p->mp_state) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: its reset state is refused", v->index);
+    vcpu_set_extint(v, NO_EXTINT);
     return 0;
 }
 
@@ -240,9 +241,11 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
     struct vcpu_group *g = m->vcpus;
     int rc;
 
-    if (!g)
+    if (!g) {
+        gsi_show_high(m);
         return 0;
-    rc = kvm_vm_reset(m->kvm, gsi_elcr(m), err);
+    }
+    rc = kvm_vm_reset(m->kvm, lunik_machine_elcr(m), err);
     for (unsigned i = 0; i < g->count && !rc; i++) {
         bool boot = i == 0 && g->has_boot_state;
         struct vcpu_power_on *p = g->vcpu[i].power_on;

@@ -92,6 +92,7 @@ int vcpu_state_read(lunik_vcpu *v, struct vcpu_state *out, lunik_error *err)
         ioctl(v->fd, KVM_GET_LAPIC, &lapic) < 0 ||
         ioctl(v->fd, KVM_GET_VCPU_EVENTS, &out->events) < 0)
         return lunik_fail_errno(err, errno, "KVM: vCPU %u: can't read its state", v->index);
+    out->extint = v->extint;
     out->has_xcrs = ioctl(v->fd, KVM_GET_XCRS, &out->xcrs) == 0;
     out->mp_state = mp.mp_state;
     memcpy(out->xsave, xsave.region, sizeof(out->xsave));
@@ -167,6 +168,7 @@ static int write_interrupts(lunik_vcpu *v, const struct vcpu_state *s, lunik_err
         return refused(v, "set of events", err);
     if (ioctl(v->fd, KVM_SET_MP_STATE, &mp) < 0)
         return refused(v, "run state", err);
+    vcpu_set_extint(v, s->extint);
     return 0;
 }
 
@@ -189,7 +191,8 @@ int vm_state_read(lunik_machine *m, struct vm_state *out, lunik_error *err)
 
     memset(out, 0, sizeof(*out));
     out->cpus = m->vcpus->count;
-    for (unsigned i = 0; i <= PICS; i++) {
+    out->split = m->kvm->split;
+    for (unsigned i = 0; !out->split && i <= PICS; i++) {
         chip = (struct kvm_irqchip){.chip_id = i};
         if (ioctl(m->kvm->vm_fd, KVM_GET_IRQCHIP, &chip) < 0)
             return lunik_fail_errno(err, errno, "KVM: can't read the interrupt controllers");
@@ -205,7 +208,7 @@ int vm_state_write(lunik_machine *m, const struct vm_state *s, lunik_error *err)
 {
     struct kvm_irqchip chip;
 
-    for (unsigned i = 0; i <= PICS; i++) {
+    for (unsigned i = 0; !s->split && i <= PICS; i++) {
         chip = (struct kvm_irqchip){.chip_id = i};
         if (i < PICS)
             chip.chip.pic = s->pic[i];

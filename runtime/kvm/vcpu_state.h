@@ -22,6 +22,7 @@ struct vcpu_state {
     uint8_t lapic[KVM_APIC_REG_SIZE];
     struct kvm_vcpu_events events;
     uint32_t mp_state;
+    uint16_t extint; /* a vector on its way from the machine's own 8259As, or NO_EXTINT */
     uint32_t nested_size;
     _Alignas(struct kvm_nested_state) uint8_t nested[NESTED_MOST];
     uint32_t msr_count;
@@ -33,6 +34,7 @@ struct vcpu_state {
 /* Interrupt controllers, PIT and kvmclock. */
 struct vm_state {
     uint32_t cpus;
+    bool split; /* the machine's own interrupt controllers and PIT: they save theirs themselves */
     struct kvm_pic_state pic[PICS]; /* master, slave */
     struct kvm_ioapic_state ioapic;
     struct kvm_clocks_saved clocks;

@@ -79,6 +79,7 @@ static const lunik_state_table channel_table = {
 
 static const lunik_state_field vm_fields[] = {
     LUNIK_STATE(struct vm_state, cpus, .flags = LUNIK_STATE_SAME),
+    LUNIK_STATE(struct vm_state, split, .flags = LUNIK_STATE_SAME, .since = 2),
     LUNIK_STATE_STRUCTS(struct vm_state, pic, &pic_table),
     LUNIK_STATE_STRUCT(struct vm_state, ioapic, &ioapic_table),
     LUNIK_STATE_STRUCTS(struct vm_state, clocks.pit.channels, &channel_table),
@@ -86,8 +87,26 @@ static const lunik_state_field vm_fields[] = {
     LUNIK_STATE(struct vm_state, clocks.kvmclock),
     {0},
 };
+
+static int vm_post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
+{
+    const struct vm_state *here = state;
+
+    if (version < 2 && here->split)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "split: the state is of KVM's own interrupt controllers (want a machine "
+                          "with irqchip kernel)");
+    return 0;
+}
+
 const lunik_state_table vm_state_table = {
-    .name = "kvm", .version = 1, .size = sizeof(struct vm_state), .fields = vm_fields};
+    .name = "kvm",
+    .version = 2,
+    .min_version = 1,
+    .size = sizeof(struct vm_state),
+    .fields = vm_fields,
+    .post_load = vm_post_load,
+};
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
@@ -184,6 +203,7 @@ static const lunik_state_field vcpu_fields[] = {
     VCPU(events.smi.smm_inside_nmi),
     VCPU(events.smi.latched_init),
     VCPU(mp_state),
+    VCPU(extint, .limit = NO_EXTINT + 1, .since = 2),
     VCPU(nested_size),
     LUNIK_STATE_COUNTED(struct vcpu_state, nested, nested_size),
     VCPU(msr_count),
@@ -214,8 +234,12 @@ static bool same_frequency(uint32_t a, uint32_t b)
 
 static int vcpu_post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
 {
-    const struct vcpu_state *s = staged, *here = state;
+    struct vcpu_state *s = staged;
+    const struct vcpu_state *here = state;
     struct kvm_nested_state nested;
+
+    if (version < 2)
+        s->extint = NO_EXTINT;
 
     if (!same_frequency(s->tsc_khz, here->tsc_khz))
         return lunik_fail(err, LUNIK_E_INVALID,
@@ -235,7 +259,8 @@ static int vcpu_post_load(void *staged, const void *state, uint16_t version, lun
 
 const lunik_state_table vcpu_state_table = {
     .name = "vcpu",
-    .version = 1,
+    .version = 2,
+    .min_version = 1,
     .size = sizeof(struct vcpu_state),
     .fields = vcpu_fields,
     .post_load = vcpu_post_load,

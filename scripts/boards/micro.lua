@@ -1,7 +1,7 @@
 -- micro: a minimal board that boots a kernel: RAM, a serial port and a port that ends the machine.
 --
 -- It has no PCI, no ACPI, no firmware and no memory slots; interrupt controllers and timer are the
--- ones in KVM. That is enough for a Multiboot or PVH kernel that prints to the serial port and
+-- ones in KVM, or devices where these are not there. That is enough for a Multiboot or PVH kernel that prints to the serial port and
 -- exits through the exit port; Linux boots as well, with one processor and without a clock chip.
 --
 -- Map: RAM from 0 to 3G, the rest from 4 GiB on.
@@ -36,6 +36,7 @@ local function build(m, opt)
   board.report_ram(m, banks, MiB, MiB, low - MiB)
   board.report_ram(m, banks, low, 4 * GiB, memory - low)
 
+  board.add_irqchip(m)
   m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
   m:device_add("debug-exit", { id = "debug-exit" })
 end

@@ -95,7 +95,7 @@ local function add_chipset(m, opt, banks, p)
     mmio64_last = p.pci64_base > 0 and p.pci64_base + p.pci64_size - 1 or 0,
   })
   m:device_add("piix3", {
-    id = "piix3", bus = host, addr = "1.0",
+    id = "piix3", bus = host, addr = "1.0", elcr = not board.has_own_irqchip(m),
     pirq_a = direct and 10 or 0, pirq_b = direct and 10 or 0,
     pirq_c = direct and 11 or 0, pirq_d = direct and 11 or 0,
   })
@@ -159,6 +159,7 @@ local function build(m, opt)
   m:transaction(function()
     add_ram(m, opt, banks, p)
     local pm = add_chipset(m, opt, banks, p)
+    board.add_irqchip(m)
     add_memory_slots(m, opt, pm, p)
     add_isa(m, opt, p)
   end)

@@ -145,6 +145,19 @@ function board.check_slots(opt, memory)
   end
 end
 
+-- Whether the machine has interrupt controllers and an interval timer of its own, not those of KVM.
+function board.has_own_irqchip(m)
+  return m.accel == "none" or m.irqchip == "split"
+end
+
+-- Adds them: "pic", "ioapic" and "pit".
+function board.add_irqchip(m)
+  if not board.has_own_irqchip(m) then return end
+  m:device_add("isa-i8259", { id = "pic" })
+  m:device_add("ioapic", { id = "ioapic" })
+  m:device_add("isa-pit", { id = "pit" })
+end
+
 -- Calls fn(bank, offset in bank, address, size) for each bank's part of a range of RAM that is at
 -- guest address base.
 local function each_part(banks, offset, base, size, fn)

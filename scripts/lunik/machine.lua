@@ -31,7 +31,7 @@ local common = {
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
   numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
-  drain_timeout = "seconds",
+  irqchip = "string", drain_timeout = "seconds",
   sandbox = "any",
 }
 
@@ -174,6 +174,7 @@ local function finish_options(opt, board)
   if opt.dirty_log then
     options.choice("machine: dirty_log", opt.dirty_log, { "auto", "bitmap", "manual" })
   end
+  opt.irqchip = options.choice("machine: irqchip", opt.irqchip or "kernel", { "kernel", "split" })
   if opt.dirty_ring == 0 then opt.dirty_ring = nil end
   if opt.sandbox ~= nil then opt.sandbox = sandbox.parse("machine: sandbox", opt.sandbox) end
   check_things("objects", opt.objects)
@@ -224,7 +225,7 @@ function machine.new(given)
     name = opt.name, accel = opt.accel, cpus = opt.cpus, sockets = opt.sockets,
     cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
-    dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log,
+    dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log, irqchip = opt.irqchip,
     drain_timeout = opt.drain_timeout and milliseconds(opt.drain_timeout),
   }
   event.greet(m)
@@ -303,6 +304,9 @@ end
 function Machine.record(m, opts) return require("lunik.record.recorder").start(m, opts) end
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
 function Machine.pci(m) return require("lunik.pci").list(m) end
+function Machine.pic(m) return require("lunik.interrupts").pic(m) end
+function Machine.ioapic(m) return require("lunik.interrupts").ioapic(m) end
+function Machine.irqs(m) return require("lunik.interrupts").irqs(m) end
 Machine.dirty_rate = dirty.rate
 function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
 function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
