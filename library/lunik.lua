@@ -76,6 +76,7 @@ local lunik = {}
 ---@field clock? "manual" Only m:advance() moves the machine's clock.
 ---@field sandbox? boolean|lunik.SandboxPolicy The sandbox that the process enters before the machine starts, as by lunik.sandbox(); true: as {}. false: does not enter the lunik command's default sandbox. A process has one sandbox: only the first start enters it.
 ---@field dirty_ring? integer Makes KVM report dirty pages in rings with that number of entries, one for each vCPU. A power of two; default: no rings.
+---@field irqchip? "kernel"|"split" Where the interrupt controllers and the interval timer are with KVM: all in KVM, or only the local APICs, and the 8259As, the I/O APIC and the 8254 are devices of the machine (isa-i8259, ioapic, isa-pit), as with QEMU's kernel-irqchip. Without KVM the boards have these devices in any case. Default "kernel".
 ---@field drain_timeout? number Seconds that a device has to finish what is in flight before a pause, reset, close or removal. Default 10.
 ---@field dirty_log? "auto"|"bitmap"|"manual" How KVM reports dirty pages without rings: pages are write-protected again when they are synced ("bitmap") or cleared ("manual"). Default: "manual" if KVM has it.
 
@@ -435,6 +436,7 @@ function lunik.use_luv(uv) end
 ---@field name string
 ---@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
 ---@field accel "kvm"|"none"
+---@field irqchip "kernel"|"split" The option that it was made with.
 ---@field address_bits integer Bits of a physical address that the guest's processors have: with KVM the host's, else 52.
 ---@field exit_code integer The exit code of the run; 0 before its end.
 ---@field memory lunik.Space The guest's physical memory.
@@ -853,7 +855,8 @@ function Machine:listen(options) end
 
 ---Returns the memory map as text, in the format of QEMU's "info mtree": the tree of regions below each
 ---address space, or what the spaces show. With KVM it includes the interrupt controllers and the timer
----that KVM emulates ("kvm-ioapic", ...), which hide other regions at their addresses.
+---that KVM emulates ("kvm-ioapic", ...; of a split irqchip only "kvm-apic-msi"), which hide other
+---regions at their addresses.
 ---@param options? {flat?: boolean, owner?: boolean, disabled?: boolean} flat: what the spaces show; "KVM" marks what has a memslot. disabled: also disabled regions.
 ---@return string
 function Machine:mtree(options) end
@@ -1049,6 +1052,84 @@ function Machine:irq_level(gsi) end
 ---@param gsi integer
 ---@return integer
 function Machine:irq_count(gsi) end
+
+---Takes the interrupt that the 8259As ask for, as a CPU does: returns its vector; nil if they ask for
+---none. For guests of machines without KVM; with KVM the vCPU takes it, and this raises
+---{code="unsupported"}. What the I/O APIC sends is an event "msi".
+---```lua
+---local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---m:start()
+---for _, icw in ipairs { 0x20, 4, 1 } do -- vectors from 0x20 on
+---  if icw == 0x20 then m:outb(0x20, 0x11) end
+---  m:outb(0x21, icw)
+---end
+---m:irq(4):set(true)
+---assert(m:pic()[1].irr == 1 << 4)
+---assert(m:acknowledge() == 0x24 and m:acknowledge() == nil)
+---m:outb(0x20, 0x20) -- end of interrupt
+---assert(m:pic()[1].isr == 0)
+---```
+---@return integer? vector
+function Machine:acknowledge() end
+
+---The registers of an 8259A.
+---@class lunik.Pic
+---@field irr integer Requests.
+---@field imr integer Masks.
+---@field isr integer In service.
+---@field elcr integer Inputs that are level triggered.
+---@field base integer The vector of input 0.
+---@field first integer The input with the highest priority.
+---@field read_isr boolean Whether reads give the ISR.
+---@field nested boolean Special fully nested mode.
+
+---The 8259As of a machine, first and second. tostring() gives the text of QEMU's "info pic".
+---@class lunik.Pics: lunik.Pic[]
+---@field intr boolean Whether they ask the CPU for an interrupt.
+
+---Returns the registers of the 8259As. {code="unsupported"}: the machine has those of KVM, or none.
+---@return lunik.Pics
+function Machine:pic() end
+
+---An input of an I/O APIC.
+---@class lunik.IoapicPin
+---@field entry integer The redirection entry.
+---@field vector integer
+---@field delivery "fixed"|"lowest"|"SMI"|"NMI"|"INIT"|"extINT"|"..."
+---@field destination integer
+---@field logical boolean Whether the destination is a logical one.
+---@field low boolean Whether the polarity is low, which changes nothing here.
+---@field level boolean Whether it is level triggered.
+---@field masked boolean
+---@field remote_irr boolean Whether an interrupt of it has been sent that has not ended.
+---@field high boolean Whether the input asks.
+
+---The I/O APIC of a machine: its inputs, pin 0 first. tostring() gives the text of QEMU's "info pic".
+---@class lunik.Ioapic: lunik.IoapicPin[]
+---@field version integer
+---@field id integer
+---@field select integer The register that the window shows.
+
+---Returns the registers of the I/O APIC; nothing that the guest sees changes. {code="unsupported"}: the
+---machine has that of KVM, or none.
+---```lua
+---local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---m:start()
+---m:store(0xfec00000, 4, 0x10 + 2 * 9)
+---m:store(0xfec00010, 4, 0x8039) -- input 9: level triggered, vector 0x39
+---local pin = m:ioapic()[9 + 1]
+---assert(pin.level and pin.vector == 0x39 and not pin.masked)
+---m:irq(9):set(true)
+---assert(m:wait("msi").data == 0x8039 and m:ioapic()[9 + 1].remote_irr)
+---m:store(0xfec00040, 4, 0x39) -- end of interrupt: the line is still high
+---assert(m:wait("msi").device == "ioapic")
+---```
+---@return lunik.Ioapic
+function Machine:ioapic() end
+
+---Lists the interrupt lines, GSI 0 first; tostring() gives those that have risen.
+---@return {gsi: integer, level: boolean, count: integer}[]
+function Machine:irqs() end
 
 ---Makes a one-shot timer on the machine's clock, idle at first.
 ---@param fn fun()

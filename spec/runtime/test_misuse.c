@@ -157,6 +157,13 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_emit_fields, lunik_emit_fields(NULL, NULL, NULL, 0));
     CALL(lunik_irq_connect, lunik_irq_connect(NULL, NULL, 0, NULL));
     CALL(lunik_machine_set_elcr, lunik_machine_set_elcr(NULL, 0));
+    CALL(lunik_machine_elcr, lunik_machine_elcr(NULL));
+    CALL(lunik_irqchip_add, lunik_irqchip_add(NULL, NULL, NULL));
+    CALL(lunik_irqchip_remove, lunik_irqchip_remove(NULL));
+    CALL(lunik_irqchip_set_intr, lunik_irqchip_set_intr(NULL, false));
+    CALL(lunik_irqchip_changed, lunik_irqchip_changed(NULL));
+    CALL(lunik_intr, lunik_intr(NULL));
+    CALL(lunik_acknowledge, lunik_acknowledge(NULL, NULL, NULL));
     CALL(lunik_irq_disconnect, lunik_irq_disconnect(NULL));
     CALL(lunik_gsi_level, lunik_gsi_level(NULL, 0));
     CALL(lunik_gsi_edges, lunik_gsi_edges(NULL, 0));
