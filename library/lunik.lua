@@ -1057,7 +1057,7 @@ function Machine:irq_count(gsi) end
 ---none. For guests of machines without KVM; with KVM the vCPU takes it, and this raises
 ---{code="unsupported"}. What the I/O APIC sends is an event "msi".
 ---```lua
----local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---local m <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
 ---m:start()
 ---for _, icw in ipairs { 0x20, 4, 1 } do -- vectors from 0x20 on
 ---  if icw == 0x20 then m:outb(0x20, 0x11) end
@@ -1113,7 +1113,7 @@ function Machine:pic() end
 ---Returns the registers of the I/O APIC; nothing that the guest sees changes. {code="unsupported"}: the
 ---machine has that of KVM, or none.
 ---```lua
----local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+---local m <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
 ---m:start()
 ---m:store(0xfec00000, 4, 0x10 + 2 * 9)
 ---m:store(0xfec00010, 4, 0x8039) -- input 9: level triggered, vector 0x39

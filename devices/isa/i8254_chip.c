@@ -46,18 +46,24 @@ uint16_t i8254_count(const struct i8254_chip *c, unsigned channel)
     return i8254_count_after(ch, i8254_counted(ch, now_of(c)));
 }
 
+/* Returns how long the next rise has to wait at least. */
+static uint64_t pause_left(const struct i8254_chip *c, uint64_t now)
+{
+    const struct i8254_channel *ch = &c->channel[0];
+    uint64_t half = i8254_ns(ch->count) / 2, pause = half > SHORTEST_NS ? half : SHORTEST_NS;
+    uint64_t passed = now - c->last_tick;
+
+    if (!i8254_periodic(ch) || !ch->ticks || passed >= pause)
+        return 1;
+    return pause - passed;
+}
+
 /* Sets the deadline of channel 0. */
 static void schedule(struct i8254_chip *c)
 {
-    const struct i8254_channel *ch = &c->channel[0];
-    uint64_t at = i8254_next_rise(ch), earliest = now_of(c) + 1;
+    uint64_t now = now_of(c), at = i8254_next_rise(&c->channel[0]);
+    uint64_t earliest = now + pause_left(c, now);
 
-    if (i8254_periodic(ch) && ch->ticks) {
-        uint64_t pause = i8254_ns(ch->count) / 2;
-
-        pause = c->last_tick + (pause > SHORTEST_NS ? pause : SHORTEST_NS);
-        earliest = pause > earliest ? pause : earliest;
-    }
     c->schedule(c->opaque, at > earliest ? at : earliest);
 }
 
@@ -231,6 +237,7 @@ static int pre_save(void *state, lunik_error *err)
 
     for (unsigned i = 0; i < I8254_CHANNELS; i++)
         i8254_go_on(&c->channel[i], now);
+    c->tick_age = now - c->last_tick;
     return 0;
 }
 
@@ -258,12 +265,13 @@ static void loaded(void *state)
         ch->counting = false;
         i8254_go_on(ch, now_of(c));
     }
-    c->last_tick = 0;
+    c->last_tick = now_of(c) - c->tick_age;
     schedule(c);
 }
 
 static const lunik_state_field state_fields[] = {
     LUNIK_STATE_STRUCTS(struct i8254_chip, channel, &i8254_channel_state),
+    LUNIK_STATE(struct i8254_chip, tick_age),
     LUNIK_STATE(struct i8254_chip, port61, .limit = PORT61_WRITABLE + 1),
     {0},
 };

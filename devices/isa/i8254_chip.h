@@ -52,7 +52,8 @@ struct i8254_chip {
 
     struct i8254_channel channel[I8254_CHANNELS];
     uint8_t port61;     /* bits 0 to 3 */
-    uint64_t last_tick; /* ns of the clock */
+    uint64_t last_tick; /* ns of the clock; wraps if a loaded one lies before 0 */
+    uint64_t tick_age;  /* while it is saved: ns since then */
 };
 
 extern const lunik_state_table i8254_chip_state;

@@ -84,14 +84,14 @@ describe("interrupts", function()
     local messages = m:watch "msi"
     redirect(4, 3 << 56 | 0x34)
     m:irq(4):pulse()
-    local message = messages:next { timeout = 1 }
+    local message = messages:wait { timeout = 1 }
     assert.same({ "ioapic", 0xfee03000, 0x34 }, { message.device, message.address, message.data })
     redirect(2, 0x30) -- the timer
     m:outb(0x43, 0x30)
     m:outb(0x40, 100)
     m:outb(0x40, 0)
     m:advance(1000000)
-    assert.equal(0x30, messages:next { timeout = 1 }.data)
+    assert.equal(0x30, messages:wait { timeout = 1 }.data)
   end)
 
   it("are sent again while a level stays high", function()
@@ -100,10 +100,10 @@ describe("interrupts", function()
     local line = m:irq(11)
     redirect(11, 0x8050)
     line:set(true)
-    assert.equal(0x8050, messages:next { timeout = 1 }.data)
+    assert.equal(0x8050, messages:wait { timeout = 1 }.data)
     assert.is_true(m:ioapic()[12].remote_irr)
     m:store(IOAPIC + EOI, 4, 0x50)
-    assert.equal(0x8050, messages:next { timeout = 1 }.data)
+    assert.equal(0x8050, messages:wait { timeout = 1 }.data)
     line:set(false)
     m:store(IOAPIC + EOI, 4, 0x50)
     assert.is_false(m:ioapic()[12].remote_irr)
@@ -127,9 +127,6 @@ describe("interrupts", function()
     m:outb(0x4d1, 0)
     m:reset()
     assert.equal(0x0c, m:inb(0x4d1))
-    m:close()
-    machine { firmware = "/dev/null", acpi = false }
-    assert.equal(0, m:inb(0x4d1))
   end)
 
   it("that are pending end with a reset, except for lines that are high", function()
@@ -173,15 +170,12 @@ describe("interrupts", function()
     assert.equal(0, m:inb(0x4d0))
   end)
 
-  it("can be saved", function()
+  it("show what is pending", function()
     machine {}
     init_pics { 0, 0 }
     m:irq(7):pulse()
     redirect(9, 0x8039)
     m:irq(9):set(true)
-    m:outb(0x43, 0x34)
-    m:outb(0x40, 0)
-    m:outb(0x40, 0x20)
     assert.equal("pic1: irr=02 imr=00 isr=00 hprio=0 irq_base=28 rr_sel=0 elcr=0c fnm=0\n"
       .. "pic0: irr=84 imr=00 isr=00 hprio=0 irq_base=20 rr_sel=0 elcr=00 fnm=0",
       tostring(m:pic()))

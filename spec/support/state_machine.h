@@ -32,7 +32,13 @@ static const struct state_part state_parts[] = {
     {"chardev-buffer", "console", {{0}}},
     {"ram", "board", {STRING("memdev", "ram1"), UINT("addr", 0x200000)}},
     {"i440fx", "pci", {STRING("ram", "ram0")}},
-    {"piix3", "isa", {STRING("bus", "pci"), UINT("pirq-a", 10), UINT("pirq-b", 11)}},
+    {"piix3",
+     "isa",
+     {STRING("bus", "pci"), UINT("pirq-a", 10), UINT("pirq-b", 11),
+      LUNIK_FIELD_BOOL("elcr", false)}},
+    {"isa-i8259", "pic", {{0}}},
+    {"ioapic", "ioapic", {{0}}},
+    {"isa-pit", "pit", {{0}}},
     {"piix4-pm",
      "pm",
      {STRING("bus", "pci"), UINT("pm-base", PM_BASE), UINT("smb-base", SMB_BASE),
@@ -102,12 +108,13 @@ static const struct {
     uint16_t first, count;
     uint32_t mask;
 } guest_ports[] = {
-    {0x60, 1, UINT32_MAX},          {0x64, 1, 0xef},           {0x70, 2, UINT32_MAX},
-    {0x70, 2, UINT32_MAX},          {0x92, 1, 0xfe},           {0x80, 1, UINT32_MAX},
-    {0xe9, 1, UINT32_MAX},          {0x3f8, 8, UINT32_MAX},    {0x3f8, 8, UINT32_MAX},
-    {0x4d0, 2, UINT32_MAX},         {0xb2, 2, UINT32_MAX},     {PM_BASE, 12, UINT32_MAX},
-    {SMB_BASE, 16, UINT32_MAX},     {GPE_BASE, 4, UINT32_MAX}, {MHP_BASE, 12, 7},
-    {MHP_BASE + MHP_CONTROL, 1, 7},
+    {0x60, 1, UINT32_MAX},     {0x64, 1, 0xef},           {0x70, 2, UINT32_MAX},
+    {0x70, 2, UINT32_MAX},     {0x92, 1, 0xfe},           {0x80, 1, UINT32_MAX},
+    {0xe9, 1, UINT32_MAX},     {0x3f8, 8, UINT32_MAX},    {0x3f8, 8, UINT32_MAX},
+    {0x20, 2, UINT32_MAX},     {0xa0, 2, UINT32_MAX},     {0x40, 4, UINT32_MAX},
+    {0x40, 4, UINT32_MAX},     {0x61, 1, UINT32_MAX},     {0x4d0, 2, UINT32_MAX},
+    {0xb2, 2, UINT32_MAX},     {PM_BASE, 12, UINT32_MAX}, {SMB_BASE, 16, UINT32_MAX},
+    {GPE_BASE, 4, UINT32_MAX}, {MHP_BASE, 12, 7},         {MHP_BASE + MHP_CONTROL, 1, 7},
 };
 
 /* Returns what it read. */
@@ -132,6 +139,17 @@ static inline void guest_config(lunik_machine *m, uint32_t (*random)(void))
 
     lunik_space_store(lunik_machine_io(m), 0xcf8, 4, address);
     lunik_space_store(lunik_machine_io(m), 0xcfc, 1, random() & 0xff);
+}
+
+/* A redirection entry of the I/O APIC, or the end of an interrupt. */
+static inline void guest_ioapic(lunik_machine *m, uint32_t (*random)(void))
+{
+    const uint64_t ioapic = 0xfec00000;
+    lunik_space *memory = lunik_machine_memory(m);
+
+    lunik_space_store(memory, ioapic, 4, 0x10 + random() % 48);
+    lunik_space_store(memory, ioapic + 0x10, 4, random() & 0xfffeffff);
+    lunik_space_store(memory, ioapic + 0x40, 4, random() & 0xff);
 }
 
 static inline void guest_input(lunik_machine *m, uint32_t (*random)(void))
@@ -162,7 +180,10 @@ static inline uint64_t guest_run(lunik_machine *m, uint32_t (*random)(void), uns
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < steps; i++) {
-        switch (random() % 8) {
+        switch (random() % 9) {
+        case 8:
+            guest_ioapic(m, random);
+            break;
         case 0:
         case 1:
             guest_config(m, random);
