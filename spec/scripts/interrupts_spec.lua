@@ -1,5 +1,5 @@
--- Interrupts of machines without KVM: from a device's line through the controllers to the guest; how
--- the controllers are shown.
+-- Interrupts of machines without KVM: from a device's line through the controllers to the guest;
+-- how the controllers are shown.
 local lunik = require "lunik"
 
 local IOAPIC, SELECT, WINDOW, EOI = 0xfec00000, 0x00, 0x10, 0x40
