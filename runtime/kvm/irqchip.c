@@ -65,6 +65,16 @@ bool irqchips_acknowledge(lunik_machine *m, uint8_t *vector)
     return pic;
 }
 
+/* A failure leaves the table as it was: KVM had no memory for another. */
+static void update_routes(lunik_machine *m)
+{
+    lunik_error err;
+
+    if (m->kvm && m->kvm->power_on && kvm_routes_set(m, &err))
+        lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
+                   LUNIK_FIELD_STRING("source", "irqchip"));
+}
+
 /* ---- the interface -------------------------------------------------------------------------- */
 
 static int check_others(const lunik_machine *m, const lunik_irqchip *chip, lunik_error *err)
@@ -101,6 +111,8 @@ int lunik_irqchip_add(lunik_machine *m, lunik_irqchip *chip, lunik_error *err)
     for (unsigned gsi = 0; chip->line && gsi < LUNIK_GSI_COUNT; gsi++)
         if (lunik_gsi_level(m, gsi))
             chip->line(chip, gsi, true);
+    if (chip->message)
+        update_routes(m);
     return 0;
 }
 
@@ -113,6 +125,8 @@ void lunik_irqchip_remove(lunik_irqchip *chip)
     if (chip->acknowledge)
         lunik_irqchip_set_intr(chip, false);
     LIST_REMOVE(chip, link);
+    if (chip->message)
+        update_routes(chip->machine);
     chip->machine = NULL;
 }
 
@@ -128,17 +142,12 @@ void lunik_irqchip_set_intr(lunik_irqchip *chip, bool level)
     vcpus_set_intr(m, level);
 }
 
-/* A failure leaves the table as it was: KVM had no memory for another. */
 void lunik_irqchip_changed(lunik_irqchip *chip)
 {
     NOT_NULL(chip);
 
-    lunik_machine *m = chip->machine;
-    lunik_error err;
-
-    if (m && m->kvm && m->kvm->power_on && kvm_routes_set(m, &err))
-        lunik_emit(m, "error", LUNIK_FIELD_STRING("message", err.message),
-                   LUNIK_FIELD_STRING("source", "irqchip"));
+    if (chip->machine)
+        update_routes(chip->machine);
 }
 
 bool lunik_intr(const lunik_machine *m)
