@@ -278,7 +278,7 @@ $(WITH_LUA): $(BIND_OBJ)
 # These tests check the requests to KVM.
 $(patsubst %,$(BUILD)/spec/test_kvm_%,slots order ioeventfd dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
 # KVM is played in these.
-$(patsubst %,$(BUILD)/spec/test_%,msi_route irqchip_split): TEST_LDFLAGS = -Wl,--wrap=ioctl
+$(patsubst %,$(BUILD)/spec/test_%,msi_route irqchip_split extint_threads): TEST_LDFLAGS = -Wl,--wrap=ioctl
 # This test makes calls fail.
 $(BUILD)/spec/test_pci_faults: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc \
     realloc ioctl)

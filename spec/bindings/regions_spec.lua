@@ -107,8 +107,9 @@ describe("a region", function()
       end
     end
     assert.are.equal("rom", m:region { kind = "rom", memdev = "ram", write = print }.kind)
+    local ram = m.memory:find(0).region
     assert.matches("more than one of memdev, fd and host", machines.raised(m.region, m,
-      { kind = "ram", size = "4K", fd = 0, host = root.children[1].target.host }).message)
+      { kind = "ram", size = "4K", fd = 0, host = ram.host }).message)
   end)
 
   it("may have 2^64 bytes", function()

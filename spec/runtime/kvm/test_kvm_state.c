@@ -45,7 +45,9 @@ static void bound(struct vcpu_state *v, struct vm_state *vm)
     v->xcrs.nr_xcrs %= KVM_MAX_XCRS + 1;
     v->msr_count = v->nested_size = 0; /* these belong to a vCPU */
     v->tsc_khz = 2000000;
+    v->extint %= NO_EXTINT + 1;
     vm->cpus = 1;
+    vm->split = false;
     for (unsigned i = 0; i < 3; i++)
         vm->clocks.pit.channels[i].count %= 65537;
 }
