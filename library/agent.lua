@@ -132,7 +132,7 @@ function Agent:network(name, want) end
 function Agent:networks() end
 
 ---Adds a route, or removes it.
----@param destination string "10.1.0.0/16"
+---@param destination string "10.2.0.0/16"
 ---@param how {gateway?: string, name?: string, remove?: boolean} name: the interface.
 function Agent:route(destination, how) end
 

@@ -7,7 +7,7 @@ for path in command.run("ls README.md docs/*.md docs/howto/*.md"):gmatch "[^\n]+
   table.insert(PAGES, path)
 end
 
-local NOT_RUN = 12 -- at most
+local NOT_RUN = 15 -- at most
 -- With sanitizers there is no sandbox, and programs in C would need them as well.
 local SANITIZED = command.interpreter ~= "lua5.4"
 

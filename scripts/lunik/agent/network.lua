@@ -55,7 +55,7 @@ return function(Agent)
     return names
   end
 
-  --- Adds a route to "10.1.0.0/16" through a gateway or an interface, or removes it.
+  --- Adds a route to "10.2.0.0/16" through a gateway or an interface, or removes it.
   function Agent:route(destination, how)
     options.value("route: destination", destination, "string")
     how = options.parse("route", how, { gateway = "string", name = "string", remove = "boolean" })
