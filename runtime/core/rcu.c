@@ -116,8 +116,9 @@ static struct {
     _Atomic bool urgent;                    /* a thread waits, or much memory does */
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
-    uint64_t taken, reclaimed; /* batches so far */
-    bool orphaned;             /* there are no grace periods: nothing is reclaimed */
+    uint64_t taken;             /* batches so far */
+    _Atomic uint64_t reclaimed; /* batches so far; written with the mutex held */
+    bool orphaned;              /* there are no grace periods: nothing is reclaimed */
 } reclaimer = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -311,7 +312,7 @@ bool rcu_wait(unsigned ms)
 {
     struct timespec until = monotonic_timespec(monotonic_ns() + (uint64_t)ms * NS_PER_MS);
     uint64_t target;
-    bool waiting, done;
+    bool done;
 
     if (rcu_nested())
         return false; /* it would wait for this thread */
@@ -319,8 +320,7 @@ bool rcu_wait(unsigned ms)
         stop_reading();
     pthread_mutex_lock(&reclaimer.mutex);
     target = batches_deferred();
-    waiting = reclaimer.reclaimed < target && reclaimer.running && !reclaimer.orphaned;
-    while (waiting && reclaimer.reclaimed < target) {
+    while (reclaimer.reclaimed < target && reclaimer.running && !reclaimer.orphaned) {
         hurry();
         if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.mutex, &until))
             break;
@@ -329,7 +329,12 @@ bool rcu_wait(unsigned ms)
     pthread_mutex_unlock(&reclaimer.mutex);
     if (online_depth)
         urcu_memb_read_lock();
-    return waiting && done;
+    return done;
+}
+
+uint64_t rcu_reclaimed(void)
+{
+    return reclaimer.reclaimed;
 }
 
 bool rcu_is_shortage(int sys)

@@ -54,17 +54,23 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits until everything deferred so far has been reclaimed. Not with the machine lock held. */
 void rcu_drain(void);
-/* The same for at most ms milliseconds, with the lock or without. Returns true if something was
- * deferred and all of it has been reclaimed. A checkpoint. Inside a nested read section it returns
- * false at once. */
+/* The same for at most ms milliseconds, with the lock or without. Returns true if nothing of what
+ * was deferred is left. A checkpoint. Inside a nested read section it returns false at once. */
 bool rcu_wait(unsigned ms);
-/* The longest time that a call waits for memory or descriptors that are being reclaimed. */
-enum { RCU_SHORTAGE_MS = 1000 };
+/* How many times the reclaimer has reclaimed something. A thread that notes it before a call that
+ * may lack memory sees afterwards whether the call is worth repeating: what was to be waited for
+ * may have been reclaimed between the call's failure and the wait. Any thread. */
+uint64_t rcu_reclaimed(void);
+/* The longest time that a call waits for memory or descriptors that are being reclaimed. That takes
+ * microseconds where the reclaimer and readers get a processor, and seconds where they hardly do;
+ * no reader waits for the thread that waits here. */
+enum { RCU_SHORTAGE_MS = 10 * 1000 };
 /* True if sys is a lack of memory or descriptors. */
 bool rcu_is_shortage(int sys);
 /* To be called when a system call has failed with sys. If that is a lack of memory or descriptors,
- * waits at most a second for those being reclaimed; returns true if some have been, so that the
- * call is worth repeating. With the lock or without. A checkpoint; errno is sys afterwards. */
+ * waits for those being reclaimed, RCU_SHORTAGE_MS at most; returns true if none are left, so that
+ * the call is worth repeating once: some may have been reclaimed since it failed. With the lock or
+ * without. A checkpoint; errno is sys afterwards. */
 bool rcu_shortage_over(int sys);
 /* True if the reclaimer thread exists. The first rcu_defer() makes it; it never ends. Any thread.
  */

@@ -233,9 +233,10 @@ int lunik_ram_prealloc(lunik_ram *ram, unsigned threads, lunik_runtime *rt,
 {
     NOT_NULL_OR_FAIL(ram, err);
 
+    uint64_t since = rcu_reclaimed();
     int rc = prealloc_once(ram, threads, rt, progress, opaque, err);
 
-    if ((rc == LUNIK_E_NO_MEMORY || rc == LUNIK_E_NO_SPACE) && ram_wait_reclaimed(rt))
+    if ((rc == LUNIK_E_NO_MEMORY || rc == LUNIK_E_NO_SPACE) && ram_wait_reclaimed(rt, since))
         rc = prealloc_once(ram, threads, rt, progress, opaque, err);
     return rc;
 }

@@ -169,16 +169,16 @@ static int ram_acquire(lunik_ram *ram, const lunik_ram_config *c)
 /* ---- reclamation ---------------------------------------------------------------------------- */
 
 /* Keeps the lock in a transaction; reclamation does not wait for threads that wait for the lock. */
-bool ram_wait_reclaimed(lunik_runtime *rt)
+bool ram_wait_reclaimed(lunik_runtime *rt, uint64_t since)
 {
-    bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt) && !rcu_nested(), some;
+    bool unlocked = rt && lunik_locked(rt) && !machines_in_transaction(rt) && !rcu_nested();
 
     if (unlocked)
         lunik_unlock(rt);
-    some = rcu_wait(RCU_SHORTAGE_MS);
+    rcu_wait(RCU_SHORTAGE_MS);
     if (unlocked)
         lunik_lock(rt);
-    return some;
+    return rcu_reclaimed() != since;
 }
 
 /* ---- blocks --------------------------------------------------------------------------------- */
@@ -203,13 +203,14 @@ static void ram_reclaim(struct rcu_head *head)
 
 static int ram_setup(lunik_ram *ram, const lunik_ram_config *c, lunik_error *err)
 {
+    uint64_t since = rcu_reclaimed();
     int sys;
 
     ram->name = strdup(c->name);
     if (!ram->name)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", c->name);
     sys = ram_acquire(ram, c);
-    if (rcu_is_shortage(sys) && ram_wait_reclaimed(c->rt))
+    if (rcu_is_shortage(sys) && ram_wait_reclaimed(c->rt, since))
         sys = ram_acquire(ram, c);
     if (sys && c->fd >= 0 && ram->fd < 0)
         return lunik_fail_errno(err, sys, "%s: can't keep its file open", c->name);

@@ -48,10 +48,10 @@ static inline unsigned ram_log_mask(const lunik_ram *ram)
 /* Whether part of its content is lost: pages that the host could not provide read as zeros. */
 bool ram_damaged(const lunik_ram *ram);
 
-/* Waits, a second at most, for memory and descriptors that are being reclaimed. Releases the lock
- * of rt (may be NULL) meanwhile, unless a transaction is open. Returns true if some have been, so
- * that a failed call is worth repeating. */
-bool ram_wait_reclaimed(lunik_runtime *rt);
+/* Waits, RCU_SHORTAGE_MS at most, for memory and descriptors that are being reclaimed. Releases the
+ * lock of rt (may be NULL) meanwhile, unless a transaction is open. Returns true if some have been
+ * reclaimed since rcu_reclaimed() returned `since`, so that a failed call is worth repeating. */
+bool ram_wait_reclaimed(lunik_runtime *rt, uint64_t since);
 
 /* ram_fit.c: fails if the host has no room for all of the block's pages. */
 int ram_check_fit(const lunik_ram *ram, lunik_error *err);

@@ -137,6 +137,11 @@ bool rcu_wait(unsigned ms)
     return false;
 }
 
+uint64_t rcu_reclaimed(void)
+{
+    return 0;
+}
+
 bool rcu_is_shortage(int sys)
 {
     return sys == ENOMEM || sys == EMFILE || sys == ENFILE;

@@ -1,5 +1,6 @@
 /* test_reclaim.c: memory goes back to the host soon after its last use, whatever the threads of the
  * process wait for. */
+#include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include "core/machine.h"
 #include "check.h"
 #include "memory/memory.h"
+#include "ram/ram.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -240,10 +242,35 @@ static void test_shortage(bool in_transaction)
     lunik_runtime_free(rt);
 }
 
+static void reclaimed(struct rcu_head *head)
+{
+    rcu_note_reclaim();
+    calls++;
+}
+
+/* A thread that lacks memory may be interrupted before it waits; what it would have waited for is
+ * reclaimed meanwhile. */
+static void test_reclaimed_before_the_wait(void)
+{
+    static struct rcu_head head;
+    uint64_t since = rcu_reclaimed();
+
+    calls = 0;
+    check_true("nothing has been reclaimed since", !ram_wait_reclaimed(NULL, since));
+    rcu_defer(&head, reclaimed);
+    rcu_drain();
+    check_uint("reclaimed", calls, 1);
+    check_true("a failed call is worth repeating", ram_wait_reclaimed(NULL, since));
+    check_true("one that lacked memory", rcu_shortage_over(ENOMEM));
+    check_int("and errno is kept", errno, ENOMEM);
+    check_true("not one that failed for another reason", !rcu_shortage_over(EINVAL));
+}
+
 int main(void)
 {
     test_idle_loops();
     test_waiting_vcpu();
+    test_reclaimed_before_the_wait();
     if (!lunik_sanitized()) { /* whose shadows are larger than any limit */
         test_shortage(false);
         test_shortage(true);
