@@ -151,6 +151,10 @@ int bind_lua_sandboxed(lua_State *L);
 int bind_lua_sandbox_denial(lua_State *L);
 int bind_lua_sanitized(lua_State *L);
 
+/* ---- character devices (console.c) ---------------------------------------------------------- */
+
+int bind_lua_send_break(lua_State *L); /* object:send_break() */
+
 /* ---- errors (error.c) ----------------------------------------------------------------------- */
 
 /* Pushes an error object {code=, message=, where=}. */

@@ -1,5 +1,20 @@
-/* console.c: access to a chardev-buffer, for the serial consoles of the Lua half. */
+/* console.c: access to the output of character devices and to a chardev-buffer, for the serial
+ * consoles of the Lua half. */
 #include "bindings.h"
+
+enum { TAP_SIZE = 256 * 1024 }; /* bytes kept for observers of a device that keeps none itself */
+
+/* An object that has a tap. */
+static lunik_object *tapped(lua_State *L, const lunik_chardev_tap_ops **ops)
+{
+    lunik_object *o = bind_object(L, 1);
+
+    *ops = lunik_chardev_tap_iface(o);
+    if (!*ops)
+        bind_fail(L, LUNIK_E_UNSUPPORTED, "object '%s' is a %s (want a character device)",
+                  lunik_object_id(o), lunik_object_type_name(o));
+    return o;
+}
 
 static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
 {
@@ -16,8 +31,8 @@ static lunik_object *buffer(lua_State *L, const lunik_chardev_buffer_ops **ops)
  * that have been overwritten */
 static int buffer_peek(lua_State *L)
 {
-    const lunik_chardev_buffer_ops *ops;
-    lunik_object *o = buffer(L, &ops);
+    const lunik_chardev_tap_ops *ops;
+    lunik_object *o = tapped(L, &ops);
     uint64_t position = bind_u64(L, 2, "peek: position"), first = ops->first(o);
     uint64_t total = ops->total(o);
     luaL_Buffer out;
@@ -62,13 +77,33 @@ static void on_notify(void *opaque)
         bind_call(g->b, NULL, "a console", notify_body, o);
 }
 
-/* core.buffer_watch(object): calls hooks.console(object) soon after output */
+/* core.buffer_watch(object): keeps output from now on, if the device does not, and calls
+ * hooks.console(object) soon after there is some */
 static int buffer_watch(lua_State *L)
 {
-    const lunik_chardev_buffer_ops *ops;
-    lunik_object *o = buffer(L, &ops);
+    const lunik_chardev_tap_ops *ops;
+    lunik_object *o = tapped(L, &ops);
+    lunik_error err;
 
+    if (ops->keep(o, TAP_SIZE, &err))
+        bind_raise(L, &err);
     ops->set_notify(o, on_notify, o);
+    return 0;
+}
+
+/* object:send_break() */
+int bind_lua_send_break(lua_State *L)
+{
+    lunik_object *o = bind_object(L, 1);
+    const lunik_chardev_ops *ops = lunik_chardev_iface(o);
+    lunik_error err;
+
+    if (!ops || !ops->send_break)
+        bind_fail(L, LUNIK_E_UNSUPPORTED,
+                  "send_break: object '%s' is a %s (want a character device)", lunik_object_id(o),
+                  lunik_object_type_name(o));
+    if (ops->send_break(o, &err))
+        bind_raise(L, &err);
     return 0;
 }
 

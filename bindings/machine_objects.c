@@ -22,9 +22,21 @@ static int add(lua_State *L, add_fn *fn, const char *what)
     return 1;
 }
 
+/* Calls hooks.chardev(object) for a new character device. */
+static void notify_chardev(lua_State *L)
+{
+    if (!lunik_chardev_tap_iface(bind_object(L, -1)))
+        return;
+    bind_push_hook(L, "chardev");
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 0);
+}
+
 static int machine_object_add(lua_State *L)
 {
-    return add(L, lunik_object_add, "object_add: type");
+    add(L, lunik_object_add, "object_add: type");
+    notify_chardev(L);
+    return 1;
 }
 
 static int machine_device_add(lua_State *L)

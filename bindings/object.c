@@ -182,6 +182,7 @@ void bind_object_open(lua_State *L, int classes)
         {"get", object_get},
         {"set", object_set},
         {"is", object_is},
+        {"send_break", bind_lua_send_break},
         {0},
     };
     static const luaL_Reg getters[] = {

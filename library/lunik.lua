@@ -148,7 +148,7 @@ function lunik.machine(options) end
 ---
 ---What later calls need: "ram" and "memfd" backends, their preallocation, timers, further machines:
 ---nothing. A "file" backend: nothing, if its fd was opened or received before; else "files", or its
----directory in write. chardev-file: "files", or its directory in write. chardev-pty: "files", or
+---directory in write. chardev-file, a logfile: "files", or its directory in write. chardev-pty: "files", or
 ---"/dev/ptmx" and "/dev/pts" in write, which has other programs' terminals as well. chardev-socket:
 ---"listen", or "sockets" to connect, and the socket's directory in write. os.execute, io.popen:
 ---"exec" and "files"; waiting for programs that run already needs nothing. luv, LuaSocket: "network".
@@ -390,8 +390,7 @@ function lunik.agent(m, options) end
 ---flights and events, consoles, memory maps before and after, machines with their devices. The page
 ---needs no other file and no network. It is written by finish(), at the end of a <close> variable's
 ---scope, or when the process ends, also by an error or a signal. What it keeps is limited; the page
----says what it has not kept. What chardevs other than "chardev-buffer" print is not in it. Options
---- `--report` of lunik run and lunik test make one.
+---says what it has not kept. Options `--report` of lunik run and lunik test make one.
 ---```lua
 ---local path = os.tmpname()
 ---local report = lunik.report { file = path, title = "one machine" }
@@ -1249,6 +1248,11 @@ function Object:set(property, value) end
 ---@return boolean
 function Object:is(type) end
 
+---Of a character device: sends the device that it is attached to a break, i.e. the line held in the
+---state of a start bit for longer than a character; Linux takes what follows as a SysRq command. It
+---overtakes input that waits. Raises {code="unsupported"} without a device that knows breaks.
+function Object:send_break() end
+
 ---A removal under way.
 ---@class lunik.Unplug
 ---@field device string Its id, or path.
@@ -2050,6 +2054,15 @@ local Console = {}
 ---Types text into the guest's serial port.
 ---@param text string
 function Console:write(text) end
+
+---Sends the guest's serial port a break, see Object:send_break().
+---```lua
+---local console = m:console() -- serial = "buffer"
+---m:inb(0x3fd)
+---console:send_break()
+---assert(m:inb(0x3fd) & 0x10 ~= 0) -- the UART's line status: a break
+---```
+function Console:send_break() end
 
 ---Takes the text that has been printed and not been taken yet.
 ---@return string

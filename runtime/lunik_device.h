@@ -768,6 +768,8 @@ typedef struct lunik_chardev_front {
     size_t (*can_receive)(void *opaque); /* bytes that receive would take now */
     void (*receive)(void *opaque, const uint8_t *data, size_t size);
     void (*writable)(void *opaque); /* after a short write: there is room again */
+    /* Optional: the line is held in the state of a start bit for longer than a character. */
+    void (*line_break)(void *opaque);
 } lunik_chardev_front;
 typedef struct lunik_chardev_ops {
     /* One front end at a time; it outlives the attachment. front NULL detaches. */
@@ -776,9 +778,28 @@ typedef struct lunik_chardev_ops {
     size_t (*write)(lunik_object *o, const uint8_t *data, size_t size);
     /* The front end can receive again. */
     void (*accept_input)(lunik_object *o);
+    /* Optional: sends the front end a break, which overtakes input that waits. LUNIK_E_UNSUPPORTED:
+     * none is attached, or one that knows no breaks. */
+    int (*send_break)(lunik_object *o, lunik_error *err);
 } lunik_chardev_ops;
 #define LUNIK_IFACE_chardev "chardev"
 LUNIK_IFACE_GETTER(chardev)
+
+/* "chardev-tap": what the front end of a character device has written, kept for the program's
+ * observers wherever the device sends it. Positions count the bytes that the front end has written
+ * since the object was made. With the lock held. */
+typedef struct lunik_chardev_tap_ops {
+    /* Keeps the last bytes of what is written from now on, size of them (1 to 1 GiB); does nothing
+     * if some are kept already. LUNIK_E_NO_MEMORY. */
+    int (*keep)(lunik_object *o, uint64_t size, lunik_error *err);
+    /* As in lunik_chardev_buffer_ops; before keep() nothing is kept and nothing called. */
+    size_t (*peek)(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
+    uint64_t (*first)(lunik_object *o);
+    uint64_t (*total)(lunik_object *o);
+    void (*set_notify)(lunik_object *o, void (*fn)(void *opaque), void *opaque);
+} lunik_chardev_tap_ops;
+#define LUNIK_IFACE_chardev_tap "chardev-tap"
+LUNIK_IFACE_GETTER(chardev_tap)
 
 /* "chardev-buffer": the program's end of a chardev-buffer. Positions count the bytes that the front
  * end has written since the object was made. */

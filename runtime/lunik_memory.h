@@ -39,9 +39,9 @@ typedef struct lunik_ram_config {
 } lunik_ram_config;
 
 /* Makes a block. Where the host lacks memory or descriptors while others of this process are on
- * their way back to it, which takes milliseconds, it waits for these, ten seconds at most, and tries
- * again; on a vCPU's thread it does not wait. LUNIK_E_INVALID: sizes, alignment or offset do not
- * suit each other or the file; LUNIK_E_NO_MEMORY: the host can't map so much. Any thread. */
+ * their way back to it, which takes milliseconds, it waits for these, ten seconds at most, and
+ * tries again; on a vCPU's thread it does not wait. LUNIK_E_INVALID: sizes, alignment or offset do
+ * not suit each other or the file; LUNIK_E_NO_MEMORY: the host can't map so much. Any thread. */
 int lunik_ram_new(const lunik_ram_config *config, lunik_ram **out, lunik_error *err);
 /* Take and drop a reference. Any thread. */
 void lunik_ram_ref(lunik_ram *ram);

@@ -4,22 +4,51 @@
 
 /* ---- front end ------------------------------------------------------------------------------ */
 
-int chardev_attach(lunik_object *o, const lunik_chardev_front *front, lunik_error *err)
+static void accept_input(lunik_object *o)
+{
+    const struct chardev *c = lunik_state(o);
+
+    if (c->kind->accept_input)
+        c->kind->accept_input(o);
+}
+
+static int attach(lunik_object *o, const lunik_chardev_front *front, lunik_error *err)
 {
     struct chardev *c = lunik_state(o);
-    const lunik_chardev_ops *ops = lunik_chardev_iface(o);
 
     if (front && c->front)
         return lunik_fail(err, LUNIK_E_BUSY, "%s '%s': a front end is attached already",
                           lunik_object_type_name(o), lunik_object_id(o));
     c->front = front;
     if (front)
-        ops->accept_input(o);
+        accept_input(o);
     return 0;
 }
 
-void chardev_ignore_input(lunik_object *o)
+static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
+    struct chardev *c = lunik_state(o);
+    size_t taken = c->kind->write(o, data, chardev_log_room(c, size));
+
+    if (!taken)
+        return 0;
+    chardev_tap_add(c, data, taken);
+    chardev_log_add(c, data, taken);
+    c->written += taken;
+    return taken;
+}
+
+static int send_break(lunik_object *o, lunik_error *err)
+{
+    const struct chardev *c = lunik_state(o);
+
+    if (!c->front || !c->front->line_break)
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED, "%s '%s': %s", lunik_object_type_name(o),
+                          lunik_object_id(o),
+                          c->front ? "the device that it is attached to knows no break"
+                                   : "there is no device to send a break to");
+    c->front->line_break(c->front->opaque);
+    return 0;
 }
 
 size_t chardev_can_receive(const struct chardev *c)
@@ -41,7 +70,6 @@ void chardev_writable(struct chardev *c)
 
 size_t chardev_drop(struct chardev *c, size_t size)
 {
-    c->written += size;
     c->dropped += size;
     return size;
 }
@@ -68,6 +96,32 @@ lunik_runtime *chardev_runtime(struct chardev *c)
     return lunik_machine_runtime(lunik_object_machine(lunik_state_object(c)));
 }
 
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int realize(lunik_object *o, lunik_error *err)
+{
+    struct chardev *c = lunik_state(o);
+    int rc;
+
+    c->kind = lunik_object_iface(o, CHARDEV_KIND);
+    rc = chardev_log_open(c, err);
+    if (!rc && c->kind->realize)
+        rc = c->kind->realize(o, err);
+    if (rc)
+        chardev_log_close(c);
+    return rc;
+}
+
+static void unrealize(lunik_object *o)
+{
+    struct chardev *c = lunik_state(o);
+
+    if (c->kind->unrealize)
+        c->kind->unrealize(o);
+    chardev_tap_close(c);
+    chardev_log_close(c);
+}
+
 /* ---- type ----------------------------------------------------------------------------------- */
 
 static const lunik_prop props[] = {
@@ -86,8 +140,45 @@ static const lunik_prop props[] = {
         .offset = offsetof(struct chardev, dropped),
         .flags = LUNIK_PROP_READONLY,
     },
+    {
+        .name = "logfile",
+        .kind = LUNIK_PROP_STRING,
+        .doc = "A file for a copy of what the front end writes, created if it does not exist.",
+        .offset = offsetof(struct chardev, log_path),
+    },
+    {
+        .name = "logappend",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "Append to logfile instead of replacing its contents.",
+        .offset = offsetof(struct chardev, log_append),
+    },
+    {
+        .name = "logdropped",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "Bytes that are missing in logfile because it failed.",
+        .offset = offsetof(struct chardev, log_dropped),
+        .flags = LUNIK_PROP_READONLY,
+    },
     {0},
 };
+
+static const lunik_chardev_ops chardev_ops = {
+    .attach = attach,
+    .write = write_output,
+    .accept_input = accept_input,
+    .send_break = send_break,
+};
+
+static const lunik_chardev_tap_ops tap_ops = {
+    .keep = chardev_tap_keep,
+    .peek = chardev_tap_peek,
+    .first = chardev_tap_first,
+    .total = chardev_tap_total,
+    .set_notify = chardev_tap_set_notify,
+};
+
+static const lunik_iface ifaces[] = {
+    LUNIK_IFACE(chardev, &chardev_ops), LUNIK_IFACE(chardev_tap, &tap_ops), {0}};
 
 const lunik_type chardev_type = {
     .name = "chardev",
@@ -95,4 +186,7 @@ const lunik_type chardev_type = {
     .flags = LUNIK_TYPE_ABSTRACT,
     .size = sizeof(struct chardev),
     .props = props,
+    .ifaces = ifaces,
+    .realize = realize,
+    .unrealize = unrealize,
 };

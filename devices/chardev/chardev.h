@@ -1,6 +1,7 @@
 /*
- * chardev.h: the parts that character devices share: the front end they are attached to, a buffered
- * output and an input on a file descriptor, and a watch on one that accepts connections.
+ * chardev.h: the parts that character devices share: the front end they are attached to, a tap and
+ * a log of what it writes, a buffered output and an input on a file descriptor, and a watch on one
+ * that accepts connections.
  *
  * Front ends call from any thread that holds the machine lock; file descriptors are read and
  * written on the loop thread alone. Outputs, inputs and watches have memory of their own: libuv
@@ -11,23 +12,35 @@
 
 #include "lunik_device.h"
 
+/* What a type of character device does itself; its interface CHARDEV_KIND. The type "chardev", the
+ * parent of all, does the rest. */
+struct chardev_kind {
+    int (*realize)(lunik_object *o, lunik_error *err); /* optional */
+    void (*unrealize)(lunik_object *o);                /* optional */
+    /* As in lunik_chardev_ops. The bytes taken are counted, kept and logged by the caller. */
+    size_t (*write)(lunik_object *o, const uint8_t *data, size_t size);
+    void (*accept_input)(lunik_object *o); /* NULL: there is no input */
+};
+#define CHARDEV_KIND "chardev-kind"
+
 /* The state of every character device starts with this; its type is a child of "chardev". */
 struct chardev {
+    const struct chardev_kind *kind;
     const lunik_chardev_front *front; /* NULL while none is attached */
     uint64_t written;                 /* bytes taken from front ends */
     uint64_t dropped;                 /* bytes of those that were lost */
     bool failed;                      /* event "chardev-error" has been sent for this peer */
+    struct chardev_tap *tap;          /* NULL: nothing of what is written is kept */
+    char *log_path;                   /* NULL: there is no log */
+    bool log_append, log_failed;
+    uint64_t log_dropped; /* bytes that are missing in the log */
+    struct chardev_output *log;
 };
-
-/* The attach operation of all character devices. */
-int chardev_attach(lunik_object *o, const lunik_chardev_front *front, lunik_error *err);
-/* The accept_input operation of devices without input. */
-void chardev_ignore_input(lunik_object *o);
 
 size_t chardev_can_receive(const struct chardev *c);
 void chardev_receive(struct chardev *c, const uint8_t *data, size_t size);
 void chardev_writable(struct chardev *c);
-/* Counts size bytes as taken and dropped; returns size. */
+/* Counts size bytes as dropped; returns size. */
 size_t chardev_drop(struct chardev *c, size_t size);
 /* Sends event "chardev-error". */
 void chardev_error(struct chardev *c, const char *message);
@@ -39,6 +52,32 @@ lunik_runtime *chardev_runtime(struct chardev *c);
 /* Called when an output or input can't go on; sys is an errno value, 0 at the end of input. The
  * callback may close the output or input. */
 typedef void chardev_end_fn(struct chardev *c, int sys);
+
+/* ---- tap ------------------------------------------------------------------------------------ */
+
+/* Keeps bytes that go to position c->written, and has the observer notified soon. */
+void chardev_tap_add(struct chardev *c, const uint8_t *data, size_t size);
+/* Notifies the observer if that is due, and closes the tap if there is one. */
+void chardev_tap_close(struct chardev *c);
+
+/* As lunik_chardev_tap_ops and lunik_chardev_buffer_ops have them. */
+int chardev_tap_keep(lunik_object *o, uint64_t size, lunik_error *err);
+size_t chardev_tap_peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size);
+const uint8_t *chardev_tap_span(lunik_object *o, uint64_t position, size_t *size);
+uint64_t chardev_tap_first(lunik_object *o);
+uint64_t chardev_tap_total(lunik_object *o);
+void chardev_tap_set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque);
+
+/* ---- log ------------------------------------------------------------------------------------ */
+
+/* Opens the log if c has a path for one. */
+int chardev_log_open(struct chardev *c, lunik_error *err);
+/* Returns how many of size bytes the log can take now; the front end is notified when there is more
+ * room if these are fewer. */
+size_t chardev_log_room(struct chardev *c, size_t size);
+/* Writes so many bytes at most. */
+void chardev_log_add(struct chardev *c, const uint8_t *data, size_t size);
+void chardev_log_close(struct chardev *c);
 
 /* ---- pacer ---------------------------------------------------------------------------------- */
 
@@ -72,9 +111,19 @@ enum chardev_reader {
  * when `failed` is called is dropped; later output is tried again. */
 int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
                         enum chardev_reader reader, chardev_end_fn *failed, lunik_error *err);
+/* Makes one to a file at path, which is created if it does not exist, and emptied unless bytes are
+ * to be appended; prop: the property that has the path, for the error message. */
+int chardev_output_open_file(struct chardev_output **out, struct chardev *c, const char *path,
+                             bool append, const char *prop, chardev_end_fn *failed,
+                             lunik_error *err);
 /* Takes as much as fits in the buffer, and returns how much; the front end is notified when there
  * is room again. */
 size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size);
+/* Returns how many of size bytes fit now; the front end is notified when there is more room if
+ * these are fewer. */
+size_t chardev_output_room(struct chardev_output *out, size_t size);
+/* Makes out the log of its device: what it loses is counted and reported as such. */
+void chardev_output_is_log(struct chardev_output *out);
 /* Drops the buffered output. */
 void chardev_output_discard(struct chardev_output *out);
 /* The fate of buffered output when it is closed, after the wait for its reader. Lost output is

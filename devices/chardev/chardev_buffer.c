@@ -1,8 +1,7 @@
 /*
- * chardev_buffer.c: keeps the last bytes of the output in memory for the program around the
- * machine to read, and takes input from it.
+ * chardev_buffer.c: keeps the last bytes of the output in memory, in the tap that every character
+ * device may have, for the program around the machine to read, and takes input from it.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,101 +13,15 @@
 struct chardev_buffer {
     struct chardev base;
     uint64_t size;
-    uint8_t *ring;  /* byte n of the output is at n % size */
     uint8_t *input; /* waiting: input[taken..filled) */
     size_t taken, filled, capacity;
     bool delivering;
-    struct chardev_pacer *pacer;
-    lunik_outlet outlet; /* filled while notify is due */
-    void (*notify)(void *opaque);
-    void *notify_opaque;
 };
 
-/* ---- output --------------------------------------------------------------------------------- */
-
-static uint64_t total(lunik_object *o)
-{
-    struct chardev_buffer *b = lunik_state(o);
-
-    return b->base.written;
-}
-
-static uint64_t first(lunik_object *o)
-{
-    struct chardev_buffer *b = lunik_state(o);
-
-    return b->base.written > b->size ? b->base.written - b->size : 0;
-}
-
-static const uint8_t *span(lunik_object *o, uint64_t position, size_t *size)
-{
-    struct chardev_buffer *b = lunik_state(o);
-    size_t start = (size_t)(position % b->size), run = (size_t)b->size - start;
-    uint64_t left = b->base.written - position;
-
-    *size = 0;
-    if (position < first(o) || position >= b->base.written)
-        return b->ring;
-    *size = run < left ? run : (size_t)left;
-    return b->ring + start;
-}
-
-static size_t peek(lunik_object *o, uint64_t position, uint8_t *buf, size_t size)
-{
-    size_t done = 0, run;
-    const uint8_t *from = span(o, position, &run);
-
-    while (run && done < size) {
-        if (run > size - done)
-            run = size - done;
-        memcpy(buf + done, from, run);
-        done += run;
-        from = span(o, position + done, &run);
-    }
-    return done;
-}
-
+/* The tap keeps it. */
 static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
 {
-    struct chardev_buffer *b = lunik_state(o);
-
-    for (size_t done = 0; done < size;) {
-        size_t start = (size_t)(b->base.written % b->size);
-        size_t run = (size_t)b->size - start;
-
-        if (run > size - done)
-            run = size - done;
-        memcpy(b->ring + start, data + done, run);
-        b->base.written += run;
-        done += run;
-    }
-    if (b->notify) {
-        chardev_pacer_poke(b->pacer);
-        lunik_outlet_fill(&b->outlet, o);
-    }
     return size;
-}
-
-static void notify_due(void *opaque)
-{
-    struct chardev_buffer *b = opaque;
-
-    lunik_outlet_clear(&b->outlet);
-    if (b->notify)
-        b->notify(b->notify_opaque);
-}
-
-static void flush(lunik_outlet *outlet)
-{
-    chardev_pacer_hurry(lunik_container_of(outlet, struct chardev_buffer, outlet)->pacer);
-}
-
-static void set_notify(lunik_object *o, void (*fn)(void *opaque), void *opaque)
-{
-    struct chardev_buffer *b = lunik_state(o);
-
-    b->notify = fn;
-    b->notify_opaque = opaque;
 }
 
 /* ---- input ---------------------------------------------------------------------------------- */
@@ -186,30 +99,16 @@ static size_t input_pending(lunik_object *o)
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct chardev_buffer *b = lunik_state(o);
-    int rc = chardev_pacer_open(&b->pacer, &b->base, notify_due, b, err);
 
-    if (rc)
-        return rc;
-    b->outlet = (lunik_outlet){.flush = flush, .fd = -1};
-    b->ring = malloc((size_t)b->size);
-    if (!b->ring) {
-        chardev_pacer_close(&b->pacer);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY,
-                          "chardev-buffer: size: '%" PRIu64 "' is more memory than the host has",
-                          b->size);
-    }
-    return 0;
+    return chardev_tap_keep(o, b->size, err);
 }
 
 static void unrealize(lunik_object *o)
 {
     struct chardev_buffer *b = lunik_state(o);
 
-    chardev_pacer_hurry(b->pacer);
-    chardev_pacer_close(&b->pacer);
-    free(b->ring);
     free(b->input);
-    b->ring = b->input = NULL;
+    b->input = NULL;
 }
 
 static const lunik_prop props[] = {
@@ -225,24 +124,25 @@ static const lunik_prop props[] = {
     {0},
 };
 
-static const lunik_chardev_ops chardev_ops = {
-    .attach = chardev_attach,
+static const struct chardev_kind kind = {
+    .realize = realize,
+    .unrealize = unrealize,
     .write = write_output,
     .accept_input = accept_input,
 };
 
 static const lunik_chardev_buffer_ops buffer_ops = {
-    .peek = peek,
-    .span = span,
-    .first = first,
-    .total = total,
+    .peek = chardev_tap_peek,
+    .span = chardev_tap_span,
+    .first = chardev_tap_first,
+    .total = chardev_tap_total,
     .write_input = write_input,
     .input_pending = input_pending,
-    .set_notify = set_notify,
+    .set_notify = chardev_tap_set_notify,
 };
 
 static const lunik_iface ifaces[] = {
-    LUNIK_IFACE(chardev, &chardev_ops), LUNIK_IFACE(chardev_buffer, &buffer_ops), {0}};
+    {CHARDEV_KIND, &kind}, LUNIK_IFACE(chardev_buffer, &buffer_ops), {0}};
 
 const lunik_type chardev_buffer_type = {
     .name = "chardev-buffer",
@@ -252,7 +152,5 @@ const lunik_type chardev_buffer_type = {
     .size = sizeof(struct chardev_buffer),
     .props = props,
     .ifaces = ifaces,
-    .realize = realize,
-    .unrealize = unrealize,
     .state = &lunik_state_none,
 };

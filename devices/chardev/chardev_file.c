@@ -24,20 +24,30 @@ static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
     return chardev_output_write(f->output, data, size);
 }
 
-static int realize(lunik_object *o, lunik_error *err)
+int chardev_output_open_file(struct chardev_output **out, struct chardev *c, const char *path,
+                             bool append, const char *prop, chardev_end_fn *failed,
+                             lunik_error *err)
 {
-    struct chardev_file *f = lunik_state(o);
     int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd, rc;
 
-    flags |= f->append ? O_APPEND : O_TRUNC;
-    fd = TEMP_FAILURE_RETRY(open(f->path, flags, 0644));
+    flags |= append ? O_APPEND : O_TRUNC;
+    fd = TEMP_FAILURE_RETRY(open(path, flags, 0644));
     if (fd < 0)
-        return lunik_fail_errno(err, errno, "chardev-file: path: can't open '%s'", f->path);
-    rc = chardev_output_open(&f->output, &f->base, fd, CHARDEV_READER_FILE, chardev_failed, err);
+        return lunik_fail_errno(err, errno, "%s: %s: can't open '%s'",
+                                lunik_object_type_name(lunik_state_object(c)), prop, path);
+    rc = chardev_output_open(out, c, fd, CHARDEV_READER_FILE, failed, err);
     if (rc)
         close(fd);
     return rc;
+}
+
+static int realize(lunik_object *o, lunik_error *err)
+{
+    struct chardev_file *f = lunik_state(o);
+
+    return chardev_output_open_file(&f->output, &f->base, f->path, f->append, "path",
+                                    chardev_failed, err);
 }
 
 static void unrealize(lunik_object *o)
@@ -64,13 +74,13 @@ static const lunik_prop props[] = {
     {0},
 };
 
-static const lunik_chardev_ops chardev_ops = {
-    .attach = chardev_attach,
+static const struct chardev_kind kind = {
+    .realize = realize,
+    .unrealize = unrealize,
     .write = write_output,
-    .accept_input = chardev_ignore_input,
 };
 
-static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
+static const lunik_iface ifaces[] = {{CHARDEV_KIND, &kind}, {0}};
 
 const lunik_type chardev_file_type = {
     .name = "chardev-file",
@@ -80,7 +90,5 @@ const lunik_type chardev_file_type = {
     .size = sizeof(struct chardev_file),
     .props = props,
     .ifaces = ifaces,
-    .realize = realize,
-    .unrealize = unrealize,
     .state = &lunik_state_none,
 };

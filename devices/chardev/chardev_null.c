@@ -7,13 +7,11 @@ static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
     return chardev_drop(lunik_state(o), size);
 }
 
-static const lunik_chardev_ops chardev_ops = {
-    .attach = chardev_attach,
+static const struct chardev_kind kind = {
     .write = write_output,
-    .accept_input = chardev_ignore_input,
 };
 
-static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
+static const lunik_iface ifaces[] = {{CHARDEV_KIND, &kind}, {0}};
 
 const lunik_type chardev_null_type = {
     .name = "chardev-null",

@@ -11,6 +11,8 @@ struct chardev_output {
     struct chardev *owner; /* NULL once closed */
     lunik_runtime *rt;
     chardev_end_fn *failed;
+    const char *what;  /* it writes, in messages */
+    uint64_t *dropped; /* of the owner: bytes lost */
     struct chardev_fd fd;
     uv_poll_t poll;
     struct chardev_pacer *pacer;
@@ -95,7 +97,7 @@ static int output_watch(struct chardev_output *out)
 
 void chardev_output_discard(struct chardev_output *out)
 {
-    out->owner->dropped += out->used;
+    *out->dropped += out->used;
     set_used(out, 0);
     lunik_loop(out->rt);
     output_watch(out);
@@ -152,6 +154,8 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
     o->owner = c;
     o->rt = chardev_runtime(c);
     o->failed = failed;
+    o->what = "output";
+    o->dropped = &c->dropped;
     rc = chardev_pacer_open(&o->pacer, c, output_due, o, err);
     if (!rc)
         rc = chardev_fd_init(&o->fd, c, fd, &o->poll, err);
@@ -167,10 +171,23 @@ int chardev_output_open(struct chardev_output **out, struct chardev *c, int fd,
     return 0;
 }
 
-size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size)
+void chardev_output_is_log(struct chardev_output *out)
+{
+    out->what = "the log";
+    out->dropped = &out->owner->log_dropped;
+}
+
+size_t chardev_output_room(struct chardev_output *out, size_t size)
 {
     size_t room = CHARDEV_OUTPUT_SIZE - out->used;
-    size_t taken = size < room ? size : room;
+
+    out->starved |= room < size;
+    return room < size ? room : size;
+}
+
+size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, size_t size)
+{
+    size_t taken = chardev_output_room(out, size);
     size_t tail = (out->head + out->used) % CHARDEV_OUTPUT_SIZE;
     size_t run = CHARDEV_OUTPUT_SIZE - tail;
 
@@ -181,16 +198,14 @@ size_t chardev_output_write(struct chardev_output *out, const uint8_t *data, siz
     if (taken && !out->used)
         chardev_pacer_poke(out->pacer);
     set_used(out, out->used + taken);
-    out->owner->written += taken;
-    out->starved |= taken < size;
     return taken;
 }
 
-static void report_lost(struct chardev *c, size_t size, int sys)
+static void report_lost(struct chardev *c, const char *what, size_t size, int sys)
 {
     char message[128];
 
-    snprintf(message, sizeof(message), "%zu bytes of output are lost: %s", size,
+    snprintf(message, sizeof(message), "%zu bytes of %s are lost: %s", size, what,
              sys ? uv_strerror(-sys) : "closed before the other side took them");
     chardev_error(c, message);
 }
@@ -212,9 +227,9 @@ void chardev_output_close(struct chardev_output **out, enum chardev_rest rest)
     chardev_pacer_close(&o->pacer);
     lunik_loop(o->rt);
     sys = drain(o);
-    c->dropped += o->used;
+    *o->dropped += o->used;
     if (o->used && rest != CHARDEV_REST_DROP)
-        report_lost(c, o->used, sys);
+        report_lost(c, o->what, o->used, sys);
     set_used(o, 0);
     if (!o->busy)
         output_free(o);

@@ -186,13 +186,14 @@ static const lunik_prop props[] = {
     {0},
 };
 
-static const lunik_chardev_ops chardev_ops = {
-    .attach = chardev_attach,
+static const struct chardev_kind kind = {
+    .realize = realize,
+    .unrealize = unrealize,
     .write = write_output,
     .accept_input = accept_input,
 };
 
-static const lunik_iface ifaces[] = {LUNIK_IFACE(chardev, &chardev_ops), {0}};
+static const lunik_iface ifaces[] = {{CHARDEV_KIND, &kind}, {0}};
 
 const lunik_type chardev_socket_type = {
     .name = "chardev-socket",
@@ -202,7 +203,5 @@ const lunik_type chardev_socket_type = {
     .size = sizeof(struct chardev_socket),
     .props = props,
     .ifaces = ifaces,
-    .realize = realize,
-    .unrealize = unrealize,
     .state = &lunik_state_none,
 };

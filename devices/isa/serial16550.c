@@ -106,6 +106,13 @@ static void front_writable(void *opaque)
     uart16550_writable(&s->uart);
 }
 
+static void front_break(void *opaque)
+{
+    struct serial16550 *s = opaque;
+
+    uart16550_break(&s->uart);
+}
+
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
 static int attach_chardev(struct serial16550 *s, lunik_object *o, lunik_error *err)
@@ -122,6 +129,7 @@ static int attach_chardev(struct serial16550 *s, lunik_object *o, lunik_error *e
         .can_receive = front_can_receive,
         .receive = front_receive,
         .writable = front_writable,
+        .line_break = front_break,
     };
     s->ops = lunik_chardev_iface(s->chardev);
     rc = s->ops->attach(s->chardev, &s->front, err);

@@ -56,7 +56,9 @@ function chardev.add(m, spec, id, what)
   elseif type(spec) == "table" then
     options.known(what, spec, { true, true })
     options.value(what .. ": type", spec[1], "string")
-    return m:object_add(spec[1], with_id(options.table(what, spec[2] or {}), id))
+    local object = m:object_add(spec[1], with_id(options.table(what, spec[2] or {}), id))
+    sandbox_paths.name("write", object.logfile)
+    return object
   end
   if type(spec) ~= "string" then
     fail_kind(what, spec)

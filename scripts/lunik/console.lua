@@ -22,7 +22,8 @@ local function consoles(m)
   return event.state(m).consoles
 end
 
---- Returns the console of a chardev-buffer object.
+--- Returns the console of a chardev-buffer object; or of another character device, of which only
+-- taps are of use.
 function console.of(object)
   local all = consoles(object.machine)
   if not all[object] then
@@ -96,6 +97,15 @@ core.hooks.console = function(object)
     end
   end
   wait.wake_all(self.waiting)
+end
+
+-- A new character device. A report may want what goes through it.
+core.hooks.chardev = function(object) observe.notify("chardev", object) end
+
+--- Sends a break: the line held in the state of a start bit for longer than a character.
+function Console:send_break()
+  recent.acted(self.object.machine)
+  self.object:send_break()
 end
 
 --- Types text into the guest's serial port.

@@ -198,6 +198,7 @@ local function name_files(opt)
     for _, thing in ipairs(list) do
       local props = thing[2] or {}
       sandbox_paths.name("write", props.path or props.mem_path or props["mem-path"])
+      sandbox_paths.name("write", props.logfile)
     end
   end
 end

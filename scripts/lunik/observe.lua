@@ -3,9 +3,9 @@
 --
 -- "machine" (machine, options): one has been made; "closing" (machine): a script, or the end of the
 -- process, is about to close it; "event" (machine, event); "error" (machine or nil, source,
--- message, traceback): one without a caller; "console" (console): one has been made; "printed"
--- (text): the script has printed that, see lunik.report.printed; "exit" (code): the process is
--- about to end.
+-- message, traceback): one without a caller; "chardev" (object), "console" (console): one has
+-- been made; "printed" (text): the script has printed that, see lunik.report.printed; "exit"
+-- (code): the process is about to end.
 
 local core = require "lunik.core"
 local list = require "lunik.list"

@@ -80,6 +80,7 @@ static void test_names(void)
         LUNIK_IFACE_acpi_pm,
         LUNIK_IFACE_acpi,
         LUNIK_IFACE_chardev,
+        LUNIK_IFACE_chardev_tap,
         LUNIK_IFACE_chardev_buffer,
         NULL,
     };

@@ -123,7 +123,7 @@ static __attribute__((unused)) struct front front;
 static inline void attach(lunik_object *o, size_t room)
 {
     memset(&front, 0, sizeof(front));
-    front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
+    front.front = (lunik_chardev_front){&front, can_receive, receive, writable, NULL};
     front.o = o;
     front.ops = lunik_chardev_iface(o);
     front.room = room;

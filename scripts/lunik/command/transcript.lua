@@ -40,8 +40,9 @@ end
 
 local consoles = setmetatable({}, { __mode = "k" })
 
--- Prints the console's whole lines.
+-- Prints the console's whole lines. What goes elsewhere is not printed a second time.
 local function tap(from)
+  if not from.object:is "chardev-buffer" then return end
   local rest = ""
   consoles[from] = true
   console.tap(from, function(bytes)

@@ -25,21 +25,16 @@ local function add_console(report, index, of)
   console.tap(of, function(text, lost) kept:add(now(report), text, lost) end)
 end
 
-local function add_consoles(report, index, m)
-  for _, object in ipairs(m:objects()) do
-    if object.type == "chardev-buffer" then
-      report.watched[object] = true
-      add_console(report, index, console.of(object))
-    end
-  end
+-- A character device, whatever it does with what the guest prints.
+local function on_chardev(report, object)
+  local entry = report.made[object.machine]
+  if entry then add_console(report, entry.index, console.of(object)) end
 end
 
--- A console made after its machine.
-local function on_console(report, of)
-  local entry = report.made[of.object.machine]
-  if not entry or report.watched[of.object] then return end
-  report.watched[of.object] = true
-  add_console(report, entry.index, of)
+local function add_consoles(report, m)
+  for _, object in ipairs(m:objects()) do
+    if object:is "chardev-tap" then on_chardev(report, object) end
+  end
 end
 
 -- Takes the output that a machine's consoles still hold.
@@ -69,7 +64,7 @@ local function on_machine(report, m, given)
   entry.index, entry.machine = #report.machines, m
   entry.recorder = record(report, m)
   report.machines[entry.index + 1], report.made[m] = entry, entry
-  add_consoles(report, entry.index, m)
+  add_consoles(report, m)
 end
 
 local function look(report, entry)
@@ -113,10 +108,9 @@ end
 
 --- Begins to observe.
 function collect.begin(report)
-  report.watched = setmetatable({}, { __mode = "k" })
   report.observers = {}
   local kinds = { machine = on_machine, closing = on_closing, event = on_event, error = on_error,
-    console = on_console, printed = function(_, text) report.printed:add(now(report), text) end }
+    chardev = on_chardev, printed = function(_, text) report.printed:add(now(report), text) end }
   for kind, fn in pairs(kinds) do
     report.observers[#report.observers + 1] = observe.on(kind, function(...) fn(report, ...) end)
   end

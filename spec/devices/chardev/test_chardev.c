@@ -586,7 +586,7 @@ static void child_echo(void)
                      &add_error);
     if (add_error.code != LUNIK_E_BUSY)
         _exit(4);
-    front.front = (lunik_chardev_front){&front, can_receive, receive, writable};
+    front.front = (lunik_chardev_front){&front, can_receive, receive, writable, NULL};
     front.o = o;
     front.ops = lunik_chardev_iface(o);
     front.room = 4;

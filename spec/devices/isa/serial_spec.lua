@@ -26,6 +26,22 @@ describe("serial port", function()
     assert.equal("hello, world", m:console():expect("hello, world", { timeout = 5 }))
   end)
 
+  it("receives a break, and what follows it", function()
+    local console = m:console()
+    m:inb(LSR)
+    console:send_break()
+    console:write "h"
+    assert.equal(0x11, m:inb(LSR) & 0x1f)
+    assert.same({ 0, ("h"):byte() }, { m:inb(DATA), m:inb(DATA) })
+    assert.equal(0, m:inb(LSR) & 0x1f)
+    local gone = m:object_add("chardev-null", { id = "alone" })
+    local err = machines.raised(gone.send_break, gone)
+    assert.same({ "unsupported", "chardev-null 'alone': there is no device to send a break to" },
+      { err.code, err.message })
+    err = machines.raised(m:object("serial0").send_break, m:object "serial0")
+    assert.equal("unsupported", err.code)
+  end)
+
   it("raises GSI 4 for an empty transmitter and lowers it when IIR is read", function()
     assert.is_false(m:irq_level(4))
     m:outb(IER, 2)

@@ -67,6 +67,26 @@ describe("a page about a run", function()
       assert.is_true(#flight[11] > 5)
     end)
 
+    it("has what guests print wherever it goes", function()
+      local page <close>, out = pages.run [[
+        local lunik = require "lunik"
+        local m = lunik.machine { board = "pc", accel = "none", memory = "16M", serial = "stdio" }
+        local function guest(port, text)
+          for byte in text:gmatch "." do m:outb(port, byte:byte()) end
+        end
+        guest(0x3f8, "to the terminal\n")
+        m:chardev("null", "late")
+        m:device_add("serial16550", { iobase = 0x2f8, irq = 3, chardev = "late" })
+        guest(0x2f8, "nowhere\n")
+      ]]
+      assert.equal("to the terminal\n", out)
+      local data = pages.data(page)
+      for name, text in pairs { ["serial-chardev"] = "to the terminal\n", late = "nowhere\n" } do
+        local found = find(data.consoles, "name", "pc: " .. name)
+        assert.same({ text, 0 }, { found.chunks[1][2], found.lost })
+      end
+    end)
+
     it("says why the script failed, and has a machine that was closed", function()
       local page <close>, _, err, code = pages.run(SCENARIO .. [[
         m:close()
