@@ -43,6 +43,7 @@ libseccomp-dev pkg:libseccomp        build  runtime/sandbox/sandbox_generate.c: 
 libedit-dev   pkg:libedit            build  bindings/command/lineedit.c: the prompt's line editing
 libslirp-dev  header:slirp/libslirp.h test devices/net/netdev_user.c: the user-mode network
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
+liburing-dev  pkg:liburing           test   devices/block/: io_uring (optional)
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
@@ -139,8 +140,10 @@ FAULTS_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard spec/faults/*.c))
 # pkg-config may be missing itself, so it is called only when the first recipe needs it, and only once.
 once = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags lua5.4 libuv liburcu-memb))
-LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb) -lxxhash -lmd \
-             -pthread)
+# Disks use io_uring where liburing is there.
+URING      = $(call once,URING,$(shell pkg-config --silence-errors --libs liburing))
+LIB_LIBS   = $(call once,LIB_LIBS,$(shell pkg-config --libs libuv liburcu-memb; \
+             pkg-config --silence-errors --libs liburing) -lxxhash -lmd -pthread)
 LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 
 # Loaded when a program first needs it: only its header has to be there.
@@ -196,6 +199,7 @@ $(BUILD)/.flags: FORCE
 	@echo '$(BUILT_WITH)' | cmp -s - $@ || echo '$(BUILT_WITH)' > $@
 
 $(BUILD)/obj/spec/% $(BUILD)/analyzer/spec/%: INC += $(SPEC_INC)
+$(BUILD)/obj/devices/block/% $(BUILD)/analyzer/devices/block/%: INC += $(if $(URING),-DHAVE_LIBURING)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)

@@ -30,6 +30,8 @@
     X(netdev_tap_type)                                                                             \
     X(netdev_lua_type)                                                                             \
     DEVICE_TYPE_SLIRP(X)                                                                           \
+    X(blockdev_type)                                                                               \
+    X(blockdev_file_type)                                                                          \
     X(iothread_type)                                                                               \
     X(ram_type)                                                                                    \
     X(i440fx_type)                                                                                 \
