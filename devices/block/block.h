@@ -57,7 +57,8 @@ struct block_place {
     int (*post)(void *opaque, lunik_task *task);
     /* Withdraws a task that has not begun. Any thread. */
     void (*cancel)(void *opaque, lunik_task *task);
-    uv_loop_t *loop;
+    /* Returns its loop; on the thread. */
+    uv_loop_t *(*loop)(void *opaque);
     /* Called after done() has been called outside of block_submit() and block_commit(), for one
      * request or several. */
     void (*batch)(void *opaque);

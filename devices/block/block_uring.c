@@ -172,7 +172,7 @@ static void on_closed(uv_handle_t *handle)
 int block_ring_attach(struct block_ring *ring, struct block_channel *c, struct block_file *file,
                       block_submit_fn *otherwise, lunik_error *err)
 {
-    int rc = uv_poll_init(c->place.loop, &ring->poll, ring->ring.ring_fd);
+    int rc = uv_poll_init(c->place.loop(c->place.opaque), &ring->poll, ring->ring.ring_fd);
 
     if (rc)
         return lunik_fail_errno(err, -rc, "io_uring: can't watch a ring");

@@ -84,6 +84,12 @@ static inline void rig_cancel(void *opaque, lunik_task *task)
     lunik_defer_cancel(rt, task);
 }
 
+static inline uv_loop_t *rig_loop(void *opaque)
+{
+    (void)opaque;
+    return lunik_loop(rt);
+}
+
 static inline void rig_batch(void *opaque)
 {
     (void)opaque;
@@ -93,7 +99,7 @@ static inline void rig_batch(void *opaque)
 static inline void open_channel_to(lunik_object *o)
 {
     const struct block_place place = {
-        .post = rig_post, .cancel = rig_cancel, .loop = lunik_loop(rt), .batch = rig_batch};
+        .post = rig_post, .cancel = rig_cancel, .loop = rig_loop, .batch = rig_batch};
 
     must("channel", block_open(o, &place, &channel, &err));
 }
