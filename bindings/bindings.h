@@ -336,6 +336,7 @@ int bind_lua_fw_cfg(lua_State *L);
 int bind_lua_fw_cfg_names(lua_State *L);
 int bind_lua_netdev_send(lua_State *L); /* netdev.c */
 int bind_lua_netdev_watch(lua_State *L);
+int bind_lua_blockdev_functions(lua_State *L); /* blockdev.c */
 /* Raises where the machine can't be closed. */
 void bind_check_closable(lua_State *L, lunik_machine *m);
 /* At the end of the state: closes a machine, and says so if it still ran. False: it goes on without

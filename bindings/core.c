@@ -180,6 +180,7 @@ static const luaL_Reg functions[] = {
     {"fw_cfg_names", bind_lua_fw_cfg_names},
     {"netdev_send", bind_lua_netdev_send},
     {"netdev_watch", bind_lua_netdev_watch},
+    {"blockdev_functions", bind_lua_blockdev_functions},
     {"request", bind_lua_request},
     {"on_end", bind_lua_on_end},
     {"undrain", bind_lua_undrain},

@@ -32,6 +32,7 @@
     DEVICE_TYPE_SLIRP(X)                                                                           \
     X(blockdev_type)                                                                               \
     X(blockdev_file_type)                                                                          \
+    X(blockdev_lua_type)                                                                           \
     X(iothread_type)                                                                               \
     X(ram_type)                                                                                    \
     X(i440fx_type)                                                                                 \

@@ -598,6 +598,16 @@ function Machine:on_rejected(fn) end
 ---assert(io.thread_id > 0)
 ---m:object_del(io)
 ---```
+---A "blockdev-lua" is a disk whose contents functions provide: read(offset, size), which returns that
+---many bytes, write(offset, bytes), not needed with readonly, and optionally flush() and
+---discard(offset, size). They are called on the loop, for at most 256 KiB at once; what they raise is
+---an error of the disk for the guest.
+---```lua
+---local disk = m:object_add("blockdev-lua", { id = "disk0", size = "1M", readonly = true,
+---  read = function(_, size) return ("x"):rep(size) end })
+---m:device_add("virtio-blk-pci", { bus = "i440fx", drive = "disk0" })
+---assert(disk.size == 1 << 20)
+---```
 ---@param type string
 ---@param properties table id is mandatory.
 ---@return lunik.Object
@@ -2123,6 +2133,7 @@ function Console:feed(fn) end
 ---| "netdev-error"
 ---| "netdev-connected"
 ---| "netdev-disconnected"
+---| "block-io-error"
 ---| "vcpu-exit"
 ---| "msi"
 
@@ -2223,6 +2234,15 @@ function Console:feed(fn) end
 ---@class lunik.event.chardev-error: lunik.Event
 ---@field object string
 ---@field message string
+
+---A request to a disk has failed; at most one a second for each device.
+---@class lunik.event.block-io-error: lunik.Event
+---@field device string
+---@field drive string The back end.
+---@field operation string "read", "write", "flush", "discard", "zero"
+---@field offset integer Bytes.
+---@field size integer Bytes.
+---@field reason string
 
 ---A client has connected to a socket.
 ---@class lunik.event.chardev-connected: lunik.Event

@@ -836,6 +836,26 @@ typedef struct lunik_netdev_peer_ops {
 } lunik_netdev_peer_ops;
 #define LUNIK_IFACE_netdev_peer "netdev-peer"
 LUNIK_IFACE_GETTER(netdev_peer)
+/* "block-functions": a disk whose contents functions of a program provide (type "blockdev-lua"). */
+typedef enum lunik_block_call {
+    LUNIK_BLOCK_READ,    /* fill size bytes at data */
+    LUNIK_BLOCK_WRITE,   /* take size bytes at data */
+    LUNIK_BLOCK_FLUSH,   /* what was written is to be kept */
+    LUNIK_BLOCK_DISCARD, /* what is in size bytes at offset is not needed any more */
+} lunik_block_call;
+typedef struct lunik_block_functions {
+    /* Carries a request out; offset and size, at most 256 KiB but for DISCARD, are in bytes, and
+     * inside the disk. Returns 0 or a negative errno. On the loop thread, with the lock held. */
+    int (*call)(void *opaque, lunik_object *o, lunik_block_call what, uint64_t offset, void *data,
+                uint64_t size);
+    void *opaque;
+} lunik_block_functions;
+typedef struct lunik_block_functions_ops {
+    /* Sets the functions, which are copied; until then requests fail. */
+    void (*set)(lunik_object *o, const lunik_block_functions *functions);
+} lunik_block_functions_ops;
+#define LUNIK_IFACE_block_functions "block-functions"
+LUNIK_IFACE_GETTER(block_functions)
 
 #pragma GCC visibility pop
 

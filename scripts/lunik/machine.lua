@@ -1,6 +1,7 @@
 --- lunik.machine{}: makes a machine, built by its board, from a table of options.
 
 local core = require "lunik.core"
+require "lunik.blockdev"
 local boards = require "lunik.board_loader"
 local chardev = require "lunik.chardev"
 local fw_cfg = require "lunik.fw_cfg"
@@ -199,6 +200,8 @@ local function name_files(opt)
       local props = thing[2] or {}
       sandbox_paths.name("write", props.path or props.mem_path or props["mem-path"])
       sandbox_paths.name("write", props.logfile)
+      sandbox_paths.name("write",
+        props.path or props.mem_path or props["mem-path"] or props.filename)
     end
   end
 end

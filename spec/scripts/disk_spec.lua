@@ -1,0 +1,139 @@
+-- Disks from a script's side: back ends in files and in Lua, the virtio device in front of them.
+local lunik = require "lunik"
+
+local DRIVE_SIZE = 1 << 20
+
+-- Returns the path of a new file of that size.
+local function new_file(size, folder)
+  local path = (folder or "/dev/shm") .. "/lunik-disk-spec-" .. tostring({}):match "0x%x+"
+  local file = assert(io.open(path, "wb"))
+  file:write(("\0"):rep(size))
+  file:close()
+  return path
+end
+
+describe("a disk", function()
+  local m, path
+
+  before_each(function()
+    path = new_file(DRIVE_SIZE)
+    m = lunik.machine { name = "disks", accel = "none", memory = "16M" }
+  end)
+
+  after_each(function()
+    m:close()
+    os.remove(path)
+  end)
+
+  local function refused(fn, code, text)
+    local ok, err = pcall(fn)
+    assert.is_false(ok)
+    assert.are.equal(code, err.code)
+    assert.is_truthy(err.message:find(text, 1, true), err.message)
+  end
+
+  local function add_device(props)
+    local all = { id = "vda", bus = "i440fx", drive = "disk" }
+    for key, value in pairs(props or {}) do all[key] = value end
+    return m:device_add("virtio-blk-pci", all)
+  end
+
+  it("has the size of its file, and counts its requests", function()
+    local disk = m:object_add("blockdev-file", { id = "disk", filename = path })
+    assert.are.equal(DRIVE_SIZE, disk.size)
+    assert.are.equal("auto", disk.aio)
+    for _, what in ipairs { "read", "write", "discard", "zero" } do
+      assert.are.equal(0, disk:get(what .. "-operations"))
+      assert.are.equal(0, disk:get(what .. "-bytes"))
+    end
+    assert.are.equal(0, disk:get "flush-operations")
+    assert.are.equal(0, disk.errors)
+  end)
+
+  it("is resized while the machine runs", function()
+    local disk = m:object_add("blockdev-file", { id = "disk", filename = path })
+    add_device()
+    m:start()
+    disk:set("size", "2M")
+    assert.are.equal(2 << 20, disk.size)
+    local file <close> = assert(io.open(path))
+    assert.are.equal(2 << 20, file:seek "end")
+    refused(function() disk:set("size", 1000) end, "invalid", "size: 1000 is no size of a disk")
+    refused(function() disk:set("readonly", true) end, "state", "readonly")
+    assert.are.equal(2 << 20, disk.size)
+  end)
+
+  it("is one device's, and stays as long as that", function()
+    m:object_add("blockdev-file", { id = "disk", filename = path })
+    local device = add_device { serial = "abc", ["num-queues"] = 2 }
+    assert.are.equal("disk", device.drive)
+    refused(function() m:device_add("virtio-blk-pci", { bus = "i440fx", drive = "disk" }) end,
+      "busy", "disk")
+    refused(function() m:object_del "disk" end, "busy", "in use by 'vda'")
+    local found
+    for _, f in ipairs(m:pci()) do found = found or f.vendor == 0x1af4 and f.device == 0x1042 end
+    assert.is_true(found)
+  end)
+
+  it("is not shared with another writer", function()
+    m:object_add("blockdev-file", { id = "disk", filename = path })
+    refused(function() m:object_add("blockdev-file", { id = "b", filename = path }) end, "busy",
+      "'" .. path .. "' is in use by another disk or program")
+    m:object_add("blockdev-file", { id = "b", filename = path, locking = false })
+  end)
+
+  it("names what is wrong with its options", function()
+    refused(function() m:object_add("blockdev-file", { id = "disk" }) end, "invalid",
+      "filename: is missing")
+    refused(function() m:object_add("blockdev-file", { id = "disk", filename = "/no/disk" }) end,
+      "not-found", "filename: can't open '/no/disk'")
+    refused(function()
+      m:object_add("blockdev-file", { id = "disk", filename = path, aio = "native" })
+    end, "invalid", "native")
+    refused(function()
+      m:object_add("blockdev-file", { id = "disk", filename = path, size = "1M" })
+    end, "invalid", "size: is that of the file")
+    m:object_add("blockdev-file", { id = "disk", filename = path })
+    refused(function() add_device { serial = ("x"):rep(21) } end, "invalid",
+      "has 21 characters (want at most 20)")
+    refused(function() add_device { ["num-queues"] = 65 } end, "invalid",
+      "num-queues: 65 is not possible (want 1 to 64)")
+    refused(function() add_device { ["queue-size"] = 100 } end, "invalid", "queue-size: 100")
+    refused(function() add_device { logical_block_size = 1000 } end, "invalid",
+      "logical_block_size: 1000")
+    refused(function() add_device { logical_block_size = 4096, physical_block_size = 512 } end,
+      "invalid", "physical_block_size: 512")
+    refused(function() add_device { drive = "nothing" } end, "not-found", "nothing")
+    add_device()
+  end)
+end)
+
+describe("a disk in Lua", function()
+  local m
+
+  before_each(function()
+    m = lunik.machine { name = "disks", accel = "none", memory = "16M" }
+  end)
+
+  after_each(function() m:close() end)
+
+  local function refused(props, text)
+    local ok, err = pcall(m.object_add, m, "blockdev-lua", props)
+    assert.is_false(ok)
+    assert.is_truthy(err.message:find(text, 1, true), err.message)
+  end
+
+  it("needs functions and a size", function()
+    local function none() end
+    refused({ id = "disk", size = "1M", write = none }, "read: is missing")
+    refused({ id = "disk", size = "1M", read = none }, "write: is missing")
+    refused({ id = "disk", size = "1M", read = 5, write = none }, "read")
+    refused({ id = "disk", read = none, write = none }, "size: 0 is no size of a disk")
+    refused({ id = "disk", size = 1000, read = none, write = none }, "size: 1000")
+    refused({ id = "disk", size = "1M", read = none, write = none, sync = none }, "sync")
+    local disk = m:object_add("blockdev-lua", { id = "disk", size = "1M", read = none,
+      readonly = true })
+    assert.are.equal(1 << 20, disk.size)
+    assert.is_true(disk.readonly)
+  end)
+end)
