@@ -199,7 +199,8 @@ $(BUILD)/.flags: FORCE
 	@echo '$(BUILT_WITH)' | cmp -s - $@ || echo '$(BUILT_WITH)' > $@
 
 $(BUILD)/obj/spec/% $(BUILD)/analyzer/spec/%: INC += $(SPEC_INC)
-$(BUILD)/obj/devices/block/% $(BUILD)/analyzer/devices/block/%: INC += $(if $(URING),-DHAVE_LIBURING)
+$(BUILD)/obj/devices/block/% $(BUILD)/analyzer/devices/block/% $(BUILD)/obj/bench/block.o: \
+    INC += $(if $(URING),-DHAVE_LIBURING)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)

@@ -2,8 +2,8 @@
  * blockdev_file.c: a disk in a file, byte by byte ("raw"), or on a block device of the host.
  *
  * DESIGN. Which way a request goes is chosen for each file (aio=auto):
- *   a file of a file system in memory: carried out at once, on the thread of the queue; no other
- *     way is as fast, and none of its calls waits for a disk;
+ *   a file of a file system in memory: carried out at once, on the thread of the queue, if it is
+ *     not large; no other way is as fast, and none of its calls waits for a disk;
  *   a file with O_DIRECT: io_uring, or the thread pool where there is no ring;
  *   a cached file: reads are tried at once without waiting (RWF_NOWAIT); what would wait, and all
  *     writes, as with O_DIRECT.
@@ -35,6 +35,7 @@ struct blockdev_file {
 };
 
 enum { DISCARD_UNMAP, DISCARD_IGNORE };
+enum { AT_ONCE_MAX = 1 << 20 }; /* bytes: larger requests would keep the thread too long */
 
 /* ---- channels ------------------------------------------------------------------------------- */
 
@@ -97,14 +98,16 @@ static bool at_once(const struct blockdev_file *dev, const struct block_request 
         return false;
     if (dev->aio == BLOCK_AIO_PREADV)
         return true;
-    return dev->aio == BLOCK_AIO_AUTO && dev->file->in_memory && r->op <= BLOCK_FLUSH;
+    return dev->aio == BLOCK_AIO_AUTO && dev->file->in_memory &&
+           (r->op == BLOCK_FLUSH || (r->op <= BLOCK_WRITE && r->size <= AT_ONCE_MAX));
 }
 
 static void submit(struct block_channel *base, struct block_request *r)
 {
     struct file_channel *c = lunik_container_of(base, struct file_channel, base);
     struct blockdev_file *dev = c->dev;
-    bool try = dev->aio == BLOCK_AIO_AUTO && !dev->file->direct && r->op == BLOCK_READ;
+    bool try = dev->aio == BLOCK_AIO_AUTO && !dev->file->direct && r->op == BLOCK_READ &&
+               r->size <= AT_ONCE_MAX;
 
     if (at_once(dev, r))
         block_complete(r, block_file_run(dev->file, r));

@@ -25,6 +25,7 @@ enum {
 enum { STATUS_OK, STATUS_IOERR, STATUS_UNSUPP };
 enum { SEGMENT_UNMAP = 1 };
 enum { BATCH = 32 };
+enum { TURN_BUDGET = 64 << 20, REQUEST_COST = 16 << 10 }; /* bytes; see virtio_blk_serve() */
 
 #define REPORT_NS UINT64_C(1000000000)
 
@@ -300,15 +301,17 @@ static void flush(struct virtio_blk *blk, unsigned queue)
     virtio_flush(blk->virtio, queue);
 }
 
-static void serve_batches(struct virtio *v, struct virtio_blk *blk, unsigned queue)
+/* Serves until the queue is empty, or *budget, in bytes, is used up. */
+static void serve_batches(struct virtio *v, struct virtio_blk *blk, unsigned queue, int64_t *budget)
 {
     struct virtqueue_request *r[BATCH];
     unsigned count;
 
-    while ((count = virtqueue_pop(&v->queues[queue], r, BATCH))) {
+    while (*budget > 0 && (count = virtqueue_pop(&v->queues[queue], r, BATCH))) {
         bool good = true;
 
         for (unsigned i = 0; i < count; i++) {
+            *budget -= (int64_t)(r[i]->in_size + r[i]->out_size + REQUEST_COST);
             if (good)
                 good = begin(blk, queue, r[i]);
             else
@@ -319,14 +322,20 @@ static void serve_batches(struct virtio *v, struct virtio_blk *blk, unsigned que
     }
 }
 
+/* A driver may send without an end: the thread, and with it perhaps the machine lock, is given away
+ * from time to time. */
 void virtio_blk_serve(struct virtio *v, struct virtio_blk *blk, unsigned queue)
 {
+    int64_t budget = TURN_BUDGET;
+
     blk->serving = true;
     do {
         virtqueue_quiet(&v->queues[queue]);
-        serve_batches(v, blk, queue);
-    } while (virtqueue_listen(&v->queues[queue]));
+        serve_batches(v, blk, queue, &budget);
+    } while (virtqueue_listen(&v->queues[queue]) && budget > 0);
     blk->serving = false;
+    if (budget <= 0)
+        virtio_path_again(v, queue);
 }
 
 static void idle_if_finished(struct virtio_blk *blk, unsigned queue)

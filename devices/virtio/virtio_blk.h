@@ -35,6 +35,7 @@ struct virtio_blk {
     lunik_object *drive;
     char *serial;
     uint64_t num_queues, queue_size;
+    int64_t bootindex; /* for scripts */
     uint64_t logical, physical; /* block sizes, bytes; 0: the back end's */
     bool write_cache, config_wce, discard, write_zeroes;
     int rerror, werror; /* enum virtio_blk_error */

@@ -91,9 +91,28 @@ local function add_smbios(m, opt)
   if opt.smbios and opt.smbios.uuid then m:fw_cfg_add(0x02, smbios.uuid(opt.smbios.uuid)) end
 end
 
-local function add_boot(m, boot, kernel)
+-- Returns the name that SeaBIOS has for a disk on the first bus, by its slot and function.
+local function disk_path(addr)
+  local slot, fn = tostring(addr):match "^(%x+)%.?(%x*)$"
+  return slot and ("/pci@i0cf8/scsi@%s%s/disk@0,0"):format(slot, fn:find "^0*$" and "" or "," .. fn)
+end
+
+-- Returns the names of the disks that have a bootindex, the lowest first.
+local function disks_to_boot(devices)
+  local disks, names = {}, {}
+  for _, device in ipairs(devices) do
+    local index = device[2] and device[2].bootindex
+    if math.type(index) == "integer" and index >= 0 then disks[#disks + 1] = device[2] end
+  end
+  table.sort(disks, function(a, b) return a.bootindex < b.bootindex end)
+  for _, props in ipairs(disks) do names[#names + 1] = disk_path(props.addr) end
+  return names
+end
+
+local function add_boot(m, boot, kernel, devices)
   local order = table.move(boot.order or {}, 1, #(boot.order or {}), kernel and 2 or 1, {})
   if kernel then order[1] = "/rom@" .. linuxboot.NAME end
+  for _, name in ipairs(disks_to_boot(devices)) do order[#order + 1] = name end
   if order[1] then m:fw_cfg_add("bootorder", table.concat(order, "\n") .. "\0") end
   if boot.menu_wait then m:fw_cfg_add("etc/boot-menu-wait", ("<I2"):pack(boot.menu_wait)) end
   if boot.fail_wait then m:fw_cfg_add("etc/boot-fail-wait", ("<I4"):pack(boot.fail_wait)) end
@@ -114,7 +133,7 @@ function firmware.add_files(m, opt)
   local reserved = memory_end(m)
   if kernel then linuxboot.add(m, opt, ram_ranges(m)[1].size) end
   add_smbios(m, opt)
-  add_boot(m, opt.boot or {}, kernel)
+  add_boot(m, opt.boot or {}, kernel, opt.devices or {})
   m:fw_cfg_add("etc/system-states", SYSTEM_STATES)
   if reserved then m:fw_cfg_add("etc/reserved-memory-end", ("<I8"):pack(reserved)) end
 end

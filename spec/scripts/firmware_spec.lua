@@ -78,6 +78,20 @@ describe("a firmware", function()
     assert.equal("\x80\0\0\1\2\x80", m:fw_cfg "etc/system-states")
   end)
 
+  it("boots from disks in the order of their bootindex", function()
+    local function disk(id, addr, bootindex)
+      return { "virtio-blk-pci", { bus = "i440fx", drive = id, addr = addr, bootindex = bootindex } }
+    end
+    local function contents(id)
+      return { "blockdev-lua", { id = id, size = "1M", readonly = true, read = function() end } }
+    end
+    machine {
+      objects = { contents "a", contents "b", contents "c" },
+      devices = { disk("a", "5", 7), disk("b", "6.0"), disk("c", "7.0", 2) },
+    }
+    assert.equal("/pci@i0cf8/scsi@7/disk@0,0\n/pci@i0cf8/scsi@5/disk@0,0\0", m:fw_cfg "bootorder")
+  end)
+
   it("writes its log where the option says", function()
     local log = {}
     machine { firmware_log = function(bytes) log[#log + 1] = bytes end }
