@@ -279,7 +279,7 @@ static void carry_out(int fd, const struct descriptor *table, unsigned head)
     ssize_t n = data->length;
 
     if (h->type == TYPE_FLUSH)
-        n = fdatasync(fd) ? -1 : data->length;
+        n -= fdatasync(fd) ? 1 : 0;
     else if (h->type == TYPE_IN)
         n = preadv(fd, &piece, 1, (off_t)(h->sector * 512));
     else

@@ -198,7 +198,8 @@ static void get_id(struct virtio_blk_request *q, const struct iovec *in, unsigne
     char id[VIRTIO_BLK_SERIAL_SIZE] = {0};
     size_t length = q->blk->serial ? strlen(q->blk->serial) : 0;
 
-    memcpy(id, q->blk->serial, length < sizeof(id) ? length : sizeof(id));
+    if (length)
+        memcpy(id, q->blk->serial, length < sizeof(id) ? length : sizeof(id));
     give_bytes(in, count, id, sizeof(id));
     answer(q, STATUS_OK);
 }

@@ -18,6 +18,8 @@ event.known = {
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
   "chardev-disconnected", "netdev-error", "netdev-connected", "netdev-disconnected", "vcpu-exit",
   "msi",
+  "chardev-disconnected", "vcpu-exit",
+  "msi", "block-io-error",
 }
 
 local shared = core.shared
