@@ -836,6 +836,7 @@ typedef struct lunik_netdev_peer_ops {
 } lunik_netdev_peer_ops;
 #define LUNIK_IFACE_netdev_peer "netdev-peer"
 LUNIK_IFACE_GETTER(netdev_peer)
+
 /* "block-functions": a disk whose contents functions of a program provide (type "blockdev-lua"). */
 typedef enum lunik_block_call {
     LUNIK_BLOCK_READ,    /* fill size bytes at data */

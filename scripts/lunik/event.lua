@@ -17,8 +17,6 @@ event.known = {
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
   "chardev-disconnected", "netdev-error", "netdev-connected", "netdev-disconnected", "vcpu-exit",
-  "msi",
-  "chardev-disconnected", "vcpu-exit",
   "msi", "block-io-error",
 }
 
