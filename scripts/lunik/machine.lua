@@ -198,10 +198,9 @@ local function name_files(opt)
   for _, list in ipairs { opt.objects or {}, opt.devices or {} } do
     for _, thing in ipairs(list) do
       local props = thing[2] or {}
-      sandbox_paths.name("write", props.path or props.mem_path or props["mem-path"])
-      sandbox_paths.name("write", props.logfile)
       sandbox_paths.name("write",
         props.path or props.mem_path or props["mem-path"] or props.filename)
+      sandbox_paths.name("write", props.logfile)
     end
   end
 end
