@@ -80,10 +80,11 @@ bool acpi_is_segment(const char *name);
 /* Appends an absolute path; returns false, with nothing written, if it is not well-formed. */
 bool acpi_put_path(struct acpi_buffer *b, const char *path);
 
-/* Copies 0..count-1 of a part, whose names are prefix characters of name, then digits. */
+/* Copies of a part, `count` from number `first` on, whose names are prefix characters of name, then
+ * digits. */
 struct acpi_copies {
     const uint8_t *name;
-    unsigned prefix, count;
+    unsigned prefix, first, count;
     uint32_t absent; /* of the first 32, a bit for each that is left out */
 };
 /* Whether copy n is left out. */
@@ -115,6 +116,7 @@ const char *acpi_put_calls(struct acpi_buffer *b, const char *name, const char *
  * the root pointer. */
 struct acpi_tables {
     struct acpi_buffer image;
+    bool installed; /* copied at every reset */
     size_t count;
     struct {
         const char *signature;
@@ -138,8 +140,9 @@ void acpi_files_free(struct acpi_files *files);
 /* The facts about a machine that the tables are made from. */
 struct acpi_facts {
     lunik_machine *machine;
-    unsigned cpus; /* at most 255, so that APIC ids have 8 bits */
-    bool has_pm;   /* else the tables are for a hardware-reduced machine */
+    unsigned cpus;  /* that there can be; at most 255, so that APIC ids have 8 bits */
+    bool cpus_plug; /* a device takes them in and out, and describes them */
+    bool has_pm;    /* else the tables are for a hardware-reduced machine */
     lunik_acpi_pm pm;
     bool has_rtc, has_i8042, has_pci_links;
 };

@@ -1,7 +1,7 @@
 /*
  * aml.c: the DSDT, put together from compiled ASL parts. Each device names the parts that describe
  * it and the numbers to patch in; a part that can be used many times gets a number of its own for
- * each copy. Processors are copies that no device describes.
+ * each copy. Processors are copies that no device describes, unless one takes them in and out.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -62,6 +62,8 @@ static bool patch_value(const struct dsdt *d, const struct acpi_part *part,
         *value = d->unit;
     else if (!strcmp(name, "_ADR") && find_patch(part, "UNIT"))
         *value = (uint64_t)d->unit << 16; /* function 0 of that slot */
+    else if (!strcmp(name, "_PXM"))
+        *value = lunik_cpu_node(d->facts->machine, d->unit);
     else if (!strcmp(name, "SCIN") && d->facts->has_pm)
         *value = d->facts->pm.sci;
     else
@@ -178,6 +180,7 @@ static int add_notify(struct dsdt *d, const struct acpi_part *part, const lunik_
     acpi_put_notify(d->out, node->notify,
                     &(struct acpi_copies){.name = part->aml + unit->offset - prefix,
                                           .prefix = prefix,
+                                          .first = (unsigned)node->first,
                                           .count = (unsigned)node->copies,
                                           .absent = node->absent});
     return 0;
@@ -198,7 +201,7 @@ static int add_calls(struct dsdt *d, const lunik_acpi_node *node, const char *wh
 static int add_terms(struct dsdt *d, const struct acpi_part *part, const lunik_acpi_node *node,
                      const char *who)
 {
-    unsigned first = node->scope ? 0 : d->copies[part - acpi_parts];
+    unsigned first = node->scope ? (unsigned)node->first : d->copies[part - acpi_parts];
     uint64_t count = node->copies || node->notify ? node->copies : 1;
     int rc = add_copies(d, part, node, first, count, who);
 
@@ -282,7 +285,8 @@ int acpi_build_dsdt(struct acpi_buffer *b, struct acpi_facts *facts, lunik_error
     size_t start = acpi_table_begin(b, "DSDT", DSDT_REVISION);
 
     lunik_acpi_node cpus = {.part = "cpu", .scope = "\\_SB", .copies = facts->cpus};
-    int rc = add_in_pass(&d, &cpus, false, lunik_machine_name(facts->machine));
+    int rc =
+        facts->cpus_plug ? 0 : add_in_pass(&d, &cpus, false, lunik_machine_name(facts->machine));
     if (!rc)
         rc = add_devices(&d, false);
     if (!rc)

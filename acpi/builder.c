@@ -122,7 +122,10 @@ static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_e
 static int collect_facts(struct acpi_facts *facts, lunik_machine *m, lunik_error *err)
 {
     const lunik_machine_config *config = lunik_machine_config_get(m);
-    *facts = (struct acpi_facts){.machine = m, .cpus = config->cpus ? config->cpus : 1};
+    lunik_object *plugs = lunik_machine_hotplug_handler(m, "cpu");
+
+    *facts = (struct acpi_facts){.machine = m, .cpus = config->maxcpus};
+    facts->cpus_plug = plugs && lunik_acpi_iface(plugs);
 
     for (lunik_object *o = NULL; (o = lunik_object_next(m, o));) {
         const lunik_acpi_pm_ops *ops = lunik_acpi_pm_iface(o);
@@ -217,11 +220,29 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
     if (rc)
         return rc;
     rc = lunik_rom_add(m, "acpi tables", ACPI_IMAGE_BASE, t->image.data, t->image.size, err);
-    if (rc)
+    if (rc) {
         lunik_machine_set_data(m, STATE_KEY, NULL, NULL);
-    else if (rsdp)
+        return rc;
+    }
+    t->installed = true;
+    if (rsdp)
         *rsdp = ACPI_IMAGE_BASE;
-    return rc;
+    return 0;
+}
+
+/* What changes is which CPUs are there, which takes the same bytes. */
+void lunik_acpi_refresh(lunik_machine *m)
+{
+    const struct acpi_tables *old = m ? lunik_machine_data(m, STATE_KEY) : NULL;
+    struct acpi_tables *t = NULL;
+
+    if (!old || !old->installed || assemble(m, &t, NULL))
+        return;
+    t->installed = true;
+    if (lunik_rom_set(m, ACPI_IMAGE_BASE, t->image.data, t->image.size, NULL))
+        release_tables(t);
+    else
+        keep_tables(m, t, NULL);
 }
 
 /* ---- the tables as files for firmware ------------------------------------------------------- */

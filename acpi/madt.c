@@ -1,10 +1,12 @@
 /*
  * madt.c: the multiple APIC description table (ACPI 5.0, section 5.2.12): one local APIC for each
- * vCPU, whose APIC id is its index; one I/O APIC; the inputs of it that ISA interrupts reach.
+ * vCPU that there can be, whose APIC id is its index; one I/O APIC; the inputs of it that ISA
+ * interrupts reach.
  */
 #include "acpi.h"
 
 #define MADT_REVISION   3
+#define MADT_REVISION_5 5 /* has ONLINE_CAPABLE (ACPI 6.3) */
 #define LAPIC_ADDRESS   0xfee00000
 #define IOAPIC_ADDRESS  0xfec00000
 #define PCAT_COMPATIBLE 1 /* there are two 8259s as well */
@@ -14,19 +16,20 @@
 #define ENTRY_OVERRIDE  2
 #define ENTRY_LAPIC_NMI 4
 
-#define ENABLED 1
+#define ENABLED        1
+#define ONLINE_CAPABLE 2
 
 #define CONFORMS       0x0 /* to the ISA bus: edge, active high */
 #define LEVEL_HIGH     0xd
 #define ISA_INTERRUPTS 16
 
-static void put_cpu(struct acpi_buffer *b, unsigned index)
+static void put_cpu(struct acpi_buffer *b, unsigned index, bool present)
 {
     acpi_put(b, ENTRY_LAPIC, 1);
     acpi_put(b, 8, 1);
     acpi_put(b, index, 1); /* _UID */
     acpi_put(b, index, 1); /* APIC id */
-    acpi_put(b, ENABLED, 4);
+    acpi_put(b, present ? ENABLED : ONLINE_CAPABLE, 4);
 }
 
 static void put_override(struct acpi_buffer *b, unsigned irq, unsigned gsi, unsigned how)
@@ -64,12 +67,12 @@ static void put_nmi(struct acpi_buffer *b)
 
 void acpi_build_madt(struct acpi_buffer *b, const struct acpi_facts *facts)
 {
-    size_t start = acpi_table_begin(b, "APIC", MADT_REVISION);
+    size_t start = acpi_table_begin(b, "APIC", facts->cpus_plug ? MADT_REVISION_5 : MADT_REVISION);
 
     acpi_put(b, LAPIC_ADDRESS, 4);
     acpi_put(b, PCAT_COMPATIBLE, 4);
     for (unsigned i = 0; i < facts->cpus; i++)
-        put_cpu(b, i);
+        put_cpu(b, i, lunik_cpu_present(facts->machine, i));
 
     acpi_put(b, ENTRY_IOAPIC, 1);
     acpi_put(b, 12, 1);

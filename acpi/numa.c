@@ -16,16 +16,6 @@
 #define DISTANCE_SELF  10
 #define DISTANCE_OTHER 20
 
-/* Returns the first node that lists the vCPU; one that is not listed is in node 0. */
-static unsigned node_of_cpu(const lunik_machine_config *config, unsigned index)
-{
-    for (size_t node = 0; node < config->node_count; node++)
-        for (size_t i = 0; i < config->nodes[node].cpu_count; i++)
-            if (config->nodes[node].cpus[i] == index)
-                return (unsigned)node;
-    return 0;
-}
-
 static void put_cpu(struct acpi_buffer *b, unsigned index, unsigned node)
 {
     acpi_put(b, ENTRY_LAPIC, 1);
@@ -66,13 +56,12 @@ bool acpi_wants_srat(const struct acpi_facts *facts)
 
 void acpi_build_srat(struct acpi_buffer *b, const struct acpi_facts *facts)
 {
-    const lunik_machine_config *config = lunik_machine_config_get(facts->machine);
     size_t start = acpi_table_begin(b, "SRAT", SRAT_REVISION);
 
     acpi_put(b, 1, 4); /* reserved, must be 1 */
     acpi_put(b, 0, 8);
     for (unsigned i = 0; i < facts->cpus; i++)
-        put_cpu(b, i, node_of_cpu(config, i));
+        put_cpu(b, i, lunik_cpu_node(facts->machine, i)); /* plugged or not */
 
     size_t count;
     const lunik_fwmap_entry *map = lunik_fwmap(facts->machine, &count);

@@ -135,7 +135,7 @@ void acpi_put_notify(struct acpi_buffer *b, const char *name, const struct acpi_
     acpi_append(b, name, ACPI_SEGMENT);
     acpi_put(b, AML_SERIALIZED | 2, 1);
     if (copies->count)
-        put_search(b, copies, 0, copies->count - 1);
+        put_search(b, copies, copies->first, copies->first + copies->count - 1);
     acpi_package_end(b, method);
 }
 

@@ -379,6 +379,7 @@ int bind_lua_listen(lua_State *L);     /* m:listen{...} */
 /* dirty.c */
 int bind_lua_dirty_new(lua_State *L); /* m:dirty{...} */
 int bind_lua_dirty_sample(lua_State *L);
+int bind_lua_topology(lua_State *L);
 int bind_lua_dirty_compare(lua_State *L);
 
 /* trace.c */

@@ -212,6 +212,7 @@ static const luaL_Reg functions[] = {
     {"suggest", bind_lua_suggest},
     {"parse_size", parse_size},
     {"dirty_sample", bind_lua_dirty_sample},
+    {"topology", bind_lua_topology},
     {"dirty_compare", bind_lua_dirty_compare},
     {"set_library_dirs", set_library_dirs},
     {"is_a", is_a},

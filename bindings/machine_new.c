@@ -68,14 +68,43 @@ static void nodes_from(lua_State *L, lunik_machine_config *config)
     config->node_count = count;
 }
 
+static void set_count(lua_State *L, const char *name, unsigned count)
+{
+    lua_pushinteger(L, count);
+    lua_setfield(L, -2, name);
+}
+
+/* core.topology(machine) -> {maxcpus=, dies=, cores=, threads=, nodes= how many, [index] =
+ * {present=, node=}} for each CPU that it can have */
+int bind_lua_topology(lua_State *L)
+{
+    lunik_machine *m = bind_machine(L, 1);
+    const lunik_machine_config *config = lunik_machine_config_get(m);
+
+    lua_newtable(L);
+    set_count(L, "maxcpus", config->maxcpus);
+    set_count(L, "dies", config->dies);
+    set_count(L, "cores", config->cores);
+    set_count(L, "threads", config->threads);
+    set_count(L, "nodes", (unsigned)config->node_count);
+    for (unsigned i = 0; i < config->maxcpus; i++) {
+        lua_createtable(L, 0, 2);
+        set_count(L, "node", lunik_cpu_node(m, i));
+        lua_pushboolean(L, lunik_cpu_present(m, i));
+        lua_setfield(L, -2, "present");
+        lua_rawseti(L, -2, i);
+    }
+    return 1;
+}
+
 /* core.machine{name=, accel=, cpus=, ...} -> machine without devices */
 int bind_lua_machine_new(lua_State *L)
 {
     static const char *const accels[] = {"kvm", "none", NULL};
     static const char *const options[] = {
-        "name",      "accel",         "cpus",    "sockets",      "cores",
-        "threads",   "cpu_features",  "nodes",   "manual_clock", "dirty_ring",
-        "dirty_log", "drain_timeout", "irqchip", NULL,
+        "name",         "accel",   "cpus",         "sockets",    "cores",     "threads",
+        "cpu_features", "nodes",   "manual_clock", "dirty_ring", "dirty_log", "drain_timeout",
+        "irqchip",      "maxcpus", "dies",         NULL,
     };
     static const char *const irqchips[] = {"kernel", "split", NULL};
     static const char *const logs[] = {"auto", "bitmap", "manual", NULL};
@@ -91,7 +120,9 @@ int bind_lua_machine_new(lua_State *L)
                        ? LUNIK_ACCEL_NONE
                        : LUNIK_ACCEL_KVM;
     config.cpus = count_field(L, "cpus", "machine: cpus", 4096);
+    config.maxcpus = count_field(L, "maxcpus", "machine: maxcpus", 4096);
     config.sockets = count_field(L, "sockets", "machine: sockets", 4096);
+    config.dies = count_field(L, "dies", "machine: dies", 4096);
     config.cores = count_field(L, "cores", "machine: cores", 4096);
     config.threads = count_field(L, "threads", "machine: threads", 4096);
     index = bind_field(L, 1, "cpu_features");

@@ -138,11 +138,16 @@ static int machine_cpus(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
     unsigned count = lunik_vcpu_count(m);
+    lua_Integer n = 0;
 
     lua_createtable(L, (int)count, 0);
     for (unsigned i = 0; i < count; i++) {
-        bind_push_vcpu(L, lunik_vcpu_get(m, i), m);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
+        lunik_vcpu *v = lunik_vcpu_get(m, i);
+
+        if (!v)
+            continue;
+        bind_push_vcpu(L, v, m);
+        lua_rawseti(L, -2, ++n);
     }
     return 1;
 }
@@ -152,11 +157,18 @@ static int machine_cpu(lua_State *L)
 {
     lunik_machine *m = bind_machine(L, 1);
     lua_Integer count = lunik_vcpu_count(m);
+    lunik_vcpu *v;
+    unsigned index;
 
     if (!count)
         bind_fail(L, LUNIK_E_UNSUPPORTED, "machine '%s' has no vCPUs (accel is none)",
                   lunik_machine_name(m));
-    bind_push_vcpu(L, lunik_vcpu_get(m, (unsigned)bind_int(L, 2, "cpu: index", 0, count - 1)), m);
+    index = (unsigned)bind_int(L, 2, "cpu: index", 0, count - 1);
+    v = lunik_vcpu_get(m, index);
+    if (!v)
+        bind_fail(L, LUNIK_E_NOT_FOUND, "cpu: machine '%s' has no vCPU %d: it is not plugged",
+                  lunik_machine_name(m), (int)index);
+    bind_push_vcpu(L, v, m);
     return 1;
 }
 

@@ -61,7 +61,11 @@
     X(post_code_type)                                                                              \
     X(device_memory_type)                                                                          \
     X(memory_hotplug_type)                                                                         \
-    X(pc_dimm_type)
+    X(pc_dimm_type)                                                                                \
+    X(cpu_hotplug_type)                                                                            \
+    X(cpu_type)                                                                                    \
+    X(cpu_qemu64_type)                                                                             \
+    X(cpu_host_type)
 
 #define DEVICE_TYPE_DECLARE(symbol) extern const lunik_type symbol;
 DEVICE_TYPE_MAP(DEVICE_TYPE_DECLARE)

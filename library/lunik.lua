@@ -55,9 +55,11 @@ local lunik = {}
 ---@field board? string|lunik.Board A board's name ("pc", "micro"), a file's path, or a board. Default "pc".
 ---@field accel? "kvm"|"none" "none": no vCPUs, everything else as with KVM. Default "kvm".
 ---@field name? string For messages and lists. Default: the board's.
----@field cpus? integer Number of vCPUs. Default 1.
+---@field cpus? integer Number of vCPUs at the start. Default 1.
+---@field maxcpus? integer How many there can be, by plugging: cpus to 255. Default cpus. It is sockets x dies x cores x threads.
 ---@field sockets? integer Default: one; with several NUMA nodes one for each, if the vCPUs divide evenly.
----@field cores? integer Per socket.
+---@field dies? integer Per socket. Default 1.
+---@field cores? integer Per die.
 ---@field threads? integer Per core.
 ---@field memory? lunik.Size RAM. Default "128M".
 ---@field maxmem? lunik.Size The size to which memory may grow by plugging, which also needs slots. Refused if it is beyond the guest's addresses (m.address_bits).
@@ -944,6 +946,26 @@ function Machine:dirty_rate(options) end
 ---@return table[]
 function Machine:memory_devices() end
 
+---A CPU that a machine can have.
+---@class lunik.HotpluggableCpu
+---@field type string The type of its device; where it has none, the one to add.
+---@field vcpus_count integer 1.
+---@field index integer From 0: the APIC id.
+---@field props {socket_id: integer, die_id?: integer, core_id: integer, thread_id: integer, node_id?: integer} Its place, as m:device_add() takes it; die_id where a socket has several, node_id where there are nodes.
+---@field present boolean It is plugged.
+---@field path? string Of its device: a machine whose CPUs can't be plugged has none.
+---@field id? string Of its device.
+
+---Lists the CPUs that the machine can have, by index, in the form of QEMU's query-hotpluggable-cpus.
+---```lua
+---local m <close> = lunik.machine { accel = "none", cpus = 1, maxcpus = 4 }
+---m:device_add("cpu", { id = "cpu2", core_id = 2 })
+---local list = m:hotpluggable_cpus()
+---assert(#list == 4 and not list[2].present and list[3].id == "cpu2")
+---```
+---@return lunik.HotpluggableCpu[]
+function Machine:hotpluggable_cpus() end
+
 ---Reads guest memory: m.memory:read().
 ---@param address lunik.Address
 ---@param length lunik.Size
@@ -1161,11 +1183,11 @@ function Machine:clock() end
 ---@param ns integer
 function Machine:advance(ns) end
 
----Lists the vCPUs.
+---Lists the vCPUs that are plugged.
 ---@return lunik.Vcpu[]
 function Machine:cpus() end
 
----Returns a vCPU by its index, from 0.
+---Returns a vCPU by its index, from 0; an error where it is not plugged.
 ---@param index integer
 ---@return lunik.Vcpu
 function Machine:cpu(index) end

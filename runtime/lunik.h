@@ -447,9 +447,10 @@ typedef enum lunik_irqchip_kind {
 typedef struct lunik_machine_config {
     const char *name; /* for messages and lists; NULL = "machine" */
     lunik_accel accel;
-    unsigned cpus;                    /* vCPUs, 1..255; only described to the guest with accel
-                                         none */
-    unsigned sockets, cores, threads; /* topology; 0 = chosen so that the product is cpus */
+    unsigned cpus;                    /* vCPUs at the start, 1..255; only described to the guest
+                                         with accel none */
+    unsigned sockets, cores, threads; /* topology; 0 = chosen so that the product of these and
+                                         dies is maxcpus */
     const char *const *cpu_features;  /* "+name", "-name", "name=value"; NULL-terminated or NULL */
     const lunik_numa_node *nodes;     /* node_count nodes, 0..128; NULL if there are none */
     size_t node_count;
@@ -458,6 +459,8 @@ typedef struct lunik_machine_config {
     lunik_dirty_log dirty_log;
     unsigned drain_timeout;     /* ms that a device has to finish what is in flight; 0 = 10,000 */
     lunik_irqchip_kind irqchip; /* without KVM they are devices in any case */
+    unsigned maxcpus;           /* vCPUs that the machine can have, cpus..255; 0 = cpus */
+    unsigned dies;              /* of each socket; 0 = 1 */
 } lunik_machine_config;
 
 /* Creates a machine without devices: with KVM its VM, and empty address spaces. The irqchip, the
@@ -704,12 +707,13 @@ const lunik_type *lunik_type_next(const lunik_runtime *rt, const lunik_type *pre
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
-/* Returns how many vCPUs the machine has: 0 with accel "none" and once it is closed. They and the
- * interrupt controllers are created in KVM on the first start, reset or register access; those
- * calls can therefore fail. */
+/* Returns how many vCPUs the machine can have (its configuration's maxcpus): 0 with accel "none"
+ * and once it is closed. They and the interrupt controllers are created in KVM on the first start,
+ * reset or register access, or when they are plugged after that; those calls can therefore fail. */
 unsigned lunik_vcpu_count(const lunik_machine *m);
-/* Returns vCPU index (0..count - 1); NULL if there is none. It lasts until the machine is closed,
- * as what follows requires. */
+/* Returns vCPU index (0..count - 1), which is its APIC id as well; NULL if it is not plugged. It
+ * lasts until the machine is closed, as what follows requires; while it is not plugged, what reads
+ * and changes it fails with LUNIK_E_GONE. */
 lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);
 /* Return the machine and the index of a vCPU. Any thread. */
 lunik_machine *lunik_vcpu_machine(const lunik_vcpu *v);
@@ -822,6 +826,10 @@ const lunik_fwmap_entry *lunik_fwmap(const lunik_machine *m, size_t *count);
  * added before. */
 int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const void *data,
                   size_t size, lunik_error *err);
+/* Changes what is copied there from the next reset on; address and size as they were added. While
+ * devices are reset that is the reset under way. LUNIK_E_NOT_FOUND: there is no such data. */
+int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
+                  lunik_error *err);
 
 typedef struct lunik_boot_config {
     const char *kernel;         /* ELF with PVH note, multiboot 1 image or bzImage */
@@ -860,8 +868,11 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err);
  * LUNIK_E_NOT_FOUND: the machine has no such device; LUNIK_E_EXISTS: or it has such files; other
  * errors as for lunik_acpi_install(). */
 int lunik_acpi_offer(lunik_machine *m, lunik_error *err);
-/* Returns a table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled, and its size;
- * NULL and 0 if there is none. */
+/* Assembles installed tables again, with the CPUs that are plugged now; the guest finds them after
+ * the next reset. Does nothing where none are installed, or that fails. For devices' reset. */
+void lunik_acpi_refresh(lunik_machine *m);
+/* Returns a table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled last, and its
+ * size; NULL and 0 if there is none. */
 const void *lunik_acpi_table(lunik_machine *m, const char *signature, size_t *size);
 
 /* ---- guest memory and ports ----------------------------------------------------------------- */

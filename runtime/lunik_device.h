@@ -663,6 +663,18 @@ typedef struct lunik_acpi_slots_ops {
 #define LUNIK_IFACE_acpi_slots "acpi-slots"
 LUNIK_IFACE_GETTER(acpi_slots)
 
+/* "cpu": a CPU that is plugged and unplugged; -1 before plug: not chosen. */
+typedef struct lunik_cpu_device {
+    int64_t socket, die, core, thread, node;
+    uint64_t index; /* valid once it is plugged */
+    bool hotplugged;
+} lunik_cpu_device;
+typedef struct lunik_cpu_device_ops {
+    lunik_cpu_device *(*get)(lunik_object *o);
+} lunik_cpu_device_ops;
+#define LUNIK_IFACE_cpu_device "cpu"
+LUNIK_IFACE_GETTER(cpu_device)
+
 /* "gpe": latches a general-purpose event and raises SCI if it is enabled. */
 typedef struct lunik_gpe_ops {
     unsigned count; /* there are events 0..count-1 */
@@ -670,6 +682,25 @@ typedef struct lunik_gpe_ops {
 } lunik_gpe_ops;
 #define LUNIK_IFACE_gpe "gpe"
 LUNIK_IFACE_GETTER(gpe)
+
+/* Each CPU that a machine can have, up to its configuration's maxcpus, has an index, which is its
+ * APIC id, and is plugged or not; with KVM it is the vCPU of that index.
+ *
+ * Returns whether a CPU is plugged. Any thread. */
+bool lunik_cpu_present(const lunik_machine *m, unsigned index);
+/* Returns how many CPUs are plugged. Any thread. */
+unsigned lunik_cpu_count(const lunik_machine *m);
+/* Returns the NUMA node that lists a CPU; one that is not listed is in node 0. Any thread. */
+unsigned lunik_cpu_node(const lunik_machine *m, unsigned index);
+/* Plugs a CPU. In a machine that has been started its vCPU is created, or taken into use again, and
+ * waits for INIT and SIPI like one after power-on. For hotplug handlers; with the machine lock,
+ * which is not released. LUNIK_E_INVALID: there can be no such CPU; LUNIK_E_EXISTS: it is plugged;
+ * others: the host can't make a vCPU or its thread, and nothing has changed. */
+int lunik_cpu_plug(lunik_machine *m, unsigned index, lunik_error *err);
+/* Unplugs a CPU, except the first; does nothing if it is not plugged. Its vCPU executes nothing
+ * from now on, and its thread ends as soon as it has completed the access in flight: it may be the
+ * caller. For hotplug handlers; with the machine lock, which is not released. */
+void lunik_cpu_unplug(lunik_machine *m, unsigned index);
 
 /* "power-button" */
 typedef struct lunik_power_button_ops {
@@ -719,6 +750,7 @@ typedef struct lunik_acpi_node {
      * are in calls, which ends with NULL. NULL: none. */
     const char *method;
     const char *const *calls;
+    uint64_t first; /* number of the first copy, where scope is given */
 } lunik_acpi_node;
 /* Called while the tables are made, with the lock held; they must change nothing. Strings in a node
  * must live as long as the device. */
@@ -823,7 +855,8 @@ typedef struct lunik_chardev_buffer_ops {
 #define LUNIK_IFACE_chardev_buffer "chardev-buffer"
 LUNIK_IFACE_GETTER(chardev_buffer)
 
-/* "netdev-peer": the program's end of a netdev-lua. Frames are whole: Ethernet, without checksum. */
+/* "netdev-peer": the program's end of a netdev-lua. Frames are whole: Ethernet, without checksum.
+ */
 typedef struct lunik_netdev_peer_ops {
     /* Queues a frame for the card, on its pair of queues 0 to queues - 1. False: the queue is full,
      * or there is no such pair. */

@@ -171,14 +171,13 @@ static void select_ram_size(void *opaque)
     fw_cfg_set(&s->chip, NULL, FW_CFG_RAM_SIZE, bytes, 8, NULL);
 }
 
-/* Returns the first node that lists a vCPU, else 0. */
-static size_t node_of(const lunik_machine_config *config, unsigned cpu)
+static void select_cpus(void *opaque)
 {
-    for (size_t n = 0; n < config->node_count; n++)
-        for (size_t i = 0; i < config->nodes[n].cpu_count; i++)
-            if (config->nodes[n].cpus[i] == cpu)
-                return n;
-    return 0;
+    struct fw_cfg *s = opaque;
+    uint8_t bytes[2];
+
+    put(bytes, lunik_cpu_count(lunik_object_machine(lunik_state_object(s))), 2);
+    fw_cfg_set(&s->chip, NULL, FW_CFG_CPUS, bytes, 2, NULL);
 }
 
 /* How many nodes there are, the node of each vCPU, the memory of each node: 64 bits each. */
@@ -187,7 +186,7 @@ static void select_numa(void *opaque)
     struct fw_cfg *s = opaque;
     lunik_machine *m = lunik_object_machine(lunik_state_object(s));
     const lunik_machine_config *config = lunik_machine_config_get(m);
-    unsigned cpus = config->cpus ? config->cpus : 1;
+    unsigned cpus = config->maxcpus;
     size_t count, words = 1 + cpus + config->node_count;
     const lunik_fwmap_entry *map = lunik_fwmap(m, &count);
     uint64_t *list = calloc(words, sizeof(*list));
@@ -196,7 +195,7 @@ static void select_numa(void *opaque)
     if (list && bytes) {
         list[0] = config->node_count;
         for (unsigned i = 0; i < cpus; i++)
-            list[1 + i] = node_of(config, i);
+            list[1 + i] = lunik_cpu_node(m, i);
         for (size_t i = 0; i < count; i++)
             if (map[i].type == LUNIK_FWMAP_RAM && map[i].node < config->node_count)
                 list[1 + cpus + map[i].node] += map[i].size;
@@ -211,7 +210,6 @@ static void select_numa(void *opaque)
 static int add_items(struct fw_cfg *s, lunik_object *o, lunik_error *err)
 {
     const lunik_machine_config *config = lunik_machine_config_get(lunik_object_machine(o));
-    unsigned cpus = config->cpus ? config->cpus : 1;
     const struct {
         uint16_t key;
         uint64_t value;
@@ -220,8 +218,7 @@ static int add_items(struct fw_cfg *s, lunik_object *o, lunik_error *err)
         {FW_CFG_SIGNATURE, 0x554d4551, 4}, /* "QEMU" */
         {FW_CFG_ID, FW_CFG_ID_TRADITIONAL | (s->has_dma ? FW_CFG_ID_DMA : 0), 4},
         {FW_CFG_NOGRAPHIC, 1, 2},
-        {FW_CFG_CPUS, cpus, 2},
-        {FW_CFG_CPUS_MAX, cpus, 2},
+        {FW_CFG_CPUS_MAX, config->maxcpus, 2},
         {FW_CFG_BOOT_MENU, s->boot_menu, 2},
     };
     const struct {
@@ -230,6 +227,7 @@ static int add_items(struct fw_cfg *s, lunik_object *o, lunik_error *err)
         void (*select)(void *opaque);
     } computed[] = {
         {NULL, FW_CFG_RAM_SIZE, select_ram_size},
+        {NULL, FW_CFG_CPUS, select_cpus},
         {NULL, FW_CFG_NUMA, select_numa},
         {E820_FILE, 0, select_e820},
     };

@@ -55,14 +55,6 @@ struct mc146818 {
     lunik_region *ports;
 };
 
-static void reset(lunik_object *o)
-{
-    struct mc146818 *s = lunik_state(o);
-
-    s->index = 0;
-    mc146818_reset(&s->chip);
-}
-
 /* ---- CMOS RAM ------------------------------------------------------------------------------- */
 
 /* Stores count in `bytes` bytes, or as much as fits there. */
@@ -82,7 +74,12 @@ static uint64_t above(uint64_t size, uint64_t start, uint64_t unit)
     return size > start ? (size - start) / unit : 0;
 }
 
-static void fill_ram(struct mc146818 *s, const lunik_machine_config *config)
+static void count_cpus(struct mc146818 *s, const lunik_machine *m)
+{
+    put(s, CMOS_OTHER_CPUS, 1, lunik_cpu_count(m) - 1);
+}
+
+static void fill_ram(struct mc146818 *s, const lunik_machine *m)
 {
     uint64_t low = s->below_4g < 640 * KIB ? s->below_4g : 640 * KIB;
 
@@ -92,7 +89,17 @@ static void fill_ram(struct mc146818 *s, const lunik_machine_config *config)
     put(s, CMOS_EXT_KIB_2, 2, above(s->below_4g, MIB, KIB));
     put(s, CMOS_EXT_64KIB, 2, above(s->below_4g, 16 * MIB, 64 * KIB));
     put(s, CMOS_ABOVE_64KIB, 3, s->above_4g / (64 * KIB));
-    put(s, CMOS_OTHER_CPUS, 1, config->cpus ? config->cpus - 1 : 0);
+    count_cpus(s, m);
+}
+
+/* Firmware waits for as many CPUs as the RAM says: it has to be right at every reset. */
+static void reset(lunik_object *o)
+{
+    struct mc146818 *s = lunik_state(o);
+
+    s->index = 0;
+    mc146818_reset(&s->chip);
+    count_cpus(s, lunik_object_machine(o));
 }
 
 /* ---- ports ---------------------------------------------------------------------------------- */
@@ -181,7 +188,7 @@ static int realize(lunik_object *o, lunik_error *err)
     lunik_timer_init(&s->timer, m, timer_fired);
     s->host_clock.now = host_now;
     mc146818_init(&s->chip, clock, schedule, s, now.tv_sec, (uint32_t)now.tv_nsec);
-    fill_ram(s, lunik_machine_config_get(m));
+    fill_ram(s, m);
     rc = lunik_irq_connect(m, &s->chip.irq, (unsigned)s->irq, err);
     if (rc)
         return lunik_fail_prefix(err, rc, "mc146818: irq");

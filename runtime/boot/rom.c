@@ -119,6 +119,23 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
     return 0;
 }
 
+int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
+                  lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+    REQUIRE_OR_FAIL(data || !size, "data is NULL", err);
+
+    if (!m->boot)
+        return machine_fail_closed(m, err);
+    for (const struct boot_rom *r = m->boot->roms; r; r = r->next)
+        if (r->address == address && r->size == size) {
+            memcpy(r->data, data, size);
+            return 0;
+        }
+    return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no ROM of %zu bytes at 0x%" PRIx64, size,
+                      address);
+}
+
 int roms_place(lunik_machine *m, lunik_error *err)
 {
     for (const struct boot_rom *r = m->boot->roms; r; r = r->next) {

@@ -1,4 +1,5 @@
 /* config.c: checking and copying a machine's configuration. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,39 +13,83 @@ enum { DRAIN_TIMEOUT_MS = 10000 };
 static unsigned default_sockets(const lunik_machine_config *c)
 {
     unsigned nodes = c->node_count > 1 ? (unsigned)c->node_count : 1;
-    unsigned each = c->cpus / nodes / c->threads;
+    unsigned each = c->maxcpus / nodes / c->threads / c->dies;
 
-    return nodes * each * c->threads == c->cpus && !(each & (each - 1)) ? nodes : 1;
+    return nodes * each * c->threads * c->dies == c->maxcpus && !(each & (each - 1)) ? nodes : 1;
 }
 
-static int check_topology(lunik_machine_config *c, const char *name, lunik_error *err)
+static int check_counts(lunik_machine_config *c, const char *name, lunik_error *err)
 {
-    uint64_t product;
-
     if (c->cpus < 1 || c->cpus > MAX_CPUS)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "machine '%s': cpus: %u is out of range (want 1..%d)", name, c->cpus,
                           MAX_CPUS);
-    if (!c->threads)
-        c->threads = 1;
+    if (!c->maxcpus)
+        c->maxcpus = c->cpus;
+    if (c->maxcpus < c->cpus || c->maxcpus > MAX_CPUS)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': maxcpus: %u is out of range (want %u..%d)", name,
+                          c->maxcpus, c->cpus, MAX_CPUS);
+    return 0;
+}
+
+static bool is_power_of_two(unsigned n)
+{
+    return !(n & (n - 1));
+}
+
+/* APIC ids are the vCPU indexes, so every level but the highest that there is must fill its bits of
+ * the id. */
+static int check_levels(const lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    if (is_power_of_two(c->threads) &&
+        (is_power_of_two(c->cores) || (c->sockets == 1 && c->dies == 1)) &&
+        (is_power_of_two(c->dies) || c->sockets == 1))
+        return 0;
+    if (c->dies > 1)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "machine '%s': dies %u, cores %u, threads %u: want powers of two (any "
+                          "number of dies in a single socket)",
+                          name, c->dies, c->cores, c->threads);
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "machine '%s': cores %u, threads %u: want powers of two (any number of "
+                      "cores in a single socket)",
+                      name, c->cores, c->threads);
+}
+
+static int fail_product(const lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    char dies[32] = "";
+
+    if (c->dies > 1)
+        snprintf(dies, sizeof(dies), " x dies %u", c->dies);
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "machine '%s': sockets %u%s x cores %u x threads %u is not %s %u", name,
+                      c->sockets, dies, c->cores, c->threads,
+                      c->maxcpus > c->cpus ? "maxcpus" : "cpus", c->maxcpus);
+}
+
+static int check_topology(lunik_machine_config *c, const char *name, lunik_error *err)
+{
+    int rc = check_counts(c, name, err);
+    uint64_t inner;
+
+    if (rc)
+        return rc;
+    c->threads = c->threads ? c->threads : 1;
+    c->dies = c->dies ? c->dies : 1;
+    inner = (uint64_t)c->dies * c->threads;
     if (!c->sockets && !c->cores)
         c->sockets = default_sockets(c);
     if (!c->cores)
-        c->cores = (unsigned)(c->cpus / ((uint64_t)c->sockets * c->threads));
+        c->cores = (unsigned)(c->maxcpus / c->sockets / inner);
     if (!c->sockets)
-        c->sockets = (unsigned)(c->cpus / ((uint64_t)c->cores * c->threads));
-    product = (uint64_t)c->sockets * c->cores * c->threads;
-    if (product != c->cpus)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "machine '%s': sockets %u x cores %u x threads %u is not cpus %u", name,
-                          c->sockets, c->cores, c->threads, c->cpus);
-    /* APIC ids are the vCPU indexes, so whole packages must fill their bits of the id. */
-    if ((c->sockets > 1 && (c->cores & (c->cores - 1))) || (c->threads & (c->threads - 1)))
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "machine '%s': cores %u, threads %u: want powers of two (any number of "
-                          "cores in a single socket)",
-                          name, c->cores, c->threads);
-    return 0;
+        c->sockets = (unsigned)(c->maxcpus / c->cores / inner);
+    /* None is zero, so what is more than maxcpus is so before it overflows. */
+    if (c->threads > MAX_CPUS || c->dies > MAX_CPUS || c->cores > MAX_CPUS ||
+        c->sockets * inner * c->cores != c->maxcpus)
+        return fail_product(c, name, err);
+    return check_levels(c, name, err);
 }
 
 static int check_node(const lunik_machine_config *c, size_t i, bool *seen, const char *name,
@@ -53,10 +98,10 @@ static int check_node(const lunik_machine_config *c, size_t i, bool *seen, const
     const lunik_numa_node *n = &c->nodes[i];
 
     for (size_t k = 0; k < n->cpu_count; k++) {
-        if (n->cpus[k] >= c->cpus)
+        if (n->cpus[k] >= c->maxcpus)
             return lunik_fail(err, LUNIK_E_INVALID,
                               "machine '%s': numa node %zu: cpu %u does not exist (want 0..%u)",
-                              name, i, n->cpus[k], c->cpus - 1);
+                              name, i, n->cpus[k], c->maxcpus - 1);
         if (seen[n->cpus[k]])
             return lunik_fail(err, LUNIK_E_INVALID,
                               "machine '%s': numa node %zu: cpu %u is in another node already",

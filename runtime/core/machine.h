@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "cpus.h"
 #include "drains.h"
 #include "lock.h"
 #include "lunik_device.h"
@@ -57,6 +58,7 @@ struct lunik_machine {
     _Atomic unsigned refs;
     _Atomic int state; /* lunik_run_state */
     int exit_code;
+    _Atomic uint64_t cpus[CPUS_MOST / 64]; /* cpus.h: a bit for each that is plugged */
 
     struct kvm_vm *kvm;              /* kvm.h; NULL with accel none */
     struct vcpu_group *vcpus;        /* vcpu.h; NULL with accel none */

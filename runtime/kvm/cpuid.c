@@ -385,29 +385,61 @@ static unsigned id_bits(unsigned n)
     return n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 0;
 }
 
-/* Leaves 0xb and 0x1f: threads of a core, cores of a package. */
-static void set_extended_topology(struct kvm_cpuid2 *c, uint32_t leaf,
-                                  const lunik_machine_config *config, unsigned index)
+/* Returns how many bits of an APIC id a package has. */
+static unsigned package_bits(const lunik_machine_config *config)
 {
-    unsigned thread_bits = id_bits(config->threads);
-    unsigned package_bits = thread_bits + id_bits(config->cores);
+    return id_bits(config->threads) + id_bits(config->cores) + id_bits(config->dies);
+}
 
-    for (unsigned level = 0; level < 3; level++) {
-        struct kvm_cpuid_entry2 *e = find_or_add(c, leaf, level, true);
+/* A level of the leaves 0xb and 0x1f: its type (0: there are no more), the bits of an APIC id below
+ * the next level, and the logical processors in one of that. SDM vol. 2A, CPUID. */
+struct level {
+    unsigned type, bits, count;
+};
+
+enum { LEVEL_NONE = 0, LEVEL_THREAD = 1, LEVEL_CORE = 2, LEVEL_DIE = 5 };
+
+static void set_levels(struct kvm_cpuid2 *c, uint32_t leaf, const struct level *levels,
+                       unsigned count, unsigned index)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct kvm_cpuid_entry2 *e = find_or_add(c, leaf, i, true);
 
         if (!e)
             return;
-        e->eax = level == 0 ? thread_bits : level == 1 ? package_bits : 0;
-        e->ebx = level == 0 ? config->threads : level == 1 ? config->threads * config->cores : 0;
-        e->ecx = level | (level < 2 ? (level + 1) << 8 : 0);
+        e->eax = levels[i].bits;
+        e->ebx = levels[i].count;
+        e->ecx = i | levels[i].type << 8;
         e->edx = index;
     }
 }
 
-/* Leaf 4: cores of the package, threads that share each cache. */
+/* Leaf 0xb knows no dies: their cores are cores of the package. */
+static void set_extended_topology(struct kvm_cpuid2 *c, uint32_t leaf,
+                                  const lunik_machine_config *config, unsigned index)
+{
+    unsigned threads = config->threads, package = threads * config->cores * config->dies;
+    const struct level thread = {LEVEL_THREAD, id_bits(threads), threads};
+
+    if (leaf == 0xb || config->dies == 1)
+        set_levels(c, leaf,
+                   (const struct level[]){
+                       thread, {LEVEL_CORE, package_bits(config), package}, {LEVEL_NONE, 0, 0}},
+                   3, index);
+    else
+        set_levels(c, leaf,
+                   (const struct level[]){thread,
+                                          {LEVEL_CORE, id_bits(threads) + id_bits(config->cores),
+                                           threads * config->cores},
+                                          {LEVEL_DIE, package_bits(config), package},
+                                          {LEVEL_NONE, 0, 0}},
+                   4, index);
+}
+
+/* Leaf 4: cores of the package, threads that share each cache: those of a core, or of a die. */
 static void set_cache_sharing(struct kvm_cpuid2 *c, const lunik_machine_config *config)
 {
-    unsigned package = 1u << (id_bits(config->threads) + id_bits(config->cores));
+    unsigned die = 1u << (id_bits(config->threads) + id_bits(config->cores));
 
     for (uint32_t i = 0; i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
@@ -416,14 +448,14 @@ static void set_cache_sharing(struct kvm_cpuid2 *c, const lunik_machine_config *
         if (e->function != 4 || !(e->eax & 31))
             continue;
         e->eax &= 0x3fff;
-        e->eax |= ((level >= 3 ? package : 1u << id_bits(config->threads)) - 1) << 14;
-        e->eax |= ((1u << id_bits(config->cores)) - 1) << 26;
+        e->eax |= ((level >= 3 ? die : 1u << id_bits(config->threads)) - 1) << 14;
+        e->eax |= ((1u << (package_bits(config) - id_bits(config->threads))) - 1) << 26;
     }
 }
 
 void cpuid_set_topology(struct kvm_cpuid2 *c, const lunik_machine_config *config, unsigned index)
 {
-    unsigned package = config->cores * config->threads;
+    unsigned package = config->dies * config->cores * config->threads;
     struct kvm_cpuid_entry2 *e = find(c, 1, 0);
 
     if (e) {
@@ -442,8 +474,7 @@ void cpuid_set_topology(struct kvm_cpuid2 *c, const lunik_machine_config *config
         set_extended_topology(c, 0x1f, config, index);
     e = find(c, 0x80000008, 0);
     if (e)
-        e->ecx = (e->ecx & ~0xf0ffu) | (package - 1) |
-                 (id_bits(config->threads) + id_bits(config->cores)) << 12;
+        e->ecx = (e->ecx & ~0xf0ffu) | (package - 1) | package_bits(config) << 12;
     e = find(c, 0x8000001e, 0);
     if (e) {
         e->eax = index;

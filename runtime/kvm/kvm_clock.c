@@ -220,9 +220,7 @@ void kvm_clocks_stop(lunik_machine *m)
     c->running = false;
     hold_kvmclock(m->kvm);
     c->host_tsc = __rdtsc();
-    for (unsigned i = 0; i < m->vcpus->count; i++) {
-        lunik_vcpu *v = &m->vcpus->vcpu[i];
-
+    for (lunik_vcpu *v = NULL; (v = vcpus_next(m->vcpus, v));) {
         v->held.has_tsc = read_tsc_offset(v, &v->held.tsc_offset);
         hold_apic_timer(v);
     }
@@ -235,18 +233,15 @@ int kvm_clocks_start(lunik_machine *m, lunik_error *err)
     uint64_t passed = __rdtsc() - c->host_tsc;
     int rc = 0;
 
-    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
-        lunik_vcpu *v = &m->vcpus->vcpu[i];
-
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
         if (v->held.has_tsc)
             rc = write_tsc_offset(v, v->held.tsc_offset - passed, err);
-    }
     if (!rc)
         rc = continue_kvmclock(m->kvm, err);
-    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));) {
         /* Fails if the guest has no kvmclock. */
-        ioctl(m->vcpus->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0);
-        rc = continue_apic_timer(&m->vcpus->vcpu[i], err);
+        ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0);
+        rc = continue_apic_timer(v, err);
     }
     if (!rc)
         rc = continue_pit(m->kvm, err);
@@ -262,15 +257,26 @@ int kvm_clocks_reset(lunik_machine *m, lunik_error *err)
     c->host_tsc = __rdtsc();
     c->pit = c->pit_power_on;
     c->has_pit = !m->kvm->split;
-    for (unsigned i = 0; i < m->vcpus->count && !rc; i++) {
-        lunik_vcpu *v = &m->vcpus->vcpu[i];
-
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));) {
         v->held = (struct vcpu_clocks){.has_tsc = kvm_clocks_own_tsc(v),
                                        .tsc_offset = UINT64_C(0) - c->host_tsc};
         if (v->held.has_tsc)
             rc = write_tsc_offset(v, v->held.tsc_offset, err);
     }
     return rc ? rc : continue_pit(m->kvm, err);
+}
+
+int vcpu_clocks_join(lunik_vcpu *v, lunik_error *err)
+{
+    const lunik_vcpu *first = &v->machine->vcpus->vcpu[0];
+
+    v->held =
+        (struct vcpu_clocks){.has_tsc = first->held.has_tsc, .tsc_offset = first->held.tsc_offset};
+    if (!v->machine->kvm->clocks->running)
+        return 0; /* kvm_clocks_start() sets it */
+    return read_tsc_offset(first, &v->held.tsc_offset)
+               ? write_tsc_offset(v, v->held.tsc_offset, err)
+               : 0;
 }
 
 uint64_t kvm_clocks_msr_read(const lunik_vcpu *v, uint32_t index, uint64_t value)

@@ -1,7 +1,7 @@
 /*
  * kvm_state.c: the state that KVM keeps for a machine, saved and loaded whole: a section for the
- * VM, then one for each vCPU. The devices' states are loaded before this one: the edges that their
- * lines make meanwhile are then forgotten.
+ * VM, then one for each vCPU that is plugged. The devices' states are loaded before this one: the
+ * edges that their lines make meanwhile are then forgotten.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,16 +33,15 @@ static int check_machine(const lunik_machine *m, lunik_error *err)
 /* All that KVM has now; to be freed. */
 static int read_all(lunik_machine *m, struct kvm_state **out, lunik_error *err)
 {
-    unsigned count = m->vcpus->count;
-    struct kvm_state *s = calloc(1, sizeof(*s) + count * sizeof(s->vcpu[0]));
+    struct kvm_state *s = calloc(1, sizeof(*s) + m->vcpus->count * sizeof(s->vcpu[0]));
     int rc;
 
     *out = s;
     if (!s)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
     rc = vm_state_read(m, &s->vm, err);
-    for (unsigned i = 0; !rc && i < count; i++)
-        rc = vcpu_state_read(&m->vcpus->vcpu[i], &s->vcpu[i], err);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
+        rc = vcpu_state_read(v, &s->vcpu[v->index], err);
     return rc;
 }
 
@@ -50,8 +49,8 @@ static int write_all(lunik_machine *m, const struct kvm_state *s, lunik_error *e
 {
     int rc = vm_state_write(m, &s->vm, err);
 
-    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
-        rc = vcpu_state_write(&m->vcpus->vcpu[i], &s->vcpu[i], err);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
+        rc = vcpu_state_write(v, &s->vcpu[v->index], err);
     return rc;
 }
 
@@ -69,8 +68,8 @@ static int save_all(lunik_machine *m, struct kvm_state *s, lunik_state_buffer *o
     rc = state_put_number(out, FORMAT, 2, err);
     if (!rc)
         rc = state_save(&vm_state_table, &s->vm, 0, out, err);
-    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
-        rc = state_save(&vcpu_state_table, &s->vcpu[i], 0, out, err);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
+        rc = state_save(&vcpu_state_table, &s->vcpu[v->index], 0, out, err);
     return rc;
 }
 
@@ -119,8 +118,8 @@ static int load_all(lunik_machine *m, struct kvm_state *s, struct state_reader *
                         (unsigned)format, FORMAT);
     if (!rc)
         rc = load_one(&vm_state_table, &s->vm, r);
-    for (unsigned i = 0; !rc && i < m->vcpus->count; i++)
-        rc = load_one(&vcpu_state_table, &s->vcpu[i], r);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
+        rc = load_one(&vcpu_state_table, &s->vcpu[v->index], r);
     if (!rc && r->left)
         rc = lunik_fail(r->err, LUNIK_E_INVALID, "%zu bytes after the end", r->left);
     return rc;

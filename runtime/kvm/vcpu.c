@@ -27,7 +27,17 @@ lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index)
 {
     NOT_NULL(m, NULL);
 
-    return index < lunik_vcpu_count(m) ? &m->vcpus->vcpu[index] : NULL;
+    bool plugged = index < lunik_vcpu_count(m) && lunik_cpu_present(m, index);
+    return plugged ? &m->vcpus->vcpu[index] : NULL;
+}
+
+lunik_vcpu *vcpus_next(struct vcpu_group *g, lunik_vcpu *previous)
+{
+    unsigned i = previous ? previous->index + 1 : 0;
+
+    while (i < g->count && !lunik_cpu_present(g->machine, i))
+        i++;
+    return i < g->count ? &g->vcpu[i] : NULL;
 }
 
 lunik_machine *lunik_vcpu_machine(const lunik_vcpu *v)
@@ -69,7 +79,7 @@ static void *vcpu_thread(void *arg)
     for (;;) {
         vcpu_offer_extint(v);
         if (!vcpu_may_enter(v)) {
-            if (!vcpu_wait_at_gate(v))
+            if (!vcpu_wait_at_gate(v) && vcpu_thread_ends(v))
                 break;
             continue;
         }
@@ -91,7 +101,7 @@ static void *vcpu_thread(void *arg)
 }
 
 /* Starts the thread with a signal mask that lets only the kick and faults through. */
-static int start_thread(lunik_vcpu *v)
+int vcpu_start_thread(lunik_vcpu *v)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t mask, old;
@@ -103,13 +113,26 @@ static int start_thread(lunik_vcpu *v)
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         sigdelset(&mask, faults[i]);
     pthread_sigmask(SIG_SETMASK, &mask, &old);
+    pthread_mutex_lock(&v->machine->vcpus->mutex);
     rc = pthread_create(&v->thread, NULL, vcpu_thread, v);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!rc) {
         v->started = true;
         pthread_setname_np(v->thread, name);
     }
+    pthread_mutex_unlock(&v->machine->vcpus->mutex);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc;
+}
+
+/* One that is on its way out, and plugged again, goes on with the thread that it has. */
+static bool vcpu_needs_thread(lunik_vcpu *v)
+{
+    bool started;
+
+    pthread_mutex_lock(&v->machine->vcpus->mutex);
+    started = v->started;
+    pthread_mutex_unlock(&v->machine->vcpus->mutex);
+    return !started;
 }
 
 int vcpus_resume(lunik_machine *m, lunik_error *err)
@@ -119,9 +142,8 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
     if (!g)
         return 0;
-    for (unsigned i = 0; i < g->count && !rc; i++)
-        if (!g->vcpu[i].started)
-            rc = start_thread(&g->vcpu[i]);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(g, v));)
+        rc = vcpu_needs_thread(v) ? vcpu_start_thread(v) : 0;
     if (rc)
         return lunik_fail_errno(err, rc, "machine '%s': can't start a vCPU thread", m->name);
     vcpus_open_gate(g);
@@ -130,8 +152,7 @@ int vcpus_resume(lunik_machine *m, lunik_error *err)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-/* Does what earlier calls, which failed, have left undone. */
-static int create_vcpu(lunik_vcpu *v, lunik_error *err)
+int vcpu_create(lunik_vcpu *v, lunik_error *err)
 {
     struct kvm_vm *vm = v->machine->kvm;
     struct kvm_cpuid2 *cpuid = v->machine->vcpus->cpuid;
@@ -165,7 +186,7 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
     struct vcpu_group *g = m->vcpus;
     int rc = 0;
 
-    if (!g || !g->cpuid)
+    if (!g || g->created)
         return 0;
     if (!m->kvm->power_on) {
         rc = kvm_vm_add_irqchip(m, err);
@@ -174,14 +195,16 @@ int vcpus_create(lunik_machine *m, lunik_error *err)
         gsi_show_high(m);
         msi_routes_open(m);
     }
-    for (unsigned i = 0; i < g->count && !rc; i++)
-        if (!g->vcpu[i].power_on)
-            rc = create_vcpu(&g->vcpu[i], err);
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(g, v));)
+        rc = v->power_on ? 0 : vcpu_create(v, err);
     if (rc)
         return rc;
     kvm_io_set_vcpu_map(m, g->vcpu[0].run);
-    free(g->cpuid);
-    g->cpuid = NULL;
+    g->created = true;
+    if (m->config.maxcpus == m->config.cpus) {
+        free(g->cpuid);
+        g->cpuid = NULL;
+    }
     return 0;
 }
 
@@ -191,20 +214,31 @@ int vcpus_init(lunik_machine *m, lunik_error *err)
 
     if (!m->kvm)
         return cpuid_check(&m->config, err);
-    if (m->config.cpus > m->kvm->max_vcpus || m->config.cpus > 255)
-        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': cpus: %u is too many (want 1..%u)",
-                          m->name, m->config.cpus,
-                          m->kvm->max_vcpus < 255 ? m->kvm->max_vcpus : 255);
-    g = calloc(1, sizeof(*g) + m->config.cpus * sizeof(g->vcpu[0]));
+    if (m->config.maxcpus > m->kvm->max_vcpus)
+        return lunik_fail(err, LUNIK_E_INVALID, "machine '%s': %s: %u is too many (want 1..%u)",
+                          m->name, m->config.maxcpus > m->config.cpus ? "maxcpus" : "cpus",
+                          m->config.maxcpus, m->kvm->max_vcpus);
+    g = calloc(1, sizeof(*g) + m->config.maxcpus * sizeof(g->vcpu[0]));
     if (!g)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "machine '%s': out of memory", m->name);
     vcpu_gate_init(g);
     g->machine = m;
-    g->count = m->config.cpus;
+    g->count = m->config.maxcpus;
     for (unsigned i = 0; i < g->count; i++)
         g->vcpu[i] = (lunik_vcpu){.machine = m, .index = i, .fd = -1, .extint = NO_EXTINT};
     m->vcpus = g;
     return cpuid_new(&g->cpuid, m, err);
+}
+
+/* Also one that has ended: it may do so just now. */
+static bool has_thread(lunik_vcpu *v)
+{
+    bool has;
+
+    pthread_mutex_lock(&v->machine->vcpus->mutex);
+    has = v->started || v->ended;
+    pthread_mutex_unlock(&v->machine->vcpus->mutex);
+    return has;
 }
 
 static void join_all(struct vcpu_group *g)
@@ -212,7 +246,7 @@ static void join_all(struct vcpu_group *g)
     vcpus_quit(g);
     lunik_unlock(g->machine->rt);
     for (unsigned i = 0; i < g->count; i++)
-        if (g->vcpu[i].started)
+        if (has_thread(&g->vcpu[i]))
             pthread_join(g->vcpu[i].thread, NULL);
     lunik_lock(g->machine->rt);
 }

@@ -117,7 +117,7 @@ static void ring_full(lunik_vcpu *v)
         report_exit(v, &info);
 }
 
-static void run_failed(lunik_vcpu *v, int error)
+void vcpu_run_failed(lunik_vcpu *v, int error)
 {
     lunik_vcpu_exit info = {.reason = "run-error", .detail = (uint64_t)error};
 
@@ -158,7 +158,7 @@ void vcpu_handle_exit(lunik_vcpu *v, int rc, int error)
 {
     count(&v->exits);
     if (rc < 0) {
-        run_failed(v, error);
+        vcpu_run_failed(v, error);
         return;
     }
     switch (v->run->exit_reason) {

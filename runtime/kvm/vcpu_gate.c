@@ -68,6 +68,12 @@ static bool gate_closed(const struct vcpu_group *g)
     return atomic_load_explicit(&g->closed, FENCED_LOAD);
 }
 
+/* The gate of one vCPU, by the same protocol. */
+static bool is_leaving(const lunik_vcpu *v)
+{
+    return atomic_load_explicit(&v->leaving, FENCED_LOAD);
+}
+
 static void set_inside(lunik_vcpu *v, bool inside)
 {
     atomic_store_explicit(&v->in_guest, inside, FENCED_STORE);
@@ -113,7 +119,7 @@ void vcpu_left_guest(lunik_vcpu *v)
 bool vcpu_may_enter(lunik_vcpu *v)
 {
     set_inside(v, true);
-    if (!gate_closed(v->machine->vcpus))
+    if (!gate_closed(v->machine->vcpus) && !is_leaving(v))
         return true;
     vcpu_left_guest(v);
     return false;
@@ -162,8 +168,10 @@ bool vcpu_wait_at_gate(lunik_vcpu *v)
     bool quit;
 
     pthread_mutex_lock(&g->mutex);
-    while (gate_closed(g) && !g->quit) {
-        if (g->paused && !g->holds && v->io_pending) {
+    while ((gate_closed(g) || is_leaving(v)) && !g->quit) {
+        if (is_leaving(v) && !v->io_pending)
+            break;
+        if ((g->paused || is_leaving(v)) && !g->holds && v->io_pending) {
             pthread_mutex_unlock(&g->mutex);
             complete_access(v);
             pthread_mutex_lock(&g->mutex);
@@ -173,7 +181,7 @@ bool vcpu_wait_at_gate(lunik_vcpu *v)
         pthread_cond_wait(&g->changed, &g->mutex);
     }
     v->parked = false;
-    quit = g->quit;
+    quit = g->quit || is_leaving(v);
     pthread_mutex_unlock(&g->mutex);
     return !quit;
 }
@@ -265,6 +273,21 @@ void vcpus_open_gate(struct vcpu_group *g)
     for (unsigned i = 0; i < g->count; i++)
         g->vcpu[i].parked = false;
     pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+void vcpu_leave(lunik_vcpu *v)
+{
+    struct vcpu_group *g = v->machine->vcpus;
+
+    pthread_mutex_lock(&g->mutex);
+    v->again = false;
+    if (v->started) {
+        atomic_store(&v->leaving, true);
+        fence_heavy();
+        kick(v);
+        pthread_cond_broadcast(&g->changed);
+    }
     pthread_mutex_unlock(&g->mutex);
 }
 

@@ -42,7 +42,10 @@ struct lunik_vcpu {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
-    bool started;          /* thread exists */
+    bool started;          /* thread exists; under the group's mutex, as the next three */
+    bool ended;            /* thread has ended and is to be joined */
+    bool again;            /* leaving, but plugged again: the thread is to go on */
+    _Atomic bool leaving;  /* unplugged: the thread is to end; written under the group's mutex */
     _Atomic bool in_guest; /* inside KVM_RUN, or about to enter it */
     bool io_pending;       /* the next KVM_RUN first completes an access; own thread only */
     bool parked;           /* waits at the gate with nothing pending; under the group's mutex */
@@ -71,10 +74,26 @@ struct vcpu_group {
     bool has_boot_state;
     struct kvm_regs boot_regs;
     struct kvm_sregs boot_sregs;
-    struct kvm_cpuid2 *cpuid; /* until the vCPUs have been created */
-    unsigned count;
+    struct kvm_cpuid2 *cpuid; /* kept for vCPUs to come; else until all have been created */
+    bool created;             /* interrupt controllers and the vCPUs that are plugged */
+    unsigned count;           /* that there can be */
     lunik_vcpu vcpu[];
 };
+
+/* Walks the plugged vCPUs: returns the one after `previous` (NULL: the first); NULL ends. Machine
+ * lock held. */
+lunik_vcpu *vcpus_next(struct vcpu_group *g, lunik_vcpu *previous);
+
+/* vcpu.c */
+
+/* Creates v in KVM; does what earlier calls, which failed, have left undone. */
+int vcpu_create(lunik_vcpu *v, lunik_error *err);
+/* Starts the thread of v. Returns 0 or an errno. */
+int vcpu_start_thread(lunik_vcpu *v);
+
+/* vcpu_plug.c: an unplugged vCPU's thread, outside the guest: whether it ends. If the vCPU has been
+ * plugged again meanwhile, it goes on as a new one. */
+bool vcpu_thread_ends(lunik_vcpu *v);
 
 /* vcpu_gate.c */
 
@@ -87,8 +106,11 @@ void vcpu_gate_fini(struct vcpu_group *g);
 bool vcpu_may_enter(lunik_vcpu *v);
 /* The vCPU has left KVM_RUN: wakes threads that wait for that. */
 void vcpu_left_guest(lunik_vcpu *v);
-/* Waits until the gate opens; returns false if the thread is to end. */
+/* Waits until the gate opens; returns false if the thread is to end: for good, or as the vCPU has
+ * been unplugged, and then with no access pending. */
 bool vcpu_wait_at_gate(lunik_vcpu *v);
+/* Makes the thread of v, if there is one, leave the guest and end. */
+void vcpu_leave(lunik_vcpu *v);
 /* Ends the pause. */
 void vcpus_open_gate(struct vcpu_group *g);
 /* Tells all vCPUs' threads to end. */
@@ -109,6 +131,8 @@ void vcpu_set_extint(lunik_vcpu *v, uint16_t vector);
 
 /* vcpu_exit.c: handles what KVM_RUN returned, on the vCPU's thread. Lock not held. */
 void vcpu_handle_exit(lunik_vcpu *v, int rc, int error);
+/* KVM_RUN has returned an error, or can't be called. */
+void vcpu_run_failed(lunik_vcpu *v, int error);
 
 /* vcpu_ring.c */
 int vcpu_ring_init(lunik_vcpu *v, lunik_error *err);
@@ -119,6 +143,8 @@ bool vcpu_ring_make_room(lunik_vcpu *v);
 
 /* vcpu_reset.c */
 int vcpu_save_power_on(lunik_vcpu *v, lunik_error *err);
+/* Puts v, which is outside the guest, into that state. */
+int vcpu_restore_power_on(lunik_vcpu *v, lunik_error *err);
 void vcpu_free_power_on(lunik_vcpu *v);
 /* The MSRs that v has, with their values after power-on. */
 const struct kvm_msrs *vcpu_power_on_msrs(const lunik_vcpu *v);
@@ -131,5 +157,8 @@ int kvm_clocks_get(const lunik_machine *m, struct kvm_clocks_saved *out, lunik_e
 int kvm_clocks_put(lunik_machine *m, const struct kvm_clocks_saved *in, lunik_error *err);
 void vcpu_clocks_get(const lunik_vcpu *v, struct vcpu_clocks_saved *out);
 int vcpu_clocks_put(lunik_vcpu *v, const struct vcpu_clocks_saved *in, lunik_error *err);
+/* Has the clocks of v, which has just been plugged, go with those of the other vCPUs, which are
+ * held. */
+int vcpu_clocks_join(lunik_vcpu *v, lunik_error *err);
 
 #endif

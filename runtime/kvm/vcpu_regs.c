@@ -105,8 +105,12 @@ static const struct reg *find_reg(const char *name, lunik_error *err)
  * needs no end_access(). */
 static int begin_access(lunik_vcpu *v, lunik_error *err)
 {
-    int rc = vcpus_create(v->machine, err);
+    int rc;
 
+    if (!lunik_cpu_present(v->machine, v->index))
+        return lunik_fail(err, LUNIK_E_GONE, "vCPU %u of machine '%s' is not plugged", v->index,
+                          v->machine->name);
+    rc = vcpus_create(v->machine, err);
     if (!rc && lunik_vcpu_current() != v)
         vcpus_hold(v->machine);
     return rc;

@@ -236,6 +236,11 @@ static int reset_vcpu(lunik_vcpu *v, const struct kvm_regs *regs, const struct k
     return 0;
 }
 
+int vcpu_restore_power_on(lunik_vcpu *v, lunik_error *err)
+{
+    return reset_vcpu(v, &v->power_on->regs, &v->power_on->sregs, err);
+}
+
 int vcpus_reset(lunik_machine *m, lunik_error *err)
 {
     struct vcpu_group *g = m->vcpus;
@@ -246,13 +251,9 @@ int vcpus_reset(lunik_machine *m, lunik_error *err)
         return 0;
     }
     rc = kvm_vm_reset(m->kvm, lunik_machine_elcr(m), err);
-    for (unsigned i = 0; i < g->count && !rc; i++) {
-        bool boot = i == 0 && g->has_boot_state;
-        struct vcpu_power_on *p = g->vcpu[i].power_on;
-
-        rc = reset_vcpu(&g->vcpu[i], boot ? &g->boot_regs : &p->regs,
-                        boot ? &g->boot_sregs : &p->sregs, err);
-    }
+    for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(g, v));)
+        rc = v->index == 0 && g->has_boot_state ? reset_vcpu(v, &g->boot_regs, &g->boot_sregs, err)
+                                                : vcpu_restore_power_on(v, err);
     if (!rc)
         rc = kvm_clocks_reset(m, err);
     if (!rc)

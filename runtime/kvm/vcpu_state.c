@@ -190,7 +190,9 @@ int vm_state_read(lunik_machine *m, struct vm_state *out, lunik_error *err)
     struct kvm_irqchip chip;
 
     memset(out, 0, sizeof(*out));
-    out->cpus = m->vcpus->count;
+    out->cpus = lunik_cpu_count(m);
+    for (unsigned i = 0; i < CPUS_MOST / 64; i++)
+        out->present[i] = atomic_load(&m->cpus[i]);
     out->split = m->kvm->split;
     for (unsigned i = 0; !out->split && i <= PICS; i++) {
         chip = (struct kvm_irqchip){.chip_id = i};

@@ -33,7 +33,8 @@ struct vcpu_state {
 
 /* Interrupt controllers, PIT and kvmclock. */
 struct vm_state {
-    uint32_t cpus;
+    uint32_t cpus;                    /* that are plugged */
+    uint64_t present[CPUS_MOST / 64]; /* a bit for each of them */
     bool split; /* the machine's own interrupt controllers and PIT: they save theirs themselves */
     struct kvm_pic_state pic[PICS]; /* master, slave */
     struct kvm_ioapic_state ioapic;

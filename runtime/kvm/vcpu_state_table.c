@@ -80,6 +80,7 @@ static const lunik_state_table channel_table = {
 static const lunik_state_field vm_fields[] = {
     LUNIK_STATE(struct vm_state, cpus, .flags = LUNIK_STATE_SAME),
     LUNIK_STATE(struct vm_state, split, .flags = LUNIK_STATE_SAME, .since = 2),
+    LUNIK_STATE_ARRAY(struct vm_state, present, .flags = LUNIK_STATE_SAME, .since = 3),
     LUNIK_STATE_STRUCTS(struct vm_state, pic, &pic_table),
     LUNIK_STATE_STRUCT(struct vm_state, ioapic, &ioapic_table),
     LUNIK_STATE_STRUCTS(struct vm_state, clocks.pit.channels, &channel_table),
@@ -101,7 +102,7 @@ static int vm_post_load(void *staged, const void *state, uint16_t version, lunik
 
 const lunik_state_table vm_state_table = {
     .name = "kvm",
-    .version = 2,
+    .version = 3,
     .min_version = 1,
     .size = sizeof(struct vm_state),
     .fields = vm_fields,

@@ -222,6 +222,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
     m->rt = rt;
     m->name = m->config.name;
     atomic_init(&m->refs, 1);
+    cpus_init(m);
     turn_init(&m->turn);
     drains_init(m);
     m->requests = &requests;

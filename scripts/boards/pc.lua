@@ -16,7 +16,7 @@ local MiB, GiB = board.MiB, board.GiB
 local PCI64_SIZE = 2 * GiB -- as QEMU's pc
 
 local SCI = 9
-local PCI_GPE, MEMORY_GPE = 1, 3
+local PCI_GPE, CPU_GPE, MEMORY_GPE = 1, 2, 3
 local EBDA = 0x9fc00       -- 639 KiB: where conventional memory ends
 local VGA_HOLE = 0xa0000
 local BIOS_AREA = 0xe0000  -- ACPI tables, or a firmware's ROM
@@ -129,6 +129,15 @@ local function add_memory_slots(m, opt, pm, p)
   }
 end
 
+-- Adds what plugs CPUs, and devices for those that the machine starts with.
+local function add_cpu_slots(m, opt, pm)
+  if opt.maxcpus == opt.cpus then return end
+  m:device_add("acpi-cpu-hotplug", {
+    id = "cpu-hotplug", iobase = 0xaf00, gpe = CPU_GPE, pm = pm,
+  })
+  for _ = 1, opt.cpus do m:device_add("cpu", {}) end
+end
+
 local function add_isa(m, opt, p)
   m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
   m:device_add("mc146818", {
@@ -161,6 +170,7 @@ local function build(m, opt)
     local pm = add_chipset(m, opt, banks, p)
     board.add_irqchip(m)
     add_memory_slots(m, opt, pm, p)
+    add_cpu_slots(m, opt, pm)
     add_isa(m, opt, p)
   end)
 end

@@ -23,10 +23,10 @@ local function pass(seconds)
   return wait.now() - from
 end
 
---- Returns the number of pages that each vCPU has reported in its ring so far.
+--- Returns the number of pages that each plugged vCPU has reported in its ring so far, by index.
 local function dirtied(m)
   local counts = {}
-  for i, cpu in ipairs(m:cpus()) do counts[i] = cpu.stats.dirtied end
+  for _, cpu in ipairs(m:cpus()) do counts[cpu.index] = cpu.stats.dirtied end
   return counts
 end
 
@@ -54,9 +54,10 @@ measure["dirty-bitmap"] = function(m, result, opt)
   end
   if opt.mode == "dirty-ring" then
     result.vcpus = {}
-    for i, count in ipairs(dirtied(m)) do
-      local pages = count - before[i]
-      result.vcpus[i] = { index = i - 1, pages = pages, rate = pages * PAGE / MIB / seconds }
+    for _, cpu in ipairs(m:cpus()) do
+      local pages = cpu.stats.dirtied - (before[cpu.index] or 0)
+      table.insert(result.vcpus,
+        { index = cpu.index, pages = pages, rate = pages * PAGE / MIB / seconds })
     end
   end
   return seconds

@@ -66,18 +66,19 @@ end
 
 -- Returns how many sockets there are, if neither they nor cores are given: one for each node, if
 -- the vCPUs can be divided like that.
-local function default_sockets(opt, threads)
+local function default_sockets(opt, inner)
   local nodes = math.max(#(opt.numa or {}), 1)
-  local each = opt.cpus // nodes // threads
-  return nodes * each * threads == opt.cpus and each & (each - 1) == 0 and nodes or 1
+  local each = opt.maxcpus // nodes // inner
+  return nodes * each * inner == opt.maxcpus and each & (each - 1) == 0 and nodes or 1
 end
 
--- Returns how many sockets, cores and threads the guest sees.
+-- Returns how many sockets there can be, and how many cores and threads each has.
 local function topology(opt)
-  local threads = opt.threads or 1
-  local sockets = opt.sockets or not opt.cores and default_sockets(opt, threads)
-  local cores = opt.cores or opt.cpus // (sockets * threads)
-  return sockets or opt.cpus // (cores * threads), cores, threads
+  local threads, dies = opt.threads or 1, opt.dies or 1
+  local inner = threads * dies
+  local sockets = opt.sockets or not opt.cores and default_sockets(opt, inner)
+  local cores = opt.cores or opt.maxcpus // (sockets * inner)
+  return sockets or opt.maxcpus // (cores * inner), dies * cores, threads
 end
 
 local function add_smbios(m, opt)

@@ -1,14 +1,16 @@
 --- A guest operating system in Lua, for machines without vCPUs.
 --
--- It does what a kernel does for hotplug of memory and (guest_pci.lua) PCI devices, through the same
--- registers: finds the fixed hardware in the FADT, enables ACPI and the hotplug GPEs, handles the
--- SCI, scans the slots, tests new memory, gives new devices addresses, answers _OST and ejects or
--- refuses. So every hotplug scenario also runs with accel = "none", in milliseconds.
+-- It does what a kernel does for hotplug of memory, CPUs (guest_cpus.lua) and PCI devices
+-- (guest_pci.lua), through the same registers: finds the fixed hardware in the FADT, enables ACPI
+-- and the hotplug GPEs, handles the SCI, scans the slots, tests new memory, gives new devices
+-- addresses, answers _OST and ejects or refuses. So every hotplug scenario also runs with
+-- accel = "none", in milliseconds.
 --
 --     local guest = require("lunik.guest").attach(m, { log = print })
 --
 -- Register layout: QEMU's docs/specs/acpi_mem_hotplug.rst; ACPI 6.4 sections 4.8 and 5.2.9.
 
+local Cpus = require "lunik.guest_cpus"
 local lunik = require "lunik"
 local Pci = require "lunik.guest_pci"
 
@@ -73,8 +75,8 @@ local function find_registers(m)
 end
 
 --- Starts the guest on machine m and returns it.
--- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot) that
--- returns whether to; pages = how many pages of each DIMM to test (default 64, spread over it);
+-- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot, kind) that
+-- returns whether to, where kind is "DIMM" or "CPU"; pages = how many pages of each DIMM to test (default 64, spread over it);
 -- base, slots, gpe = another register block than the board's.
 function Guest.attach(m, options)
     options = options or {}
@@ -87,6 +89,7 @@ function Guest.attach(m, options)
         online = {}, busy = false, again = false, booted = false,
     }, Guest)
     self.pci = Pci.new(self)
+    self.cpus = Cpus.new(self)
     local function run()
         self:run()
     end
@@ -142,6 +145,7 @@ function Guest:boot()
     self:enable(self.gpe)
     self:say("hotplug: %d slots", self.slots)
     if self.pci then self.pci:boot() end
+    if self.cpus then self.cpus:boot() end
 end
 
 --- Enables a general-purpose event.
@@ -180,6 +184,10 @@ function Guest:handle_sci()
     if self.pci then
         self:clear(self.pci.gpe)
         self.pci:scan()
+    end
+    if self.cpus then
+        self:clear(self.cpus.gpe)
+        self.cpus:scan()
     end
 end
 
@@ -229,11 +237,11 @@ function Guest:read_slot(slot)
     }
 end
 
---- Whether an option, or what it returns for that slot, is true.
-function Guest:wants(name, slot)
+--- Whether an option, or what it returns for that slot of a "DIMM" or "CPU", is true.
+function Guest:wants(name, slot, kind)
     local option = self.options[name]
     if type(option) == "function" then
-        return option(slot)
+        return option(slot, kind)
     end
     return option
 end
@@ -260,7 +268,7 @@ function Guest:insert(slot)
     local memory = self:read_slot(slot)
     self:say("hotplug: slot %d added 0x%x size 0x%x node %d", slot, memory.address, memory.size,
         memory.node)
-    if self:wants("refuse_insert", slot) then
+    if self:wants("refuse_insert", slot, "DIMM") then
         self:say("hotplug: slot %d refused", slot)
         self:answer(slot, DEVICE_CHECK, FAILURE)
         return
@@ -279,7 +287,7 @@ end
 
 function Guest:remove(slot)
     self:say("hotplug: slot %d eject requested", slot)
-    if self:wants("refuse_eject", slot) then
+    if self:wants("refuse_eject", slot, "DIMM") then
         self:say("hotplug: slot %d eject refused", slot)
         self:answer(slot, EJECT_REQUEST, EJECT_DENIED)
         return

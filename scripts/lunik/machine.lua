@@ -7,6 +7,7 @@ local chardev = require "lunik.chardev"
 local fw_cfg = require "lunik.fw_cfg"
 local netdev = require "lunik.netdev"
 local console = require "lunik.console"
+local cpus = require "lunik.cpus"
 local dirty = require "lunik.dirty"
 local event = require "lunik.event"
 local observe = require "lunik.observe"
@@ -27,8 +28,8 @@ local machine = {}
 
 --- The options that every machine has, and their kinds. The board gets all of them.
 local common = {
-  board = "any", name = "string", accel = "string", cpus = "count", sockets = "count",
-  cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
+  board = "any", name = "string", accel = "string", cpus = "count", maxcpus = "count",
+  sockets = "count", dies = "count", cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
   numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
@@ -167,6 +168,7 @@ local function finish_options(opt, board)
   opt.accel = options.choice("machine: accel", opt.accel or "kvm", { "kvm", "none" })
   if opt.cpus == 0 then fail("invalid", "machine: cpus: '0' is too few (want 1 or more)") end
   opt.cpus = opt.cpus or 1
+  opt.maxcpus = opt.maxcpus or opt.cpus
   if opt.clock then options.choice("machine: clock", opt.clock, { "manual" }) end
   if opt.kernel == nil and (opt.initrd or opt.cmdline or opt.modules) then
     fail("invalid", "machine: %s: needs a kernel (want kernel as well)",
@@ -225,8 +227,8 @@ function machine.new(given)
   finish_options(opt, board)
   name_files(opt)
   local m = core.machine {
-    name = opt.name, accel = opt.accel, cpus = opt.cpus, sockets = opt.sockets,
-    cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
+    name = opt.name, accel = opt.accel, cpus = opt.cpus, maxcpus = opt.maxcpus,
+    sockets = opt.sockets, dies = opt.dies, cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
     dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log, irqchip = opt.irqchip,
     drain_timeout = opt.drain_timeout and milliseconds(opt.drain_timeout),
@@ -355,6 +357,8 @@ Machine.hash = through("memory", "hash")
 Machine.search = through("memory", "search")
 Machine.map = through("memory", "map")
 Machine.why = through("memory", "why")
+
+Machine.hotpluggable_cpus = cpus.list
 
 --- Lists the devices in memory slots by address, in the form of QEMU's query-memory-devices.
 function Machine.memory_devices(m)

@@ -37,12 +37,14 @@ quantities["dirty rate"] = { unit = "MiB/s", start = function(m)
   end
 end, rate = true }
 
--- A count of the vCPUs' statistics.
+-- A count of the vCPUs' statistics; one that is unplugged meanwhile keeps its part of the sum.
 local function vcpu_count(field)
   return { unit = "1/s", rate = true, start = function(m)
+    local counts = {}
     return function()
       local sum = 0
-      for _, cpu in ipairs(m:cpus()) do sum = sum + cpu.stats[field] end
+      for _, cpu in ipairs(m:cpus()) do counts[cpu.index] = cpu.stats[field] end
+      for _, count in pairs(counts) do sum = sum + count end
       return sum
     end
   end }

@@ -20,6 +20,14 @@ local shapes = {
     name = "8 CPUs, 256 slots, 64-bit window", cpus = 8, memory = "64M", maxmem = "16G",
     slots = 256, pci64 = "8G",
   },
+  {
+    name = "2 of 6 CPUs in 2 nodes, one slot", cpus = 2, maxcpus = 6, memory = "128M",
+    maxmem = "1G", slots = 1,
+    numa = {
+      { cpus = { 0, 3, 5 }, memory = "64M", distances = { 10, 17 } },
+      { cpus = { 1, 2, 4 }, memory = "64M", distances = { 17, 10 } },
+    },
+  },
 }
 
 local function machine(shape)
@@ -62,7 +70,7 @@ local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
 
 -- Commands for acpiexec, and the byte that fills its operation regions. A run takes a second to
 -- end, so all runs for a machine are started at once.
-local function programs(slots)
+local function programs(slots, cpus)
   local last = ("\\_SB.MHPC.MP%02X."):format((slots or 1) - 1)
   local list = {
     names = { 0, "all _STA; all _CRS; all _PRS; all _PRT; all _PXM; all _DIS; all _EJ0; all _UID" },
@@ -78,12 +86,19 @@ local function programs(slots)
     list.here = { 15, ("evaluate %s_STA; evaluate %s_OST 1 0 (00); evaluate %s_EJ0 1"):format(last,
       last, last) }
   end
+  if cpus then
+    local cpu = ("\\_SB.CPUS.C%03X."):format(cpus - 1)
+    list.cpu_quiet = { 0, "evaluate \\_GPE._E02; evaluate \\_SB.CPUS._INI" }
+    list.cpu_here = { 15, ("evaluate %s_STA; evaluate %s_MAT; evaluate %s_OST 1 0 (00); "
+      .. "evaluate %s_EJ0 1"):format(cpu, cpu, cpu, cpu) }
+    list.notify = { 0, ("evaluate \\_SB.CPUS.CTFY %d 3"):format(cpus - 1) }
+  end
   return list
 end
 
-local function run_programs(folder, slots)
+local function run_programs(folder, shape)
   local commands = {}
-  for name, program in pairs(programs(slots)) do
+  for name, program in pairs(programs(shape.slots, shape.maxcpus)) do
     local call = ("acpiexec -fv %d -b '%s' dsdt.aml"):format(program[1], program[2])
     commands[#commands + 1] = ("{ %s; echo status $?; } > %s.out 2>&1 &"):format(call, name)
   end
@@ -125,7 +140,7 @@ for _, shape in ipairs(shapes) do
         if bytes then write(folder .. "/" .. name .. ".dat", bytes) end
       end
       write(folder .. "/dsdt.aml", m:acpi_table("DSDT"))
-      run_programs(folder, shape.slots)
+      run_programs(folder, shape)
     end)
 
     teardown(function()
@@ -162,11 +177,13 @@ for _, shape in ipairs(shapes) do
     end
 
     it("have methods that run", function()
-      local output, slots = said "names", shape.slots or 0
-      assert.equal(4 + slots, count(output, "%._STA +returned AE_OK"))
-      assert.equal(11 + slots + (slots > 0 and 1 or 0), count(output, "%._CRS +returned AE_OK"))
-      assert.equal(1 + slots, count(output, "%._PXM +returned AE_OK"))
-      assert.equal(slots + PCI_SLOTS, count(output, "%._EJ0 +returned AE_OK"))
+      local output, slots, cpus = said "names", shape.slots or 0, shape.maxcpus or 0
+      local ports = (slots > 0 and 1 or 0) + (cpus > 0 and 1 or 0)
+      assert.equal(4 + slots + cpus, count(output, "%._STA +returned AE_OK"))
+      assert.equal(11 + slots + ports, count(output, "%._CRS +returned AE_OK"))
+      assert.equal(1 + slots + cpus, count(output, "%._PXM +returned AE_OK"))
+      assert.equal(slots + math.max(cpus - 1, 0) + PCI_SLOTS,
+        count(output, "%._EJ0 +returned AE_OK"))
       assert.equal(1, count(output, "%._PRT +returned AE_OK"))
       assert.equal(5, count(output, "%._DIS +returned AE_OK"))
     end)
@@ -207,7 +224,8 @@ for _, shape in ipairs(shapes) do
     -- Their ports are among the bridge's: next to it they would be taken twice.
     it("have the devices with ports below the ISA bridge", function()
       local output = said "names"
-      for _, name in ipairs { "SR00", "RTC_", "KBD_", "PHPD", shape.slots and "MHPD" } do
+      for _, name in ipairs { "SR00", "RTC_", "KBD_", "PHPD", shape.slots and "MHPD" or "PHPD",
+        shape.maxcpus and "CHPD" } do -- the list ends at what there is not
         assert.truthy(output:find("\\_SB_.PCI0.ISA_." .. name .. "._CRS", 1, true), name)
       end
       for path in output:gmatch("(\\_SB_%S+)%._CRS +returned") do
@@ -218,8 +236,40 @@ for _, shape in ipairs(shapes) do
 
     it("have a processor for each vCPU", function()
       local dsdt, madt = m:acpi_table("DSDT"), m:acpi_table("APIC")
-      assert.equal(shape.cpus, count(dsdt, "ACPI0007"))
-      assert.equal(shape.cpus, count(madt:sub(45), "\0\8[\0-\7][\0-\7]\1\0\0\0"))
+      local most = shape.maxcpus or shape.cpus
+      assert.equal(most, count(dsdt, "ACPI0007"))
+      for cpu = 0, most - 1 do -- enabled, or online capable
+        local flags = cpu < shape.cpus and 1 or 2
+        assert.equal(("<BBBBI4"):pack(0, 8, cpu, cpu, flags), madt:sub(45 + 8 * cpu, 52 + 8 * cpu))
+      end
+      assert.equal(shape.maxcpus and 5 or 3, madt:byte(9))
+    end)
+
+    it("have CPUs that can be plugged", function()
+      if not shape.maxcpus then return end
+      local last = shape.maxcpus - 1
+      assert.equal(0, count(said "cpu_quiet", "Notify on"))
+      local here = said "cpu_here"
+      assert.truthy(here:find("[Integer] = 000000000000000F", 1, true), here)
+      assert.equal(("<BBBBI4"):pack(0, 8, last, last, 1), buffer_bytes(here))
+      local path = ("Notify on %%[C%03X%%] %%S+ Value 0x03"):format(last)
+      assert.equal(1, count(said "notify", path), said "notify")
+      assert.is_nil(said("names"):find("C000._EJ0", 1, true))
+    end)
+
+    it("name the node of every CPU there can be", function()
+      local srat, of = m:acpi_table("SRAT"), {}
+      for node, one in ipairs(shape.numa or {}) do
+        for _, cpu in ipairs(one.cpus) do of[cpu] = node - 1 end
+      end
+      for cpu = 0, srat and (shape.maxcpus or shape.cpus) - 1 or -1 do
+        local want = ("<BBBBI4"):pack(0, 16, of[cpu] or 0, cpu, 1)
+        assert.equal(want, srat:sub(49 + 16 * cpu, 56 + 16 * cpu))
+      end
+      for cpu = 0, (shape.maxcpus or 0) - 1 do
+        local pxm = ("C%03X._PXM +returned[^\n]*\n *%%[Integer%%] = (%%x+)"):format(cpu)
+        assert.equal(of[cpu] or 0, tonumber(said("names"):match(pxm), 16))
+      end
     end)
 
     it("tell about events in every slot", function()
@@ -273,6 +323,16 @@ for _, shape in ipairs(shapes) do
     end)
   end)
 end
+
+describe("ACPI tables of as many CPUs and slots as there can be", function()
+  it("fit below 1 MiB", function()
+    local m <close> = machine {
+      cpus = 1, maxcpus = 255, memory = "64M", maxmem = "16G", slots = 256,
+    }
+    assert.equal(255, count(m:acpi_table "DSDT", "ACPI0007"))
+    assert.equal(44 + 8 * 255, m:acpi_table("APIC"):find("\1\12\0\0", 44, true) - 1)
+  end)
+end)
 
 describe("the ports behind _STA", function()
   it("follow the slots", function()

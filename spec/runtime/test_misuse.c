@@ -107,9 +107,11 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_fwmap_add, lunik_fwmap_add(NULL, NULL, NULL));
     CALL(lunik_fwmap, lunik_fwmap(NULL, NULL));
     CALL(lunik_rom_add, lunik_rom_add(NULL, NULL, 0, NULL, 0, NULL));
+    CALL(lunik_rom_set, lunik_rom_set(NULL, 0, NULL, 0, NULL));
     CALL(lunik_boot_kernel, lunik_boot_kernel(NULL, NULL, NULL));
     CALL(lunik_boot_firmware, lunik_boot_firmware(NULL, NULL, NULL));
     CALL(lunik_acpi_install, lunik_acpi_install(NULL, NULL, NULL));
+    CALL(lunik_acpi_refresh, lunik_acpi_refresh(NULL));
     CALL(lunik_acpi_offer, lunik_acpi_offer(NULL, NULL));
     CALL(lunik_acpi_table, lunik_acpi_table(NULL, NULL, NULL));
     CALL(lunik_space_read, lunik_space_read(NULL, 0, NULL, 0));
@@ -284,6 +286,11 @@ static void call_all(bool (*wanted)(const char *name))
          lunik_machine_set_hotplug_handler(NULL, NULL, NULL, NULL));
     CALL(lunik_machine_hotplug_handler, lunik_machine_hotplug_handler(NULL, NULL));
     CALL(lunik_machine_hotplugging, lunik_machine_hotplugging(NULL));
+    CALL(lunik_cpu_present, lunik_cpu_present(NULL, 0));
+    CALL(lunik_cpu_count, lunik_cpu_count(NULL));
+    CALL(lunik_cpu_node, lunik_cpu_node(NULL, 0));
+    CALL(lunik_cpu_plug, lunik_cpu_plug(NULL, 0, NULL));
+    CALL(lunik_cpu_unplug, lunik_cpu_unplug(NULL, 1));
     CALL(lunik_type_replace, lunik_type_replace(NULL, NULL, NULL));
     CALL(lunik_machine_address_bits, lunik_machine_address_bits(NULL));
     CALL(lunik_runtime_set_data, lunik_runtime_set_data(NULL, NULL, NULL, NULL));

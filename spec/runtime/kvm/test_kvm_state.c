@@ -47,6 +47,7 @@ static void bound(struct vcpu_state *v, struct vm_state *vm)
     v->tsc_khz = 2000000;
     v->extint %= NO_EXTINT + 1;
     vm->cpus = 1;
+    memset(vm->present, 0, sizeof(vm->present));
     vm->split = false;
     for (unsigned i = 0; i < 3; i++)
         vm->clocks.pit.channels[i].count %= 65537;
