@@ -47,6 +47,7 @@
     X(virtio_balloon_pci_type)                                                                     \
     X(virtio_net_pci_type)                                                                         \
     X(virtio_blk_pci_type)                                                                         \
+    X(virtio_mem_pci_type)                                                                         \
     X(edu_type)                                                                                    \
     X(i8259_type)                                                                                  \
     X(ioapic_type)                                                                                 \

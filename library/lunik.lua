@@ -941,8 +941,16 @@ function Machine:dirty(options) end
 ---@return {mode: string, seconds: number, rate: number, blocks: {name: string, size: integer, rate: number, pages?: integer, sampled?: integer, changed?: integer}[], vcpus?: {index: integer, pages: integer, rate: number}[]}
 function Machine:dirty_rate(options) end
 
----Lists the devices in memory slots by address: {type=, data={id=, addr=, size=, slot=, node=,
----memdev=, hotplugged=, hotpluggable=}}.
+---Lists the memory devices by address: {type=, data={id=, addr=, size=, slot=, node=, memdev=,
+---hotplugged=, hotpluggable=}}. type is "dimm" or "virtio-mem"; the latter has no slot, size is what
+---the guest has plugged, and there are block_size, max_size and requested_size.
+---```lua
+---local big <close> = lunik.machine { accel = "none", memory = "64M", maxmem = "1G" }
+---big:object_add("memory-backend-ram", { id = "mem1", size = "256M" })
+---local vmem = big:device_add("virtio-mem-pci", { id = "vmem", bus = "i440fx", memdev = "mem1" })
+---vmem.requested_size = "128M" -- the guest plugs blocks, each a "memory-device-size-change"
+---assert(big:memory_devices()[1].data.requested_size == 128 << 20)
+---```
 ---@return table[]
 function Machine:memory_devices() end
 
@@ -965,6 +973,21 @@ function Machine:memory_devices() end
 ---```
 ---@return lunik.HotpluggableCpu[]
 function Machine:hotpluggable_cpus() end
+
+---Asks the guest to do with `size` bytes of memory, through the device virtio-balloon-pci; it gives
+---the rest back in its own time, with events "balloon-change" {device=, actual=, balloon=}. Without
+---size nothing changes. The result: memory: what the guest has without the balloon; actual: what it
+---has now; target: what it has been asked to have; stats: what it last reported
+---(guest-stats-polling-interval), without what it did not. Bytes, and numbers of faults.
+---```lua
+---local small <close> = lunik.machine { accel = "none", memory = "64M",
+---  devices = { { "virtio-balloon-pci", { id = "balloon", bus = "i440fx" } } } }
+---assert(small:balloon("48M").target == 48 << 20)
+---assert(small:balloon().actual == 64 << 20)
+---```
+---@param size? lunik.Size At most memory; in pages of 4 KiB.
+---@return {memory: integer, actual: integer, target: integer, stats: {swap_in?: integer, swap_out?: integer, major_faults?: integer, minor_faults?: integer, free_memory?: integer, total_memory?: integer, available_memory?: integer, disk_caches?: integer, htlb_pgalloc?: integer, htlb_pgfail?: integer}}
+function Machine:balloon(size) end
 
 ---Reads guest memory: m.memory:read().
 ---@param address lunik.Address
@@ -2158,6 +2181,8 @@ function Console:feed(fn) end
 ---| "block-io-error"
 ---| "vcpu-exit"
 ---| "msi"
+---| "balloon-change"
+---| "memory-device-size-change"
 
 ---The fields of every event. tostring() and print() show its name and fields.
 ---@class lunik.Event
@@ -2220,6 +2245,18 @@ function Console:feed(fn) end
 ---@field device string The id of the device, or its path.
 ---@field address integer
 ---@field data integer
+
+---The guest has given memory up to the balloon, or taken it back.
+---@class lunik.event.balloon-change: lunik.Event
+---@field device string The id of the balloon.
+---@field actual integer Bytes that the guest has left.
+---@field balloon integer Bytes in the balloon.
+
+---The guest has plugged or unplugged blocks of a virtio-mem device.
+---@class lunik.event.memory-device-size-change: lunik.Event
+---@field device string Its id.
+---@field size integer Bytes that are plugged now.
+---@field path string Its path.
 
 ---A device has been added.
 ---@class lunik.event.device-added: lunik.Event

@@ -8,6 +8,8 @@
 #ifndef LUNIK_MEMORY_H
 #define LUNIK_MEMORY_H
 
+#include <sys/queue.h>
+
 #include "lunik.h"
 
 #ifdef __cplusplus
@@ -79,6 +81,41 @@ int lunik_ram_discard(lunik_ram *ram, uint64_t offset, uint64_t size, lunik_erro
  * reference. */
 void lunik_ram_pin(lunik_ram *ram);
 void lunik_ram_unpin(lunik_ram *ram);
+
+/* A block that the guest may use only in parts, which its owner (virtio-mem) populates and discards
+ * while the machine runs. What is not populated must not be pinned, saved or read: it is no RAM.
+ * Those who map all RAM for hardware, or walk through it, follow the parts with a listener, or ask
+ * for them. All of this with the machine lock. */
+typedef struct lunik_populate_manager lunik_populate_manager;
+struct lunik_populate_manager {
+    /* Finds the first part that is populated at or after *offset: true, and the part. */
+    bool (*next)(const lunik_populate_manager *manager, uint64_t *offset, uint64_t *size);
+};
+/* Makes a manager, which stays the caller's, that of a block; NULL: all of it is populated.
+ * LUNIK_E_EXISTS: it has one; LUNIK_E_BUSY: it has listeners. */
+int lunik_ram_set_manager(lunik_ram *ram, lunik_populate_manager *manager, lunik_error *err);
+/* Does what the manager's `next` does; a block without one has a single part. */
+bool lunik_ram_populated(const lunik_ram *ram, uint64_t *offset, uint64_t *size);
+/* The manager's announcements: a part is about to be populated, which a listener may refuse, with
+ * the error that this returns; a part has been discarded. */
+int lunik_ram_populate(lunik_ram *ram, uint64_t offset, uint64_t size, lunik_error *err);
+void lunik_ram_depopulate(lunik_ram *ram, uint64_t offset, uint64_t size);
+
+/* Embed it, zeroed but for the functions, which may be NULL. discard may be called for more than is
+ * populated. */
+typedef struct lunik_populate_listener lunik_populate_listener;
+struct lunik_populate_listener {
+    int (*populate)(lunik_populate_listener *l, lunik_ram *ram, uint64_t offset, uint64_t size,
+                    lunik_error *err);
+    void (*discard)(lunik_populate_listener *l, lunik_ram *ram, uint64_t offset, uint64_t size);
+    lunik_ram *ram; /* private to the runtime, with link; NULL: not registered */
+    LIST_ENTRY(lunik_populate_listener) link;
+};
+/* Registers a listener, after calling populate for what is populated now; fails as that does. It
+ * keeps a reference to the block. */
+int lunik_populate_listener_add(lunik_ram *ram, lunik_populate_listener *l, lunik_error *err);
+/* Removes it, with a call of discard for the whole block. Does nothing if it is not registered. */
+void lunik_populate_listener_del(lunik_populate_listener *l);
 
 /* ---- memory regions ------------------------------------------------------------------------- */
 

@@ -7,22 +7,21 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "device_memory.h"
+#include "gaps.h"
 #include "lunik_trace.h"
 #include "../types.h"
 
-/* Offsets in the window that no device occupies. */
-struct gap {
-    uint64_t start, size;
-};
+/* Devices without a slot. */
+enum { EXTRA_MAX = GAPS_MAX - 1 - LUNIK_MEMORY_SLOTS_MAX, DEVICES_MAX = GAPS_MAX - 1 };
 
 struct device_memory {
     uint64_t base, size, slots, limit;
     lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not notified */
     lunik_region *window;
-    lunik_object *slot[LUNIK_MEMORY_SLOTS_MAX];  /* the device in it, or NULL */
-    struct gap gaps[LUNIK_MEMORY_SLOTS_MAX + 1]; /* between the devices, by address */
-    size_t gap_count;
-    uint64_t used; /* bytes */
+    lunik_object *slot[DEVICES_MAX]; /* the device in it, or NULL; then those without */
+    struct gaps gaps;                /* between the devices */
+    uint64_t used;                   /* bytes */
 };
 
 static const char *name_of(const lunik_object *device)
@@ -76,83 +75,21 @@ static int choose_slot(const struct device_memory *d, lunik_memory_device *md, l
 
 /* No sum below overflows: the window ends below 2^64, and a device is not larger. */
 
-static int check_size(const struct device_memory *d, const lunik_memory_device *md,
-                      lunik_error *err)
+static int check_size(const struct device_memory *d, lunik_object *device, lunik_error *err)
 {
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+
     if (md->size % md->align)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "pc-dimm: memdev: the size of '%s', 0x%" PRIx64
+                          "%s: memdev: the size of '%s', 0x%" PRIx64
                           ", must be a multiple of 0x%" PRIx64,
-                          name_of(md->memdev), md->size, md->align);
+                          lunik_object_type_name(device), name_of(md->memdev), md->size, md->align);
     if (md->size > d->limit || d->used > d->limit - md->size)
         return lunik_fail(err, LUNIK_E_NO_SPACE,
-                          "pc-dimm: memdev: not enough space for 0x%" PRIx64 " bytes, 0x%" PRIx64
+                          "%s: memdev: not enough space for 0x%" PRIx64 " bytes, 0x%" PRIx64
                           " of 0x%" PRIx64 " for memory devices are in use (see maxmem)",
-                          md->size, d->used, d->limit);
+                          lunik_object_type_name(device), md->size, d->used, d->limit);
     return 0;
-}
-
-static uint64_t gap_end(const struct gap *g)
-{
-    return g->start + g->size;
-}
-
-/* Returns the first gap that ends after offset; gap_count if there is none. */
-static size_t gap_after(const struct device_memory *d, uint64_t offset)
-{
-    size_t i = 0;
-
-    while (i < d->gap_count && gap_end(&d->gaps[i]) <= offset)
-        i++;
-    return i;
-}
-
-static bool is_free(const struct device_memory *d, uint64_t start, uint64_t size)
-{
-    size_t i = gap_after(d, start);
-
-    return i < d->gap_count && d->gaps[i].start <= start && size <= gap_end(&d->gaps[i]) - start;
-}
-
-static void insert_gap(struct device_memory *d, size_t at, struct gap gap)
-{
-    memmove(&d->gaps[at + 1], &d->gaps[at], (d->gap_count++ - at) * sizeof(gap));
-    d->gaps[at] = gap;
-}
-
-static void remove_gap(struct device_memory *d, size_t at)
-{
-    memmove(&d->gaps[at], &d->gaps[at + 1], (--d->gap_count - at) * sizeof(d->gaps[0]));
-}
-
-/* Takes a part out of one gap. */
-static void take(struct device_memory *d, uint64_t start, uint64_t size)
-{
-    size_t i = gap_after(d, start);
-    struct gap *g = &d->gaps[i], rest = {start + size, gap_end(g) - (start + size)};
-
-    g->size = start - g->start;
-    if (g->size && rest.size)
-        insert_gap(d, i + 1, rest);
-    else if (rest.size)
-        *g = rest;
-    else if (!g->size)
-        remove_gap(d, i);
-}
-
-/* Gives back a part that was taken. */
-static void give(struct device_memory *d, uint64_t start, uint64_t size)
-{
-    size_t i = gap_after(d, start);
-
-    if (i && gap_end(&d->gaps[i - 1]) == start)
-        d->gaps[--i].size += size;
-    else
-        insert_gap(d, i, (struct gap){start, size});
-    if (i + 1 < d->gap_count && d->gaps[i + 1].start == start + size) {
-        d->gaps[i].size += d->gaps[i + 1].size;
-        remove_gap(d, i + 1);
-    }
 }
 
 /* Returns the lowest of the devices that overlap md. */
@@ -161,7 +98,7 @@ static lunik_object *rival(const struct device_memory *d, const lunik_memory_dev
     lunik_object *found = NULL;
     uint64_t lowest = UINT64_MAX;
 
-    for (size_t i = 0; i < d->slots; i++) {
+    for (size_t i = 0; i < DEVICES_MAX; i++) {
         const lunik_memory_device *other = d->slot[i] ? lunik_memory_device_get(d->slot[i]) : NULL;
 
         if (!other || other->address >= lowest || md->address >= other->address + other->size ||
@@ -173,35 +110,49 @@ static lunik_object *rival(const struct device_memory *d, const lunik_memory_dev
     return found;
 }
 
-static int fail_rival(lunik_object *device, const lunik_memory_device *md, lunik_error *err)
+/* The property that has the address. */
+static const char *address_property(const lunik_memory_device *md)
 {
-    const lunik_memory_device *other = lunik_memory_device_get(device);
+    return md->slot < 0 ? "memaddr" : "addr";
+}
+
+static int fail_rival(lunik_object *rival, lunik_object *device, lunik_error *err)
+{
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+    const lunik_memory_device *other = lunik_memory_device_get(rival);
 
     return lunik_fail(err, LUNIK_E_EXISTS,
-                      "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
+                      "%s: %s: [0x%" PRIx64 ":0x%" PRIx64
                       "] conflicts with memory device '%s' [0x%" PRIx64 ":0x%" PRIx64 "]",
-                      md->address, md->size, name_of(device), other->address, other->size);
+                      lunik_object_type_name(device), address_property(md), md->address, md->size,
+                      name_of(rival), other->address, other->size);
 }
 
-static int check_address(const struct device_memory *d, const lunik_memory_device *md,
-                         lunik_error *err)
+static int check_address(const struct device_memory *d, lunik_object *device, lunik_error *err)
 {
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+    const char *type = lunik_object_type_name(device), *property = address_property(md);
+
     if (md->address % md->align)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "pc-dimm: addr: 0x%" PRIx64 " must be aligned to 0x%" PRIx64 " bytes",
-                          md->address, md->align);
+                          "%s: %s: 0x%" PRIx64 " must be aligned to 0x%" PRIx64 " bytes", type,
+                          property, md->address, md->align);
     if (md->address < d->base || md->size > d->size || md->address - d->base > d->size - md->size)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "pc-dimm: addr: [0x%" PRIx64 ":0x%" PRIx64
+                          "%s: %s: [0x%" PRIx64 ":0x%" PRIx64
                           "] is not in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
-                          md->address, md->size, d->base, d->size);
-    return is_free(d, md->address - d->base, md->size) ? 0 : fail_rival(rival(d, md), md, err);
+                          type, property, md->address, md->size, d->base, d->size);
+    return gaps_free(&d->gaps, md->address - d->base, md->size)
+               ? 0
+               : fail_rival(rival(d, md), device, err);
 }
 
-static int choose_address(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
+static int choose_address(const struct device_memory *d, lunik_object *device, lunik_error *err)
 {
-    for (size_t i = 0; i < d->gap_count; i++) {
-        const struct gap *g = &d->gaps[i];
+    lunik_memory_device *md = lunik_memory_device_get(device);
+
+    for (size_t i = 0; i < d->gaps.count; i++) {
+        const struct gap *g = &d->gaps.items[i];
         uint64_t address = d->base + g->start;
         uint64_t skip = (md->align - address % md->align) % md->align;
 
@@ -211,9 +162,101 @@ static int choose_address(const struct device_memory *d, lunik_memory_device *md
         }
     }
     return lunik_fail(err, LUNIK_E_NO_SPACE,
-                      "pc-dimm: addr: no gap for 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
+                      "%s: %s: no gap for 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
                       " in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
-                      md->size, md->align, d->base, d->size);
+                      lunik_object_type_name(device), address_property(md), md->size, md->align,
+                      d->base, d->size);
+}
+
+static int place(const struct device_memory *d, lunik_object *device, lunik_error *err)
+{
+    int rc = check_size(d, device, err);
+
+    if (rc)
+        return rc;
+    return lunik_memory_device_get(device)->address ? check_address(d, device, err)
+                                                    : choose_address(d, device, err);
+}
+
+/* Maps a device that has been placed, as entry `index` of those there are. */
+static int occupy(struct device_memory *d, lunik_object *device, size_t index, lunik_error *err)
+{
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+    int rc = lunik_region_add(d->window, md->address - d->base, md->region, 0, false, err);
+
+    if (rc)
+        return rc;
+    d->slot[index] = device;
+    d->used += md->size;
+    gaps_take(&d->gaps, md->address - d->base, md->size);
+    return 0;
+}
+
+static void vacate(struct device_memory *d, lunik_object *device, size_t index)
+{
+    const lunik_memory_device *md = lunik_memory_device_get(device);
+
+    gaps_give(&d->gaps, md->address - d->base, md->size);
+    d->used -= md->size;
+    d->slot[index] = NULL;
+    lunik_region_del(md->region, NULL);
+}
+
+/* ---- devices without a slot ----------------------------------------------------------------- */
+
+/* Returns the entry of a device, or of NULL: a free one; DEVICES_MAX: there is none. */
+static size_t extra_of(const struct device_memory *d, const lunik_object *device)
+{
+    size_t i = LUNIK_MEMORY_SLOTS_MAX;
+
+    while (i < DEVICES_MAX && d->slot[i] != device)
+        i++;
+    return i;
+}
+
+static struct device_memory *of_machine(lunik_machine *m, lunik_object **handler)
+{
+    *handler = lunik_machine_hotplug_handler(m, "memory");
+    return *handler && lunik_object_type(*handler) == &device_memory_type ? lunik_state(*handler)
+                                                                          : NULL;
+}
+
+int device_memory_add(lunik_object *device, lunik_error *err)
+{
+    lunik_object *handler;
+    struct device_memory *d = of_machine(lunik_object_machine(device), &handler);
+    const char *type = lunik_object_type_name(device);
+    int rc;
+
+    if (!d)
+        return lunik_fail(err, LUNIK_E_STATE,
+                          "%s: the machine has no room for memory devices "
+                          "(want maxmem)",
+                          type);
+    if (extra_of(d, NULL) == DEVICES_MAX)
+        return lunik_fail(err, LUNIK_E_NO_SPACE, "%s: there are %u of them already", type,
+                          (unsigned)EXTRA_MAX);
+    rc = place(d, device, err);
+    if (!rc)
+        rc = lunik_object_use(handler, device, err);
+    if (rc)
+        return rc;
+    rc = occupy(d, device, extra_of(d, NULL), err);
+    if (rc)
+        lunik_object_unuse(handler, device);
+    return rc;
+}
+
+void device_memory_del(lunik_object *device)
+{
+    lunik_object *handler;
+    struct device_memory *d = of_machine(lunik_object_machine(device), &handler);
+    size_t i = d ? extra_of(d, device) : DEVICES_MAX;
+
+    if (i == DEVICES_MAX)
+        return;
+    vacate(d, device, i);
+    lunik_object_unuse(handler, device);
 }
 
 /* ---- hotplug handler ------------------------------------------------------------------------ */
@@ -231,10 +274,7 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
     md = lunik_memory_device_get(device);
     rc = choose_slot(d, md, err);
     if (!rc)
-        rc = check_size(d, md, err);
-    if (rc)
-        return rc;
-    rc = md->address ? check_address(d, md, err) : choose_address(d, md, err);
+        rc = place(d, device, err);
     if (!rc)
         lunik_trace(lunik_object_machine(device), "place", device,
                     LUNIK_FIELD_UINT("slot", (uint64_t)md->slot),
@@ -247,13 +287,10 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
     struct device_memory *d = lunik_state(handler);
     const lunik_memory_device *md = lunik_memory_device_get(device);
     const lunik_acpi_slots_ops *acpi = acpi_ops(d);
-    int rc = lunik_region_add(d->window, md->address - d->base, md->region, 0, false, err);
+    int rc = occupy(d, device, (size_t)md->slot, err);
 
     if (rc)
         return lunik_fail_prefix(err, rc, "pc-dimm: '%s' can't be mapped", name_of(device));
-    d->slot[md->slot] = device;
-    d->used += md->size;
-    take(d, md->address - d->base, md->size);
     if (acpi)
         acpi->plug(d->acpi, device);
     return 0;
@@ -267,10 +304,7 @@ static void unplug(lunik_object *handler, lunik_object *device)
 
     if (acpi)
         acpi->unplug(d->acpi, device);
-    give(d, md->address - d->base, md->size);
-    d->used -= md->size;
-    d->slot[md->slot] = NULL;
-    lunik_region_del(md->region, NULL);
+    vacate(d, device, (size_t)md->slot);
 }
 
 static int unplug_request(lunik_object *handler, lunik_object *device, lunik_error *err)
@@ -335,7 +369,7 @@ static int init_window(lunik_object *o, lunik_error *err)
                           d->slots, acpi->count(d->acpi), name_of(d->acpi));
     if (!d->limit)
         d->limit = d->size;
-    d->gaps[d->gap_count++] = (struct gap){0, d->size};
+    d->gaps.items[d->gaps.count++] = (struct gap){0, d->size};
     return check_reach(d, lunik_object_machine(o), err);
 }
 

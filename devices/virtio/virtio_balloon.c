@@ -14,19 +14,37 @@ static const char ram_device[] = "ram";
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
-static uint64_t size_of(lunik_object *o)
+/* Returns the backend of a RAM device, or NULL. */
+static lunik_object *backend_of(lunik_object *o)
 {
-    lunik_value size = {0}, memdev = {0};
-    lunik_object *backend;
+    lunik_value memdev = {0};
+
+    if (strcmp(lunik_object_type_name(o), ram_device) ||
+        lunik_object_get(o, "memdev", &memdev, NULL) || memdev.kind != LUNIK_STRING)
+        return NULL;
+    return lunik_object_find(lunik_object_machine(o), memdev.string);
+}
+
+/* Several RAM devices may show parts of one backend, which counts with the first of them. */
+static bool is_counted(lunik_machine *m, const lunik_object *until, const lunik_object *backend)
+{
+    lunik_object *o = lunik_object_next(m, NULL);
+
+    while (o && o != until && backend_of(o) != backend)
+        o = lunik_object_next(m, o);
+    return o != until;
+}
+
+static uint64_t size_of(lunik_machine *m, lunik_object *o)
+{
+    lunik_object *backend = backend_of(o);
+    lunik_value size = {0};
 
     if (lunik_memory_device_iface(o))
-        return lunik_memory_device_get(o)->size;
-    if (strcmp(lunik_object_type_name(o), ram_device) || lunik_object_get(o, "size", &size, NULL))
+        return lunik_object_get(o, "size", &size, NULL) ? 0 : size.uint;
+    if (!backend || is_counted(m, o, backend))
         return 0;
-    if (size.uint || lunik_object_get(o, "memdev", &memdev, NULL) || memdev.kind != LUNIK_STRING)
-        return size.uint;
-    backend = lunik_object_find(lunik_object_machine(o), memdev.string);
-    return backend ? lunik_ram_size(lunik_memory_backend_iface(backend)->ram(backend)) : 0;
+    return lunik_ram_size(lunik_memory_backend_iface(backend)->ram(backend));
 }
 
 /* Returns the bytes of RAM that the guest has, the balloon aside. */
@@ -35,7 +53,7 @@ static uint64_t memory_of(lunik_machine *m)
     uint64_t sum = 0;
 
     for (lunik_object *o = lunik_object_next(m, NULL); o; o = lunik_object_next(m, o))
-        sum += size_of(o);
+        sum += size_of(m, o);
     return sum;
 }
 

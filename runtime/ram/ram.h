@@ -24,9 +24,11 @@ struct lunik_ram {
     int fd; /* our duplicate, or -1 */
     uint64_t fd_offset;
     bool share, readonly;
-    bool borrowed;              /* the mapping belongs to the creator of the block */
-    struct sigbus_guard *guard; /* of a file's mapping; NULL: none */
-    _Atomic unsigned pins;      /* those who need its pages to stay */
+    bool borrowed;                    /* the mapping belongs to the creator of the block */
+    struct sigbus_guard *guard;       /* of a file's mapping; NULL: none */
+    _Atomic unsigned pins;            /* those who need its pages to stay */
+    lunik_populate_manager *populate; /* NULL: all of it is populated; machine lock, with these: */
+    LIST_HEAD(, lunik_populate_listener) populate_listeners;
     _Atomic bool damage_told;
     struct log_users log;
     struct log_users region_log;     /* counts regions of it that are logged by themselves */

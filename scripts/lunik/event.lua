@@ -17,7 +17,7 @@ event.known = {
   "acpi-ost", "device-added", "device-deleted", "device-unplug-request",
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
   "chardev-disconnected", "netdev-error", "netdev-connected", "netdev-disconnected", "vcpu-exit",
-  "msi", "block-io-error",
+  "msi", "block-io-error", "balloon-change", "memory-device-size-change",
 }
 
 local shared = core.shared

@@ -308,6 +308,7 @@ end
 -- Drawings and the recorder are loaded late: few scripts need them.
 function Machine.record(m, opts) return require("lunik.record.recorder").start(m, opts) end
 function Machine.memory_map(m, opts) return require("lunik.memory_map").draw(m, opts) end
+function Machine.balloon(m, size) return require("lunik.balloon").balloon(m, size) end
 function Machine.pci(m) return require("lunik.pci").list(m) end
 function Machine.pic(m) return require("lunik.interrupts").pic(m) end
 function Machine.ioapic(m) return require("lunik.interrupts").ioapic(m) end
@@ -360,21 +361,27 @@ Machine.why = through("memory", "why")
 
 Machine.hotpluggable_cpus = cpus.list
 
---- Lists the devices in memory slots by address, in the form of QEMU's query-memory-devices.
+local function memory_device(m, object)
+  local memdev = object.memdev and m:object(object.memdev)
+  local data = {
+    id = object.id ~= "" and object.id or nil, size = object.size, node = object.node,
+    memdev = memdev and memdev.path, hotplugged = object.hotplugged,
+    hotpluggable = core.type(object.type).hotplug,
+  }
+  if object.type ~= "virtio-mem-pci" then
+    data.addr, data.slot = object.addr, object.slot
+    return { type = object.type == "pc-dimm" and "dimm" or object.type, data = data }
+  end
+  data.addr, data.block_size = object.memaddr, object.block_size
+  data.max_size, data.requested_size = object.max_size, object.requested_size
+  return { type = "virtio-mem", data = data }
+end
+
+--- Lists the memory devices by address, in the form of QEMU's query-memory-devices.
 function Machine.memory_devices(m)
   local list = {}
   for _, object in ipairs(m:objects()) do
-    if object:is "memory-device" then
-      local memdev = object.memdev and m:object(object.memdev)
-      list[#list + 1] = {
-        type = object.type == "pc-dimm" and "dimm" or object.type,
-        data = {
-          id = object.id ~= "" and object.id or nil, addr = object.addr, size = object.size,
-          slot = object.slot, node = object.node, memdev = memdev and memdev.path,
-          hotplugged = object.hotplugged, hotpluggable = core.type(object.type).hotplug,
-        },
-      }
-    end
+    if object:is "memory-device" then list[#list + 1] = memory_device(m, object) end
   end
   table.sort(list, function(a, b) return math.ult(a.data.addr, b.data.addr) end)
   return list

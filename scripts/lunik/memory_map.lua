@@ -24,7 +24,7 @@ local function slots_by_path(m)
   local found = {}
   for _, device in ipairs(m:memory_devices()) do
     local object = device.data.id and m:object(device.data.id)
-    if object then found[object.path] = device.data end
+    if object and device.data.slot then found[object.path] = device.data end
   end
   return found
 end

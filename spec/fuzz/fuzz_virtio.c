@@ -12,7 +12,12 @@ enum { DEVFN = PCI_DEVFN(5, 0), BAR = 0xe8000000, MSIX = 0xe9000000, RING = 0x10
 enum { COMMON = BAR, ISR = BAR + 0x1000, DEVICE = BAR + 0x2000, NOTIFY = BAR + 0x3000 };
 
 static const char *const devices[] = {
-    "'virtio-rng-pci', { id = 'v', bus = 'i440fx', addr = '5', packed = true, max_bytes = 4096 }",
+    "{ 'virtio-rng-pci', { id = 'v', bus = 'i440fx', addr = '5', packed = true, max_bytes = 4096 } "
+    "}",
+    "{ 'virtio-balloon-pci', { id = 'v', bus = 'i440fx', addr = '5', packed = true, "
+    "free_page_hint = true, free_page_reporting = true, guest_stats_polling_interval = 1 } }",
+    "{ 'virtio-mem-pci', { id = 'v', bus = 'i440fx', addr = '5', packed = true, memdev = 'vmem', "
+    "block_size = 4096, requested_size = '1M' } }",
 };
 
 /* ---- accesses ------------------------------------------------------------------------------- */
@@ -83,7 +88,7 @@ static void negotiate(void)
 }
 
 /* A descriptor, and the index of the available ring, which is one further. */
-static void send(void)
+static void send_request(void)
 {
     unsigned queue = fuzz_below(5), at = fuzz_below(8);
     uint64_t ring = RING + 0x4000 * (uint64_t)queue;
@@ -166,7 +171,7 @@ static void operate(void)
     case 1:
     case 2:
     case 3:
-        send();
+        send_request();
         break;
     case 4:
     case 5:
@@ -193,10 +198,12 @@ static void operate(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lunik_error err = {0};
-    char options[512];
+    char options[640];
 
     fuzz_begin(data, size);
-    snprintf(options, sizeof(options), "memory = '16M', maxmem = '64M', devices = { { %s } }",
+    snprintf(options, sizeof(options),
+             "memory = '16M', maxmem = '64M', objects = { { "
+             "'memory-backend-ram', { id = 'vmem', size = '4M' } } }, devices = { %s }",
              devices[fuzz_below(sizeof(devices) / sizeof(devices[0]))]);
     board_open(options);
     fuzz_must(lunik_machine_start(board, &err), err);

@@ -187,6 +187,12 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_ram_discard, lunik_ram_discard(NULL, 0, 0, NULL));
     CALL(lunik_ram_pin, lunik_ram_pin(NULL));
     CALL(lunik_ram_unpin, lunik_ram_unpin(NULL));
+    CALL(lunik_ram_set_manager, lunik_ram_set_manager(NULL, NULL, NULL));
+    CALL(lunik_ram_populated, lunik_ram_populated(NULL, NULL, NULL));
+    CALL(lunik_ram_populate, lunik_ram_populate(NULL, 0, 0, NULL));
+    CALL(lunik_ram_depopulate, lunik_ram_depopulate(NULL, 0, 0));
+    CALL(lunik_populate_listener_add, lunik_populate_listener_add(NULL, NULL, NULL));
+    CALL(lunik_populate_listener_del, lunik_populate_listener_del(NULL));
     CALL(lunik_region_new, lunik_region_new(NULL, NULL, NULL, NULL));
     CALL(lunik_region_ref, lunik_region_ref(NULL));
     CALL(lunik_region_unref, lunik_region_unref(NULL));
