@@ -54,7 +54,7 @@ describe("virtio-mem", function()
     assert.same({ { type = "virtio-mem", data = {
       id = "vmem", addr = vmem.memaddr, size = 0, max_size = 256 << 20, block_size = 4 << 20,
       requested_size = 64 << 20, node = 0, memdev = "/objects/mem", hotplugged = false,
-      hotpluggable = false,
+      hotpluggable = true,
     } } }, m:memory_devices())
     assert.is_true(vmem.memaddr > 64 << 20)
     vmem.requested_size = "128M"
