@@ -76,8 +76,8 @@ end
 
 --- Starts the guest on machine m and returns it.
 -- Options: log = function(line); refuse_insert and refuse_eject = true or function(slot, kind) that
--- returns whether to, where kind is "DIMM" or "CPU"; pages = how many pages of each DIMM to test (default 64, spread over it);
--- base, slots, gpe = another register block than the board's.
+-- returns whether to, where kind is "DIMM" or "CPU"; pages = how many pages of each DIMM to test
+-- (default 64, spread over it); base, slots, gpe = another register block than the board's.
 function Guest.attach(m, options)
     options = options or {}
     check_options(options)

@@ -49,7 +49,8 @@ describe("CPU hotplug", function()
   local function plugged(id) expect("device-added " .. id, ("acpi-ost %s 1 0"):format(id)) end
 
   local function unplugged(id)
-    expect("device-unplug-request " .. id, ("acpi-ost %s 3 132"):format(id), "device-deleted " .. id)
+    expect("device-unplug-request " .. id, ("acpi-ost %s 3 132"):format(id),
+      "device-deleted " .. id)
   end
 
   -- The CPUs that the machine lists as plugged, as text.
@@ -133,7 +134,9 @@ describe("CPU hotplug", function()
   it("refuses places that there are not, with the machine as it was", function()
     new {
       cpus = 1, maxcpus = 8, sockets = 2, cores = 2, threads = 2,
-      numa = { { cpus = { 0, 1, 2, 3 }, memory = "32M" }, { cpus = { 4, 5, 6, 7 }, memory = "32M" } },
+      numa = {
+        { cpus = { 0, 1, 2, 3 }, memory = "32M" }, { cpus = { 4, 5, 6, 7 }, memory = "32M" },
+      },
     }
     local function place(socket, core, thread, node)
       return { id = "c", socket_id = socket, core_id = core, thread_id = thread, node_id = node }
