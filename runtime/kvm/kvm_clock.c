@@ -11,11 +11,11 @@
  *   offset: the TSCs run on, and after a reset KVM chooses their values.
  * - Local APIC timers: the count that was left, or the deadline, is set again. One that has expired
  *   is left alone, as its interrupt may still be on its way.
- * - PIT, unless the irqchip is split: it is disabled, else the ticks of a periodic channel 0 would
- * pile up. Restoring it starts the channels anew: a periodic one with a whole period, one that
- * counts down to its terminal count with what was left. KVM does not show whether a one-shot
- * channel 0 has expired, and restoring one that has would make it fire twice: in these modes (0, 1
- * and 4) the PIT runs on.
+ * - PIT: it is disabled, else the ticks of a periodic channel 0 would pile up. Restoring it starts
+ *   the channels anew: a periodic one with a whole period, one that counts down to its terminal
+ *   count with what was left. KVM does not show whether a one-shot channel 0 has expired, and
+ *   restoring one that has would make it fire twice: in these modes (0, 1 and 4) the PIT runs on.
+ *   With a split irqchip the PIT is a device, on the machine's own clock.
  */
 #include <errno.h>
 #include <linux/kvm.h>

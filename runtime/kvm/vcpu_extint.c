@@ -56,7 +56,7 @@ static void acknowledge(lunik_vcpu *v)
 }
 
 /* KVM refuses it while it has another one, which happens if it is older than Linux 5.10: then it
- * gets this one before the next entry. */
+ * gets this one when it can take one again. */
 static void give(lunik_vcpu *v)
 {
     struct kvm_interrupt arg = {.irq = v->extint};
@@ -72,7 +72,7 @@ void vcpu_offer_extint(lunik_vcpu *v)
         acknowledge(v);
     if (v->extint != NO_EXTINT && !v->extint_given)
         give(v);
-    v->run->request_interrupt_window = intr_of(v);
+    v->run->request_interrupt_window = intr_of(v) || (v->extint != NO_EXTINT && !v->extint_given);
 }
 
 bool vcpu_extint_came(const lunik_vcpu *v)

@@ -257,6 +257,7 @@ static void test_refused(lunik_irq *line)
     lunik_irq_set(line, true);
     offer(true);
     check_uint("KVM has another one: kept", vcpu->extint, 0x25);
+    check_uint("  and an exit asked for when it can be given", run.request_interrupt_window, 1);
     kvm.full = false;
     offer(false);
     check_uint("given before the next entry", kvm.vectors, 2);
