@@ -405,7 +405,7 @@ void bind_push_done(lua_State *L, lunik_drain **d);
 /* types.c, device.c, console.c */
 int bind_lua_types(lua_State *L);
 int bind_lua_pci_functions(lua_State *L); /* pci.c */
-int bind_lua_pci_bar(lua_State *L); /* device_pci.c */
+int bind_lua_pci_bar(lua_State *L);       /* device_pci.c */
 int bind_lua_pci_rom(lua_State *L);
 int bind_lua_pci_msi(lua_State *L);
 int bind_lua_pci_msix(lua_State *L);
@@ -417,6 +417,7 @@ int bind_lua_pci_read(lua_State *L);
 int bind_lua_pci_write(lua_State *L);
 int bind_lua_state_get(lua_State *L); /* device_state.c */
 int bind_lua_state_set(lua_State *L);
+int bind_lua_kvm_irqchip(lua_State *L); /* machine_guest.c */
 int bind_lua_type(lua_State *L);
 int bind_lua_type_add(lua_State *L);
 int bind_lua_ejected(lua_State *L);

@@ -201,6 +201,7 @@ static const luaL_Reg functions[] = {
     {"pci_write", bind_lua_pci_write},
     {"state_get", bind_lua_state_get},
     {"state_set", bind_lua_state_set},
+    {"kvm_irqchip", bind_lua_kvm_irqchip},
     {"types", bind_lua_types},
     {"type", bind_lua_type},
     {"type_add", bind_lua_type_add},

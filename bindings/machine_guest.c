@@ -103,6 +103,41 @@ static int machine_acknowledge(lua_State *L)
     return 1;
 }
 
+static void set_integer(lua_State *L, const char *name, uint64_t value)
+{
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, name);
+}
+
+/* core.kvm_irqchip(m) -> the registers of the controllers in KVM, named as the properties of
+ * isa-i8259 and ioapic; redirection is a list */
+int bind_lua_kvm_irqchip(lua_State *L)
+{
+    lunik_kvm_irqchip s;
+    lunik_error err;
+
+    bind_check(L, lunik_kvm_irqchip_get(bind_machine(L, 1), &s, &err), &err);
+    lua_newtable(L);
+    set_integer(L, "irr", s.irr);
+    set_integer(L, "imr", s.imr);
+    set_integer(L, "isr", s.isr);
+    set_integer(L, "elcr", s.elcr);
+    set_integer(L, "base", s.base);
+    set_integer(L, "first", s.first);
+    set_integer(L, "read_isr", s.read_isr);
+    set_integer(L, "nested", s.nested);
+    set_integer(L, "apic_id", s.apic_id);
+    set_integer(L, "select", s.select);
+    set_integer(L, "lines", s.lines);
+    lua_createtable(L, LUNIK_GSI_COUNT, 0);
+    for (int i = 0; i < LUNIK_GSI_COUNT; i++) {
+        lua_pushinteger(L, (lua_Integer)s.redirection[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "redirection");
+    return 1;
+}
+
 /* ---- memory map ----------------------------------------------------------------------------- */
 
 static const char *const fwmap_names[] = {"ram", "reserved", "acpi", "hotplug", NULL};

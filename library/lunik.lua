@@ -1139,9 +1139,10 @@ function Machine:acknowledge() end
 
 ---The 8259As of a machine, first and second. tostring() gives the text of QEMU's "info pic".
 ---@class lunik.Pics: lunik.Pic[]
----@field intr boolean Whether they ask the CPU for an interrupt.
+---@field intr? boolean Whether they ask the CPU for an interrupt; nil where they are KVM's.
 
----Returns the registers of the 8259As. {code="unsupported"}: the machine has those of KVM, or none.
+---Returns the registers of the 8259As. {code="unsupported"}: the machine has none; {code="state"}: KVM
+---makes them at the first start.
 ---@return lunik.Pics
 function Machine:pic() end
 
@@ -1164,8 +1165,7 @@ function Machine:pic() end
 ---@field id integer
 ---@field select integer The register that the window shows.
 
----Returns the registers of the I/O APIC; nothing that the guest sees changes. {code="unsupported"}: the
----machine has that of KVM, or none.
+---Returns the registers of the I/O APIC; nothing that the guest sees changes. Errors as for m:pic().
 ---```lua
 ---local m <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
 ---m:start()

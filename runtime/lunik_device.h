@@ -575,6 +575,20 @@ bool lunik_intr(const lunik_machine *m);
  * LUNIK_E_GONE: it is closed. */
 int lunik_acknowledge(lunik_machine *m, uint8_t *vector, lunik_error *err);
 
+/* The registers of the interrupt controllers in KVM; of the 8259As bits 0 to 7 are those of the
+ * first, 8 to 15 those of the second. */
+typedef struct lunik_kvm_irqchip {
+    uint16_t irr, imr, isr, elcr;
+    uint16_t base, first;      /* vector of input 0; the input with the highest priority */
+    uint16_t read_isr, nested; /* 0 or 1 */
+    uint8_t apic_id, select;
+    uint32_t lines; /* interrupts that the I/O APIC's inputs ask for */
+    uint64_t redirection[LUNIK_GSI_COUNT];
+} lunik_kvm_irqchip;
+/* Reads them. LUNIK_E_UNSUPPORTED: KVM has none, or the machine has no KVM; LUNIK_E_STATE: they are
+ * made at the first start; LUNIK_E_GONE: m is closed. */
+int lunik_kvm_irqchip_get(lunik_machine *m, lunik_kvm_irqchip *out, lunik_error *err);
+
 /* ---- interfaces between devices ------------------------------------------------------------- */
 
 /* "memory-backend": owns a RAM block. */

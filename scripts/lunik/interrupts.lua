@@ -1,6 +1,7 @@
 --- m:pic(), m:ioapic(), m:irqs(): interrupt controllers and lines, as QEMU's "info pic" and "info
 -- irq" show them.
 
+local core = require "lunik.core"
 local options = require "lunik.options"
 
 local interrupts = {}
@@ -9,13 +10,14 @@ local LINES = 24
 local MASKED, LEVEL, REMOTE_IRR, LOW, LOGICAL = 1 << 16, 1 << 15, 1 << 14, 1 << 13, 1 << 11
 local DELIVERY = { [0] = "fixed", "lowest", "SMI", "...", "NMI", "INIT", "...", "extINT" }
 
+-- Returns what has the registers, and whether that is KVM.
 local function find(m, kind, name)
+  if m.accel == "kvm" and m.irqchip == "kernel" then return core.kvm_irqchip(m), true end
   for _, object in ipairs(m:objects()) do
-    if object.type == kind then return object end
+    if object.type == kind then return object, false end
   end
-  options.fail("unsupported", "machine '%s': %s is %s", m.name, name, m.accel == "kvm"
-    and m.irqchip == "kernel" and "KVM's (want irqchip = \"split\")" or "not there (the boards pc "
-    .. "and micro have it)")
+  options.fail("unsupported", "machine '%s': %s is not there (the boards pc and micro have it)",
+    m.name, name)
 end
 
 -- ---- 8259A -------------------------------------------------------------------------------------
@@ -34,8 +36,9 @@ end
 local PIC = { __tostring = pic_text }
 
 function interrupts.pic(m)
-  local object = find(m, "isa-i8259", "the pair of 8259As")
-  local pic = { intr = object.intr }
+  local object, in_kvm = find(m, "isa-i8259", "the pair of 8259As")
+  local pic = {}
+  if not in_kvm then pic.intr = object.intr end
   for i = 1, 2 do
     local function register(name) return object[name] >> 8 * (i - 1) & 0xff end
     pic[i] = {
@@ -82,11 +85,21 @@ local function pin_of(entry, high)
   }
 end
 
+-- A device has them as text.
+local function entries_of(redirection)
+  if type(redirection) == "table" then return redirection end
+  local list = {}
+  for digits in redirection:gmatch "%x+" do
+    list[#list + 1] = math.tointeger(tonumber(digits, 16))
+  end
+  return list
+end
+
 function interrupts.ioapic(m)
-  local object = find(m, "ioapic", "the I/O APIC")
-  local apic = { version = 0x20, id = object.apic_id, select = object.select }
-  for entry in object.redirection:gmatch "%x+" do
-    apic[#apic + 1] = pin_of(math.tointeger(tonumber(entry, 16)), object.lines >> #apic & 1 == 1)
+  local object, in_kvm = find(m, "ioapic", "the I/O APIC")
+  local apic = { version = in_kvm and 0x11 or 0x20, id = object.apic_id, select = object.select }
+  for i, entry in ipairs(entries_of(object.redirection)) do
+    apic[i] = pin_of(entry, object.lines >> i - 1 & 1 == 1)
   end
   return setmetatable(apic, IOAPIC)
 end

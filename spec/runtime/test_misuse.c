@@ -165,6 +165,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_irqchip_set_intr, lunik_irqchip_set_intr(NULL, false));
     CALL(lunik_irqchip_changed, lunik_irqchip_changed(NULL));
     CALL(lunik_intr, lunik_intr(NULL));
+    CALL(lunik_kvm_irqchip_get, lunik_kvm_irqchip_get(NULL, NULL, NULL));
     CALL(lunik_acknowledge, lunik_acknowledge(NULL, NULL, NULL));
     CALL(lunik_irq_disconnect, lunik_irq_disconnect(NULL));
     CALL(lunik_gsi_level, lunik_gsi_level(NULL, 0));

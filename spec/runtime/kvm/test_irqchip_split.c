@@ -54,6 +54,20 @@ static int interrupt(const struct kvm_interrupt *arg)
     return 0;
 }
 
+/* The first has 1 in its registers, the second 2. */
+static void get_chip(struct kvm_irqchip *chip)
+{
+    uint8_t number = (uint8_t)(chip->chip_id + 1);
+
+    if (chip->chip_id < 2) {
+        chip->chip.pic = (struct kvm_pic_state){
+            .irr = number, .imr = number, .isr = number, .elcr = number, .irq_base = 8 * number};
+        return;
+    }
+    chip->chip.ioapic.id = 5;
+    chip->chip.ioapic.redirtbl[23].bits = UINT64_C(0x0700000000010039);
+}
+
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
     if (fd != KVM_FD && fd != VCPU_FD)
@@ -67,6 +81,9 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
         kvm.created++;
         break;
     case KVM_GET_IRQCHIP:
+        get_chip(argument);
+        kvm.chips++;
+        break;
     case KVM_SET_IRQCHIP:
     case KVM_GET_PIT2:
     case KVM_SET_PIT2:
@@ -292,11 +309,19 @@ static void test_paused(lunik_irq *line)
 static void test_kernel(void)
 {
     lunik_irqchip chip = {0};
+    lunik_kvm_irqchip registers;
+
+    check_int("a split one has none in KVM", lunik_kvm_irqchip_get(m, &registers, &err),
+              LUNIK_E_UNSUPPORTED);
 
     vm.split = false;
     check_int("where KVM has all of them: no others", lunik_irqchip_add(m, &chip, &err),
               LUNIK_E_UNSUPPORTED);
     check_contains("  says why", err.message, "want irqchip = \"split\"");
+    check_int("registers", lunik_kvm_irqchip_get(m, &registers, &err), 0);
+    check_uint("  of both 8259As", registers.imr, 0x0201);
+    check_uint("  their vectors", registers.base, 0x1008);
+    check_uint("  of the I/O APIC", registers.redirection[23], UINT64_C(0x0700000000010039));
     offer(true);
     check_uint("  and no window", run.request_interrupt_window, 0);
     vm.split = true;
