@@ -3,47 +3,47 @@
 
 #include <errno.h>
 
-#define NAMES(X)                                                                                   \
-    X(EPERM)                                                                                       \
-    X(ENOENT)                                                                                      \
-    X(ESRCH)                                                                                       \
-    X(EINTR) X(EIO) X(ENXIO) X(ENOEXEC) X(EBADF) X(ECHILD) X(EAGAIN) X(ENOMEM) X(EACCES) X(EFAULT) \
-        X(ENOTBLK) X(EBUSY) X(EEXIST) X(EXDEV) X(ENODEV) X(ENOTDIR) X(EISDIR) X(EINVAL) X(         \
-            ENFILE) X(EMFILE) X(ENOTTY) X(ETXTBSY) X(EFBIG) X(ENOSPC) X(ESPIPE) X(EROFS) X(EMLINK) \
-            X(EPIPE) X(EDOM) X(ERANGE) X(EDEADLK) X(ENAMETOOLONG) X(ENOLCK) X(ENOSYS) X(ENOTEMPTY) \
-                X(ELOOP) X(ENOMSG) X(EIDRM) X(ECHRNG) X(EL2NSYNC) X(EL3HLT) X(EL3RST) X(ELNRNG) X( \
-                    EUNATCH) X(ENOCSI) X(EL2HLT) X(EBADE) X(EBADR) X(EXFULL) X(ENOANO) X(EBADRQC)  \
-                    X(EBADSLT) X(EBFONT) X(ENOSTR) X(ENODATA) X(ETIME) X(ENOSR) X(ENONET)          \
-                        X(ENOPKG) X(EREMOTE) X(ENOLINK) X(EADV) X(ESRMNT) X(ECOMM) X(EPROTO) X(    \
-                            EMULTIHOP) X(EDOTDOT) X(EBADMSG) X(EOVERFLOW) X(ENOTUNIQ) X(EBADFD)    \
-                            X(EREMCHG) X(ELIBACC) X(ELIBBAD) X(ELIBSCN) X(ELIBMAX) X(ELIBEXEC) X(  \
-                                EILSEQ) X(ERESTART) X(ESTRPIPE)                                    \
-                                X(EUSERS) X(ENOTSOCK) X(EDESTADDRREQ) X(EMSGSIZE) X(EPROTOTYPE) X( \
-                                    ENOPROTOOPT) X(EPROTONOSUPPORT) X(ESOCKTNOSUPPORT)             \
-                                    X(EOPNOTSUPP) X(EPFNOSUPPORT) X(EAFNOSUPPORT) X(EADDRINUSE) X( \
-                                        EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH)                  \
-                                        X(ENETRESET) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(   \
-                                            EISCONN) X(ENOTCONN) X(ESHUTDOWN) X(ETOOMANYREFS)      \
-                                            X(ETIMEDOUT) X(ECONNREFUSED)                           \
-                                                X(EHOSTDOWN) X(EHOSTUNREACH) X(EALREADY) X(        \
-                                                    EINPROGRESS) X(ESTALE) X(EUCLEAN) X(ENOTNAM)   \
-                                                    X(ENAVAIL) X(EISNAM) X(EREMOTEIO) X(EDQUOT)    \
-                                                        X(ENOMEDIUM) X(EMEDIUMTYPE) X(ECANCELED)   \
-                                                            X(ENOKEY) X(EKEYEXPIRED)               \
-                                                                X(EKEYREVOKED) X(EKEYREJECTED)     \
-                                                                    X(EOWNERDEAD)                  \
-                                                                        X(ENOTRECOVERABLE)         \
-                                                                            X(ERFKILL)             \
-                                                                                X(EHWPOISON)
+#define NAME(name) [name] = #name
+
+static const char *const names[] = {
+    NAME(EPERM),        NAME(ENOENT),          NAME(ESRCH),           NAME(EINTR),
+    NAME(EIO),          NAME(ENXIO),           NAME(ENOEXEC),         NAME(EBADF),
+    NAME(ECHILD),       NAME(EAGAIN),          NAME(ENOMEM),          NAME(EACCES),
+    NAME(EFAULT),       NAME(ENOTBLK),         NAME(EBUSY),           NAME(EEXIST),
+    NAME(EXDEV),        NAME(ENODEV),          NAME(ENOTDIR),         NAME(EISDIR),
+    NAME(EINVAL),       NAME(ENFILE),          NAME(EMFILE),          NAME(ENOTTY),
+    NAME(ETXTBSY),      NAME(EFBIG),           NAME(ENOSPC),          NAME(ESPIPE),
+    NAME(EROFS),        NAME(EMLINK),          NAME(EPIPE),           NAME(EDOM),
+    NAME(ERANGE),       NAME(EDEADLK),         NAME(ENAMETOOLONG),    NAME(ENOLCK),
+    NAME(ENOSYS),       NAME(ENOTEMPTY),       NAME(ELOOP),           NAME(ENOMSG),
+    NAME(EIDRM),        NAME(ECHRNG),          NAME(EL2NSYNC),        NAME(EL3HLT),
+    NAME(EL3RST),       NAME(ELNRNG),          NAME(EUNATCH),         NAME(ENOCSI),
+    NAME(EL2HLT),       NAME(EBADE),           NAME(EBADR),           NAME(EXFULL),
+    NAME(ENOANO),       NAME(EBADRQC),         NAME(EBADSLT),         NAME(EBFONT),
+    NAME(ENOSTR),       NAME(ENODATA),         NAME(ETIME),           NAME(ENOSR),
+    NAME(ENONET),       NAME(ENOPKG),          NAME(EREMOTE),         NAME(ENOLINK),
+    NAME(EADV),         NAME(ESRMNT),          NAME(ECOMM),           NAME(EPROTO),
+    NAME(EMULTIHOP),    NAME(EDOTDOT),         NAME(EBADMSG),         NAME(EOVERFLOW),
+    NAME(ENOTUNIQ),     NAME(EBADFD),          NAME(EREMCHG),         NAME(ELIBACC),
+    NAME(ELIBBAD),      NAME(ELIBSCN),         NAME(ELIBMAX),         NAME(ELIBEXEC),
+    NAME(EILSEQ),       NAME(ERESTART),        NAME(ESTRPIPE),        NAME(EUSERS),
+    NAME(ENOTSOCK),     NAME(EDESTADDRREQ),    NAME(EMSGSIZE),        NAME(EPROTOTYPE),
+    NAME(ENOPROTOOPT),  NAME(EPROTONOSUPPORT), NAME(ESOCKTNOSUPPORT), NAME(EOPNOTSUPP),
+    NAME(EPFNOSUPPORT), NAME(EAFNOSUPPORT),    NAME(EADDRINUSE),      NAME(EADDRNOTAVAIL),
+    NAME(ENETDOWN),     NAME(ENETUNREACH),     NAME(ENETRESET),       NAME(ECONNABORTED),
+    NAME(ECONNRESET),   NAME(ENOBUFS),         NAME(EISCONN),         NAME(ENOTCONN),
+    NAME(ESHUTDOWN),    NAME(ETOOMANYREFS),    NAME(ETIMEDOUT),       NAME(ECONNREFUSED),
+    NAME(EHOSTDOWN),    NAME(EHOSTUNREACH),    NAME(EALREADY),        NAME(EINPROGRESS),
+    NAME(ESTALE),       NAME(EUCLEAN),         NAME(ENOTNAM),         NAME(ENAVAIL),
+    NAME(EISNAM),       NAME(EREMOTEIO),       NAME(EDQUOT),          NAME(ENOMEDIUM),
+    NAME(EMEDIUMTYPE),  NAME(ECANCELED),       NAME(ENOKEY),          NAME(EKEYEXPIRED),
+    NAME(EKEYREVOKED),  NAME(EKEYREJECTED),    NAME(EOWNERDEAD),      NAME(ENOTRECOVERABLE),
+    NAME(ERFKILL),      NAME(EHWPOISON),
+};
 
 const char *errno_name(long number)
 {
-#define NAME(name)                                                                                 \
-    case name:                                                                                     \
-        return #name;
-    switch (number) {
-        NAMES(NAME)
-    default:
+    if (number < 0 || number >= (long)(sizeof(names) / sizeof(names[0])) || !names[number])
         return "E";
-    }
+    return names[number];
 }
