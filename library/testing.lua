@@ -179,7 +179,8 @@ function testing.directory() end
 ---@return lunik.testing.HugePages
 function testing.huge_pages(count, size) end
 
----Ends the example, which is reported as skipped.
+---Ends the example, which is reported as skipped. In a script without busted it raises an error;
+---lunik run ends with the place, "skipped: " and the reason, and exit status 77.
 ---@param reason string
 function testing.skip(reason) end
 

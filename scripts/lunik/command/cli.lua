@@ -16,6 +16,8 @@ local function complain(message)
   io.stderr:write("lunik: ", core.text(message), "\n")
 end
 
+local SKIPPED = 77 -- exit status of a test that can't be made here, as test runners have it
+
 -- Errors that are shown without traceback: syntax errors, Ctrl-C.
 local Plain = { __tostring = function(err) return err.message end }
 
@@ -35,6 +37,8 @@ local function with_traceback(err)
   local meta = getmetatable(err)
   if meta == Plain then
     return err.message
+  elseif type(err) == "table" and rawget(err, "skipped") then -- by testing.skip()
+    return err
   elseif type(err) == "string" or type(err) == "number"
     or type(meta) == "table" and meta.__tostring then
     local text = debug.traceback(core.text(err), 2)
@@ -46,10 +50,12 @@ local function with_traceback(err)
 end
 
 -- Runs fn(...) and reports an error that it raises. Returns whether there was none, and fn's
--- result.
+-- result; a table if fn was skipped.
 local function protected(fn, ...)
   local ok, result = xpcall(fn, with_traceback, ...)
-  if not ok then
+  if not ok and type(result) == "table" then
+    io.stderr:write(core.text(result), "\n")
+  elseif not ok then
     require("lunik.observe").notify("error", nil, "the script", core.text(result))
     complain(result)
   end
@@ -291,7 +297,7 @@ end
 local function run_main(arg, options, prompt)
   local ok, board = protected(run_script, arg)
   if not ok then
-    return 1
+    return type(board) == "table" and SKIPPED or 1
   elseif type(board) ~= "table" or not require("lunik.command.board_file").is_board(board) then
     return options.settings[1] and (usage(refuse_settings, options, arg) or 2) or 0
   end

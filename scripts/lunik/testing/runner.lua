@@ -66,7 +66,7 @@ function runner.skip(reason)
   local hint = busted() and " (only examples can be skipped, so make the machine in the example or "
     .. "with testing.shared)" or ""
   local err = core.error("unsupported", "skipped: " .. reason .. hint)
-  err.where = where
+  err.where, err.skipped = where, not busted() or nil
   error(err, 0)
 end
 

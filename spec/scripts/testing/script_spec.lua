@@ -24,6 +24,12 @@ describe("in a script the kit", function()
     ]] })
   end)
 
+  it("skips what can't be done here, which is no failure", function()
+    local path <close> = command.file('require "lunik.testing".skip "no such host"', ".lua")
+    local out, err, code = command.run(("%s run %s"):format(command.lunik, path))
+    assert.same({ "", path .. ":1: skipped: no such host\n", 77 }, { out, err, code })
+  end)
+
   it("removes files of DIMMs at the end of the scope", function()
     assert.same({ "true\tfalse\n", "", 0 }, { run [[
       local function exists(path)
