@@ -386,6 +386,7 @@ int bind_lua_dirty_compare(lua_State *L);
 int bind_lua_record(lua_State *L);
 int bind_lua_trace_handler(lua_State *L);
 void bind_trace_open(lua_State *L);
+void bind_trace_handler_open(lua_State *L); /* of bind_trace_open() */
 
 /* loop.c */
 extern const luaL_Reg bind_loop_functions[];

@@ -15,7 +15,6 @@
 #include "lunik_trace.h"
 
 static const char ring_class[] = "lunik.StepRing";
-static const char span_class[] = "lunik.Span";
 static const char rings_key; /* registry: address -> userdata, weak */
 
 enum { TEXT_MAX = 400, CAUSE_MAX = 160, FIELDS_MAX = 2 * LUNIK_STEP_FIELDS };
@@ -54,6 +53,7 @@ struct step_ring {
     struct entry *entries;
     uint64_t capacity, head, tail; /* head and tail count all entries */
     uint64_t dropped;
+    uint64_t first_skipped, last_skipped; /* serials; 0: none has been */
     bool follow, woken;
 };
 
@@ -382,93 +382,73 @@ static void push_entry(lua_State *L, const struct entry *e)
     lua_setfield(L, -2, "fields");
 }
 
-/* ring:take() -> the oldest entry, which is taken out, or nil. A copy is pushed: collecting garbage
+/* Whether it is an access that is a part of nothing and has no parts: most of the steps of a guest
+ * that looks at each of many slots. */
+static bool is_lone_access(const struct entry *e)
+{
+    return !e->parent && e->ended && !strcmp(e->kind, "access");
+}
+
+/* Takes lone accesses out; returns whether there were any. They can be found for a while. */
+static bool skip(struct step_ring *r)
+{
+    uint64_t tail = r->tail;
+
+    while (r->tail < r->head && is_lone_access(&r->entries[r->tail % r->capacity])) {
+        r->last_skipped = r->entries[r->tail++ % r->capacity].serial;
+        if (!r->first_skipped)
+            r->first_skipped = r->last_skipped;
+    }
+    return r->tail > tail;
+}
+
+/* ring:take(idle) -> the oldest entry, which is taken out, or nil; with idle, lone accesses before
+ * it are skipped, and whether some were is the second value. A copy is pushed: collecting garbage
  * may run finalizers that make steps. */
 static int ring_take(lua_State *L)
 {
     struct step_ring *r = check_ring(L);
+    bool skipped = lua_toboolean(L, 2) && skip(r);
     struct entry e;
 
-    if (r->tail == r->head)
-        return 0;
-    e = r->entries[r->tail++ % r->capacity];
-    push_entry(L, &e);
-    return 1;
+    if (r->tail == r->head) {
+        lua_pushnil(L);
+    } else {
+        e = r->entries[r->tail++ % r->capacity];
+        push_entry(L, &e);
+    }
+    lua_pushboolean(L, skipped);
+    return 2;
 }
 
-/* ---- handlers ------------------------------------------------------------------------------- */
-
-static int close_span(lua_State *L)
+/* ring:find(serial) -> the entry of an access that has been skipped, or nil */
+static int ring_find(lua_State *L)
 {
-    lunik_span *span = luaL_checkudata(L, 1, span_class);
-    lunik_error err;
+    enum { MOST = 4096 }; /* entries looked at */
+    struct step_ring *r = check_ring(L);
+    uint64_t serial = bind_u64(L, 2, "find: serial");
+    uint64_t oldest = r->head > r->capacity ? r->head - r->capacity : 0;
+    struct entry e;
 
-    if (!span->machine)
+    if (serial < r->first_skipped || serial > r->last_skipped)
         return 0;
-    if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) != LUA_TNIL)
-        lua_replace(L, 2); /* a message handler has added a traceback */
-    lua_settop(L, 2);
-    if (lua_isnoneornil(L, 2))
-        lunik_trace_end(span, 0, NULL, NULL, 0);
-    else
-        lunik_trace_end(span, bind_error_from(L, 2, &err), &err, NULL, 0);
+    if (r->tail > MOST && oldest < r->tail - MOST)
+        oldest = r->tail - MOST;
+    for (uint64_t at = r->tail; at > oldest; at--) {
+        if (r->entries[(at - 1) % r->capacity].serial == serial) {
+            e = r->entries[(at - 1) % r->capacity];
+            push_entry(L, &e);
+            return 1;
+        }
+    }
     return 0;
-}
-
-/* Pushes a span that ends when the calling function does, also by an error: the traceback of that
- * is of the place where it is raised. */
-static lunik_span *push_span(lua_State *L)
-{
-    lunik_span *span = lua_newuserdatauv(L, sizeof(*span), 0);
-
-    span->machine = NULL;
-    luaL_setmetatable(L, span_class);
-    lua_toclose(L, -1);
-    return span;
-}
-
-/* Begins the step of a handler, unless it is a function of the library. Pushes its span. */
-static void begin_handler(lua_State *L, lunik_machine *m, const char *event, const char *device)
-{
-    lunik_span *span = push_span(L);
-    lunik_field fields[2] = {LUNIK_FIELD_STRING("event", event)};
-    lua_Debug ar;
-
-    lua_pushvalue(L, 4);
-    lua_getinfo(L, ">S", &ar);
-    if (bind_in_library(L, &ar))
-        return;
-    fields[1] = LUNIK_FIELD_UINT("line", (uint64_t)ar.linedefined);
-    lunik_trace_begin(m, span,
-                      &(const lunik_step){.kind = "handler",
-                                          .name = ar.short_src,
-                                          .device = device,
-                                          .fields = fields,
-                                          .count = 2});
-}
-
-/* core.trace_handler(machine, event, device, fn, ...): calls fn(...) as a step of the machine */
-int bind_lua_trace_handler(lua_State *L)
-{
-    lunik_machine *m = bind_machine(L, 1);
-    int top = lua_gettop(L);
-
-    begin_handler(L, m, bind_string(L, 2, "handler: event"),
-                  bind_opt_string(L, 3, "handler: device", NULL));
-    for (int i = 4; i <= top; i++)
-        lua_pushvalue(L, i);
-    lua_call(L, top - 4, 1);
-    return 1;
 }
 
 void bind_trace_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"take", ring_take},
-        {"stop", ring_stop},
-        {"follow", ring_follow},
-        {"dropped", ring_dropped},
-        {0},
+        {"take", ring_take},     {"find", ring_find},       {"stop", ring_stop},
+        {"follow", ring_follow}, {"dropped", ring_dropped}, {0},
     };
 
     luaL_newmetatable(L, ring_class);
@@ -476,14 +456,12 @@ void bind_trace_open(lua_State *L)
     lua_setfield(L, -2, "__gc");
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
-    luaL_newmetatable(L, span_class);
-    lua_pushcfunction(L, close_span);
-    lua_setfield(L, -2, "__close");
+    bind_trace_handler_open(L);
     lua_newtable(L);
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "v");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rings_key);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
 }

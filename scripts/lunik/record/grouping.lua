@@ -19,14 +19,16 @@ function Step.__index(step, key)
 end
 
 --- Returns a grouping that keeps `flights` flights and `steps` steps; make turns a table into a
--- flight; tell(what, flight, step) is called for each start, step and end.
-function Grouping.new(limits, make, tell)
+-- flight; tell(what, flight, step) is called for each start, step and end; recall(serial) returns
+-- an entry that was skipped, see Grouping:idle().
+function Grouping.new(limits, make, tell, recall)
   return setmetatable({
-    limits = limits, make = make, tell = tell,
+    limits = limits, make = make, tell = tell, recall = recall,
     flights = {},  -- oldest first
     open = {},     -- device -> list of its flights that are under way
     latest = {},   -- device or kind -> its newest flight
     known = {},    -- serial -> step
+    oldest = false, -- the lowest serial that may be known
     parents = setmetatable({}, { __mode = "k" }),  -- step -> step
     of = setmetatable({}, { __mode = "k" }),       -- step -> its flights, as list and set
     pending = {},  -- flights of the open transaction
@@ -294,7 +296,7 @@ local function kept(self, step)
   local unplug = self:find_open(step.device, "unplug")
   if not unplug then return end
   self:finish(unplug, step.time, "refused", f.reason
-    or ("the guest keeps it (_OST source %d, status %d)"):format(f.source or 0, f.status or 0))
+    or ("the guest keeps it (_OST source 0x%x, status 0x%x)"):format(f.source or 0, f.status or 0))
 end
 
 local events = { ["device-deleted"] = removed, ["device-unplug-guest-error"] = kept }
@@ -341,7 +343,7 @@ function means.ost(self, step)
     self:finish(flight, step.time, "accepted")
   else
     self:finish(flight, step.time, "refused",
-      ("the guest does not take it (_OST source %d, status %d)"):format(f.source, f.status))
+      ("the guest does not take it (_OST source 0x%x, status 0x%x)"):format(f.source, f.status))
   end
 end
 
@@ -410,9 +412,36 @@ end
 
 -- Keeps a step for those that name it as their parent.
 function Grouping:remember(step)
-  local old = self.known[step.serial - KNOWN]
-  if old and not old.open then self.known[old.serial] = nil end
-  self.known[step.serial] = step
+  local known, newest = self.known, step.serial - KNOWN
+  for serial = self.oldest or newest, newest do
+    local old = known[serial]
+    if old and not old.open then known[serial] = nil end
+  end
+  self.oldest = math.max(self.oldest or newest, newest)
+  known[step.serial] = step
+end
+
+--- Whether accesses that are a part of nothing and have no parts may be skipped: no flight is under
+-- way. Most of what a guest does when it looks at its slots.
+function Grouping:idle()
+  return next(self.open) == nil
+end
+
+--- Some have been skipped.
+function Grouping:skipped()
+  if self.raised[1] then self.raised = {} end
+end
+
+-- The step that another one is a part of, also if it has been skipped.
+local function parent_of(self, serial)
+  local parent = self.known[serial]
+  if parent or serial == 0 or serial < (self.oldest or 0) then return parent end
+  local entry = self.recall(serial)
+  if not entry then return nil end
+  parent = setmetatable(entry, Step)
+  parent.phase, parent.parent, parent.depth = nil, 0, 0
+  self.known[serial] = parent
+  return parent
 end
 
 -- A device that the script gave no id gets its name after the call has begun.
@@ -428,7 +457,7 @@ end
 
 function Grouping:begun(entry)
   local step = setmetatable(entry, Step)
-  local parent = self.known[step.parent]
+  local parent = parent_of(self, step.parent)
   local whole = step.phase == "whole"
   step.open, step.phase = not whole and not step.duration or nil, nil
   self.parents[step] = parent

@@ -41,14 +41,21 @@ local function tell(self, ...)
   end
 end
 
+local function feed(ring, grouping)
+  while true do
+    local entry, skipped = ring:take(grouping:idle())
+    if skipped then grouping:skipped() end
+    if not entry then return end
+    grouping:feed(entry)
+  end
+end
+
 -- Takes the steps out of the ring. A follower may ask for flights meanwhile: what it causes to be
 -- taken comes after what is being taken.
 local function take(self)
   if self.taking then return end
   self.taking = true
-  local ok, err = pcall(function()
-    for entry in self.ring.take, self.ring do self.grouping:feed(entry) end
-  end)
+  local ok, err = pcall(feed, self.ring, self.grouping)
   self.taking = false
   if not ok then error(err, 0) end
 end
@@ -87,7 +94,8 @@ function recorder.start(m, opts)
     machine = m, ring = core.record(m, math.max(limits.steps, RING), accesses == "all"),
     followers = list.new(), stopped = false, taking = false,
   }, Recorder)
-  self.grouping = Grouping.new(limits, flight.maker(m.name), function(...) tell(self, ...) end)
+  self.grouping = Grouping.new(limits, flight.maker(m.name), function(...) tell(self, ...) end,
+    function(serial) return self.ring:find(serial) end)
   event.record(m, self)
   return self
 end

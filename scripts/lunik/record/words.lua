@@ -103,7 +103,7 @@ end
 
 function texts.ost(step)
   local f = step.fields
-  return ("_OST source %d, status %d for slot %d"):format(f.source, f.status, f.slot)
+  return ("_OST source 0x%x, status 0x%x for slot %d"):format(f.source, f.status, f.slot)
 end
 
 function texts.eject(step) return "the guest ejects " .. (step.device or "") end
@@ -154,7 +154,7 @@ function words.sort_of(step)
   elseif step.kind == "section" or step.kind == "memslot" then
     add(step.fields.added and "added" or "removed")
   elseif step.kind == "ost" then
-    add(("source %d status %d"):format(step.fields.source, step.fields.status))
+    add(("source 0x%x status 0x%x"):format(step.fields.source, step.fields.status))
   end
   return table.concat(parts, " ")
 end

@@ -1,4 +1,5 @@
 -- m:record(): which flights there are, which steps belong to them, how they end, and what is kept.
+local core = require "lunik.core"
 local lunik = require "lunik"
 local event = require "lunik.event"
 local guest = require "lunik.guest"
@@ -124,7 +125,7 @@ describe("m:record", function()
     m:wait("acpi-ost", { device = "dimm2", timeout = 30 })
     assert.equal("accepted", rec:flight("dimm1", "plug").outcome)
     local refused = rec:flight "dimm2"
-    assert.are.same({ "refused", "the guest does not take it (_OST source 1, status 1)" },
+    assert.are.same({ "refused", "the guest does not take it (_OST source 0x1, status 0x1)" },
       { refused.outcome, refused.why })
     local request = m:device_del "dimm1"
     local ok, err = pcall(request.wait, request, { timeout = 30 })
@@ -336,6 +337,29 @@ describe("m:record", function()
     plug(m, 1)
     assert.equal(before, #rec:flights())
     assert.equal(0, rec.dropped.steps)
+  end)
+
+  it("skips what a guest only looks at, unless something comes of it", function()
+    start()
+    local ring = core.record(m, 1024, false)
+    m:inb(0xa14)
+    local first = ring:take()
+    assert.same({ "access", 0 }, { first.kind, first.parent })
+    m:inb(0xa14)
+    assert.equal(first.serial + 1, ring:take(false).serial)
+    m:inb(0xa14)
+    m:inb(0xa14)
+    assert.is_nil(ring:find(first.serial + 2)) -- has not been skipped
+    assert.same({ [2] = true }, { ring:take(true) })
+    assert.is_nil(ring:find(first.serial))
+    assert.is_nil(ring:find(first.serial + 4))
+    local found = ring:find(first.serial + 3)
+    assert.same({ "access", first.serial + 3 }, { found.kind, found.serial })
+    assert.same({ [2] = false }, { ring:take(true) })
+    backend(m, "mem1")
+    m:inb(0xa14)
+    local entry, skipped = ring:take(true)
+    assert.same({ "object_add", false }, { entry.kind, skipped })
   end)
 
   it("reports to those that follow, in order", function()
