@@ -99,7 +99,7 @@ function Unplug:wait(opts)
   end
   if self.state == "refused" then
     options.fail("busy", "device '%s': %s", self.device, self.reason
-      or ("the guest keeps it (_OST source %d, status %d)"):format(self.source, self.status))
+      or ("the guest keeps it (_OST source 0x%x, status 0x%x)"):format(self.source, self.status))
   end
   return self.state
 end

@@ -101,7 +101,7 @@ end
 function texts.ost(m, step)
   local f = step.fields
   hear(m)
-  say(m, step.time, "the guest answers _OST source %d status %d for %s", f.source, f.status,
+  say(m, step.time, "the guest answers _OST source 0x%x status 0x%x for %s", f.source, f.status,
     step.device or ("slot %d"):format(f.slot))
 end
 

@@ -259,7 +259,7 @@ function Test:plug(given)
   local state, ev = await_answer(self, plug.id, (given or {}).timeout)
   if state ~= want then
     runner.fail(("plug: the guest has %s %s%s, which was to be %s"):format(state, plug.id,
-      ev and (" (_OST source %d, status %d)"):format(ev.source, ev.status) or "", want))
+      ev and (" (_OST source 0x%x, status 0x%x)"):format(ev.source, ev.status) or "", want))
   end
   return dimm
 end
@@ -310,7 +310,7 @@ function Test:unplug(id, given)
   local state = finish_removal(self, leaving, given.timeout)
   if state ~= want then
     runner.fail(("unplug: %s is %s%s, and was to be %s"):format(id, state,
-      request.status and (" (_OST source %d, status %d)"):format(request.source, request.status)
+      request.status and (" (_OST source 0x%x, status 0x%x)"):format(request.source, request.status)
       or "", want))
   end
   return request

@@ -142,7 +142,7 @@ local scenarios = {
     g.t.guest:refuse { insert = false, eject = true }
     local removal = g.m:device_del "d"
     local message = code("busy", removal.wait, removal, { timeout = TIMEOUT })
-    assert.matches(("the guest keeps it (_OST source 3, status %d)"):format(g.status.eject),
+    assert.matches(("the guest keeps it (_OST source 0x3, status 0x%x)"):format(g.status.eject),
       message, 1, true)
     g:expect "device-unplug-request d"
     g:kept "d"

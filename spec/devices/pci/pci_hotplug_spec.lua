@@ -153,7 +153,7 @@ describe("PCI hotplug", function()
     plugged "e"
     t.guest:refuse { eject = true }
     local removal = m:device_del "e"
-    code("busy", "the guest keeps it (_OST source 3, status 128)", removal.wait, removal,
+    code("busy", "the guest keeps it (_OST source 0x3, status 0x80)", removal.wait, removal,
       { timeout = TIMEOUT })
     expect("device-unplug-request e", "acpi-ost e 3 128", "device-unplug-guest-error e 3 128")
     assert.equal("refused", removal.state)

@@ -280,7 +280,7 @@ describe("the small guest's options", function()
     local handle = m:device_del("dimm")
     local ok, err = pcall(handle.wait, handle, { timeout = TIMEOUT })
     assert.is_false(ok)
-    assert.matches("source 3, status 130", tostring(err), 1, true)
+    assert.matches("source 0x3, status 0x82", tostring(err), 1, true)
     assert.equal("refused", handle.state)
     m:console():expect("hotplug: slot 0 kept\r\n", { timeout = TIMEOUT })
     assert.equal("slot 0 flags 0x1 base 0x100000000 size 0x8000000 node 0 mapped",

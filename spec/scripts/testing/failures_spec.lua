@@ -54,7 +54,7 @@ machine 'pc', scripted guest, running
     0000000100000000-0000000101ffffff (prio 0, ram): dimm1-mem
 ]], text)
     assert.matches("^    plug of dimm1 %(pc%-dimm%) by spec.lua:5: accepted after [^\n]*\n"
-      .. ".*device_add pc%-dimm id=dimm1 .*_OST source 1, status 0 for slot 0\n", flight)
+      .. ".*device_add pc%-dimm id=dimm1 .*_OST source 0x1, status 0x0 for slot 0\n", flight)
     assert.not_matches("console's last lines", flight, 1, true)
   end)
 
@@ -149,12 +149,12 @@ machine 'pc', scripted guest, running
   end)
 
   it("of an answer says what the guest did", function()
-    assert.matches("spec.lua:6: plug: the guest has refused dimm1 (_OST source 1, status 1), which "
+    assert.matches("spec.lua:6: plug: the guest has refused dimm1 (_OST source 0x1, status 0x1), which "
       .. "was to be accepted\n", report [[
       local t = testing.machine {}
       t.guest:refuse { insert = true }
       t:plug {}]], 1, true)
-    assert.matches("spec.lua:7: unplug: dimm1 is refused (_OST source 3, status 128), and was to "
+    assert.matches("spec.lua:7: unplug: dimm1 is refused (_OST source 0x3, status 0x80), and was to "
       .. "be ejected\n", report [[
       local t = testing.machine {}
       t:plug {}
