@@ -48,6 +48,9 @@
     X(virtio_net_pci_type)                                                                         \
     X(virtio_blk_pci_type)                                                                         \
     X(virtio_mem_pci_type)                                                                         \
+    X(pvpanic_pci_type)                                                                            \
+    X(i6300esb_type)                                                                               \
+    X(pvpanic_type)                                                                                \
     X(edu_type)                                                                                    \
     X(i8259_type)                                                                                  \
     X(ioapic_type)                                                                                 \

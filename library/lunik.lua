@@ -2183,6 +2183,9 @@ function Console:feed(fn) end
 ---| "msi"
 ---| "balloon-change"
 ---| "memory-device-size-change"
+---| "guest-panicked"
+---| "guest-crashloaded"
+---| "watchdog"
 
 ---The fields of every event. tostring() and print() show its name and fields.
 ---@class lunik.Event
@@ -2257,6 +2260,21 @@ function Console:feed(fn) end
 ---@field device string Its id.
 ---@field size integer Bytes that are plugged now.
 ---@field path string Its path.
+
+---The guest has reported through pvpanic that it has panicked; what the machine does then is the
+---device's property on-panic.
+---@class lunik.event.guest-panicked: lunik.Event
+---@field device string The id of the device, or its path.
+---@field action "shutdown"|"exit-failure"|"pause"|"reset"|"none"
+
+---The guest has panicked, and its crash kernel takes over.
+---@class lunik.event.guest-crashloaded: lunik.Event
+---@field device string
+
+---A watchdog has expired; what the machine does then is the device's property action.
+---@class lunik.event.watchdog: lunik.Event
+---@field device string
+---@field action "reset"|"shutdown"|"poweroff"|"pause"|"debug"|"none"|"inject-nmi"
 
 ---A device has been added.
 ---@class lunik.event.device-added: lunik.Event

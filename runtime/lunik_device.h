@@ -292,6 +292,9 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why);
  * machine shuts down (reason "reset-failed") and an event "error", source "reset", says why. As
  * lunik_machine_reset() it takes effect soon where it can't be done at once. */
 void lunik_machine_guest_reset(lunik_machine *m);
+/* Pauses a running machine soon, wherever it is called; a failure is an event "error", source
+ * "pause". Any thread that holds the lock. */
+void lunik_machine_pause_soon(lunik_machine *m);
 
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
 typedef struct lunik_timer lunik_timer;

@@ -127,9 +127,12 @@ void lunik_machine_guest_reset(lunik_machine *m)
     machine_want_now(m, MACHINE_WANT_RESET);
 }
 
-static void ask_pause(lunik_machine *m)
+void lunik_machine_pause_soon(lunik_machine *m)
 {
-    machine_want(m, MACHINE_WANT_PAUSE);
+    NOT_NULL(m);
+
+    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+        machine_want(m, MACHINE_WANT_PAUSE);
 }
 
 static const struct machine_requests requests = {
@@ -137,7 +140,7 @@ static const struct machine_requests requests = {
     .vcpu_crashed = vcpu_crashed,
     .guest_reset = lunik_machine_guest_reset,
     .shutdown = lunik_machine_shutdown,
-    .pause = ask_pause,
+    .pause = lunik_machine_pause_soon,
 };
 
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err)

@@ -18,6 +18,7 @@ event.known = {
   "device-unplug-guest-error", "prealloc-progress", "chardev-error", "chardev-connected",
   "chardev-disconnected", "netdev-error", "netdev-connected", "netdev-disconnected", "vcpu-exit",
   "msi", "block-io-error", "balloon-change", "memory-device-size-change",
+  "guest-panicked", "guest-crashloaded", "watchdog",
 }
 
 local shared = core.shared

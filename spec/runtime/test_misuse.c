@@ -329,6 +329,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_msi_unsubscribe, lunik_msi_unsubscribe(NULL));
     CALL(lunik_pci_device_add, lunik_pci_device_add(NULL, NULL, NULL, NULL));
     CALL(lunik_pci_bus_function, lunik_pci_bus_function(NULL, 0));
+    CALL(lunik_machine_pause_soon, lunik_machine_pause_soon(NULL));
     CALL(lunik_pci_addr_get, lunik_pci_addr_get(NULL, NULL));
     CALL(lunik_pci_device_remove, lunik_pci_device_remove(NULL));
     CALL(lunik_pci_function_reset, lunik_pci_function_reset(NULL));
