@@ -282,10 +282,11 @@ unsigned lunik_pci_vectors(const lunik_pci_function *f);
  * without masks loses it. Vectors beyond those that are on are counted from 0 again. Does nothing
  * while none is on. */
 void lunik_pci_vector_send(lunik_pci_function *f, unsigned vector);
-/* Returns the eventfd of a vector of MSI-X, made by the first call: a signal on any thread, with
- * the lock or without, does what lunik_pci_vector_send() does, soon; with KVM the kernel does it,
- * unless the vector is masked. lunik_pci_device_remove() closes it. -1, with *err set: there is no
- * such vector (LUNIK_E_INVALID), or one of the errors of lunik_msi_route_new(). */
+/* Returns the eventfd of a vector of MSI-X (of MSI, if there is no MSI-X), made by the first call:
+ * a signal on any thread, with the lock or without, does what lunik_pci_vector_send() does, soon;
+ * with KVM the kernel does it, unless the vector is masked. lunik_pci_device_remove() closes it.
+ * -1, with *err set: there is no such vector (LUNIK_E_INVALID), or one of the errors of
+ * lunik_msi_route_new(). */
 int lunik_pci_vector_fd(lunik_pci_function *f, unsigned vector, lunik_error *err);
 
 /* ---- bus mastering -------------------------------------------------------------------------- */

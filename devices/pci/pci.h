@@ -102,6 +102,9 @@ void pci_msix_send(lunik_pci_function *f, unsigned vector);
 void pci_msix_reset(lunik_pci_function *f);
 /* Returns whether a message of the vector would go out now, with the message. */
 bool pci_msix_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg);
+bool pci_msi_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg);
+/* Returns how many vectors the capability of MSI offers; 0: there is none. */
+unsigned pci_msi_offered(const lunik_pci_function *f);
 /* pci_vector_fd.c: makes the route of a vector, or those of all, follow the guest's masks. */
 void pci_vector_follow(lunik_pci_function *f, unsigned vector);
 void pci_vectors_follow(lunik_pci_function *f);

@@ -74,8 +74,7 @@ unsigned pci_msi_vectors(const lunik_pci_function *f)
     return 1u << (given < most ? given : most);
 }
 
-/* Sends the message of a vector that is not masked. */
-static void send_message(lunik_pci_function *f, unsigned vector)
+static lunik_msi message_of(const lunik_pci_function *f, unsigned vector)
 {
     unsigned at = f->extra->msi, vectors = pci_msi_vectors(f);
     lunik_msi msg = {.address = lunik_pci_get_long(f->config, at + MSI_ADDRESS)};
@@ -84,6 +83,39 @@ static void send_message(lunik_pci_function *f, unsigned vector)
         msg.address |= (uint64_t)lunik_pci_get_long(f->config, at + MSI_ADDRESS + 4) << 32;
     msg.data = lunik_pci_get_word(f->config, place_of(f, MSI_DATA));
     msg.data = (msg.data & ~(vectors - 1)) | vector;
+    return msg;
+}
+
+static bool is_masked(const lunik_pci_function *f, unsigned vector)
+{
+    return has_masks(f) && lunik_pci_get_long(f->config, place_of(f, MSI_MASK)) >> vector & 1;
+}
+
+bool pci_msi_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg)
+{
+    unsigned vectors = pci_msi_vectors(f);
+
+    if (!vectors || !pci_may_master(f) || is_masked(f, vector % vectors))
+        return false;
+    *msg = message_of(f, vector % vectors);
+    return true;
+}
+
+unsigned pci_msi_offered(const lunik_pci_function *f)
+{
+    unsigned offered = 0;
+
+    if (!f->extra || !f->extra->msi)
+        return 0;
+    offered = CONTROL_OFFERED(lunik_pci_get_word(f->initial, f->extra->msi + MSI_CONTROL));
+    return 1u << (offered < 5 ? offered : 5);
+}
+
+/* Sends the message of a vector that is not masked. */
+static void send_message(lunik_pci_function *f, unsigned vector)
+{
+    lunik_msi msg = message_of(f, vector);
+
     if (f->owner)
         lunik_msi_send(f->owner, &msg);
 }
@@ -94,7 +126,7 @@ void pci_msi_send(lunik_pci_function *f, unsigned vector)
     bool masks = has_masks(f);
     uint32_t bit = UINT32_C(1) << vector;
 
-    if (pci_may_master(f) && !(masks && lunik_pci_get_long(f->config, place_of(f, MSI_MASK)) & bit))
+    if (pci_may_master(f) && !is_masked(f, vector))
         send_message(f, vector);
     else if (masks)
         lunik_pci_set_long(f->config, pending, lunik_pci_get_long(f->config, pending) | bit);
@@ -104,6 +136,8 @@ void pci_msi_update(lunik_pci_function *f)
 {
     unsigned vectors = pci_msi_vectors(f);
 
+    if (f->extra && !f->msix_words)
+        pci_vectors_follow(f);
     if (!vectors || !has_masks(f) || !pci_may_master(f))
         return;
 

@@ -1,4 +1,5 @@
-/* pci_vector_fd.c: eventfds of MSI-X vectors, for devices that work without the machine lock. */
+/* pci_vector_fd.c: eventfds of vectors of MSI-X, or else MSI, for devices that work without the
+ * machine lock. */
 #include <stdlib.h>
 
 #include "pci.h"
@@ -11,7 +12,13 @@ struct pci_vector {
 
 static unsigned count_of(const lunik_pci_function *f)
 {
-    return f->msix_words / 4;
+    return f->msix_words ? f->msix_words / 4 : pci_msi_offered(f);
+}
+
+/* Returns whether the message of a vector would go out now, with it. */
+static bool is_ready(const lunik_pci_function *f, unsigned vector, lunik_msi *msg)
+{
+    return f->msix_words ? pci_msix_ready(f, vector, msg) : pci_msi_ready(f, vector, msg);
 }
 
 /* A signal that KVM has not taken. */
@@ -28,7 +35,7 @@ void pci_vector_follow(lunik_pci_function *f, unsigned vector)
     lunik_msi msg;
 
     if (route)
-        lunik_msi_route_set(route, pci_msix_ready(f, vector, &msg) ? &msg : NULL);
+        lunik_msi_route_set(route, is_ready(f, vector, &msg) ? &msg : NULL);
 }
 
 void pci_vectors_follow(lunik_pci_function *f)
@@ -52,7 +59,7 @@ static struct pci_vector *make_vectors(lunik_pci_function *f, lunik_error *err)
     if (!vectors)
         vectors = calloc(count_of(f), sizeof *vectors);
     if (!vectors)
-        lunik_fail(err, LUNIK_E_NO_MEMORY, "pci: msix: out of memory");
+        lunik_fail(err, LUNIK_E_NO_MEMORY, "pci: vectors: out of memory");
     f->extra->vectors = vectors;
     return vectors;
 }
@@ -66,8 +73,8 @@ int lunik_pci_vector_fd(lunik_pci_function *f, unsigned vector, lunik_error *err
         return -1;
     }
     if (!f->extra || vector >= count_of(f)) {
-        lunik_fail(err, LUNIK_E_INVALID, "pci: msix: vector %u does not exist (there are %u)",
-                   vector, count_of(f));
+        lunik_fail(err, LUNIK_E_INVALID, "pci: vector %u does not exist (there are %u)", vector,
+                   count_of(f));
         return -1;
     }
     vectors = make_vectors(f, err);

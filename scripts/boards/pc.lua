@@ -150,6 +150,9 @@ local function add_isa(m, opt, p)
     id = "debugcon", chardev = m:chardev(opt.debugcon, "debugcon-chardev"),
   })
   m:device_add("debug-exit", { id = "debug-exit" })
+  if opt.on_panic then
+    m:device_add("pvpanic", { id = "pvpanic", on_panic = opt.on_panic })
+  end
   if firmware.wanted(opt) then
     m:device_add("fw-cfg", { id = "fw-cfg", boot_menu = opt.boot and opt.boot.menu })
   end
@@ -215,6 +218,11 @@ return {
       kind = "boolean",
       doc = "PCI devices can be added to and removed from the running machine, through ACPI. Not "
         .. "given: true.",
+    },
+    on_panic = {
+      kind = "string",
+      doc = "The guest can report a panic (pvpanic, port 0x505), and what the machine does then: "
+        .. "shutdown, exit-failure, pause, reset or none. Not given: it can't.",
     },
     rtc = {
       kind = "string",

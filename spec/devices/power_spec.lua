@@ -1,4 +1,4 @@
--- What ends, stops and restarts a machine: panics that a guest reports, a watchdog, the power button.
+-- What ends, stops and restarts a machine: panics that a guest reports, a watchdog.
 local lunik = require "lunik"
 
 local MS = 1000000
@@ -104,6 +104,15 @@ for name, panic in pairs(panics) do
     end)
   end)
 end
+
+describe("the board's option on_panic", function()
+  it("adds the port, and says what happens", function()
+    local m <close> = new({}, { on_panic = "exit-failure" })
+    m:outb(0x505, 1)
+    settle(m, "shutdown")
+    assert.equal(1, m.exit_code)
+  end)
+end)
 
 describe("i6300esb", function()
   local m, events

@@ -1,5 +1,6 @@
 /* test_edu.c: the educational device: registers, factorials, interrupts, DMA, saved state. */
 #include <string.h>
+#include <unistd.h>
 
 #include "pci_rig.h"
 
@@ -91,6 +92,28 @@ static void test_interrupt(void)
     check_uint("and for what is still raised", lunik_msi_count(rig.m), before + 2);
 }
 
+/* An eventfd of a vector of MSI: a signal is a message while it is on, and none is kept for later. */
+static void test_eventfd(void)
+{
+    lunik_pci_function *f = lunik_pci_bus_function(lunik_object_find(rig.m, "host"), AT);
+    int fd = lunik_pci_vector_fd(f, 0, &err);
+    uint64_t before = lunik_msi_count(rig.m);
+    unsigned msi;
+
+    check_true("an eventfd", fd >= 0);
+    check_int("of the only vector", lunik_pci_vector_fd(f, 1, &err), -1);
+    start_over();
+    check_int("signal", (int)write(fd, &(uint64_t){1}, 8), 8);
+    lunik_run_timeout(rig.rt, 0);
+    check_uint("MSI is off: nothing", lunik_msi_count(rig.m), before);
+    msi = config(&rig, AT, LUNIK_PCI_CAPABILITIES, 1);
+    set_config(&rig, AT, msi + 4, 4, 0xfee00000);
+    set_config(&rig, AT, msi + 2, 2, 1);
+    check_int("signal", (int)write(fd, &(uint64_t){1}, 8), 8);
+    lunik_run_timeout(rig.rt, 0);
+    check_uint("a message", lunik_msi_count(rig.m), before + 1);
+}
+
 static void test_dma(void)
 {
     start_over();
@@ -171,6 +194,7 @@ int main(void)
     test_registers();
     test_factorial();
     test_interrupt();
+    test_eventfd();
     test_dma();
     test_state();
     rig_close(&rig);
