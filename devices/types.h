@@ -51,6 +51,9 @@
     X(pvpanic_pci_type)                                                                            \
     X(i6300esb_type)                                                                               \
     X(pvpanic_type)                                                                                \
+    X(virtio_serial_pci_type)                                                                      \
+    X(virtconsole_type)                                                                            \
+    X(virtserialport_type)                                                                         \
     X(edu_type)                                                                                    \
     X(i8259_type)                                                                                  \
     X(ioapic_type)                                                                                 \

@@ -2179,6 +2179,7 @@ function Console:feed(fn) end
 ---| "netdev-connected"
 ---| "netdev-disconnected"
 ---| "block-io-error"
+---| "port-changed"
 ---| "vcpu-exit"
 ---| "msi"
 ---| "balloon-change"
@@ -2341,6 +2342,11 @@ function Console:feed(fn) end
 ---It has gone.
 ---@class lunik.event.netdev-disconnected: lunik.Event
 ---@field object string
+
+---A program of the guest has opened or closed a port of a virtio-serial-pci.
+---@class lunik.event.port-changed: lunik.Event
+---@field device string The virtconsole or virtserialport.
+---@field open boolean
 
 ---A vCPU has left the guest for a reason that the library does not handle. Handlers run on its thread,
 ---may change its registers and inject exceptions, and return "resume" to enter the guest again, "pause"
