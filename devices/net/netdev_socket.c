@@ -10,6 +10,7 @@
 #define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -200,9 +201,9 @@ static int join(struct netdev_socket *s, lunik_error *err)
 
 static bool has_gone(const struct netdev_socket *s)
 {
-    char byte;
+    struct pollfd p = {.fd = s->peer};
 
-    return recv(s->peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 /* Takes the client that waits, or refuses it. A peer that has gone, but whose frames the card has

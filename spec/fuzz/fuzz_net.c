@@ -4,6 +4,7 @@
  * goes on, and ends. -max_len=1024 -runs=400
  */
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "fuzz.h"
@@ -13,22 +14,50 @@
 
 enum { QUEUES = 3, CONTROL = 2, STEPS_MAX = 150, PIECES_MAX = 4 };
 
-static struct nic n;
+/* Without headers, and with; they last, as it takes long to make them. */
+static struct nic machines[2], *n;
 static int peer;
+
+static const char *path_of(bool headers)
+{
+    static char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/lunik-fuzz-%d-%d.sock", (int)getpid(), headers);
+    return path;
+}
+
+static void settle(bool up)
+{
+    for (unsigned i = 0; i < 100 && nic_get(n->back, "up") != up; i++)
+        lunik_run(n->rig.rt, LUNIK_RUN_NOWAIT);
+    fuzz_check(nic_get(n->back, "up") == up, "the connection is not %s", up ? "made" : "gone");
+}
+
+static void connect_peer(bool headers)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path_of(headers));
+    peer = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    fuzz_check(!connect(peer, (struct sockaddr *)&address, sizeof(address)), "connect");
+}
 
 static void begin(void)
 {
     bool headers = fuzz_byte() & 1;
     uint64_t features = fuzz_number(3);
-    int fds[2];
 
-    fuzz_check(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), "socketpair");
-    const lunik_field back[] = {LUNIK_FIELD_INT("fd", fds[0]),
-                                LUNIK_FIELD_BOOL("vnet_hdr", headers)};
-    nic_open(&n, "netdev-socket", back, 2, NULL, 0);
-    close(fds[0]);
-    peer = fds[1];
-    nic_start(&n, features & vp_offered(&n.d), QUEUES);
+    n = &machines[headers];
+    if (!n->card) {
+        const lunik_field back[] = {LUNIK_FIELD_STRING("listen", path_of(headers)),
+                                    LUNIK_FIELD_BOOL("vnet_hdr", headers)};
+
+        nic_open(n, "netdev-socket", back, 2, NULL, 0);
+    }
+    connect_peer(headers);
+    settle(true);
+    memset(n->ram + vp_ring(0), 0, (size_t)VP_STRIDE * QUEUES);
+    nic_start(n, features & vp_offered(&n->d), QUEUES);
 }
 
 /* Offers a chain of buffers, mostly of the right kind and content. */
@@ -38,7 +67,7 @@ static void offer(void)
     uint32_t lengths[PIECES_MAX];
     uint16_t flags[PIECES_MAX];
 
-    if (nic_free(&n, queue) < count)
+    if (nic_free(n, queue) < count)
         return;
     for (unsigned i = 0; i < count; i++) {
         bool good = fuzz_byte() & 7;
@@ -48,12 +77,12 @@ static void offer(void)
         if (!good)
             flags[i] = fuzz_byte() & NIC_WRITE;
     }
-    slot = nic_offer(&n, queue, lengths, flags, count);
+    slot = nic_offer(n, queue, lengths, flags, count);
     for (unsigned i = 0; i < count; i++) {
         size_t size;
         const uint8_t *bytes = fuzz_bytes(100, &size);
 
-        memcpy(nic_data(&n, queue, n.queues[queue].chain[slot][i]), bytes, size);
+        memcpy(nic_data(n, queue, n->queues[queue].chain[slot][i]), bytes, size);
     }
 }
 
@@ -62,7 +91,7 @@ static void take_used(void)
     uint32_t written;
 
     for (unsigned i = 0; i < QUEUES; i++)
-        while (nic_used(&n, i, &written) >= 0)
+        while (nic_used(n, i, &written) >= 0)
             fuzz_check(written <= 4 * 0x3fffff, "%u bytes written", written);
 }
 
@@ -93,7 +122,7 @@ static void set_link(bool up)
     lunik_value v = {.kind = LUNIK_BOOL, .boolean = up};
     lunik_error err;
 
-    fuzz_must(lunik_object_set(n.card, "link", &v, &err), err);
+    fuzz_must(lunik_object_set(n->card, "link", &v, &err), err);
 }
 
 static void step(void)
@@ -104,7 +133,7 @@ static void step(void)
         offer();
         break;
     case 2:
-        nic_kick(&n, fuzz_below(QUEUES));
+        nic_kick(n, fuzz_below(QUEUES));
         break;
     case 3:
         send_peer();
@@ -120,9 +149,9 @@ static void step(void)
         break;
     default:
         if (fuzz_below(16) == 15)
-            nic_start(&n, fuzz_number(3) & vp_offered(&n.d), QUEUES);
+            nic_start(n, fuzz_number(3) & vp_offered(&n->d), QUEUES);
     }
-    lunik_run(n.rig.rt, LUNIK_RUN_NOWAIT);
+    lunik_run(n->rig.rt, LUNIK_RUN_NOWAIT);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -131,7 +160,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     begin();
     for (unsigned i = 0; i < STEPS_MAX && fuzz_more(); i++)
         step();
-    nic_close(&n);
     close(peer);
+    set_link(true);
+    vp_reset(&n->d);
+    connect_peer(n == &machines[1]); /* makes what is left of the first one go */
+    for (unsigned i = 0; i < 5; i++)
+        lunik_run(n->rig.rt, LUNIK_RUN_NOWAIT);
+    close(peer);
+    settle(false);
     return 0;
 }

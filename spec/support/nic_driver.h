@@ -48,14 +48,16 @@ static inline void nic_open(struct nic *n, const char *type, const lunik_field *
     memset(n, 0, sizeof(*n));
     rig_make(&n->rig, LUNIK_ACCEL_NONE, false);
     vp_memory(&n->rig);
-    memcpy(props + 1, back, count * sizeof(*back));
+    for (size_t i = 0; i < count; i++)
+        props[1 + i] = back[i];
     must(type, lunik_object_add(n->rig.m, type, props, count + 1, &n->back, &err), &err);
     must("iothread", lunik_object_add(n->rig.m, "iothread", thread, 1, NULL, &err), &err);
     props[0] = LUNIK_FIELD_STRING("id", "nic0");
     props[1] = LUNIK_FIELD_STRING("bus", "host");
     props[2] = LUNIK_FIELD_STRING("addr", "5");
     props[3] = LUNIK_FIELD_STRING("netdev", "net0");
-    memcpy(props + 4, card, card_count * sizeof(*card));
+    for (size_t i = 0; i < card_count; i++)
+        props[4 + i] = card[i];
     must("card",
          lunik_device_add(n->rig.m, "virtio-net-pci", props, card_count + 4, &n->card, &err), &err);
     must("start", lunik_machine_start(n->rig.m, &err), &err);

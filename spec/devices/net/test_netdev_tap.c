@@ -143,7 +143,8 @@ static void refuse(const lunik_field *props, size_t count, const char *text)
 {
     lunik_field all[4] = {LUNIK_FIELD_STRING("id", "net1")};
 
-    memcpy(all + 1, props, count * sizeof(*props));
+    for (size_t i = 0; i < count; i++)
+        all[1 + i] = props[i];
     check_true(text, lunik_object_add(n.rig.m, "netdev-tap", all, count + 1, NULL, &err) < 0);
     check_contains("  says", err.message, text);
 }
