@@ -23,8 +23,11 @@ static struct virtqueue *queue_of(struct virtio_net *s, unsigned index)
 void virtio_net_configure(struct virtio_net *s)
 {
     atomic_store(&s->reconfigure, false);
-    if (s->back)
-        netdev_configure(s->back, s->offloads, s->pairs);
+    if (!s->back)
+        return;
+    netdev_configure(s->back, s->offloads, s->pairs);
+    for (unsigned i = 0; i < s->max_pairs; i++) /* frames that were meant for another pair */
+        netdev_resume(s->back, i);
 }
 
 /* What the guest may leave to the other side. */
@@ -179,14 +182,20 @@ static bool open_header(struct virtio_net *s, struct arrival *a, const uint8_t *
     return true;
 }
 
+/* Pairs that the driver does not use receive with the first one. How many it uses is the thread's
+ * to know only while a queue is served. */
+static unsigned pair_of(const struct virtio_net *s, unsigned pair)
+{
+    return pair < s->max_pairs && s->state[pair].receiving && pair < s->pairs ? pair : 0;
+}
+
 static bool receive(void *opaque, unsigned pair, const uint8_t *data, size_t size)
 {
     struct virtio_net *s = opaque;
     struct arrival a;
     bool good = true;
 
-    if (pair >= s->pairs)
-        pair = 0;
+    pair = pair_of(s, pair);
     if (!s->state[pair].receiving || !virtio_running(&s->pci.virtio)) {
         s->state[pair].starved = true;
         return false;
@@ -210,22 +219,25 @@ static void received(void *opaque, unsigned pair)
 {
     struct virtio_net *s = opaque;
 
-    if (pair >= s->pairs)
-        pair = 0;
+    pair = pair_of(s, pair);
     if (!s->state[pair].received || !s->state[pair].receiving)
         return;
     s->state[pair].received = 0;
     virtio_flush(&s->pci.virtio, 2 * pair);
 }
 
+/* The first pair receives for those that the driver does not use. */
 void virtio_net_serve_receive(struct virtio_net *s, unsigned pair)
 {
-    s->state[pair].receiving = true;
-    if (!s->state[pair].starved)
+    struct virtio_net_pair *p = &s->state[pair];
+    bool resume = p->starved || !p->receiving;
+
+    p->receiving = true;
+    if (!resume)
         return;
-    s->state[pair].starved = false;
-    if (s->back)
-        netdev_resume(s->back, pair);
+    p->starved = false;
+    for (unsigned i = pair; s->back && i < (pair ? pair + 1 : s->max_pairs); i++)
+        netdev_resume(s->back, i);
 }
 
 /* ---- sending -------------------------------------------------------------------------------- */
