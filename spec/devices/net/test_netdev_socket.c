@@ -9,7 +9,7 @@
 #include "nic_driver.h"
 #include "random.h"
 
-enum { RX, TX, FRAMES = 3000, KEPT = 16, BIGGEST = 1514 };
+enum { RX, TX, FRAMES = 1000, KEPT = 16, BIGGEST = 1514 };
 #define PATH "/tmp/lunik-net-test.sock"
 
 static lunik_error err;
