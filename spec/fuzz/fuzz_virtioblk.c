@@ -173,7 +173,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 send_any(slot);
         }
         vp_kick(&d, 0);
-        fuzz_settle(rig.rt);
+        for (unsigned i = 0; i < 8; i++)
+            lunik_run_timeout(rig.rt, 0);
         reap_all();
         if (vp_status(&d) & 64)
             bd_begin(&d, bd.ram, FEATURES);
