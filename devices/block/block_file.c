@@ -75,6 +75,13 @@ static int take_locks(struct block_file *f, const struct block_file_options *o, 
     return sys ? fail_file(o, sys, "can't lock", err) : 0;
 }
 
+void block_file_unlock(struct block_file *f)
+{
+    struct flock l = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_DOES};
+
+    fcntl(f->fd, F_OFD_SETLK, &l);
+}
+
 /* ---- units ---------------------------------------------------------------------------------- */
 
 /* Returns the smallest unit in which a file opened with O_DIRECT can be read. */

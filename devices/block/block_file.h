@@ -42,6 +42,8 @@ struct block_file_options {
 int block_file_open(struct block_file *f, const struct block_file_options *options,
                     lunik_error *err);
 void block_file_close(struct block_file *f);
+/* Gives the locks back, which else last as long as the file is open. */
+void block_file_unlock(struct block_file *f);
 /* Gets the present size of the file or device. Returns 0 or errno. */
 int block_file_size(const struct block_file *f, uint64_t *out);
 

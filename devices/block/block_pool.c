@@ -16,7 +16,7 @@ struct block_pool {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct block_request *first, **last;
-    unsigned queued, threads, idle;
+    unsigned queued, threads, idle, working;
     bool ending;
     block_pool_fn *fn;
     void (*released)(void *opaque);
@@ -98,8 +98,12 @@ static void *run(void *arg)
         struct block_mail *mail = r->mail;
         int rc;
 
+        pool->working++;
         pthread_mutex_unlock(&pool->mutex);
         rc = pool->fn(pool->opaque, r);
+        pthread_mutex_lock(&pool->mutex);
+        pool->working--;
+        pthread_mutex_unlock(&pool->mutex);
         block_mail_send(mail, r, rc);
         block_mail_drop(mail);
         pthread_mutex_lock(&pool->mutex);
@@ -154,6 +158,16 @@ void block_pool_add(struct block_pool *pool, struct block_mail *mail, struct blo
     pthread_mutex_unlock(&pool->mutex);
     if (sys)
         block_mail_send(mail, r, -sys);
+}
+
+bool block_pool_busy(struct block_pool *pool)
+{
+    bool busy;
+
+    pthread_mutex_lock(&pool->mutex);
+    busy = pool->queued || pool->working;
+    pthread_mutex_unlock(&pool->mutex);
+    return busy;
 }
 
 void block_pool_free(struct block_pool *pool)

@@ -227,6 +227,9 @@ static void unrealize(lunik_object *o)
 
     block_ring_free(dev->ring);
     dev->ring = NULL;
+    if (!block_pool_busy(
+            dev->pool)) /* its threads may end, and the file be closed, a little later */
+        block_file_unlock(dev->file);
     block_pool_free(dev->pool);
     dev->pool = NULL;
     dev->file = NULL;

@@ -202,6 +202,8 @@ static bool can_add(const char *path, const char *options)
 
 static void test_locks(void)
 {
+    static uint8_t data[512];
+    lunik_object *o;
     char path[256];
     int fd = make_file(path, "/var/tmp", 8192);
 
@@ -217,6 +219,13 @@ static void test_locks(void)
     check_true("no writer beside a reader", !can_add(path, ""));
     must("delete", lunik_object_del(m, "disk", &err));
     check_true("free again", can_add(path, ""));
+    o = new_disk("disk", path, "aio=threads");
+    must("threads", o ? 0 : -1);
+    open_channel_to(o);
+    check_int("read", rig_do(BLOCK_READ, 0, 0, 512, data), 0);
+    block_close(channel);
+    must("delete", lunik_object_del(m, "disk", &err));
+    check_true("at once, also with threads", can_add(path, ""));
     close(fd);
     unlink(path);
 }
