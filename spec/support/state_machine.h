@@ -54,6 +54,8 @@ static const struct state_part state_parts[] = {
     {"pvpanic", "", {{0}}},
     {"pvpanic-pci", "panic", {STRING("bus", "pci"), STRING("addr", "8")}},
     {"i6300esb", "dog", {STRING("bus", "pci"), STRING("addr", "9")}},
+    {"blockdev-lua", "disk", {UINT("size", 1 << 20)}},
+    {"virtio-blk-pci", "blk", {STRING("bus", "pci"), STRING("addr", "7"), STRING("drive", "disk")}},
     {"port92", "", {{0}}},
     {"mc146818", "rtc", {UINT("base", 1700000000)}},
     {"i8042", "", {{0}}},

@@ -10,9 +10,9 @@ static lunik_runtime *rt;
 static lunik_error err;
 
 /* Types that need the world outside to be created, and have nothing to save. */
-static const char *const outside[] = {"memory-backend-file", "chardev-stdio", "chardev-pty",
-                                      "chardev-socket",      "netdev-socket", "netdev-tap",
-                                      "netdev-user",         "rng-random",    NULL};
+static const char *const outside[] = {
+    "memory-backend-file", "chardev-stdio", "chardev-pty", "chardev-socket", "netdev-socket",
+    "netdev-tap",          "netdev-user",   "rng-random",  "blockdev-file",  NULL};
 
 static uint32_t random32(void)
 {
