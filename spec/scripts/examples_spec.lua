@@ -125,7 +125,7 @@ describe("the example", function()
   end)
 
   it("unplug-refused shows the guest's answer, and that it can be asked again", function()
-    shows({ "refused: ", "'dimm1'", "source 3, status 0x80", "the DIMM is refused",
+    shows({ "refused: ", "'dimm1'", "source 0x3, status 0x80", "the DIMM is refused",
       "still has 191 MiB", "asked again: ejected; the guest has 63 MiB" }, run "unplug-refused.lua")
   end)
 

@@ -56,6 +56,9 @@ static const struct state_part state_parts[] = {
     {"i6300esb", "dog", {STRING("bus", "pci"), STRING("addr", "9")}},
     {"blockdev-lua", "disk", {UINT("size", 1 << 20)}},
     {"virtio-blk-pci", "blk", {STRING("bus", "pci"), STRING("addr", "7"), STRING("drive", "disk")}},
+    {"virtio-serial-pci", "ports", {STRING("bus", "pci"), STRING("addr", "0xa")}},
+    {"virtconsole", "hvc", {STRING("bus", "ports")}},
+    {"virtserialport", "port", {STRING("bus", "ports"), STRING("name", "org.lunik.port")}},
     {"port92", "", {{0}}},
     {"mc146818", "rtc", {UINT("base", 1700000000)}},
     {"i8042", "", {{0}}},
@@ -72,6 +75,14 @@ static const struct state_part state_parts[] = {
      {UINT("addr", UINT64_C(1) << 32), UINT("size", 1 << 30), UINT("slots", 4),
       STRING("acpi", "mhp")}},
     {"pc-dimm", "dimm0", {STRING("memdev", "ram2"), UINT("slot", 2)}},
+    {"memory-backend-memfd", "ram3", {UINT("size", 4 << 20)}},
+    {"virtio-mem-pci",
+     "vmem",
+     {STRING("bus", "pci"), STRING("addr", "0xb"), STRING("memdev", "ram3")}},
+    {"acpi-cpu-hotplug", "cpus", {STRING("pm", "pm")}},
+    {"cpu", "cpu0", {{0}}},
+    {"qemu64-x86_64-cpu", "cpu1", {{0}}},
+    {"host-x86_64-cpu", "cpu2", {{0}}},
 };
 
 enum { STATE_PARTS = sizeof(state_parts) / sizeof(state_parts[0]) };
@@ -94,7 +105,7 @@ static inline int state_part_add(lunik_machine *m, const struct state_part *p, l
 static inline lunik_machine *state_machine_new(lunik_runtime *rt, uint64_t now)
 {
     const lunik_machine_config config = {
-        .name = "m", .accel = LUNIK_ACCEL_NONE, .cpus = 1, .manual_clock = true};
+        .name = "m", .accel = LUNIK_ACCEL_NONE, .cpus = 1, .maxcpus = 4, .manual_clock = true};
     lunik_machine *m = NULL;
     lunik_error err;
     int rc = lunik_machine_new(rt, &config, &m, &err);

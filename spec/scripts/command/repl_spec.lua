@@ -479,7 +479,7 @@ describe("completion", function()
     ["(\"x\"):re"] = ":re", ["f{}.re"] = ".re", ["f()re"] = "re",
     ["x = 1.re"] = "1.re", ["m:re.re"] = "m:re.re", ["local re"] = "re", ["function re"] = "re",
     ["for re"] = "re", ["-- re"] = "re", ["x = [[re"] = "re", ["string:re"] = "string:re",
-    ["m:on(\"pc-"] = "", ["m:on(\"mem"] = "mem", ["m:device_add(\"mem"] = "mem",
+    ["m:on(\"pc-"] = "", ["m:on(\"pc_"] = "pc_", ["m:device_add(\"mem"] = "mem",
     ["m:device_del(\"mem"] = "mem", ["print(\"mem"] = "mem", ["x = \"pc-d"] = "d",
     ["m:device_add(\"pc-dimm\", { size = \"me"] = "me", ["end.re"] = "end.re",
     ["m:wait(\"acpi-ost\", { device = \"mem\" }).re"] = ".re",

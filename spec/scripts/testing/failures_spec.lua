@@ -22,6 +22,7 @@ local MAP = [[
     0000000000000000-000000000009ffff (prio 0, ram): pc.ram
     00000000000c0000-00000000000fffff (prio 0, ram): pc.ram @00000000000c0000
     0000000000100000-0000000003ffffff (prio 0, ram): pc.ram @0000000000100000
+    00000000fec00000-00000000fec00fff (prio 0, i/o): ioapic
 ]]
 
 local FAILED = "0 successes / 1 failure / 0 errors / 0 pending\n\nFailure -> spec.lua @ 3\n"
