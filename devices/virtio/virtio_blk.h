@@ -35,14 +35,14 @@ struct virtio_blk {
     lunik_object *drive;
     char *serial;
     uint64_t num_queues, queue_size;
-    int64_t bootindex; /* for scripts */
+    int64_t bootindex;          /* for scripts */
     uint64_t logical, physical; /* block sizes, bytes; 0: the back end's */
     bool write_cache, config_wce, discard, write_zeroes;
     int rerror, werror; /* enum virtio_blk_error */
 
     struct virtio *virtio;
     lunik_object *object, *backend; /* backend: drive, until the channel is closed */
-    struct blockdev *dev; /* of drive */
+    struct blockdev *dev;           /* of drive */
     struct virtio_blk_config config;
     bool saved_writeback;
     _Atomic bool writeback;

@@ -78,7 +78,7 @@ static bool set_mode(struct virtio_net *s, uint8_t command, struct command *c)
 
 static bool take_table(struct command *c, struct virtio_net_table *t)
 {
-    uint32_t count;
+    uint32_t count = 0;
 
     if (!take(c, &count, sizeof(count)) || count > (c->r->out_size - c->at) / 6)
         return false;

@@ -113,8 +113,7 @@ void subs_end(lunik_machine *m)
 bool subs_called_here(const lunik_machine *m)
 {
     return sub_list_called_here(&m->gsi_subs) || sub_list_called_here(&m->msi_subs) ||
-           sub_list_called_here(&m->trace_subs) ||
-           (m->regions && m->regions->rejecting_here(m));
+           sub_list_called_here(&m->trace_subs) || (m->regions && m->regions->rejecting_here(m));
 }
 
 SUBSCRIPTION(event, &m->event_subs)

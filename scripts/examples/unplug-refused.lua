@@ -17,7 +17,8 @@ local request = t.m:device_del "dimm1"
 local ok, err = pcall(request.wait, request, { timeout = 10 })
 assert(not ok and err.code == "busy")
 print("refused: " .. err.message)
-print(("the guest's answer (_OST): source 0x%x, status 0x%x"):format(request.source, request.status))
+print(("the guest's answer (_OST): source 0x%x, status 0x%x"):format(request.source,
+  request.status))
 print("the DIMM is " .. t.m:object("dimm1").state)
 
 -- Nothing has changed: machine, guest and memory map still have it.

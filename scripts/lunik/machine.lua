@@ -29,7 +29,8 @@ local machine = {}
 --- The options that every machine has, and their kinds. The board gets all of them.
 local common = {
   board = "any", name = "string", accel = "string", cpus = "count", maxcpus = "count",
-  sockets = "count", dies = "count", cores = "count", threads = "count", memory = "size", maxmem = "size", slots = "count",
+  sockets = "count", dies = "count", cores = "count", threads = "count",
+  memory = "size", maxmem = "size", slots = "count",
   kernel = "string", initrd = "string", cmdline = "string", modules = "table",
   firmware = "string", serial = "any", memdev = "string", objects = "table", devices = "table",
   numa = "table", cpu = "table", clock = "string", dirty_ring = "count", dirty_log = "string",
@@ -228,7 +229,8 @@ function machine.new(given)
   name_files(opt)
   local m = core.machine {
     name = opt.name, accel = opt.accel, cpus = opt.cpus, maxcpus = opt.maxcpus,
-    sockets = opt.sockets, dies = opt.dies, cores = opt.cores, threads = opt.threads, cpu_features = cpu_features(opt.cpu),
+    sockets = opt.sockets, dies = opt.dies, cores = opt.cores, threads = opt.threads,
+    cpu_features = cpu_features(opt.cpu),
     nodes = node_config(opt.numa), manual_clock = opt.clock == "manual",
     dirty_ring = opt.dirty_ring, dirty_log = opt.dirty_log, irqchip = opt.irqchip,
     drain_timeout = opt.drain_timeout and milliseconds(opt.drain_timeout),

@@ -612,7 +612,8 @@ describe("memory hotplug", function()
     local removal = m:device_del "dimm1"
     local err = machines.raised(removal.wait, removal, { timeout = 5 })
     assert.are.equal("busy", err.code)
-    assert.are.equal("device 'dimm1': the guest keeps it (_OST source 0x3, status 0x80)", err.message)
+    assert.are.equal("device 'dimm1': the guest keeps it (_OST source 0x3, status 0x80)",
+      err.message)
     assert.are.same({ "refused", 3, 128 }, { removal.state, removal.source, removal.status })
     assert.is_true(m:object("dimm1").alive)
   end)

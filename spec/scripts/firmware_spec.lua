@@ -80,7 +80,8 @@ describe("a firmware", function()
 
   it("boots from disks in the order of their bootindex", function()
     local function disk(id, addr, bootindex)
-      return { "virtio-blk-pci", { bus = "i440fx", drive = id, addr = addr, bootindex = bootindex } }
+      return { "virtio-blk-pci",
+        { bus = "i440fx", drive = id, addr = addr, bootindex = bootindex } }
     end
     local function contents(id)
       return { "blockdev-lua", { id = id, size = "1M", readonly = true, read = function() end } }

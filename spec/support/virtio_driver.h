@@ -99,8 +99,11 @@ static inline void model_choose_buffers(struct model_request *r, unsigned id)
 
         write = write || chance(3) == 0;
         r->buffers[i] = (struct model_buffer){address, length, write, (uint8_t)chance(256)};
-        for (uint32_t n = 0; n < length; n++)
-            rig_put(address + n, &(uint8_t){(uint8_t)(r->buffers[i].fill + n)}, 1);
+        for (uint32_t n = 0; n < length; n++) {
+            uint8_t byte = (uint8_t)(r->buffers[i].fill + n);
+
+            rig_put(address + n, &byte, 1);
+        }
         address += length;
     }
 }

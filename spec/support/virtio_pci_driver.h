@@ -8,9 +8,10 @@
 
 #include <string.h>
 
+#define VP_BAR  UINT32_C(0xe8000000)
+#define VP_MSIX UINT32_C(0xe9000000)
+
 enum {
-    VP_BAR = 0xe8000000,
-    VP_MSIX = 0xe9000000,
     VP_MEMORY = 0x20000, /* each queue has 64 KiB from here on */
     VP_STRIDE = 0x10000,
     VP_SIZE = 8, /* entries of a queue */

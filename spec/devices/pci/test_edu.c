@@ -92,7 +92,8 @@ static void test_interrupt(void)
     check_uint("and for what is still raised", lunik_msi_count(rig.m), before + 2);
 }
 
-/* An eventfd of a vector of MSI: a signal is a message while it is on, and none is kept for later. */
+/* An eventfd of a vector of MSI: a signal is a message while it is on, and none is kept for later.
+ */
 static void test_eventfd(void)
 {
     lunik_pci_function *f = lunik_pci_bus_function(lunik_object_find(rig.m, "host"), AT);

@@ -3,7 +3,9 @@
 #include "pci_rig.h"
 #include "pci_card.h"
 
-enum { OUTER = PCI_DEVFN(6, 0), BAR = 0xe6000000 };
+#define BAR UINT32_C(0xe6000000)
+
+enum { OUTER = PCI_DEVFN(6, 0) };
 
 static lunik_error err;
 static struct rig rig;

@@ -9,7 +9,9 @@
 #include "pci_rig.h"
 #include "pci_card.h"
 
-enum { AT = PCI_DEVFN(4, 0), BAR = 0xe5000000, MSI_BYTES = 24, MESSAGES = 256, STEPS = 60000 };
+#define BAR UINT32_C(0xe5000000)
+
+enum { AT = PCI_DEVFN(4, 0), MSI_BYTES = 24, MESSAGES = 256, STEPS = 60000 };
 
 static lunik_error err;
 static struct rig rig;

@@ -24,7 +24,7 @@ static void wait_for(sem_t *s)
     end.tv_sec += PATIENCE;
     if (!sem_timedwait(s, &end))
         return;
-    printf("not ok a notification is missing: %u of %u served\n", atomic_load(&served), REQUESTS);
+    printf("not ok a notification is missing: %u of %d served\n", atomic_load(&served), REQUESTS);
     fflush(stdout);
     _Exit(1);
 }

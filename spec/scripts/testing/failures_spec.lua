@@ -150,13 +150,13 @@ machine 'pc', scripted guest, running
   end)
 
   it("of an answer says what the guest did", function()
-    assert.matches("spec.lua:6: plug: the guest has refused dimm1 (_OST source 0x1, status 0x1), which "
-      .. "was to be accepted\n", report [[
+    assert.matches("spec.lua:6: plug: the guest has refused dimm1 (_OST source 0x1, status 0x1), "
+      .. "which was to be accepted\n", report [[
       local t = testing.machine {}
       t.guest:refuse { insert = true }
       t:plug {}]], 1, true)
-    assert.matches("spec.lua:7: unplug: dimm1 is refused (_OST source 0x3, status 0x80), and was to "
-      .. "be ejected\n", report [[
+    assert.matches("spec.lua:7: unplug: dimm1 is refused (_OST source 0x3, status 0x80), and was "
+      .. "to be ejected\n", report [[
       local t = testing.machine {}
       t:plug {}
       t.guest:refuse { eject = true }
