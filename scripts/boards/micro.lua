@@ -1,9 +1,9 @@
 -- micro: a minimal board that boots a kernel: RAM, a serial port and a port that ends the machine.
 --
 -- It has no PCI, no ACPI, no firmware and no memory slots; interrupt controllers and timer are the
--- ones in KVM, or devices where these are not there. That is enough for a Multiboot or PVH kernel that
--- prints to the serial port and exits through the exit port; Linux boots as well, with one processor
--- and without a clock chip.
+-- ones in KVM, or devices where these are not there. That is enough for a Multiboot or PVH kernel
+-- that prints to the serial port and exits through the exit port; Linux boots as well, with one
+-- processor and without a clock chip.
 --
 -- Map: RAM from 0 to 3G, the rest from 4 GiB on.
 
