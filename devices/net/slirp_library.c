@@ -25,6 +25,7 @@ void slirp_leave(void)
 static void load(void)
 {
     void *handle = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    /* Its text is of this thread. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     const char *missing = handle ? NULL : dlerror();
 
 #define SLIRP_LOAD(name)                                                                           \

@@ -3,6 +3,7 @@
  *
  * Not modelled: hashes and receive-side scaling, coalescing of notifications, speed and duplex.
  */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -46,21 +47,32 @@ void virtio_net_refresh(struct virtio_net *s)
     lunik_defer(lunik_machine_runtime(lunik_object_machine(o)), &s->refresh);
 }
 
+/* Reads "52:54:00:12:34:56". */
+static bool read_mac(const char *text, uint8_t *mac)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (strlen(text) != 3 * MAC_SIZE - 1)
+        return false;
+    for (unsigned i = 0; i < MAC_SIZE; i++, text += 3) {
+        const char *high = strchr(digits, tolower((unsigned char)text[0]));
+        const char *low = strchr(digits, tolower((unsigned char)text[1]));
+
+        if (!high || !low || (i + 1 < MAC_SIZE && text[2] != ':'))
+            return false;
+        mac[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+    }
+    return true;
+}
+
 /* The property of an address has no multicast bit. */
 static int parse_mac(struct virtio_net *s, lunik_error *err)
 {
-    unsigned b[MAC_SIZE];
-    int end = 0;
-
-    if (sscanf(s->mac, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-               &end) != MAC_SIZE ||
-        s->mac[end] || end != 17 || b[0] & 1)
+    if (!read_mac(s->mac, s->own_mac) || s->own_mac[0] & 1)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "virtio-net-pci: mac: '%s' is not the address of a card (want e.g. "
                           "52:54:00:12:34:56, the first byte even)",
                           s->mac);
-    for (unsigned i = 0; i < MAC_SIZE; i++)
-        s->own_mac[i] = (uint8_t)b[i];
     return 0;
 }
 

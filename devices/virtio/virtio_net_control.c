@@ -68,7 +68,7 @@ static bool set_mode(struct virtio_net *s, uint8_t command, struct command *c)
     bool *const modes[] = {&f->promisc, &f->allmulti, &f->alluni,
                            &f->nomulti, &f->nouni,    &f->nobcast};
     uint64_t feature = command <= RX_ALLMULTI ? VIRTIO_NET_CTRL_RX : VIRTIO_NET_CTRL_RX_EXTRA;
-    uint8_t on;
+    uint8_t on = 0;
 
     if (command > RX_NOBCAST || !virtio_net_has(s, feature) || !take(c, &on, 1) || !at_end(c))
         return false;
@@ -106,7 +106,7 @@ static bool set_tables(struct virtio_net *s, struct command *c)
 
 static bool set_address(struct virtio_net *s, struct command *c)
 {
-    uint8_t mac[6];
+    uint8_t mac[6] = {0};
 
     if (!virtio_net_has(s, VIRTIO_NET_CTRL_MAC) || !take(c, mac, sizeof(mac)) || !at_end(c))
         return false;
@@ -117,7 +117,7 @@ static bool set_address(struct virtio_net *s, struct command *c)
 static bool set_vlan(struct virtio_net *s, bool add, struct command *c)
 {
     uint64_t bit;
-    uint16_t vlan;
+    uint16_t vlan = 0;
 
     if (!virtio_net_has(s, VIRTIO_NET_CTRL_VLAN) || !take(c, &vlan, sizeof(vlan)) || !at_end(c) ||
         vlan >= VIRTIO_NET_VLANS)
@@ -143,7 +143,7 @@ static bool acknowledge(struct virtio_net *s)
 
 static bool set_pairs(struct virtio_net *s, struct command *c)
 {
-    uint16_t pairs;
+    uint16_t pairs = 0;
 
     if (!virtio_net_has(s, VIRTIO_NET_MQ) || !take(c, &pairs, sizeof(pairs)) || !at_end(c) ||
         !pairs || pairs > s->max_pairs)
@@ -167,7 +167,7 @@ static bool set_offloads(struct virtio_net *s, struct command *c)
 {
     const uint64_t all = VIRTIO_NET_GUEST_CSUM | VIRTIO_NET_GUEST_TSO4 | VIRTIO_NET_GUEST_TSO6 |
                          VIRTIO_NET_GUEST_ECN | VIRTIO_NET_GUEST_UFO;
-    uint64_t wanted;
+    uint64_t wanted = 0;
 
     if (!virtio_net_has(s, VIRTIO_NET_GUEST_OFFLOADS) || !take(c, &wanted, sizeof(wanted)) ||
         !at_end(c) || wanted & ~(s->pci.virtio.features & all))

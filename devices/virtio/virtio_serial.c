@@ -94,10 +94,10 @@ static bool send_pending(struct virtio_serial *s, struct virtio_serial_port *p, 
 
 static bool report_port(struct virtio_serial *s, struct virtio_serial_port *p)
 {
-    for (uint8_t which = PORT_SENDS_ADD; which <= PORT_SENDS_OPEN; which <<= 1) {
+    for (unsigned which = PORT_SENDS_ADD; which <= PORT_SENDS_OPEN; which <<= 1) {
         if (!(p->pending & which))
             continue;
-        if (!send_pending(s, p, which))
+        if (!send_pending(s, p, (uint8_t)which))
             return false;
         p->pending &= (uint8_t)~which;
     }

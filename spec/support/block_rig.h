@@ -53,6 +53,8 @@ static inline lunik_object *new_disk(const char *id, const char *path, const cha
     snprintf(text, sizeof(text), "%s", options);
     while ((option = strsep(&at, ",")) && *option) {
         value = strchr(option, '=');
+        if (!value)
+            return NULL;
         *value++ = '\0';
         props[count++] = !strcmp(value, "true") || !strcmp(value, "false")
                              ? LUNIK_FIELD_BOOL(option, value[0] == 't')

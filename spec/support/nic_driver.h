@@ -143,7 +143,7 @@ static inline unsigned nic_offer(struct nic *n, unsigned queue, const uint32_t *
 {
     struct nic_queue *q = &n->queues[queue];
     uint64_t ring = vp_ring(queue);
-    uint8_t slots[VP_SIZE];
+    uint8_t slots[VP_SIZE] = {0};
 
     for (unsigned i = 0, at = 0; i < count; i++) {
         while (q->busy[at])

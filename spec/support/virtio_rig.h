@@ -81,8 +81,12 @@ static inline void rig_put(uint64_t address, const void *data, size_t size)
 {
     uint64_t left;
 
-    for (size_t i = 0; i < size; i++)
-        *rig_host(address + i, &left) = ((const uint8_t *)data)[i];
+    for (size_t i = 0; i < size; i++) {
+        uint8_t *host = rig_host(address + i, &left);
+
+        if (host)
+            *host = ((const uint8_t *)data)[i];
+    }
 }
 
 static inline void *rig_at(uint64_t address)

@@ -139,7 +139,7 @@ struct entry {
 /* Finds a file in the directory, read anew. */
 static bool look_up(const char *name, struct entry *e)
 {
-    uint8_t raw[64];
+    uint8_t raw[64] = {0};
 
     out(SELECT, 2, 0x19);
     read_bytes(raw, 4);
@@ -169,7 +169,7 @@ static void test_numbers(void)
     lunik_fwmap_entry hole = {.base = 0xa0000, .size = 0x60000, .type = LUNIK_FWMAP_RESERVED};
     lunik_fwmap_entry high = {.base = 1 << 20, .size = 3 << 20, .type = LUNIK_FWMAP_RAM, .node = 1};
     lunik_fwmap_entry window = {.base = 1 << 30, .size = 1 << 30, .type = LUNIK_FWMAP_HOTPLUG};
-    struct entry e;
+    struct entry e = {0};
 
     open_machine(true);
     must(lunik_fwmap_add(b.m, &low, &b.err));
@@ -202,7 +202,7 @@ static void test_numbers(void)
 
 static void test_files(void)
 {
-    struct entry e, other;
+    struct entry e = {0}, other = {0};
     lunik_fw_cfg_source source = {.data = "number", .size = 6};
     char name[LUNIK_FW_CFG_NAME_SIZE + 1], text[8] = "";
     size_t size;
@@ -277,7 +277,7 @@ static void test_computed(void)
     static int released;
     lunik_fw_cfg_source source = {
         .select = count_call, .release = count_release, .opaque = &released};
-    struct entry e;
+    struct entry e = {0};
     char text[8] = "";
 
     open_machine(true);
@@ -296,7 +296,7 @@ static void test_computed(void)
 
 static void test_dma(void)
 {
-    struct entry e;
+    struct entry e = {0};
     static uint8_t large[100000];
 
     open_machine(true);
@@ -354,7 +354,7 @@ static void test_nested(void)
     lunik_region_config config = {
         .kind = LUNIK_REGION_IO, .name = "nest", .size = 8192, .ops = &ops};
     lunik_region *region;
-    struct entry e;
+    struct entry e = {0};
 
     open_machine(true);
     must(add_file("opt/x", bytes, sizeof(bytes)));
@@ -395,7 +395,7 @@ static void test_ports(void)
 static void test_state(void)
 {
     lunik_state_buffer saved = {0};
-    struct entry e;
+    struct entry e = {0};
 
     open_machine(true);
     must(add_file("opt/x", "abcdefgh", 8));

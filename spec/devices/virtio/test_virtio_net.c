@@ -124,6 +124,7 @@ static void test_options(void)
 {
     lunik_field net[] = {LUNIK_FIELD_STRING("id", "net0")};
     lunik_field bad_mac = LUNIK_FIELD_STRING("mac", "52:54:00:12:34");
+    lunik_field blank = LUNIK_FIELD_STRING("mac", "52:54: 0:12:34:56");
     lunik_field group = LUNIK_FIELD_STRING("mac", "53:54:00:12:34:56");
     lunik_field own = LUNIK_FIELD_STRING("mac", "52:54:00:12:34:57");
     lunik_field mtu = LUNIK_FIELD_UINT("host_mtu", 67);
@@ -139,6 +140,7 @@ static void test_options(void)
     check_mac("nic7", "52:54:00:12:34:56");
     check_mac("nic8", "52:54:00:12:34:58");
     add_card("nic9", &bad_mac, LUNIK_E_INVALID, "mac: '52:54:00:12:34' is not");
+    add_card("nic9", &blank, LUNIK_E_INVALID, "mac: '52:54: 0:12:34:56' is not");
     add_card("nic9", &group, LUNIK_E_INVALID, "mac: '53:54:00:12:34:56' is not");
     add_card("nic9", &mtu, LUNIK_E_INVALID, "host_mtu: '67' is too small");
     add_card("nic9", &entries, LUNIK_E_INVALID, "rx_queue_size: '300' is not a power");

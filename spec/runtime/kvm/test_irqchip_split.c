@@ -119,6 +119,8 @@ static lunik_machine *m;
 static void make_vcpu(void)
 {
     group = calloc(1, sizeof(*group) + sizeof(group->vcpu[0]));
+    if (!group)
+        abort();
     group->machine = m;
     group->count = 1;
     pthread_mutex_init(&group->mutex, NULL);
