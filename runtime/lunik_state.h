@@ -117,8 +117,8 @@ typedef struct lunik_state_buffer {
 void lunik_state_buffer_free(lunik_state_buffer *b);
 
 /* Appends the state of o to *out: the tables of its type's ancestors and of its type. On failure
- * *out is as it was. LUNIK_E_UNSUPPORTED: the type has no table. LUNIK_E_STATE: the machine is
- * neither created nor paused, or has a transaction open. */
+ * *out is as it was, and has no memory if it was empty. LUNIK_E_UNSUPPORTED: the type has no table.
+ * LUNIK_E_STATE: the machine is neither created nor paused, or has a transaction open. */
 int lunik_object_save(lunik_object *o, lunik_state_buffer *out, lunik_error *err);
 /* Gives o the state in the `size` bytes at data, which lunik_object_save() wrote for an object of
  * the same type, in this machine or another. Anything else is refused with LUNIK_E_INVALID and an

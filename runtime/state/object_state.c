@@ -109,6 +109,8 @@ int lunik_object_save(lunik_object *o, lunik_state_buffer *out, lunik_error *err
     }
     if (rc) {
         out->size = size;
+        if (!size) /* callers need not free a buffer that has nothing */
+            lunik_state_buffer_free(out);
         lunik_fail_prefix(err, rc, "the state of '%s' can't be saved", object_name(o));
     }
     return rc;
