@@ -38,14 +38,16 @@ end
 local function options()
   local objects, devices = {}, {}
   add(objects, ROOT_DISK, "blockdev-file", { id = "root", filename = folder .. "/root.img" })
-  add(devices, ROOT_DISK, "virtio-blk-pci", { id = "vda", drive = "root" })
+  add(devices, ROOT_DISK, "virtio-blk-pci", { bus = "i440fx", id = "vda", drive = "root" })
   local user = types["netdev-user"] and types["virtio-net-pci"]
   add(objects, user, "netdev-user", { id = "net0" })
-  add(devices, user, "virtio-net-pci", { id = "nic0", netdev = "net0" })
-  add(devices, types["virtio-balloon-pci"], "virtio-balloon-pci", { id = "balloon" })
+  add(devices, user, "virtio-net-pci", { bus = "i440fx", id = "nic0", netdev = "net0" })
+  add(devices, types["virtio-balloon-pci"], "virtio-balloon-pci",
+    { bus = "i440fx", id = "balloon" })
   add(objects, types["virtio-mem-pci"], "memory-backend-memfd", { id = "vmem", size = "512M" })
-  add(devices, types["virtio-mem-pci"], "virtio-mem-pci", { id = "mem0", memdev = "vmem" })
-  add(devices, types["i6300esb"], "i6300esb", { id = "watchdog", action = "none" })
+  add(devices, types["virtio-mem-pci"], "virtio-mem-pci",
+    { bus = "i440fx", id = "mem0", memdev = "vmem" })
+  add(devices, types["i6300esb"], "i6300esb", { bus = "i440fx", id = "watchdog", action = "none" })
   add(devices, types["pvpanic"], "pvpanic", { id = "pvpanic" })
   local all = {
     guest = "linux", memory = "256M", maxmem = "2G", slots = 4, objects = objects,
@@ -140,7 +142,8 @@ describe("Linux with an agent, in one boot,", function()
     function(m, agent)
       local path = random_file("disk", 16)
       m:object_add("blockdev-file", { id = "drive1", filename = path })
-      m:device_add("virtio-blk-pci", { id = "disk1", drive = "drive1", serial = "proof" })
+      m:device_add("virtio-blk-pci",
+        { bus = "i440fx", id = "disk1", drive = "drive1", serial = "proof" })
       eventually("the disk", function() return agent:stat "/dev/vdb" end)
       assert.equal(sha256sum(path), (agent:sha256 "/dev/vdb"))
       local file = agent:open("/dev/vdb", { "rdwr" })
@@ -164,7 +167,7 @@ describe("Linux with an agent, in one boot,", function()
       local before = #agent:networks()
       m:object_add("netdev-lua", { id = "net1" })
       net_peer.attach(m:netdev "net1", "10.0.3.2")
-      m:device_add("virtio-net-pci", { id = "nic1", netdev = "net1" })
+      m:device_add("virtio-net-pci", { bus = "i440fx", id = "nic1", netdev = "net1" })
       local name
       eventually("the network", function()
         for _, found in ipairs(agent:networks()) do
