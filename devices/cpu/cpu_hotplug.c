@@ -11,16 +11,12 @@
 #include "cpu_hotplug_chip.h"
 #include "cpu_topology.h"
 #include "lunik_trace.h"
-#include "../ports.h"
+#include "../acpi_events.h"
 #include "../types.h"
 
-/* _OST source events and status codes: ACPI 6.4, section 6.3.5 */
-enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
-enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
-
 struct cpu_hotplug {
-    uint64_t iobase, gpe;
-    lunik_object *pm; /* iface "gpe" */
+    uint64_t iobase;
+    struct acpi_notifier notifier;
     struct cpu_slots slots;
     lunik_object *device[CPU_SLOTS_MOST]; /* of each CPU, or NULL */
     lunik_region *ports;
@@ -43,14 +39,6 @@ static void reset(lunik_object *o)
     lunik_acpi_refresh(lunik_object_machine(o));
 }
 
-static void notify_guest(struct cpu_hotplug *d)
-{
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
-
-    if (gpe)
-        gpe->raise(d->pm, (unsigned)d->gpe);
-}
-
 /* ---- from the guest ------------------------------------------------------------------------- */
 
 static struct cpu_hotplug *from_slots(struct cpu_slots *s)
@@ -66,33 +54,14 @@ static void on_eject(struct cpu_slots *s, unsigned slot)
         lunik_device_ejected(device); /* leads to unplug() */
 }
 
-static bool is_refusal(uint32_t event, uint32_t status)
-{
-    return (event == OST_EJECT_REQUEST || event == OST_EJECTING) && status != OST_SUCCESS &&
-           status != OST_EJECT_IN_PROGRESS;
-}
-
 static void on_ost(struct cpu_slots *s, unsigned slot, uint32_t event, uint32_t status)
 {
     struct cpu_hotplug *d = from_slots(s);
-    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
-    lunik_object *device = d->device[slot];
-    const char *id = device ? lunik_object_id(device) : "";
-    lunik_field fields[5] = {
-        LUNIK_FIELD_UINT("slot", slot),
-        LUNIK_FIELD_STRING("slot_type", "CPU"),
-        LUNIK_FIELD_UINT("source", event),
-        LUNIK_FIELD_UINT("status", status),
-    };
-    size_t count = 4;
+    const struct acpi_ost ost = {"CPU", slot, event, status};
 
-    lunik_trace(m, "ost", device, LUNIK_FIELD_UINT("slot", slot), LUNIK_FIELD_UINT("source", event),
-                LUNIK_FIELD_UINT("status", status));
-    if (*id)
-        fields[count++] = LUNIK_FIELD_STRING("device", id);
-    lunik_emit_fields(m, "acpi-ost", fields, count);
-    if (device && is_refusal(event, status))
-        lunik_device_refused(device, event, status);
+    acpi_ost_report(lunik_state_object(d), d->device[slot], &ost, NULL);
+    if (d->device[slot] && acpi_ost_refuses(&ost))
+        lunik_device_refused(d->device[slot], event, status);
 }
 
 static const struct cpu_slots_ops slots_ops = {.eject = on_eject, .ost = on_ost};
@@ -160,7 +129,7 @@ static void show_news(lunik_change *c)
     for (unsigned i = 0; i < sizeof(d->fresh) / sizeof(d->fresh[0]); i++)
         d->fresh[i] = 0;
     if (d->notify)
-        notify_guest(d);
+        acpi_notifier_raise(&d->notifier);
     d->notify = false;
 }
 
@@ -297,22 +266,11 @@ static const lunik_hotplug_ops hotplug_ops = {
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int check_gpe(const struct cpu_hotplug *d, lunik_error *err)
-{
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
-
-    if (gpe && d->gpe >= gpe->count)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s: gpe: '%" PRIu64 "' is no event of '%s' (want 0 to %u)",
-                          cpu_hotplug_type.name, d->gpe, lunik_object_path(d->pm), gpe->count - 1);
-    return 0;
-}
-
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct cpu_hotplug *d = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
-    int rc = check_gpe(d, err);
+    int rc = acpi_notifier_check(&d->notifier, o, err);
 
     if (rc)
         return rc;
@@ -345,15 +303,7 @@ static void unrealize(lunik_object *o)
 static const lunik_prop props[] = {
     DEVICE_IOBASE_PROP(struct cpu_hotplug, "The first of 32 I/O ports.", 0xaf00,
                        0x10000 - CPU_SLOTS_LEGACY_SIZE),
-    DEVICE_UINT_PROP("gpe", struct cpu_hotplug, gpe,
-                     "The general-purpose event that notifies the guest, 0 to 31.", 2, 31),
-    {
-        .name = "pm",
-        .kind = LUNIK_PROP_LINK,
-        .doc = "The device that raises the event; without it the guest has to poll.",
-        .offset = offsetof(struct cpu_hotplug, pm),
-        .link = "gpe",
-    },
+    ACPI_NOTIFIER_PROPS(struct cpu_hotplug, notifier, 2),
     {0},
 };
 
@@ -364,7 +314,7 @@ static void describe(lunik_object *o, lunik_acpi_node *out)
     *out = (lunik_acpi_node){
         .part = "cpu_hotplug",
         .count = 2,
-        .values = {{"CHIO", d->iobase}, {"CHGP", d->gpe}},
+        .values = {{"CHIO", d->iobase}, {"CHGP", d->notifier.gpe}},
     };
 }
 

@@ -5,26 +5,21 @@
  * has, that reads as the slot's _STA: guests ask for that of every slot several times when they
  * start, and this way need not select the slot first.
  *
- * _OST codes: ACPI 6.4, section 6.3.5; _STA bits: 6.3.7.
+ * _STA bits: ACPI 6.4, section 6.3.7.
  */
 #include <inttypes.h>
 
 #include "lunik_trace.h"
 #include "memory_hotplug_chip.h"
-#include "../ports.h"
+#include "../acpi_events.h"
 #include "../types.h"
-
-/* _OST source events */
-enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
-/* _OST status codes; all others mean that an ejection failed */
-enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
 
 /* _STA of a slot that holds memory: present, enabled, shown, functioning */
 enum { STA_PRESENT = 0x0f };
 
 struct memory_hotplug {
-    uint64_t iobase, slots_count, gpe;
-    lunik_object *pm; /* iface "gpe" */
+    uint64_t iobase, slots_count;
+    struct acpi_notifier notifier;
     struct memory_slots slots;
     lunik_region *ports, *status;
     uint64_t
@@ -43,14 +38,6 @@ static void reset(lunik_object *o)
     struct memory_hotplug *d = lunik_state(o);
 
     memory_slots_reset(&d->slots);
-}
-
-static void notify_guest(struct memory_hotplug *d)
-{
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
-
-    if (gpe)
-        gpe->raise(d->pm, (unsigned)d->gpe);
 }
 
 /* Returns the device in a slot; NULL if it is empty. */
@@ -73,32 +60,14 @@ static void on_eject(struct memory_slots *s, unsigned slot)
         lunik_device_ejected(device); /* leads to acpi_unplug() */
 }
 
-static bool is_refusal(uint32_t event, uint32_t status)
-{
-    return (event == OST_EJECT_REQUEST || event == OST_EJECTING) && status != OST_SUCCESS &&
-           status != OST_EJECT_IN_PROGRESS;
-}
-
 static void on_ost(struct memory_slots *s, unsigned slot, uint32_t event, uint32_t status)
 {
     struct memory_hotplug *d = from_slots(s);
-    lunik_machine *m = lunik_object_machine(lunik_state_object(d));
     lunik_object *device = device_in(d, slot);
-    const char *id = device ? lunik_object_id(device) : "";
-    lunik_field fields[5] = {
-        LUNIK_FIELD_UINT("slot", slot),
-        LUNIK_FIELD_STRING("slot_type", "DIMM"),
-        LUNIK_FIELD_UINT("source", event),
-        LUNIK_FIELD_UINT("status", status),
-    };
-    size_t count = 4;
+    const struct acpi_ost ost = {"DIMM", slot, event, status};
 
-    lunik_trace(m, "ost", device, LUNIK_FIELD_UINT("slot", slot), LUNIK_FIELD_UINT("source", event),
-                LUNIK_FIELD_UINT("status", status));
-    if (*id)
-        fields[count++] = LUNIK_FIELD_STRING("device", id);
-    lunik_emit_fields(m, "acpi-ost", fields, count);
-    if (device && is_refusal(event, status))
+    acpi_ost_report(lunik_state_object(d), device, &ost, NULL);
+    if (device && acpi_ost_refuses(&ost))
         lunik_device_refused(device, event, status);
 }
 
@@ -188,7 +157,7 @@ static void show_news(lunik_change *c)
         for (; d->fresh[word]; d->fresh[word] &= d->fresh[word] - 1)
             show_device(d, word * 64 + (unsigned)__builtin_ctzll(d->fresh[word]));
     if (d->notify)
-        notify_guest(d);
+        acpi_notifier_raise(&d->notifier);
     d->notify = false;
 }
 
@@ -238,22 +207,11 @@ static void acpi_unplug(lunik_object *o, lunik_object *device)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int check_gpe(const struct memory_hotplug *d, lunik_error *err)
-{
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
-
-    if (gpe && d->gpe >= gpe->count)
-        return lunik_fail(
-            err, LUNIK_E_INVALID, "%s: gpe: '%" PRIu64 "' is no event of '%s' (want 0 to %u)",
-            memory_hotplug_type.name, d->gpe, lunik_object_path(d->pm), gpe->count - 1);
-    return 0;
-}
-
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct memory_hotplug *d = lunik_state(o);
     uint64_t status = d->iobase + MEMORY_SLOTS_SIZE;
-    int rc = check_gpe(d, err);
+    int rc = acpi_notifier_check(&d->notifier, o, err);
 
     if (rc)
         return rc;
@@ -293,21 +251,7 @@ static const lunik_prop props[] = {
         .flags = LUNIK_PROP_REQUIRED,
         .max = LUNIK_MEMORY_SLOTS_MAX,
     },
-    {
-        .name = "gpe",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "The general-purpose event that notifies the guest, 0 to 31.",
-        .offset = offsetof(struct memory_hotplug, gpe),
-        .def = 3,
-        .max = 31,
-    },
-    {
-        .name = "pm",
-        .kind = LUNIK_PROP_LINK,
-        .doc = "The device that raises the event; without it the guest has to poll.",
-        .offset = offsetof(struct memory_hotplug, pm),
-        .link = "gpe",
-    },
+    ACPI_NOTIFIER_PROPS(struct memory_hotplug, notifier, 3),
     {0},
 };
 
@@ -325,7 +269,7 @@ static void describe(lunik_object *o, lunik_acpi_node *out)
     *out = (lunik_acpi_node){
         .part = "memory_hotplug",
         .count = 3,
-        .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}, {"MHGP", d->gpe}},
+        .values = {{"MHIO", d->iobase}, {"MHSL", d->slots_count}, {"MHGP", d->notifier.gpe}},
     };
 }
 

@@ -48,7 +48,7 @@ struct netdev_front {
     void (*link)(void *opaque);
 };
 
-/* Who is attached. */
+/* The card that is attached. */
 struct netdev_user {
     const struct netdev_front *front; /* NULL: no card */
     void *opaque;

@@ -4,18 +4,12 @@
  * A bus gets its number when it is made: 0 is the host bridge's. Buses behind bridges that are made
  * after the first start have none.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lunik_trace.h"
 #include "pci_hotplug.h"
-#include "../ports.h"
 #include "../types.h"
-
-/* _OST source events and status codes (ACPI 6.4, section 6.3.5) */
-enum { OST_EJECT_REQUEST = 3, OST_EJECTING = 0x103 };
-enum { OST_SUCCESS = 0, OST_EJECT_IN_PROGRESS = 0x84 };
 
 static lunik_machine *machine_of(const struct pci_hotplug *d)
 {
@@ -57,13 +51,6 @@ static lunik_object *device_in(const struct pci_hotplug *d, unsigned number, uns
     return f ? f->owner : NULL;
 }
 
-static bool is_refusal(uint32_t event, uint32_t status)
-{
-    return (event == OST_EJECT_REQUEST || event == OST_EJECTING) && status != OST_SUCCESS &&
-           status != OST_EJECT_IN_PROGRESS;
-}
-
-/* The guest keeps a slot: so every function of it that it was asked for. */
 static void refused(struct pci_hotplug *d, unsigned number, unsigned slot, uint32_t event,
                     uint32_t status)
 {
@@ -82,21 +69,11 @@ static void on_ost(struct pci_slots *s, unsigned bus, unsigned slot, uint32_t ev
                    uint32_t status)
 {
     struct pci_hotplug *d = from_slots(s);
+    const struct acpi_ost ost = {"PCI", slot, event, status};
     lunik_object *device = device_in(d, bus, slot);
-    const char *id = device ? lunik_object_id(device) : "";
-    lunik_field fields[6] = {
-        LUNIK_FIELD_UINT("slot", slot),    LUNIK_FIELD_STRING("slot_type", "PCI"),
-        LUNIK_FIELD_UINT("source", event), LUNIK_FIELD_UINT("status", status),
-        LUNIK_FIELD_UINT("bus", bus),
-    };
-    size_t count = 5;
 
-    lunik_trace(machine_of(d), "ost", device, LUNIK_FIELD_UINT("slot", slot),
-                LUNIK_FIELD_UINT("source", event), LUNIK_FIELD_UINT("status", status));
-    if (*id)
-        fields[count++] = LUNIK_FIELD_STRING("device", id);
-    lunik_emit_fields(machine_of(d), "acpi-ost", fields, count);
-    if (device && is_refusal(event, status))
+    acpi_ost_report(lunik_state_object(d), device, &ost, &LUNIK_FIELD_UINT("bus", bus));
+    if (device && acpi_ost_refuses(&ost))
         refused(d, bus, slot, event, status);
 }
 
@@ -161,7 +138,6 @@ static const lunik_io_ops port_ops = {
 static void show_news(lunik_change *c)
 {
     struct pci_hotplug *d = lunik_container_of(c, struct pci_hotplug, news);
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
     uint32_t any = 0;
 
     for (unsigned i = 0; i < d->slots.count; i++) {
@@ -170,8 +146,8 @@ static void show_news(lunik_change *c)
         d->slots.bus[i].down |= d->fresh[i].down;
     }
     memset(d->fresh, 0, sizeof(d->fresh));
-    if (gpe && any)
-        gpe->raise(d->pm, (unsigned)d->gpe);
+    if (any)
+        acpi_notifier_raise(&d->notifier);
 }
 
 static void drop_news(lunik_change *c)
@@ -287,13 +263,6 @@ static void reset(lunik_object *o)
 
 static int check(const struct pci_hotplug *d, const lunik_pci_bus *root, lunik_error *err)
 {
-    const lunik_gpe_ops *gpe = d->pm ? lunik_gpe_iface(d->pm) : NULL;
-
-    if (gpe && d->gpe >= gpe->count)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "acpi-pci-hotplug: gpe: '%" PRIu64 "' is no event of '%s' "
-                          "(want 0 to %u)",
-                          d->gpe, lunik_object_path(d->pm), gpe->count - 1);
     if (root->bridge)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "acpi-pci-hotplug: bus: '%s' is behind a bridge (want a host bridge)",
@@ -323,8 +292,10 @@ static int realize(lunik_object *o, lunik_error *err)
 {
     struct pci_hotplug *d = lunik_state(o);
     lunik_pci_bus *root = lunik_pci_bus_iface(d->bus)->bus(d->bus);
-    int rc = check(d, root, err);
+    int rc = acpi_notifier_check(&d->notifier, o, err);
 
+    if (!rc)
+        rc = check(d, root, err);
     if (rc)
         return rc;
     d->news = (lunik_change){.commit = show_news, .undo = drop_news};
@@ -370,21 +341,7 @@ static const lunik_prop props[] = {
     },
     DEVICE_IOBASE_PROP(struct pci_hotplug, "The first of 32 I/O ports.", 0xae00,
                        0x10000 - PCI_HOTPLUG_SIZE),
-    {
-        .name = "gpe",
-        .kind = LUNIK_PROP_UINT,
-        .doc = "The general-purpose event that notifies the guest, 0 to 31.",
-        .offset = offsetof(struct pci_hotplug, gpe),
-        .def = 1,
-        .max = 31,
-    },
-    {
-        .name = "pm",
-        .kind = LUNIK_PROP_LINK,
-        .doc = "The device that raises the event; without it the guest has to poll.",
-        .offset = offsetof(struct pci_hotplug, pm),
-        .link = "gpe",
-    },
+    ACPI_NOTIFIER_PROPS(struct pci_hotplug, notifier, 1),
     {0},
 };
 

@@ -4,10 +4,12 @@
 
 #include "pci.h"
 #include "pci_hotplug_chip.h"
+#include "../acpi_events.h"
 
 struct pci_hotplug {
-    lunik_object *bus, *pm;
-    uint64_t iobase, gpe;
+    lunik_object *bus;
+    uint64_t iobase;
+    struct acpi_notifier notifier;
 
     struct pci_announcer announcer;
     struct pci_slots slots;

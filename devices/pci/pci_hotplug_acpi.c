@@ -72,7 +72,7 @@ void pci_hotplug_describe(lunik_object *o, lunik_acpi_node *out)
         .method = "PCNT",
         .calls = d->scan_list,
         .count = 2,
-        .values = {{"PHIO", d->iobase}, {"PHGP", d->gpe}},
+        .values = {{"PHIO", d->iobase}, {"PHGP", d->notifier.gpe}},
     };
 }
 

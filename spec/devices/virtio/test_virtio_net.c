@@ -209,7 +209,7 @@ static void test_mergeable(void)
     end();
 }
 
-/* Frames that nobody takes wait on both sides, and none is lost. */
+/* Frames that are not taken wait on both sides, and none is lost. */
 static void test_pressure(const char *options)
 {
     static uint8_t frame[60000], got[4096];
