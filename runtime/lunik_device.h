@@ -350,6 +350,11 @@ int lunik_work_start(lunik_runtime *rt, lunik_work *work, lunik_error *err);
  * run has begun, and done follows. Any thread. */
 bool lunik_work_cancel(lunik_work *work);
 
+/* Starts a detached thread that takes no signals but those of faults, for calls that block. It
+ * inherits the sandbox of the caller, and must have ended, or use nothing of the runtime any more,
+ * before the runtime is freed. Any thread but a vCPU's. Returns 0 or an errno value. */
+int lunik_thread_start(void *(*fn)(void *), void *arg);
+
 /* A thread with a libuv loop of its own, for devices whose work must neither wait for the machine
  * lock nor hold it; an object of type "iothread" has one. Its functions run without the lock, may
  * take it, and reach memory with lunik_dma_*().

@@ -24,7 +24,7 @@ static void deliver(lunik_task *task)
     block_batch_end(c);
 }
 
-struct block_mail *block_mail_new(struct block_channel *c)
+static struct block_mail *mail_new(struct block_channel *c)
 {
     struct block_mail *mail = calloc(1, sizeof(*mail));
 
@@ -36,6 +36,19 @@ struct block_mail *block_mail_new(struct block_channel *c)
     mail->task.fn = deliver;
     atomic_init(&mail->holders, 1);
     return mail;
+}
+
+void *block_channel_new(lunik_object *o, size_t size, struct block_mail **mail, lunik_error *err)
+{
+    struct block_channel *c = calloc(1, size);
+
+    *mail = c ? mail_new(c) : NULL;
+    if (*mail)
+        return c;
+    free(c);
+    lunik_fail(err, LUNIK_E_NO_MEMORY, "%s '%s': out of memory", lunik_object_type_name(o),
+               lunik_object_id(o));
+    return NULL;
 }
 
 void block_mail_hold(struct block_mail *mail)

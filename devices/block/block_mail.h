@@ -15,8 +15,9 @@ struct block_mail {
     _Atomic unsigned holders;
 };
 
-/* Returns one that is held once, or NULL: no memory. */
-struct block_mail *block_mail_new(struct block_channel *c);
+/* Makes a channel of o, zeroed memory of that size that begins with a struct block_channel, with
+ * mail of its own, which is held once. NULL: no memory. */
+void *block_channel_new(lunik_object *o, size_t size, struct block_mail **mail, lunik_error *err);
 void block_mail_hold(struct block_mail *mail);
 void block_mail_drop(struct block_mail *mail);
 /* Answers r on the thread of its channel, unless that has been closed. Any thread. */

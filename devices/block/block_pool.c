@@ -6,7 +6,6 @@
 #include "block_pool.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -115,25 +114,14 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* With the mutex. The thread takes no signals but those of faults. */
+/* With the mutex. */
 static int start_thread(struct block_pool *pool)
 {
-    sigset_t mask, before;
-    pthread_t thread;
-    int sys;
+    int sys = lunik_thread_start(run, pool);
 
-    sigfillset(&mask);
-    sigdelset(&mask, SIGBUS);
-    sigdelset(&mask, SIGSEGV);
-    sigdelset(&mask, SIGSYS);
-    pthread_sigmask(SIG_SETMASK, &mask, &before);
-    sys = pthread_create(&thread, NULL, run, pool);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (sys)
-        return sys;
-    pthread_detach(thread);
-    pool->threads++;
-    return 0;
+    if (!sys)
+        pool->threads++;
+    return sys;
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */

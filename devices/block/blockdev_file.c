@@ -49,18 +49,14 @@ struct file_channel {
 static int open_channel(lunik_object *o, const struct block_place *place,
                         struct block_channel **out, lunik_error *err)
 {
-    struct blockdev_file *dev = lunik_state(o);
-    struct file_channel *c = calloc(1, sizeof(*c));
+    struct block_mail *mail;
+    struct file_channel *c = block_channel_new(o, sizeof(*c), &mail, err);
 
     (void)place;
-    if (c)
-        c->mail = block_mail_new(&c->base);
-    if (!c || !c->mail) {
-        free(c);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s '%s': out of memory",
-                          lunik_object_type_name(o), lunik_object_id(o));
-    }
-    c->dev = dev;
+    if (!c)
+        return LUNIK_E_NO_MEMORY;
+    c->dev = lunik_state(o);
+    c->mail = mail;
     *out = &c->base;
     return 0;
 }

@@ -172,17 +172,14 @@ static void submit(struct block_channel *base, struct block_request *r)
 static int open_channel(lunik_object *o, const struct block_place *place,
                         struct block_channel **out, lunik_error *err)
 {
-    struct lua_channel *c = calloc(1, sizeof(*c));
+    struct block_mail *mail;
+    struct lua_channel *c = block_channel_new(o, sizeof(*c), &mail, err);
 
     (void)place;
-    if (c)
-        c->mail = block_mail_new(&c->base);
-    if (!c || !c->mail) {
-        free(c);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s '%s': out of memory",
-                          lunik_object_type_name(o), lunik_object_id(o));
-    }
+    if (!c)
+        return LUNIK_E_NO_MEMORY;
     c->dev = lunik_state(o);
+    c->mail = mail;
     *out = &c->base;
     return 0;
 }

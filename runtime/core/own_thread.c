@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lunik_device.h"
 #include "monotonic.h"
 #include "rcu.h"
 
@@ -52,8 +53,10 @@ static void wait_for_change(void)
 
 /* ---- starting and ending -------------------------------------------------------------------- */
 
-int quiet_thread_start(void *(*fn)(void *), void *arg)
+int lunik_thread_start(void *(*fn)(void *), void *arg)
 {
+    LUNIK_NOT_NULL(fn, EINVAL);
+
     sigset_t mask, before;
     pthread_t thread;
     int sys;
@@ -117,7 +120,7 @@ int own_thread_start(struct own_thread *t)
     t->running = true;
     LIST_INSERT_HEAD(&threads.list, t, link);
     threads.count++;
-    sys = quiet_thread_start(thread_main, t);
+    sys = lunik_thread_start(thread_main, t);
     if (sys)
         leave(t);
     while (!sys && !t->tid)

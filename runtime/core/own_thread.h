@@ -25,9 +25,6 @@ struct own_thread {
     unsigned errand; /* the last one that it has done */
 };
 
-/* Starts a detached thread that takes no signals but those of faults; returns errno or 0. */
-int quiet_thread_start(void *(*fn)(void *), void *arg);
-
 /* Starts a thread, which inherits the sandbox of the caller: not to be called on a vCPU's thread,
  * whose sandbox is tighter. Returns errno or 0; then t->tid is its number. */
 int own_thread_start(struct own_thread *t);

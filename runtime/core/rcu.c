@@ -228,7 +228,7 @@ static void start_reclaimer(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, init_reclaimer);
-    reclaimer.running = !quiet_thread_start(run_reclaimer, NULL);
+    reclaimer.running = !lunik_thread_start(run_reclaimer, NULL);
 }
 
 /* Starts the reclaimer, or wakes it up. */

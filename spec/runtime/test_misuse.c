@@ -149,6 +149,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_defer_cancel, lunik_defer_cancel(NULL, NULL));
     CALL(lunik_work_start, lunik_work_start(NULL, NULL, NULL));
     CALL(lunik_work_cancel, lunik_work_cancel(NULL));
+    CALL(lunik_thread_start, lunik_thread_start(NULL, NULL));
     CALL(lunik_iothread_new, lunik_iothread_new(NULL, NULL, NULL));
     CALL(lunik_iothread_free, lunik_iothread_free(NULL));
     CALL(lunik_iothread_post, lunik_iothread_post(NULL, NULL));
