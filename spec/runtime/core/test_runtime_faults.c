@@ -229,6 +229,6 @@ int main(void)
     if (SANITIZED)
         check_skip("memory", "a sanitizer needs it all");
     else
-        walk("memory", &(struct shortage){limit_memory, free_memory}, 256);
+        walk("memory", &(struct shortage){limit_memory, free_memory}, 640);
     return check_result();
 }
