@@ -68,13 +68,20 @@ local function answers(t, hotplug)
       return ok and "verify" or nil, why
     end,
     reset = function() return "reset" end,
-  }
+  }, function() return guest and guest:is_busy() end
 end
 
 local function play_small(t)
   local m = t.m
-  local commands = answers(t, not t.deaf)
-  local function boot() print_to(m, "guest: started by pvh\nguest: ready\n") end
+  local commands, is_busy = answers(t, not t.deaf)
+  -- It is ready when it has found the memory that is there.
+  local function boot()
+    lunik.spawn(function()
+      print_to(m, "guest: started by pvh\n")
+      while is_busy() do lunik.sleep(0.001) end
+      print_to(m, "guest: ready\n")
+    end)
+  end
   m:on("started", boot)
   m:on("reset", boot)
   each_line(m, function(line)
