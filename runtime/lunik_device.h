@@ -159,6 +159,9 @@ void *lunik_state(const lunik_object *o);
 lunik_object *lunik_state_object(const void *state);
 /* Returns the type of an object, replaced or not. Any thread that has a reference. */
 const lunik_type *lunik_object_type(const lunik_object *o);
+/* Resets o as its type says or, without a word of it, the nearest ancestor that does. Returns false
+ * if none does. With the machine lock. */
+bool lunik_object_reset(lunik_object *o);
 /* Returns the ops of the interface `name` of o, or NULL if its type does not implement it. For the
  * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). Any
  * thread that has a reference. */

@@ -100,11 +100,7 @@ void lunik_pci_function_reset(lunik_pci_function *f)
 
 void pci_function_reset_owner(lunik_pci_function *f)
 {
-    const lunik_type *type = f->owner ? lunik_object_type(f->owner) : NULL;
-
-    if (type && type->reset)
-        type->reset(f->owner);
-    else
+    if (!f->owner || !lunik_object_reset(f->owner))
         lunik_pci_function_reset(f);
 }
 

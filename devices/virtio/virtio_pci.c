@@ -23,7 +23,7 @@ static const struct virtio_pci_class *class_of(const lunik_object *o)
 /* ---- reset ---------------------------------------------------------------------------------- */
 
 /* A queue with requests in flight is reset when these are done. */
-void virtio_pci_reset(lunik_object *o)
+static void reset(lunik_object *o)
 {
     struct virtio_pci *s = lunik_state(o);
 
@@ -333,7 +333,7 @@ const lunik_type virtio_pci_type = {
     .props = props,
     .realize = realize,
     .unrealize = unrealize,
-    .reset = virtio_pci_reset,
+    .reset = reset,
     .run_state = run_state,
     .drain = drain,
     .undrain = undrain,

@@ -66,9 +66,8 @@ struct virtio_pci {
 #define VIRTIO_PCI_TYPE(name_, class_)                                                             \
     .name = (name_), .parent = "virtio-pci",                                                       \
     .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG, .hotplug = "pci",         \
-    .reset = virtio_pci_reset, .data = (void *)(class_)
+    .data = (void *)(class_)
 
-void virtio_pci_reset(lunik_object *o);
 /* Returns the object that a struct virtio is part of. */
 static inline lunik_object *virtio_pci_object(struct virtio *v)
 {

@@ -287,15 +287,24 @@ void objects_fini(lunik_machine *m)
     m->objects = NULL;
 }
 
-void object_reset(lunik_object *o)
+bool lunik_object_reset(lunik_object *o)
 {
+    NOT_NULL(o, false);
+    REQUIRE(lunik_locked(o->machine->rt), UNLOCKED, false);
+
     lunik_span span;
 
     if (!o->type->reset)
-        return;
+        return false;
     TRACE_BEGIN(o->machine, &span, .kind = "device_reset", STEP_ABOUT(o));
     o->type->reset(o);
     trace_finish(&span, 0, NULL);
+    return true;
+}
+
+static void reset_each(lunik_object *o)
+{
+    lunik_object_reset(o);
 }
 
 void objects_reset(lunik_machine *m)
@@ -304,7 +313,7 @@ void objects_reset(lunik_machine *m)
 
     lunik_cause_push(&cause);
     plug_reset(m);
-    objects_each(m, true, object_reset);
+    objects_each(m, true, reset_each);
     lunik_cause_pop(&cause);
 }
 

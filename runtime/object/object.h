@@ -136,8 +136,6 @@ void object_forget_note(lunik_object *o);
 /* Returns the object of a change that is no longer noted; the caller drops the reference. */
 lunik_object *object_noted(lunik_change *c);
 /* Calls fn for the living objects, oldest (or youngest) first; it may add and remove some. */
-/* Calls the type's reset function. */
-void object_reset(lunik_object *o);
 void objects_each(lunik_machine *m, bool oldest_first, void (*fn)(lunik_object *o));
 /* Returns the object with that id or path in any state but OBJECT_DEAD. */
 lunik_object *object_lookup(lunik_machine *m, const char *id);

@@ -172,7 +172,7 @@ static int object_realize(lunik_object *o, lunik_error *err)
     o->state = OBJECT_ALIVE;
     object_drain_join(o);
     if (hotplug)
-        object_reset(o);
+        lunik_object_reset(o);
     if (o->machine->devices_running && o->type->run_state)
         o->type->run_state(o, true);
     if (o->machine->drains.holds)

@@ -125,6 +125,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_space_store, lunik_space_store(NULL, 0, 0, 0));
     CALL(lunik_type_prop, lunik_type_prop(NULL, NULL, 0));
     CALL(lunik_object_type, lunik_object_type(NULL));
+    CALL(lunik_object_reset, lunik_object_reset(NULL));
     CALL(lunik_object_iface, lunik_object_iface(NULL, NULL));
     CALL(lunik_object_use, lunik_object_use(NULL, NULL, NULL));
     CALL(lunik_object_unuse, lunik_object_unuse(NULL, NULL));

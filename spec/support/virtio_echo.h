@@ -111,8 +111,8 @@ static const struct virtio_pci_class slow_class = {
     {                                                                                              \
         .name = (name_), .parent = "virtio-pci", .doc = "Returns the complement.",                 \
         .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG,                       \
-        .size = sizeof(struct echo), .props = echo_props, .reset = virtio_pci_reset,               \
-        .state = &lunik_state_none, .data = (void *)&(class_)                                      \
+        .size = sizeof(struct echo), .props = echo_props, .state = &lunik_state_none,              \
+        .data = (void *)&(class_)                                                                  \
     }
 static const lunik_type echo_type = ECHO_TYPE("echo", fast_class);
 static const lunik_type slow_type = ECHO_TYPE("slow-echo", slow_class);
