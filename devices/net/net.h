@@ -83,7 +83,8 @@ struct netdev {
 
     /* Private to netdev.c. */
     struct netdev_user current, wanted; /* lock; current.front and opaque: also the thread */
-    bool stopping, unrealized;
+    _Atomic bool stopping; /* changes with the lock; what is posted from then on is refused */
+    bool unrealized;
     lunik_task start, stop, stopped;
 };
 
@@ -120,8 +121,8 @@ void netdev_set_up(struct netdev *n, bool up);
 void netdev_drop(struct netdev *n);
 /* Sends event "netdev-error" {object, message}. Any thread. */
 void netdev_error(struct netdev *n, const char *message);
-/* Calls task->fn on the thread, soon. False: no card is attached. With the lock, or on the thread.
- */
+/* Calls task->fn on the thread, soon. False: no card is attached, or it is leaving. With the lock,
+ * or on the thread. */
 bool netdev_post(struct netdev *n, lunik_task *task);
 /* Withdraws it; for stop(). */
 void netdev_cancel(struct netdev *n, lunik_task *task);

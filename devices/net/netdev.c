@@ -31,7 +31,7 @@ static const struct netdev_class *class_of(const struct netdev *n)
 
 bool netdev_post(struct netdev *n, lunik_task *task)
 {
-    if (!n->current.card)
+    if (!n->current.card || n->stopping) /* the next card's thread may be another */
         return false;
     if (n->current.thread)
         return lunik_iothread_post(n->current.thread, task) == 0;
