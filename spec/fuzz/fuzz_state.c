@@ -1,7 +1,7 @@
 /*
  * fuzz_state.c: lunik_object_load() with whatever there is: bytes of the input, or the state that a
  * device has with some of them changed. What is refused changes nothing; what is loaded is saved
- * and loaded again, and leaves a machine that a guest can use. -max_len=4096 -runs=2000
+ * and loaded again, and leaves a machine that a guest can use. -max_len=4096 -runs=1200
  */
 #include "fuzz.h"
 #include "state_machine.h"

@@ -1,6 +1,6 @@
 /*
  * fuzz_virtio.c: virtio devices on PCI: accesses to configuration space, registers and rings in any
- * order, and drivers that do the right thing for a while. -max_len=512 -runs=3000
+ * order, and drivers that do the right thing for a while. -max_len=512 -runs=1000
  *
  * Nothing is read or written out of bounds, the loop comes to an end, the device can be reset and
  * is as new then, and what was saved can be loaded.
