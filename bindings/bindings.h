@@ -155,6 +155,11 @@ int bind_lua_sanitized(lua_State *L);
 
 int bind_lua_send_break(lua_State *L); /* object:send_break() */
 
+/* ---- saved state (object_state.c) ------------------------------------------------------------ */
+
+int bind_lua_object_save(lua_State *L); /* object:save() */
+int bind_lua_object_load(lua_State *L); /* object:load(state) */
+
 /* ---- errors (error.c) ----------------------------------------------------------------------- */
 
 /* Pushes an error object {code=, message=, where=}. */

@@ -182,6 +182,8 @@ void bind_object_open(lua_State *L, int classes)
         {"get", object_get},
         {"set", object_set},
         {"is", object_is},
+        {"save", bind_lua_object_save},
+        {"load", bind_lua_object_load},
         {"send_break", bind_lua_send_break},
         {0},
     };

@@ -1308,6 +1308,26 @@ function Object:is(type) end
 ---overtakes input that waits. Raises {code="unsupported"} without a device that knows breaks.
 function Object:send_break() end
 
+---Returns what the device has of state, such as registers and queues, as bytes that load() takes; its
+---properties are not in there. The machine must be paused, or not have been started yet. Raises
+---{code="unsupported"} for a type that has no state table, as one of lunik.device() without `state`.
+---```lua
+---local rtc = m:object "rtc"
+---m:outb(0x70, 0x2f) m:outb(0x71, 7) -- a byte of its memory
+---local saved = rtc:save()
+---m:outb(0x71, 0)
+---rtc:load(saved)
+---assert(m:inb(0x71) == 7)
+---```
+---@return string
+function Object:save() end
+
+---Gives the device the state that save() returned for one of the same type and properties, in this
+---machine or another, also in another process. It checks all of it first: on an error, which names
+---the field, the device is as it was. The machine must be paused, or not have been started yet.
+---@param state string
+function Object:load(state) end
+
 ---A removal under way.
 ---@class lunik.Unplug
 ---@field device string Its id, or path.
