@@ -2333,11 +2333,13 @@ function Console:feed(fn) end
 ---@field object string
 ---@field message string
 
----A request to a disk has failed; at most one a second for each device.
+---A request to a disk has failed; at most one a second for each device, but each that stops the machine.
 ---@class lunik.event.block-io-error: lunik.Event
 ---@field device string
 ---@field drive string The back end.
 ---@field operation string "read", "write", "flush", "discard", "zero"
+---@field action "report"|"ignore"|"stop" What was done, by the device's rerror and werror; stop: the machine pauses, and the request is done again when it goes on.
+---@field nospace boolean The host has no space for it.
 ---@field offset integer Bytes.
 ---@field size integer Bytes.
 ---@field reason string

@@ -7,6 +7,8 @@
 
 #include "queue_internal.h"
 
+enum { KEPT_MAX = 1 << 26 }; /* words */
+
 /* ---- broken --------------------------------------------------------------------------------- */
 
 const char *virtqueue_broken(const struct virtqueue *q)
@@ -69,9 +71,12 @@ void virtqueue_fini(struct virtqueue *q)
     free(q->pool);
     free(q->busy);
     free(q->iovecs);
+    free(q->buffers);
+    free(q->kept);
     q->pool = NULL;
     q->busy = NULL;
     q->iovecs = NULL;
+    q->buffers = q->kept = NULL;
 }
 
 /* ---- enabling and reset --------------------------------------------------------------------- */
@@ -169,6 +174,7 @@ void virtqueue_reset(struct virtqueue *q)
     q->avail = q->used = 0;
     q->avail_wrap = q->used_wrap = false;
     q->reason[0] = '\0';
+    q->kept_words = 0;
     q->serving = false;
     virtqueue_forget(q);
     virtqueue_release(q);
@@ -184,7 +190,7 @@ unsigned virtqueue_pop(struct virtqueue *q, struct virtqueue_request **out, unsi
     if (!usable(q))
         return 0;
     if (virtqueue_hold(q))
-        count = q->ops->pop(q, out, max);
+        count = q->kept_words ? virtqueue_take_kept(q, out, max) : q->ops->pop(q, out, max);
     virtqueue_release(q);
     return count;
 }
@@ -289,17 +295,22 @@ static int post_load(void *staged, const void *state, uint16_t version, lunik_er
 {
     const struct virtqueue *q = staged, *now = state;
 
+    int rc;
+
     (void)version;
     if (now->in_flight)
         return lunik_fail(err, LUNIK_E_STATE, "the queue has %u requests in flight",
                           now->in_flight);
     if (!q->enabled)
-        return 0;
+        return q->kept_words ? lunik_fail(err, LUNIK_E_INVALID,
+                                          "kept: a disabled queue has no requests to take again")
+                             : 0;
     if (q->packed && (q->avail >= q->size || q->used >= q->size))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "positions %u and %u are outside of a queue of %u entries", q->avail,
                           q->used, q->size);
-    return check_ring(q, now->max_size, err);
+    rc = check_ring(q, now->max_size, err);
+    return rc ? rc : virtqueue_check_kept(q, now->segments, err);
 }
 
 static void loaded(void *state)
@@ -308,6 +319,7 @@ static void loaded(void *state)
 
     choose_ops(q);
     own_nothing(q);
+    virtqueue_own_kept(q);
     virtqueue_forget(q);
 }
 
@@ -326,12 +338,15 @@ static const lunik_state_field state_fields[] = {
     LUNIK_STATE(struct virtqueue, used_wrap),
     LUNIK_STATE(struct virtqueue, broken),
     LUNIK_STATE_STRING(struct virtqueue, reason),
+    LUNIK_STATE(struct virtqueue, kept_words, .since = 2),
+    LUNIK_STATE_BUFFER(struct virtqueue, kept, kept_words, KEPT_MAX, .since = 2),
     {0},
 };
 
 const lunik_state_table virtqueue_state = {
     .name = "virtqueue",
-    .version = 1,
+    .version = 2,
+    .min_version = 1,
     .size = sizeof(struct virtqueue),
     .fields = state_fields,
     .pre_save = pre_save,

@@ -39,7 +39,7 @@ struct virtqueue_request {
     uint16_t out, in;
     uint64_t out_size, in_size; /* bytes, together at most 4 GiB */
 
-    uint16_t id, descriptors; /* private to the queue from here on */
+    uint16_t id, descriptors, buffers; /* private to the queue from here on */
     uint32_t written;
     struct virtqueue_map *map;
     struct virtqueue_request *next;
@@ -59,12 +59,14 @@ struct virtqueue {
     uint64_t driver_area; /* the available ring or driver's event suppression structure, */
     uint64_t device_area; /* the used ring or the device's */
 
-    /* Private to the queue; those up to `broken` are saved. */
+    /* Private to the queue; those up to `kept` are saved. */
     bool enabled, packed, event_idx, indirect;
     uint16_t avail, used; /* the next entries; split: as the ring's indexes, modulo 2^16 */
     bool avail_wrap, used_wrap;
     bool broken;
     char reason[96];
+    uint32_t kept_words; /* requests to be taken again: see queue_kept.c */
+    uint64_t *kept;
 
     lunik_dma *dma;
     uint16_t max_size, segments;
@@ -72,6 +74,7 @@ struct virtqueue {
     struct virtqueue_request *pool, *spare;
     struct virtqueue_request *pushed, **pushed_end; /* to be shown to the driver */
     struct iovec *iovecs;
+    uint64_t *buffers;         /* of each request, two words a buffer; NULL: they are not noted */
     bool *busy;                /* split: for each head, whether it is in flight */
     uint16_t in_flight;        /* requests that were taken and not shown as used */
     uint16_t owned;            /* packed: descriptors of these */
@@ -87,6 +90,9 @@ struct virtqueue {
  * pieces. It is disabled; dma stays the caller's, and must outlive it. */
 int virtqueue_init(struct virtqueue *q, lunik_dma *dma, uint16_t max_size, uint16_t segments,
                    lunik_error *err);
+/* Has the buffers of requests noted from now on, so that virtqueue_keep() can be used. The queue is
+ * disabled. */
+int virtqueue_note_buffers(struct virtqueue *q, lunik_error *err);
 /* Frees what virtqueue_init() made. No request may be in flight. */
 void virtqueue_fini(struct virtqueue *q);
 
@@ -102,8 +108,13 @@ void virtqueue_reset(struct virtqueue *q);
 /* Takes at most max requests, in the driver's order; returns how many. 0: there are none, the queue
  * is disabled or broken, or the gate is closed: whoever opens it has the queue served again. */
 unsigned virtqueue_pop(struct virtqueue *q, struct virtqueue_request **out, unsigned max);
-/* Puts the request that was taken last, and not pushed, back. */
+/* Puts the request that was taken last, and not pushed, back; not one that was kept. */
 void virtqueue_unpop(struct virtqueue *q, struct virtqueue_request *r);
+/* Has a request taken again, by the next virtqueue_pop(), before all that were not taken yet: one
+ * that could not be carried out, and may be later. Of several the first one kept comes first. It is
+ * in flight no more, and part of the state. Returns false if there is no memory: it stays with the
+ * device. */
+bool virtqueue_keep(struct virtqueue *q, struct virtqueue_request *r);
 /* Finds the RAM that a request is about: the block that has the guest address, or the piece of an
  * iovec of the request, with the place in it; *left: bytes from there on that are in one piece.
  * NULL: there is none that can be written. Valid until the request is given back. */
@@ -138,8 +149,8 @@ void virtqueue_break(struct virtqueue *q, const char *format, ...)
  * back to the host before. */
 void virtqueue_refresh(struct virtqueue *q);
 
-/* Sizes, addresses, positions and whether it is broken. It is saved with nothing in flight: before,
- * the device completes requests or puts them back. */
+/* Sizes, addresses, positions, whether it is broken, and requests that are kept. It is saved with
+ * nothing in flight: before, the device completes requests, keeps them or puts them back. */
 extern const lunik_state_table virtqueue_state;
 
 #endif

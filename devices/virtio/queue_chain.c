@@ -18,7 +18,7 @@ struct virtqueue_request *virtqueue_request_new(struct virtqueue *q)
     r->next = NULL;
     r->out = r->in = 0;
     r->out_size = r->in_size = 0;
-    r->descriptors = 0;
+    r->descriptors = r->buffers = 0;
     r->map = q->map;
     q->map->refs++;
     q->in_flight++;
@@ -84,6 +84,8 @@ bool virtqueue_add_buffer(struct virtqueue *q, struct virtqueue_request *r,
         left -= size;
     }
     *(write ? &r->in_size : &r->out_size) += d->length;
+    if (q->buffers)
+        virtqueue_note_buffer(q, r, d, write);
     return true;
 }
 

@@ -108,4 +108,16 @@ bool virtqueue_table_entry(struct virtqueue *q, uint64_t address, struct descrip
 /* Copies a descriptor out of memory. */
 void virtqueue_copy_descriptor(const uint8_t *from, struct descriptor *out);
 
+/* queue_kept.c: requests to be taken again. */
+
+/* Notes a buffer of a request. */
+void virtqueue_note_buffer(struct virtqueue *q, struct virtqueue_request *r,
+                           const struct descriptor *d, bool write);
+/* Takes at most max of the requests that are kept. */
+unsigned virtqueue_take_kept(struct virtqueue *q, struct virtqueue_request **out, unsigned max);
+/* Checks what was loaded. */
+int virtqueue_check_kept(const struct virtqueue *q, uint16_t segments, lunik_error *err);
+/* Has the ring know of what was loaded. */
+void virtqueue_own_kept(struct virtqueue *q);
+
 #endif

@@ -10,6 +10,7 @@
  */
 #include "virtio_blk.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,15 @@ static struct virtio_blk_request *new_request(struct virtio_blk *blk)
     return q;
 }
 
+static void free_request(struct virtio_blk_request *q)
+{
+    struct virtio_blk *blk = q->blk;
+
+    blk->in_flight[q->queue]--;
+    q->next = blk->spare;
+    blk->spare = q;
+}
+
 /* The queue's memory is logged as far as the pieces go, so they must have the status again. */
 static void answer(struct virtio_blk_request *q, uint8_t status)
 {
@@ -77,36 +87,84 @@ static void answer(struct virtio_blk_request *q, uint8_t status)
         q->shortened->iov_len++;
     *(volatile uint8_t *)q->status = status;
     virtqueue_push(&blk->virtio->queues[q->queue], q->r, (uint32_t)q->r->in_size);
-    blk->in_flight[q->queue]--;
     blk->returned |= UINT64_C(1) << q->queue;
-    q->next = blk->spare;
-    blk->spare = q;
+    free_request(q);
 }
 
-/* At most once in a second: a guest can have as many errors as it likes. */
-static void report(struct virtio_blk *blk, const struct block_request *b, int rc)
+/* ---- errors --------------------------------------------------------------------------------- */
+
+static const char *const actions[] = {
+    [VIRTIO_BLK_REPORT] = "report", [VIRTIO_BLK_IGNORE] = "ignore", [VIRTIO_BLK_STOP] = "stop"};
+
+/* At most once in a second: a guest can have as many errors as it likes. What stops the machine is
+ * always reported. */
+static void report(struct virtio_blk *blk, const struct block_request *b, int rc, int action)
 {
     lunik_machine *m = lunik_object_machine(blk->object);
     uint64_t now = uv_hrtime();
 
-    if (blk->last_report && now - blk->last_report < REPORT_NS)
+    if (action != VIRTIO_BLK_STOP && blk->last_report && now - blk->last_report < REPORT_NS)
         return;
     blk->last_report = now;
     lunik_emit(m, "block-io-error", LUNIK_FIELD_STRING("device", lunik_object_id(blk->object)),
                LUNIK_FIELD_STRING("drive", lunik_object_id(blk->backend)),
                LUNIK_FIELD_STRING("operation", block_op_name(b->op)),
-               LUNIK_FIELD_UINT("offset", b->offset), LUNIK_FIELD_UINT("size", b->size),
-               LUNIK_FIELD_STRING("reason", uv_strerror(rc)));
+               LUNIK_FIELD_STRING("action", actions[action]),
+               LUNIK_FIELD_BOOL("nospace", rc == -ENOSPC), LUNIK_FIELD_UINT("offset", b->offset),
+               LUNIK_FIELD_UINT("size", b->size), LUNIK_FIELD_STRING("reason", uv_strerror(rc)));
+}
+
+/* The queue rests until the machine goes on. Returns false if there is no memory for that. */
+static bool keep(struct virtio_blk_request *q)
+{
+    struct virtio_blk *blk = q->blk;
+
+    if (!virtqueue_keep(&blk->virtio->queues[q->queue], q->r))
+        return false;
+    blk->halted |= UINT64_C(1) << q->queue;
+    free_request(q);
+    lunik_defer(lunik_machine_runtime(lunik_object_machine(blk->object)), &blk->stop);
+    return true;
+}
+
+static int action_for(const struct virtio_blk *blk, enum block_op op, int rc)
+{
+    int policy = op == BLOCK_READ ? blk->rerror : blk->werror;
+
+    if (policy == VIRTIO_BLK_ENOSPC)
+        return rc == -ENOSPC ? VIRTIO_BLK_STOP : VIRTIO_BLK_REPORT;
+    return policy;
+}
+
+static void failed(struct virtio_blk_request *q, int rc)
+{
+    struct virtio_blk *blk = q->blk;
+    int action = action_for(blk, q->b.op, rc);
+    bool first = !(blk->halted & UINT64_C(1) << q->queue);
+
+    if (action == VIRTIO_BLK_STOP && keep(q)) {
+        if (first)
+            report(blk, &q->b, rc, action);
+        return;
+    }
+    action = action == VIRTIO_BLK_STOP ? VIRTIO_BLK_REPORT : action;
+    report(blk, &q->b, rc, action);
+    answer(q, action == VIRTIO_BLK_IGNORE ? STATUS_OK : STATUS_IOERR);
 }
 
 static void done(struct block_request *b, int rc)
 {
     struct virtio_blk_request *q = lunik_container_of(b, struct virtio_blk_request, b);
-    int policy = b->op == BLOCK_READ ? q->blk->rerror : q->blk->werror;
 
     if (rc)
-        report(q->blk, b, rc);
-    answer(q, rc && policy != VIRTIO_BLK_IGNORE ? STATUS_IOERR : STATUS_OK);
+        failed(q, rc);
+    else
+        answer(q, STATUS_OK);
+}
+
+bool virtio_blk_keeps(const struct virtio_blk *blk)
+{
+    return blk->rerror >= VIRTIO_BLK_STOP || blk->werror >= VIRTIO_BLK_STOP;
 }
 
 /* ---- cutting -------------------------------------------------------------------------------- */
@@ -302,22 +360,37 @@ static void flush(struct virtio_blk *blk, unsigned queue)
     virtio_flush(blk->virtio, queue);
 }
 
-/* Serves until the queue is empty, or *budget, in bytes, is used up. */
-static void serve_batches(struct virtio *v, struct virtio_blk *blk, unsigned queue, int64_t *budget)
+static void begin_batch(struct virtio_blk *blk, unsigned queue, struct virtqueue_request **r,
+                        unsigned count, int64_t *budget)
+{
+    bool good = true;
+
+    for (unsigned i = 0; i < count; i++) {
+        *budget -= (int64_t)(r[i]->in_size + r[i]->out_size + REQUEST_COST);
+        if (good)
+            good = begin(blk, queue, r[i]);
+        else
+            virtqueue_push(&blk->virtio->queues[queue], r[i], 0);
+    }
+}
+
+static bool is_halted(const struct virtio_blk *blk, unsigned queue)
+{
+    return blk->halted & UINT64_C(1) << queue;
+}
+
+/* Takes requests until the queue is empty, or *budget, in bytes, is used up. What the host is asked
+ * for goes to it together, by one call; but not later than answers that were had at once. */
+static void take_all(struct virtio_blk *blk, unsigned queue, int64_t *budget)
 {
     struct virtqueue_request *r[BATCH];
     unsigned count;
 
-    while (*budget > 0 && (count = virtqueue_pop(&v->queues[queue], r, BATCH))) {
-        bool good = true;
-
-        for (unsigned i = 0; i < count; i++) {
-            *budget -= (int64_t)(r[i]->in_size + r[i]->out_size + REQUEST_COST);
-            if (good)
-                good = begin(blk, queue, r[i]);
-            else
-                virtqueue_push(&v->queues[queue], r[i], 0);
-        }
+    while (*budget > 0 && !is_halted(blk, queue) &&
+           (count = virtqueue_pop(&blk->virtio->queues[queue], r, BATCH))) {
+        begin_batch(blk, queue, r, count, budget);
+        if (!(blk->returned & UINT64_C(1) << queue))
+            continue;
         block_commit(blk->channel);
         flush(blk, queue);
     }
@@ -329,11 +402,15 @@ void virtio_blk_serve(struct virtio *v, struct virtio_blk *blk, unsigned queue)
 {
     int64_t budget = TURN_BUDGET;
 
+    if (is_halted(blk, queue))
+        return;
     blk->serving = true;
     do {
         virtqueue_quiet(&v->queues[queue]);
-        serve_batches(v, blk, queue, &budget);
-    } while (virtqueue_listen(&v->queues[queue]) && budget > 0);
+        take_all(blk, queue, &budget);
+    } while (virtqueue_listen(&v->queues[queue]) && budget > 0 && !is_halted(blk, queue));
+    block_commit(blk->channel);
+    flush(blk, queue);
     blk->serving = false;
     if (budget <= 0)
         virtio_path_again(v, queue);
@@ -344,6 +421,7 @@ static void idle_if_finished(struct virtio_blk *blk, unsigned queue)
     if (blk->in_flight[queue] || !(blk->finishing & UINT64_C(1) << queue))
         return;
     blk->finishing &= ~(UINT64_C(1) << queue);
+    blk->halted &= ~(UINT64_C(1) << queue);
     virtio_path_idle(blk->virtio, queue);
 }
 
@@ -353,13 +431,19 @@ void virtio_blk_finish(struct virtio *v, struct virtio_blk *blk, unsigned queue)
     idle_if_finished(blk, queue);
 }
 
+/* A driver that keeps the disk busy sends anew for what it gets back: seen now, that costs no
+ * notification and no turn of the loop. */
 void virtio_blk_batch(struct virtio_blk *blk)
 {
+    uint64_t returned = blk->returned;
+
     if (blk->serving)
         return;
     for (unsigned i = 0; i < blk->virtio->queue_count; i++) {
-        if (blk->returned & UINT64_C(1) << i)
+        if (returned & UINT64_C(1) << i)
             flush(blk, i);
         idle_if_finished(blk, i);
     }
+    for (; returned; returned &= returned - 1)
+        virtio_path_look(blk->virtio, (unsigned)__builtin_ctzll(returned));
 }

@@ -49,18 +49,21 @@ struct virtio_blk {
     struct block_watch watch;
     lunik_task close;  /* on the thread of the queues */
     lunik_task closed; /* on the loop */
+    lunik_task stop;   /* on the loop: pauses the machine */
 
     /* The thread of the queues. */
     struct block_channel *channel;
     struct virtio_blk_request *requests, *spare;
     unsigned used_requests;                    /* that have ever been used */
     unsigned in_flight[VIRTIO_BLK_QUEUES_MAX]; /* requests */
-    uint64_t finishing, returned;              /* a bit for each queue */
+    uint64_t finishing, returned, halted;      /* a bit for each queue */
     bool serving;
     uint64_t last_report; /* ns; of an error */
 };
 
-enum virtio_blk_error { VIRTIO_BLK_REPORT, VIRTIO_BLK_IGNORE };
+/* What is done about a request that has failed: the guest is told; it is not; the machine pauses,
+ * and the request is done again when it goes on; that if the host has no space, else the first. */
+enum virtio_blk_error { VIRTIO_BLK_REPORT, VIRTIO_BLK_IGNORE, VIRTIO_BLK_STOP, VIRTIO_BLK_ENOSPC };
 
 /* ---- virtio_blk.c: requests ----------------------------------------------------------------- */
 
@@ -84,6 +87,8 @@ void virtio_blk_configured(struct virtio_blk *blk);
 /* After properties or state were loaded. */
 void virtio_blk_update(struct virtio_blk *blk);
 
+/* Whether requests are ever done again. */
+bool virtio_blk_keeps(const struct virtio_blk *blk);
 /* The pieces that a request's data may have. */
 uint16_t virtio_blk_segments(const struct virtio_blk *blk);
 

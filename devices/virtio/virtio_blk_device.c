@@ -155,6 +155,14 @@ static void batch(void *opaque)
     virtio_blk_batch(opaque);
 }
 
+/* With the lock. A machine that is not running has stopped for a reason of its own. */
+static void stop(lunik_task *task)
+{
+    struct virtio_blk *blk = lunik_container_of(task, struct virtio_blk, stop);
+
+    lunik_machine_pause_soon(lunik_object_machine(blk->object));
+}
+
 /* ---- opening -------------------------------------------------------------------------------- */
 
 static int fail(const struct virtio_blk *blk, lunik_error *err, const char *property,
@@ -233,6 +241,7 @@ static int open_channel(struct virtio_blk *blk, lunik_error *err)
     blk->backend = blk->drive;
     lunik_object_ref(blk->backend);
     blk->watch.resized = resized;
+    blk->stop.fn = stop;
     LIST_INSERT_HEAD(&blk->dev->watches, &blk->watch, link);
     return 0;
 }
@@ -265,6 +274,7 @@ static void closed(lunik_task *task)
 {
     struct virtio_blk *blk = lunik_container_of(task, struct virtio_blk, closed);
 
+    lunik_defer_cancel(runtime_of(blk), &blk->stop);
     lunik_object_unref(blk->backend);
     lunik_object_unref(blk->object);
 }

@@ -64,6 +64,7 @@ static int realize(lunik_object *o, lunik_error *err)
     s->pci.queue_count = (uint32_t)s->blk.num_queues;
     s->pci.queue_size = (uint16_t)s->blk.queue_size;
     s->pci.segments = virtio_blk_segments(&s->blk);
+    s->pci.keeps = virtio_blk_keeps(&s->blk);
     return 0;
 }
 
@@ -99,13 +100,14 @@ static const struct virtio_pci_class class = {
         .name = (name_), .kind = LUNIK_PROP_BOOL, .doc = (text),                                   \
         .offset = offsetof(struct virtio_blk_pci, blk.field), .def = true                          \
     }
-#define ERROR_PROP(name_, field, text)                                                             \
+#define ERROR_PROP(name_, field, value, text)                                                      \
     {                                                                                              \
         .name = (name_), .kind = LUNIK_PROP_ENUM, .doc = (text),                                   \
-        .offset = offsetof(struct virtio_blk_pci, blk.field), .choices = error_names               \
+        .offset = offsetof(struct virtio_blk_pci, blk.field), .choices = error_names,              \
+        .def = (value)                                                                             \
     }
 
-static const char *const error_names[] = {"report", "ignore", NULL};
+static const char *const error_names[] = {"report", "ignore", "stop", "enospc", NULL};
 
 static const lunik_prop props[] = {
     {
@@ -143,8 +145,11 @@ static const lunik_prop props[] = {
     BOOL_PROP("config-wce", config_wce, "The guest may switch the write cache off and on."),
     BOOL_PROP("discard", discard, "Offer discards."),
     BOOL_PROP("write-zeroes", write_zeroes, "Offer writes of zeros."),
-    ERROR_PROP("rerror", rerror, "Whether the guest is told that a read has failed."),
-    ERROR_PROP("werror", werror, "Whether the guest is told that a write has failed."),
+    ERROR_PROP("rerror", rerror, VIRTIO_BLK_REPORT,
+               "When a read has failed: report it to the guest, ignore it, or stop: pause the "
+               "machine, and do it again when it goes on; enospc: stop if the host has no space, "
+               "else report."),
+    ERROR_PROP("werror", werror, VIRTIO_BLK_ENOSPC, "The same for all that is not a read."),
     {0},
 };
 

@@ -93,6 +93,11 @@ static void serve(struct virtio_path_queue *q)
         virtio_path_check(v, q->index);
 }
 
+void virtio_path_look(struct virtio *v, unsigned queue)
+{
+    serve(&v->path->queues[queue]);
+}
+
 void virtio_path_each(struct virtio *v, unsigned queue,
                       uint32_t (*each)(struct virtio *v, unsigned queue,
                                        struct virtqueue_request *r))

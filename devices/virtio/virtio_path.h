@@ -64,6 +64,9 @@ void virtio_path_idle(struct virtio *v, unsigned queue);
 /* Has ops->serve() called again, soon: for a device that left requests where they are. Any thread.
  */
 void virtio_path_again(struct virtio *v, unsigned queue);
+/* Calls ops->serve() now, unless the queue is at rest, or within that function: for a device that
+ * has answered requests, which the driver may have followed up by now. */
+void virtio_path_look(struct virtio *v, unsigned queue);
 /* Calls task->fn on the thread of the queues, soon. Any thread. */
 void virtio_path_post(struct virtio *v, lunik_task *task);
 /* Withdraws it; true: it will not be called. Any thread. */

@@ -58,6 +58,8 @@ static int make_queues(struct virtio_pci *s, lunik_error *err)
         rc = lunik_pci_dma_new(&s->function, &s->dma[i], err);
         if (!rc)
             rc = virtqueue_init(&s->queues[i], s->dma[i], entries_of(s, i), s->segments, err);
+        if (!rc && s->keeps)
+            rc = virtqueue_note_buffers(&s->queues[i], err);
     }
     return rc;
 }

@@ -44,6 +44,7 @@ struct virtio_pci {
     uint32_t queue_count; /* the class's realize sets these */
     uint16_t queue_size;  /* default 256 entries */
     uint16_t segments;    /* pieces of a request; default 130 */
+    bool keeps;           /* virtqueue_keep() is used */
 
     /* Private to the transport. */
     struct virtio_path path;

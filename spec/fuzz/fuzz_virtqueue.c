@@ -214,6 +214,7 @@ static void open_once(void)
     new_runtime();
     rig_open();
     must("queue", virtqueue_init(&queue, dma, MODEL_SIZE_MAX, SEGMENTS, &err));
+    must("notes", virtqueue_note_buffers(&queue, &err));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

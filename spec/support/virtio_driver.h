@@ -270,14 +270,14 @@ static inline bool model_piece(const struct iovec *iov, unsigned count, unsigned
     return true;
 }
 
-/* Whether r is the request that was sent first and not taken yet, which it now is. */
-static inline bool model_take(const struct virtqueue_request *r)
+/* Whether r is the request that was sent with that id. */
+static inline bool model_is(const struct virtqueue_request *r, unsigned id)
 {
-    unsigned id = model.order[model.order_first % model.size], at = 0;
-    struct model_request *want = &model.requests[id];
+    const struct model_request *want = &model.requests[id];
     uint64_t out = 0, in = 0;
+    unsigned at = 0;
 
-    if (!model.order_count || r->id != id)
+    if (r->id != id)
         return false;
     for (unsigned i = 0; i < want->count; i++) {
         const struct model_buffer *b = &want->buffers[i];
@@ -286,10 +286,20 @@ static inline bool model_take(const struct virtqueue_request *r)
         if (!model_piece(r->iov, b->write ? (unsigned)r->out + r->in : r->out, &at, b))
             return false;
     }
+    return at == (unsigned)r->out + r->in && out == r->out_size && in == r->in_size;
+}
+
+/* Whether r is the request that was sent first and not taken yet, which it now is. */
+static inline bool model_take(const struct virtqueue_request *r)
+{
+    unsigned id = model.order[model.order_first % model.size];
+
+    if (!model.order_count || !model_is(r, id))
+        return false;
     model.order_first++;
     model.order_count--;
-    want->taken = true;
-    return at == (unsigned)r->out + r->in && out == r->out_size && in == r->in_size;
+    model.requests[id].taken = true;
+    return true;
 }
 
 /* The device has put back what it took last. */

@@ -10,6 +10,8 @@
 static struct {
     struct virtqueue_request *held[MODEL_SIZE_MAX];
     unsigned count;
+    uint16_t kept[MODEL_SIZE_MAX]; /* ids of requests that the queue keeps */
+    unsigned kept_count;
     bool listening, quiet; /* what the device has asked for last */
     bool ending;
     lunik_region *other; /* RAM shown somewhere else as well, or NULL */
@@ -50,12 +52,46 @@ static inline bool oracle_send(void)
     return true;
 }
 
+static inline bool oracle_keep(void)
+{
+    unsigned at = oracle.count ? chance(oracle.count) : 0;
+
+    if (!oracle.count || chance(3))
+        return true;
+    oracle.kept[oracle.kept_count++] = oracle.held[at]->id;
+    if (!virtqueue_keep(&queue, oracle.held[at]))
+        return oracle_say("a request can't be kept");
+    oracle.held[at] = oracle.held[--oracle.count];
+    return true;
+}
+
+/* What is kept comes before all others. */
+static inline bool oracle_pop_kept(void)
+{
+    struct virtqueue_request *taken[MODEL_SIZE_MAX];
+    unsigned max = 1 + chance(MODEL_SIZE_MAX), count = virtqueue_pop(&queue, taken, max);
+
+    if (count != (oracle.kept_count < max ? oracle.kept_count : max))
+        return oracle_say("not all requests are taken again");
+    for (unsigned i = 0; i < count; i++) {
+        if (!model_is(taken[i], oracle.kept[i]))
+            return oracle_say("a request is not what was kept");
+        oracle.held[oracle.count++] = taken[i];
+    }
+    oracle.kept_count -= count;
+    memmove(oracle.kept, oracle.kept + count, oracle.kept_count * sizeof(*oracle.kept));
+    return true;
+}
+
 static inline bool oracle_pop(void)
 {
     struct virtqueue_request *taken[MODEL_SIZE_MAX];
     unsigned max = 1 + chance(MODEL_SIZE_MAX), waiting = model.order_count;
-    unsigned count = virtqueue_pop(&queue, taken, max);
+    unsigned count;
 
+    if (oracle.kept_count)
+        return oracle_pop_kept();
+    count = virtqueue_pop(&queue, taken, max);
     if (count != (waiting < max ? waiting : max))
         return oracle_say("not all requests are taken");
     for (unsigned i = 0; i < count; i++) {
@@ -157,7 +193,7 @@ static inline bool oracle_step(void)
     static bool (*const operations[])(void) = {
         oracle_send, oracle_send,   oracle_send, oracle_pop,   oracle_pop,
         oracle_push, oracle_push,   oracle_push, oracle_flush, oracle_flush,
-        oracle_reap, oracle_listen, oracle_send, oracle_quiet};
+        oracle_reap, oracle_listen, oracle_send, oracle_quiet, oracle_keep};
     unsigned which = chance(sizeof(operations) / sizeof(*operations) + 2);
 
     if (which < sizeof(operations) / sizeof(*operations))
@@ -175,7 +211,7 @@ static inline bool oracle_end(void)
     oracle.ending = true;
     if (oracle.other)
         oracle_toggle_map();
-    while (model.order_count)
+    while (model.order_count || oracle.kept_count)
         if (!oracle_pop())
             return false;
     while (oracle.count)

@@ -392,6 +392,81 @@ static void test_state(void)
     virtqueue_fini(b);
 }
 
+/* A packed ring of 6 with two requests kept, whose descriptors have been written over. */
+static void keep_two(struct virtqueue *q)
+{
+    struct virtqueue_request *r[3] = {NULL};
+
+    for (uint16_t i = 0; i < 3; i++)
+        rig_descriptor(RING_AT + 16u * i, DATA_AT + 16u * i, 4u + i, i, WRITE | AVAIL);
+    check_uint("kept: taken", virtqueue_pop(q, r, 3), 3);
+    virtqueue_push(q, r[2], 1);
+    check_true("kept: the second", virtqueue_keep(q, r[1]));
+    check_true("kept: the first", virtqueue_keep(q, r[0]));
+    virtqueue_flush(q);
+}
+
+static void check_taken_again(const char *name, struct virtqueue *q)
+{
+    struct virtqueue_request *r[3] = {NULL};
+
+    check_uint(name, virtqueue_pop(q, r, 3), 2);
+    check_uint("kept: in that order", r[0]->id, 1);
+    check_uint("kept: with its buffer", r[0]->in_size, 5);
+    check_true("kept: where it is", r[0]->iov[0].iov_base == rig_at(DATA_AT + 16));
+    check_uint("kept: both", r[1]->id, 0);
+    virtqueue_push(q, r[0], 5);
+    virtqueue_push(q, r[1], 4);
+    virtqueue_flush(q);
+    check_uint("kept: shown as used", *rig_word(RING_AT + 32 + 14), WRITE | USED | AVAIL);
+    check_uint("kept: with its id", *rig_word(RING_AT + 32 + 12), 0);
+}
+
+static void check_bad_kept(struct virtqueue *a, lunik_object *from, lunik_object *to, uint64_t word)
+{
+    lunik_state_buffer saved = {0};
+    uint64_t good = a->kept[0];
+
+    a->kept[0] = word;
+    must("save", lunik_object_save(from, &saved, &err));
+    a->kept[0] = good;
+    check_refused("kept: a bad word", lunik_object_load(to, saved.data, saved.size, &err),
+                  LUNIK_E_INVALID, "begins no request of a queue of 6");
+    lunik_state_buffer_free(&saved);
+}
+
+static void test_kept(void)
+{
+    lunik_object *from, *to;
+    struct virtqueue *a = new_holder("keeps", &from), *b = new_holder("gets", &to);
+    lunik_state_buffer saved = {0};
+
+    start(0); /* clears the rings */
+    must("notes", virtqueue_note_buffers(a, &err));
+    a->size = 6;
+    a->descriptors = RING_AT;
+    a->driver_area = DRIVER_AT;
+    a->device_area = DEVICE_AREA_AT;
+    must("enable", virtqueue_enable(a, VIRTIO_F_RING_PACKED, &err));
+    keep_two(a);
+    must("save", lunik_object_save(from, &saved, &err));
+    check_bad_kept(a, from, to, UINT64_C(1) << 16);                     /* no buffer */
+    check_bad_kept(a, from, to, UINT64_C(1) << 16 | UINT64_C(3) << 32); /* more than there are */
+    check_bad_kept(a, from, to, UINT64_C(7) << 16 | UINT64_C(1) << 32); /* more than the ring has */
+    must("load", lunik_object_load(to, saved.data, saved.size, &err));
+    check_uint("kept: descriptors are the device's", b->owned, 2);
+    check_taken_again("kept: where it was loaded", b);
+    check_uint("kept: none are left", b->owned, 0);
+    rig_descriptor(RING_AT + 32, 0, 0, 0, 0);
+    check_taken_again("kept: where it was", a);
+    keep_two(a);
+    virtqueue_reset(a);
+    check_uint("kept: not after a reset", a->kept_words, 0);
+    lunik_state_buffer_free(&saved);
+    virtqueue_fini(a);
+    virtqueue_fini(b);
+}
+
 int main(void)
 {
     new_runtime();
@@ -406,6 +481,7 @@ int main(void)
     test_refresh();
     test_dirty();
     test_state();
+    test_kept();
     virtqueue_fini(&queue);
     rig_close();
     lunik_runtime_free(rt);

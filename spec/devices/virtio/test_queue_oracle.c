@@ -39,6 +39,7 @@ int main(int argc, char **argv)
     new_runtime();
     rig_open();
     must("queue", virtqueue_init(&queue, dma, MODEL_SIZE_MAX, 2 * MODEL_BUFFERS, &err));
+    must("notes", virtqueue_note_buffers(&queue, &err));
     printf("-- seed %" PRIu64 "\n", seed);
     for (unsigned i = 0; i < ROUNDS && !wrong; i++)
         wrong += !run(seed + i);
