@@ -1,19 +1,23 @@
 # bench.mk: the benchmarks' programs and guests.
 
 BENCH_DIR      = $(BUILD)/bench
-BENCH_SRC      = $(wildcard bench/*.c)
+BENCH_SRC      = $(wildcard bench/*.c bench/driver/*.c)
 BENCH_OBJ      = $(BENCH_SRC:%.c=$(BUILD)/obj/%.o)
-BENCH_PROGRAMS = $(patsubst bench/%.c,$(BENCH_DIR)/%,$(filter-out bench/bare.c,$(BENCH_SRC)))
+BENCH_COMMON   = bench/bare.c bench/disk_thread.c
+BENCH_PROGRAMS = $(patsubst bench/%.c,$(BENCH_DIR)/%,$(filter-out $(BENCH_COMMON),\
+                 $(wildcard bench/*.c)))
 BENCH_GUESTS   = $(patsubst bench/guests/%.S,$(BENCH_DIR)/%.bin,$(wildcard bench/guests/*.S)) \
                  $(BENCH_DIR)/idle.elf
 
 bench-products: products $(BENCH_PROGRAMS) $(BENCH_GUESTS)
 
 # Linked with the library's objects, as the C unit tests are.
-$(BENCH_DIR)/%: $(BUILD)/obj/bench/%.o $(BUILD)/obj/bench/bare.o $(LIB_OBJ)
+$(BENCH_DIR)/%: $(BUILD)/obj/bench/%.o $(BENCH_COMMON:%.c=$(BUILD)/obj/%.o) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(LINK) $(BENCH_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+$(BENCH_DIR)/block: $(patsubst %,$(BUILD)/obj/bench/driver/%.o,queue disk)
 
 # Sees when KVM_RUN returns.
 $(BENCH_DIR)/lunik_guest: BENCH_LDFLAGS = -Wl,--wrap=ioctl
@@ -21,8 +25,18 @@ $(BENCH_DIR)/lunik_guest: BENCH_LDFLAGS = -Wl,--wrap=ioctl
 $(BENCH_DIR)/%.bin: bench/guests/%.S bench/guests/guest.h
 	@mkdir -p $(@D)
 	@echo '  GUEST $<'
-	$(Q)$(GUEST_CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-Ttext=0xffff0000,-e0xffff0000 \
+	$(Q)$(GUEST_CC) -m32 -Wa,-I$(BENCH_DIR) -nostdlib -static -no-pie -Wl,--build-id=none,-Ttext=0xffff0000,-e0xffff0000 \
 	    -Wl,--oformat=binary -o $@ $<
+
+# What the guest virtio.bin has inside.
+VIRTIO_GUEST = $(wildcard bench/guests/virtio/*.c) bench/driver/queue.c bench/driver/disk.c
+$(BENCH_DIR)/virtio.bin: $(BENCH_DIR)/virtio.payload
+$(BENCH_DIR)/virtio.payload: $(VIRTIO_GUEST) bench/guests/virtio/payload.ld \
+    bench/guests/virtio/guest.h $(wildcard bench/driver/*.h)
+	@mkdir -p $(@D)
+	@echo '  GUEST $@'
+	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(GUEST_CFLAGS)) $(GUEST_LDFLAGS) \
+	    -Wl,-T,bench/guests/virtio/payload.ld,--oformat=binary -o $@ $(VIRTIO_GUEST)
 
 $(BENCH_DIR)/idle.elf: bench/guests/idle.S bench/guests/guest.h
 	@mkdir -p $(@D)
