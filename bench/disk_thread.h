@@ -1,6 +1,6 @@
 /*
- * disk_thread.h: the least that serves the queue of a virtio disk: a thread that sleeps in read() of
- * the doorbell's eventfd and carries requests out one by one, with preadv() and pwritev().
+ * disk_thread.h: the least that serves the queue of a virtio disk: a thread that sleeps in read()
+ * of the doorbell's eventfd and carries requests out one by one, with preadv() and pwritev().
  */
 #ifndef BENCH_DISK_THREAD_H
 #define BENCH_DISK_THREAD_H

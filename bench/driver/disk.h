@@ -34,7 +34,7 @@ struct disk {
     uint64_t buffers;    /* address of DISK_DEPTH * DISK_STRIDE bytes */
     uint64_t size;
     uint64_t (*now)(void);
-    uint64_t run, pause; /* how long, in its units */
+    uint64_t run, pause;  /* how long, in its units */
     void (*failed)(void); /* a request has failed: does not return */
     uint64_t position, random;
 };

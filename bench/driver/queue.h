@@ -31,7 +31,8 @@ struct queue {
     int fd;
 };
 
-/* Lays the rings out from address `at` on, and clears them. memory, size and ring are set before. */
+/* Lays the rings out from address `at` on, and clears them. memory, size and ring are set before.
+ */
 void queue_init(struct queue *q, uint64_t at);
 
 static inline void *queue_host(const struct queue *q, uint64_t address)

@@ -1,9 +1,14 @@
-/* blk.c: the loads on a disk. Reports of each its name, the ticks, the requests and the doorbells. */
+/* blk.c: the loads on a disk. Reports of each its name, the ticks, the requests and the doorbells.
+ */
 #include "../../driver/disk.h"
 #include "guest.h"
 
 #define SECTOR   512
 #define CAPACITY 0 /* in the device's configuration: sectors */
+
+/* With these, writes may stay in a cache until a flush. */
+#define F_FLUSH      (1u << 9)
+#define F_CONFIG_WCE (1u << 11)
 
 void measure_disk(struct device *d)
 {
@@ -15,7 +20,7 @@ void measure_disk(struct device *d)
                         .pause = PAUSE_TICKS,
                         .failed = fail};
 
-    device_negotiate(d, 0);
+    device_negotiate(d, F_FLUSH | F_CONFIG_WCE);
     device_queue(d, 0, &q);
     device_start(d);
     disk.size = *(volatile uint32_t *)(d->config + CAPACITY) * (uint64_t)SECTOR;

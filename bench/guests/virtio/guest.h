@@ -1,7 +1,7 @@
 /*
- * guest.h: the parts of the virtio guest: a driver in ring 3 with all ports open to it, on one-to-one
- * page tables, without interrupts. It looks for a virtio disk or network card on the PCI bus, as no
- * firmware ran before it also gives it its addresses, and measures it.
+ * guest.h: the parts of the virtio guest: a driver in ring 3 with all ports open to it, on
+ * one-to-one page tables, without interrupts. It looks for a virtio disk or network card on the PCI
+ * bus, as no firmware ran before it also gives it its addresses, and measures it.
  */
 #ifndef BENCH_VIRTIO_GUEST_H
 #define BENCH_VIRTIO_GUEST_H

@@ -14,7 +14,7 @@
 #define FRAME_MAX 1514
 #define FRAME_MIN 60
 #define SLOT      2048
-#define SLOTS     128 /* buffers of each queue */
+#define SLOTS     128    /* buffers of each queue */
 #define ETHERTYPE 0xb588 /* for local experiments: 88b5 */
 
 #define SYNC_TICKS (1ull << 26) /* before a frame is counted as lost */
@@ -39,9 +39,8 @@ static struct frame *buffer(unsigned queue, unsigned slot)
 
 static void prepare(struct queue *q, unsigned slot, uint32_t length)
 {
-    *queue_descriptor(q, slot) =
-        (struct descriptor){(uintptr_t)buffer(q->index, slot), length,
-                            q->index == RECEIVE ? QUEUE_WRITE : 0, 0};
+    *queue_descriptor(q, slot) = (struct descriptor){(uintptr_t)buffer(q->index, slot), length,
+                                                     q->index == RECEIVE ? QUEUE_WRITE : 0, 0};
     queue_add(q, slot);
 }
 
