@@ -42,6 +42,21 @@ void bare_open(struct bare *b)
         die("mmap of the vCPU");
 }
 
+void bare_set_cpuid(struct bare *b)
+{
+    enum { ENTRIES = 256 };
+    struct kvm_cpuid2 *cpuid =
+        calloc(1, sizeof(*cpuid) + ENTRIES * sizeof(struct kvm_cpuid_entry2));
+
+    if (!cpuid)
+        die("calloc");
+    cpuid->nent = ENTRIES;
+    if (ioctl(b->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
+        ioctl(b->vcpu, KVM_SET_CPUID2, cpuid) < 0)
+        die("KVM_SET_CPUID2");
+    free(cpuid);
+}
+
 void *bare_map(uint64_t size)
 {
     void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -23,6 +23,8 @@ struct bare {
 void die(const char *what) __attribute__((noreturn));
 /* Makes a VM with in-kernel irqchip and PIT, and one vCPU. */
 void bare_open(struct bare *b);
+/* Gives the vCPU all that KVM supports; without it, it has no 64-bit mode. */
+void bare_set_cpuid(struct bare *b);
 void *bare_map(uint64_t size);
 /* Adds a memslot; returns its number. */
 unsigned bare_add_slot(struct bare *b, uint64_t address, void *host, uint64_t size, unsigned flags);

@@ -183,6 +183,7 @@ int main(int argc, char **argv)
         return 2;
     }
     bare_open(&b);
+    bare_set_cpuid(&b);
     f.thread.memory = bare_map(RAM_SIZE);
     madvise(f.thread.memory, RAM_SIZE, MADV_HUGEPAGE);
     bare_add_slot(&b, 0, f.thread.memory, RAM_SIZE, 0);

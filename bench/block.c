@@ -26,7 +26,7 @@
 #include "driver/disk.h"
 #include "must.h"
 
-enum { QUEUE = 256, RUNS = 11, RINGS = 0x10000, BUFFERS = 0x200000, READY = 15 };
+enum { QUEUE = 256, RUNS = 5, RINGS = 0x10000, BUFFERS = 0x200000, READY = 15 };
 enum { RUN_NS = 110 * 1000 * 1000, PAUSE_NS = 100 * 1000 };
 
 static const uint64_t MEMORY = 64 << 20;

@@ -44,6 +44,20 @@ local function judge(given, row, target)
     OTHERS[target.vs] or "", met and "met" or "NOT MET")
 end
 
+-- Sets the row's verdict on its targets.
+local function judge_all(given, row)
+  local texts = {}
+  for _, target in ipairs(given.targets or { given.target }) do
+    local met, text = judge(given, row, target)
+    if met ~= nil then
+      texts[#texts + 1] = text
+      row.targets = (row.targets or 0) + 1
+      row.targets_met = (row.targets_met or 0) + (met and 1 or 0)
+    end
+  end
+  row.target = texts[1] and table.concat(texts, "; ")
+end
+
 local function number(value)
   if not value then return "" end
   return (value >= 1000 and "%.0f" or value >= 100 and "%.1f" or "%.3g"):format(value)
@@ -56,7 +70,7 @@ end
 
 --- Adds a row and prints it. lunik, limit, qemu: samples; what: a line that says what is measured;
 -- target: {vs = "limit" | "qemu" | nil (the value itself), at_most =, at_least =, p10 = true: not
--- only the median}. Ratios are of rounds, see stats.lua.
+-- only the median}; targets: a list of them. Ratios are of rounds, see stats.lua.
 function Report:row(given)
   local row = { group = self.current, name = given.name, unit = given.unit, what = given.what }
   for _, system in ipairs { "lunik", "limit", "qemu" } do
@@ -64,7 +78,7 @@ function Report:row(given)
   end
   row.to_limit = stats.ratio(given.lunik or given.qemu, given.limit, 0.5)
   row.to_qemu = stats.ratio(given.lunik, given.qemu, 0.5)
-  if given.target then row.met, row.target = judge(given, row, given.target) end
+  judge_all(given, row)
   self.rows[#self.rows + 1] = row
   print(("  %-28s %-5s %27s %10s %10s %8s %8s  %s"):format(row.name, row.unit, cells(row.lunik),
     number(row.limit and row.limit.median), number(row.qemu and row.qemu.median),
@@ -84,8 +98,7 @@ end
 function Report:count()
   local targets, met = 0, 0
   for _, row in ipairs(self.rows) do
-    if row.met ~= nil then targets = targets + 1 end
-    if row.met then met = met + 1 end
+    targets, met = targets + (row.targets or 0), met + (row.targets_met or 0)
   end
   return targets, met
 end

@@ -53,4 +53,17 @@ function stats.ratio(a, b, q)
   return ratios[1] and quantile(sorted(ratios), 0.5)
 end
 
+--- Returns of a list of tables with samples the one whose median is best. rounds: leaves out those
+-- that have fewer; less: whether less is better.
+function stats.best(list, rounds, less)
+  local best, best_median
+  for _, entry in ipairs(list) do
+    local s = #entry.samples == rounds and stats.summary(entry.samples)
+    if s and (not best or (s.median < best_median) == less) then
+      best, best_median = entry, s.median
+    end
+  end
+  return best
+end
+
 return stats

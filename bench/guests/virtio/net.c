@@ -1,7 +1,7 @@
 /*
- * net.c: two guests on one network. One answers: echoes frames, counts others, and reports how many
- * came. The other one measures, and reports for each load its name, the ticks, the frames that
- * arrived, those that were sent, and the doorbells.
+ * net.c: two guests on one network. One answers: reports that it is ready, echoes frames, counts
+ * others, and sends how many came. The other one measures, and reports for each load its name, the
+ * ticks, the frames that arrived, those that were sent, and the doorbells.
  */
 #include "guest.h"
 
@@ -115,6 +115,7 @@ static void answer(void)
     uint64_t count = 0;
     struct frame f;
 
+    report("ready", 0, 0);
     for (;;) {
         if (!take(&f))
             __builtin_ia32_pause();
