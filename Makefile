@@ -430,8 +430,8 @@ build/guest-linux/initrd.img build/guest-linux/root.img: build/guest-linux/%.img
 
 # ---- housekeeping -------------------------------------------------------------------------------
 
-# The header of the benchmarks' guests is assembly.
-C_FILES  = $(filter-out bench/guests/guest.h,$(foreach folder,runtime devices acpi bindings bench \
+# Headers of the benchmarks' guests are assembly.
+C_FILES  = $(filter-out $(wildcard bench/guests/*.h),$(foreach folder,runtime devices acpi bindings bench \
            spec scripts/examples,$(call below,$(folder),.c) $(call below,$(folder),.h)))
 SH_FILES = .ci/run install.sh $(wildcard packaging/*.sh) $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
 

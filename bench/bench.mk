@@ -28,15 +28,18 @@ $(BENCH_DIR)/%.bin: bench/guests/%.S bench/guests/guest.h
 	$(Q)$(GUEST_CC) -m32 -Wa,-I$(BENCH_DIR) -nostdlib -static -no-pie -Wl,--build-id=none,-Ttext=0xffff0000,-e0xffff0000 \
 	    -Wl,--oformat=binary -o $@ $<
 
-# What the guest virtio.bin has inside.
-VIRTIO_GUEST = $(wildcard bench/guests/virtio/*.c) bench/driver/queue.c bench/driver/disk.c
-$(BENCH_DIR)/virtio.bin: $(BENCH_DIR)/virtio.payload
-$(BENCH_DIR)/virtio.payload: $(VIRTIO_GUEST) bench/guests/virtio/payload.ld \
-    bench/guests/virtio/guest.h $(wildcard bench/driver/*.h)
+# Guests in C: what is inside the images of the same name.
+USER_GUEST   = $(wildcard bench/guests/user/*)
+VIRTIO_GUEST = $(wildcard bench/guests/virtio/*) $(wildcard bench/driver/*)
+$(BENCH_DIR)/virtio.bin $(BENCH_DIR)/plug.bin: $(BENCH_DIR)/%.bin: $(BENCH_DIR)/%.payload \
+    bench/guests/user_guest.h
+$(BENCH_DIR)/virtio.payload: $(VIRTIO_GUEST)
+$(BENCH_DIR)/plug.payload: bench/guests/plug/main.c
+$(BENCH_DIR)/%.payload: $(USER_GUEST)
 	@mkdir -p $(@D)
 	@echo '  GUEST $@'
 	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(GUEST_CFLAGS)) $(GUEST_LDFLAGS) \
-	    -Wl,-T,bench/guests/virtio/payload.ld,--oformat=binary -o $@ $(VIRTIO_GUEST)
+	    -Wl,-T,bench/guests/user/payload.ld,--oformat=binary -o $@ $(filter %.c,$^)
 
 $(BENCH_DIR)/idle.elf: bench/guests/idle.S bench/guests/guest.h
 	@mkdir -p $(@D)

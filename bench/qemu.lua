@@ -8,13 +8,16 @@ Qemu.__index = Qemu
 local PROGRAM = "/usr/bin/qemu-system-x86_64"
 local QMP = 4 -- its pipe: descriptor 3
 
-local function installed()
-  local file = io.open(PROGRAM)
+local function exists(path, mode)
+  local file = io.open(path, mode)
   if file then file:close() end
   return file ~= nil
 end
 
-qemu.installed = installed()
+qemu.installed = exists(PROGRAM, "r")
+
+-- Without KVM its processors are not to be measured, but devices are.
+local ACCEL = exists("/dev/kvm", "r+") and "kvm" or "tcg"
 
 --- Returns QEMU's version as text, or nil.
 function qemu.version()
@@ -25,7 +28,7 @@ end
 
 --- Returns the arguments for all machines: the board without further devices.
 function qemu.argv(board, memory, ...)
-  return { PROGRAM, "-accel", "kvm", "-M", board, "-m", memory, "-nodefaults", "-display", "none",
+  return { PROGRAM, "-accel", ACCEL, "-M", board, "-m", memory, "-nodefaults", "-display", "none",
     "-no-reboot", ... }
 end
 

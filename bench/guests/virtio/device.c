@@ -1,9 +1,6 @@
 /* device.c: finds a virtio device by its PCI function (modern transport) and sets it up. */
 #include "guest.h"
 
-#define CONFIG_ADDRESS 0xcf8
-#define CONFIG_DATA    0xcfc
-
 #define PCI_COMMAND      0x04
 #define PCI_MEMORY       0x02
 #define PCI_MASTER       0x04
@@ -16,7 +13,7 @@
 #define MODERN_ID       0x1040 /* + type */
 #define TRANSITIONAL_ID 0x0fff /* + type, of networks and disks */
 
-#define WINDOW 0xe4000000u /* from here on BARs get their addresses; mapped by virtio.S */
+#define WINDOW 0xe4000000u /* from here on BARs get their addresses; mapped by user_guest.h */
 
 /* Kinds of capabilities. */
 #define CAP_COMMON 1
@@ -46,23 +43,11 @@
 
 #define QUEUE_MAX 256
 
-static uint32_t config_read(uint32_t function, uint32_t reg)
-{
-    outl(CONFIG_ADDRESS, function | reg);
-    return inl(CONFIG_DATA);
-}
-
-static void config_write(uint32_t function, uint32_t reg, uint32_t v)
-{
-    outl(CONFIG_ADDRESS, function | reg);
-    outl(CONFIG_DATA, v);
-}
-
-/* Returns the function's number as the address register wants it, 0 if there is none. */
+/* Returns 0 if there is none. */
 static uint32_t find_function(unsigned type)
 {
     for (unsigned slot = 0; slot < 32; slot++) {
-        uint32_t function = 0x80000000u | slot << 11, id = config_read(function, 0);
+        uint32_t function = pci_function(slot), id = pci_read(function, 0);
 
         if (id == (VENDOR | (MODERN_ID + type) << 16) ||
             id == (VENDOR | (TRANSITIONAL_ID + type) << 16))
@@ -79,42 +64,42 @@ static void place_bars(uint32_t function, uint64_t *bars)
     for (unsigned i = 0; i < PCI_BARS; i++) {
         uint32_t reg = PCI_BAR + 4 * i, mask, size;
 
-        config_write(function, reg, UINT32_MAX);
-        mask = config_read(function, reg);
+        pci_write(function, reg, UINT32_MAX);
+        mask = pci_read(function, reg);
         if (!mask || (mask & 1)) {
-            config_write(function, reg, 0);
+            pci_write(function, reg, 0);
             continue;
         }
         size = ~(mask & ~15u) + 1;
         next = (next + size - 1) & ~(size - 1);
         bars[i] = next;
-        config_write(function, reg, next);
+        pci_write(function, reg, next);
         if ((mask & 6) == 4) /* 64-bit */
-            config_write(function, PCI_BAR + 4 * ++i, 0);
+            pci_write(function, PCI_BAR + 4 * ++i, 0);
         next += size;
     }
-    config_write(function, PCI_COMMAND, PCI_MEMORY | PCI_MASTER);
+    pci_write(function, PCI_COMMAND, PCI_MEMORY | PCI_MASTER);
 }
 
 static void find_registers(uint32_t function, const uint64_t *bars, struct device *d)
 {
-    uint32_t at = config_read(function, PCI_CAPABILITIES) & 0xfc, head;
+    uint32_t at = pci_read(function, PCI_CAPABILITIES) & 0xfc, head;
 
     for (; at; at = head >> 8 & 0xfc) {
         volatile uint8_t *area;
 
-        head = config_read(function, at);
+        head = pci_read(function, at);
         if ((head & 0xff) != PCI_VENDOR_CAP)
             continue;
-        area = (volatile uint8_t *)(bars[config_read(function, at + 4) % 8 % PCI_BARS] +
-                                    config_read(function, at + 8));
+        area = (volatile uint8_t *)(bars[pci_read(function, at + 4) % 8 % PCI_BARS] +
+                                    pci_read(function, at + 8));
         switch (head >> 24) {
         case CAP_COMMON:
             d->common = area;
             break;
         case CAP_NOTIFY:
             d->notify = area;
-            d->notify_multiplier = config_read(function, at + 16);
+            d->notify_multiplier = pci_read(function, at + 16);
             break;
         case CAP_DEVICE:
             d->config = area;

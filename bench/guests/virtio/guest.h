@@ -6,49 +6,20 @@
 #ifndef BENCH_VIRTIO_GUEST_H
 #define BENCH_VIRTIO_GUEST_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "../../driver/queue.h"
+#include "../user/user.h"
 
 /* In ticks of the TSC. */
 #define RUN_TICKS   (1ull << 28) /* a load */
 #define PAUSE_TICKS (1ull << 18) /* before a request, where a load has pauses */
 #define RUNS        3
 
-/* Memory, beyond this program; virtio.S maps it. */
+/* Memory, beyond this program; user_guest.h maps it. */
 #define RINGS   0x200000
 #define BUFFERS 0x400000
 
 #define VIRTIO_NET 1
 #define VIRTIO_BLK 2
-
-static inline uint64_t now(void)
-{
-    return __builtin_ia32_rdtsc();
-}
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory");
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory");
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-    return v;
-}
-
-/* main.c: a line of a name and hexadecimal numbers */
-void report(const char *name, const uint64_t *values, unsigned count);
-void end(void) __attribute__((noreturn));
-void fail(void) __attribute__((noreturn)); /* reports that something is wrong */
 
 /* device.c */
 struct device {
