@@ -12,7 +12,7 @@
 /* In ticks of the TSC. */
 #define RUN_TICKS   (1ull << 28) /* a load */
 #define PAUSE_TICKS (1ull << 18) /* before a request, where a load has pauses */
-#define RUNS        3
+#define RUNS        2
 
 /* Memory, beyond this program; user_guest.h maps it. */
 #define RINGS   0x200000
