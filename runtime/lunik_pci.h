@@ -101,10 +101,12 @@ struct lunik_pci_function {
     lunik_pci_extra *extra; /* of capabilities, ROM and bridges */
     /* Set like `written`; may be NULL. `reading` is called before the guest reads size bytes at
      * offset, and brings `config` up to date; `mastering` after a gate of lunik_pci_dma_new() was
-     * opened or closed. */
+     * opened or closed; `removing` before the guest is asked to release the function, whose removal
+     * it refuses by failing. */
     void (*reading)(lunik_pci_function *f, unsigned offset, unsigned size);
     void (*mastering)(lunik_pci_function *f, bool open);
-    void *reserved[2];
+    int (*removing)(lunik_pci_function *f, lunik_error *err);
+    void *reserved[1];
 };
 
 /* Clears f and sets its identification, the masks of the header, and owner, whose name errors

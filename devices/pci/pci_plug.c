@@ -242,12 +242,31 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
     return 0;
 }
 
+/* Whether a function that leaves, with others of its slot if the guest is asked, has nothing
+ * against it. */
+static int check_removing(const lunik_pci_bus *bus, lunik_pci_function *f, bool slot,
+                          lunik_error *err)
+{
+    int rc = 0;
+
+    for (unsigned i = f->devfn & ~7u; !rc && i <= (f->devfn | 7u); i++) {
+        lunik_pci_function *other = slot || i == f->devfn ? bus->functions[i] : NULL;
+
+        if (other && other->removing)
+            rc = other->removing(other, err);
+    }
+    return rc;
+}
+
 static int unplug_request(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     lunik_pci_bus *bus = bus_of(device);
-    const lunik_pci_function *f = bus ? function_of(bus, device) : NULL;
+    lunik_pci_function *f = bus ? function_of(bus, device) : NULL;
     struct pci_announcer *a = bus ? announcer_of(bus) : NULL;
+    int rc = f ? check_removing(bus, f, a, err) : 0;
 
+    if (rc)
+        return rc;
     /* The guest has not seen a slot without function 0. */
     if (!f || !a || !bus->functions[f->devfn & ~7u])
         lunik_device_ejected(device);

@@ -127,6 +127,7 @@ static void reset(struct virtio *v)
     struct virtio_balloon *s = balloon_of(v);
 
     balloon_stats_reset(s);
+    s->collected.ram = NULL;
     set_hint(s, HINT_STOPPED, BALLOON_HINT_STOP);
     memset(s->config + BALLOON_ACTUAL, 0, BALLOON_CONFIG - BALLOON_ACTUAL);
     if (s->actual) {
@@ -311,6 +312,7 @@ static void loaded(void *state)
     struct virtio_balloon *s = state;
 
     s->pages = balloon_get(s, BALLOON_PAGES);
+    s->collected.ram = NULL;
 }
 
 static const lunik_state_field state_fields[] = {

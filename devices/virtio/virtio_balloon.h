@@ -16,6 +16,7 @@ enum {
 /* The configuration: 32 bits each. */
 enum { BALLOON_PAGES = 0, BALLOON_ACTUAL = 4, BALLOON_HINT = 8, BALLOON_POISON = 12 };
 enum { BALLOON_CONFIG = 16, BALLOON_PAGE = 4096 };
+enum { BALLOON_PARTS = 512 }; /* of the largest page of the host that is collected: 2 MiB */
 /* Numbers of requests for hints. */
 enum { BALLOON_HINT_STOP = 0, BALLOON_HINT_DONE = 1 };
 #define BALLOON_HINT_FIRST UINT32_C(0x80000000)
@@ -44,6 +45,14 @@ enum {
 /* What the guest has been asked about its free pages. */
 enum { HINT_STOPPED, HINT_REQUESTED, HINT_STARTED, HINT_DONE };
 
+/* A large page of the host of which the guest has given up a part. */
+struct balloon_collected {
+    const lunik_ram *ram; /* to be compared, not used; NULL: none */
+    uint64_t offset;      /* of the page */
+    unsigned count;       /* parts */
+    uint64_t parts[BALLOON_PARTS / 64];
+};
+
 struct virtio_balloon {
     struct virtio_pci pci;
     /* Properties. */
@@ -56,6 +65,7 @@ struct virtio_balloon {
     lunik_timer poll;                     /* when the guest is asked for statistics */
     lunik_task ask;                       /* on the queues' thread */
     struct virtqueue_request *held;       /* the driver's buffer for them; that thread's */
+    struct balloon_collected collected;   /* that thread's */
     _Atomic uint64_t stats[BALLOON_STATS];
     _Atomic uint64_t updated; /* ns of the machine's clock; 0: never */
     _Atomic uint8_t hint;

@@ -2,9 +2,10 @@
  * virtio_balloon_pages.c: pages that the guest does without, which go back to the host (virtio 1.2,
  * sections 5.5.6.1, 5.5.6.6 and 5.5.6.7).
  *
- * A block of larger pages than the balloon's gives back only whole ones, when they are reported;
- * what is pinned stays. Discarding is a favour to the host: where it fails the guest does not
- * notice.
+ * A block of larger pages than the balloon's gives back only whole ones: those that are reported
+ * whole, and those up to 2 MiB of which the guest has put all parts into the balloon, one page
+ * after the other. What is pinned stays. Discarding is a favour to the host: where it fails the
+ * guest does not notice.
  */
 #include <stdatomic.h>
 
@@ -35,14 +36,33 @@ static void end_run(struct virtio_balloon *s, struct run *run)
     run->size = 0;
 }
 
-static void add_page(struct virtio_balloon *s, struct virtqueue *q,
-                     const struct virtqueue_request *r, uint32_t number, struct run *run)
+/* Notes a part of a larger page, and discards that when the guest has none of it any more. Of one
+ * page at a time, as drivers give up what lies together: another one is begun anew. */
+static void collect(struct virtio_balloon *s, lunik_ram *ram, uint64_t offset)
 {
-    uint64_t offset, left;
-    lunik_ram *ram = virtqueue_ram_at(q, r, (uint64_t)number * BALLOON_PAGE, &offset, &left);
+    struct balloon_collected *c = &s->collected;
+    uint64_t page = lunik_ram_page_size(ram), base = offset & ~(page - 1);
+    unsigned part = (unsigned)((offset - base) / BALLOON_PAGE);
+    uint64_t bit = UINT64_C(1) << part % 64;
 
-    if (!ram || left < BALLOON_PAGE)
+    if (page / BALLOON_PAGE > BALLOON_PARTS)
         return;
+    if (c->ram != ram || c->offset != base)
+        *c = (struct balloon_collected){.ram = ram, .offset = base};
+    c->count += !(c->parts[part / 64] & bit);
+    c->parts[part / 64] |= bit;
+    if (c->count < page / BALLOON_PAGE)
+        return;
+    discard(s, ram, base, page);
+    c->ram = NULL;
+}
+
+static void add_page(struct virtio_balloon *s, lunik_ram *ram, uint64_t offset, struct run *run)
+{
+    if (lunik_ram_page_size(ram) > BALLOON_PAGE) {
+        collect(s, ram, offset);
+        return;
+    }
     if (run->size && run->ram == ram && offset + BALLOON_PAGE == run->offset) {
         run->offset = offset;
     } else if (!run->size || run->ram != ram || offset != run->offset + run->size) {
@@ -53,8 +73,32 @@ static void add_page(struct virtio_balloon *s, struct virtqueue *q,
     run->size += BALLOON_PAGE;
 }
 
+/* The guest uses a part of a page again. */
+static void take_page(struct virtio_balloon *s, const lunik_ram *ram, uint64_t offset)
+{
+    if (s->collected.ram == ram &&
+        (offset & ~(lunik_ram_page_size(ram) - 1)) == s->collected.offset)
+        s->collected.ram = NULL;
+}
+
+static void change_page(struct virtio *v, unsigned queue, const struct virtqueue_request *r,
+                        uint32_t number, struct run *run)
+{
+    struct virtio_balloon *s = balloon_of(v);
+    uint64_t offset, left;
+    lunik_ram *ram =
+        virtqueue_ram_at(&v->queues[queue], r, (uint64_t)number * BALLOON_PAGE, &offset, &left);
+
+    if (!ram || left < BALLOON_PAGE)
+        return;
+    if (queue == QUEUE_INFLATE)
+        add_page(s, ram, offset, run);
+    else
+        take_page(s, ram, offset);
+}
+
 /* Numbers of pages, 32 bits each, which may lie across pieces. */
-static uint32_t inflate(struct virtio *v, unsigned queue, struct virtqueue_request *r)
+static uint32_t change_pages(struct virtio *v, unsigned queue, struct virtqueue_request *r)
 {
     struct run run = {0};
     uint8_t number[4];
@@ -66,27 +110,26 @@ static uint32_t inflate(struct virtio *v, unsigned queue, struct virtqueue_reque
             if (have < 4)
                 continue;
             have = 0;
-            add_page(balloon_of(v), &v->queues[queue], r, lunik_pci_get_long(number, 0), &run);
+            change_page(v, queue, r, lunik_pci_get_long(number, 0), &run);
         }
     end_run(balloon_of(v), &run);
     return 0;
 }
 
-/* The host provides pages again when they are touched. */
-static uint32_t deflate(struct virtio *v, unsigned queue, struct virtqueue_request *r)
+static uint32_t do_nothing(struct virtio *v, unsigned queue, struct virtqueue_request *r)
 {
-    (void)v, (void)queue, (void)r;
     return 0;
 }
 
 void balloon_serve_inflate(struct virtio *v, unsigned queue)
 {
-    virtio_path_each(v, queue, inflate);
+    virtio_path_each(v, queue, change_pages);
 }
 
+/* The host provides pages again when they are touched. */
 void balloon_serve_deflate(struct virtio *v, unsigned queue)
 {
-    virtio_path_each(v, queue, deflate);
+    virtio_path_each(v, queue, balloon_of(v)->collected.ram ? change_pages : do_nothing);
 }
 
 /* ---- free page reporting -------------------------------------------------------------------- */

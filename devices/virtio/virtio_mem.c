@@ -114,6 +114,20 @@ static void machine_reset(void *opaque)
         mem_size_changed(s);
 }
 
+/* The guest would lose memory that it uses, or may plug more while it is being asked. */
+static int removing(lunik_pci_function *f, lunik_error *err)
+{
+    const struct virtio_mem *s = lunik_container_of(f, struct virtio_mem, pci.function);
+    const char *what = s->size ? "size" : "requested-size";
+    uint64_t value = s->size ? s->size : s->requested;
+
+    return value ? lunik_fail(err, LUNIK_E_STATE,
+                              "virtio-mem-pci '%s' can't be unplugged while %s is 0x%" PRIx64
+                              " (want 0: set requested-size to 0, and wait for size to follow)",
+                              lunik_object_id(lunik_state_object(s)), what, value)
+                 : 0;
+}
+
 static int make_region(struct virtio_mem *s, lunik_object *o, lunik_error *err)
 {
     const lunik_region_config config = {
@@ -164,6 +178,7 @@ static int realize(lunik_object *o, lunik_error *err)
         lunik_object_release(s->md.memdev, o);
         return rc;
     }
+    s->pci.removing = removing;
     s->pci.queue_count = 1;
     s->pci.queue_size = 128;
     s->pci.virtio.offered = MEM_F_ACPI_PXM;

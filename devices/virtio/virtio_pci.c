@@ -168,6 +168,7 @@ static void init_function(struct virtio_pci *s, lunik_object *o)
     f->written = virtio_pci_written;
     f->reading = virtio_pci_reading;
     f->mastering = mastering;
+    f->removing = s->removing;
     s->virtio.ops = class->ops;
     s->virtio.transport = &virtio_pci_transport;
     s->virtio.opaque = s;

@@ -41,10 +41,11 @@ struct virtio_pci {
 
     lunik_pci_function function;
     struct virtio virtio;
-    uint32_t queue_count; /* the class's realize sets these */
-    uint16_t queue_size;  /* default 256 entries */
-    uint16_t segments;    /* pieces of a request; default 130 */
-    bool keeps;           /* virtqueue_keep() is used */
+    uint32_t queue_count;                                     /* the class's realize sets these */
+    uint16_t queue_size;                                      /* default 256 entries */
+    uint16_t segments;                                        /* pieces of a request; default 130 */
+    bool keeps;                                               /* virtqueue_keep() is used */
+    int (*removing)(lunik_pci_function *f, lunik_error *err); /* that of the function */
 
     /* Private to the transport. */
     struct virtio_path path;

@@ -267,11 +267,14 @@ static int realize(lunik_object *o, lunik_error *err)
     return 0;
 }
 
+/* What the guest has sent to it, and is not taken, is lost. */
 static void unrealize(lunik_object *o)
 {
     struct virtio_serial_port *p = lunik_state(o);
     struct virtio_serial *s = p->serial;
 
+    if (lunik_machine_state(lunik_object_machine(o)) != LUNIK_STATE_CLOSED)
+        virtio_serial_port_set_open(p, false);
     if (p->ops) {
         p->ops->attach(p->chardev, NULL, NULL);
         lunik_object_release(p->chardev, o);
@@ -282,6 +285,7 @@ static void unrealize(lunik_object *o)
     s->removed |= s->added & UINT32_C(1) << p->nr;
     s->added &= ~(UINT32_C(1) << p->nr);
     virtio_serial_report(s);
+    virtio_path_again(&s->pci.virtio, virtio_serial_queue((unsigned)p->nr) + 1);
 }
 
 static const lunik_prop props[] = {

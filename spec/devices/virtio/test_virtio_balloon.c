@@ -14,6 +14,26 @@ static struct rig rig;
 static struct vp d;
 static lunik_object *balloon;
 static lunik_ram *ram;
+static bool wants_huge, has_huge;
+
+enum { HUGE_AT = 0x40000000, HUGE_SIZE = 2 << 20, HUGE_PARTS = HUGE_SIZE / PAGE };
+
+/* Gives the machine two large pages at HUGE_AT. */
+static bool add_huge(void)
+{
+    const lunik_field memory[] = {
+        LUNIK_FIELD_STRING("id", "huge"), LUNIK_FIELD_UINT("size", 2 * HUGE_SIZE),
+        LUNIK_FIELD_BOOL("hugetlb", true), LUNIK_FIELD_UINT("hugetlbsize", HUGE_SIZE)};
+    const lunik_field shown[] = {LUNIK_FIELD_STRING("memdev", "huge"),
+                                 LUNIK_FIELD_UINT("addr", HUGE_AT)};
+
+    if (lunik_object_add(rig.m, "memory-backend-memfd", memory, 4, NULL, &err)) {
+        check_skip("large pages", err.message);
+        return false;
+    }
+    must("ram", lunik_device_add(rig.m, "ram", shown, 2, NULL, &err), &err);
+    return true;
+}
 
 static void begin(const char *thread, bool prealloc)
 {
@@ -34,6 +54,7 @@ static void begin(const char *thread, bool prealloc)
     must("balloon",
          lunik_device_add(rig.m, "virtio-balloon-pci", props, thread ? 6 : 5, &balloon, &err),
          &err);
+    has_huge = wants_huge && add_huge();
     must("start", lunik_machine_start(rig.m, &err), &err);
     vp_probe(&d, &rig, AT);
     backend = lunik_object_find(rig.m, "ram");
@@ -112,6 +133,46 @@ static void test_inflate(const char *thread)
     request(0, 3, 0);
     check_uint("no such pages: nothing", number("returned"), 2 * COUNT * PAGE);
     check_uint("  and no harm", vp_status(&d), VP_READY);
+    rig_close(&rig);
+}
+
+/* ---- large pages ---------------------------------------------------------------------------- */
+
+/* Puts `count` pages into the balloon, or takes them out of it, from that one on. */
+static void change(unsigned queue, uint32_t first, unsigned count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        vp_store(&d, vp_data(queue) + 4 * i, 4, HUGE_AT / PAGE + first + i);
+    request(queue, count * 4, 0);
+}
+
+static void test_large_pages(void)
+{
+    enum { HALF = HUGE_PARTS / 2 };
+
+    wants_huge = true;
+    begin(NULL, false);
+    wants_huge = false;
+    vp_start(&d, FEATURES, 5);
+    if (has_huge) {
+        vp_store(&d, HUGE_AT, 8, 0x5a);
+        change(0, 0, HALF);
+        check_uint("half of a large page stays", number("returned"), 0);
+        change(0, HALF, HALF);
+        check_uint("a whole one goes", number("returned"), HUGE_SIZE);
+        check_uint("  and is zeros", load(&rig, HUGE_AT, 8), 0);
+        vp_store(&d, HUGE_AT, 8, 0x5a);
+        change(0, 0, HALF);
+        change(0, 0, HALF);
+        check_uint("a half, twice, stays", number("returned"), HUGE_SIZE);
+        change(1, 3, 1);
+        change(0, HALF, HALF);
+        check_uint("one of which a part is used again stays", number("returned"), HUGE_SIZE);
+        change(0, HUGE_PARTS, 1);
+        change(0, 0, HALF);
+        check_uint("another one begins anew", number("returned"), HUGE_SIZE);
+        check_uint("  with its content", load(&rig, HUGE_AT, 8), 0x5a);
+    }
     rig_close(&rig);
 }
 
@@ -286,6 +347,7 @@ int main(void)
         test_hinting(threads[i]);
     }
     test_pinned();
+    test_large_pages();
     test_config();
     return check_result();
 }

@@ -275,6 +275,47 @@ static void test_state(void)
     rig_close(&rig);
 }
 
+static void test_removal(void)
+{
+    begin(NULL, 2 * BLOCK);
+    ask(PLUG, BASE, 2);
+    must("set", request_size(0), &err);
+    check_int("not while the guest has memory", lunik_device_del(rig.m, "vmem", &err),
+              LUNIK_E_STATE);
+    check_contains("  is why", err.message, "'vmem' can't be unplugged while size is 0x20000");
+    ask(UNPLUG_ALL, 0, 0);
+    must("set", request_size(BLOCK), &err);
+    check_int("nor while it may plug some", lunik_device_del(rig.m, "vmem", &err), LUNIK_E_STATE);
+    check_contains("  is why", err.message, "requested-size is 0x10000");
+    check_true("it is still there", lunik_object_find(rig.m, "vmem") != NULL);
+    must("set", request_size(0), &err);
+    must("then it goes", lunik_device_del(rig.m, "vmem", &err), &err);
+    check_true("it is gone", lunik_object_find(rig.m, "vmem") == NULL);
+    must("and its memory", lunik_object_del(rig.m, "more", &err), &err);
+    rig_close(&rig);
+}
+
+/* A block is not smaller than a page of the host. */
+static void check_large_pages(void)
+{
+    const lunik_field huge[] = {LUNIK_FIELD_STRING("id", "huge"), LUNIK_FIELD_UINT("size", 4 << 20),
+                                LUNIK_FIELD_BOOL("hugetlb", true),
+                                LUNIK_FIELD_UINT("hugetlbsize", 2 << 20)};
+    const lunik_field props[] = {
+        LUNIK_FIELD_STRING("id", "hugemem"), LUNIK_FIELD_STRING("bus", "host"),
+        LUNIK_FIELD_STRING("memdev", "huge"), LUNIK_FIELD_UINT("block-size", 1 << 20)};
+
+    if (lunik_object_add(rig.m, "memory-backend-memfd", huge, 4, NULL, &err)) {
+        check_skip("large pages", err.message);
+        return;
+    }
+    check_int("less than a large page",
+              lunik_device_add(rig.m, "virtio-mem-pci", props, 4, NULL, &err), LUNIK_E_INVALID);
+    check_contains("  is named", err.message, "0x100000 is out of range");
+    check_contains("  with the least", err.message, "from 0x200000 on");
+    must("huge", lunik_object_del(rig.m, "huge", &err), &err);
+}
+
 static void test_bad(void)
 {
     make();
@@ -286,6 +327,7 @@ static void test_bad(void)
     lunik_ram_pin(ram);
     check_int("preallocated", add(NULL, 0, BLOCK), LUNIK_E_BUSY);
     lunik_ram_unpin(ram);
+    check_large_pages();
     must("good", add(NULL, 0, 0), &err);
     check_uint("the default", number("block-size"), 2 << 20);
     must("gone", lunik_device_del(rig.m, "vmem", &err), &err);
@@ -302,6 +344,7 @@ int main(void)
     test_listener();
     test_reset();
     test_state();
+    test_removal();
     test_bad();
     return check_result();
 }

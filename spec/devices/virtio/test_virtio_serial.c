@@ -343,10 +343,48 @@ static void test_hotplug(void)
     end();
 }
 
+/* One that a program of the guest has open, and whose output waits. */
+static void test_removal(void)
+{
+    uint32_t written;
+
+    begin();
+    greet();
+    say(1, OPEN, 1);
+    stubs[1]->room = 4;
+    write_out(PORT1_OUT, "channel");
+    lunik_run_timeout(n.rig.rt, 10);
+    check_true("removal: output waits", nic_used(&n, PORT1_OUT, &written) < 0);
+    check_int("removal: the device stays while it has ports",
+              lunik_device_del(n.rig.m, "serial0", &err), LUNIK_E_BUSY);
+    check_contains("  and says so", err.message, "'serial0' is in use by 'port1'");
+    check_int("removal: an open port goes", lunik_device_del(n.rig.m, "port1", &err), 0);
+    hear("  the driver hears of that", 1, REMOVE, 1, "");
+    lunik_run_timeout(n.rig.rt, 5);
+    check_uint("  it is closed", closed, 1);
+    check_true("  its output is lost, not the buffer", nic_wait_used(&n, PORT1_OUT, &written) >= 0);
+    check_true("  no more reaches the character device", !stubs[1]->front);
+    check_string("  than it took", stubs[1]->taken, "chan");
+    end();
+}
+
 static void refuse(const char *id, const char *chardev, lunik_field more, const char *text)
 {
     check_true(text, add_port("virtserialport", id, chardev, more) < 0);
     check_contains("  says", err.message, text);
+}
+
+static void refuse_iothread(void)
+{
+    const lunik_field io[] = {LUNIK_FIELD_STRING("id", "io")};
+    const lunik_field props[] = {LUNIK_FIELD_STRING("bus", "host"),
+                                 LUNIK_FIELD_STRING("iothread", "io")};
+
+    must("io", lunik_object_add(n.rig.m, "iothread", io, 1, NULL, &err), &err);
+    check_int("options: an iothread",
+              lunik_device_add(n.rig.m, "virtio-serial-pci", props, 2, NULL, &err),
+              LUNIK_E_INVALID);
+    check_contains("  says", err.message, "iothread: 'io' is not possible (want none");
 }
 
 static void test_options(void)
@@ -360,6 +398,7 @@ static void test_options(void)
     refuse("p", "c1", (lunik_field){0}, "virtserialport: chardev: ");
     check_int("the last one", add_port("virtserialport", "port2", NULL, (lunik_field){0}), 0);
     refuse("p", NULL, (lunik_field){0}, "bus: 'serial0' has no port left of 3");
+    refuse_iothread();
     end();
 }
 
@@ -424,6 +463,7 @@ int main(void)
     test_pressure();
     test_single_port();
     test_hotplug();
+    test_removal();
     test_options();
     test_hostile();
     test_state();
