@@ -84,6 +84,7 @@ static void offer(void)
 
         memcpy(nic_data(n, queue, n->queues[queue].chain[slot][i]), bytes, size);
     }
+    nic_show(n, queue);
 }
 
 static void take_used(void)

@@ -137,7 +137,7 @@ static inline unsigned nic_free(const struct nic *n, unsigned queue)
 }
 
 /* Offers a chain of buffers, at most as many as nic_free() says; flags: NIC_WRITE for those that
- * the device writes. Returns the slot of the first one; no kick. */
+ * the device writes. Returns the slot of the first one, whose data are still to be written. */
 static inline unsigned nic_offer(struct nic *n, unsigned queue, const uint32_t *lengths,
                                  const uint16_t *flags, unsigned count)
 {
@@ -166,8 +166,14 @@ static inline unsigned nic_offer(struct nic *n, unsigned queue, const uint32_t *
     memcpy(q->chain[slots[0]], slots, count);
     q->last[slots[0]] = (uint8_t)count;
     *nic_word(n, ring + 0x1000 + 4 + 2 * (q->sent % VP_SIZE)) = slots[0];
-    *nic_word(n, ring + 0x1000 + 2) = (uint16_t)++q->sent;
+    q->sent++;
     return slots[0];
+}
+
+/* Shows the device what has been offered. */
+static inline void nic_show(struct nic *n, unsigned queue)
+{
+    vp_show(&n->d, vp_ring(queue) + 0x1000 + 2, (uint16_t)n->queues[queue].sent);
 }
 
 /* Takes a request that the device has returned: its first slot, or -1: there is none. */
@@ -200,6 +206,7 @@ static inline int nic_wait_used(struct nic *n, unsigned queue, uint32_t *written
 
 static inline void nic_kick(struct nic *n, unsigned queue)
 {
+    nic_show(n, queue);
     vp_kick(&n->d, queue);
 }
 
@@ -226,6 +233,7 @@ static inline bool nic_send(struct nic *n, unsigned queue, const uint8_t header[
         memcpy(nic_data(n, queue, n->queues[queue].chain[first][i]), all + done, lengths[i]);
         done += lengths[i];
     }
+    nic_show(n, queue);
     return true;
 }
 
@@ -235,6 +243,7 @@ static inline void nic_buffer(struct nic *n, unsigned queue, uint32_t size)
     const uint16_t write = NIC_WRITE;
 
     nic_offer(n, queue, &size, &write, 1);
+    nic_show(n, queue);
 }
 
 /* Takes a frame, spread over buffers as its header says: bytes, or -1: there is none. */

@@ -6,6 +6,7 @@
 #ifndef SPEC_VIRTIO_PCI_DRIVER_H
 #define SPEC_VIRTIO_PCI_DRIVER_H
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define VP_BAR  UINT32_C(0xe8000000)
@@ -158,6 +159,26 @@ static inline void vp_store(struct vp *d, uint64_t at, unsigned size, uint64_t v
     lunik_space_store(d->rig->memory, at, size, value);
 }
 
+/* A word of the rig's memory, by which one side shows the other what it has written before. */
+static inline _Atomic uint16_t *vp_word(struct vp *d, uint64_t at)
+{
+    lunik_object *ram = lunik_object_find(d->rig->m, "ram");
+
+    return (
+        _Atomic uint16_t *)((uint8_t *)lunik_ram_host(lunik_memory_backend_iface(ram)->ram(ram)) +
+                            at);
+}
+
+static inline void vp_show(struct vp *d, uint64_t at, uint16_t value)
+{
+    atomic_store_explicit(vp_word(d, at), value, memory_order_release);
+}
+
+static inline uint16_t vp_look(struct vp *d, uint64_t at)
+{
+    return atomic_load_explicit(vp_word(d, at), memory_order_acquire);
+}
+
 static inline void vp_set_address(struct vp *d, unsigned reg, uint64_t address)
 {
     vp_set(d, 1, reg, 4, (uint32_t)address);
@@ -188,21 +209,24 @@ static inline void vp_kick(struct vp *d, unsigned queue)
     vp_set(d, 2, d->multiplier * (unsigned)vp_get(d, 1, 0x1e, 2), 2, queue);
 }
 
+/* The last word of a packed descriptor is shown. */
 static inline void vp_descriptor(struct vp *d, uint64_t at, uint64_t address, uint32_t size,
                                  uint16_t first, uint16_t last)
 {
     vp_store(d, at, 8, address);
     vp_store(d, at + 8, 4, size);
     vp_store(d, at + 12, 2, first);
-    vp_store(d, at + 14, 2, last);
+    vp_show(d, at + 14, last);
 }
 
+/* The first descriptor, which makes the chain available, is written last. */
 static inline void vp_send_packed(struct vp *d, unsigned queue, uint32_t out, uint32_t in)
 {
     uint64_t ring = vp_ring(queue);
-    unsigned count = (out > 0) + (in > 0), at = d->sent[queue];
+    unsigned count = (out > 0) + (in > 0);
 
-    for (unsigned i = 0; i < count; i++, at++) {
+    for (unsigned i = count; i-- > 0;) {
+        unsigned at = d->sent[queue] + i;
         bool reads = out && !i;
         uint16_t flags = at / VP_SIZE % 2 ? 0x8000 : 0x80;
 
@@ -210,7 +234,7 @@ static inline void vp_send_packed(struct vp *d, unsigned queue, uint32_t out, ui
         vp_descriptor(d, ring + 16 * (at % VP_SIZE), vp_data(queue) + (reads ? 0 : 0x1000),
                       reads ? out : in, 5, flags);
     }
-    d->sent[queue] = at;
+    d->sent[queue] += count;
 }
 
 /* Sends a request of `out` bytes at vp_data() and room for `in` bytes 4 KiB beyond; no kick. */
@@ -228,7 +252,7 @@ static inline void vp_send(struct vp *d, unsigned queue, uint32_t out, uint32_t 
     if (in)
         vp_descriptor(d, ring + (out ? 16 : 0), data + 0x1000, in, 2, 0);
     vp_store(d, ring + 0x1000 + 4 + 2 * (n % VP_SIZE), 2, 0);
-    vp_store(d, ring + 0x1000 + 2, 2, (uint16_t)(n + 1));
+    vp_show(d, ring + 0x1000 + 2, (uint16_t)(n + 1));
     d->sent[queue]++;
 }
 
@@ -240,7 +264,7 @@ static inline bool vp_used(struct vp *d, unsigned queue, uint32_t *written)
 
     if (d->packed) {
         uint64_t at = ring + 16 * (n % VP_SIZE);
-        unsigned flags = (unsigned)load(d->rig, at + 14, 2);
+        unsigned flags = vp_look(d, at + 14);
 
         if ((flags & 0x8080) != (n / VP_SIZE % 2 ? 0u : 0x8080u))
             return false;
@@ -248,7 +272,7 @@ static inline bool vp_used(struct vp *d, unsigned queue, uint32_t *written)
         d->seen[queue] = d->sent[queue];
         return true;
     }
-    if ((uint16_t)load(d->rig, ring + 0x2000 + 2, 2) == (uint16_t)n)
+    if (vp_look(d, ring + 0x2000 + 2) == (uint16_t)n)
         return false;
     *written = (uint32_t)load(d->rig, ring + 0x2000 + 4 + 8 * (n % VP_SIZE) + 4, 4);
     d->seen[queue]++;

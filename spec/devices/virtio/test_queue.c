@@ -397,6 +397,11 @@ static void keep_two(struct virtqueue *q)
 {
     struct virtqueue_request *r[3] = {NULL};
 
+    q->size = 6;
+    q->descriptors = RING_AT;
+    q->driver_area = DRIVER_AT;
+    q->device_area = DEVICE_AREA_AT;
+    must("enable", virtqueue_enable(q, VIRTIO_F_RING_PACKED, &err));
     for (uint16_t i = 0; i < 3; i++)
         rig_descriptor(RING_AT + 16u * i, DATA_AT + 16u * i, 4u + i, i, WRITE | AVAIL);
     check_uint("kept: taken", virtqueue_pop(q, r, 3), 3);
@@ -443,11 +448,6 @@ static void test_kept(void)
 
     start(0); /* clears the rings */
     must("notes", virtqueue_note_buffers(a, &err));
-    a->size = 6;
-    a->descriptors = RING_AT;
-    a->driver_area = DRIVER_AT;
-    a->device_area = DEVICE_AREA_AT;
-    must("enable", virtqueue_enable(a, VIRTIO_F_RING_PACKED, &err));
     keep_two(a);
     must("save", lunik_object_save(from, &saved, &err));
     check_bad_kept(a, from, to, UINT64_C(1) << 16);                     /* no buffer */
@@ -459,6 +459,7 @@ static void test_kept(void)
     check_uint("kept: none are left", b->owned, 0);
     rig_descriptor(RING_AT + 32, 0, 0, 0, 0);
     check_taken_again("kept: where it was", a);
+    virtqueue_reset(a);
     keep_two(a);
     virtqueue_reset(a);
     check_uint("kept: not after a reset", a->kept_words, 0);
