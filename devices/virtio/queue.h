@@ -80,10 +80,11 @@ struct virtqueue {
     uint16_t owned;            /* packed: descriptors of these */
     bool held;                 /* the access to memory has begun */
     bool serving;              /* between quiet and listen */
-    bool stopping;             /* for virtio.c: the device has been asked to stop it */
     _Atomic bool fence;        /* stored where a fence is needed */
     struct virtqueue_map *map; /* NULL: look again */
     struct virtqueue_area table, driver, device;
+    bool stopping; /* for virtio.c, with the lock: the device has been asked to stop it. Apart from
+                      what the thread reads, in words of which it may be a part. */
 };
 
 /* Makes a queue of at most max_size entries, a power of two, whose requests have at most `segments`

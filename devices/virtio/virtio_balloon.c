@@ -76,6 +76,12 @@ static void actual_changed(struct virtio_balloon *s)
 }
 
 /* The driver writes how many pages it has given up, and how it fills pages that are free. */
+/* Pages that the guest has filled with something else than zeros are expected to stay so. */
+static void note_poison(struct virtio_balloon *s)
+{
+    atomic_store(&s->poisoned, balloon_get(s, BALLOON_POISON) != 0);
+}
+
 static void configured(struct virtio *v, uint32_t offset, uint32_t size)
 {
     struct virtio_balloon *s = balloon_of(v);
@@ -83,6 +89,7 @@ static void configured(struct virtio *v, uint32_t offset, uint32_t size)
 
     lunik_pci_set_long(s->config, BALLOON_PAGES, (uint32_t)s->pages);
     lunik_pci_set_long(s->config, BALLOON_HINT, atomic_load(&s->hint_id));
+    note_poison(s);
     if (offset < BALLOON_ACTUAL + 4 && offset + size > BALLOON_ACTUAL && actual != s->actual) {
         s->actual = actual;
         actual_changed(s);
@@ -130,6 +137,7 @@ static void reset(struct virtio *v)
     s->collected.ram = NULL;
     set_hint(s, HINT_STOPPED, BALLOON_HINT_STOP);
     memset(s->config + BALLOON_ACTUAL, 0, BALLOON_CONFIG - BALLOON_ACTUAL);
+    note_poison(s);
     if (s->actual) {
         s->actual = 0;
         actual_changed(s);
@@ -313,6 +321,7 @@ static void loaded(void *state)
 
     s->pages = balloon_get(s, BALLOON_PAGES);
     s->collected.ram = NULL;
+    note_poison(s);
 }
 
 static const lunik_state_field state_fields[] = {

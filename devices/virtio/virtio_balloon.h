@@ -67,6 +67,7 @@ struct virtio_balloon {
     struct virtqueue_request *held;       /* the driver's buffer for them; that thread's */
     struct balloon_collected collected;   /* that thread's */
     _Atomic uint64_t stats[BALLOON_STATS];
+    _Atomic bool poisoned;    /* the guest expects pages to keep what they hold */
     _Atomic uint64_t updated; /* ns of the machine's clock; 0: never */
     _Atomic uint8_t hint;
     _Atomic uint32_t hint_id;

@@ -134,10 +134,9 @@ void balloon_serve_deflate(struct virtio *v, unsigned queue)
 
 /* ---- free page reporting -------------------------------------------------------------------- */
 
-/* Pages that the guest has filled with something else than zeros, and expects to stay so. */
 static bool is_poisoned(const struct virtio_balloon *s)
 {
-    return s->pci.virtio.features & F_PAGE_POISON && balloon_get(s, BALLOON_POISON);
+    return s->pci.virtio.features & F_PAGE_POISON && atomic_load(&s->poisoned);
 }
 
 static uint32_t report(struct virtio *v, unsigned queue, struct virtqueue_request *r)

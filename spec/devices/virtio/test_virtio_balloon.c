@@ -270,7 +270,7 @@ static void name_pages(unsigned queue)
 
     vp_descriptor(&d, ring, PAGES_AT, COUNT * PAGE, 2, 0);
     vp_store(&d, ring + 0x1000 + 4 + 2 * (n % VP_SIZE), 2, 0);
-    vp_store(&d, ring + 0x1000 + 2, 2, ++d.sent[queue]);
+    vp_show(&d, ring + 0x1000 + 2, (uint16_t)++d.sent[queue]);
     vp_kick(&d, queue);
     check_true("answered", vp_wait_used(&d, queue, &written));
 }

@@ -213,7 +213,7 @@ static void test_broken(const char *options)
     begin(options);
     vp_start(&d, MODERN, QUEUES);
     vp_descriptor(&d, vp_ring(0), vp_data(0), 8, 1, 0); /* a loop */
-    vp_store(&d, vp_ring(0) + 0x1002, 2, 1);
+    vp_show(&d, vp_ring(0) + 0x1002, 1);
     vp_kick(&d, 0);
     check_true("a broken queue needs a reset", vp_wait(&d, 0x14, 1, VP_READY | 64));
     vp_start(&d, MODERN, QUEUES);
