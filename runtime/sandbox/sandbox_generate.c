@@ -94,21 +94,25 @@ static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, un
 
 /* These affect other programs that share the terminal. */
 static const unsigned long terminal_requests[] = {TIOCSPGRP, TIOCSWINSZ};
+/* Of a tap device that is open. */
+static const unsigned long tap_requests[] = {TUNGETIFF, TUNSETVNETHDRSZ, TUNSETOFFLOAD,
+                                             TUNSETQUEUE};
 
 /* Allows KVM's requests, and those of terminals and descriptors; not TIOCSTI, which types into the
  * user's shell, nor FIOASYNC, FIOSETOWN and SIOCSPGRP, which make the kernel signal others. */
 static int add_ioctls(scmp_filter_ctx ctx, unsigned allow)
 {
     static const unsigned long requests[] = {
-        TCGETS,    TCSETS,   TCSETSW,       TCSETSF,     TCFLSH,   TCSBRK,   TIOCGWINSZ,
-        TIOCGPGRP, TIOCGPTN, TIOCSPTLCK,    TIOCGPTPEER, TIOCOUTQ, FIONREAD, FIONBIO,
-        FIOCLEX,   FIONCLEX, TUNSETOFFLOAD, TUNSETQUEUE, /* of a tap device that is open */
+        TCGETS,   TCSETS,     TCSETSW,     TCSETSF,  TCFLSH,   TCSBRK,  TIOCGWINSZ, TIOCGPGRP,
+        TIOCGPTN, TIOCSPTLCK, TIOCGPTPEER, TIOCOUTQ, FIONREAD, FIONBIO, FIOCLEX,    FIONCLEX,
     };
     int rc =
         add(ctx, SCMP_ACT_ALLOW, "ioctl", 1, SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
 
     if (!rc)
         rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, requests, COUNT(requests));
+    if (!rc)
+        rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, tap_requests, COUNT(tap_requests));
     if (!rc && allow & LUNIK_SANDBOX_EXEC)
         rc = add_values(ctx, SCMP_ACT_ALLOW, "ioctl", 1, terminal_requests,
                         COUNT(terminal_requests));

@@ -1,5 +1,6 @@
 -- Disks from a script's side: back ends in files and in Lua, the virtio device in front of them.
 local lunik = require "lunik"
+local blk = require "spec.support.blk"
 
 local DRIVE_SIZE = 1 << 20
 
@@ -10,64 +11,6 @@ local function new_file(size, folder)
   file:write(("\0"):rep(size))
   file:close()
   return path
-end
-
--- ---- a driver --------------------------------------------------------------------------------
-
-local BAR, RING, AVAIL, USED, DATA = 0xe8000000, 0x10000, 0x11000, 0x12000, 0x100000
-local READ, WRITE, FLUSH, DISCARD = 0, 1, 4, 11
-local NEXT, WRITABLE = 1, 2
-
-local function set_config(m, slot, offset, size, value)
-  m:outl(0xcf8, 0x80000000 | slot << 11 | offset & 0xfc)
-  m.io:store(0xcfc + (offset & 3), size, value)
-end
-
--- Makes the device in a slot ready, with one queue of eight entries.
-local function start_driver(m, slot)
-  set_config(m, slot, 0x20, 4, BAR)
-  set_config(m, slot, 0x24, 4, 0)
-  set_config(m, slot, 4, 2, 6)
-  m:fill(RING, 0x3000, 0)
-  local function set(offset, size, value) m:store(BAR + offset, size, value) end
-  set(0x14, 1, 0)
-  set(0x14, 1, 3)
-  set(8, 4, 0)
-  set(0xc, 4, 1 << 9 | 1 << 13) -- flush, discard
-  set(8, 4, 1)
-  set(0xc, 4, 1) -- version 1
-  set(0x14, 1, 11)
-  set(0x16, 2, 0)
-  set(0x18, 2, 8)
-  for i, address in ipairs { RING, AVAIL, USED } do set(0x18 + 8 * i, 4, address) end
-  set(0x1c, 2, 1)
-  set(0x14, 1, 15)
-  return { m = m, sent = 0 }
-end
-
-local function descriptor(m, index, address, size, flags)
-  m:write(RING + 16 * index, ("<I8I4I2I2"):pack(address, size, flags, index + 1))
-end
-
--- Carries out a request: what is written, or how much is read. Returns the status, and the data.
-local function request(d, kind, sector, data, size)
-  local m, header = d.m, ("<I4I4I8"):pack(kind, 0, sector) .. (data or "")
-  m:write(DATA, header)
-  descriptor(m, 0, DATA, #header, NEXT)
-  descriptor(m, 1, DATA + 0x80000, (size or 0) + 1, WRITABLE)
-  m:write(AVAIL + 4 + 2 * (d.sent % 8), ("<I2"):pack(0))
-  d.sent = d.sent + 1
-  m:write(AVAIL + 2, ("<I2"):pack(d.sent))
-  m:store(BAR + 0x3000, 2, 0)
-  local used = 0
-  for _ = 1, 2000 do
-    used = ("<I2"):unpack(m:read(USED + 2, 2))
-    if used == d.sent & 0xffff then break end
-    lunik.sleep(0.001)
-  end
-  assert.are.equal(d.sent, used)
-  local answer = m:read(DATA + 0x80000, (size or 0) + 1)
-  return answer:byte(-1), answer:sub(1, -2)
 end
 
 describe("a disk", function()
@@ -222,15 +165,15 @@ describe("a disk in Lua", function()
       local errors = 0
       m:on("error", function() errors = errors + 1 end)
       m:start()
-      local d = start_driver(m, 5)
-      assert.are.same({ 0, ("."):rep(512) }, { request(d, READ, 0, nil, 512) })
-      assert.are.same({ 0, "" }, { request(d, WRITE, 8, ("w"):rep(512)) })
-      assert.are.same({ 0, ("w"):rep(512) }, { request(d, READ, 8, nil, 512) })
-      assert.are.same({ 0, "" }, { request(d, FLUSH, 0) })
-      assert.are.same({ 0, "" }, { request(d, DISCARD, 0, ("<I8I4I4"):pack(16, 4, 0)) })
-      assert.are.equal(1, (request(d, READ, 1, nil, 512)))
-      assert.are.equal(1, (request(d, READ, 2048, nil, 512)))
-      assert.are.equal(0, (request(d, READ, 0, nil, 300 * 1024)))
+      local d = blk.start(m, 5)
+      assert.are.same({ 0, ("."):rep(512) }, { blk.request(d, blk.READ, 0, nil, 512) })
+      assert.are.same({ 0, "" }, { blk.request(d, blk.WRITE, 8, ("w"):rep(512)) })
+      assert.are.same({ 0, ("w"):rep(512) }, { blk.request(d, blk.READ, 8, nil, 512) })
+      assert.are.same({ 0, "" }, { blk.request(d, blk.FLUSH, 0) })
+      assert.are.same({ 0, "" }, { blk.request(d, blk.DISCARD, 0, ("<I8I4I4"):pack(16, 4, 0)) })
+      assert.are.equal(1, (blk.request(d, blk.READ, 1, nil, 512)))
+      assert.are.equal(1, (blk.request(d, blk.READ, 2048, nil, 512)))
+      assert.are.equal(0, (blk.request(d, blk.READ, 0, nil, 300 * 1024)))
       lunik.sleep(0)
       assert.are.same({ "read 0 512", "write 4096 512", "read 4096 512", "flush",
         "discard 8192 2048", "read 512 512", "read 0 262144", "read 262144 45056" }, calls)

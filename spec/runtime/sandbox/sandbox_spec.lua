@@ -467,6 +467,63 @@ assert(not io.open "/etc/passwd" and core.sandbox_denial())
 ]]))
   end)
 
+  it("disks are those that were opened before, or come as descriptors", function()
+    local before <close> = command.file ""
+    local after <close> = command.file ""
+    for _, file in ipairs { before, after } do
+      assert(os.execute("truncate -s 1M " .. file))
+    end
+    works(NONE .. ([[
+package.path = "./?.lua;" .. package.path
+local blk = require "spec.support.blk"
+m:object_add("blockdev-file", { id = "before", filename = "%s", aio = "auto" })
+lunik.sandbox {}
+local ok, err = pcall(m.object_add, m, "blockdev-file", { id = "no", filename = "%s" })
+assert(not ok and err.code == "denied" and err.message:find("filename", 1, true), err)
+m:object_add("blockdev-file", { id = "after", fd = 3, aio = "threads" })
+for slot, drive in pairs { [4] = "before", [5] = "after" } do
+  m:object_add("iothread", { id = "io" .. slot })
+  m:device_add("virtio-blk-pci", { bus = "i440fx", addr = tostring(slot), drive = drive,
+    iothread = "io" .. slot })
+end
+m:start()
+for slot, text in pairs { [4] = "first", [5] = "second" } do
+  local d = blk.start(m, slot)
+  assert(blk.request(d, blk.WRITE, 3, text .. (" "):rep(512 - #text)) == 0)
+  assert(blk.request(d, blk.FLUSH, 0) == 0)
+  assert(blk.request(d, blk.DISCARD, 0, ("<I8I4I4"):pack(16, 8, 0)) == 0)
+  assert(select(2, blk.request(d, blk.READ, 3, nil, 512)):find("^" .. text))
+end
+m:close()
+]]):format(there(tostring(before)), there(tostring(after))), "", "3<>" .. after)
+    for text, file in pairs { first = before, second = after } do
+      local f <close> = assert(io.open(tostring(file)))
+      f:seek("set", 3 * 512)
+      assert.equal(text, f:read(#text))
+    end
+  end)
+
+  it("taps are those that were opened before, or come as descriptors", function()
+    local OPEN = [[perl -e '$^F = 9; open(T, "+<", "/dev/net/tun") || exit 9; ]]
+      .. [[my $r = pack("Z16Sx22", "", 0x5002); ]]
+      .. [[ioctl(T, 0x400454ca, $r) || exit 9; ]]
+      .. [[open(F, "+<&=", fileno(T)); exec("env", "TAP=" . fileno(T), @ARGV)' ]]
+    local path <close> = command.file(NONE .. [[
+local fd = math.tointeger(os.getenv "TAP")
+lunik.sandbox {}
+m:object_add("netdev-tap", { id = "net0", fd = fd })
+m:device_add("virtio-net-pci", { id = "nic0", bus = "i440fx", netdev = "net0" })
+m:start()
+local ok, err = pcall(m.object_add, m, "netdev-tap", { id = "net1", ifname = "lunik-spec" })
+print(ok, err.code)
+m:close()
+]])
+    local out, err, code = command.run(("%s%s timeout 120 %s %s"):format(ENVIRONMENT, OPEN,
+      command.lunik, path))
+    if code == 9 then return pending "no right to make a tap" end
+    assert.same({ "false\tdenied\n", "", 0 }, { out, err, code })
+  end)
+
   it("memory is plugged from descriptors that were open before", function()
     local file <close> = command.file("")
     assert(os.execute("truncate -s 256M " .. file))
