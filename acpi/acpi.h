@@ -58,6 +58,8 @@ uint8_t acpi_checksum(const uint8_t *data, size_t size);
  * checksum. */
 size_t acpi_table_begin(struct acpi_buffer *b, const char *signature, uint8_t revision);
 void acpi_table_end(struct acpi_buffer *b, size_t start);
+/* Computes the checksum of a table again, which has been changed since. */
+void acpi_table_resum(struct acpi_buffer *b, size_t start);
 
 /* Append `width` hexadecimal digits of value, as in names; or overwrite others with them. */
 void acpi_put_digits(struct acpi_buffer *b, uint64_t value, unsigned width);
@@ -111,12 +113,14 @@ const char *acpi_put_calls(struct acpi_buffer *b, const char *name, const char *
 #define ACPI_RSDP_EXTENDED_CHECKSUM 32
 
 #define ACPI_MAX_TABLES 12
+#define ACPI_PAGE_SIZE  4096 /* shared by methods and a device */
 
 /* A machine's tables in one image, with the addresses they have at ACPI_IMAGE_BASE. The first is
  * the root pointer. */
 struct acpi_tables {
     struct acpi_buffer image;
     bool installed; /* copied at every reset */
+    size_t page_at; /* as in acpi_facts */
     size_t count;
     struct {
         const char *signature;
@@ -145,6 +149,8 @@ struct acpi_facts {
     bool has_pm;    /* else the tables are for a hardware-reduced machine */
     lunik_acpi_pm pm;
     bool has_rtc, has_i8042, has_pci_links;
+    size_t page_at; /* offset in the image of the address, 4 bytes, of a page that the methods of
+                       the DSDT share with a device; 0: none needs it */
 };
 
 /* aml.c: appends the DSDT, made from the nodes that the machine's devices describe, and notes in

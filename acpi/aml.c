@@ -66,6 +66,8 @@ static bool patch_value(const struct dsdt *d, const struct acpi_part *part,
         *value = lunik_cpu_node(d->facts->machine, d->unit);
     else if (!strcmp(name, "SCIN") && d->facts->has_pm)
         *value = d->facts->pm.sci;
+    else if (!strcmp(name, "MEMA"))
+        *value = 0; /* known later: see acpi_tables */
     else
         return false;
     return true;
@@ -133,6 +135,8 @@ static int apply_patches(const struct dsdt *d, const struct acpi_part *part,
                               "' is too large for the ASL part '%s' (want at most 0x%" PRIx64 ")",
                               who, patch->name, value, part->name, patch_limit(patch));
         apply(d, patch, start, value);
+        if (!strcmp(patch->name, "MEMA"))
+            d->facts->page_at = start + patch->offset;
     }
     return 0;
 }

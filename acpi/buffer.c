@@ -94,5 +94,17 @@ void acpi_table_end(struct acpi_buffer *b, size_t start)
     if (b->failed)
         return;
     acpi_set(b, start + HEADER_LENGTH, b->size - start, 4);
-    b->data[start + HEADER_CHECKSUM] = acpi_checksum(b->data + start, b->size - start);
+    acpi_table_resum(b, start);
+}
+
+void acpi_table_resum(struct acpi_buffer *b, size_t start)
+{
+    if (b->failed)
+        return;
+    uint8_t *table = b->data + start;
+    const uint8_t *length = table + HEADER_LENGTH;
+
+    table[HEADER_CHECKSUM] = 0;
+    table[HEADER_CHECKSUM] = acpi_checksum(table, length[0] | length[1] << 8 | length[2] << 16 |
+                                                      (size_t)length[3] << 24);
 }

@@ -14,6 +14,7 @@
 #define RSDP_REVISION 2
 #define FACS_ALIGN    64
 #define SDT_REVISION  1
+#define ROOT_TABLES   2 /* RSDT and XSDT */
 
 #define STATE_KEY "acpi"
 
@@ -76,6 +77,52 @@ static void build_rsdp(struct acpi_tables *t, uint32_t rsdt, uint32_t xsdt)
     free(rsdp.data);
 }
 
+/* Adds the page that methods in the DSDT, which starts at dsdt, share with a device. */
+static void build_page(struct acpi_tables *t, size_t dsdt, size_t page_at)
+{
+    struct acpi_buffer *b = &t->image;
+    size_t page = next_table(t);
+
+    acpi_set(b, page_at, ACPI_IMAGE_BASE + page, 4);
+    acpi_table_resum(b, dsdt);
+    acpi_append(b, NULL, ACPI_PAGE_SIZE);
+    t->page_at = page_at;
+}
+
+static int build_own_table(struct acpi_tables *t, lunik_object *o, lunik_error *err)
+{
+    const lunik_acpi_table_ops *ops = lunik_acpi_table_iface(o);
+    size_t size = ops->contents(o, NULL, 0), start;
+    uint8_t *contents;
+
+    if (!size)
+        return 0;
+    if (t->count + ROOT_TABLES >= ACPI_MAX_TABLES)
+        return lunik_fail(err, LUNIK_E_NO_SPACE,
+                          "%s: acpi: no room for its table '%s' (a machine can have %d)",
+                          lunik_object_type_name(o), ops->signature, ACPI_MAX_TABLES);
+    next_table(t);
+    start = acpi_table_begin(&t->image, ops->signature, ops->revision);
+    contents = acpi_append(&t->image, NULL, size);
+    if (contents)
+        ops->contents(o, contents, size);
+    acpi_table_end(&t->image, start);
+    note(t, ops->signature, start, true);
+    return 0;
+}
+
+/* Adds the tables that devices make. */
+static int build_own_tables(struct acpi_tables *t, lunik_machine *m, lunik_error *err)
+{
+    lunik_object *o = NULL;
+    int rc = 0;
+
+    while (!rc && (o = lunik_object_next(m, o)))
+        if (lunik_acpi_table_iface(o) && lunik_object_alive(o))
+            rc = build_own_table(t, o, err);
+    return rc;
+}
+
 static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_error *err)
 {
     struct acpi_buffer *b = &t->image;
@@ -95,6 +142,8 @@ static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_e
     if (rc)
         return rc;
     uint32_t dsdt = note(t, "DSDT", start, false);
+    if (facts->page_at)
+        build_page(t, start, facts->page_at);
 
     start = next_table(t);
     acpi_build_fadt(b, facts, facs, dsdt);
@@ -112,6 +161,9 @@ static int build_tables(struct acpi_tables *t, struct acpi_facts *facts, lunik_e
         acpi_build_slit(b, facts);
         note(t, "SLIT", start, true);
     }
+    rc = build_own_tables(t, facts->machine, err);
+    if (rc)
+        return rc;
     uint32_t rsdt = build_root_table(t, "RSDT", 4);
     build_rsdp(t, rsdt, build_root_table(t, "XSDT", 8));
     return 0;
@@ -230,7 +282,6 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
     return 0;
 }
 
-/* What changes is which CPUs are there, which takes the same bytes. */
 void lunik_acpi_refresh(lunik_machine *m)
 {
     const struct acpi_tables *old = m ? lunik_machine_data(m, STATE_KEY) : NULL;

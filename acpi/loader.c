@@ -123,6 +123,10 @@ static bool convert_pointers(struct conversion *c, const char *file, size_t inde
         }
     for (size_t i = ACPI_HEADER_SIZE; width && i < c->t->tables[index].size; i += width)
         convert_pointer(c, file, at + i, width);
+    if (c->t->page_at && !strcmp(signature, "DSDT")) {
+        convert_pointer(c, file, c->t->page_at - c->start, 4);
+        found = true;
+    }
     return found;
 }
 

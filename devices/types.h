@@ -69,6 +69,8 @@
     X(device_memory_type)                                                                          \
     X(memory_hotplug_type)                                                                         \
     X(pc_dimm_type)                                                                                \
+    X(nvdimm_type)                                                                                 \
+    X(acpi_nvdimm_type)                                                                            \
     X(cpu_hotplug_type)                                                                            \
     X(cpu_type)                                                                                    \
     X(cpu_qemu64_type)                                                                             \

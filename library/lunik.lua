@@ -942,8 +942,8 @@ function Machine:dirty(options) end
 function Machine:dirty_rate(options) end
 
 ---Lists the memory devices by address: {type=, data={id=, addr=, size=, slot=, node=, memdev=,
----hotplugged=, hotpluggable=}}. type is "dimm" or "virtio-mem"; the latter has no slot, size is what
----the guest has plugged, and there are block_size, max_size and requested_size.
+---hotplugged=, hotpluggable=}}. type is "dimm", "nvdimm" or "virtio-mem"; the latter has no slot, size
+---is what the guest has plugged, and there are block_size, max_size and requested_size.
 ---```lua
 ---local big <close> = lunik.machine { accel = "none", memory = "64M", maxmem = "1G" }
 ---big:object_add("memory-backend-ram", { id = "mem1", size = "256M" })

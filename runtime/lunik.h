@@ -826,8 +826,9 @@ const lunik_fwmap_entry *lunik_fwmap(const lunik_machine *m, size_t *count);
  * added before. */
 int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const void *data,
                   size_t size, lunik_error *err);
-/* Changes what is copied there from the next reset on; address and size as they were added. While
- * devices are reset that is the reset under way. LUNIK_E_NOT_FOUND: there is no such data. */
+/* Changes what is copied to address, where data was added, from the next reset on, and how much; what
+ * is longer than before must have room. While devices are reset that is the reset under way.
+ * LUNIK_E_NOT_FOUND: no data was added there; LUNIK_E_EXISTS: it overlaps other data. */
 int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
                   lunik_error *err);
 
@@ -868,8 +869,9 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err);
  * LUNIK_E_NOT_FOUND: the machine has no such device; LUNIK_E_EXISTS: or it has such files; other
  * errors as for lunik_acpi_install(). */
 int lunik_acpi_offer(lunik_machine *m, lunik_error *err);
-/* Assembles installed tables again, with the CPUs that are plugged now; the guest finds them after
- * the next reset. Does nothing where none are installed, or that fails. For devices' reset. */
+/* Assembles installed tables again, with the CPUs and NVDIMMs that are plugged now; the guest finds
+ * them after the next reset. Does nothing where none are installed, or that fails. For devices'
+ * reset. */
 void lunik_acpi_refresh(lunik_machine *m);
 /* Returns a table by signature ("DSDT", "APIC", "FACP", ...) as it was assembled last, and its
  * size; NULL and 0 if there is none. */

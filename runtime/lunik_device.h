@@ -609,7 +609,7 @@ typedef struct lunik_memory_backend_ops {
 #define LUNIK_IFACE_memory_backend "memory-backend"
 LUNIK_IFACE_GETTER(memory_backend)
 
-/* "memory-device": guest memory that can be plugged (pc-dimm). */
+/* "memory-device": guest memory that can be plugged (pc-dimm, nvdimm). */
 typedef struct lunik_memory_device {
     lunik_region *region; /* what gets mapped */
     uint64_t address;     /* 0 before plug = choose one */
@@ -787,6 +787,17 @@ typedef struct lunik_acpi_ops {
 } lunik_acpi_ops;
 #define LUNIK_IFACE_acpi "acpi"
 LUNIK_IFACE_GETTER(acpi)
+
+/* "acpi-table": a table that a device makes itself, in addition to its part of the namespace. */
+typedef struct lunik_acpi_table_ops {
+    const char *signature; /* four characters, a constant */
+    uint8_t revision;
+    /* Writes what follows the table's header, the first `size` bytes of it at most, to out. Returns
+     * how many there are; 0: there is no such table now. With the lock held. */
+    size_t (*contents)(lunik_object *o, void *out, size_t size);
+} lunik_acpi_table_ops;
+#define LUNIK_IFACE_acpi_table "acpi-table"
+LUNIK_IFACE_GETTER(acpi_table)
 
 /* "fw-cfg": hands named files, and items that have only a number, to firmware. */
 #define LUNIK_FW_CFG_NAME_SIZE 56 /* bytes of a file's name, with the zero byte at its end */

@@ -34,7 +34,8 @@ typedef struct lunik_ram_config {
     bool share;     /* MAP_SHARED */
     bool readonly;  /* PROT_READ */
     bool noreserve; /* MAP_NORESERVE */
-    void *host;     /* an existing mapping to use instead of making one; not unmapped */
+    bool sync;  /* MAP_SYNC, with share: what the CPU has written back is in the file for good */
+    void *host; /* an existing mapping to use instead of making one; not unmapped */
     /* The runtime whose lock is released, unless a transaction is open, while the host takes back
      * what has been freed; NULL: none. */
     lunik_runtime *rt;
@@ -43,7 +44,9 @@ typedef struct lunik_ram_config {
 /* Makes a block. Where the host lacks memory or descriptors while others of this process are on
  * their way back to it, which takes milliseconds, it waits for these, ten seconds at most, and
  * tries again; on a vCPU's thread it does not wait. LUNIK_E_INVALID: sizes, alignment or offset do
- * not suit each other or the file; LUNIK_E_NO_MEMORY: the host can't map so much. Any thread. */
+ * not suit each other or the file; LUNIK_E_NO_MEMORY: the host can't map so much;
+ * LUNIK_E_UNSUPPORTED: sync, and the file is not on a file system with direct access (DAX). Any
+ * thread. */
 int lunik_ram_new(const lunik_ram_config *config, lunik_ram **out, lunik_error *err);
 /* Take and drop a reference. Any thread. */
 void lunik_ram_ref(lunik_ram *ram);

@@ -7,31 +7,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "device_memory.h"
-#include "gaps.h"
+#include "device_memory_place.h"
 #include "lunik_trace.h"
+#include "nvdimm.h"
 #include "../types.h"
 
-/* Devices without a slot. */
-enum { EXTRA_MAX = GAPS_MAX - 1 - LUNIK_MEMORY_SLOTS_MAX, DEVICES_MAX = GAPS_MAX - 1 };
-
-struct device_memory {
-    uint64_t base, size, slots, limit;
-    lunik_object *acpi; /* iface "acpi-slots"; NULL: the guest is not notified */
-    lunik_region *window;
-    lunik_object *slot[DEVICES_MAX]; /* the device in it, or NULL; then those without */
-    struct gaps gaps;                /* between the devices */
-    uint64_t used;                   /* bytes */
-};
-
-static const char *name_of(const lunik_object *device)
+/* Returns the object that announces a device to the guest, or NULL. */
+static lunik_object *acpi_of(const struct device_memory *d, lunik_object *device)
 {
-    return *lunik_object_id(device) ? lunik_object_id(device) : lunik_object_path(device);
-}
-
-static const lunik_acpi_slots_ops *acpi_ops(const struct device_memory *d)
-{
-    return d->acpi ? lunik_acpi_slots_iface(d->acpi) : NULL;
+    return nvdimm_of(device) ? d->nvdimm : d->acpi;
 }
 
 /* ---- slots ---------------------------------------------------------------------------------- */
@@ -46,136 +30,33 @@ static unsigned free_slot(const struct device_memory *d)
     return slot;
 }
 
-static int choose_slot(const struct device_memory *d, lunik_memory_device *md, lunik_error *err)
+static int choose_slot(const struct device_memory *d, lunik_object *device, lunik_error *err)
 {
+    lunik_memory_device *md = lunik_memory_device_get(device);
+    const char *type = lunik_object_type_name(device);
+
     if (!d->slots)
         return lunik_fail(err, LUNIK_E_NO_SPACE,
-                          "pc-dimm: slot: the machine has no memory slots (want the slots option)");
+                          "%s: slot: the machine has no memory slots (want the slots option)",
+                          type);
     if (md->slot < 0) {
         unsigned slot = free_slot(d);
 
         if (slot >= d->slots)
             return lunik_fail(err, LUNIK_E_NO_SPACE,
-                              "pc-dimm: slot: no free slots available, all %" PRIu64 " are in use",
+                              "%s: slot: no free slots available, all %" PRIu64 " are in use", type,
                               d->slots);
         md->slot = slot;
         return 0;
     }
     if ((uint64_t)md->slot >= d->slots)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "pc-dimm: slot: %" PRId64 " is out of range (want 0 to %" PRIu64 ")",
+                          "%s: slot: %" PRId64 " is out of range (want 0 to %" PRIu64 ")", type,
                           md->slot, d->slots - 1);
     if (d->slot[md->slot])
-        return lunik_fail(err, LUNIK_E_BUSY, "pc-dimm: slot: slot %" PRId64 " is busy with '%s'",
-                          md->slot, name_of(d->slot[md->slot]));
+        return lunik_fail(err, LUNIK_E_BUSY, "%s: slot: slot %" PRId64 " is busy with '%s'", type,
+                          md->slot, device_memory_name(d->slot[md->slot]));
     return 0;
-}
-
-/* ---- addresses ------------------------------------------------------------------------------ */
-
-/* No sum below overflows: the window ends below 2^64, and a device is not larger. */
-
-static int check_size(const struct device_memory *d, lunik_object *device, lunik_error *err)
-{
-    const lunik_memory_device *md = lunik_memory_device_get(device);
-
-    if (md->size % md->align)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s: memdev: the size of '%s', 0x%" PRIx64
-                          ", must be a multiple of 0x%" PRIx64,
-                          lunik_object_type_name(device), name_of(md->memdev), md->size, md->align);
-    if (md->size > d->limit || d->used > d->limit - md->size)
-        return lunik_fail(err, LUNIK_E_NO_SPACE,
-                          "%s: memdev: not enough space for 0x%" PRIx64 " bytes, 0x%" PRIx64
-                          " of 0x%" PRIx64 " for memory devices are in use (see maxmem)",
-                          lunik_object_type_name(device), md->size, d->used, d->limit);
-    return 0;
-}
-
-/* Returns the lowest of the devices that overlap md. */
-static lunik_object *rival(const struct device_memory *d, const lunik_memory_device *md)
-{
-    lunik_object *found = NULL;
-    uint64_t lowest = UINT64_MAX;
-
-    for (size_t i = 0; i < DEVICES_MAX; i++) {
-        const lunik_memory_device *other = d->slot[i] ? lunik_memory_device_get(d->slot[i]) : NULL;
-
-        if (!other || other->address >= lowest || md->address >= other->address + other->size ||
-            other->address >= md->address + md->size)
-            continue;
-        found = d->slot[i];
-        lowest = other->address;
-    }
-    return found;
-}
-
-/* The property that has the address. */
-static const char *address_property(const lunik_memory_device *md)
-{
-    return md->slot < 0 ? "memaddr" : "addr";
-}
-
-static int fail_rival(lunik_object *rival, lunik_object *device, lunik_error *err)
-{
-    const lunik_memory_device *md = lunik_memory_device_get(device);
-    const lunik_memory_device *other = lunik_memory_device_get(rival);
-
-    return lunik_fail(err, LUNIK_E_EXISTS,
-                      "%s: %s: [0x%" PRIx64 ":0x%" PRIx64
-                      "] conflicts with memory device '%s' [0x%" PRIx64 ":0x%" PRIx64 "]",
-                      lunik_object_type_name(device), address_property(md), md->address, md->size,
-                      name_of(rival), other->address, other->size);
-}
-
-static int check_address(const struct device_memory *d, lunik_object *device, lunik_error *err)
-{
-    const lunik_memory_device *md = lunik_memory_device_get(device);
-    const char *type = lunik_object_type_name(device), *property = address_property(md);
-
-    if (md->address % md->align)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s: %s: 0x%" PRIx64 " must be aligned to 0x%" PRIx64 " bytes", type,
-                          property, md->address, md->align);
-    if (md->address < d->base || md->size > d->size || md->address - d->base > d->size - md->size)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "%s: %s: [0x%" PRIx64 ":0x%" PRIx64
-                          "] is not in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
-                          type, property, md->address, md->size, d->base, d->size);
-    return gaps_free(&d->gaps, md->address - d->base, md->size)
-               ? 0
-               : fail_rival(rival(d, md), device, err);
-}
-
-static int choose_address(const struct device_memory *d, lunik_object *device, lunik_error *err)
-{
-    lunik_memory_device *md = lunik_memory_device_get(device);
-
-    for (size_t i = 0; i < d->gaps.count; i++) {
-        const struct gap *g = &d->gaps.items[i];
-        uint64_t address = d->base + g->start;
-        uint64_t skip = (md->align - address % md->align) % md->align;
-
-        if (skip <= g->size && md->size <= g->size - skip) {
-            md->address = address + skip;
-            return 0;
-        }
-    }
-    return lunik_fail(err, LUNIK_E_NO_SPACE,
-                      "%s: %s: no gap for 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
-                      " in the range for memory devices [0x%" PRIx64 ":0x%" PRIx64 "]",
-                      lunik_object_type_name(device), address_property(md), md->size, md->align,
-                      d->base, d->size);
-}
-
-static int place(const struct device_memory *d, lunik_object *device, lunik_error *err)
-{
-    int rc = check_size(d, device, err);
-
-    if (rc)
-        return rc;
-    return lunik_memory_device_get(device)->address ? check_address(d, device, err)
-                                                    : choose_address(d, device, err);
 }
 
 /* Maps a device that has been placed, as entry `index` of those there are. */
@@ -236,7 +117,7 @@ int device_memory_add(lunik_object *device, lunik_error *err)
     if (extra_of(d, NULL) == DEVICES_MAX)
         return lunik_fail(err, LUNIK_E_NO_SPACE, "%s: there are %u of them already", type,
                           (unsigned)EXTRA_MAX);
-    rc = place(d, device, err);
+    rc = device_memory_place(d, device, err);
     if (!rc)
         rc = lunik_object_use(handler, device, err);
     if (rc)
@@ -261,6 +142,14 @@ void device_memory_del(lunik_object *device)
 
 /* ---- hotplug handler ------------------------------------------------------------------------ */
 
+static int check_enabled(const struct device_memory *d, lunik_object *device, lunik_error *err)
+{
+    if (!nvdimm_of(device) || d->nvdimm)
+        return 0;
+    return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                      "nvdimm: the machine has no NVDIMMs (want the option nvdimm = true)");
+}
+
 static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     const struct device_memory *d = lunik_state(handler);
@@ -270,11 +159,13 @@ static int pre_plug(lunik_object *handler, lunik_object *device, lunik_error *er
     if (!lunik_memory_device_iface(device))
         return lunik_fail(err, LUNIK_E_INVALID,
                           "%s: '%s' is no memory device (want the interface memory-device)",
-                          lunik_object_type_name(device), name_of(device));
+                          lunik_object_type_name(device), device_memory_name(device));
     md = lunik_memory_device_get(device);
-    rc = choose_slot(d, md, err);
+    rc = check_enabled(d, device, err);
     if (!rc)
-        rc = place(d, device, err);
+        rc = choose_slot(d, device, err);
+    if (!rc)
+        rc = device_memory_place(d, device, err);
     if (!rc)
         lunik_trace(lunik_object_machine(device), "place", device,
                     LUNIK_FIELD_UINT("slot", (uint64_t)md->slot),
@@ -286,13 +177,14 @@ static int plug(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     struct device_memory *d = lunik_state(handler);
     const lunik_memory_device *md = lunik_memory_device_get(device);
-    const lunik_acpi_slots_ops *acpi = acpi_ops(d);
+    lunik_object *acpi = acpi_of(d, device);
     int rc = occupy(d, device, (size_t)md->slot, err);
 
     if (rc)
-        return lunik_fail_prefix(err, rc, "pc-dimm: '%s' can't be mapped", name_of(device));
+        return lunik_fail_prefix(err, rc, "%s: '%s' can't be mapped",
+                                 lunik_object_type_name(device), device_memory_name(device));
     if (acpi)
-        acpi->plug(d->acpi, device);
+        lunik_acpi_slots_iface(acpi)->plug(acpi, device);
     return 0;
 }
 
@@ -300,20 +192,20 @@ static void unplug(lunik_object *handler, lunik_object *device)
 {
     struct device_memory *d = lunik_state(handler);
     const lunik_memory_device *md = lunik_memory_device_get(device);
-    const lunik_acpi_slots_ops *acpi = acpi_ops(d);
+    lunik_object *acpi = acpi_of(d, device);
 
     if (acpi)
-        acpi->unplug(d->acpi, device);
+        lunik_acpi_slots_iface(acpi)->unplug(acpi, device);
     vacate(d, device, (size_t)md->slot);
 }
 
 static int unplug_request(lunik_object *handler, lunik_object *device, lunik_error *err)
 {
     const struct device_memory *d = lunik_state(handler);
-    const lunik_acpi_slots_ops *acpi = acpi_ops(d);
+    lunik_object *acpi = acpi_of(d, device);
 
     if (acpi)
-        acpi->unplug_request(d->acpi, device);
+        lunik_acpi_slots_iface(acpi)->unplug_request(acpi, device);
     else
         lunik_device_ejected(device); /* there is no guest to ask */
     return 0;
@@ -353,20 +245,32 @@ static int check_reach(const struct device_memory *d, const lunik_machine *m, lu
     return 0;
 }
 
+static int check_count(const struct device_memory *d, lunik_object *acpi, lunik_error *err)
+{
+    unsigned count = acpi ? lunik_acpi_slots_iface(acpi)->count(acpi) : 0;
+
+    if (!acpi || d->slots <= count)
+        return 0;
+    return lunik_fail(err, LUNIK_E_INVALID,
+                      "device-memory: slots: %" PRIu64 " are more than the %u of '%s'", d->slots,
+                      count, device_memory_name(acpi));
+}
+
 static int init_window(lunik_object *o, lunik_error *err)
 {
     struct device_memory *d = lunik_state(o);
-    const lunik_acpi_slots_ops *acpi = acpi_ops(d);
+    int rc;
 
     if (d->size > UINT64_MAX - d->base)
         return lunik_fail(err, LUNIK_E_INVALID,
                           "device-memory: size: 0x%" PRIx64 " bytes at 0x%" PRIx64
                           " end beyond the address space",
                           d->size, d->base);
-    if (acpi && d->slots > acpi->count(d->acpi))
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "device-memory: slots: %" PRIu64 " are more than the %u of '%s'",
-                          d->slots, acpi->count(d->acpi), name_of(d->acpi));
+    rc = check_count(d, d->acpi, err);
+    if (!rc)
+        rc = check_count(d, d->nvdimm, err);
+    if (rc)
+        return rc;
     if (!d->limit)
         d->limit = d->size;
     d->gaps.items[d->gaps.count++] = (struct gap){0, d->size};
@@ -446,6 +350,13 @@ static const lunik_prop props[] = {
         .kind = LUNIK_PROP_LINK,
         .doc = "The device that notifies the guest; without it devices come and go silently.",
         .offset = offsetof(struct device_memory, acpi),
+        .link = "acpi-slots",
+    },
+    {
+        .name = "nvdimm",
+        .kind = LUNIK_PROP_LINK,
+        .doc = "The device that describes NVDIMMs to the guest; without it they are refused.",
+        .offset = offsetof(struct device_memory, nvdimm),
         .link = "acpi-slots",
     },
     {

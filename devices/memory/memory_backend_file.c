@@ -3,8 +3,7 @@
  *
  * mem-path names a file, which is created if it is missing and extended if it is empty, or a
  * directory (of a hugetlbfs, say), in which an unnamed file is made. fd gives a file that is open
- * already instead. A file that has contents is never resized: too short a file is an error. Not
- * modelled: pmem.
+ * already instead. A file that has contents is never resized: too short a file is an error.
  */
 #define _GNU_SOURCE /* asprintf, mkostemp */
 #include <errno.h>
@@ -26,7 +25,7 @@ struct memory_backend_file {
     int64_t fd;
     char fd_name[32];
     uint64_t align, offset;
-    bool discard_data, readonly;
+    bool discard_data, readonly, pmem;
 };
 
 /* Changes that opening the file made to the file system, to be undone on failure. */
@@ -182,10 +181,15 @@ static void undo_file(const struct memory_backend_file *b, const struct opened *
 static int realize(lunik_object *o, lunik_error *err)
 {
     const struct memory_backend_file *b = lunik_state(o);
-    lunik_ram_config config = {.align = b->align, .fd_offset = b->offset, .readonly = b->readonly};
+    lunik_ram_config config = {
+        .align = b->align, .fd_offset = b->offset, .readonly = b->readonly, .sync = b->pmem};
     struct opened f = {.fd = -1};
-    int rc = open_given(o, &f, err);
+    int rc;
 
+    if (b->pmem && !b->common.share)
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: pmem: true wants share, which is false",
+                          lunik_object_type_name(o));
+    rc = open_given(o, &f, err);
     if (rc)
         return rc;
     rc = memory_backend_page_size(o, f.fd, &config.page_size, err);
@@ -252,6 +256,14 @@ static const lunik_prop props[] = {
         .kind = LUNIK_PROP_BOOL,
         .doc = "Open the file for reading; the guest sees ROM.",
         .offset = offsetof(struct memory_backend_file, readonly),
+    },
+    {
+        .name = "pmem",
+        .kind = LUNIK_PROP_BOOL,
+        .doc =
+            "The file is persistent memory: map it so that nothing but the CPU's caches is between "
+            "it and the guest (MAP_SYNC; needs share, and a file system with DAX).",
+        .offset = offsetof(struct memory_backend_file, pmem),
     },
     {0},
 };

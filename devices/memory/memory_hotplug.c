@@ -11,6 +11,7 @@
 
 #include "lunik_trace.h"
 #include "memory_hotplug_chip.h"
+#include "nvdimm.h"
 #include "../acpi_events.h"
 #include "../types.h"
 
@@ -40,14 +41,17 @@ static void reset(lunik_object *o)
     memory_slots_reset(&d->slots);
 }
 
-/* Returns the device in a slot; NULL if it is empty. */
+/* Returns the device in a slot; NULL if there is none that these registers show: NVDIMMs are not
+ * announced as memory. */
 static lunik_object *device_in(const struct memory_hotplug *d, unsigned slot)
 {
     lunik_machine *m = lunik_object_machine(lunik_state_object(d));
     lunik_object *handler = lunik_machine_hotplug_handler(m, "memory");
     const lunik_memory_slots_ops *ops = handler ? lunik_memory_slots_iface(handler) : NULL;
 
-    return ops ? ops->device(handler, slot) : NULL;
+    lunik_object *device = ops ? ops->device(handler, slot) : NULL;
+
+    return device && !nvdimm_of(device) ? device : NULL;
 }
 
 /* ---- from the guest ------------------------------------------------------------------------- */

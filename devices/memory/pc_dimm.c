@@ -6,12 +6,9 @@
  */
 #include <inttypes.h>
 
+#include "pc_dimm.h"
 #include "../ports.h"
 #include "../types.h"
-
-struct pc_dimm {
-    lunik_memory_device md; /* addr, slot, node and memdev are properties */
-};
 
 static int check_node(lunik_object *o, lunik_error *err)
 {
@@ -22,11 +19,11 @@ static int check_node(lunik_object *o, lunik_error *err)
     if (d->md.node < nodes)
         return 0;
     return lunik_fail(err, LUNIK_E_INVALID,
-                      "pc-dimm: node: %" PRIu64 " is not a NUMA node of the machine, which has %zu",
-                      d->md.node, nodes);
+                      "%s: node: %" PRIu64 " is not a NUMA node of the machine, which has %zu",
+                      lunik_object_type_name(o), d->md.node, nodes);
 }
 
-static int make_region(lunik_object *o, lunik_error *err)
+static int make_region(lunik_object *o, bool nonvolatile, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
     const lunik_memory_backend_ops *backend = lunik_memory_backend_iface(d->md.memdev);
@@ -34,13 +31,15 @@ static int make_region(lunik_object *o, lunik_error *err)
     lunik_region_config config = {
         .kind = lunik_ram_readonly(ram) ? LUNIK_REGION_ROM : LUNIK_REGION_RAM,
         .name = lunik_object_id(d->md.memdev),
+        .size = d->md.size,
         .ram = ram,
+        .nonvolatile = nonvolatile,
     };
 
     return device_region_new(&d->md.region, o, config, err);
 }
 
-static int realize(lunik_object *o, lunik_error *err)
+int pc_dimm_realize(lunik_object *o, bool nonvolatile, lunik_error *err)
 {
     struct pc_dimm *d = lunik_state(o);
     int rc = check_node(o, err);
@@ -49,12 +48,17 @@ static int realize(lunik_object *o, lunik_error *err)
         return rc;
     rc = lunik_object_claim(d->md.memdev, o, err);
     if (rc)
-        return lunik_fail_prefix(err, rc, "pc-dimm: memdev");
+        return lunik_fail_prefix(err, rc, "%s: memdev", lunik_object_type_name(o));
     d->md.hotplugged = lunik_machine_hotplugging(lunik_object_machine(o));
-    rc = make_region(o, err);
+    rc = make_region(o, nonvolatile, err);
     if (rc)
         lunik_object_release(d->md.memdev, o);
     return rc;
+}
+
+static int realize(lunik_object *o, lunik_error *err)
+{
+    return pc_dimm_realize(o, false, err);
 }
 
 static void unrealize(lunik_object *o)

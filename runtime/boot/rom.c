@@ -63,11 +63,17 @@ static void rom_free(struct boot_rom *rom)
     free(rom);
 }
 
-static int check_free(const struct boot_state *b, const char *name, uint64_t address, size_t size,
-                      lunik_error *err)
+/* self: a ROM that is about to be there instead of itself; NULL: a new one. */
+static int check_free(const struct boot_state *b, const struct boot_rom *self, const char *name,
+                      uint64_t address, size_t size, lunik_error *err)
 {
+    if (!size || size > UINT64_MAX - address)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "ROM '%s': size: '%zu' is not possible at 0x%" PRIx64
+                          " (want at least 1 and an end below 2^64)",
+                          name, size, address);
     for (const struct boot_rom *r = b->roms; r; r = r->next)
-        if (address < r->address + r->size && r->address < address + size)
+        if (r != self && address < r->address + r->size && r->address < address + size)
             return lunik_fail(err, LUNIK_E_EXISTS,
                               "ROM '%s': 0x%" PRIx64 "-0x%" PRIx64
                               " overlaps ROM '%s' at 0x%" PRIx64 "-0x%" PRIx64,
@@ -89,12 +95,7 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
 
     if (!b)
         return machine_fail_closed(m, err);
-    if (!size || size > UINT64_MAX - address)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "ROM '%s': size: '%zu' is not possible at 0x%" PRIx64
-                          " (want at least 1 and an end below 2^64)",
-                          name, size, address);
-    rc = check_free(b, name, address, size, err);
+    rc = check_free(b, NULL, name, address, size, err);
     if (rc)
         return rc;
     rom = calloc(1, sizeof(*rom));
@@ -119,6 +120,24 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
     return 0;
 }
 
+static int rom_replace(const struct boot_state *b, struct boot_rom *rom, const void *data,
+                       size_t size, lunik_error *err)
+{
+    int rc = check_free(b, rom, rom->name, rom->address, size, err);
+    void *copy;
+
+    if (rc)
+        return rc;
+    copy = malloc(size);
+    if (!copy)
+        return lunik_fail(err, LUNIK_E_NO_MEMORY, "ROM '%s': out of memory", rom->name);
+    memcpy(copy, data, size);
+    free(rom->data);
+    rom->data = copy;
+    rom->size = size;
+    return 0;
+}
+
 int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
                   lunik_error *err)
 {
@@ -127,13 +146,10 @@ int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t s
 
     if (!m->boot)
         return machine_fail_closed(m, err);
-    for (const struct boot_rom *r = m->boot->roms; r; r = r->next)
-        if (r->address == address && r->size == size) {
-            memcpy(r->data, data, size);
-            return 0;
-        }
-    return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no ROM of %zu bytes at 0x%" PRIx64, size,
-                      address);
+    for (struct boot_rom *r = m->boot->roms; r; r = r->next)
+        if (r->address == address)
+            return rom_replace(m->boot, r, data, size, err);
+    return lunik_fail(err, LUNIK_E_NOT_FOUND, "there is no ROM at 0x%" PRIx64, address);
 }
 
 int roms_place(lunik_machine *m, lunik_error *err)

@@ -68,6 +68,8 @@ static int check_config(const lunik_ram_config *c, uint64_t page_size, lunik_err
     if ((page_size & (page_size - 1)) || page_size % (uint64_t)sysconf(_SC_PAGESIZE))
         return lunik_fail(err, LUNIK_E_INVALID, "%s: page size: %" PRIu64 " is not one of the host",
                           c->name, page_size);
+    if (c->sync && (!c->share || c->fd < 0))
+        return lunik_fail(err, LUNIK_E_INVALID, "%s: sync: wants a file and share", c->name);
     if (c->align & (c->align - 1))
         return lunik_fail(err, LUNIK_E_INVALID, "%s: align: %" PRIu64 " is not a power of two",
                           c->name, c->align);
@@ -91,8 +93,9 @@ static int check_config(const lunik_ram_config *c, uint64_t page_size, lunik_err
 static void *map_at(const lunik_ram_config *c, void *address)
 {
     int prot = c->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-    int flags = (address ? MAP_FIXED : 0) | (c->share ? MAP_SHARED : MAP_PRIVATE) |
-                (c->fd < 0 ? MAP_ANONYMOUS : 0) | (c->noreserve ? MAP_NORESERVE : 0);
+    int sharing = c->sync ? MAP_SHARED_VALIDATE | MAP_SYNC : c->share ? MAP_SHARED : MAP_PRIVATE;
+    int flags = (address ? MAP_FIXED : 0) | sharing | (c->fd < 0 ? MAP_ANONYMOUS : 0) |
+                (c->noreserve ? MAP_NORESERVE : 0);
     void *host = mmap(address, c->size, prot, flags, c->fd, (off_t)c->fd_offset);
 
     return host == MAP_FAILED ? NULL : host;
@@ -134,6 +137,11 @@ static void *map_aligned(const lunik_ram_config *c, uint64_t align)
 
 static int map_failed(const lunik_ram_config *c, uint64_t page_size, int sys, lunik_error *err)
 {
+    if (c->sync && (sys == EOPNOTSUPP || sys == EINVAL))
+        return lunik_fail(err, LUNIK_E_UNSUPPORTED,
+                          "%s: sync: the file system of its file can't map it with MAP_SYNC (want "
+                          "persistent memory: a file on a file system with DAX)",
+                          c->name);
     if (sys != ENOMEM)
         return lunik_fail_errno(err, sys, "%s: can't map %" PRIu64 " bytes", c->name, c->size);
     if (page_size > (uint64_t)sysconf(_SC_PAGESIZE))

@@ -16,7 +16,7 @@ local MiB, GiB = board.MiB, board.GiB
 local PCI64_SIZE = 2 * GiB -- as QEMU's pc
 
 local SCI = 9
-local PCI_GPE, CPU_GPE, MEMORY_GPE = 1, 2, 3
+local PCI_GPE, CPU_GPE, MEMORY_GPE, NVDIMM_GPE = 1, 2, 3, 4
 local EBDA = 0x9fc00       -- 639 KiB: where conventional memory ends
 local VGA_HOLE = 0xa0000
 local BIOS_AREA = 0xe0000  -- ACPI tables, or a firmware's ROM
@@ -113,15 +113,20 @@ end
 local function add_memory_slots(m, opt, pm, p)
   if p.window_size == 0 then return end
   local slots = opt.slots or 0
-  local registers
+  local registers, nvdimm
   if slots > 0 then
     registers = m:device_add("acpi-memory-hotplug", {
       id = "memory-hotplug", iobase = 0xa00, slots = slots, gpe = MEMORY_GPE, pm = pm,
     })
   end
+  if opt.nvdimm then
+    nvdimm = m:device_add("acpi-nvdimm", {
+      id = "nvdimm", iobase = 0xb18, slots = slots, gpe = NVDIMM_GPE, pm = pm,
+    })
+  end
   m:device_add("device-memory", {
     id = "device-memory", addr = p.window_base, size = p.window_size, slots = slots,
-    limit = p.plug_limit, acpi = registers,
+    limit = p.plug_limit, acpi = registers, nvdimm = nvdimm,
   })
   m:fwmap_add {
     base = p.window_base, size = p.window_size, type = "hotplug",
@@ -164,8 +169,15 @@ local function add_isa(m, opt, p)
   end
 end
 
+local function check_nvdimm(opt)
+  if opt.nvdimm and (opt.slots or 0) == 0 then
+    error(lunik.error("invalid", "nvdimm: true needs memory slots (want maxmem and slots)"), 0)
+  end
+end
+
 local function build(m, opt)
   firmware.check(opt)
+  check_nvdimm(opt)
   local banks, memory = board.memory(m, opt)
   local p = plan(m, opt, memory)
   m:transaction(function()
@@ -218,6 +230,10 @@ return {
       kind = "boolean",
       doc = "PCI devices can be added to and removed from the running machine, through ACPI. Not "
         .. "given: true.",
+    },
+    nvdimm = {
+      kind = "boolean",
+      doc = "NVDIMMs can be plugged into memory slots; needs maxmem and slots. Not given: false.",
     },
     on_panic = {
       kind = "string",

@@ -1,10 +1,10 @@
 --- A guest operating system in Lua, for machines without vCPUs.
 --
--- It does what a kernel does for hotplug of memory, CPUs (guest_cpus.lua) and PCI devices
--- (guest_pci.lua), through the same registers: finds the fixed hardware in the FADT, enables ACPI
--- and the hotplug GPEs, handles the SCI, scans the slots, tests new memory, gives new devices
--- addresses, answers _OST and ejects or refuses. So every hotplug scenario also runs with
--- accel = "none", in milliseconds.
+-- It does what a kernel does for hotplug of memory, NVDIMMs (guest_nvdimm.lua), CPUs
+-- (guest_cpus.lua) and PCI devices (guest_pci.lua), through the same registers: finds the fixed
+-- hardware in the FADT, enables ACPI and the hotplug GPEs, handles the SCI, scans the slots, tests
+-- new memory, gives new devices addresses, answers _OST and ejects or refuses. So every hotplug
+-- scenario also runs with accel = "none", in milliseconds.
 --
 --     local guest = require("lunik.guest").attach(m, { log = print })
 --
@@ -12,6 +12,7 @@
 
 local Cpus = require "lunik.guest_cpus"
 local lunik = require "lunik"
+local Nvdimms = require "lunik.guest_nvdimm"
 local Pci = require "lunik.guest_pci"
 
 local Guest = {}
@@ -90,6 +91,7 @@ function Guest.attach(m, options)
     }, Guest)
     self.pci = Pci.new(self)
     self.cpus = Cpus.new(self)
+    self.nvdimms = Nvdimms.new(self)
     local function run()
         self:run()
     end
@@ -146,6 +148,7 @@ function Guest:boot()
     self:say("hotplug: %d slots", self.slots)
     if self.pci then self.pci:boot() end
     if self.cpus then self.cpus:boot() end
+    if self.nvdimms then self.nvdimms:boot() end
 end
 
 --- Enables a general-purpose event.
@@ -188,6 +191,10 @@ function Guest:handle_sci()
     if self.cpus then
         self:clear(self.cpus.gpe)
         self.cpus:scan()
+    end
+    if self.nvdimms then
+        self:clear(self.nvdimms.gpe)
+        self.nvdimms:scan()
     end
 end
 

@@ -4,7 +4,7 @@
 local lunik = require "lunik"
 local command = require "spec.support.command"
 
-local TABLES = { "FACP", "FACS", "APIC", "SRAT", "SLIT", "RSDT", "XSDT", "DSDT" }
+local TABLES = { "FACP", "FACS", "APIC", "SRAT", "SLIT", "NFIT", "RSDT", "XSDT", "DSDT" }
 
 local shapes = {
   { name = "one CPU, no slots, no 64-bit window", cpus = 1, memory = "64M", pci64 = 0 },
@@ -28,6 +28,10 @@ local shapes = {
       { cpus = { 1, 2, 4 }, memory = "64M", distances = { 17, 10 } },
     },
   },
+  {
+    name = "NVDIMMs in 2 of 20 slots", cpus = 1, memory = "64M", maxmem = "1G", slots = 20,
+    nvdimm = true,
+  },
 }
 
 local function machine(shape)
@@ -35,7 +39,14 @@ local function machine(shape)
   for key, value in pairs(shape) do
     if key ~= "name" then options[key] = value end
   end
-  return lunik.machine(options)
+  local m = lunik.machine(options)
+  for _, slot in ipairs(options.nvdimm and { 0, 19 } or {}) do
+    local id = "nv" .. slot
+    m:object_add("memory-backend-ram", { id = id .. "-mem", size = "4M" })
+    m:device_add("nvdimm", { id = id, memdev = id .. "-mem", slot = slot, label_size = "256K" })
+  end
+  if options.nvdimm then m:start() end -- with tables as of now
+  return m
 end
 
 -- A folder for tables and what the tools make of them.
@@ -68,9 +79,12 @@ local PCI_SLOTS = 30 -- all but those of the chipset
 -- A resource buffer: extended interrupt 11, level, active high, shared.
 local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
 
+-- Intel's functions of NVDIMMs.
+local NVDIMM_UUID = "30 AC 09 43 11 0D E4 11 91 91 08 00 20 0C 9A 66"
+
 -- Commands for acpiexec, and the byte that fills its operation regions. A run takes a second to
 -- end, so all runs for a machine are started at once.
-local function programs(slots, cpus)
+local function programs(slots, cpus, nvdimm)
   local last = ("\\_SB.MHPC.MP%02X."):format((slots or 1) - 1)
   local list = {
     names = { 0, "all _STA; all _CRS; all _PRS; all _PRT; all _PXM; all _DIS; all _EJ0; all _UID" },
@@ -93,12 +107,22 @@ local function programs(slots, cpus)
       .. "evaluate %s_EJ0 1"):format(cpu, cpu, cpu, cpu) }
     list.notify = { 0, ("evaluate \\_SB.CPUS.CTFY %d 3"):format(cpus - 1) }
   end
+  if nvdimm then
+    list.nvdimm = { 0, "evaluate \\_SB.NVDR._FIT; evaluate \\_SB.NVDR.NV13._ADR; "
+      .. "evaluate \\_GPE._E04" }
+    list.labels = { 0, "evaluate \\_SB.NVDR.NV13._LSI" }
+    list.label_read = { 0, "evaluate \\_SB.NVDR.NV13._LSR 0x10 0x20" }
+    list.label_write = { 0, "evaluate \\_SB.NVDR.NV13._LSW 0x10 2 (AA BB)" }
+    local dsm = ("evaluate \\_SB.NVDR.%%s_DSM (%s) %%d %%d [(01 02 03 04 05)]"):format(NVDIMM_UUID)
+    list.dsm = { 0, dsm:format("NV13.", 1, 5) }
+    list.dsm_none = { 0, dsm:format("NV13.", 2, 0) .. "; " .. dsm:format("", 1, 5) }
+  end
   return list
 end
 
 local function run_programs(folder, shape)
   local commands = {}
-  for name, program in pairs(programs(shape.slots, shape.maxcpus)) do
+  for name, program in pairs(programs(shape.slots, shape.maxcpus, shape.nvdimm)) do
     local call = ("acpiexec -fv %d -b '%s' dsdt.aml"):format(program[1], program[2])
     commands[#commands + 1] = ("{ %s; echo status $?; } > %s.out 2>&1 &"):format(call, name)
   end
@@ -298,6 +322,35 @@ for _, shape in ipairs(shapes) do
         assert.equal(slot * 8, high << 4 | low & 0x0f)
         assert.equal(0x40, low & 0xf0)
       end
+    end)
+
+    -- acpiexec's registers are plain bytes: an answer is the call itself, whose handle, 20, is taken
+    -- for its length.
+    it("have methods that call an NVDIMM's functions", function()
+      if not shape.nvdimm then return end
+      local function call(fn, ...)
+        return string.pack("<I4I4I4I4", 1, fn, ...)
+      end
+      local nvdimm = said "nvdimm"
+      assert.truthy(nvdimm:find("%[Integer%] = 0+14\n"), nvdimm) -- handle
+      assert.truthy(nvdimm:find("[Buffer] Length 00", 1, true), nvdimm)
+      assert.truthy(nvdimm:find("Notify on %[NVDR%] %S+ Value 0x80"), nvdimm)
+      assert.equal(call(5, 0x04030201, 5), buffer_bytes(said "dsm"))
+      assert.equal(1, count(said "dsm_none", "Length 01 = +0000: 00"), said "dsm_none")
+      assert.equal(1, count(said "dsm_none", "Length 04 = +0000: 01 00 00 00"))
+      local labels = said "labels"
+      assert.truthy(labels:find("0001\n *%[Integer%] = 0+4\n *%[Integer%] = 0+\n"), labels)
+      assert.equal(call(5, 0x10, 0x20):sub(5), buffer_bytes(said "label_read"))
+      assert.truthy(said("label_write"):find("[Integer] = 0000000000000001", 1, true))
+    end)
+
+    it("have an NFIT with the NVDIMMs that are there", function()
+      local nfit = m:acpi_table "NFIT"
+      if not shape.nvdimm then
+        assert.is_nil(nfit)
+        return
+      end
+      assert.equal(40 + 2 * 184, #nfit)
     end)
 
     it("name the memory a DIMM may bring", function()

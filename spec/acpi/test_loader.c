@@ -39,6 +39,7 @@ static void open_machine(unsigned cpus, uint64_t pm_base)
                           LUNIK_FIELD_BOOL("shadow", true)};
     lunik_field isa[] = {LUNIK_FIELD_STRING("bus", "pci")};
     lunik_field pm[] = {LUNIK_FIELD_STRING("bus", "pci"), LUNIK_FIELD_UINT("pm-base", pm_base)};
+    lunik_field slots[] = {LUNIK_FIELD_UINT("slots", 3)}; /* its methods share a page with it */
     lunik_fwmap_entry window = {
         .base = UINT64_C(4) << 30, .size = 1 << 30, .type = LUNIK_FWMAP_HOTPLUG};
 
@@ -49,6 +50,7 @@ static void open_machine(unsigned cpus, uint64_t pm_base)
     add("i440fx", host, 3);
     add("piix3", isa, 1);
     add("piix4-pm", pm, 2);
+    add("acpi-nvdimm", slots, 1);
     add("i8042", NULL, 0);
     add("serial16550", NULL, 0);
     must(lunik_fwmap_add(b.m, &window, &b.err));
