@@ -792,9 +792,9 @@ LUNIK_IFACE_GETTER(acpi)
 typedef struct lunik_acpi_table_ops {
     const char *signature; /* four characters, a constant */
     uint8_t revision;
-    /* Writes what follows the table's header, the first `size` bytes of it at most, to out. Returns
+    /* Writes what follows the table's header, the first `size` bytes of it at most, to buf. Returns
      * how many there are; 0: there is no such table now. With the lock held. */
-    size_t (*contents)(lunik_object *o, void *out, size_t size);
+    size_t (*contents)(lunik_object *o, void *buf, size_t size);
 } lunik_acpi_table_ops;
 #define LUNIK_IFACE_acpi_table "acpi-table"
 LUNIK_IFACE_GETTER(acpi_table)

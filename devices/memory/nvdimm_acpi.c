@@ -69,15 +69,15 @@ static void fit_copy(const struct acpi_nvdimm *d, size_t offset, uint8_t *out, s
     }
 }
 
-static size_t table_contents(lunik_object *o, void *out, size_t size)
+static size_t table_contents(lunik_object *o, void *buf, size_t size)
 {
     const struct acpi_nvdimm *d = lunik_state(o);
 
     if (!d->count)
         return 0;
     if (size >= NFIT_RESERVED) {
-        memset(out, 0, NFIT_RESERVED);
-        fit_copy(d, 0, (uint8_t *)out + NFIT_RESERVED, least(size - NFIT_RESERVED, fit_size(d)));
+        memset(buf, 0, NFIT_RESERVED);
+        fit_copy(d, 0, (uint8_t *)buf + NFIT_RESERVED, least(size - NFIT_RESERVED, fit_size(d)));
     }
     return NFIT_RESERVED + fit_size(d);
 }

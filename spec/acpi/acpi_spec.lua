@@ -324,8 +324,8 @@ for _, shape in ipairs(shapes) do
       end
     end)
 
-    -- acpiexec's registers are plain bytes: an answer is the call itself, whose handle, 20, is taken
-    -- for its length.
+    -- As acpiexec's registers are plain bytes, an answer is the call itself, whose handle, 20, is
+    -- taken for its length.
     it("have methods that call an NVDIMM's functions", function()
       if not shape.nvdimm then return end
       local function call(fn, ...)
