@@ -75,13 +75,13 @@ static void actual_changed(struct virtio_balloon *s)
                LUNIK_FIELD_UINT("balloon", balloon));
 }
 
-/* The driver writes how many pages it has given up, and how it fills pages that are free. */
 /* Pages that the guest has filled with something else than zeros are expected to stay so. */
 static void note_poison(struct virtio_balloon *s)
 {
     atomic_store(&s->poisoned, balloon_get(s, BALLOON_POISON) != 0);
 }
 
+/* The driver writes how many pages it has given up, and how it fills pages that are free. */
 static void configured(struct virtio *v, uint32_t offset, uint32_t size)
 {
     struct virtio_balloon *s = balloon_of(v);
