@@ -10,7 +10,8 @@
  *   08  status: bit 0 is set with the result; writing 1 clears it and lowers INTA#
  *
  * main() does what firmware and a driver do: finds the device, gives its BAR an address, uses it.
- * The machine has no vCPU, so that this runs anywhere.
+ * In between it saves the device's state and loads it again. The machine has no vCPU, so that this
+ * runs anywhere.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -103,8 +104,10 @@ static int realize(lunik_object *o, lunik_error *err)
     rc = lunik_pci_bar_init(&s->function, 0, LUNIK_PCI_BAR_MEM32, s->regs, err);
     if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
-    if (rc)
+    if (rc) {
+        lunik_pci_device_remove(&s->function);
         lunik_region_unref(s->regs);
+    }
     return rc;
 }
 
@@ -121,6 +124,21 @@ static const lunik_prop props[] = {
     {0},
 };
 
+static const lunik_state_field state_fields[] = {
+    LUNIK_STATE_STRUCT(struct square, function, &lunik_pci_function_state),
+    LUNIK_STATE(struct square, operand),
+    LUNIK_STATE(struct square, result),
+    LUNIK_STATE(struct square, status),
+    {0},
+};
+
+static const lunik_state_table state_table = {
+    .name = "square",
+    .version = 1,
+    .size = sizeof(struct square),
+    .fields = state_fields,
+};
+
 static const lunik_type square_type = {
     .name = "square",
     .doc = "Squares 32-bit numbers.",
@@ -130,6 +148,7 @@ static const lunik_type square_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .state = &state_table,
 };
 
 /* ---- a machine with it ---------------------------------------------------------------------- */
@@ -179,7 +198,7 @@ static void set(lunik_machine *m, unsigned reg, uint32_t value)
     lunik_space_store(lunik_machine_memory(m), BAR_ADDRESS + reg, 4, value);
 }
 
-static void add_devices(lunik_machine *m)
+static void add_devices(lunik_machine *m, lunik_object **card)
 {
     const lunik_field ram[] = {LUNIK_FIELD_STRING("id", "ram"), LUNIK_FIELD_UINT("size", 1u << 20)};
     const lunik_field host[] = {LUNIK_FIELD_STRING("id", "pci"), LUNIK_FIELD_STRING("ram", "ram")};
@@ -190,7 +209,7 @@ static void add_devices(lunik_machine *m)
     check(lunik_object_add(m, "memory-backend-ram", ram, 2, NULL, &err), &err);
     check(lunik_device_add(m, "i440fx", host, 2, NULL, &err), &err);
     check(lunik_device_add(m, "piix3", isa, 2, NULL, &err), &err);
-    check(lunik_device_add(m, "square", square, 1, NULL, &err), &err);
+    check(lunik_device_add(m, "square", square, 1, card, &err), &err);
 }
 
 static void report(lunik_machine *m)
@@ -199,7 +218,21 @@ static void report(lunik_machine *m)
            lunik_gsi_level(m, IRQ) ? "high" : "low");
 }
 
-static void drive(lunik_machine *m)
+/* What the driver has set is there again when the state of then is loaded. */
+static void save_and_load(lunik_machine *m, lunik_object *square)
+{
+    lunik_state_buffer saved = {0};
+    lunik_error err;
+
+    check(lunik_machine_pause(m, &err), &err);
+    check(lunik_object_save(square, &saved, &err), &err);
+    check(lunik_machine_reset(m, &err), &err);
+    check(lunik_object_load(square, saved.data, saved.size, &err), &err);
+    lunik_state_buffer_free(&saved);
+    check(lunik_machine_start(m, &err), &err);
+}
+
+static void drive(lunik_machine *m, lunik_object *square)
 {
     printf("found %04" PRIx64 ":%04" PRIx64 "\n", get_config(m, LUNIK_PCI_VENDOR_ID, 2),
            get_config(m, LUNIK_PCI_DEVICE_ID, 2));
@@ -207,6 +240,9 @@ static void drive(lunik_machine *m)
     set_config(m, LUNIK_PCI_COMMAND, 2, LUNIK_PCI_COMMAND_MEMORY);
     set(m, REG_OPERAND, 111);
     printf("111 squared is %" PRIu32 "\n", get(m, REG_RESULT));
+    report(m);
+    save_and_load(m, square);
+    printf("loaded: %" PRIu32 ", ", get(m, REG_RESULT));
     report(m);
     set(m, REG_STATUS, STATUS_DONE);
     report(m);
@@ -217,14 +253,15 @@ int main(void)
     const lunik_machine_config config = {.name = "pci", .accel = LUNIK_ACCEL_NONE, .cpus = 1};
     lunik_runtime *rt;
     lunik_machine *m;
+    lunik_object *square;
     lunik_error err;
 
     check(lunik_runtime_new(lunik_builtin_types(), &rt, &err), &err);
     check(lunik_type_add(rt, &square_type, &err), &err);
     check(lunik_machine_new(rt, &config, &m, &err), &err);
-    add_devices(m);
+    add_devices(m, &square);
     check(lunik_machine_start(m, &err), &err);
-    drive(m);
+    drive(m, square);
     lunik_machine_close(m);
     lunik_runtime_free(rt);
     return 0;

@@ -47,7 +47,8 @@ describe("the example", function()
 
   it("pci_device.c is a PCI device", function()
     assert.equal("found 1234:5a5a\n111 squared is 12321\nstatus 1, interrupt 11 is high\n"
-      .. "status 0, interrupt 11 is low\n", program "pci_device")
+      .. "loaded: 12321, status 1, interrupt 11 is high\nstatus 0, interrupt 11 is low\n",
+      program "pci_device")
   end)
 
   it("embed.lua is plain Lua that drives a machine", function()
