@@ -1,37 +1,45 @@
--- The folders ("rooms") of runtime/ are layers: a file may call and include only files of its own
--- room and of lower ones. Public headers may be included from everywhere; a call of a public
--- function counts by the room that defines it.
+-- The folders ("rooms") of runtime/ are layers, and so are those of devices/: a file may call and
+-- include only files of its own room and of lower ones. Public headers may be included from
+-- everywhere; a call of a public function counts by the room that defines it.
 local lines_of = require "spec.support.lines_of"
 
 local BUILD = os.getenv "LUNIK_BUILD" or "build"
 
--- From the ground up. Nothing may know of the sandbox: it reads the list of what is to be kept
--- open, and sets hooks, in core.
-local ROOMS = { "core", "ram", "object", "memory", "kvm", "boot", "state", "machine", "sandbox" }
+-- Rooms from the ground up, as a table of their heights.
+local function heights(rooms)
+  local height = {}
+  for i, room in ipairs(rooms) do
+    height[room] = i
+  end
+  return height
+end
+
+-- Nothing may know of the sandbox: it reads the list of what is to be kept open, and sets hooks, in
+-- core.
+local RUNTIME = heights { "core", "ram", "object", "memory", "kvm", "boot", "state", "machine",
+  "sandbox" }
+-- Files in no folder are for all of them, except the list of types.
+local DEVICES = heights { "shared", "chardev", "block", "net", "memory", "isa", "cpu", "pci",
+  "virtio", "builtin" }
 
 -- Made by the build, from a file of the sandbox.
 local EXTRA_OBJECTS = { ["sandbox/filters"] = BUILD .. "/obj/sandbox/filters.o" }
 
-local level = {}
-for i, room in ipairs(ROOMS) do
-  level[room] = i
+local function room_of(file, height)
+  return file:match "^([^/]+)/" or height[file] and file or "shared"
 end
 
-local function room_of(file)
-  return file:match "^([^/]+)/"
-end
-
--- Returns why `from` (a file or room of runtime/) must not use `to`, or nil if it may.
-local function runs_up(from, to)
-  local below, above = level[room_of(from)], level[room_of(to)]
-  if not below or not above then
-    return ("room '%s' is not among those of the spec"):format(room_of(below and to or from))
+-- Returns why `from` must not use `to`, or nil if it may: files in rooms of these heights.
+local function runs_up(from, to, height)
+  local user, used = room_of(from, height), room_of(to, height)
+  if not height[user] or not height[used] then
+    return ("room '%s' is not among those of the spec"):format(height[user] and used or user)
   end
-  return above > below and ("%s is above %s"):format(room_of(to), room_of(from)) or nil
+  return height[used] > height[user] and ("%s is above %s"):format(used, user) or nil
 end
 
 -- files: { ["core/loop"] = { defines = { name = true }, wants = { name, ... } } }
-local function find_calls(files)
+local function find_calls(files, height)
   local home, arrows = {}, {}
   for file, symbols in pairs(files) do
     for name in pairs(symbols.defines) do
@@ -40,7 +48,7 @@ local function find_calls(files)
   end
   for file, symbols in pairs(files) do
     for _, name in ipairs(symbols.wants) do
-      local why = home[name] and runs_up(file, home[name])
+      local why = home[name] and runs_up(file, home[name], height)
       if why then
         table.insert(arrows, ("%s.c calls %s of %s.c: %s"):format(file, name, home[name], why))
       end
@@ -51,10 +59,10 @@ local function find_calls(files)
 end
 
 -- includes: { { file = "core/loop.c", header = "kvm/kvm.h" }, ... }
-local function find_includes(includes)
+local function find_includes(includes, height)
   local arrows = {}
   for _, i in ipairs(includes) do
-    local why = runs_up(i.file, i.header)
+    local why = runs_up(i.file, i.header, height)
     if why then
       table.insert(arrows, ("%s includes %s: %s"):format(i.file, i.header, why))
     end
@@ -153,21 +161,33 @@ end
 
 describe("the finder of arrows", function()
   it("finds a call that runs up", function()
-    local arrows = find_calls {
+    local arrows = find_calls({
       ["core/loop"] = { defines = { loop_run = true }, wants = { "kvm_enter", "poll" } },
       ["kvm/vcpu"] = { defines = { kvm_enter = true }, wants = { "loop_run" } },
       ["sandbox/calls"] = { defines = { call = true }, wants = { "loop_run", "kvm_enter" } },
-    }
+    }, RUNTIME)
     assert.are.same({ "core/loop.c calls kvm_enter of kvm/vcpu.c: kvm is above core" }, arrows)
   end)
 
+  it("finds a call from a file in no folder", function()
+    local files = {
+      ["ports"] = { defines = { ports_new = true }, wants = { "pci_add", "lunik_builtin_types" } },
+      ["pci/pci"] = { defines = { pci_add = true }, wants = { "ports_new" } },
+      ["builtin"] = { defines = { lunik_builtin_types = true }, wants = { "pci_add" } },
+    }
+    assert.are.same({
+      "ports.c calls lunik_builtin_types of builtin.c: builtin is above shared",
+      "ports.c calls pci_add of pci/pci.c: pci is above shared",
+    }, find_calls(files, DEVICES))
+  end)
+
   it("finds an include that runs up", function()
-    local arrows = find_includes {
+    local arrows = find_includes({
       { file = "ram/fit.c", header = "sandbox/sandbox.h" },
       { file = "machine/new.c", header = "kvm/kvm.h" },
       { file = "kvm/irq.c", header = "kvm/kvm.h" },
       { file = "memory/dma.h", header = "machine/new.h" },
-    }
+    }, RUNTIME)
     assert.are.same({
       "memory/dma.h includes machine/new.h: machine is above memory",
       "ram/fit.c includes sandbox/sandbox.h: sandbox is above ram",
@@ -177,7 +197,7 @@ describe("the finder of arrows", function()
   it("finds a room that is missing in the list", function()
     local why = "room 'attic' is not among those of the spec"
     assert.are.same({ "attic/x.c includes core/rcu.h: " .. why },
-      find_includes { { file = "attic/x.c", header = "core/rcu.h" } })
+      find_includes({ { file = "attic/x.c", header = "core/rcu.h" } }, RUNTIME))
   end)
 
   it("sees the arrows that there are", function()
@@ -191,28 +211,43 @@ describe("the finder of arrows", function()
   end)
 end)
 
-describe("in runtime/", function()
+-- Both kinds of arrows between the rooms of a folder.
+local function describe_rooms(folder, height)
   it("no call runs up", function()
-    local files = symbols_or_skip "runtime"
-    for file, symbols in pairs(symbols_of(EXTRA_OBJECTS)) do
-      files[file] = symbols
+    local files = {}
+    for file, symbols in pairs(symbols_or_skip(folder)) do
+      files[file:gsub("^" .. folder .. "/", "")] = symbols
     end
-    assert.are.same({}, find_calls(files))
+    if folder == "runtime" then
+      for file, symbols in pairs(symbols_of(EXTRA_OBJECTS)) do
+        files[file] = symbols
+      end
+    end
+    assert.are.same({}, find_calls(files, height))
   end)
 
   it("no include runs up", function()
     local includes = {}
-    for _, path in ipairs(sources "runtime") do
+    for _, path in ipairs(sources(folder)) do
       for _, header in ipairs(headers_of(path)) do
-        local file, target = path:match "^runtime/(.*/.*)", header:match "^runtime/(.*/.*)"
-        if file and target then
+        local file = path:match("^" .. folder .. "/(.*)")
+        local target = header:match("^" .. folder .. "/(.*)")
+        if target and not target:find "^lunik[^/]*%.h$" then
           table.insert(includes, { file = file, header = target })
         end
       end
     end
     assert.is_true(#includes > 50)
-    assert.are.same({}, find_includes(includes))
+    assert.are.same({}, find_includes(includes, height))
   end)
+end
+
+describe("in devices/", function()
+  describe_rooms("devices", DEVICES)
+end)
+
+describe("in runtime/", function()
+  describe_rooms("runtime", RUNTIME)
 
   it("no public header includes a room's", function()
     for _, path in ipairs(lines_of "ls runtime/*.h") do

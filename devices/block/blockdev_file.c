@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "block_file.h"
-#include "../chardev/quiet_signal.h"
+#include "../quiet_signal.h"
 #include "../types.h"
 
 struct blockdev_file {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "chardev_fd.h"
-#include "quiet_signal.h"
+#include "../quiet_signal.h"
 
 int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *poll,
                     lunik_error *err)

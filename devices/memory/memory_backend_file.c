@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "memory_backend.h"
-#include "../chardev/quiet_signal.h"
+#include "../quiet_signal.h"
 #include "../types.h"
 
 struct memory_backend_file {

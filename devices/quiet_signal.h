@@ -1,6 +1,6 @@
 /* quiet_signal.h: keeps system calls from raising a signal when they fail. */
-#ifndef CHARDEV_QUIET_SIGNAL_H
-#define CHARDEV_QUIET_SIGNAL_H
+#ifndef DEVICES_QUIET_SIGNAL_H
+#define DEVICES_QUIET_SIGNAL_H
 
 #include <signal.h>
 #include <stdbool.h>
