@@ -259,7 +259,7 @@ void io_view_publish(struct io_view *v)
 
 /* ---- listeners ------------------------------------------------------------------------------ */
 
-static void tell(lunik_listener *l, lunik_space *s, const struct io_item *item, bool add)
+static void notify(lunik_listener *l, lunik_space *s, const struct io_item *item, bool add)
 {
     void (*eventfd)(lunik_listener *, const lunik_section *, bool, uint64_t, int) =
         add ? l->eventfd_add : l->eventfd_del;
@@ -277,7 +277,7 @@ static void tell(lunik_listener *l, lunik_space *s, const struct io_item *item, 
         eventfd(l, &section, item->match, item->data, item->fd);
 }
 
-void io_tell_dels(struct memory_core *core, bool reverse)
+void io_notify_dels(struct memory_core *core, bool reverse)
 {
     for (lunik_space *s = core->spaces; s; s = s->next) {
         const struct io_view *v = &s->vr->io;
@@ -286,11 +286,11 @@ void io_tell_dels(struct memory_core *core, bool reverse)
         for (size_t i = 0; v->changed && i < list->count; i++)
             for (size_t n = core->listener_count; n-- > 0;)
                 if (listens(core->listeners[n], s))
-                    tell(core->listeners[n], s, &list->items[i], false);
+                    notify(core->listeners[n], s, &list->items[i], false);
     }
 }
 
-void io_tell_adds(struct memory_core *core, bool reverse)
+void io_notify_adds(struct memory_core *core, bool reverse)
 {
     for (lunik_space *s = core->spaces; s; s = s->next) {
         const struct io_view *v = &s->vr->io;
@@ -299,14 +299,14 @@ void io_tell_adds(struct memory_core *core, bool reverse)
         for (size_t i = 0; v->changed && i < list->count; i++)
             for (size_t n = 0; n < core->listener_count; n++)
                 if (listens(core->listeners[n], s))
-                    tell(core->listeners[n], s, &list->items[i], true);
+                    notify(core->listeners[n], s, &list->items[i], true);
     }
 }
 
-void io_tell_space(lunik_listener *l, lunik_space *s, bool add)
+void io_notify_space(lunik_listener *l, lunik_space *s, bool add)
 {
     const struct io_list *now = &s->vr->io.now;
 
     for (size_t i = 0; listens(l, s) && i < now->count; i++)
-        tell(l, s, &now->items[i], add);
+        notify(l, s, &now->items[i], add);
 }

@@ -215,41 +215,41 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err)
     core->open.notifying = true;
     tallies_begin(core);
     call_begin(core);
-    io_tell_dels(core, false);
+    io_notify_dels(core, false);
     notify_all(core, PASS_DEL, false);
     notify_all(core, PASS_ADD, false);
-    io_tell_adds(core, false);
+    io_notify_adds(core, false);
     rc = call_commit(core, forced, err);
     if (rc) {
         core->undoing = true;
         tallies_begin(core);
         call_begin(core);
-        io_tell_dels(core, true);
+        io_notify_dels(core, true);
         notify_all(core, PASS_DEL, true);
         notify_all(core, PASS_ADD, true);
-        io_tell_adds(core, true);
+        io_notify_adds(core, true);
         call_commit(core, true, NULL);
     }
     calls_end(core);
     return rc;
 }
 
-void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque)
+void listeners_call(struct memory_core *core, void (*notify)(void *opaque), void *opaque)
 {
     core->open.notifying = true;
-    if (tell)
-        tell(opaque);
+    if (notify)
+        notify(opaque);
     calls_end(core);
 }
 
-int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), void *opaque,
+int listeners_call_commit(struct memory_core *core, void (*notify)(void *opaque), void *opaque,
                           bool must_succeed, lunik_error *err)
 {
     int rc;
 
     core->open.notifying = true;
     call_begin(core);
-    tell(opaque);
+    notify(opaque);
     rc = call_commit(core, must_succeed, err);
     calls_end(core);
     return rc;
@@ -265,14 +265,14 @@ static void notify_one(lunik_listener *l, lunik_space *s, bool add)
     const struct flat_range *r;
 
     if (!add)
-        io_tell_space(l, s, false);
+        io_notify_space(l, s, false);
     for (; listens(l, s) && hook && (r = cursor_range(&c)); cursor_next(&c)) {
         lunik_section section = section_of(s, r);
 
         hook(l, &section);
     }
     if (add)
-        io_tell_space(l, s, true);
+        io_notify_space(l, s, true);
 }
 
 int listeners_add_space(lunik_space *s, lunik_error *err)

@@ -34,7 +34,7 @@
 #include "ram/ram.h"
 #include "core/rcu.h"
 #include "core/span.h"
-#include "core/text.h"
+#include "view.h"
 
 enum { MEMORY_MAX_DEPTH = 128 }; /* of containers and aliases on the way to a root */
 
@@ -46,9 +46,6 @@ static inline void count_up(_Atomic uint64_t *counter)
 int fail_no_memory(lunik_error *err);
 
 /* ---- regions -------------------------------------------------------------------------------- */
-
-struct memory_core;
-struct view_root;
 
 /* The part of a region's state that a transaction may change and undo. */
 struct region_state {
@@ -145,233 +142,6 @@ void children_move(lunik_region *parent, lunik_region *child, uint64_t address, 
 bool children_visit(const lunik_region *parent, struct span s,
                     bool (*fn)(void *opaque, lunik_region *child), void *opaque);
 
-/* ---- flat views ----------------------------------------------------------------------------- */
-
-enum {
-    RANGE_READONLY = 1,
-    RANGE_DIRECT = 2, /* reads come from RAM */
-    RANGE_NONVOLATILE = 4,
-};
-
-struct flat_range {
-    struct span span;
-    lunik_region *region;
-    uint64_t offset; /* in the region */
-    unsigned flags;
-};
-
-struct range_list {
-    struct flat_range *items;
-    size_t count, capacity;
-};
-
-/* A range that a region would show if no other region hid it. */
-struct leaf {
-    struct flat_range range;
-    size_t rank; /* the lowest wins */
-};
-
-struct leaf_list {
-    struct leaf *items;
-    size_t count, capacity;
-};
-
-/* Buffers of commits, kept from one commit to the next unless they have become large. */
-struct scratch {
-    struct range_list rendered, pending;
-    struct leaf_list leaves; /* of the window being rendered */
-    lunik_region **kids;     /* stack of the children being rendered, all levels */
-    size_t kid_capacity;
-};
-void scratch_free(struct scratch *scratch);
-
-/* Appends the ranges that root shows in the window. */
-int render_window(lunik_region *root, struct span window, struct range_list *out, lunik_error *err);
-int ranges_append(struct range_list *list, const struct flat_range *ranges, size_t count,
-                  lunik_error *err);
-/* Joins mergeable neighbours among the items from index `from` on. */
-void ranges_merge(struct range_list *list, size_t from);
-bool range_equal(const struct flat_range *a, const struct flat_range *b);
-
-/* ---- ioeventfds and coalesced ranges -------------------------------------------------------- */
-
-/* io_set.c: the set of a region: immutable, replaced as a whole, freed after a grace period. */
-struct io_event {
-    uint64_t offset, data; /* data: little-endian */
-    unsigned size;         /* 0: any */
-    bool match;
-    struct event_ref *ref;
-};
-
-struct io_set {
-    struct memory_core *core;
-    unsigned refs;
-    size_t event_count, range_count, zone_count;
-    struct io_event *events; /* by offset */
-    struct span *ranges;     /* coalesced: disjoint, by offset */
-    struct span *zones;      /* the same without the registers of events */
-    struct rcu_head rcu;
-};
-
-void io_set_ref(struct io_set *set); /* set may be NULL, here and below */
-void io_set_unref(struct io_set *set);
-int io_event_fd(const struct io_event *e);
-static inline uint64_t io_event_last(const struct io_event *e)
-{
-    return e->offset + (e->size ? e->size - 1 : 0);
-}
-/* Returns the index of the first event at or after offset. */
-size_t io_set_find(const struct io_set *set, uint64_t offset);
-/* lunik_region_del_eventfd() for the event that was made from the descriptor source. */
-int io_del_event(lunik_region *r, uint64_t offset, unsigned size, bool match, uint64_t data,
-                 int source, lunik_error *err);
-/* Makes the sets of all regions that the transaction touched visible to dispatch. */
-void io_publish(struct memory_core *core);
-/* Signals the eventfd of a write; returns false if there is none. Any thread, inside an RCU read
- * section. */
-bool io_signal(lunik_region *r, uint64_t offset, const uint8_t *data, unsigned size);
-
-/* io_view.c: the events and zones that address spaces show. */
-struct io_item {
-    struct span span; /* addresses */
-    lunik_region *region;
-    uint64_t offset; /* in the region */
-    bool zone;       /* a coalesced zone; the fields below are of eventfds */
-    unsigned size;
-    bool match;
-    uint64_t data;
-    int fd;
-};
-
-struct io_list {
-    struct io_item *items;
-    size_t count, capacity;
-};
-
-struct io_view {
-    struct io_list now;              /* by address */
-    struct io_list dels, adds, next; /* while a commit is under way */
-    bool changed;
-};
-
-struct view_root;
-int io_view_prepare(struct view_root *vr, lunik_error *err);
-void io_view_publish(struct io_view *v);
-void io_view_discard(struct io_view *v);
-/* Notify the listeners of removals or additions by the prepared updates; reverse: by their undoing.
- */
-void io_tell_dels(struct memory_core *core, bool reverse);
-void io_tell_adds(struct memory_core *core, bool reverse);
-/* Notifies one listener of everything a space shows, as added or as removed. */
-void io_tell_space(lunik_listener *l, lunik_space *s, bool add);
-
-struct view_chunk;
-
-struct flat_view {
-    struct rcu_head rcu;
-    uint64_t serial;         /* one more than that of the view before it */
-    struct view_chunk *dead; /* chunks to free with it */
-    size_t count;
-    struct {
-        uint64_t first;
-        struct view_chunk *chunk;
-    } top[];
-};
-
-struct view_cursor {
-    const struct flat_view *view;
-    size_t chunk, index;
-};
-
-/* Returns the range at the cursor, NULL past the last. */
-const struct flat_range *cursor_range(const struct view_cursor *c);
-void cursor_next(struct view_cursor *c);
-/* Returns a cursor at the first range that does not end before address. */
-struct view_cursor view_seek(const struct flat_view *view, uint64_t address);
-/* Returns the range that contains address, or NULL. */
-const struct flat_range *view_find(const struct flat_view *view, uint64_t address);
-
-struct flat_view *view_new_empty(void);
-/* A span in which two successive views differ; no range of either crosses its borders. */
-struct view_change {
-    struct span span;
-    struct view_cursor old, new; /* at the first range in it, or after it, of each view */
-    size_t first, end;           /* its new ranges: indexes among the rendered ones */
-};
-/* Makes the view after old: applies the changes, which are in ascending order and take their ranges
- * from scratch->rendered, and shares the chunks that no change touches. One of the two views has to
- * be retired next. */
-int view_make_next(struct flat_view *old, struct scratch *scratch, struct view_change *changes,
-                   size_t count, struct flat_view **out, lunik_error *err);
-/* Frees a view after a grace period, with those of its chunks that are not in `stays`: the view
- * before or after it, or NULL. */
-void view_retire(struct flat_view *view, struct flat_view *stays);
-
-/* view_diff.c: walks the two views of a change in step. */
-enum view_diff_kind { DIFF_GONE, DIFF_NEW, DIFF_SAME };
-struct view_diff {
-    struct view_cursor old, new;
-    uint64_t last;
-};
-/* Starts a walk. reverse: swaps the new view and the old one. */
-struct view_diff view_diff_start(const struct view_change *c, bool reverse);
-/* Returns the next range of either view, NULL at the end; one that both have comes once. */
-const struct flat_range *view_diff_next(struct view_diff *d, enum view_diff_kind *kind);
-
-/* cause.c: causes of changes. */
-struct cause_ref;
-struct cause_map {
-    struct cause_span *items; /* by address, disjoint */
-    size_t count, capacity;
-};
-void cause_unref(struct cause_ref *ref); /* ref may be NULL */
-/* Record the calling thread's cause stack. */
-void cause_of_transaction(struct memory_core *core);
-void cause_of_region(lunik_region *r);
-void cause_map_clear(struct cause_map *map);
-/* Append one cause, or a cause and the causes that led to it. */
-void cause_add(struct text *t, const lunik_cause *c);
-void cause_add_chain(struct text *t, const lunik_cause *c);
-
-/* The part of address spaces that those with the same root share. */
-struct view_root {
-    struct rcu_head rcu;
-    struct memory_core *core;
-    lunik_region *root;
-    struct flat_view *_Atomic view; /* published */
-    lunik_space *spaces;
-    struct view_root *next;
-    bool fresh;           /* made in the open transaction: to be rendered even if that is undone */
-    struct span *windows; /* to be rendered */
-    size_t window_count, window_capacity;
-    struct span all; /* stands in for windows when there is no memory for them */
-    bool all_valid;
-    /* while a commit is under way */
-    struct flat_view *update; /* the next view; NULL: no change */
-    struct view_change *changed;
-    size_t changed_count, changed_capacity;
-    struct cause_map causes;
-    struct io_view io;
-};
-
-static inline struct flat_view *view_root_current(const struct view_root *vr)
-{
-    return atomic_load_explicit(&vr->view, memory_order_acquire);
-}
-
-void view_root_mark(struct view_root *vr, struct span window);
-void view_root_unmark(struct view_root *vr);
-static inline bool view_root_marked(const struct view_root *vr)
-{
-    return vr->window_count || vr->all_valid;
-}
-/* Renders the marked windows into vr->update and vr->changed. */
-int view_root_prepare(struct view_root *vr, lunik_error *err);
-/* Records the cause of the prepared update. */
-void causes_record(struct view_root *vr);
-void view_root_publish(struct view_root *vr);
-void view_root_discard(struct view_root *vr);
-
 /* ---- address spaces, listeners, transactions ------------------------------------------------ */
 
 LIST_HEAD(dma_list, lunik_dma);
@@ -420,7 +190,7 @@ struct memory_core {
     struct transaction open; /* the part that folders below use: changes.h */
     bool doomed;             /* an inner transaction was aborted */
     bool too_deep;           /* a change was beyond MEMORY_MAX_DEPTH */
-    unsigned told;           /* transactions opened by listeners, in which nothing can be changed */
+    unsigned in_hooks;       /* transactions opened in listeners' hooks: nothing can be changed */
     bool refused;            /* a change in one of them was refused */
     lunik_region *touched;
     struct cause_ref *cause, *last_cause; /* of the open transaction; the last one taken */
@@ -438,7 +208,7 @@ struct memory_core {
 
     unsigned nesting; /* callbacks of locked devices under way */
     struct lunik_sub_list reject_subs;
-    bool telling; /* reject_subs are being called */
+    bool reporting; /* reject_subs are being called */
     struct mapping *mappings[MAPPING_BUCKETS];
     size_t bounce_bytes;
     size_t io_sets; /* number of io_set structs that exist */
@@ -468,10 +238,11 @@ int listeners_update(struct memory_core *core, bool forced, lunik_error *err);
 int listeners_add_space(lunik_space *s, lunik_error *err);
 void listeners_del_space(lunik_space *s);
 
-/* Calls tell(opaque), which calls the listeners, and ends the round of calls; tell may be NULL. */
-void listeners_call(struct memory_core *core, void (*tell)(void *opaque), void *opaque);
+/* Calls notify(opaque), which calls the listeners, and ends the round of calls; notify may be NULL.
+ */
+void listeners_call(struct memory_core *core, void (*notify)(void *opaque), void *opaque);
 /* The same between their begin and commit hooks. */
-int listeners_call_commit(struct memory_core *core, void (*tell)(void *opaque), void *opaque,
+int listeners_call_commit(struct memory_core *core, void (*notify)(void *opaque), void *opaque,
                           bool must_succeed, lunik_error *err);
 
 lunik_section section_of(lunik_space *s, const struct flat_range *r);

@@ -42,16 +42,16 @@ lunik_access reject_result(lunik_reject why)
 
 /* Calls the subscribers. Lock held. If the thread had to wait for the lock, the region may have
  * been destroyed meanwhile: then only its struct is left, and nothing is reported. */
-static void tell(struct memory_core *core, const lunik_rejection *r)
+static void report(struct memory_core *core, const lunik_rejection *r)
 {
-    if (core->telling || (r->region && !r->region->refs))
+    if (core->reporting || (r->region && !r->region->refs))
         return;
     if (r->region)
         lunik_region_ref(r->region);
     core->refs++;
-    core->telling = true;
+    core->reporting = true;
     SUBS_CALL(reject, &core->reject_subs, r);
-    core->telling = false;
+    core->reporting = false;
     if (r->region)
         lunik_region_unref(r->region);
     core_unref(core);
@@ -72,7 +72,7 @@ void reject_notify(const lunik_rejection *r)
 
     if (!locked)
         lunik_lock(rt);
-    tell(core, r);
+    report(core, r);
     if (!locked)
         lunik_unlock(rt);
 }

@@ -24,7 +24,7 @@ int core_check(struct memory_core *core, lunik_error *err)
         return lunik_fail(err, LUNIK_E_GONE, "memory: the machine is closed");
     if (!core->open.notifying)
         return 0;
-    core->refused = core->told > 0;
+    core->refused = core->in_hooks > 0;
     return fail_listening(err);
 }
 
@@ -144,7 +144,7 @@ static void undo(struct memory_core *core)
 void transaction_begin(struct memory_core *core)
 {
     if (core->open.notifying) {
-        core->told++;
+        core->in_hooks++;
     } else if (!core->open.depth++) {
         rcu_checkpoint();
         runtime_enter(core->rt);
@@ -158,7 +158,7 @@ static int end_told(struct memory_core *core, lunik_error *err)
 {
     bool refused = core->refused;
 
-    if (!--core->told)
+    if (!--core->in_hooks)
         core->refused = false;
     return refused ? fail_listening(err) : 0;
 }
@@ -179,7 +179,7 @@ int transaction_commit(struct memory_core *core, lunik_error *err)
     lunik_runtime *rt = core->rt;
     int rc = 0;
 
-    if (core->told)
+    if (core->in_hooks)
         return end_told(core, err);
     if (core->open.depth > 1) {
         core->open.depth--;
@@ -221,7 +221,7 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err)
 
     if (!m->memory)
         return machine_fail_closed(m, err);
-    if (!m->memory->open.depth && !m->memory->told)
+    if (!m->memory->open.depth && !m->memory->in_hooks)
         return lunik_fail(err, LUNIK_E_STATE, "memory: no transaction is open");
     return transaction_commit(m->memory, err);
 }
@@ -232,8 +232,8 @@ void lunik_transaction_abort(lunik_machine *m)
 
     struct memory_core *core = m->memory;
 
-    if (!core || (!core->open.depth && !core->told))
+    if (!core || (!core->open.depth && !core->in_hooks))
         return;
-    core->doomed = core->doomed || !core->told;
+    core->doomed = core->doomed || !core->in_hooks;
     transaction_commit(core, NULL);
 }
