@@ -303,3 +303,20 @@ describe("above runtime/", function()
     assert.are.same({}, exported)
   end)
 end)
+
+-- Folders of spec/ that no folder of sources has: what specs share, guests, targets for fuzzing.
+local SPEC_ONLY = { faults = true, fuzz = true, guests = true, project = true, support = true }
+
+describe("spec/", function()
+  it("has folders like those of the sources", function()
+    local strangers = {}
+    for _, path in ipairs(lines_of "find spec -mindepth 1 -type d | sort") do
+      local folder = path:match "^spec/(.*)"
+      local source = folder:gsub("^scripts/", "scripts/lunik/")
+      if not SPEC_ONLY[folder:match "^[^/]+"] and not exists(source) then
+        table.insert(strangers, path)
+      end
+    end
+    assert.are.same({}, strangers)
+  end)
+end)
