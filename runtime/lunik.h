@@ -6,7 +6,7 @@
  * KVM, vCPUs. A board is composed from the outside: create a machine, add objects and devices,
  * load something to boot, start it.
  *
- * What follows holds for all public headers, where a declaration says nothing else.
+ * The rules below hold for all public headers, where a declaration says nothing else.
  *
  * Errors: functions that can fail return 0 or one of the negative codes below and describe the
  * failure in *err (err may be NULL). A failed call leaves the machine as it was. Besides the codes
@@ -271,7 +271,8 @@ bool lunik_running(const lunik_runtime *rt);
 
 /* ---- sandbox -------------------------------------------------------------------------------- */
 
-/* What a sandboxed process may do beyond running its machines. Each is a group of system calls. */
+/* Permissions of a sandboxed process beyond running its machines. Each is a group of system calls.
+ */
 enum lunik_sandbox_allow {
     LUNIK_SANDBOX_FILES = 1,   /* open, make, change and remove all files, load libraries */
     LUNIK_SANDBOX_SOCKETS = 2, /* make Unix domain sockets, and connect to those of others */
@@ -362,8 +363,8 @@ typedef struct lunik_event {
     lunik_field fields[LUNIK_EVENT_FIELDS];
 } lunik_event;
 
-/* Subscriptions. What happens to a machine is reported to any number of subscribers, in the order
- * in which they subscribed: lunik_event_subscribe() and lunik_exit_subscribe() here, those to
+/* Subscriptions. Events and the like of a machine are reported to any number of subscribers, in the
+ * order in which they subscribed: lunik_event_subscribe() and lunik_exit_subscribe() here, those to
  * resets and interrupt lines in lunik_device.h, to rejected accesses in lunik_memory.h. Nothing is
  * allocated: the caller provides the struct, zeroed but for fn and opaque, and keeps it where it is
  * until it is unsubscribed or the machine has closed, which ends all of its subscriptions.
@@ -482,7 +483,7 @@ int lunik_machine_new(lunik_runtime *rt, const lunik_machine_config *config, lun
  * last output (at most five seconds; for standard output, if this is the runtime's last machine,
  * until they have, or a signal's handler calls lunik_stop()).
  *
- * What happens meanwhile, such as output that is lost ("chardev-error"), is reported before it
+ * Events that arise meanwhile, such as lost output ("chardev-error"), are reported before it
  * returns; earlier events that have not been delivered are dropped. Memory, and the descriptors of
  * the VM and its vCPUs, go back to the host soon after the call, on a thread of the library, at the
  * latest in lunik_runtime_free(). */
@@ -556,7 +557,7 @@ void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code);
  */
 int lunik_machine_exit_code(const lunik_machine *m);
 
-/* What to ask of a machine without waiting. */
+/* Requests to a machine that do not wait. */
 typedef enum lunik_request_kind {
     LUNIK_REQUEST_CLOSE, /* as lunik_machine_close() */
     LUNIK_REQUEST_RESET, /* as lunik_machine_reset() */
@@ -585,8 +586,8 @@ struct lunik_request {
 
 enum { LUNIK_UNDER_WAY = 1 };
 
-/* Begins what is asked. Returns 0 when it has been carried out, and an error when it can't be: fn
- * is not called in either case. LUNIK_UNDER_WAY: fn will be called; *r must stay until then.
+/* Begins to carry out a request. Returns 0 when it has been carried out, and an error when it can't
+ * be: fn is not called in either case. LUNIK_UNDER_WAY: fn will be called; *r must stay until then.
  * Requests of the same kind are carried out together; a close comes before all others. */
 int lunik_machine_request(lunik_machine *m, lunik_request_kind what, lunik_request *r,
                           lunik_error *err);
@@ -754,7 +755,7 @@ enum { LUNIK_DEBUG_STEP = 1, LUNIK_DEBUG_BREAKPOINTS = 2 };
 int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresses, size_t count,
                          lunik_error *err);
 
-/* Why a vCPU came out of the guest with something the runtime does not handle itself. */
+/* An exit of a vCPU that the runtime does not handle itself. */
 typedef struct lunik_vcpu_exit {
     /* "shutdown" (triple fault), "emulation-failure", "internal-error", "fail-entry", "debug",
      * "halt", "dirty-ring-full" (and it stays so), "run-error" or "unknown" */

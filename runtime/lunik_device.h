@@ -144,8 +144,8 @@ struct lunik_type {
     const char *hotplug;
     const char
         *hotplug_wants; /* what gives a machine such a handler, for an error's "(want ...)" */
-    /* What of the state struct is saved: &lunik_state_none if there is nothing. NULL: objects of
-     * the type can't be saved. The tables of ancestors are saved as well. */
+    /* The fields of the state struct that are saved: &lunik_state_none if there are none. NULL:
+     * objects of the type can't be saved. The tables of ancestors are saved as well. */
     const lunik_state_table *state;
     void *data; /* for the author of the type; the runtime leaves it alone */
 };
@@ -159,8 +159,8 @@ void *lunik_state(const lunik_object *o);
 lunik_object *lunik_state_object(const void *state);
 /* Returns the type of an object, replaced or not. Any thread that has a reference. */
 const lunik_type *lunik_object_type(const lunik_object *o);
-/* Resets o as its type says or, without a word of it, the nearest ancestor that does. Returns false
- * if none does. With the machine lock. */
+/* Calls the reset function of the object's type, or else that of the nearest ancestor that has one.
+ * Returns false if none has. */
 bool lunik_object_reset(lunik_object *o);
 /* Returns the ops of the interface `name` of o, or NULL if its type does not implement it. For the
  * interfaces declared in these headers use the typed functions, such as lunik_gpe_iface(). Any
@@ -275,7 +275,7 @@ void lunik_reset_unsubscribe(lunik_reset_sub *sub);
 
 /* ---- clock, timers, deferred work ----------------------------------------------------------- */
 
-/* The clock that register models read: a machine's, or a test's. */
+/* A clock for register models: a machine's, or a test's. */
 typedef struct lunik_clock lunik_clock;
 struct lunik_clock {
     uint64_t (*now)(lunik_clock *clock); /* ns */
@@ -385,7 +385,7 @@ bool lunik_iothread_cancel(lunik_iothread *t, lunik_task *task);
 /* Returns the loop. Only the iothread may pass it to libuv; once the iothread has ended, a thread
  * that has the machine lock. */
 uv_loop_t *lunik_iothread_loop(lunik_iothread *t);
-/* Whether the calling thread is the iothread. */
+/* Returns whether the calling thread is the iothread. Any thread. */
 bool lunik_iothread_here(const lunik_iothread *t);
 /* Returns the number of the thread, as gettid() does. Any thread. */
 int lunik_iothread_tid(const lunik_iothread *t);
@@ -499,7 +499,7 @@ void lunik_gsi_unsubscribe(lunik_gsi_sub *sub);
 
 /* ---- message-signalled interrupts ----------------------------------------------------------- */
 
-/* What a device writes to interrupt a CPU. */
+/* A message that a device writes to interrupt a CPU. */
 typedef struct lunik_msi {
     uint64_t address; /* 0xfee00000..0xfeefffff: the local APICs */
     uint32_t data;
@@ -576,8 +576,8 @@ void lunik_irqchip_remove(lunik_irqchip *chip);
 /* Sets INTR, which leads to LINT0 of the first CPU. It calls `acknowledge` when it takes external
  * interrupts: with KVM on its thread, without lunik_acknowledge() does. */
 void lunik_irqchip_set_intr(lunik_irqchip *chip, bool level);
-/* What `message` returns has changed: with KVM, lines that have irqfds follow, and so do the
- * vectors whose ends are reported. */
+/* Reports that the answers of `message` have changed: with KVM, lines that have irqfds follow, and
+ * so do the vectors whose ends are reported. */
 void lunik_irqchip_changed(lunik_irqchip *chip);
 /* Returns INTR; low for machines without such controllers. */
 bool lunik_intr(const lunik_machine *m);

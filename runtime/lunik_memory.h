@@ -86,9 +86,9 @@ void lunik_ram_pin(lunik_ram *ram);
 void lunik_ram_unpin(lunik_ram *ram);
 
 /* A block that the guest may use only in parts, which its owner (virtio-mem) populates and discards
- * while the machine runs. What is not populated must not be pinned, saved or read: it is no RAM.
- * Those who map all RAM for hardware, or walk through it, follow the parts with a listener, or ask
- * for them. All of this with the machine lock. */
+ * while the machine runs. Other parts must not be pinned, saved or read: they are no RAM. Code that
+ * maps all RAM for hardware, or walks through it, follows the parts with a listener or asks for
+ * them. */
 typedef struct lunik_populate_manager lunik_populate_manager;
 struct lunik_populate_manager {
     /* Finds the first part that is populated at or after *offset: true, and the part. */
@@ -381,8 +381,9 @@ bool lunik_space_find(lunik_space *s, uint64_t address, lunik_section *out);
 
 /* Maps guest memory for direct access by devices: returns a host pointer to at most *size bytes at
  * address and sets *size to what can be reached in one piece. NULL: nothing is there, it can't be
- * written, *size is 0, or there is no memory. What is not RAM is reached through a bounce buffer,
- * which is filled here. The pointer stays valid, with the lock or without, until it is unmapped. */
+ * written, *size is 0, or there is no memory. Addresses without RAM are reached through a bounce
+ * buffer, which is filled here. The pointer stays valid, with the lock or without, until it is
+ * unmapped. */
 void *lunik_space_map(lunik_space *s, uint64_t address, uint64_t *size, bool write);
 /* Ends a mapping: s, size and write are those of the mapping, accessed is how many bytes from its
  * start on have been read or written. Written bytes are marked dirty, a bounce buffer's are written
@@ -480,10 +481,10 @@ typedef struct lunik_reject_sub {
 
 /* Subscribes to rejected accesses of vCPUs, devices and lunik_space_*() (see "Subscriptions" in
  * lunik.h). Called where the access is made, on the vCPU's own thread for a vCPU, before the access
- * ends: nothing is queued, so that a guest can't fill memory; it only waits. What is in *r lasts
- * until fn returns. Closing the machine there takes effect soon after. Rejections while subscribers
- * are called, and those by a region that is gone before the lock can be had, are only counted.
- * Accepted accesses pay nothing for it. */
+ * ends: nothing is queued, so that a guest can't fill memory; it only waits. *r and what it
+ * points to last until fn returns. Closing the machine there takes effect soon after. Rejections
+ * while subscribers are called, and those by a region that is gone before the lock can be had, are
+ * only counted. Accepted accesses pay nothing for it. */
 void lunik_reject_subscribe(lunik_machine *m, lunik_reject_sub *sub);
 /* Ends a subscription. */
 void lunik_reject_unsubscribe(lunik_reject_sub *sub);
@@ -566,8 +567,9 @@ typedef enum lunik_dirty_client {
 } lunik_dirty_client;
 enum { LUNIK_DIRTY_CLIENTS = 4, LUNIK_DIRTY_PAGE = 4096 };
 
-/* What is logged: a region that has RAM; all regions of a block, now and later; or, with both NULL,
- * all of the machine's memory, now and later. Region and block must stay until the logging ends. */
+/* The scope of a log: a region that has RAM; all regions of a block, now and later; or, with both
+ * NULL, all of the machine's memory, now and later. Region and block must stay until the logging
+ * ends. */
 typedef struct lunik_dirty_scope {
     lunik_region *region;
     lunik_ram *ram;
@@ -650,18 +652,18 @@ size_t lunik_mtree(lunik_machine *m, unsigned flags, char **out);
  * accesses fail with LUNIK_E_STATE, and with LUNIK_E_GONE once the space is gone; what would have
  * been read is all ones.
  *
- * What is not RAM (a device, ROM that is written, nothing) is reached under the machine lock, which
- * is taken for at most 4 KiB at a time: by a thread that has it already it is not taken again.
- * Writes of coalesced ranges that are delayed are delivered before such a piece, not before an
- * access to RAM: as behind an ioeventfd, what a device must see in order belongs into registers
+ * Addresses without RAM (a device, ROM that is written, nothing) are reached under the machine
+ * lock, which is taken for at most 4 KiB at a time: by a thread that has it already it is not taken
+ * again. Writes of coalesced ranges that are delayed are delivered before such a piece, not before
+ * an access to RAM: as behind an ioeventfd, what a device must see in order belongs into registers
  * without a coalesced range, or the device calls lunik_coalesced_flush(). */
 typedef struct lunik_dma lunik_dma;
 
 /* Makes one for a space. It stays usable, without effect, when the space goes first. */
 int lunik_dma_new(lunik_space *s, lunik_dma **out, lunik_error *err);
 /* Frees it. No call but lunik_dma_unmap() may begin afterwards; calls under way and mappings end as
- * usual, at the latest before the runtime is freed. What waits in lunik_dma_disable() is not called
- * any more. d may be NULL. */
+ * usual, at the latest before the runtime is freed. Functions that wait in lunik_dma_disable() are
+ * not called any more. d may be NULL. */
 void lunik_dma_free(lunik_dma *d);
 
 /* A function to call when no access is under way; see lunik_dma_disable(). Embed it, zeroed but for
@@ -697,11 +699,12 @@ typedef struct lunik_dma_mapping {
     uint64_t address;
     bool write;
 } lunik_dma_mapping;
-/* Maps at most size bytes at address; out->size is what is there in one piece. What is not RAM is
- * mapped as a buffer of at most 4 KiB that is filled here, or written when it is unmapped; a
- * lunik_dma has 1 MiB for these. LUNIK_E_INVALID: size is 0; LUNIK_E_ACCESS: nothing is there, or
- * it can't be written; LUNIK_E_NO_MEMORY: no buffer is left, nothing is waited for: the caller
- * tries again after an unmapping, or uses lunik_dma_read() and lunik_dma_write(). Any thread. */
+/* Maps at most size bytes at address; out->size is what is there in one piece. Addresses
+ * without RAM are mapped as a buffer of at most 4 KiB that is filled here, or written when it is
+ * unmapped; a lunik_dma has 1 MiB for these. LUNIK_E_INVALID: size is 0; LUNIK_E_ACCESS: nothing is
+ * there, or it can't be written; LUNIK_E_NO_MEMORY: no buffer is left, nothing is waited for: the
+ * caller tries again after an unmapping, or uses lunik_dma_read() and lunik_dma_write(). Any
+ * thread. */
 int lunik_dma_map(lunik_dma *d, uint64_t address, uint64_t size, bool write,
                   lunik_dma_mapping *out);
 /* Ends a mapping. accessed is how many bytes, from the first on, have been read or written; written

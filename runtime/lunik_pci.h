@@ -11,7 +11,7 @@
  * thread.
  *
  * Capabilities, MSI, MSI-X and an expansion ROM are added between lunik_pci_function_init() and
- * lunik_pci_device_add(). What they need beyond lunik_pci_function is freed by
+ * lunik_pci_device_add(). Their memory outside lunik_pci_function is freed by
  * lunik_pci_device_remove(), which unrealize, and a realize that fails, call in any case.
  */
 #ifndef LUNIK_PCI_H
@@ -243,7 +243,7 @@ lunik_pci_function *lunik_pci_bus_function(lunik_object *bus, unsigned devfn);
  * and none pending. */
 void lunik_pci_function_reset(lunik_pci_function *f);
 
-/* What a device's state table has for its lunik_pci_function:
+/* The part of a device's state table for its lunik_pci_function:
  *   LUNIK_STATE_STRUCT(struct card, function, &lunik_pci_function_state)
  * Configuration space, whose bits in the header and in the capabilities' first words that the guest
  * can't change must be as here, the interrupt, and the vectors of MSI-X. Loading maps the BARs,

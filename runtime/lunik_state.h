@@ -1,6 +1,5 @@
 /*
- * lunik_state.h: state tables: what of a device is saved, field by field; lunik_device.h includes
- * it.
+ * lunik_state.h: state tables: the fields of a device that are saved; lunik_device.h includes it.
  *
  * A table names the fields of a state struct, or of a part of it such as a register model. The
  * runtime saves the fields and loads them; nothing else of the struct is read or written. Loading
@@ -75,12 +74,12 @@ typedef struct lunik_state_field {
     const lunik_state_table *table; /* STRUCT */
 } lunik_state_field;
 
-/* What is saved of a struct of `size` bytes. `state` is the struct of the object, `staged` its
- * staged copy, in which only the fields of tables mean anything. Functions may be NULL; they are
- * called with the machine lock held, while the machine does not run. */
+/* The fields of a struct of `size` bytes that are saved. `state` is the struct of the object,
+ * `staged` its staged copy, in which only the fields of tables mean anything. Functions may be
+ * NULL; they are called with the machine lock held, while the machine does not run. */
 struct lunik_state_table {
     const char *name; /* 1 to 255 bytes */
-    /* What is saved has `version`; from min_version on (0: only `version`) can be loaded. A new
+    /* States are saved with `version`; from min_version on (0: only `version`) can be loaded. A new
      * version is needed whenever fields come, go or change their meaning. */
     uint16_t version, min_version;
     size_t size;
@@ -107,7 +106,7 @@ struct lunik_state_table {
 /* The table of a type that has nothing to save. */
 extern const lunik_state_table lunik_state_none;
 
-/* What has been saved, to be appended to; zeroed to begin with. The memory is the library's. */
+/* Saved state, to be appended to; zeroed to begin with. The memory is the library's. */
 typedef struct lunik_state_buffer {
     uint8_t *data;
     size_t size;     /* bytes used */
@@ -160,7 +159,7 @@ int lunik_machine_load_kvm(lunik_machine *m, const void *data, size_t size, luni
         lunik_object **: LUNIK_STATE_KIND_OBJECT)
 
 #define LUNIK_STATE_OF_(type, field) ((type *)0)->field
-/* What the entries of one element, and those of arrays, begin with. */
+/* The beginning of the entries of one element, and of those of arrays. */
 #define LUNIK_STATE_ONE_(type, field)                                                              \
     .name = #field, .offset = offsetof(type, field), .count = 1,                                   \
     .stride = sizeof(LUNIK_STATE_OF_(type, field))
@@ -213,8 +212,8 @@ int lunik_machine_load_kvm(lunik_machine *m, const void *data, size_t size, luni
         .name = #field, .kind = LUNIK_STATE_KIND_STRING, .offset = offsetof(type, field),          \
         .stride = sizeof(LUNIK_STATE_OF_(type, field)), .count = 1, __VA_ARGS__                    \
     }
-/* A point in time, in ns of the machine's clock; UINT64_MAX: never. What is saved is how far away
- * it is, so it is as far away after loading. */
+/* A point in time, in ns of the machine's clock; UINT64_MAX: never. Saved is how far away it
+ * is, so it is as far away after loading. */
 #define LUNIK_STATE_TIME(type, field, ...)                                                         \
     {                                                                                              \
         LUNIK_STATE_ONE_(type, field), .kind = LUNIK_STATE_KIND_TIME, __VA_ARGS__                  \

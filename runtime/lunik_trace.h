@@ -36,7 +36,7 @@ typedef enum lunik_step_phase {
  * "shown", "gpe" and "gsi"; from it come "access", "ost", "eject"; then there are "event" (sent),
  * "handler" (called), "drain" (asked). Devices may report others. */
 typedef struct lunik_step {
-    /* given by whoever reports */
+    /* set by the reporter */
     const char *kind;   /* static */
     const char *name;   /* of the listener, region, event or function, or NULL */
     const char *device; /* id or path of the device that it is about, or NULL */
@@ -45,7 +45,7 @@ typedef struct lunik_step {
     size_t count;         /* of fields: LUNIK_STEP_FIELDS at most */
     uint64_t duration_ns; /* how long it took: of an end, and of a step that is reported at once */
     bool common;          /* one of very many: only for subscribers that ask for all accesses */
-    /* filled in by the runtime */
+    /* set by the runtime */
     lunik_step_phase phase;
     uint64_t serial;  /* counts the steps of the machine from 1: the same at beginning and end */
     uint64_t parent;  /* serial of the step that it is a part of; 0: of none */
@@ -104,8 +104,8 @@ void lunik_trace_begin(lunik_machine *m, lunik_span *span, const lunik_step *ste
 void lunik_trace_end(lunik_span *span, int rc, const lunik_error *err, const lunik_field *fields,
                      size_t count);
 
-/* Says which device the innermost step under way on this thread is about, once that is known, e.g.
- * the one in the slot that the guest has selected. device may be NULL: nothing is said. */
+/* Names the device that the innermost step under way on this thread is about, once that is known,
+ * e.g. the one in the slot that the guest has selected. Does nothing where device is NULL. */
 void lunik_trace_about(lunik_machine *m, const lunik_object *device);
 
 #pragma GCC visibility pop
