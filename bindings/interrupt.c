@@ -1,7 +1,7 @@
 /*
  * interrupt.c: interrupts Lua code that runs for ever.
  *
- * DESIGN. A hook belongs to one Lua thread (coroutine), and Lua does not tell which of them runs.
+ * DESIGN. A hook belongs to one Lua thread (coroutine), and Lua does not say which of them runs.
  * So each entry into another Lua thread, by a call from the runtime or by a resumption, puts a
  * frame on a list of its thread of the process. A signal handler on that thread sets hooks in all
  * frames, and frames pushed later get one, until the interrupt has been handled.

@@ -1,5 +1,5 @@
 /*
- * acpi_events.h: what ACPI hotplug registers and the guest tell each other: the general-purpose
+ * acpi_events.h: what passes between ACPI hotplug registers and the guest: the general-purpose
  * event that notifies the guest, and the guest's answer by _OST (ACPI 6.4, section 6.3.5).
  */
 #ifndef DEVICES_ACPI_EVENTS_H

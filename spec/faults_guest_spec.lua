@@ -1,5 +1,5 @@
 -- Each call into libc and libuv that can fail does so in turn, below what guests and the peers of
--- character devices cause. These can't be told of an error: the machine goes on, or it stops and an
+-- character devices cause. These get no error: the machine goes on, or it stops and an
 -- event says why; nothing leaks, and the next time it works.
 local lunik = require "lunik"
 local uv = require "luv"
@@ -112,18 +112,18 @@ local function talk(m, peer)
   end), "output is lost: " .. got)
 end
 
--- Fails if something has not come through and nobody was told. What was not taken before may come
+-- Fails if something has not come through, without a report. What was not taken before may come
 -- first.
 local function must_have(got, want, told)
   if got:sub(-#want) == want or told.any { "chardev-disconnected", table.unpack(ERRORS) } then
     return
   end
   local _, name, trace = faults.disarm()
-  error(("'%s' instead of '%s', and nobody is told (%s)\n%s"):format(got, want, name,
+  error(("'%s' instead of '%s', and no report (%s)\n%s"):format(got, want, name,
     walks.trace_text(trace or {})))
 end
 
--- A peer comes and goes while calls fail: it is there or has been refused, and somebody is told;
+-- A peer comes and goes while calls fail: it is there, or has been refused with a report;
 -- the next one is there.
 local function peer_steps(m, object, told, call)
   local peer
@@ -148,7 +148,7 @@ local function peer_steps(m, object, told, call)
       for _ = 1, 3 do lunik.run "nowait" end
     end, undo = function()
       assert(until_true(function() return object.connected or told.any(ERRORS) end),
-        "nobody is told")
+        "there is no report")
       again()
       leave()
     end, go_on = arrive },
@@ -237,7 +237,7 @@ accels("faults, accel %s:", function(reason) pending(reason) end, function(accel
         if m.state == "running" then
           if accel == "kvm" then small.ready(m) end
         else
-          assert(told.error, how[1] .. " has failed, and nobody was told")
+          assert(told.error, how[1] .. " has failed without a report")
           assert(m.state == "shutdown", m.state)
           start(m)
         end

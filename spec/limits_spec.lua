@@ -138,7 +138,7 @@ describe("a host without", function()
     for ev in function() return seen:poll() end do
       told = told or ev.name:find "chardev" and ev
     end
-    assert.is_truthy(told, "nobody is told")
+    assert.is_truthy(told, "there is no report")
     assert.equal("running", m.state)
   end)
 
@@ -312,7 +312,7 @@ describe("a file system of a megabyte", function()
     assert.matches("^run%-error: bad address in system call argument\ncrashed\t", out)
   end)
 
-  it("output is lost, and that is told", function()
+  it("output is lost, and that is reported", function()
     if unavailable() then return pending(unavailable()) end
     local out = on_full_disk [[
       local other = assert(io.open("/mnt/other", "w"))

@@ -47,7 +47,8 @@ int mem_blocks_init(struct virtio_mem *s, lunik_error *err);
 void mem_blocks_fini(struct virtio_mem *s);
 /* Whether all blocks of a part are plugged, or none of them is. */
 bool mem_all(const struct virtio_mem *s, uint64_t offset, uint64_t size, bool plugged);
-/* Change the blocks of a part, all of which are in the other state. Answer as the guest is told. */
+/* Change the blocks of a part, all of which are in the other state. Return the answer for the
+ * guest. */
 unsigned mem_plug(struct virtio_mem *s, uint64_t offset, uint64_t size);
 unsigned mem_unplug(struct virtio_mem *s, uint64_t offset, uint64_t size);
 unsigned mem_unplug_all(struct virtio_mem *s);

@@ -120,7 +120,7 @@ struct virtio_net {
     uint8_t scratch[NETDEV_HEADER + NETDEV_FRAME_MAX];
 
     _Atomic bool up;           /* the link, as both the property and the back end have it */
-    _Atomic bool reconfigure;  /* the back end has to be told */
+    _Atomic bool reconfigure;  /* the back end has to be notified */
     _Atomic bool acknowledged; /* the driver has announced itself */
     lunik_task refresh;        /* config, with the lock */
     struct virtio_net_stats rx, tx;
@@ -145,7 +145,7 @@ static inline void virtio_net_count(_Atomic uint64_t *counter, uint64_t n)
 extern const struct netdev_front virtio_net_front;
 void virtio_net_serve_receive(struct virtio_net *s, unsigned pair);
 void virtio_net_serve_send(struct virtio_net *s, unsigned pair);
-/* Tells the back end what the driver takes. On the thread. */
+/* Passes what the driver takes on to the back end. On the thread. */
 void virtio_net_configure(struct virtio_net *s);
 
 /* virtio_net_control.c */

@@ -6,7 +6,7 @@
  * (drains.holds), or while it is asked alone (held): an object that uses another one is asked
  * first, and the other when the first has finished, because that may need it for what is in flight.
  *
- * An object owes one report for each time it is asked, also if it has been told to go on before
+ * An object owes one report for each time it is asked, also if it was undrained before
  * that. Until then it is not asked again: a report is always the one for the last time. A reference
  * keeps the object's struct meanwhile, and with it the machine's.
  */

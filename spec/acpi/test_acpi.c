@@ -9,7 +9,7 @@
 #define AREA      0xe0000
 #define AREA_SIZE 0x20000
 
-/* ---- a device that describes itself as it is told ------------------------------------------- */
+/* ---- a device that describes itself as a test wants ----------------------------------------- */
 
 struct fake {
     char *part, *name;

@@ -1,4 +1,4 @@
--- Rejected accesses: the error that the caller gets, who is told, the log.
+-- Rejected accesses: the error that the caller gets, observers, the log.
 local lunik = require "lunik"
 local command = require "spec.support.command"
 local machines = require "spec.support.machines"

@@ -92,7 +92,7 @@ static void access_block(void)
         lunik_space_read(space, address, buf, size);
 }
 
-/* ---- who is told of rejected accesses ------------------------------------------------------- */
+/* ---- observers of rejected accesses --------------------------------------------------------- */
 
 static void on_rejected(void *opaque, const lunik_rejection *r)
 {

@@ -40,7 +40,7 @@ static void expect_module(const struct boot_module *mod, uint64_t address, uint6
     expect_bytes("module", address, mod->file.data, mod->file.size);
 }
 
-/* ---- what the kernel is told ---------------------------------------------------------------- */
+/* ---- what the kernel finds ------------------------------------------------------------------ */
 
 static void check_pvh(const struct boot_plan *p, const struct boot_images *images)
 {
@@ -77,7 +77,7 @@ static void check_bzimage(const struct boot_plan *p, const struct boot_images *i
     if (images->module_count)
         expect_module(&images->modules[0], load(params + 0x218, 4), load(params + 0x21c, 4));
     else
-        fuzz_check(load(params + 0x21c, 4) == 0, "an initrd that nobody gave");
+        fuzz_check(load(params + 0x21c, 4) == 0, "an initrd that was not given");
 }
 
 static const struct {

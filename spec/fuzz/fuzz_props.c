@@ -160,7 +160,7 @@ static lunik_field field_of(const lunik_prop *p, bool sound)
     return field;
 }
 
-/* One of the type's own properties, or of no one's. */
+/* One of the type's own properties, or one that no type has. */
 static lunik_field choose_field(const lunik_prop *const *props, unsigned count)
 {
     uint8_t how = fuzz_byte();

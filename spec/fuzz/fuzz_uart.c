@@ -85,7 +85,7 @@ static size_t output(void *opaque, const uint8_t *data, size_t size)
     if (!b.takes)
         return 0;
     b.takes--;
-    fuzz_check(b.tx.count, "0x%x is sent, which nobody wrote", *data);
+    fuzz_check(b.tx.count, "0x%x is sent, which the guest did not write", *data);
     want = pop(&b.tx);
     if (b.in_fifo > b.tx.count)
         b.in_fifo = b.tx.count;

@@ -127,7 +127,7 @@ describe("other code", function()
     assert.is_false(task.ok)
   end)
 
-  it("that takes a coroutine to its end leaves no one waiting", function()
+  it("that takes a coroutine to its end leaves no wait behind", function()
     for _, raised in ipairs { false, true } do
       local thread
       local task = lunik.spawn(function()

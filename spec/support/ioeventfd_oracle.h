@@ -428,7 +428,7 @@ static const char *check_shown(const struct shown *before, unsigned before_count
     for (unsigned i = 0; i < before_count; i++)
         changes += find_shown(want, count, &before[i]) < 0;
     if (mirror.bad)
-        return "a listener is told of what it knows, or loses what it has not";
+        return "a listener is notified of what it knows, or loses what it has not";
     if (!ok || mirror.count != count)
         return "the listener's calls don't add up to what shows";
     if (!refused_it && mirror.calls != changes)

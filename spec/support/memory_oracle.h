@@ -88,7 +88,7 @@ static void check_told(unsigned which, const struct place *now)
 {
     for (unsigned cell = 0; cell < shape->cells && shown_before[which][0].node != -2; cell++)
         if (!same_place(&now[cell], &shown_before[which][cell]) && !was_told(spaces[which], cell))
-            complain("nobody was told of 0x%" PRIx64, cell * shape->cell);
+            complain("no report of 0x%" PRIx64, cell * shape->cell);
     memcpy(shown_before[which], now, shape->cells * sizeof(*now));
 }
 

@@ -78,7 +78,7 @@ static void take_turn(const struct mirror *mirror, const lunik_section *s, bool 
         (calls.next && memcmp(&calls.section, s, sizeof(*s)) != 0) || (calls.adding && !add))
         complain("%s is called out of turn for 0x%" PRIx64, mirror->listener.name, s->address);
     else if (!calls.next && again && s->address <= calls.section.address)
-        complain("sections are told out of order at 0x%" PRIx64, s->address);
+        complain("sections are reported out of order at 0x%" PRIx64, s->address);
     calls.adding = add;
     memcpy(&calls.section, s, sizeof(*s));
     calls.next = mirror->rank == end ? 0 : add ? mirror->rank + 1 : mirror->rank - 1;

@@ -66,7 +66,7 @@ describe("character devices", function()
     assert.equal(0x60, m:inb(COM2 + 5))
   end)
 
-  it("file: what is lost because the machine is closed is told", function()
+  it("file: output that is lost because the machine is closed is reported", function()
     m:object_add("chardev-file", { id = "log", path = "/dev/full" })
     connect "log"
     local seen = {}
@@ -180,7 +180,7 @@ describe("character devices", function()
     end
   end
 
-  it("what a serial port still holds when it is closed is told", function()
+  it("output that a serial port still holds when it is closed is reported", function()
     os.remove(path)
     os.execute("mkfifo " .. path)
     local reader = assert(io.open(path, "r+"))

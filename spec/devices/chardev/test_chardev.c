@@ -150,7 +150,7 @@ static void test_pty(void)
     lunik_object_get(front.o, "path", &v, NULL);
     snprintf(path, sizeof(path), "%s", v.string);
     put("nobody there");
-    check_uint("pty: dropped while nobody is connected", get("dropped"), 12);
+    check_uint("pty: dropped while no program is connected", get("dropped"), 12);
     check_true("pty: idle", settle());
     check_uint("pty: not connected", get("connected"), false);
 
@@ -329,7 +329,7 @@ static void test_rest_socket(bool with_machine)
     }
     written = get("written");
     let_go(with_machine);
-    check_uint("rest: what a slow reader leaves is told", errors, 1);
+    check_uint("rest: what a slow reader leaves is reported", errors, 1);
     check_contains("rest: and why", error_message,
                    " bytes of output are lost: closed before the other side took them");
     check_uint("rest: and how much", count_input(client) + strtoull(error_message, NULL, 10),
@@ -342,7 +342,7 @@ static void test_rest_file(bool with_machine)
     attach(ADD("chardev-file", LUNIK_FIELD_STRING("path", "/dev/full")), 0);
     put("lost");
     let_go(with_machine);
-    check_uint("rest: what a full disk does not take is told", errors, 1);
+    check_uint("rest: what a full disk does not take is reported", errors, 1);
     check_string("rest: file", error_message,
                  "4 bytes of output are lost: no space left on device");
 }
@@ -375,7 +375,7 @@ static void test_rest_pty(bool with_machine)
     put("unread");
     settle();
     let_go(with_machine);
-    check_uint("rest: what a terminal's program has not read is told", errors, 1);
+    check_uint("rest: what a terminal's program has not read is reported", errors, 1);
     close(slave);
 }
 
@@ -431,7 +431,7 @@ static void test_socket_short_of_descriptors(void)
     client = dial(path);
     check_true("socket: a client that can't be taken does not keep the loop busy",
                settle_without_descriptors());
-    check_uint("socket: is told of", errors, 1);
+    check_uint("socket: is reported", errors, 1);
     check_int("socket: and is refused", read(client, &byte, 1), 0);
     close(client);
     client = dial(path);
@@ -693,7 +693,7 @@ static void test_stdio_broken_pipe(void)
     if (pipe(out))
         return;
     close(out[0]);
-    reap("stdio: nobody reads", spawn(-1, out[1], "broken-pipe"));
+    reap("stdio: no reader", spawn(-1, out[1], "broken-pipe"));
     close(out[1]);
     close(null);
 }

@@ -97,7 +97,7 @@ static void test_stuck_reader(bool with_machine)
     setup();
     attach_fifo();
     end(with_machine);
-    check_uint("a stuck reader is told of", errors, 1);
+    check_uint("a stuck reader is reported", errors, 1);
     check_contains("with the reason", error_message,
                    " bytes of output are lost: closed before the other side took them");
     check_uint("and how much", read_all() + strtoull(error_message, NULL, 10), OUTPUT_SIZE);
@@ -127,7 +127,7 @@ static void test_reader_leaves(void)
     lunik_unlock(rt);
     pthread_join(thread, NULL);
     lunik_lock(rt);
-    check_uint("a reader that leaves is told of", errors, 1);
+    check_uint("a reader that leaves is reported", errors, 1);
     check_string("with the reason", error_message, "broken pipe");
     lunik_runtime_free(rt);
     unlink(path_of("fifo"));

@@ -46,6 +46,12 @@ static const char *command(struct i8042_chip *c, uint8_t value)
     return answers(c);
 }
 
+static void command_with(struct i8042_chip *c, uint8_t value, uint8_t parameter)
+{
+    i8042_write(c, I8042_COMMAND, value);
+    i8042_write(c, I8042_DATA, parameter);
+}
+
 static const char *keyboard(struct i8042_chip *c, uint8_t value)
 {
     i8042_write(c, I8042_DATA, value);
@@ -54,8 +60,7 @@ static const char *keyboard(struct i8042_chip *c, uint8_t value)
 
 static const char *mouse(struct i8042_chip *c, uint8_t value)
 {
-    i8042_write(c, I8042_COMMAND, 0xd4);
-    i8042_write(c, I8042_DATA, value);
+    command_with(c, 0xd4, value);
     return answers(c);
 }
 
@@ -69,8 +74,7 @@ static void test_controller(void)
     check_string("keyboard interface test", command(c, 0xab), "00");
     check_string("mouse interface test", command(c, 0xa9), "00");
     check_uint("status shows the last write", i8042_read(c, I8042_COMMAND), 0x1c);
-    i8042_write(c, I8042_COMMAND, 0x60);
-    i8042_write(c, I8042_DATA, 0x34);
+    command_with(c, 0x60, 0x34);
     check_string("command byte", command(c, 0x20), "34");
     check_string("mouse on", command(c, 0xa8), "");
     check_string("shows in the command byte", command(c, 0x20), "14");
@@ -80,11 +84,10 @@ static void test_controller(void)
     check_string("keyboard on", command(c, 0x20), "24");
     command(c, 0xad);
     check_string("keyboard off", command(c, 0x20), "34");
-    i8042_write(c, I8042_COMMAND, 0x7f);
-    i8042_write(c, I8042_DATA, 0xc3);
+    command_with(c, 0x7f, 0xc3);
     check_string("RAM", command(c, 0x3f), "c3");
     check_string("input port", command(c, 0xc0), "b0");
-    check_string("a command nobody knows", command(c, 0x05), "");
+    check_string("an unknown command", command(c, 0x05), "");
 }
 
 static void test_loop(void)
@@ -92,23 +95,18 @@ static void test_loop(void)
     struct bench b;
     struct i8042_chip *c = setup(&b);
 
-    i8042_write(c, I8042_COMMAND, 0xd3);
-    i8042_write(c, I8042_DATA, 0x5a);
+    command_with(c, 0xd3, 0x5a);
     check_uint("mouse loop: edge", b.mouse.edges, 1);
     check_uint("mouse loop: not the keyboard's", b.keyboard.edges, 0);
     check_string("mouse loop", answers(c), "m5a");
     check_uint("read: the line falls", c->mouse_irq.level, false);
-    i8042_write(c, I8042_COMMAND, 0xd2);
-    i8042_write(c, I8042_DATA, 0xa5);
+    command_with(c, 0xd2, 0xa5);
     check_uint("keyboard loop: edge", b.keyboard.edges, 1);
     check_string("keyboard loop", answers(c), "a5");
-    i8042_write(c, I8042_COMMAND, 0x60);
-    i8042_write(c, I8042_DATA, 0x00);
-    i8042_write(c, I8042_COMMAND, 0xd3);
-    i8042_write(c, I8042_DATA, 0x5a);
+    command_with(c, 0x60, 0x00);
+    command_with(c, 0xd3, 0x5a);
     check_uint("no interrupt when disabled", b.mouse.edges, 1);
-    i8042_write(c, I8042_COMMAND, 0x60);
-    i8042_write(c, I8042_DATA, 0x03);
+    command_with(c, 0x60, 0x03);
     check_uint("enabling it reports a full buffer", b.mouse.edges, 2);
 }
 
@@ -124,8 +122,7 @@ static void test_unread(void)
     check_uint("each an edge", b.keyboard.edges, 2);
     i8042_write(c, I8042_DATA, 0xf2);
     i8042_write(c, I8042_COMMAND, 0xaa);
-    i8042_write(c, I8042_COMMAND, 0xd3);
-    i8042_write(c, I8042_DATA, 0x5a);
+    command_with(c, 0xd3, 0x5a);
     check_uint("one byte is shown", i8042_read(c, I8042_COMMAND) & 0x21, 0x01);
     check_string("the controller's are in front of a device's", answers(c), "fa 55 m5a ab 41");
     for (unsigned i = 0; i < 100; i++)
@@ -148,15 +145,13 @@ static void test_reset_and_a20(void)
     check_string("A20 off", command(c, 0xd0), "01");
     command(c, 0xdf);
     check_string("A20 on", command(c, 0xd0), "03");
-    i8042_write(c, I8042_COMMAND, 0xd1);
-    i8042_write(c, I8042_DATA, 0x01);
+    command_with(c, 0xd1, 0x01);
     check_string("A20 through the output port", command(c, 0xd0), "01");
     i8042_write(c, I8042_COMMAND, 0xff);
     check_uint("pulsing nothing", b.resets, 0);
     i8042_write(c, I8042_COMMAND, 0xfe);
     check_uint("pulsing the reset line", b.resets, 1);
-    i8042_write(c, I8042_COMMAND, 0xd1);
-    i8042_write(c, I8042_DATA, 0x02);
+    command_with(c, 0xd1, 0x02);
     check_uint("reset through the output port", b.resets, 2);
     i8042_reset(c);
     check_string("after reset A20 is on", command(c, 0xd0), "03");
@@ -170,8 +165,7 @@ static void test_keyboard(void)
     check_string("reset", keyboard(c, 0xff), "fa aa");
     check_uint("each byte is an edge", b.keyboard.edges, 2);
     check_string("identify, translated", keyboard(c, 0xf2), "fa ab 41");
-    i8042_write(c, I8042_COMMAND, 0x60);
-    i8042_write(c, I8042_DATA, 0x03);
+    command_with(c, 0x60, 0x03);
     check_string("identify", keyboard(c, 0xf2), "fa ab 83");
     check_string("resend", keyboard(c, 0xfe), "83");
     check_string("LEDs", keyboard(c, 0xed), "fa");
@@ -196,7 +190,7 @@ static void test_keyboard(void)
     check_string("enabled it goes on", command(c, 0xae), "ab 83");
     command(c, 0xad);
     check_string("talking to it enables it", keyboard(c, 0xee), "ee");
-    check_string("in the command byte, too", command(c, 0x20), "03");
+    check_string("as the command byte shows", command(c, 0x20), "03");
 }
 
 static void test_mouse(void)

@@ -73,7 +73,7 @@ static void test_time(void)
     check_string("12 hours: midnight, March", show(c), "20 24-03-01 12:34:56 6");
     mc146818_write(c, 0x0b, 0x02);
     check_string("24 hours: midnight", show(c), "20 24-03-01 00:34:56 6");
-    check_uint("no deadline while nobody waits", b.time.deadline, FOREVER);
+    check_uint("no deadline while nothing waits", b.time.deadline, FOREVER);
 }
 
 static void test_set(void)

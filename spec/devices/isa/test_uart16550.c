@@ -310,7 +310,7 @@ static void test_timeout(void)
     uart16550_write(u, 3, 0x03);
     uart16550_write(u, 2, 0xc1);
     receive(u, "ab");
-    check_uint("no deadline while nobody waits", b.time.deadline, UINT64_MAX);
+    check_uint("no deadline while nothing waits", b.time.deadline, UINT64_MAX);
     uart16550_write(u, 1, 0x01);
     check_uint("deadline: four characters later", b.time.deadline, 1000 + TIMEOUT);
     b.time.now = b.time.deadline - 1;

@@ -336,7 +336,7 @@ static void test_prealloc(void)
                                     TEXT("prealloc", "on"), NUM("prealloc-threads", 2)));
     check_true("events come while it is under way", seen.events > 0);
     check_uint("up to the end", seen.done, 40 * MIB);
-    check_true("nobody finds it before", !seen.found);
+    check_true("it is not found before", !seen.found);
     check_int("its id is taken", seen.add_code, LUNIK_E_EXISTS);
     check_int("it can't be deleted", seen.del_code, LUNIK_E_NOT_FOUND);
     drop();

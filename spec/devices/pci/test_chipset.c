@@ -10,7 +10,7 @@ static void test_ids(struct rig *r)
     check_uint("PIIX3", config(r, PCI_DEVFN(1, 0), 0, 4), 0x70008086);
     check_uint("PIIX4 PM", config(r, PCI_DEVFN(1, 3), 0, 4), 0x71138086);
     check_uint("PIIX3 has functions", config(r, PCI_DEVFN(1, 0), LUNIK_PCI_HEADER, 1), 0x80);
-    check_uint("nobody at 2.0", config(r, PCI_DEVFN(2, 0), 0, 4), UINT32_MAX);
+    check_uint("no function at 2.0", config(r, PCI_DEVFN(2, 0), 0, 4), UINT32_MAX);
     out(r, 0xcf8, 4, 0x80000803);
     check_uint("address latch", in(r, 0xcf8, 4), 0x80000803);
     out(r, 0xcf8, 1, 0);
@@ -193,7 +193,7 @@ static void test_exits(struct rig *r)
     check_uint("S5 ends the machine", lunik_machine_state(r->m), LUNIK_STATE_SHUTDOWN);
 }
 
-/* A device's author who goes wrong is told so. */
+/* Mistakes of a device's author are reported. */
 static void test_refusals(struct rig *r)
 {
     struct probe *probe = lunik_state(r->probe);

@@ -152,7 +152,7 @@ static bool try(const struct action *a, unsigned long n, bool on, unsigned wante
     lunik_run_timeout(rig.rt, 0);
     told_so = told && lunik_machine_state(rig.m) != LUNIK_STATE_RUNNING;
     if (found() != wanted && !told_so) {
-        printf("not ok %s, call %lu: the map does not follow, and nobody is told\n", a->name, n);
+        printf("not ok %s, call %lu: the map does not follow, without a report\n", a->name, n);
         check_failures++;
     }
     if (lunik_machine_state(rig.m) == LUNIK_STATE_PAUSED)

@@ -165,7 +165,7 @@ static void test_smbus(void)
     check_uint("smbus: address", piix4_smbus_read(&s, 4), 0xa1);
     piix4_smbus_write(&s, 2, 0x48);
     check_uint("smbus: start reads as zero", piix4_smbus_read(&s, 2), 0x08);
-    check_uint("smbus: nobody answers", piix4_smbus_read(&s, 0), 0x04);
+    check_uint("smbus: no device answers", piix4_smbus_read(&s, 0), 0x04);
     piix4_smbus_write(&s, 0, 0x04);
     check_uint("smbus: status cleared", piix4_smbus_read(&s, 0), 0);
 }

@@ -103,7 +103,7 @@ static void test_yield(void)
     lock_init(&s.lock);
     lock_take(&s.lock);
     lock_yield(&s.lock);
-    check_uint("a yield to nobody", s.counter, 0);
+    check_uint("a yield without a waiter", s.counter, 0);
     pthread_create(&thread, NULL, take_once, &s);
     while (atomic_load(&s.lock.waiters) == 0)
         usleep(100);

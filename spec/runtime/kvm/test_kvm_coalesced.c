@@ -193,7 +193,7 @@ static void test_open_commit(void)
     start(code, sizeof(code));
     must("disable", lunik_region_set_enabled(dev, false, &err));
     check_uint("coalesced: made while it is committed, delivered with it", written, 100);
-    check_uint("coalesced: to what nobody keeps then", dev->refs, refs);
+    check_uint("coalesced: to a device that nothing keeps then", dev->refs, refs);
     lunik_listener_del(&listener);
     drop(dev);
     end();

@@ -98,7 +98,7 @@ static void test_eventfd(void)
     close(fd);
 }
 
-/* Somebody else has taken the address in KVM. */
+/* Another device has taken the address in KVM. */
 static void test_refusal(void)
 {
     int fd = eventfd(0, EFD_NONBLOCK), mine = eventfd(0, EFD_NONBLOCK);

@@ -202,7 +202,7 @@ static void test_hold_at_a_pause(void)
         must("resume", lunik_machine_start(m, &err));
     }
     check_true("hold: accesses of an instruction that a pause completes", reads >= 100);
-    check_uint("hold: nobody was in the guest", intrusions, 0);
+    check_uint("hold: no vCPU was in the guest", intrusions, 0);
     drop(dev);
     drop(window);
     end();

@@ -342,13 +342,13 @@ static void test(bool readonly)
     check_true("slots: as the flat view says, after each change and each failure", !t.wrong_slots);
     check_uint("slots: calls that KVM or its user can't want", bad_calls, 0);
     check_true("slots: vCPUs are held if, and only if, a slot in use is replaced", !t.wrong_hold);
-    check_true("slots: a failure is told, and nothing else is one", !t.wrong_error);
-    check_true("slots: what can't be undone is told, too", !t.untold);
+    check_true("slots: a failure is reported, and nothing else is one", !t.wrong_error);
+    check_true("slots: and so is a change that can't be undone", !t.untold);
     check_true("slots: all of it happened", t.refused > 50 && t.broken > 10 && t.held > 100);
     lunik_machine_close(m);
     for (unsigned i = REGIONS; i--;)
         lunik_region_unref(regions[i]);
-    check_uint("slots: nobody uses the memory then", block->refs, 1);
+    check_uint("slots: nothing uses the memory then", block->refs, 1);
     lunik_ram_unref(block);
 }
 

@@ -84,7 +84,7 @@ local states = {
     plug(m, "d")
     m:device_del "d"
   end },
-  { "running", "somebody waiting", function(m)
+  { "running", "a wait under way", function(m)
     m:start()
     lunik.spawn(function() pcall(m.wait, m, "acpi-ost", { timeout = 100 }) end)
     m:watch "acpi-ost"

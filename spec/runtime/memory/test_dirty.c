@@ -1,5 +1,5 @@
 /*
- * test_dirty.c: dirty bitmaps, and what listeners are told about logging, without a guest.
+ * test_dirty.c: dirty bitmaps, and what listeners learn about logging, without a guest.
  */
 #include <pthread.h>
 
@@ -44,7 +44,7 @@ static void test_bitmaps(void)
     const uint64_t words[] = {0x8000000000000001, 0xff, UINT64_MAX << 2};
     uint64_t out[5];
 
-    check_uint("a block that nobody logs: no bits to clear",
+    check_uint("a block that no client logs: no bits to clear",
                ram_dirty_clear(ram, LUNIK_DIRTY_USER, 0, UINT64_MAX, out), 0);
     check_true("  nor to show", !out[0] && !out[4] && !*runs(ram, LUNIK_DIRTY_USER) &&
                                     !lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, PAGE));
@@ -204,7 +204,7 @@ static void test_blocks(void)
     lunik_region *r = new_region("dimm", ram, 0, MIB), *late;
     lunik_space *s = lunik_machine_memory(m);
 
-    check_true("no blocks while nobody logs", !lunik_dirty_block(m, 0));
+    check_true("no blocks while no client logs", !lunik_dirty_block(m, 0));
     must("start", lunik_dirty_start(m, LUNIK_DIRTY_USER, NULL, &err));
     check_true("a block that nothing shows is not listed", !lunik_dirty_block(m, 0));
     lunik_dirty_mark(r, 3 * PAGE, PAGE);

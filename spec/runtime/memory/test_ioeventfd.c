@@ -218,7 +218,7 @@ static void test_rollback(void)
     r.refuses = true;
     check_int("rollback: a listener refuses",
               lunik_region_add_eventfd(dev, 8, 4, false, 0, other, &err), LUNIK_E_NO_SPACE);
-    check_transcript("rollback: and is told the reverse", &heard,
+    check_transcript("rollback: and is notified of the reverse", &heard,
                      "R[ R+dev:1008.4 R] R[ R-dev:1008.4 R] ");
     lunik_space_store(space, 0x1008, 4, 1);
     check_uint("rollback: not signalled", signals(other), 0);

@@ -357,8 +357,8 @@ static lunik_region *rejecting;
 static void drop_rejecting(void *opaque, const lunik_rejection *r)
 {
     drop(rejecting);
-    check_string("rejection: the region is there while it is told", lunik_region_name(r->region),
-                 "rejecting");
+    check_string("rejection: the region is there while observers are called",
+                 lunik_region_name(r->region), "rejecting");
 }
 
 static lunik_reject_sub dropping = {.fn = drop_rejecting};
@@ -370,7 +370,7 @@ static void test_rejected_last(void)
     rejecting = add(lunik_space_root(m->memory_space), 0x1000,
                     new_region("rejecting", LUNIK_REGION_IO, 4, &readable), 0);
     lunik_reject_subscribe(m, &dropping);
-    check_int("rejection: who is told may take the region away",
+    check_int("rejection: an observer may take the region away",
               lunik_space_store(m->memory_space, 0x1000, 4, 1), LUNIK_E_ACCESS);
     lunik_reject_unsubscribe(&dropping);
     check_uint("rejection: nothing is there then", view_root_current(m->memory_space->vr)->count,

@@ -209,7 +209,8 @@ static void test_rollback(void)
     lunik_region_unref(root);
 }
 
-/* A space of a root that another one has already: nothing is rendered, but all of it is told. */
+/* A space of a root that another one has already: nothing is rendered, but all of it is reported.
+ */
 static void test_refused_space(void)
 {
     lunik_region *root = new_region("root", LUNIK_REGION_CONTAINER, 0x10000, NULL);

@@ -138,7 +138,7 @@ static void test_errors(void)
         (lunik_region_config){.kind = LUNIK_REGION_RAM, .name = "big", .size = 0x2000, .ram = ram};
     check_int("errors: more than the RAM", lunik_region_new(m, &config, &none, &err),
               LUNIK_E_INVALID);
-    check_uint("errors: which is nobody's then", ram->refs, 1);
+    check_uint("errors: which has no other user then", ram->refs, 1);
     lunik_ram_unref(ram);
     must("plain", lunik_region_add(root, 0x2000, a, 0, false, &err));
     check_int("errors: overlap", lunik_region_add(root, 0x2fff, b, 0, false, &err), LUNIK_E_EXISTS);

@@ -6,9 +6,9 @@
  *        test_memory_oracle [--wrong-...] --steps SEED 01101...
  *
  * After each operation outside a transaction: what each space shows, what accesses reach, what they
- * come to and who is told of those rejected, and what the listeners' calls add up to must be what
- * the model says. After a failure the test runs itself with fewer and fewer of the steps, as long
- * as it still fails, and prints those that are left as a Lua script.
+ * come to and which of those rejected are reported, and what the listeners' calls add up to must be
+ * what the model says. After a failure the test runs itself with fewer and fewer of the steps, as
+ * long as it still fails, and prints those that are left as a Lua script.
  *
  * Each step has random numbers of its own, so that leaving one out changes no other. --wrong-view
  * has the model forget that an alias may be read-only, --wrong-result that a device may refuse:

@@ -1,4 +1,5 @@
-/* test_reject.c: accesses that are not carried out: which error, what is counted, who is told. */
+/* test_reject.c: accesses that are not carried out: which error, what is counted, which
+ * observers see it. */
 #include <pthread.h>
 #include <sched.h>
 
@@ -63,7 +64,7 @@ static lunik_region *found(uint64_t address)
     return lunik_space_find(space, address, &s) ? s.region : NULL;
 }
 
-/* ---- who is told ---------------------------------------------------------------------------- */
+/* ---- observers ------------------------------------------------------------------------------ */
 
 static struct {
     unsigned count;
@@ -278,7 +279,7 @@ static void test_hook(void)
     check_uint("hook: as nothing", after.unassigned - before.unassigned, 1);
     lunik_reject_unsubscribe(&busy);
     lunik_space_load(space, 0x90000, 4, &value);
-    check_uint("hook: nobody is told any more", calls, 1);
+    check_uint("hook: no observer is called any more", calls, 1);
 }
 
 /* ---- threads -------------------------------------------------------------------------------- */

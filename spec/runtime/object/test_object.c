@@ -354,7 +354,7 @@ static void test_failure_undoes(void)
     check_string("  with its message", err.message, "part: broken");
     check_true("  and the id is free", !lunik_object_find(m, "x"));
     check_int("  and the link released", lunik_object_del(m, "s", &err), 0);
-    expect_events("  and nobody heard of it", "");
+    expect_events("  and there was no event", "");
     clear();
 }
 
@@ -383,7 +383,7 @@ static void test_users(void)
     lunik_object_unuse(a, b);
     lunik_device_del(m, "a", &err);
     lunik_device_del(m, "b", &err);
-    check_int("nobody uses it any more", lunik_object_del(m, "s", &err), 0);
+    check_int("nothing uses it any more", lunik_object_del(m, "s", &err), 0);
     check_int("not twice", lunik_object_del(m, "s", &err), LUNIK_E_NOT_FOUND);
     clear();
 }
@@ -440,7 +440,7 @@ static void test_unplug(void)
     x = add("shy", "x", NULL);
     add("card", "y", "x");
     lunik_device_ejected(x);
-    check_true("ejected while somebody uses it: it stays",
+    check_true("ejected while it is in use: it stays",
                lunik_object_alive(x) && lunik_device_plug_state(x) == LUNIK_PLUG_REFUSED);
     lunik_device_del(m, "y", &err);
     lunik_device_del(m, "x", &err);

@@ -136,7 +136,7 @@ static void test_borrowed(void)
     lunik_ram *ram;
 
     make(&ram, (lunik_ram_config){.fd = -1, .size = MIB, .host = host});
-    check_true("somebody else's mapping", lunik_ram_host(ram) == host);
+    check_true("a mapping of the caller's", lunik_ram_host(ram) == host);
     lunik_ram_unref(ram);
     rcu_drain();
     check_true("  stays", mapped(host));

@@ -153,7 +153,7 @@ print(s and table.concat(s.allow, ",") or "off")
     end)
   end
 
-  it("is off by default under sanitizers, which -W tells of", function()
+  it("is off by default under sanitizers, which -W reports", function()
     if not sanitized then
       return pending("no sanitizer")
     end
@@ -294,7 +294,7 @@ print(pipe:read(), (pipe:close()))
 ]]))
   end)
 
-  by_default("is not entered beside threads, which -W tells of", function()
+  by_default("is not entered where there are threads, which -W reports", function()
     local SECOND = NONE .. [[
 local n = lunik.machine { board = "pc", accel = "none", memory = "16M", sandbox = false }
 local uv = require "luv"
@@ -595,7 +595,7 @@ end
     if not command.root() then
       return pending("not root")
     elseif not os.execute "setpriv --reuid=nobody --clear-groups test -r \"$PWD\"/Makefile" then
-      return pending("nobody else can read this directory")
+      return pending("other users can't read this directory")
     end
     works(GUEST .. [[
 local images = small.image "" .. "."
