@@ -163,7 +163,7 @@ SAN  += $(if $(findstring clang,$(CC)),,-Wno-tsan)
 endif
 endif
 FLAGS   = $(CC) $(CSTD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(SAN) $(INC)
-# What is built is the same wherever the tree lies.
+# The products are the same wherever the tree lies.
 COMPILE = $(FLAGS) -ffile-prefix-map="$(CURDIR)"=.
 LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 

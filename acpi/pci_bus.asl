@@ -1,5 +1,5 @@
 /*
- * What a PCI bus with slots has in its scope, apart from these. PNTF, which notifies slot Arg0 of
+ * The scope of a PCI bus with slots, apart from these. PNTF, which notifies slot Arg0 of
  * Arg1, is made when the tables are assembled.
  *   BSEL  the bus's number in the registers of pci_hotplug.asl, whose mutex callers of PSCN hold
  */

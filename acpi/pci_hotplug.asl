@@ -1,6 +1,6 @@
 /*
  * PCI hotplug: the register block that selects one bus at a time, and the methods that all slots
- * share. What a bus has of its own is in pci_bus.asl, each slot is a copy of pci_slot.asl. \_SB.PCNT,
+ * share. The scope of a bus is in pci_bus.asl, each slot is a copy of pci_slot.asl. \_SB.PCNT,
  * which looks at all buses, is made when the tables are assembled.
  *   PHIO  first of the 32 I/O ports (pci_ports.asl)
  *   PHGP  the general-purpose event that asks for a look at the slots

@@ -40,7 +40,7 @@ static int call_body(lua_State *L)
     return 0;
 }
 
-/* What goes wrong in a script is reported as an error of the machine, and to the guest as one of
+/* A failure of a script is reported as an error of the machine, and to the guest as one of
  * the disk. */
 static int call_functions(void *opaque, lunik_object *o, lunik_block_call what, uint64_t offset,
                           void *data, uint64_t size)

@@ -79,7 +79,7 @@ void bind_class_new(lua_State *L, int classes, const struct bind_class *c)
     lua_pushcclosure(L, class_newindex, 3);
     lua_setfield(L, top + 1, "__newindex");
     lua_pushstring(L, c->name);
-    lua_setfield(L, top + 1, "__metatable"); /* hidden: scripts must not call __gc */
+    lua_setfield(L, top + 1, "__metatable"); /* hidden, so that scripts cannot call __gc */
     lua_pushvalue(L, top + 1);
     luaL_setfuncs(L, c->meta, 0);
     lua_pop(L, 1);

@@ -5,7 +5,7 @@
 #include "bindings.h"
 #include "lunik_pci.h"
 
-/* What the guest finds in the configuration space of a type's devices. */
+/* The configuration space of a type's devices. */
 struct lua_pci_ids {
     uint16_t vendor, device, subsystem_vendor, subsystem;
     uint32_t class_code;

@@ -4,7 +4,7 @@
 
 #define NOT_ON_LOOP "the calling thread is not the loop thread with the lock held"
 
-/* What a protected call of Lua has raised, as an error. */
+/* The value that a protected call of Lua has raised, as an error. */
 static int fail_lua(lua_State *L, int top, int status, lunik_error *err)
 {
     lunik_error raised;

@@ -10,7 +10,7 @@
 
 #include "unix_socket.h"
 
-/* What errors begin with. */
+/* The beginning of errors. */
 struct name {
     const char *type, *property, *path;
 };

@@ -130,7 +130,7 @@ local lunik = {}
 ---@return lunik.Machine
 function lunik.machine(options) end
 
----What a sandboxed process may do in addition to running its machines.
+---Permissions of a sandboxed process in addition to running its machines.
 ---@class lunik.SandboxPolicy
 ---@field allow? string[] Of "files" (open, make, change and remove any file, load libraries), "listen" (make Unix domain sockets that others connect to), "sockets" (connect to those of others as well), "network" (Internet sockets), "exec" (start programs, which are in the sandbox as well; needs "files"). Default: none.
 ---@field read? string[] Instead of "files": files and directories that may be read, with all below them. The library adds its own scripts and boards. Needs Landlock (Linux 5.13).
@@ -148,8 +148,8 @@ function lunik.machine(options) end
 ---the loop. Entering takes 0.3 ms; a guest's exit takes 0.07 us longer, 0.1 us if "sockets", "network"
 ---or "exec" is allowed.
 ---
----What later calls need: "ram" and "memfd" backends, their preallocation, timers, further machines:
----nothing. A "file" backend: nothing, if its fd was opened or received before; else "files", or its
+---Permissions that later calls need: "ram" and "memfd" backends, their preallocation, timers, further
+---machines: none. A "file" backend: none, if its fd was opened or received before; else "files", or its
 ---directory in write. chardev-file, a logfile: "files", or its directory in write. chardev-pty: "files", or
 ---"/dev/ptmx" and "/dev/pts" in write, which has other programs' terminals as well. chardev-socket:
 ---"listen", or "sockets" to connect, and the socket's directory in write. os.execute, io.popen:
@@ -196,7 +196,7 @@ function lunik.boards() end
 ---@field state? table<string, table> What is saved of it: name = {} (64 bits), { bytes = N } or { timer = fun(dev) }; see dev.state. Without it a device can't be saved.
 ---@field loaded? fun(dev: lunik.Dev) A saved state has been loaded into dev.state.
 
----What the guest finds of a PCI device. Numbers that are not given are 0, but for those below.
+---The PCI side of a device. Numbers that are not given are 0, but for those below.
 ---@class lunik.DevicePci
 ---@field vendor integer 0 to 0xffff.
 ---@field device integer 0 to 0xffff.
@@ -391,7 +391,7 @@ function lunik.agent(m, options) end
 ---Follows the run from now on, and writes a page about it at its end: result, errors, a timeline of
 ---flights and events, consoles, memory maps before and after, machines with their devices. The page
 ---needs no other file and no network. It is written by finish(), at the end of a <close> variable's
----scope, or when the process ends, also by an error or a signal. What it keeps is limited; the page
+---scope, or when the process ends, also by an error or a signal. Its record is limited; the page
 ---says what it has not kept. Options `--report` of lunik run and lunik test make one.
 ---```lua
 ---local path = os.tmpname()
@@ -1109,7 +1109,7 @@ function Machine:irq_count(gsi) end
 
 ---Takes the interrupt that the 8259As ask for, as a CPU does: returns its vector; nil if they ask for
 ---none. For guests of machines without KVM; with KVM the vCPU takes it, and this raises
----{code="unsupported"}. What the I/O APIC sends is an event "msi".
+---{code="unsupported"}. Messages of the I/O APIC are events "msi".
 ---```lua
 ---local m <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
 ---m:start()

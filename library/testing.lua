@@ -127,7 +127,7 @@ function testing.cells(variants) end
 ---@return {numa: lunik.NumaNode[], memory: integer, cpus: integer}
 function testing.numa(count, memory) end
 
----What has to be refused, and how.
+---A call that has to be refused, and the error that is expected.
 ---@class lunik.testing.Refused
 ---@field code? string The error's code: see lunik.Error.
 ---@field words? string|string[] Texts that its message must have.
@@ -310,7 +310,7 @@ function Machine:close() end
 ---@param failed? boolean
 function Machine:finish(failed) end
 
----What a scenario can ask of every guest. A guest that lacks a method skips the example.
+---The methods of guests that scenarios use. Where the guest lacks one the example is skipped.
 ---@class lunik.testing.Guest
 ---@field boot fun(self) Starts the machine and waits until the guest is ready.
 ---@field ready fun(self) Waits until the guest has booted.
@@ -418,7 +418,7 @@ function Console:line() end
 ---@param text string
 function Console:send(text) end
 
----Whatever the test waits for fails at once when a line matches the pattern, or one has matched.
+---Makes waits of the test fail at once when a line matches the pattern, or has matched before.
 ---@param pattern string
 function Console:fail_on(pattern) end
 
@@ -481,7 +481,7 @@ function Host.huge_pages(size) end
 ---@return integer[]
 function Host.huge_page_sizes() end
 
----What the host's kernel says of the memory behind an object (/proc/self/smaps, numa_maps).
+---The host kernel's figures for the memory behind an object (/proc/self/smaps, numa_maps).
 ---@class lunik.testing.Mapping
 ---@field size integer Bytes, like the others.
 ---@field resident integer

@@ -19,7 +19,7 @@ local function offer(complete)
   return type(complete) == "table" and "words " .. table.concat(complete, " ") or complete or ""
 end
 
--- What of the values follows in a word of its own, what after "=".
+-- Values that follow in a word of their own, and those after "=".
 local function bash_values(command)
   for _, option in ipairs(command.options) do
     for _, name in ipairs(option.value and option.names or {}) do

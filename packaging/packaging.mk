@@ -10,7 +10,7 @@ dist: ## write build/dist/lunik-VERSION.tar.gz, which can be built without git
 	@mkdir -p $(dir $(TARBALL))
 	sh packaging/dist.sh $(TARBALL) $(DIST)
 
-# What this make was called with is not for the build of the packages.
+# The variables of this make are not for the build of the packages.
 DEB_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CFLAGS -u CPPFLAGS -u LDFLAGS \
     DEB_BUILD_OPTIONS="$(DEB_BUILD_OPTIONS)" DEB_BUILD_PROFILES="$(DEB_BUILD_PROFILES)"
 DEB_BUILD_OPTIONS  ?= nocheck parallel=$(shell nproc)

@@ -65,7 +65,7 @@ struct block_place {
     void *opaque;
 };
 
-/* What a back end does; the functions below check and count. */
+/* The functions of a back end; those below check and count. */
 typedef struct lunik_blockdev_ops {
     /* Makes a channel: a struct that begins with a struct block_channel. */
     int (*open)(lunik_object *o, const struct block_place *place, struct block_channel **out,
@@ -119,7 +119,7 @@ struct block_channel {
 /* Opens a channel to a back end; on the place's thread, or before it may use the channel. */
 int block_open(lunik_object *o, const struct block_place *place, struct block_channel **out,
                lunik_error *err);
-/* Begins a request, at the latest with the next block_commit(). What lies beyond the end fails with
+/* Begins a request, at the latest with the next block_commit(). A request beyond the end fails with
  * EINVAL, a write to what is readonly with EROFS. */
 void block_submit(struct block_channel *c, struct block_request *r);
 void block_commit(struct block_channel *c);

@@ -64,7 +64,7 @@ const struct iovec *block_remaining(struct block_request *r, unsigned *count);
 int block_ring_new(struct block_ring **out, lunik_error *err);
 void block_ring_free(struct block_ring *ring);
 /* Has the answers of the ring delivered to a channel, on its thread; file is what requests are for.
- * What the ring can't take, or gives back undone, goes to otherwise(). */
+ * Requests that the ring can't take, or gives back undone, go to otherwise(). */
 int block_ring_attach(struct block_ring *ring, struct block_channel *c, struct block_file *file,
                       block_submit_fn *otherwise, lunik_error *err);
 /* Ends that, and frees the ring; requests in flight are not answered. */

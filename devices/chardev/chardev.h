@@ -12,8 +12,8 @@
 
 #include "lunik_device.h"
 
-/* What a type of character device does itself; its interface CHARDEV_KIND. The type "chardev", the
- * parent of all, does the rest. */
+/* The part of a character device that its type does; the interface CHARDEV_KIND. The type
+ * "chardev", the parent of all, does the rest. */
 struct chardev_kind {
     int (*realize)(lunik_object *o, lunik_error *err); /* optional */
     void (*unrealize)(lunik_object *o);                /* optional */

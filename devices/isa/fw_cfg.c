@@ -50,7 +50,7 @@ static lunik_access port_read(void *opaque, uint64_t offset, unsigned size, uint
     return LUNIK_ACCESS_OK;
 }
 
-/* What is written to the data port goes nowhere. */
+/* Writes to the data port are dropped. */
 static lunik_access port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct fw_cfg *s = opaque;

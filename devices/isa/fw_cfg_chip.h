@@ -31,7 +31,7 @@
  * the number (16 bits), two reserved bytes, and the name with a zero byte. */
 #define FW_CFG_ENTRY_SIZE 64
 
-/* What a DMA operation does, in the first word of its descriptor; its upper half selects an item
+/* Bits of the first word of a DMA operation's descriptor; its upper half selects an item
  * before that. Once it is done the word is 0, or has FW_CFG_DMA_ERROR. */
 #define FW_CFG_DMA_ERROR  0x01u
 #define FW_CFG_DMA_READ   0x02u
@@ -41,7 +41,7 @@
 /* The descriptor, big-endian: control, length (32 bits each), address (64 bits). */
 #define FW_CFG_DMA_DESCRIPTOR 16
 
-/* What is behind the end of an item reads as zeros; an operation that asks for more of them than
+/* Bytes behind the end of an item read as zeros; an operation that asks for more of them than
  * this fails, so that none keeps the machine busy for long. */
 #define FW_CFG_ZEROS_MAX (1u << 20)
 

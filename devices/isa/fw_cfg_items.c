@@ -213,7 +213,7 @@ static uint8_t *put_big(uint8_t *p, uint32_t value, unsigned width)
 
 static void refresh_files(struct fw_cfg_chip *c)
 {
-    /* What is called may add files. */
+    /* The functions that are called may add files. */
     for (size_t i = 0; i < c->count; i++)
         if (*c->items[i]->name && c->items[i]->source.select)
             c->items[i]->source.select(c->items[i]->source.opaque);

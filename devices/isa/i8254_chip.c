@@ -229,7 +229,7 @@ void i8254_write_port61(struct i8254_chip *c, uint8_t value)
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
-/* What the channels have counted, so that no point in time is saved. */
+/* The counts of the channels, so that no point in time is saved. */
 static int pre_save(void *state, lunik_error *err)
 {
     struct i8254_chip *c = state;

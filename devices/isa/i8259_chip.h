@@ -41,7 +41,7 @@ struct i8259_pair {
     struct i8259 pic[I8259_COUNT];
 };
 
-/* What is saved: of one, and of both. */
+/* The state of one, and of both. */
 extern const lunik_state_table i8259_state, i8259_pair_state;
 
 /* Sets the registers as after power-on, with the inputs low. */

@@ -387,7 +387,7 @@ void uart16550_write(struct uart16550_chip *u, unsigned offset, uint8_t value)
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
-/* What the FIFOs can hold depends on whether they are enabled. */
+/* The size of the FIFOs depends on whether they are enabled. */
 static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
 {
     const struct uart16550_chip *u = staged;

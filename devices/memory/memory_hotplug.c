@@ -308,7 +308,7 @@ static const lunik_iface ifaces[] = {
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
-/* What the guest sees of a slot must be what is in it here. */
+/* The slot as the guest sees it must match the device that is in it here. */
 static int check_slot(const struct memory_slot *slot, lunik_object *device, unsigned index,
                       lunik_error *err)
 {

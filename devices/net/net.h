@@ -4,7 +4,7 @@
  * A back end is an object whose type has the parent "netdev", whose state begins with a struct
  * netdev, and whose type's data is a struct netdev_class. A card attaches itself with its
  * functions, and from then on both work on one thread: that of an iothread, without the machine
- * lock, or else the loop's with it. What is said to be "on the thread" is called there alone.
+ * lock, or else the loop's with it. A function "on the thread" is called there alone.
  *
  * Nothing waits: a side that has no room refuses a frame, keeps it where it is, and is called
  * again when there is room.
@@ -23,7 +23,7 @@ enum {
     NETDEV_PIECES_MAX = 256,  /* of a frame that is sent */
 };
 
-/* What frames with a header may leave to the receiver. */
+/* Work that frames with a header may leave to the receiver. */
 enum {
     NETDEV_CSUM = 1, /* checksums; needed for the others */
     NETDEV_TSO4 = 2, /* segmentation of TCP */
@@ -66,7 +66,7 @@ struct netdev_class {
     /* Takes a frame, or refuses it; see netdev_front. One that can't be sent at all is taken. */
     bool (*send)(struct netdev *n, unsigned queue, const struct iovec *iov, unsigned count);
     void (*resume)(struct netdev *n, unsigned queue);
-    /* What of NETDEV_OFFLOADS the card takes, and how many pairs of queues it uses. */
+    /* Sets which of NETDEV_OFFLOADS the card takes, and how many pairs of queues it uses. */
     void (*configure)(struct netdev *n, unsigned offloads, unsigned pairs);
     /* Undoes realize. With the lock; the thread has stopped. */
     void (*release)(struct netdev *n);
@@ -104,7 +104,7 @@ void netdev_configure(struct netdev *n, unsigned offloads, unsigned pairs);
 
 /* ---- for back ends -------------------------------------------------------------------------- */
 
-/* What realize begins with. Types inherit unrealize; a realize that fails undoes its own work. */
+/* Called first in realize. Types inherit unrealize; a realize that fails undoes its own work. */
 void netdev_init(struct netdev *n);
 
 lunik_object *netdev_object(const struct netdev *n);

@@ -102,7 +102,7 @@ static void on_event(void *opaque, int events)
         net_poll_want(q->poll, 0); /* the device has gone */
 }
 
-/* What the kernel does not take, such as while the device is down, is lost. */
+/* Frames that the kernel does not take, such as while the device is down, are lost. */
 static bool send_frame(struct netdev *n, unsigned queue, const struct iovec *iov, unsigned count)
 {
     struct netdev_tap *s = of(n);

@@ -18,7 +18,7 @@
 
 struct pci_announcer;
 
-/* What the hotplug of a bus needs. */
+/* The part of a bus for hotplug. */
 struct pci_bus_plug {
     struct pci_announcer
         *announcer; /* of a host bridge's bus; NULL: devices come and go silently */

@@ -2,7 +2,7 @@
  * pci_plug.c: places of devices on a PCI bus, and the hotplug handler "pci", which every host
  * bridge is for its bus and those behind it.
  *
- * What announces devices to the guest (pci_hotplug.c) is a device of its own. A guest finds the
+ * The announcer of devices to the guest (pci_hotplug.c) is a device of its own. A guest finds the
  * functions of a slot when function 0 comes, and gives up all of them.
  */
 #include <inttypes.h>

@@ -5,7 +5,7 @@
  * reached through the windows of a lunik_dma, whose gate is the bus-master bit. While requests are
  * in flight, or have been pushed and not published, the queue is an access under way for that gate.
  *
- * The driver's side is not trusted. What breaks the specification's rules breaks the queue: it has
+ * The driver's side is not trusted. A breach of the specification's rules breaks the queue: it has
  * a reason, takes and returns nothing more until it is reset, and the device sets
  * DEVICE_NEEDS_RESET. Rings and buffers must be in RAM, and each part of a ring in one piece of it.
  *

@@ -22,7 +22,7 @@ static size_t avail_event_offset(const struct virtqueue *q)
 
 /* ---- taking requests ------------------------------------------------------------------------ */
 
-/* What a chain goes through: the descriptor table, then maybe one indirect table. */
+/* The way of a chain: through the descriptor table, then maybe one indirect table. */
 struct chain {
     bool indirect;
     uint64_t table;

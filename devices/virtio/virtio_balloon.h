@@ -42,7 +42,7 @@ enum {
         BALLOON_STATS
 };
 
-/* What the guest has been asked about its free pages. */
+/* The question to the guest about its free pages. */
 enum { HINT_STOPPED, HINT_REQUESTED, HINT_STARTED, HINT_DONE };
 
 /* A large page of the host of which the guest has given up a part. */

@@ -2,8 +2,8 @@
  * virtio_blk.c: the requests of a block device (virtio 1.2, section 5.2.6).
  *
  * A header of 16 bytes begins the readable part, a byte of status ends the writable one; how both
- * parts are cut into descriptors is up to the driver (section 2.7.4). What has no room for them
- * breaks the queue. All else that is wrong with a request is an answer to it.
+ * parts are cut into descriptors is up to the driver (section 2.7.4). A request that has no room
+ * for them breaks the queue. All else that is wrong with a request is an answer to it.
  *
  * Not modelled: secure erase, lifetime, zoned devices. Adjacent requests are not merged: the host
  * does so where it pays.

@@ -67,7 +67,7 @@ bool virtio_net_header_ok(const struct virtio_net_header *h, size_t size, unsign
 /* Computes the checksum of a frame whose header asks for that. */
 void virtio_net_checksum(uint8_t *frame, size_t size, const struct virtio_net_header *h);
 
-/* What the driver wants to receive; section 5.1.6.5. */
+/* The frames that the driver wants to receive; section 5.1.6.5. */
 struct virtio_net_table {
     uint32_t count;
     bool overflow; /* more than there is room for: all pass */

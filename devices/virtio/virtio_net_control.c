@@ -28,7 +28,7 @@ enum {
 };
 enum { ACK_OK, ACK_ERROR };
 
-/* What the driver sent, read from front to back. */
+/* A command of the driver, read from front to back. */
 struct command {
     const struct virtqueue_request *r;
     size_t at;

@@ -2,9 +2,9 @@
  * virtio_net_data.c: frames between the queues and the back end; see virtio_net.h.
  *
  * DESIGN. Nothing is in flight when a function returns: a frame is copied into the driver's
- * buffers, or handed to the back end, at once. What has no room stays where it is, and the other
- * side is stopped: a frame in the back end until the driver has added buffers, a request in the
- * queue until the back end takes more.
+ * buffers, or handed to the back end, at once. Frames without room stay where they are, and the
+ * other side is stopped: a frame in the back end until the driver has added buffers, a request in
+ * the queue until the back end takes more.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -30,7 +30,7 @@ void virtio_net_configure(struct virtio_net *s)
         netdev_resume(s->back, i);
 }
 
-/* What the guest may leave to the other side. */
+/* Work that the guest may leave to the other side. */
 static unsigned host_offloads(const struct virtio_net *s)
 {
     return (virtio_net_has(s, VIRTIO_NET_CSUM) ? NETDEV_CSUM : 0) |

@@ -3,8 +3,8 @@
  *
  * DESIGN. A queue is at rest, served, or stopping; only a thread with the machine lock changes
  * that. Leaving rest posts `begin` to the queue's thread, and stopping posts `end`, whose answer is
- * the task `rested` on the runtime's loop. What the queue's thread does between these two needs no
- * lock: whoever has it leaves a queue alone that is not at rest.
+ * the task `rested` on the runtime's loop. The work of the queue's thread between these two needs
+ * no lock: whoever has it leaves a queue alone that is not at rest.
  */
 #include "virtio_path.h"
 

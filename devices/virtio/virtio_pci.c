@@ -182,7 +182,7 @@ static void init_function(struct virtio_pci *s, lunik_object *o)
     virtio_pci_irq_init(s);
 }
 
-/* Everything but the device itself; with the path goes what the queues need. */
+/* Takes everything but the device itself apart; the path frees the queues when it is closed. */
 static void take_apart(struct virtio_pci *s)
 {
     lunik_pci_device_remove(&s->function);

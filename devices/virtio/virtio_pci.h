@@ -3,7 +3,7 @@
  *
  * A device's type has the parent "virtio-pci", from which it inherits properties (bus, addr,
  * iothread, vectors, the features of queues), life cycle, draining and saved state; its state
- * struct begins with a struct virtio_pci. What it is, a struct virtio_pci_class says:
+ * struct begins with a struct virtio_pci. A struct virtio_pci_class says which device it is:
  *
  *   static const struct virtio_pci_class class = {
  *       .id = 4, .class_code = 0x00ff00, .ops = &ops, .realize = realize, .unrealize = unrealize};
@@ -63,8 +63,8 @@ struct virtio_pci {
     lunik_task pin; /* makes INTx follow isr */
 };
 
-/* What a type has besides its doc, size, props and state (&lunik_state_none if it has none of its
- * own). */
+/* The fields of a type besides its doc, size, props and state (&lunik_state_none if it has none of
+ * its own). */
 #define VIRTIO_PCI_TYPE(name_, class_)                                                             \
     .name = (name_), .parent = "virtio-pci",                                                       \
     .flags = LUNIK_TYPE_DEVICE | LUNIK_TYPE_HOTPLUG | LUNIK_TYPE_UNPLUG, .hotplug = "pci",         \

@@ -185,7 +185,7 @@ static struct virtio_serial_port *port_of(struct virtio_serial *s, unsigned queu
     return nr < s->max_ports ? s->ports[nr] : NULL;
 }
 
-/* What is sent to a port that is not there is lost, as the driver knows or will hear. */
+/* Bytes for a port that is not there are lost, as the driver knows or will hear. */
 static uint32_t swallow(struct virtio *v, unsigned queue, struct virtqueue_request *r)
 {
     return 0;

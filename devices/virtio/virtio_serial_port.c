@@ -3,8 +3,8 @@
  * virtserialport, a channel that programs of the guest find by its name. Behind each is a character
  * device; without one nothing is connected: output is dropped.
  *
- * What the character device does not take stays in the queue, and what the guest has no buffers
- * for stays in the character device.
+ * Bytes that the character device does not take stay in the queue, and those that the guest has no
+ * buffers for stay in the character device.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -40,7 +40,7 @@ void data_release(struct attached **list);
 
 TAILQ_HEAD(request_list, lunik_request);
 
-/* What can be wanted of a machine, in the order in which it is carried out. */
+/* Requests to a machine, in the order in which they are carried out. */
 enum {
     MACHINE_WANT_CLOSE,
     MACHINE_WANT_STOP, /* the rest of a shutdown or crash */

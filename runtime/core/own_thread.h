@@ -16,7 +16,7 @@ struct own_thread {
     void (*run)(struct own_thread *t);
     /* Has it call own_thread_pass() soon. Any thread. NULL: it does so anyway. */
     void (*nudge)(struct own_thread *t);
-    /* Called on the thread when nothing of the runtime's uses it any more; may be NULL. */
+    /* Called on the thread when the runtime does not use it any more; may be NULL. */
     void (*ended)(struct own_thread *t);
     /* Private from here on. */
     LIST_ENTRY(own_thread) link;

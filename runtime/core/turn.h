@@ -2,7 +2,7 @@
  * turn.h: threads that start, pause, reset or close a machine take turns.
  *
  * Such a call releases the machine lock while it waits for vCPUs, and so may a hook that it calls.
- * What it knows of the run state must still be true afterwards: other threads that want to change
+ * Its knowledge of the run state must still be true afterwards: other threads that want to change
  * it wait, without the lock, until the turn is over. A thread that has the turn has it for nested
  * calls as well.
  */

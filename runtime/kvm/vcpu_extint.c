@@ -4,8 +4,8 @@
  * INTR leads to LINT0 of vCPU 0, which KVM has. Its thread takes the vector from the 8259As and
  * gives it to KVM (KVM_INTERRUPT) when the guest can take an interrupt, which KVM reports in
  * ready_for_interrupt_injection; until then it asks KVM for an exit at that moment
- * (request_interrupt_window). Whoever raises INTR kicks it out of the guest, also when it is
- * halted. The machine lock is taken only to take a vector.
+ * (request_interrupt_window). The thread that raises INTR kicks it out of the guest, also when it
+ * is halted. The machine lock is taken only to take a vector.
  *
  * A vCPU that is kicked right after it got a vector leaves KVM_RUN before the guest has taken it.
  * KVM does not report that, and can't take it back: a guest that could take an interrupt for which

@@ -171,7 +171,7 @@ struct memory_hooks {
     bool (*has_slot)(const lunik_machine *m, uint64_t first, uint64_t last);
 };
 
-/* What a listener has been notified of in a round of calls, and how long its hooks took. */
+/* The sections that a listener was notified of in a round of calls, and the time its hooks took. */
 struct listener_tally {
     uint64_t added, removed, ns;
 };

@@ -21,7 +21,7 @@ print("no answer: " .. err.message)
 -- the guest's log for the reason.
 print("the request is " .. request.state)
 
--- What always ends it is a reset.
+-- A reset always ends it.
 t.m:reset()
 print("after a reset it is " .. request.state)
 t:settle() -- deletes the backend

@@ -19,7 +19,7 @@ local function device_of(m)
     .. "virtio-balloon-pci)", m.name)
 end
 
--- What the guest has not reported is left out.
+-- Figures that the guest has not reported are left out.
 local function stats_of(device)
   local stats = {}
   for _, name in ipairs(STATS) do

@@ -1,4 +1,4 @@
---- What is saved of devices that scripts define: dev.state.
+--- The saved state of devices that scripts define: dev.state.
 
 local core = require "lunik.core"
 local options = require "lunik.options"

@@ -1,4 +1,4 @@
---- What a board hands to firmware through the fw-cfg device: SMBIOS tables, boot order, a kernel.
+--- Items of a board for firmware through the fw-cfg device: SMBIOS tables, boot order, a kernel.
 
 local linuxboot = require "lunik.linuxboot"
 local options = require "lunik.options"

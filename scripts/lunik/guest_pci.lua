@@ -19,7 +19,7 @@ local PRIMARY, IO_BASE, MEMORY_BASE, PREFETCH_BASE = 0x18, 0x1c, 0x20, 0x24
 local DECODE_AND_MASTER = 7
 local BRIDGE = 0x0604
 local MiB = 1 << 20
--- What each bridge gets of its parent's windows.
+-- The share of each bridge in its parent's windows.
 local BRIDGE_IO, BRIDGE_MEMORY = 0x1000, 256 * MiB -- a quarter for each level
 
 local function find(m, type)

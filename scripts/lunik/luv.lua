@@ -42,7 +42,7 @@ function luv.attach(uv)
     driving = false
     return more
   end
-  -- What is waited for may come while Lunik is pumped: luv must not wait after that.
+  -- The event that is waited for may come while Lunik is pumped: luv must not wait after that.
   shared.rouse = function()
     core.stop()
     if driving and core.on_loop_thread() then uv.stop() end

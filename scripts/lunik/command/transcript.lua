@@ -40,7 +40,7 @@ end
 
 local consoles = setmetatable({}, { __mode = "k" })
 
--- Prints the console's whole lines. What goes elsewhere is not printed a second time.
+-- Prints the console's whole lines. Lines that go elsewhere are not printed a second time.
 local function tap(from)
   if not from.object:is "chardev-buffer" then return end
   local rest = ""
@@ -158,7 +158,7 @@ local function catch_up(m)
   if m.state ~= "closed" then hear(m) end
 end
 
--- What the script prints comes after what it has caused.
+-- The script's own lines come after those that it has caused.
 local function print_in_order()
   _G.print = function(...) -- luacheck: ignore 122
     for _, m in ipairs(core.machines()) do catch_up(m) end

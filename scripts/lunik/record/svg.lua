@@ -28,7 +28,7 @@ local function x_of(ns, length)
   return LABEL + ns * (WIDTH - LABEL - 10) / length
 end
 
--- What a viewer shows at the pointer.
+-- The text that a viewer shows at the pointer.
 local function hint(flight, step)
   local text = ("%s\n+%s%s, %s"):format(step.text, words.time(step.time - flight.start),
     step.duration and ", took " .. words.time(step.duration) or "", step.thread)

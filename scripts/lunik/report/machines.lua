@@ -79,8 +79,8 @@ function machines.new(m, given, time)
   }
 end
 
---- Takes another look at a machine that is open: its state, map and objects now. Whatever can't be
--- had, e.g. since the machine is in the middle of a change, stays as it was.
+--- Takes another look at a machine that is open: its state, map and objects now. Values that
+-- can't be had, e.g. in the middle of a change, stay as they were.
 function machines.look(entry, m)
   pcall(function()
     entry.state = m.state

@@ -70,7 +70,7 @@ local function sha256sum(path)
   return (command.run("sha256sum " .. path)):match "^%x+"
 end
 
--- Removes a device, and waits for the guest to let it go.
+-- Removes a device, and waits for the guest to release it.
 local function unplug(m, id)
   assert.equal("ejected", m:device_del(id):wait(SLOW))
 end
