@@ -5,6 +5,7 @@
  * thread, in pieces: between two of them others get the machine lock.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,9 +229,9 @@ static int realize(lunik_object *o, lunik_error *err)
     struct blockdev_lua *dev = lunik_state(o);
 
     if (!dev->base.size || dev->base.size % BLOCK_SECTOR || dev->base.size > INT64_MAX)
-        return lunik_fail(
-            err, LUNIK_E_INVALID, "%s: size: %llu is no size of a disk (want a multiple of %d)",
-            lunik_object_type_name(o), (unsigned long long)dev->base.size, BLOCK_SECTOR);
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "%s: size: %" PRIu64 " is no size of a disk (want a multiple of %d)",
+                          lunik_object_type_name(o), dev->base.size, BLOCK_SECTOR);
     dev->chunk = malloc(CHUNK);
     if (!dev->chunk)
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "%s: out of memory", lunik_object_type_name(o));

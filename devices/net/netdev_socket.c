@@ -10,6 +10,7 @@
 #define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -286,11 +287,11 @@ static int take_fd(struct netdev_socket *s, lunik_error *err)
     if (s->fd > INT32_MAX || getsockopt((int)s->fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
         type != SOCK_STREAM)
         return lunik_fail(err, LUNIK_E_INVALID,
-                          "netdev-socket: fd: '%lld' is not a stream socket (want a connected one)",
-                          (long long)s->fd);
+                          "netdev-socket: fd: '%" PRId64
+                          "' is not a stream socket (want a connected one)",
+                          s->fd);
     s->peer = fcntl((int)s->fd, F_DUPFD_CLOEXEC, 0);
-    return s->peer < 0 ? lunik_fail_errno(err, errno, "netdev-socket: fd: %lld", (long long)s->fd)
-                       : 0;
+    return s->peer < 0 ? lunik_fail_errno(err, errno, "netdev-socket: fd: %" PRId64, s->fd) : 0;
 }
 
 static int open_socket(struct netdev_socket *s, lunik_object *o, lunik_error *err)

@@ -1,6 +1,7 @@
 /* state_load.c: bytes to staged copies of state structs, by their tables; the bytes may be
  * anything.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,13 +100,14 @@ static int check_number(struct state_reader *r, const lunik_state_field *f, uint
     if (f->kind == LUNIK_STATE_KIND_BITMAP) {
         past = f->limit > index * 64 ? f->limit - index * 64 : 0;
         return past < 64 && value >> past
-                   ? lunik_fail(r->err, LUNIK_E_INVALID, "a bit beyond the first %llu is set",
-                                (unsigned long long)f->limit)
+                   ? lunik_fail(r->err, LUNIK_E_INVALID,
+                                "a bit beyond the first %" PRIu64 " is set", f->limit)
                    : 0;
     }
     if (value >= f->limit)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "%lld is out of range (want 0 to %llu)",
-                          (long long)value, (unsigned long long)f->limit - 1);
+        return lunik_fail(r->err, LUNIK_E_INVALID,
+                          "%" PRId64 " is out of range (want 0 to %" PRIu64 ")", (int64_t)value,
+                          f->limit - 1);
     return 0;
 }
 
@@ -200,10 +202,10 @@ static int check_same(struct state_reader *r, const lunik_state_field *f, const 
         return 0;
     here = state_get(state, f->kind);
     loaded = state_get(staged, f->kind);
-    return here == loaded
-               ? 0
-               : lunik_fail(r->err, LUNIK_E_INVALID, "%lld in the state, %lld in this machine",
-                            (long long)loaded, (long long)here);
+    return here == loaded ? 0
+                          : lunik_fail(r->err, LUNIK_E_INVALID,
+                                       "%" PRId64 " in the state, %" PRId64 " in this machine",
+                                       (int64_t)loaded, (int64_t)here);
 }
 
 static int load_elements(struct state_reader *r, const lunik_state_field *f, const char *state,
@@ -263,11 +265,11 @@ static int check_shape(struct state_reader *r, const lunik_state_field *f, const
                           state_kind_name(f->kind), (unsigned)kind,
                           state_kind_name((unsigned)kind));
     if (want > f->count)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "%llu elements (want at most %zu)",
-                          (unsigned long long)want, f->count);
+        return lunik_fail(r->err, LUNIK_E_INVALID, "%" PRIu64 " elements (want at most %zu)", want,
+                          f->count);
     if (count != want)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "%llu elements expected, %llu found",
-                          (unsigned long long)want, (unsigned long long)count);
+        return lunik_fail(r->err, LUNIK_E_INVALID,
+                          "%" PRIu64 " elements expected, %" PRIu64 " found", want, count);
     *out = (size_t)count;
     return 0;
 }

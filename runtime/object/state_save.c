@@ -1,4 +1,5 @@
 /* state_save.c: state structs to bytes, by their tables. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,8 +146,8 @@ static int save_field(struct saver *s, const lunik_state_field *f, const void *s
     int rc = 0;
 
     if (count > f->count || (count && !state_elements(f, state)))
-        rc = lunik_fail(s->err, LUNIK_E_STATE, "%llu elements, of at most %zu",
-                        (unsigned long long)count, f->count);
+        rc = lunik_fail(s->err, LUNIK_E_STATE, "%" PRIu64 " elements, of at most %zu", count,
+                        f->count);
     if (!rc)
         rc = state_put_name(s->out, f->name, s->err);
     if (!rc)
