@@ -167,6 +167,7 @@ describe("the built documentation", function()
   end)
 
   built("is the same each time", function()
+    if os.getenv "LUNIK_QUICK" then return pending "LUNIK_QUICK is set" end
     local again = folder .. "-again"
     command.run(("%s docs/generate/build.lua %s"):format(command.interpreter, again))
     local out, _, code = command.run(("diff -r %s %s"):format(folder, again))
