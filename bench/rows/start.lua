@@ -10,12 +10,12 @@ local cases = {
   {
     name = "pc, 128M", lunik = { "pc", "128M", "1G", "1", "0" },
     qemu = { "pc", "128M,slots=1,maxmem=1G" }, target = { vs = "qemu", at_most = 1 / 5 },
-    what = "pc board, 128 MiB; Lunik makes ACPI tables, too, and starts the guest as a kernel",
+    what = "pc board, 128 MiB; Lunik also makes ACPI tables, and starts the guest as a kernel",
   },
   {
     name = "pc, 128M, firmware", lunik = { "pc-firmware", "128M", "1G", "1", "0" },
     qemu = { "pc", "128M,slots=1,maxmem=1G" }, target = { vs = "qemu", at_most = 1 / 5 },
-    what = "the same, and Lunik starts the guest as firmware, too",
+    what = "the same, and Lunik starts the guest as firmware as well",
   },
   {
     name = "pc, 4G, maxmem 64G", lunik = { "pc", "4G", "64G", "16", "0" },

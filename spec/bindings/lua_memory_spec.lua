@@ -21,7 +21,7 @@ local function walk(step, undo, stride)
   repeat
     local ok, err = pcall(function()
       faults.arm { at = TRACKED + n } -- fails nothing
-      faults.lua_arm(n) -- in here: the call of pcall takes memory, too
+      faults.lua_arm(n) -- in here: the call of pcall also takes memory
       step()
     end)
     local count = faults.lua_disarm()

@@ -49,7 +49,7 @@ describe("registers", function()
     assert.is_true(cpu.stats.exits > 0)
     m:resume()
     assert.are.equal("out", run(m, "out 0x80 1"))
-    assert.are.equal(regs.efer, cpu:reg "efer") -- of a running one, too
+    assert.are.equal(regs.efer, cpu:reg "efer") -- of a running one as well
     for _, case in ipairs {
       { cpu.reg, "rix", code = "not-found" }, { cpu.set_reg, "rix", 1, code = "not-found" },
       { cpu.msr, 0x12345678 }, { cpu.inject_exception, 32, code = "invalid" },

@@ -744,7 +744,7 @@ static void test_stdio_terminal(void)
     check_int("stdio: terminal, child", status, 0);
     tcgetattr(slave, &after);
     check_uint("stdio: terminal is as before", after.c_lflag, before.c_lflag);
-    check_uint("stdio: terminal input, too", after.c_iflag, before.c_iflag);
+    check_uint("stdio: and the terminal input", after.c_iflag, before.c_iflag);
     close(control[0]);
     close(control[1]);
     close(slave);

@@ -212,7 +212,7 @@ static void test_files(void)
     must(add_file("opt/one", "first", 5));
     must(add_file("opt/two", "", 0));
     check_true("the first is listed", look_up("opt/one", &e) && e.size == 5);
-    check_true("the second, too, with another number",
+    check_true("and so is the second, with another number",
                look_up("opt/two", &other) && other.size == 0 && other.key != e.key);
     out(SELECT, 2, e.key);
     read_bytes(text, 5);

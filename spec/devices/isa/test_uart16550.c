@@ -151,7 +151,7 @@ static void test_emptied(void)
         uart16550_write(u, cases[i].offset, cases[i].value);
         check_uint(cases[i].what, uart16550_read(u, 5), 0x60);
         check_uint("raises the line", b.irq.level, true);
-        check_uint("and shows in IIR", uart16550_read(u, 2) & 0x0f, 0x02);
+        check_uint("as IIR shows", uart16550_read(u, 2) & 0x0f, 0x02);
         uart16550_write(u, cases[i].offset, cases[i].value);
         check_uint("once", b.irq.level, false);
         uart16550_write(u, 4, 0);
@@ -297,8 +297,8 @@ static void test_fifo_overrun(void)
     check_uint("FCR clears the receiver", uart16550_read(u, 5), 0x60);
     receive(u, "zz");
     uart16550_write(u, 2, 0x02);
-    check_uint("leaving FIFO mode does, too", uart16550_read(u, 5), 0x60);
-    check_uint("and shows in IIR", uart16550_read(u, 2), 0x01);
+    check_uint("so does leaving FIFO mode", uart16550_read(u, 5), 0x60);
+    check_uint("as IIR shows", uart16550_read(u, 2), 0x01);
 }
 
 static void test_timeout(void)

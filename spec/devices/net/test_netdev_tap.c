@@ -82,7 +82,7 @@ static void exchange(const char *what)
     memcpy(frame, "\x52\x54\0\x12\x34\x56\x02\0\0\0\0\x01\x88\xb5", 14);
     check_int(what, send(fd, frame, sizeof(frame), 0), sizeof(frame));
     for (unsigned i = 0; i < 200 && size != (int)sizeof(frame) + NIC_HEADER; i++) {
-        if (nic_free(&n, RX)) /* other frames of the host come, too */
+        if (nic_free(&n, RX)) /* other frames of the host also come */
             nic_buffer(&n, RX, 2000);
         nic_kick(&n, RX);
         nic_run(&n);

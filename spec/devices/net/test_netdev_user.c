@@ -285,7 +285,7 @@ static void test_tcp_out(void)
     send_tcp(&c, SYN, "");
     peer = accept_soon(fd);
     check_true("TCP: the host has the connection", peer >= 0);
-    check_true("TCP: the guest, too", wait_tcp(&c, SYN | ACK, false));
+    check_true("TCP: and so has the guest", wait_tcp(&c, SYN | ACK, false));
     send_tcp(&c, ACK, "");
     send_tcp(&c, ACK, "from the guest");
     check_true("TCP: the guest's data", recv_soon(peer, "from the guest"));
