@@ -169,11 +169,11 @@ function lunik.machine(options) end
 ---@return {allow: string[], paths: boolean}?
 function lunik.sandbox(policy) end
 
----The machines that are not closed, oldest first.
+---Returns the machines that are not closed, oldest first.
 ---@return lunik.Machine[]
 function lunik.machines() end
 
----The names of the boards that come with the library.
+---Returns the names of the boards that come with the library.
 ---@return string[]
 function lunik.boards() end
 
@@ -297,7 +297,7 @@ function lunik.stop() end
 ---@param code? integer
 function lunik.exit(code) end
 
----Seconds of real time since the library was loaded.
+---Returns the seconds of real time since the library was loaded.
 ---@return number
 function lunik.now() end
 
@@ -328,7 +328,7 @@ function lunik.on(event, fn) end
 ---@param fn? fun(message: string, traceback: string?, source: string, machine: lunik.Machine?)
 function lunik.on_error(fn) end
 
----The names of all types.
+---Returns the names of all types.
 ---@return string[]
 function lunik.types() end
 
@@ -407,7 +407,7 @@ function lunik.agent(m, options) end
 ---@return lunik.Report
 function lunik.report(options) end
 
----A size as a number of bytes.
+---Returns a size as a number of bytes.
 ---@param size lunik.Size
 ---@return integer
 function lunik.size(size) end
@@ -418,7 +418,7 @@ function lunik.size(size) end
 ---@return string?
 function lunik.suggest(name, names) end
 
----An error object, for error().
+---Returns an error object, for error().
 ---@param code string
 ---@param message string
 ---@return lunik.Error
@@ -974,7 +974,7 @@ function Machine:memory_devices() end
 ---@return lunik.HotpluggableCpu[]
 function Machine:hotpluggable_cpus() end
 
----Asks the guest to do with `size` bytes of memory, through the device virtio-balloon-pci; it gives
+---Asks the guest to manage with `size` bytes of memory, through the device virtio-balloon-pci; it gives
 ---the rest back in its own time, with events "balloon-change" {device=, actual=, balloon=}. Without
 ---size nothing changes. The result: memory: what the guest has without the balloon; actual: what it
 ---has now; target: what it has been asked to have; stats: what it last reported
@@ -1097,12 +1097,12 @@ function Machine:outl(port, value) end
 ---@return lunik.Irq
 function Machine:irq(gsi) end
 
----Whether an interrupt line is high.
+---Returns whether an interrupt line is high.
 ---@param gsi integer
 ---@return boolean
 function Machine:irq_level(gsi) end
 
----How often an interrupt line has risen.
+---Returns how often an interrupt line has risen.
 ---@param gsi integer
 ---@return integer
 function Machine:irq_count(gsi) end
@@ -1303,8 +1303,8 @@ function Object:set(property, value) end
 ---@return boolean
 function Object:is(type) end
 
----Of a character device: sends the device that it is attached to a break, i.e. the line held in the
----state of a start bit for longer than a character; Linux takes what follows as a SysRq command. It
+---Sends a break to the device that this character device is attached to, i.e. the line held in the state
+---of a start bit for longer than a character; Linux takes what follows as a SysRq command. It
 ---overtakes input that waits. Raises {code="unsupported"} without a device that knows breaks.
 function Object:send_break() end
 
@@ -1384,17 +1384,17 @@ function Recorder:stop() end
 ---@param path string
 function Recorder:save(path) end
 
----All flights as Flight:timeline() draws one.
+---Draws all flights as Flight:timeline() draws one.
 ---@param options? {width?: integer, colour?: boolean}
 ---@return string
 function Recorder:timeline(options) end
 
----All flights as Flight:svg() draws one.
+---Draws all flights as Flight:svg() draws one.
 ---@param options? {file?: string}
 ---@return string
 function Recorder:svg(options) end
 
----All flights as JSON lines.
+---Returns all flights as JSON lines.
 ---@return string
 function Recorder:json() end
 

@@ -69,7 +69,7 @@ local testing = {}
 ---@return lunik.testing.Machine
 function testing.machine(options) end
 
----The same for a group of examples (describe), which share one boot: it is booted when it is first used,
+---Does the same for a group of examples (describe), which share one boot: it is booted when it is first used,
 ---and closed at the end of the group. DIMMs that an example has plugged are unplugged after it; an example
 ---that fails or leaves something else behind ends the machine, and the next one boots another.
 ---@param options? lunik.testing.MachineOptions
@@ -272,7 +272,7 @@ function Machine:sub(name, when, fn) end
 ---Starts the machine, if the test was made with boot = false, and waits until the guest is ready.
 function Machine:boot() end
 
----Whether the guest has a method, such as "fill".
+---Returns whether the guest has a method, such as "fill".
 ---@param method string
 ---@return boolean
 function Machine:can(method) end
@@ -293,7 +293,7 @@ function Machine:srat() end
 ---@return integer[][]?
 function Machine:slit() end
 
----An id that no DIMM has: "dimm1", ...
+---Returns an id that no DIMM has: "dimm1", ...
 ---@return string
 function Machine:free_id() end
 
@@ -304,9 +304,9 @@ function Machine:details() end
 ---Closes the machine.
 function Machine:close() end
 
----Called at the end of the example, and of a <close> variable's scope: closes the machine. Unless it has
----failed already, events "error", "crashed" and "chardev-error" that were neither expected nor pardoned
----fail it.
+---Closes the machine; called at the end of the example, and of a <close> variable's scope. Unless the
+---example has failed already, events "error", "crashed" and "chardev-error" that were neither expected nor
+---pardoned fail it.
 ---@param failed? boolean
 function Machine:finish(failed) end
 
@@ -365,7 +365,7 @@ function Journal:expect(events, options) end
 ---@param events any
 function Journal:none(events) end
 
----expect() and none() look at events from now on.
+---Makes expect() and none() look at events from now on.
 function Journal:mark() end
 
 ---Returns how many events match, of all.
@@ -397,7 +397,7 @@ function Journal:text(count) end
 ---@return string
 function Journal:line(from) end
 
----The machine is made: later calls of expect(), none() and text() begin here.
+---Ends the making of the machine: later calls of expect(), none() and text() begin here.
 function Journal:begin() end
 
 ---Everything that the guest has printed; the scripted guest's messages are printed here.
@@ -431,7 +431,7 @@ function Console:text(lines) end
 ---@param text string
 function Console:append(text) end
 
----Whether text that matches has come since the machine's last reset; takes it then.
+---Returns whether text that matches has come since the machine's last reset; takes it then.
 ---@param pattern string
 ---@return boolean
 function Console:is_ready(pattern) end
@@ -456,7 +456,7 @@ function Host.fds() end
 ---@return integer
 function Host.mappings() end
 
----Whether this process has a sanitizer, whose memory comes on top.
+---Returns whether this process has a sanitizer, whose memory comes on top.
 ---@return boolean
 function Host.sanitized() end
 
