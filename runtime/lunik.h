@@ -220,10 +220,10 @@ void lunik_lock(lunik_runtime *rt);
  * before that returns, and not be released inside a transaction. */
 void lunik_unlock(lunik_runtime *rt);
 
-/* True if the calling thread holds the machine lock. Any thread. */
+/* Returns whether the calling thread holds the machine lock. Any thread. */
 bool lunik_locked(const lunik_runtime *rt);
 
-/* True on the runtime's loop thread. Any thread. */
+/* Returns whether the caller is the runtime's loop thread. Any thread. */
 bool lunik_on_loop_thread(const lunik_runtime *rt);
 
 /* Returns the private loop, for handles of the program, which are used with the lock held. Only
@@ -265,8 +265,8 @@ void lunik_stop(lunik_runtime *rt);
 int lunik_backend_fd(const lunik_runtime *rt);
 int lunik_backend_timeout(const lunik_runtime *rt);
 
-/* True while lunik_run() or lunik_run_timeout() is on the loop thread's stack: the loop can't be
- * run again then. */
+/* Returns whether lunik_run() or lunik_run_timeout() is on the loop thread's stack: the loop can't
+ * be run again then. */
 bool lunik_running(const lunik_runtime *rt);
 
 /* ---- sandbox -------------------------------------------------------------------------------- */
@@ -336,16 +336,17 @@ typedef struct lunik_sandbox_policy {
  * thread. */
 int lunik_sandbox(const lunik_sandbox_policy *policy, lunik_error *err);
 
-/* True once lunik_sandbox() has succeeded. *allow (may be NULL) receives what is allowed, with
- * LUNIK_SANDBOX_PATHS where paths have been given. Any thread. */
+/* Returns whether lunik_sandbox() has succeeded. *allow (may be NULL) receives what is allowed,
+ * with LUNIK_SANDBOX_PATHS where paths have been given. Any thread. */
 bool lunik_sandboxed(unsigned *allow);
 
 /* Returns what the sandbox has last refused the calling thread, as a sentence for people, or NULL;
  * each refusal is reported once. The text lasts until the thread's next call. Any thread. */
 const char *lunik_sandbox_denial(void);
 
-/* True if the library was built with a sanitizer, which does what a sandbox refuses (LeakSanitizer
- * starts a tracer at exit): programs that enter one by default should not. Any thread. */
+/* Returns whether the library was built with a sanitizer, which does what a sandbox refuses
+ * (LeakSanitizer starts a tracer at exit): programs that enter one by default should not. Any
+ * thread. */
 bool lunik_sanitized(void);
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -677,16 +678,17 @@ lunik_object *lunik_object_next(lunik_machine *m, lunik_object *previous);
 /* Take and drop a reference to the struct. Any thread. */
 void lunik_object_ref(lunik_object *o);
 void lunik_object_unref(lunik_object *o);
-/* True until the object is deleted; then only references keep the struct. */
+/* Returns true until the object is deleted; then only references keep the struct. */
 bool lunik_object_alive(const lunik_object *o);
 /* Return the id ("" when it has none), the path ("/objects/mem1", "/machine/dimm1") and the name of
  * the type. Any thread that has a reference. */
 const char *lunik_object_id(const lunik_object *o);
 const char *lunik_object_path(const lunik_object *o);
 const char *lunik_object_type_name(const lunik_object *o);
-/* True if the object's type is, or descends from, the named type, or implements that interface. */
+/* Returns whether the object's type is, or descends from, the named type, or implements that
+ * interface. */
 bool lunik_object_is(const lunik_object *o, const char *type);
-/* True for devices. Any thread that has a reference. */
+/* Returns whether the object is a device. Any thread that has a reference. */
 bool lunik_object_is_device(const lunik_object *o);
 /* Returns the machine that the object was made in, which it has a reference to. Any thread that has
  * a reference. */

@@ -667,7 +667,7 @@ int lunik_machine_set_hotplug_handler(lunik_machine *m, const char *kind, lunik_
                                       lunik_error *err);
 /* Returns the handler of a kind, or NULL. */
 lunik_object *lunik_machine_hotplug_handler(lunik_machine *m, const char *kind);
-/* True while a device is being added to a machine that has been started. */
+/* Returns whether a device is being added to a machine that has been started. */
 bool lunik_machine_hotplugging(const lunik_machine *m);
 
 /* "memory-slots": which device is in which slot; what handles the hotplug of memory has it. */

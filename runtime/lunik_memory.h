@@ -99,8 +99,8 @@ struct lunik_populate_manager {
 int lunik_ram_set_manager(lunik_ram *ram, lunik_populate_manager *manager, lunik_error *err);
 /* Does what the manager's `next` does; a block without one has a single part. */
 bool lunik_ram_populated(const lunik_ram *ram, uint64_t *offset, uint64_t *size);
-/* The manager's announcements: a part is about to be populated, which a listener may refuse, with
- * the error that this returns; a part has been discarded. */
+/* Notify listeners, for the manager, that a part is about to be populated, which a listener may
+ * refuse, with the error that this returns; and that a part has been discarded. */
 int lunik_ram_populate(lunik_ram *ram, uint64_t offset, uint64_t size, lunik_error *err);
 void lunik_ram_depopulate(lunik_ram *ram, uint64_t offset, uint64_t size);
 
@@ -222,9 +222,9 @@ int lunik_region_set_readonly(lunik_region *r, bool readonly, lunik_error *err);
 int lunik_region_set_romd(lunik_region *r, bool romd, lunik_error *err); /* of a ROM_DEVICE */
 int lunik_region_set_alias_offset(lunik_region *r, uint64_t offset, lunik_error *err);
 
-/* False once a region with RAM has given it back, because its owner has been removed or its machine
- * closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any thread.
- */
+/* Returns false once a region with RAM has given it back, because its owner has been removed or its
+ * machine closed: only references keep the struct, and it can't be shown again (LUNIK_E_GONE). Any
+ * thread. */
 bool lunik_region_alive(const lunik_region *r);
 /* Return a region's values, and its place among others; NULL for a parent, owner, target or RAM
  * that it does not have. */
@@ -253,23 +253,23 @@ typedef struct lunik_region_stats {
 /* Fills *out with the numbers of now. Any thread that has a reference. */
 void lunik_region_get_stats(const lunik_region *r, lunik_region_stats *out);
 
-/* ioeventfds: a write of `size` bytes (1, 2, 4, 8; 0: of any size) to exactly this offset of an IO
- * region, ROM or ROM device signals the eventfd fd and is not handed to the callbacks. With match
- * only a write of data does so (not with size 0). KVM signals without an exit; writes from this
- * process do the same. It follows the region: moved, hidden or aliased, it is found where the
- * whole register shows. fd is duplicated. Both are topology changes, with their errors.
- * LUNIK_E_EXISTS: another one there takes some of the same writes; LUNIK_E_NOT_FOUND: there is no
- * such ioeventfd to delete; LUNIK_E_INVALID: a region or register that can't have one, or fd is
- * none. */
+/* Add and delete an ioeventfd: a write of `size` bytes (1, 2, 4, 8; 0: of any size) to exactly this
+ * offset of an IO region, ROM or ROM device signals the eventfd fd and is not handed to the
+ * callbacks. With match only a write of data does so (not with size 0). KVM signals without an
+ * exit; writes from this process do the same. It follows the region: moved, hidden or aliased, it
+ * is found where the whole register shows. fd is duplicated. Both are topology changes, with their
+ * errors. LUNIK_E_EXISTS: another one there takes some of the same writes; LUNIK_E_NOT_FOUND: there
+ * is no such ioeventfd to delete; LUNIK_E_INVALID: a region or register that can't have one, or fd
+ * is none. */
 int lunik_region_add_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
                              uint64_t data, int fd, lunik_error *err);
 int lunik_region_del_eventfd(lunik_region *r, uint64_t offset, unsigned size, bool match,
                              uint64_t data, lunik_error *err);
 
-/* Coalesced ranges: writes that lie in one may be delivered later, many at once: in order, before
- * anything else that is read or written by this process or by any vCPU's exit, and before the
- * topology changes. Registers with an ioeventfd are left out, and lunik_dma_*() delivers them only
- * before it reaches a device. Without KVM nothing is delayed. */
+/* Makes a range coalesced: writes that lie in it may be delivered later, many at once: in order,
+ * before anything else that is read or written by this process or by any vCPU's exit, and before
+ * the topology changes. Registers with an ioeventfd are left out, and lunik_dma_*() delivers them
+ * only before it reaches a device. Without KVM nothing is delayed. */
 int lunik_region_coalesce(lunik_region *r, uint64_t offset, uint64_t size, lunik_error *err);
 /* Ends it for all ranges of the region. */
 int lunik_region_uncoalesce(lunik_region *r, lunik_error *err);
@@ -301,10 +301,10 @@ int lunik_ioeventfd_detach(lunik_ioeventfd *e, lunik_error *err);
  * LUNIK_E_STATE: in a listener's hook, and e stays. The machine may be closed already. */
 int lunik_ioeventfd_close(lunik_ioeventfd *e, lunik_error *err);
 
-/* Transactions nest; the outermost commit renders what changed and informs the listeners in one
+/* Transactions nest; the outermost commit renders the changes and notifies the listeners in one
  * pass. On failure (a listener can't follow) every change since the outermost begin is undone and
  * the error reported by that commit. Outside a transaction each call is one of its own. Listeners
- * can't change the topology while they are informed: transactions of theirs fail if they try to.
+ * can't change the topology while they are notified: transactions of theirs fail if they try to.
  *
  * Objects and devices added in a transaction are there at once, but are not announced before it
  * has been committed; when it fails they are deleted, newest first. Deletions, and requests to the
@@ -319,9 +319,9 @@ int lunik_transaction_commit(lunik_machine *m, lunik_error *err);
 /* Ends it without applying its changes. A nested one takes those around it along: the outermost
  * commit fails and everything since the outermost begin is undone. */
 void lunik_transaction_abort(lunik_machine *m);
-/* True while a transaction is open. */
+/* Returns whether a transaction is open. */
 bool lunik_in_transaction(const lunik_machine *m);
-/* True while listeners are informed. */
+/* Returns whether listeners are being notified. */
 bool lunik_in_listener(const lunik_machine *m);
 
 /* A change outside the memory map that commits or rolls back with a transaction, such as an object
@@ -679,7 +679,7 @@ void lunik_dma_enable(lunik_dma *d);
  * is under way and nothing is mapped, or the gate has been opened again. It must not be waiting
  * already. */
 void lunik_dma_disable(lunik_dma *d, lunik_dma_idle *idle);
-/* True while the gate is open. Any thread. */
+/* Returns whether the gate is open. Any thread. */
 bool lunik_dma_enabled(const lunik_dma *d);
 
 /* Read and write size bytes at address. Any thread. LUNIK_E_ACCESS: nothing takes (a part of) it;
@@ -738,8 +738,8 @@ int lunik_dma_generation(lunik_dma *d, uint64_t *out);
 int lunik_dma_window_open(lunik_dma *d, uint64_t address, lunik_dma_window *out);
 /* Closes a window. Any thread; the machine lock is taken where a part of the block was lost. */
 void lunik_dma_window_close(lunik_dma *d, lunik_dma_window *w);
-/* Whether writes that were made through w before this call must be reported. After them the caller
- * has made a sequentially consistent store, such as that of a ring's index. Any thread. */
+/* Returns whether writes that were made through w before this call must be reported. After them the
+ * caller has made a sequentially consistent store, such as that of a ring's index. Any thread. */
 bool lunik_dma_window_logged(const lunik_dma_window *w);
 /* Reports that size bytes from address, within w, were written. In an access, any thread. */
 void lunik_dma_window_written(lunik_dma *d, const lunik_dma_window *w, uint64_t address,

@@ -125,10 +125,10 @@ int lunik_object_save(lunik_object *o, lunik_state_buffer *out, lunik_error *err
  * lunik_object_save(). */
 int lunik_object_load(lunik_object *o, const void *data, size_t size, lunik_error *err);
 
-/* The same for what KVM keeps of a machine: interrupt controllers, PIT, clocks, vCPUs. The states
- * of the devices are loaded before that. LUNIK_E_STATE: the machine is not paused, or has a
- * transaction open; LUNIK_E_UNSUPPORTED: it has no KVM. KVM may refuse values that only it knows:
- * then it has what it had before. Lock held, not on a vCPU's thread. */
+/* Do the same for the state that KVM keeps of a machine: interrupt controllers, PIT, clocks, vCPUs.
+ * The states of the devices are loaded before that. LUNIK_E_STATE: the machine is not paused, or
+ * has a transaction open; LUNIK_E_UNSUPPORTED: it has no KVM. KVM may refuse values that only it
+ * knows: then it has what it had before. Lock held, not on a vCPU's thread. */
 int lunik_machine_save_kvm(lunik_machine *m, lunik_state_buffer *out, lunik_error *err);
 int lunik_machine_load_kvm(lunik_machine *m, const void *data, size_t size, lunik_error *err);
 

@@ -74,7 +74,7 @@ void lunik_trace_subscribe(lunik_machine *m, lunik_trace_sub *sub);
 /* Ends a subscription. */
 void lunik_trace_unsubscribe(lunik_trace_sub *sub);
 
-/* True while there is a subscriber. Any thread, with the lock or without. */
+/* Returns whether there is a subscriber. Any thread, with the lock or without. */
 bool lunik_traced(const lunik_machine *m);
 
 /* Reports a step that has happened, if there is a subscriber. device may be NULL:
