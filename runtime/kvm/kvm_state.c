@@ -4,16 +4,13 @@
  * edges that their lines make meanwhile are then forgotten.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/misuse.h"
 #include "kvm.h"
 #include "object/state.h"
 #include "vcpu_state.h"
 
-static const char magic[] = "LUNIKKVM";
-
-enum { MAGIC_SIZE = sizeof(magic) - 1, FORMAT = 1 };
+static const struct state_format format = {"LUNIKKVM", 1, "a KVM"};
 
 struct kvm_state {
     struct vm_state vm;
@@ -59,13 +56,8 @@ static int write_all(lunik_machine *m, const struct kvm_state *s, lunik_error *e
 static int save_all(lunik_machine *m, struct kvm_state *s, lunik_state_buffer *out,
                     lunik_error *err)
 {
-    int rc = state_reserve(out, MAGIC_SIZE, err);
+    int rc = state_put_format(out, &format, err);
 
-    if (rc)
-        return rc;
-    memcpy(out->data + out->size, magic, MAGIC_SIZE);
-    out->size += MAGIC_SIZE;
-    rc = state_put_number(out, FORMAT, 2, err);
     if (!rc)
         rc = state_save(&vm_state_table, &s->vm, 0, out, err);
     for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
@@ -105,24 +97,13 @@ static int load_one(const lunik_state_table *t, void *state, struct state_reader
 
 static int load_all(lunik_machine *m, struct kvm_state *s, struct state_reader *r)
 {
-    uint64_t format;
-    int rc;
+    int rc = state_get_format(r, &format);
 
-    if (r->left < MAGIC_SIZE || memcmp(r->data, magic, MAGIC_SIZE) != 0)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "these bytes are not the state of a KVM");
-    r->data += MAGIC_SIZE;
-    r->left -= MAGIC_SIZE;
-    rc = state_get_number(r, "the version of the format", 2, &format);
-    if (!rc && format != FORMAT)
-        rc = lunik_fail(r->err, LUNIK_E_INVALID, "the format has version %u (want %d)",
-                        (unsigned)format, FORMAT);
     if (!rc)
         rc = load_one(&vm_state_table, &s->vm, r);
     for (lunik_vcpu *v = NULL; !rc && (v = vcpus_next(m->vcpus, v));)
         rc = load_one(&vcpu_state_table, &s->vcpu[v->index], r);
-    if (!rc && r->left)
-        rc = lunik_fail(r->err, LUNIK_E_INVALID, "%zu bytes after the end", r->left);
-    return rc;
+    return rc ? rc : state_get_end(r);
 }
 
 /* KVM may refuse what no table can know: then all is as it was before. */

@@ -28,11 +28,19 @@ uint64_t state_count(const lunik_state_field *f, const void *state);
 /* The first element of the field; NULL for a pointer that is NULL. */
 void *state_elements(const lunik_state_field *f, const void *state);
 
+/* ---- formats -------------------------------------------------------------------------------- */
+
+/* The beginning of saved bytes: a word and the version of the format. */
+struct state_format {
+    const char *word;
+    unsigned version;
+    const char *what; /* whose state it is, for errors */
+};
+
 /* ---- state_save.c --------------------------------------------------------------------------- */
 
-/* Makes room for `more` bytes. */
-int state_reserve(lunik_state_buffer *b, size_t more, lunik_error *err);
-/* Appends, little-endian. */
+/* Append; numbers are little-endian. */
+int state_put_format(lunik_state_buffer *b, const struct state_format *format, lunik_error *err);
 int state_put_number(lunik_state_buffer *b, uint64_t value, size_t bytes, lunik_error *err);
 int state_put_name(lunik_state_buffer *b, const char *name, lunik_error *err);
 /* Calls pre_save and appends the struct as a section. On failure out is as it was. */
@@ -60,6 +68,10 @@ struct state_name {
 int state_get_number(struct state_reader *r, const char *what, size_t bytes, uint64_t *out);
 int state_get_name(struct state_reader *r, const char *what, struct state_name *out);
 bool state_name_is(const struct state_name *name, const char *text);
+/* Fails if the input does not begin with the format; skips that. */
+int state_get_format(struct state_reader *r, const struct state_format *format);
+/* Fails if there is more input. */
+int state_get_end(const struct state_reader *r);
 
 /* Reads a section into *staged and calls check. `state` is the struct that will get the values.
  * Free *staged with state_discard(). */

@@ -64,6 +64,29 @@ bool state_name_is(const struct state_name *name, const char *text)
     return name->length == strlen(text) && !memcmp(name->text, text, name->length);
 }
 
+int state_get_format(struct state_reader *r, const struct state_format *format)
+{
+    size_t size = strlen(format->word);
+    uint64_t version;
+    int rc;
+
+    if (r->left < size || memcmp(r->data, format->word, size) != 0)
+        return lunik_fail(r->err, LUNIK_E_INVALID, "these bytes are not the state of %s",
+                          format->what);
+    r->data += size;
+    r->left -= size;
+    rc = state_get_number(r, "the version of the format", 2, &version);
+    if (!rc && version != format->version)
+        rc = lunik_fail(r->err, LUNIK_E_INVALID, "the format has version %u (want %u)",
+                        (unsigned)version, format->version);
+    return rc;
+}
+
+int state_get_end(const struct state_reader *r)
+{
+    return r->left ? lunik_fail(r->err, LUNIK_E_INVALID, "%zu bytes after the end", r->left) : 0;
+}
+
 /* Splits off the next bytes, as many as the number before them says. */
 static int get_part(struct state_reader *r, const char *what, struct state_reader *out)
 {

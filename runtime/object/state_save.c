@@ -10,7 +10,7 @@ enum { STRING_MOST = UINT16_MAX };
 
 /* ---- the buffer ----------------------------------------------------------------------------- */
 
-int state_reserve(lunik_state_buffer *b, size_t more, lunik_error *err)
+static int reserve(lunik_state_buffer *b, size_t more, lunik_error *err)
 {
     if (more > SIZE_MAX - b->size || !grow((void **)&b->data, &b->capacity, b->size + more, 1))
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "no memory for %zu bytes of state", more);
@@ -33,7 +33,7 @@ static void set_number(uint8_t *at, uint64_t value, size_t bytes)
 
 int state_put_number(lunik_state_buffer *b, uint64_t value, size_t bytes, lunik_error *err)
 {
-    int rc = state_reserve(b, bytes, err);
+    int rc = reserve(b, bytes, err);
 
     if (rc)
         return rc;
@@ -44,7 +44,7 @@ int state_put_number(lunik_state_buffer *b, uint64_t value, size_t bytes, lunik_
 
 static int put_bytes(lunik_state_buffer *b, const void *data, size_t size, lunik_error *err)
 {
-    int rc = state_reserve(b, size, err);
+    int rc = reserve(b, size, err);
 
     if (rc)
         return rc;
@@ -59,6 +59,13 @@ int state_put_name(lunik_state_buffer *b, const char *name, lunik_error *err)
     int rc = state_put_number(b, length, 1, err);
 
     return rc ? rc : put_bytes(b, name, length, err);
+}
+
+int state_put_format(lunik_state_buffer *b, const struct state_format *format, lunik_error *err)
+{
+    int rc = put_bytes(b, format->word, strlen(format->word), err);
+
+    return rc ? rc : state_put_number(b, format->version, 2, err);
 }
 
 /* ---- elements ------------------------------------------------------------------------------- */

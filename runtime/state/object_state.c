@@ -3,16 +3,15 @@
  * ancestors of that, each of which is a section.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/changes.h"
 #include "core/misuse.h"
 #include "object/object.h"
 #include "object/state.h"
 
-static const char magic[] = "LUNIKOBJ";
+static const struct state_format format = {"LUNIKOBJ", 1, "an object"};
 
-enum { MAGIC_SIZE = sizeof(magic) - 1, FORMAT = 1, TABLES_MOST = 16 };
+enum { TABLES_MOST = 16 };
 
 /* The tables of an object, the oldest ancestor's first, and what is staged for them. */
 struct tables {
@@ -77,13 +76,8 @@ static int save(lunik_object *o, const struct tables *tables, lunik_state_buffer
                 lunik_error *err)
 {
     uint64_t now = lunik_clock_now(o->machine);
-    int rc = state_reserve(out, MAGIC_SIZE, err);
+    int rc = state_put_format(out, &format, err);
 
-    if (rc)
-        return rc;
-    memcpy(out->data + out->size, magic, MAGIC_SIZE);
-    out->size += MAGIC_SIZE;
-    rc = state_put_number(out, FORMAT, 2, err);
     if (!rc)
         rc = state_put_name(out, o->type_name, err);
     if (!rc)
@@ -121,20 +115,11 @@ int lunik_object_save(lunik_object *o, lunik_state_buffer *out, lunik_error *err
 static int read_header(struct state_reader *r, const lunik_object *o, const struct tables *tables)
 {
     struct state_name type;
-    uint64_t format = 0, count = 0;
-    int rc;
+    uint64_t count = 0;
+    int rc = state_get_format(r, &format);
 
-    if (r->left < MAGIC_SIZE || memcmp(r->data, magic, MAGIC_SIZE) != 0)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "these bytes are not the state of an object");
-    r->data += MAGIC_SIZE;
-    r->left -= MAGIC_SIZE;
-    rc = state_get_number(r, "the version of the format", 2, &format);
-    if (rc)
-        return rc;
-    if (format != FORMAT)
-        return lunik_fail(r->err, LUNIK_E_INVALID, "the format has version %u (want %d)",
-                          (unsigned)format, FORMAT);
-    rc = state_get_name(r, "the type", &type);
+    if (!rc)
+        rc = state_get_name(r, "the type", &type);
     if (rc)
         return rc;
     if (!state_name_is(&type, o->type_name))
@@ -154,9 +139,7 @@ static int stage(const lunik_object *o, struct tables *tables, struct state_read
 
     for (size_t i = 0; !rc && i < tables->count; i++)
         rc = state_stage(tables->table[i], lunik_state(o), r, &tables->staged[i]);
-    if (!rc && r->left)
-        rc = lunik_fail(r->err, LUNIK_E_INVALID, "%zu bytes after the end", r->left);
-    return rc;
+    return rc ? rc : state_get_end(r);
 }
 
 static void exchange(lunik_object *o, struct tables *tables)
