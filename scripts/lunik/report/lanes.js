@@ -1,7 +1,8 @@
 // lanes.js: what the timeline shows: items in lanes, rows of items that do not overlap.
 //
-// An item: start and stop (nanoseconds of the run), title, tone (a class for its colour), and
-// flight (index), if it belongs to one. A lane: name, rows (arrays of items by time).
+// An item: start and stop (nanoseconds of the run), title, tone (a class for its colour), flight (the
+// index of the flight that it belongs to, or -1), whole (it is that flight, not a step of it), lane
+// and at (its place in the lane). A lane: name, items and rows (arrays of items by time).
 
 const CALLS = new Set(["device_add", "device_del", "object_add", "object_del", "start", "resume",
   "reset", "pause", "shutdown"]);
@@ -57,30 +58,34 @@ function laneNamed(lanes, name) {
   return lanes.get(name);
 }
 
+// Items all have the same fields, in the same order, which makes drawing many of them faster.
+function addItem(lanes, name, start, stop, title, tone, flight = -1, whole = false) {
+  const lane = laneNamed(lanes, name);
+  lane.items.push({ start, stop, title, tone, flight, whole, lane, at: 0 });
+}
+
 function addFlight(lanes, flight) {
-  const title = report.flightTitle(flight);
-  laneNamed(lanes, "flights").items.push({ start: flight.start, stop: flight.stop, title,
-    tone: report.tone(flight.outcome), flight: flight.index, whole: true });
+  addItem(lanes, "flights", flight.start, flight.stop, report.flightTitle(flight),
+    report.tone(flight.outcome), flight.index, true);
   for (const packed of flight.steps) {
     const step = report.stepOf(packed);
-    laneNamed(lanes, report.laneOf(step)).items.push({ start: step.time,
-      stop: step.time + step.duration, title: step.text, tone: report.toneOf(step),
-      flight: flight.index });
+    addItem(lanes, report.laneOf(step), step.time, step.time + step.duration, step.text,
+      report.toneOf(step), flight.index);
   }
 }
 
 function addOthers(lanes, machine) {
   const { consoles, events, tests } = report.data;
-  for (const test of tests) laneNamed(lanes, "examples").items.push({ start: test.start,
-    stop: test.stop, title: test.name, tone: report.tone(test.outcome) });
+  for (const test of tests)
+    addItem(lanes, "examples", test.start, test.stop, test.name, report.tone(test.outcome));
   for (const console of consoles) {
     if (machine >= 0 && console.machine !== machine && console.machine >= 0) continue;
-    for (const [time, text] of console.chunks) laneNamed(lanes, "output").items.push({ start: time,
-      stop: time, title: console.name + ": " + text.trim().slice(0, 200), tone: "output" });
+    for (const [time, text] of console.chunks)
+      addItem(lanes, "output", time, time, console.name + ": " + text.trim().slice(0, 200), "output");
   }
   for (const [time, of, name, text] of events) if (machine < 0 || of === machine || of < 0)
-    laneNamed(lanes, "events").items.push({ start: time, stop: time, title: name + " " + text,
-      tone: name === "note" ? "call" : name === "error" || name === "crashed" ? "bad" : "event" });
+    addItem(lanes, "events", time, time, name + " " + text,
+      name === "note" ? "call" : name === "error" || name === "crashed" ? "bad" : "event");
 }
 
 function rank(name) {
@@ -101,7 +106,7 @@ report.lanesOf = function (machine) {
     || a.name.localeCompare(b.name, "en", { numeric: true }));
   for (const lane of sorted) {
     lane.items.sort((a, b) => a.start - b.start || b.stop - a.stop);
-    lane.items.forEach((item, i) => { item.lane = lane; item.at = i; });
+    lane.items.forEach((item, i) => { item.at = i; });
     lane.rows = [];
     const most = lane.items[0].start === lane.items[0].stop ? 1 : MOST_ROWS;
     for (const item of lane.items) pack(lane.rows, item, most);

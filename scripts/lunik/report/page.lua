@@ -7,8 +7,8 @@ local options = require "lunik.options"
 local page = {}
 
 -- In the order in which they are run, after page.js; each in a block, which keeps its names apart.
-local SCRIPTS = { "ansi.js", "list.js", "lanes.js", "timeline.js", "flights.js",
-  "events.js", "console.js", "memory.js", "machines.js", "start.js" }
+local SCRIPTS = { "ansi.js", "list.js", "lanes.js", "chart.js", "timeline.js",
+  "flights.js", "events.js", "console.js", "memory.js", "machines.js", "start.js" }
 
 local function read(name)
   local path = core.shared.directory .. "/report/" .. name

@@ -1,97 +1,26 @@
-// timeline.js: the timeline: an overview to choose a part of the run in, the lanes, and what is
-// known of the item that is selected.
-
-const AXIS = 22, ROW = 18, PAD = 5, TICK = 3; // pixels
+// timeline.js: the timeline: an overview to choose a part of the run in, the chart, and what is known
+// of the item that is selected.
 
 const line = {
-  lanes: [], from: 0, to: 1, selected: null, width: 0, gutter: 92, machine: -1, drawn: 0,
+  lanes: [], from: 0, to: 1, selected: null, width: 0, gutter: 92, height: 0, machine: -1, drawn: 0,
+  rows: [],
 };
 
 const clamp = (n, low, high) => Math.min(Math.max(n, low), high);
 const end = () => Math.max(report.data.duration, 1);
 const scale = () => (line.width - line.gutter) / (line.to - line.from);
-const xOf = (time) => line.gutter + (time - line.from) * scale();
 
 // ---- drawing -------------------------------------------------------------------------------------
-
-// Returns a distance of ticks: 1, 2 or 5 times a power of ten, at least that long.
-function roundStep(ns) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(ns, 1)));
-  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= ns);
-}
-
-function drawAxis(parts, height) {
-  const step = roundStep((line.to - line.from) * 90 / Math.max(line.width - line.gutter, 1));
-  for (let t = Math.ceil(line.from / step) * step; t <= line.to; t += step) {
-    const x = xOf(t);
-    parts.push(report.svg("line", { class: "grid", x1: x, x2: x, y1: AXIS - 4, y2: height }));
-    if (x < line.width - 24) parts.push(report.svg("text", { class: "tick", x, y: AXIS - 9,
-      "text-anchor": x < line.gutter + 16 ? "start" : "middle" }, report.moment(t, step) + " s"));
-  }
-}
-
-function label(item, width) {
-  const most = Math.floor((width - 8) / 6.1);
-  if (most < 4) return null;
-  return item.title.length > most ? item.title.slice(0, most - 1) + "…" : item.title;
-}
-
-function drawBar(parts, item, x0, x1, y, others) {
-  const instant = item.stop <= item.start || x1 - x0 < 5;
-  const rect = report.svg("rect", { class: "item t-" + item.tone + (instant ? " instant" : "")
-    + (item === line.selected ? " selected" : ""), x: x0, y: y + 1, width: Math.max(x1 - x0, TICK),
-  height: ROW - 2, rx: instant ? 1 : 2 });
-  rect.item = item;
-  rect.others = others;
-  parts.push(rect);
-  const text = !instant && !others && label(item, Math.min(x1, line.width) - Math.max(x0, line.gutter));
-  if (text) parts.push(report.svg("text", { class: "on t-" + item.tone,
-    x: Math.max(x0, line.gutter) + 4, y: y + ROW - 5 }, text));
-}
-
-// Draws the items of a row that are in view. Those that are narrower than a tick, and close
-// together, become one, in the tone of the worst.
-function drawRow(parts, row, y) {
-  const factor = scale();
-  let i = report.firstAt(row, line.from);
-  while (i < row.length && row[i].start <= line.to) {
-    const x0 = Math.max(xOf(row[i].start), line.gutter - 2);
-    const x1 = Math.min(xOf(row[i].stop), line.width + 2);
-    let shown = row[i], next = i + 1;
-    while (x1 - x0 < TICK && next < row.length && (row[next].start - row[i].start) * factor < TICK
-      && (row[next].stop - row[next].start) * factor < TICK) {
-      if (row[next] === line.selected || shown !== line.selected && row[next].tone === "bad")
-        shown = row[next];
-      next++;
-    }
-    drawBar(parts, shown, x0, x1, y, next - i - 1);
-    i = next;
-  }
-}
-
-function drawLane(parts, lane, y) {
-  const height = lane.rows.length * ROW + 2 * PAD;
-  parts.push(report.svg("line", { class: "rule", x1: 0, x2: line.width, y1: y, y2: y }));
-  lane.rows.forEach((row, i) => drawRow(parts, row, y + PAD + i * ROW));
-  parts.push(report.svg("rect", { class: "gutter", x: 0, y: y + 1, width: line.gutter - 2,
-    height: height - 1 }));
-  parts.push(report.svg("text", { class: "lane" + (line.selected && line.selected.lane === lane
-    ? " current" : ""), x: 4, y: y + PAD + 13 }, lane.name));
-  return y + height;
-}
 
 function draw() {
   const before = performance.now();
   line.width = Math.max(line.box.clientWidth, 200);
   line.gutter = line.width < 520 ? 62 : 92;
-  const height = AXIS + line.lanes.reduce((sum, lane) => sum + lane.rows.length * ROW + 2 * PAD, 0);
-  const parts = [];
-  drawAxis(parts, height);
-  let y = AXIS;
-  for (const lane of line.lanes) y = drawLane(parts, lane, y);
-  line.chart.setAttribute("viewBox", `0 0 ${line.width} ${height + 1}`);
-  line.chart.setAttribute("height", height + 1);
-  line.chart.replaceChildren(...parts);
+  const parts = report.chart(line);
+  line.pointed = report.svg("path", { class: "pointed" });
+  line.chart.setAttribute("viewBox", `0 0 ${line.width} ${line.height + 1}`);
+  line.chart.setAttribute("height", line.height + 1);
+  line.chart.replaceChildren(...parts, line.pointed);
   drawWindow();
   line.drawn = performance.now() - before;
 }
@@ -177,7 +106,7 @@ function facts(item, others) {
       + (length ? ", " + report.span(length) : "")
       + (others ? `, and ${others.toLocaleString("en")} more close to it` : "")),
     report.el("span.count", null, `${item.at + 1} of ${item.lane.items.length}`),
-    item.flight !== undefined && report.el("button", { type: "button", class: "link",
+    item.flight >= 0 && report.el("button", { type: "button", class: "link",
       onclick: () => report.openFlight(item.flight) }, "Show the flight’s steps"),
   ];
 }
@@ -232,7 +161,7 @@ const KEYS = {
   "-": () => zoom(2, line.selected ? line.selected.start : undefined),
   z: () => line.selected && showItem(line.selected),
   0: showAll, Escape: showAll,
-  Enter: () => line.selected && line.selected.flight !== undefined
+  Enter: () => line.selected && line.selected.flight >= 0
     && report.openFlight(line.selected.flight),
 };
 
@@ -263,6 +192,18 @@ function drag(element, down, move, done) {
 
 const timeAt = (event, element) => (event.clientX - element.getBoundingClientRect().left);
 
+// Returns what is drawn where the pointer is, or undefined.
+function boxAt(event) {
+  const area = line.chart.getBoundingClientRect();
+  return report.boxAt(line, event.clientX - area.left, event.clientY - area.top);
+}
+
+// Marks the item under the pointer.
+function point(box) {
+  line.pointed.setAttribute("d", box ? report.outline(box) : "");
+  line.chart.classList.toggle("on-item", Boolean(box));
+}
+
 function listen() {
   line.box.addEventListener("keydown", onKey);
   line.box.addEventListener("wheel", (event) => {
@@ -275,11 +216,15 @@ function listen() {
     const by = (event.clientX - first.clientX) / was.factor;
     if (Math.abs(event.clientX - first.clientX) > 3) show(was.from - by, was.to - by);
   }, (event, was, first) => {
-    if (Math.abs(event.clientX - first.clientX) <= 3 && first.target.item)
-      select(first.target.item, first.target.others);
+    const box = Math.abs(event.clientX - first.clientX) <= 3 && boxAt(event);
+    if (box) select(box.item, box.others);
   });
-  line.chart.addEventListener("dblclick", (event) => event.target.item
-    && showItem(event.target.item));
+  line.chart.addEventListener("dblclick", (event) => {
+    const box = boxAt(event);
+    if (box) showItem(box.item);
+  });
+  line.chart.addEventListener("pointermove", (event) => point(boxAt(event)));
+  line.chart.addEventListener("pointerleave", () => point(null));
   const overviewTime = (event) => clamp(timeAt(event, line.overview)
     / line.overview.clientWidth, 0, 1) * end();
   drag(line.overview, overviewTime, (event, from) => {

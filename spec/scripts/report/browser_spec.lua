@@ -56,6 +56,18 @@ local LOOK = [==[
   key("ArrowRight");
   check("second", now());
 
+  const line = report.timelineState, chart = line.chart.getBoundingClientRect();
+  const there = line.rows.find((row) => row.boxes.length).boxes.at(-1);
+  const at = { clientX: chart.left + there.x + 1, clientY: chart.top + there.y + 5, button: 0,
+    bubbles: true };
+  line.chart.dispatchEvent(new PointerEvent("pointermove", at));
+  check("pointed", document.querySelector(".pointed").getAttribute("d") !== "");
+  line.chart.dispatchEvent(new PointerEvent("pointerdown", at));
+  window.dispatchEvent(new PointerEvent("pointerup", at));
+  check("clicked", line.selected === there.item);
+  line.chart.dispatchEvent(new PointerEvent("pointermove", { ...at, clientX: chart.left + 5 }));
+  check("names are no items", document.querySelector(".pointed").getAttribute("d") === "");
+
   const first = document.querySelector("a, button, input, select, summary, [tabindex]");
   check("skip", first.className + " " + first.hash);
   check("headings", document.querySelectorAll("h1").length);
@@ -120,6 +132,10 @@ describe("a report in a browser", function()
     saw { focus = "true", first = "1", second = "2" }
   end)
 
+  it("follows the pointer in the timeline", function()
+    saw { pointed = "true", clicked = "true", ["names are no items"] = "true" }
+  end)
+
   it("has a skip link, headings, names for what takes the focus, a switch of colours", function()
     saw { skip = "skip #main", headings = "1", nameless = "0", sections = "true",
       ["dark differs"] = "true" }
@@ -140,19 +156,26 @@ describe("a report in a browser", function()
   it("stays one page with 10,000 events and a megabyte of output", function()
     local large <close> = pages.run [==[
       local m <close> = lunik.machine { name = "large", accel = "none", memory = "16M" }
-      for i = 1, 10000 do m:emit("tick", { number = i }) end
-      lunik.sleep(0)
+      for i = 1, 10000 do
+        m:emit("tick", { number = i })
+        if i % 25 == 0 then lunik.sleep(0.001) end
+      end
       for i = 1, 20000 do print(("line %d of what the script prints, and more"):format(i)) end
     ]==]
     assert.equal(10000, #pages.data(large).events)
     local values, complaints = browser.run(large, [[
       report.fillAll();
       check("events", document.querySelectorAll(".event").length);
-      check("few shapes", document.querySelectorAll(".chart *").length < 2000);
+      const { lanes } = report.timelineState, times = lanes.find((l) => l.name === "events").items;
+      const view = { lanes, from: times[0].start, to: times.at(-1).stop, width: 2000, gutter: 92 };
+      const shapes = report.chart(view).length;
+      check("drawn", view.rows.some((row) => row.boxes.length > 100));
+      check("few shapes", shapes < 60);
       check("many lines", document.querySelectorAll(".l").length > 5000);
     ]])
     assert.same({}, complaints)
-    assert.same({ events = "10000", ["few shapes"] = "true", ["many lines"] = "true" }, values)
+    assert.same({ events = "10000", drawn = "true", ["few shapes"] = "true",
+      ["many lines"] = "true" }, values)
     assert.is_true(#command.read(large) < 8 << 20)
   end)
 end)
