@@ -1,4 +1,5 @@
 -- Makes HTML of the pages with pandoc.
+local markup = require "lunik.markup"
 local site = require "docs.generate.site"
 
 local html = {}
@@ -25,8 +26,9 @@ function html.pandoc(text, arguments, environment)
   assert(ok, "pandoc failed")
 end
 
-local function escaped(text)
-  return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }):gsub("`", ""))
+local function title_of(page)
+  local title = (page.name or page.title):gsub("`", "")
+  return markup.text(title)
 end
 
 -- The list of all pages, for the side of each.
@@ -37,7 +39,7 @@ local function navigation(parts, here, root)
     for _, page in ipairs(parts.all) do
       if page.group == group then
         table.insert(out, ('<li><a href="%s%s"%s>%s</a></li>'):format(root, page.html,
-          page == here and ' aria-current="page"' or "", escaped(page.name or page.title)))
+          page == here and ' aria-current="page"' or "", title_of(page)))
       end
     end
     table.insert(out, "</ul>")

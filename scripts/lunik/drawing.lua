@@ -1,4 +1,4 @@
---- Drawings as text and as SVG: formats, files, SVG's characters.
+--- Drawings as text and as SVG: formats and files.
 
 local core = require "lunik.core"
 local options = require "lunik.options"
@@ -35,14 +35,6 @@ end
 function drawing.finish(what, opt, picture)
   if not opt.file then return picture end
   drawing.write(what .. ": file", opt.file, picture)
-end
-
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-
---- Returns the text as SVG may contain it.
-function drawing.escape(text)
-  if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
-  return (text:gsub("[%c\127]", " "):gsub("[&<>\"]", ENTITIES))
 end
 
 return drawing

@@ -5,6 +5,7 @@
 -- bits. A table with [1], or without fields, is an array (json.object() writes an object); false
 -- stands for what is missing.
 
+local markup = require "lunik.markup"
 local options = require "lunik.options"
 
 local json = {}
@@ -15,24 +16,10 @@ local function escaped(c)
   return short[c] or ("\\u%04x"):format(c:byte())
 end
 
--- Returns the text with each byte that is no part of UTF-8 replaced.
-local function as_utf8(text)
-  local parts, at = {}, 1
-  while true do
-    local ok, bad = utf8.len(text, at)
-    if ok then break end
-    parts[#parts + 1] = text:sub(at, bad - 1)
-    parts[#parts + 1] = "\u{fffd}"
-    at = bad + 1
-  end
-  parts[#parts + 1] = text:sub(at)
-  return table.concat(parts)
-end
-
 local function of_string(text)
   text = text:gsub('[%c"\\\127]', escaped)
   if text:find "[\x80-\xff]" then
-    text = as_utf8(text):gsub("\u{2028}", "\\u2028"):gsub("\u{2029}", "\\u2029")
+    text = markup.utf8(text):gsub("\u{2028}", "\\u2028"):gsub("\u{2029}", "\\u2029")
   end
   return '"' .. text .. '"'
 end
@@ -103,13 +90,6 @@ function json.object(t, order)
   local out = {}
   put_object(out, t, order)
   return table.concat(out)
-end
-
---- Returns the text as it may stand in HTML, between tags or in quotes.
-function json.html(text)
-  local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
-    ["'"] = "&#39;" }
-  return (as_utf8(text):gsub("[&<>\"']", entities):gsub("%c", " "))
 end
 
 return json

@@ -7,6 +7,7 @@
 local board = require "lunik.board"
 local core = require "lunik.core"
 local drawing = require "lunik.drawing"
+local markup = require "lunik.markup"
 local options = require "lunik.options"
 
 local map = {}
@@ -197,10 +198,10 @@ local function draw_row(put, row, x, y, bar)
   put('<text x="%d" y="%d" text-anchor="end" class="a">%016x</text>', x + ADDRESS - 6,
     y + height - 3, row.address)
   put('<text x="%d" y="%d" class="n%s">%s</text>', x + ADDRESS + 8, y + 13, dashed and " h" or "",
-    drawing.escape(dashed and "hole" or row.name))
-  put('<text x="%d" y="%d" class="k">%s</text>', right, y + 13, drawing.escape(label(row)))
+    markup.text(dashed and "hole" or row.name))
+  put('<text x="%d" y="%d" class="k">%s</text>', right, y + 13, markup.text(label(row)))
   for i, text in ipairs(row.notes) do
-    put('<text x="%d" y="%d" class="e">%s</text>', right, y + 13 + 13 * i, drawing.escape(text))
+    put('<text x="%d" y="%d" class="e">%s</text>', right, y + 13 + 13 * i, markup.text(text))
   end
   return y + height
 end
@@ -209,7 +210,7 @@ end
 local function draw_space(put, space, x)
   local rows, y = with_holes(space), TOP
   local bar, labels = measure(rows)
-  put('<text x="%d" y="%d" class="t">%s</text>', x + ADDRESS, y - 8, drawing.escape(space.name))
+  put('<text x="%d" y="%d" class="t">%s</text>', x + ADDRESS, y - 8, markup.text(space.name))
   for r = #rows, 1, -1 do y = draw_row(put, rows[r], x, y, bar) end
   return x + ADDRESS + bar + 6 + labels + GAP, y
 end
@@ -222,14 +223,14 @@ local function draw_legend(put, m)
     put('<text x="%d" y="46" class="n">%s</text>', x + 20, kind)
     x = x + 90
   end
-  put('<text x="%d" y="46" class="n">%s</text>', x, drawing.escape(slots))
+  put('<text x="%d" y="46" class="n">%s</text>', x, markup.text(slots))
   return x + width_of(slots)
 end
 
 local function draw_svg(m)
   local body, x, bottom = {}, 20, TOP
   local function put(...) body[#body + 1] = string.format(...) end
-  put('<text x="20" y="22" class="t">Memory map of %s</text>', drawing.escape(m.name))
+  put('<text x="20" y="22" class="t">Memory map of %s</text>', markup.text(m.name))
   local width = draw_legend(put, m)
   for _, space in ipairs(collect(m)) do
     local y

@@ -1,6 +1,6 @@
 --- Draws a plot as SVG: a panel for each unit, a coloured line for each series.
 
-local drawing = require "lunik.drawing"
+local markup = require "lunik.markup"
 local plot = require "lunik.plot"
 
 -- In pixels.
@@ -55,7 +55,7 @@ local function draw_legend(put, group, first, y)
     if series.unit ~= "" then name = ("%s, %s"):format(name, series.unit) end
     put('<line class="c%d" stroke-width="2" x1="%d" y1="%d" x2="%d" y2="%d"/>',
       class_of(first + i), x, y + 18, x + 16, y + 18)
-    put('<text x="%d" y="%d">%s</text>', x + 22, y + 22, drawing.escape(name))
+    put('<text x="%d" y="%d">%s</text>', x + 22, y + 22, markup.text(name))
     x = x + 42 + CHARACTER * (utf8.len(name) or #name)
   end
 end
@@ -71,9 +71,9 @@ local function draw_axes(put, opt, y, y_range, x_range)
   end
   local unit = opt.x ~= "" and " " .. opt.x or ""
   put('<text x="%d" y="%d">%s</text>', LEFT, bottom + 16,
-    drawing.escape(plot.number(x_range[1]) .. unit))
+    markup.text(plot.number(x_range[1]) .. unit))
   put('<text class="e" x="%d" y="%d">%s</text>', right, bottom + 16,
-    drawing.escape(plot.number(x_range[2]) .. unit))
+    markup.text(plot.number(x_range[2]) .. unit))
 end
 
 local function draw_panel(put, opt, group, first, y, x_range)
@@ -91,7 +91,7 @@ return function(opt)
   local body, y, drawn = {}, 0, 0
   local function put(...) body[#body + 1] = string.format(...) end
   if opt.title ~= "" then
-    put('<text class="t" x="%d" y="20">%s</text>', LEFT, drawing.escape(opt.title))
+    put('<text class="t" x="%d" y="20">%s</text>', LEFT, markup.text(opt.title))
     y = 24
   end
   local _, x_range = plot.ranges(opt.series)
@@ -107,5 +107,5 @@ return function(opt)
 <rect class="b" width="100%%" height="100%%"/>
 %s
 </svg>
-]]):format(WIDTH, y, WIDTH, y, drawing.escape(title), style(), table.concat(body, "\n"))
+]]):format(WIDTH, y, WIDTH, y, markup.text(title), style(), table.concat(body, "\n"))
 end

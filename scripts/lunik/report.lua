@@ -8,6 +8,7 @@ local bounded = require "lunik.report.bounded"
 local collect = require "lunik.report.collect"
 local flights = require "lunik.report.flights"
 local host = require "lunik.report.host"
+local markup = require "lunik.markup"
 local observe = require "lunik.observe"
 local options = require "lunik.options"
 local output = require "lunik.report.output"
@@ -55,7 +56,7 @@ local PLACEHOLDER = "<!DOCTYPE html><title>%s</title><p>The run has not ended, o
 -- Opens the file, which the sandbox may refuse later.
 local function open(opt)
   local file = options.open("report: file", opt.file, "wb")
-  file:write(PLACEHOLDER:format(require("lunik.json").html(opt.title)))
+  file:write(PLACEHOLDER:format(markup.text(opt.title)))
   file:flush()
   return file
 end

@@ -1,6 +1,7 @@
 --- Flights as timelines in SVG: one file that needs nothing else, light or dark as the viewer is.
 
 local drawing = require "lunik.drawing"
+local markup = require "lunik.markup"
 local options = require "lunik.options"
 local timeline = require "lunik.record.timeline"
 local tree = require "lunik.record.tree"
@@ -18,12 +19,6 @@ text{font:11px ui-monospace,monospace;fill:#1b1f24}.h{font-weight:bold;font-size
 .g{stroke:#30363d}.plain{fill:#8b949e}.call{fill:#58a6ff}.map{fill:#bc8cff}.guest{fill:#d29922}
 .failed{fill:#f85149}}]]
 
-local escapes = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-
-local function escape(text)
-  return (text:gsub('[&<>"]', escapes):gsub("[%z\1-\8\11\12\14-\31]", "?"))
-end
-
 local function x_of(ns, length)
   return LABEL + ns * (WIDTH - LABEL - 10) / length
 end
@@ -39,16 +34,16 @@ end
 local function draw_step(put, flight, step, y, length)
   local from = math.max(0, step.time - flight.start)
   local width = math.max(2, x_of(step.duration or 0, length) - LABEL)
-  put('<g><title>%s</title>', escape(hint(flight, step)))
+  put('<g><title>%s</title>', markup.text(hint(flight, step)))
   put('<text x="%d" y="%d" clip-path="url(#labels)">%s</text>', 10 + step.depth * 12, y + 12,
-    escape(step.text))
+    markup.text(step.text))
   put('<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d"/></g>', timeline.class(step),
     math.min(x_of(from, length), WIDTH - 12), y + 3, width, ROW - 5)
 end
 
 local function draw_flight(put, flight, y)
   local length = timeline.length(flight)
-  put('<text class="h" x="10" y="%d">%s</text>', y + 18, escape(tree.heading(flight)))
+  put('<text class="h" x="10" y="%d">%s</text>', y + 18, markup.text(tree.heading(flight)))
   y = y + HEAD
   for tenth = 0, 10, 2 do
     local x = x_of(length * tenth // 10, length)

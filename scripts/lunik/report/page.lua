@@ -2,6 +2,7 @@
 
 local core = require "lunik.core"
 local json = require "lunik.json"
+local markup = require "lunik.markup"
 local options = require "lunik.options"
 
 local page = {}
@@ -44,8 +45,8 @@ end
 --- Returns the page as text.
 function page.make(parts, data)
   local values = {
-    nonce = parts.nonce or nonce(), title = json.html(data.title), style = parts.style,
-    script = parts.script, data = json.for_script(data), version = json.html(data.lunik),
+    nonce = parts.nonce or nonce(), title = markup.text(data.title), style = parts.style,
+    script = parts.script, data = json.for_script(data), version = markup.text(data.lunik),
   }
   return (parts.page:gsub("{{(%l+)}}", values))
 end

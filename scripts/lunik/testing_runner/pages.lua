@@ -73,7 +73,7 @@ local function outcome_of(runs)
 end
 
 local function row(run)
-  local html = require("lunik.json").html
+  local html = require("lunik.markup").attribute
   return ('<p class="test">%s<span class="title"><a href="%s">%s</a> <span class="note">%s</span>'
     .. '</span><span class="took">%.2f s</span></p>\n'):format(badge(outcome_of { run }),
     html(page_of(run.job.name):gsub("[^%w/._-]", function(c)

@@ -1,5 +1,6 @@
 --- Shows the results of tests: lines for people, TAP, JUnit.
 
+local markup = require "lunik.markup"
 local results = require "lunik.testing_runner.results"
 
 local report = {}
@@ -63,17 +64,7 @@ end
 
 -- ---- JUnit -------------------------------------------------------------------------------------
 
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
-  ["\n"] = "&#10;", ["\t"] = "&#9;" }
-
--- Replaces what XML can't contain: control characters, and bytes that are not UTF-8.
-local function plain(text)
-  text = text:gsub("[\0-\8\11\12\14-\31]", "?")
-  return utf8.len(text) and text or (text:gsub("[\128-\255]", "?"))
-end
-
-local function xml(text) return (plain(text):gsub('[&<>]', ENTITIES)) end
-local function attribute(text) return (plain(text):gsub('[&<>"\n\t]', ENTITIES)) end
+local attribute, xml = markup.attribute, markup.text
 
 local function write_case(out, run, result)
   out:write(('<testcase classname="%s" name="%s" time="%.3f">'):format(attribute(run.job.name),
