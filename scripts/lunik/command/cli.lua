@@ -7,7 +7,7 @@ local arguments = require "lunik.command.arguments"
 
 local cli = {}
 
-local SIGINT = 2
+local ENOENT, SIGINT = 2, 2
 
 -- ---- messages ----------------------------------------------------------------------------------
 
@@ -81,14 +81,25 @@ local function parse_logs(lists)
   return logs
 end
 
+local function is_missing(name)
+  local file, _, errno = io.open(name)
+  if file then file:close() end
+  return errno == ENOENT
+end
+
 -- Refuses a command that follows options, unless there is a script with that name.
-local function check_script(name)
-  if not arguments.command(name) then return end
-  local file = io.open(name)
-  if not file then
+local function check_late(name)
+  if arguments.command(name) and is_missing(name) then
     bad_usage("'%s': the command goes first: lunik %s [options]", name, name)
   end
-  file:close()
+end
+
+-- Refuses a first word that looks like a command's name, unless there is a script with that name.
+local function check_first(name)
+  local near = #name > 1 and core.suggest(name, arguments.commands())
+  if near and is_missing(name) then
+    bad_usage("'%s' is neither a file nor a command (did you mean 'lunik %s'?)", name, near)
+  end
 end
 
 -- Returns the command's options, parsed: by key; script: its index, or nil; steps: {"execute" |
@@ -104,7 +115,11 @@ local function parse(command, argv, first)
   end
   options.logs = parse_logs(options.logs)
   options.script = options.rest
-  if options.script and options.script > first then check_script(argv[options.script]) end
+  if options.script == 1 then
+    check_first(argv[1])
+  elseif options.script and options.script > first then
+    check_late(argv[options.script])
+  end
   return options
 end
 

@@ -101,17 +101,32 @@ describe("the lunik command", function()
     end
   end)
 
-  it("runs a script whose name is a command's by its path, or after run", function()
+  -- Runs the command, as $LUNIK, in a new folder in which there is a script of that name.
+  local function next_to(name, line)
     local folder = os.tmpname()
     os.remove(folder)
     os.execute("mkdir " .. folder)
-    command.write(folder .. "/help", "print('script', ...)")
-    local inside = ("cd %s && LUNIK=$OLDPWD/%s; case %s in /*) LUNIK=%s ;; esac; $LUNIK "):format(
-      folder, lunik, lunik, lunik)
-    assert.equal("script\tx\n", (run(inside .. "./help x")))
-    assert.equal("script\tx\n", (run(inside .. "run help x")))
-    assert.equal("script\tx\n", (run(inside .. "-W help x")))
+    command.write(folder .. "/" .. name, "print('script', ...)")
+    local out = run(("cd %s && LUNIK=$OLDPWD/%s; case %s in /*) LUNIK=%s ;; esac; $LUNIK %s")
+      :format(folder, lunik, lunik, lunik, line))
     os.execute("rm -r " .. folder)
+    return out
+  end
+
+  it("runs a script whose name is a command's by its path, or after run", function()
+    for _, line in ipairs { "./help x", "run help x", "-W help x" } do
+      assert.equal("script\tx\n", next_to("help", line))
+    end
+  end)
+
+  it("runs a script whose name is close to a command's", function()
+    assert.equal("script\tx\n", next_to("tset", "tset x"))
+  end)
+
+  it("takes for a script what follows run, or is close to no command's name", function()
+    for _, arguments in ipairs { "run tset", "some/tset", "ping" } do
+      assert.matches("lunik: cannot open [%l/]+: No such file", select(2, lunik_run(arguments)))
+    end
   end)
 
   for arguments, message in pairs {
@@ -121,6 +136,9 @@ describe("the lunik command", function()
     ["help --hlep"] = "unrecognized option '--hlep' (did you mean '--help'?)\n'lunik help help'",
     ["help rum"] = "'rum' is not a command (did you mean 'run'?)",
     ["help 42"] = "'42' is not a command (want run, ",
+    ["tset --junit x"] = "'tset' is neither a file nor a command (did you mean 'lunik test'?)\n"
+      .. "'lunik --help' shows",
+    ["nwe"] = "'nwe' is neither a file nor a command (did you mean 'lunik new'?)",
     ["-W help"] = "'help': the command goes first: lunik help [options]",
     ["-e"] = "'-e' needs an argument",
     ["-l"] = "'-l' needs an argument",
