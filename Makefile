@@ -284,6 +284,7 @@ $(WITH_LUA): $(BIND_OBJ)
 $(patsubst %,$(BUILD)/spec/test_kvm_%,slots order ioeventfd dirty): TEST_LDFLAGS = -Wl,--wrap=ioctl
 # KVM is played in these.
 $(patsubst %,$(BUILD)/spec/test_%,msi_route irqchip_split extint_threads): TEST_LDFLAGS = -Wl,--wrap=ioctl
+$(BUILD)/spec/test_kvm_repair: TEST_LDFLAGS = -Wl,--wrap=ioctl -Wl,--wrap=realloc
 $(BUILD)/spec/test_vcpu_plug: TEST_LDFLAGS = $(patsubst %,-Wl$(comma)--wrap=%,ioctl kept_open \
     pthread_create)
 # This test makes calls fail.

@@ -20,6 +20,7 @@
 #include "kvm_memory.h"
 #include "vcpu.h"
 #include "core/trace.h"
+#include "memory/memory.h"
 
 /* ---- KVM ------------------------------------------------------------------------------------ */
 
@@ -28,44 +29,16 @@ static void drop_slot(const struct slot *slot)
     lunik_ram_unref(slot->ram);
 }
 
-static int delete_slot(struct kvm_memory *k, struct slot *slot)
+static const char *slot_name(const struct slot *slot)
 {
-    size_t at = slots_find(&k->slots, slot->first);
-    int sys;
-
-    slot->id = k->slots.items[at].id;
-    sys = kvm_slot_set(k, slot, 0);
-    if (!sys) {
-        slot_id_release(k, slot->id);
-        kvm_log_close(&k->slots.items[at]);
-        slots_remove(&k->slots, at); /* *slot now holds its reference to ram */
-    }
-    return sys;
-}
-
-static int create_slot(struct kvm_memory *k, const struct slot *slot)
-{
-    struct slot made = *slot;
-    int sys = made.clients ? kvm_log_open(k, &made) : 0;
-
-    if (sys)
-        return sys;
-    made.id = slot_id_take(k);
-    sys = kvm_slot_set(k, &made, made.last - made.first + 1);
-    if (sys) {
-        slot_id_release(k, made.id);
-        kvm_log_close(&made);
-    } else {
-        slots_insert(&k->slots, slots_find(&k->slots, made.first), made);
-    }
-    return sys;
+    return slot->region ? lunik_region_name(slot->region) : lunik_ram_name(slot->ram);
 }
 
 static int fail_slot(const struct slot *slot, const char *what, int sys, lunik_error *err)
 {
     return lunik_fail_errno(err, sys,
                             "KVM: memory region '%s' can't be %s at 0x%" PRIx64 "-0x%" PRIx64,
-                            lunik_region_name(slot->region), what, slot->first, slot->last);
+                            slot_name(slot), what, slot->first, slot->last);
 }
 
 /* Undoes the first `adds` additions and the first `dels` deletions. */
@@ -74,12 +47,12 @@ static void take_back(struct kvm_memory *k, size_t adds, size_t dels)
     struct slot_list *stray = &k->stray, *missing = &k->missing;
 
     while (adds)
-        if (delete_slot(k, &k->adds.items[--adds])) {
+        if (kvm_slot_delete(k, &k->adds.items[--adds])) {
             stray->items[stray->count++] = k->adds.items[adds];
             lunik_ram_ref(k->adds.items[adds].ram); /* the slot's own */
         }
     while (dels)
-        if (create_slot(k, &k->dels.items[--dels]))
+        if (kvm_slot_create(k, &k->dels.items[--dels]))
             missing->items[missing->count++] = k->dels.items[dels];
 }
 
@@ -100,7 +73,7 @@ static int repair(struct kvm_memory *k, lunik_error *err)
     for (; stray->count; stray->count--) {
         struct slot *slot = &stray->items[stray->count - 1];
 
-        sys = delete_slot(k, slot);
+        sys = kvm_slot_delete(k, slot);
         if (sys)
             return fail_repair(slot, "unmapped", sys, err);
         drop_slot(slot);
@@ -108,7 +81,7 @@ static int repair(struct kvm_memory *k, lunik_error *err)
     for (; missing->count; missing->count--) {
         struct slot *slot = &missing->items[missing->count - 1];
 
-        sys = create_slot(k, slot);
+        sys = kvm_slot_create(k, slot);
         if (sys)
             return fail_repair(slot, "mapped", sys, err);
     }
@@ -122,12 +95,12 @@ static int apply(struct kvm_memory *k, lunik_error *err)
     int rc = 0, sys = 0;
 
     while (!sys && dels < k->dels.count)
-        if ((sys = delete_slot(k, &k->dels.items[dels])))
+        if ((sys = kvm_slot_delete(k, &k->dels.items[dels])))
             rc = fail_slot(&k->dels.items[dels], "unmapped", sys, err);
         else
             dels++;
     while (!sys && adds < k->adds.count)
-        if ((sys = create_slot(k, &k->adds.items[adds])))
+        if ((sys = kvm_slot_create(k, &k->adds.items[adds])))
             rc = fail_slot(&k->adds.items[adds], "mapped", sys, err);
         else
             adds++;
@@ -167,13 +140,23 @@ static bool slot_of(const struct kvm_memory *k, const lunik_section *s, struct s
     return true;
 }
 
+/* Makes room for one more slot in a list, and for the reverse changes, which cannot fail then. */
+static bool make_room(struct kvm_memory *k, const struct slot_list *list)
+{
+    size_t all = k->dels.count + k->adds.count + 1;
+
+    if (k->listener.machine->memory->undoing)
+        return list->count < list->capacity;
+    return slots_reserve(&k->dels, all) && slots_reserve(&k->adds, all);
+}
+
 static void collect(struct kvm_memory *k, struct slot_list *list, const lunik_section *s)
 {
     struct slot slot;
 
     if (!slot_of(k, s, &slot))
         return;
-    if (!slots_reserve(list, list->count + 1)) {
+    if (!make_room(k, list)) {
         k->lost = true;
         return;
     }
@@ -302,34 +285,59 @@ static int check_limits(struct kvm_memory *k, lunik_error *err)
                               "memory region '%s': address: '0x%" PRIx64 "-0x%" PRIx64
                               "' is beyond the guest's physical addresses (want at most 0x%" PRIx64
                               ", %u bits)",
-                              lunik_region_name(k->adds.items[i].region), k->adds.items[i].first,
+                              slot_name(&k->adds.items[i]), k->adds.items[i].first,
                               k->adds.items[i].last, limit, bits);
     if (count > k->vm->max_slots)
         return lunik_fail(err, LUNIK_E_NO_SPACE,
                           "memory region '%s' at 0x%" PRIx64
                           ": '%zu' is more memory slots than KVM has (want at most %u)",
-                          lunik_region_name(k->adds.items[k->adds.count - 1].region),
+                          slot_name(&k->adds.items[k->adds.count - 1]),
                           k->adds.items[k->adds.count - 1].first, count, k->vm->max_slots);
     return 0;
 }
 
-/* Makes room for what apply() adds to the lists, which cannot fail then. */
-static bool reserve_all(struct kvm_memory *k)
+static int fail_no_room(lunik_error *err)
 {
-    return slots_reserve(&k->slots, k->slots.count + k->adds.count) &&
-           slots_reserve(&k->stray, k->stray.count + k->adds.count) &&
-           slots_reserve(&k->missing, k->missing.count + k->dels.count);
+    return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
 }
 
-static int on_commit(lunik_listener *l, lunik_error *err)
+/* Makes room for what apply() adds to the lists, now and if the reverse changes follow: neither can
+ * fail for want of it. */
+static bool reserve_all(struct kvm_memory *k)
 {
-    struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
-    bool hold, logged, lost = k->lost;
+    size_t changes = k->adds.count + k->dels.count;
+
+    return slots_reserve(&k->slots, k->slots.count + k->adds.count) &&
+           slots_reserve(&k->stray, k->stray.count + changes) &&
+           slots_reserve(&k->missing, k->missing.count + changes);
+}
+
+static void drop_all(struct slot_list *l)
+{
+    while (l->count)
+        drop_slot(&l->items[--l->count]);
+}
+
+/* Of changes that are not all known none is applied; the reverse ones then have nothing to do. */
+static int fail_lost(struct kvm_memory *k, lunik_error *err)
+{
+    drop_all(&k->dels);
+    drop_all(&k->adds);
+    k->lost = false;
+    return fail_no_room(err);
+}
+
+static int commit(struct kvm_memory *k, lunik_error *err)
+{
+    lunik_machine *m = k->listener.machine;
+    bool hold, logged;
     lunik_span span;
     int rc, log_error = k->log_error;
 
-    k->lost = k->rings_pulled = false;
+    k->rings_pulled = false;
     k->log_error = 0;
+    if (k->lost)
+        return fail_lost(k, err);
     if (log_error)
         return lunik_fail_errno(err, log_error, "KVM: writes to memory can't be logged");
     cancel_pairs(k);
@@ -339,23 +347,23 @@ static int on_commit(lunik_listener *l, lunik_error *err)
     drop_done(k, &k->dels, false);
     drop_done(k, &k->adds, true);
     rc = check_limits(k, err);
-    if (!rc && (lost || !reserve_all(k)))
-        rc = lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+    if (!rc && !reserve_all(k))
+        rc = fail_no_room(err);
     if (rc)
         return rc;
     logged = loses_log(k);
     hold = logged || swaps(k);
     if (hold) {
         k->holds++;
-        TRACE_BEGIN(l->machine, &span, .kind = "hold");
-        vcpus_hold(l->machine);
+        TRACE_BEGIN(m, &span, .kind = "hold");
+        vcpus_hold(m);
         trace_finish(&span, 0, NULL);
     }
     if (logged)
         kvm_log_pull_dels(k);
     rc = apply(k, err);
     if (hold)
-        vcpus_release(l->machine);
+        vcpus_release(m);
     if (rc)
         return rc;
     for (size_t i = 0; i < k->dels.count; i++) {
@@ -364,6 +372,25 @@ static int on_commit(lunik_listener *l, lunik_error *err)
     }
     k->dels.count = k->adds.count = 0;
     return 0;
+}
+
+/* Regions of slots that wait for another attempt may go in the meantime. */
+static void forget_regions(struct kvm_memory *k)
+{
+    struct slot_list *lists[] = {&k->dels, &k->adds, &k->stray, &k->missing};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        for (size_t j = 0; j < lists[i]->count; j++)
+            lists[i]->items[j].region = NULL;
+}
+
+static int on_commit(lunik_listener *l, lunik_error *err)
+{
+    struct kvm_memory *k = lunik_container_of(l, struct kvm_memory, listener);
+    int rc = commit(k, err);
+
+    forget_regions(k);
+    return rc;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -394,7 +421,7 @@ int kvm_memory_init(lunik_machine *m, lunik_error *err)
         k->used = calloc(m->kvm->max_slots / 64 + 1, sizeof(*k->used));
     if (!k || !k->used) {
         free(k);
-        return lunik_fail(err, LUNIK_E_NO_MEMORY, "KVM: out of memory");
+        return fail_no_room(err);
     }
     k->vm = m->kvm;
     k->page_size = (uint64_t)sysconf(_SC_PAGESIZE);

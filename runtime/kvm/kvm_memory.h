@@ -10,7 +10,7 @@ struct slot {
     uint32_t flags; /* KVM_MEM_*, except for logging, which follows from clients */
     uint32_t id;
     lunik_ram *ram;             /* referenced */
-    const lunik_region *region; /* for messages, valid until the commit */
+    const lunik_region *region; /* for messages, until the commit ends; then NULL */
     unsigned clients;           /* LUNIK_DIRTY_*: the clients that log writes to it */
     uint64_t *log;              /* if logged by a bitmap: its pages as last read, one bit each */
 };
@@ -54,14 +54,21 @@ struct slot *kvm_slot_at(struct kvm_memory *k, uint64_t first, uint64_t last);
 uint32_t slot_id_take(struct kvm_memory *k);
 void slot_id_release(struct kvm_memory *k, uint32_t id);
 
+/* kvm_slot.c: return an errno. */
+
+/* Creates a slot or changes its logging; deletes it if size is 0. */
+int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size);
+/* The same, and keeps k->slots, in which there must be room. A slot that is deleted leaves its
+ * reference to the RAM in *slot. */
+int kvm_slot_create(struct kvm_memory *k, const struct slot *slot);
+int kvm_slot_delete(struct kvm_memory *k, struct slot *slot);
+
 /* kvm_memory.c */
 
 /* Returns the slot in KVM that a section has, or NULL. */
 struct slot *kvm_slot_of(struct kvm_memory *k, const lunik_section *s);
 /* Returns the section's slot if KVM lacks it because it refused to undo a change, or NULL. */
 struct slot *kvm_missing_slot_of(struct kvm_memory *k, const lunik_section *s);
-/* Creates a slot or changes its logging; deletes it if size is 0. Returns an errno. */
-int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size);
 
 /* kvm_dirty.c: sets up the logging hooks; before the listener is registered. */
 int kvm_dirty_init(struct kvm_memory *k, lunik_error *err);

@@ -1,4 +1,4 @@
-/* kvm_slot.c: sets memory slots, each as a step. */
+/* kvm_slot.c: sets, creates and deletes memory slots, each as a step. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
@@ -53,4 +53,38 @@ int kvm_slot_set(struct kvm_memory *k, const struct slot *slot, uint64_t size)
     rc = rc < 0 ? errno : 0;
     slot_traced(&span, rc);
     return rc;
+}
+
+int kvm_slot_delete(struct kvm_memory *k, struct slot *slot)
+{
+    size_t at = slots_find(&k->slots, slot->first);
+    int sys;
+
+    slot->id = k->slots.items[at].id;
+    sys = kvm_slot_set(k, slot, 0);
+    if (!sys) {
+        slot_id_release(k, slot->id);
+        kvm_log_close(&k->slots.items[at]);
+        slots_remove(&k->slots, at); /* *slot now holds its reference to ram */
+    }
+    return sys;
+}
+
+int kvm_slot_create(struct kvm_memory *k, const struct slot *slot)
+{
+    struct slot made = *slot;
+    int sys = made.clients ? kvm_log_open(k, &made) : 0;
+
+    if (sys)
+        return sys;
+    made.region = NULL;
+    made.id = slot_id_take(k);
+    sys = kvm_slot_set(k, &made, made.last - made.first + 1);
+    if (sys) {
+        slot_id_release(k, made.id);
+        kvm_log_close(&made);
+    } else {
+        slots_insert(&k->slots, slots_find(&k->slots, made.first), made);
+    }
+    return sys;
 }
