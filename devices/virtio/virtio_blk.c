@@ -439,11 +439,11 @@ void virtio_blk_batch(struct virtio_blk *blk)
 
     if (blk->serving)
         return;
-    for (unsigned i = 0; i < blk->virtio->queue_count; i++) {
-        if (returned & UINT64_C(1) << i)
-            flush(blk, i);
-        idle_if_finished(blk, i);
-    }
-    for (; returned; returned &= returned - 1)
-        virtio_path_look(blk->virtio, (unsigned)__builtin_ctzll(returned));
+    for (uint64_t left = returned; left; left &= left - 1)
+        flush(blk, (unsigned)__builtin_ctzll(left));
+    for (uint64_t left = returned; left; left &= left - 1)
+        virtio_path_look(blk->virtio, (unsigned)__builtin_ctzll(left));
+    /* With the last one that is idle the queues may go. */
+    for (uint64_t left = blk->finishing; left; left &= left - 1)
+        idle_if_finished(blk, (unsigned)__builtin_ctzll(left));
 }

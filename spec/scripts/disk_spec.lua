@@ -182,4 +182,36 @@ describe("a disk in Lua", function()
         disk:get "flush-operations", disk:get "discard-operations", disk.errors })
     end
   end)
+
+  it("pauses the machine when it fails, if it is to, and is asked again", function()
+    for _, thread in ipairs { false, true } do
+      m:close()
+      m = lunik.machine { name = "disks", accel = "none", memory = "16M" }
+      if thread then m:object_add("iothread", { id = "io0" }) end
+      local fails, written, failures = 2, "", {}
+      m:object_add("blockdev-lua", {
+        id = "disk", size = "1M",
+        read = function(_, size) return ("."):rep(size) end,
+        write = function(offset, bytes)
+          fails = fails - 1
+          if fails >= 0 then error("no room") end
+          written = ("%s %d %d"):format(written, offset, #bytes)
+        end,
+      })
+      m:device_add("virtio-blk-pci", { id = "vda", bus = "i440fx", addr = "5", drive = "disk",
+        werror = "stop", iothread = thread and "io0" or nil })
+      m:on("error", function() end)
+      m:on("block-io-error", function(e)
+        table.insert(failures, ("%s %s %s %s"):format(e.device, e.operation, e.action, e.nospace))
+      end)
+      m:on("paused", function() m:start() end)
+      m:start()
+      local d = blk.start(m, 5)
+      assert.are.equal(0, (blk.request(d, blk.WRITE, 8, ("w"):rep(512))))
+      assert.are.equal(0, (blk.request(d, blk.READ, 0, nil, 512)))
+      assert.are.equal(" 4096 512", written)
+      assert.are.same({ "vda write stop false", "vda write stop false" }, failures)
+      assert.are.equal("running", m.state)
+    end
+  end)
 end)
