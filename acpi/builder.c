@@ -262,6 +262,15 @@ static int make_tables(lunik_machine *m, struct acpi_tables **out, lunik_error *
     return rc ? rc : keep_tables(m, *out, err);
 }
 
+/* Returns the guest address of a table; 0: there is none. */
+static uint64_t address_of(const struct acpi_tables *t, const char *signature)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (!strcmp(t->tables[i].signature, signature))
+            return ACPI_IMAGE_BASE + t->tables[i].offset;
+    return 0;
+}
+
 int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
 {
     struct acpi_tables *t = NULL;
@@ -277,6 +286,7 @@ int lunik_acpi_install(lunik_machine *m, uint64_t *rsdp, lunik_error *err)
         return rc;
     }
     t->installed = true;
+    lunik_boot_set_facs(m, address_of(t, "FACS"));
     if (rsdp)
         *rsdp = ACPI_IMAGE_BASE;
     return 0;

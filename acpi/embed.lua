@@ -12,6 +12,7 @@
 --                                    name MP00 ends in
 --   // @offset UNIT _STA             the field _STA, at Offset (255) in the source, gets UNIT as its
 --                                    offset
+--   // @bytes UNIT 7E 7F             the value UNIT replaces the numbers 0x7E and 0x7F
 --
 -- A line "// @isa" says that the part's devices have no path: they go below the ISA bridge, if the
 -- machine has one.
@@ -115,6 +116,18 @@ local function offsets(part, asl, aml, patches)
     end
 end
 
+local function bytes(part, asl, aml, patches)
+    for value, places in asl:gmatch("// @bytes (%S+) ([%x ]+)\n") do
+        for hex in places:gmatch("%x%x") do
+            local number = "\x0A" .. string.char(tonumber(hex, 16))
+            patches[#patches + 1] = {
+                name = segment(value), kind = "ACPI_PATCH_INTEGER", width = 1, required = true,
+                offset = find_once(part, aml, "0x" .. hex, number) - 1 + 1,
+            }
+        end
+    end
+end
+
 local function bytes_of(aml)
     local lines = {}
     for i = 1, #aml, 16 do
@@ -137,6 +150,7 @@ for _, path in ipairs(arg) do
     integers(part, asl, aml, patches)
     digits(part, asl, aml, patches)
     offsets(part, asl, aml, patches)
+    bytes(part, asl, aml, patches)
 
     io.write("\nstatic const uint8_t ", part, "_aml[] = {\n", bytes_of(aml), "\n};\n")
     io.write("static const struct acpi_patch ", part, "_patches[] = {\n")

@@ -57,9 +57,11 @@ static void put_gas(struct acpi_buffer *b, uint16_t port, unsigned size, unsigne
 
 static uint32_t flags(const struct acpi_facts *facts)
 {
-    uint32_t flags = FLAG_WBINVD | FLAG_C1 | FLAG_SLEEP_BUTTON | FLAG_FIX_RTC;
+    uint32_t flags = FLAG_WBINVD | FLAG_C1 | FLAG_SLEEP_BUTTON;
     if (!facts->has_pm)
-        return flags | FLAG_HW_REDUCED;
+        return flags | FLAG_FIX_RTC | FLAG_HW_REDUCED;
+    if (!facts->has_rtc)
+        flags |= FLAG_FIX_RTC;
     return facts->pm.reset_port ? flags | FLAG_RESET_REG : flags;
 }
 

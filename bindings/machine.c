@@ -227,6 +227,14 @@ static int machine_reset(lua_State *L)
     return 0;
 }
 
+static int machine_wakeup(lua_State *L)
+{
+    lunik_error err;
+
+    bind_check(L, lunik_machine_wakeup(bind_machine(L, 1), &err), &err);
+    return 0;
+}
+
 /* m:shutdown([code]) */
 static int machine_shutdown(lua_State *L)
 {
@@ -313,7 +321,8 @@ bool bind_machine_end(struct glue *g)
     lunik_run_state state = lunik_machine_state(m);
     bool closed;
 
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
+    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED ||
+        state == LUNIK_STATE_SUSPENDED)
         bind_message("lunik: machine '%s' was still %s when the script ended; stopped\n",
                      lunik_machine_name(m), lunik_state_name(state));
     g->event_sub.fn = on_last_event;
@@ -429,11 +438,17 @@ static int machine_get_stats(lua_State *L)
 void bind_machine_open(lua_State *L, int classes)
 {
     static const luaL_Reg methods[] = {
-        {"start", machine_start},       {"pause", machine_pause},
-        {"resume", machine_resume},     {"reset", machine_reset},
-        {"shutdown", machine_shutdown}, {"powerdown", machine_powerdown},
-        {"close", machine_close},       {"advance", machine_advance},
-        {"clock", machine_clock},       {0},
+        {"start", machine_start},
+        {"pause", machine_pause},
+        {"resume", machine_resume},
+        {"reset", machine_reset},
+        {"shutdown", machine_shutdown},
+        {"powerdown", machine_powerdown},
+        {"close", machine_close},
+        {"advance", machine_advance},
+        {"clock", machine_clock},
+        {"wakeup", machine_wakeup},
+        {0},
     };
     static const luaL_Reg getters[] = {
         {"state", machine_get_state},     {"name", machine_get_name},

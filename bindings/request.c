@@ -124,10 +124,11 @@ static struct pending_request *take(lua_State *L, struct glue *g)
 /* core.request(machine, what) -> nil, or what to give core.on_end() while it is under way */
 int bind_lua_request(lua_State *L)
 {
-    static const char *const names[] = {"close", "reset", "start", "pause", "drain", NULL};
+    static const char *const names[] = {"close", "reset",  "start", "pause",
+                                        "drain", "wakeup", NULL};
     static const lunik_request_kind kinds[] = {LUNIK_REQUEST_CLOSE, LUNIK_REQUEST_RESET,
                                                LUNIK_REQUEST_START, LUNIK_REQUEST_PAUSE,
-                                               LUNIK_REQUEST_DRAIN};
+                                               LUNIK_REQUEST_DRAIN, LUNIK_REQUEST_WAKEUP};
     struct glue *g = bind_machine_glue(L, 1);
     int choice = bind_choice(L, 2, "request", names);
     struct pending_request *p;

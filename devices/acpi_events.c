@@ -29,6 +29,15 @@ void acpi_notifier_raise(const struct acpi_notifier *n)
         gpe->raise(n->pm, (unsigned)n->gpe);
 }
 
+bool acpi_notifier_wakes(const struct acpi_notifier *n, const lunik_object *o, bool pending)
+{
+    bool waking = lunik_machine_waking(lunik_object_machine(o));
+
+    if (waking && pending)
+        acpi_notifier_raise(n);
+    return waking;
+}
+
 void acpi_ost_report(lunik_object *o, lunik_object *device, const struct acpi_ost *ost,
                      const lunik_field *more)
 {

@@ -26,6 +26,9 @@ struct acpi_notifier {
 /* Refuses an event that the device does not have; o is the notifier's owner. */
 int acpi_notifier_check(const struct acpi_notifier *n, lunik_object *o, lunik_error *err);
 void acpi_notifier_raise(const struct acpi_notifier *n);
+/* For the reset of registers o. If the machine wakes up, returns true: they stay as they are, and
+ * the guest is notified again if events are pending, since the reset has cleared that. */
+bool acpi_notifier_wakes(const struct acpi_notifier *n, const lunik_object *o, bool pending);
 
 struct acpi_ost {
     const char *slot_type; /* "DIMM", "CPU" or "PCI" */

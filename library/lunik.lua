@@ -284,7 +284,7 @@ function lunik.sleep(seconds) end
 ---@param fn function
 function lunik.defer(fn) end
 
----Runs the loop: until lunik.stop() or no machine runs and no timer is set ("default"), until
+---Runs the loop: until lunik.stop() or no machine runs or sleeps and no timer is set ("default"), until
 ---something has happened ("once"), or without waiting ("nowait"). Returns whether more may happen.
 ---@param mode? "default"|"once"|"nowait"
 ---@return boolean more
@@ -435,7 +435,7 @@ function lunik.use_luv(uv) end
 ---A machine. Its methods that act on it raise {code = "gone"} once it is closed.
 ---@class lunik.Machine
 ---@field name string
----@field state "created"|"running"|"paused"|"shutdown"|"crashed"|"closed"
+---@field state "created"|"running"|"suspended"|"paused"|"shutdown"|"crashed"|"closed" Suspended: the guest sleeps (ACPI S3).
 ---@field accel "kvm"|"none"
 ---@field irqchip "kernel"|"split" The option that it was made with.
 ---@field address_bits integer Bits of a physical address that the guest's processors have: with KVM the host's, else 52.
@@ -445,14 +445,14 @@ function lunik.use_luv(uv) end
 ---@field stats {memslots: integer, max_memslots: integer, holds: integer} KVM's memslots, 0 without KVM. holds: commits that kept the vCPUs out of the guest for a moment, because they replaced a memslot at addresses that stayed mapped, or one that was logged.
 local Machine = {}
 
----Starts a created machine (after a reset), resumes a paused one, restarts a stopped one (not from a
+---Starts a created machine (after a reset), resumes a paused one (a guest that was suspended sleeps on), restarts a stopped one (not from a
 ---vCPU's handler: use lunik.defer there). If devices have something in flight from the last run, it
 ---waits for them as a reset does. Raises {code="state"} in an on_reset function, inside a
 ---transaction and in a listener's functions.
 ---@return lunik.Machine self
 function Machine:start() end
 
----Pauses the machine. Returns when no vCPU is in the guest any more, devices have finished what was in
+---Pauses a running or suspended machine. Returns when no vCPU is in the guest any more, devices have finished what was in
 ---flight, and all clocks stand still: the machine's, which drives the PM timer, m:timer() and, unless
 ---it follows the host's, the RTC; and KVM's, which are kvmclock, the PIT, the local APICs' timers and
 ---the TSCs (these from Linux 5.16 on). The clocks also stand still after a shutdown or crash. The
@@ -487,10 +487,27 @@ local Drain = {}
 ---second time; also called for a <close> variable.
 function Drain:close() end
 
----Resumes a paused machine.
+---Resumes a paused machine. One whose guest sleeps is "suspended" again.
 function Machine:resume() end
 
----Restores the state after power-on. From a vCPU's handler: once that has returned. A reset does not
+---Wakes a machine whose guest has suspended itself to memory (ACPI S3), as a key press would: devices
+---and vCPUs are reset, memory stays as it is, event "wakeup", and the machine runs. It waits for devices
+---as m:reset() does. Firmware then goes on at the waking vector of the guest's FACS; a machine without
+---firmware enters that itself. Raises {code="state"} if the machine is not suspended, or if its kernel
+---was booted directly and has set no waking vector: then the guest sleeps on.
+---
+---While it is suspended the machine's clock and its devices go on: the guest is also woken by the
+---real-time clock's alarm and by m:powerdown(). m:reset() starts its system anew.
+---```lua
+---m:start()
+---m:outw(0x604, 1 << 10 | 1 << 13) -- what the guest does: SLP_TYP 1, SLP_EN
+---assert(m.state == "suspended")
+---m:wakeup()
+---assert(m.state == "running" and m:inw(0x600) & 1 << 15 ~= 0) -- WAK_STS
+---```
+function Machine:wakeup() end
+
+---Restores the state after power-on; a suspended machine runs then. From a vCPU's handler: once that has returned. A reset does not
 ---change memory, the machine check banks of the vCPUs, and lines that are held high, which the
 ---interrupt controllers see again.
 ---
@@ -506,7 +523,7 @@ function Machine:reset() end
 ---@param code? integer The exit code, 0 to 255.
 function Machine:shutdown(code) end
 
----Presses the power button.
+---Presses the power button. It wakes a suspended machine.
 function Machine:powerdown() end
 
 ---Stops the machine and frees everything. Devices finish what is in flight first, as for a reset
@@ -2182,6 +2199,9 @@ function Console:feed(fn) end
 ---| "paused"
 ---| "resumed"
 ---| "reset"
+---| "suspend"
+---| "wakeup"
+---| "suspend-disk"
 ---| "shutdown"
 ---| "crashed"
 ---| "powerdown"
@@ -2228,6 +2248,16 @@ function Console:feed(fn) end
 ---The state after power-on has been restored.
 ---@class lunik.event.reset: lunik.Event
 
+---The guest has suspended itself to memory (ACPI S3).
+---@class lunik.event.suspend: lunik.Event
+
+---A suspended machine has woken up.
+---@class lunik.event.wakeup: lunik.Event
+---@field reason "host"|"power-button"|"rtc"|"pm-timer" host: m:wakeup().
+
+---The guest has suspended itself to disk (ACPI S4): event "shutdown" follows.
+---@class lunik.event.suspend-disk: lunik.Event
+
 ---The run has ended.
 ---@class lunik.event.shutdown: lunik.Event
 ---@field reason "guest-shutdown"|"exit-device"|"host-quit"|"reset-failed"
@@ -2248,7 +2278,7 @@ function Console:feed(fn) end
 
 ---A script's function that was called for the machine has raised an error, or a reset has failed; or a
 ---device has not finished what was in flight when the machine was reset, shut down, started or closed
----(source "reset", "shutdown", "start" or "close"). Without a handler it is printed to standard error.
+---(source "reset", "wakeup", "shutdown", "start" or "close"). Without a handler it is printed to standard error.
 ---@class lunik.event.error: lunik.Event
 ---@field source string The function or part that failed.
 ---@field message string

@@ -237,8 +237,8 @@ uv_loop_t *lunik_loop(lunik_runtime *rt);
 int lunik_poll_start(uv_poll_t *poll, int events, uv_poll_cb fn);
 
 typedef enum lunik_run_mode {
-    LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine is running and no handle that
-                          is not the runtime's own is active */
+    LUNIK_RUN_DEFAULT, /* until lunik_stop() is called or no machine runs or sleeps and no handle
+                          that is not the runtime's own is active */
     LUNIK_RUN_ONCE,    /* wait until something happens, handle it, return */
     LUNIK_RUN_NOWAIT,  /* handle what is ready, hand the lock to threads waiting for it, return */
 } lunik_run_mode;
@@ -407,12 +407,13 @@ typedef enum lunik_accel { LUNIK_ACCEL_KVM, LUNIK_ACCEL_NONE } lunik_accel;
 
 /* X(NAME, "lua-name"): the states of a machine. */
 #define LUNIK_STATE_MAP(X)                                                                         \
-    X(CREATED, "created")   /* built, never started */                                             \
-    X(RUNNING, "running")   /* vCPUs run */                                                        \
-    X(PAUSED, "paused")     /* by request */                                                       \
-    X(SHUTDOWN, "shutdown") /* the guest powered off, or the exit device was written */            \
-    X(CRASHED, "crashed")   /* an exit that was not handled; vCPUs can be inspected */             \
-    X(CLOSED, "closed")     /* gone; only handles remain */
+    X(CREATED, "created")     /* built, never started */                                           \
+    X(RUNNING, "running")     /* vCPUs run */                                                      \
+    X(PAUSED, "paused")       /* by request */                                                     \
+    X(SHUTDOWN, "shutdown")   /* the guest powered off, or the exit device was written */          \
+    X(CRASHED, "crashed")     /* an exit that was not handled; vCPUs can be inspected */           \
+    X(CLOSED, "closed")       /* gone; only handles remain */                                      \
+    X(SUSPENDED, "suspended") /* the guest sleeps (ACPI S3): vCPUs are outside, clocks go on */
 
 typedef enum lunik_run_state {
 #define LUNIK_STATE_ENUM(name, lua) LUNIK_STATE_##name,
@@ -525,31 +526,41 @@ void lunik_machine_get_stats(const lunik_machine *m, lunik_machine_stats *out);
  * another thread's turn. A caller has a reference if another thread may close the machine. Without
  * the lock: LUNIK_E_INVALID. */
 
-/* Starts a machine (resetting it first) or resumes a paused one. LUNIK_E_STATE: it is running, or
- * the call is made inside a transaction, in a listener's hook, in what a reset, start, pause or
- * close of the machine calls, or from a vCPU's callback after it was shut down or has crashed.
- * Other errors: KVM refuses to create or set up the vCPUs. */
+/* Starts a machine (resetting it first) or resumes a paused one, which is SUSPENDED again if its
+ * guest sleeps. LUNIK_E_STATE: it is running or suspended, or the call is made inside a
+ * transaction, in a listener's hook, in what a reset, start, pause or close of the machine calls,
+ * or from a vCPU's callback after it was shut down or has crashed. Other errors: KVM refuses to
+ * create or set up the vCPUs. */
 int lunik_machine_start(lunik_machine *m, lunik_error *err);
-/* Pauses a running machine; does nothing to a paused one. Returns when no vCPU is inside the guest
- * any more, devices have finished what was in flight, and all clocks stand still together: the
- * machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs from
- * Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
+/* Pauses a running or suspended machine; does nothing to a paused one. Returns when no vCPU is
+ * inside the guest any more, devices have finished what was in flight, and all clocks stand still
+ * together: the machine's and those that KVM keeps (kvmclock, PIT, local APIC timers, and the TSCs
+ * from Linux 5.16 on). Called from a vCPU's callback or inside a transaction it returns at once and
  * takes effect soon after that ends; a failure is an event "error", source "pause". LUNIK_E_STATE:
- * it is neither running nor paused; LUNIK_E_TIMEOUT: a device has not finished within the machine's
+ * it is in another state; LUNIK_E_TIMEOUT: a device has not finished within the machine's
  * drain_timeout, and the machine runs on. */
 int lunik_machine_pause(lunik_machine *m, lunik_error *err);
 /* Restores the state after power-on: pauses, resets devices, reloads boot images, resumes if it was
- * running. A device that has not finished within the drain_timeout is reset all the same (event
- * "error", source "reset", with its path as device). Called from a vCPU's callback, inside a
- * transaction or in what a start or pause of the machine calls it takes effect soon after that
- * ends; during a reset it does nothing. When it fails a running machine is paused, half reset.
+ * running or suspended. A device that has not finished within the drain_timeout is reset all the
+ * same (event "error", source "reset", with its path as device). Called from a vCPU's callback,
+ * inside a transaction or in what a start or pause of the machine calls it takes effect soon after
+ * that ends; during a reset it does nothing. When it fails a running machine is paused, half reset.
  *
  * A removal that the guest was asked for is completed ("device-deleted"), and devices that it has
  * not taken yet are present from the start, without an insert event: the system that would have
  * answered is gone. (QEMU keeps both pending.) */
 int lunik_machine_reset(lunik_machine *m, lunik_error *err);
-/* Ends the run of a machine that is running or paused: vCPUs leave the guest, the state becomes
- * SHUTDOWN, event "shutdown" {reason, code}. Does nothing in other states. reason:
+/* Wakes a suspended machine as the host's user, who presses a key: devices and vCPUs are reset,
+ * memory stays, event "wakeup" {reason}, and it runs. Firmware finds 0xfe in byte 0x0f of the CMOS
+ * RAM and goes on at the waking vector of the guest's FACS; a machine without firmware whose ACPI
+ * tables were installed (lunik_acpi_install()) enters that itself. As lunik_machine_reset() it goes
+ * on without devices that have not finished, takes effect soon where it can't be done at once, and
+ * leaves the machine paused, half reset, if KVM refuses. LUNIK_E_STATE: it is not suspended; or the
+ * kernel was loaded by lunik_boot_kernel(), and its guest has set no waking vector that can be
+ * entered: it sleeps on. */
+int lunik_machine_wakeup(lunik_machine *m, lunik_error *err);
+/* Ends the run of a machine that is running, suspended or paused: vCPUs leave the guest, the state
+ * becomes SHUTDOWN, event "shutdown" {reason, code}. Does nothing in other states. reason:
  * "guest-shutdown", "exit-device", "host-quit" or another; NULL: "host-quit". Called from a vCPU's
  * callback or inside a transaction it returns before the vCPUs are outside. May release the lock.
  */
@@ -560,11 +571,12 @@ int lunik_machine_exit_code(const lunik_machine *m);
 
 /* Requests to a machine that do not wait. */
 typedef enum lunik_request_kind {
-    LUNIK_REQUEST_CLOSE, /* as lunik_machine_close() */
-    LUNIK_REQUEST_RESET, /* as lunik_machine_reset() */
-    LUNIK_REQUEST_START, /* as lunik_machine_start() */
-    LUNIK_REQUEST_PAUSE, /* as lunik_machine_pause() */
-    LUNIK_REQUEST_DRAIN, /* as lunik_machine_drain() */
+    LUNIK_REQUEST_CLOSE,  /* as lunik_machine_close() */
+    LUNIK_REQUEST_RESET,  /* as lunik_machine_reset() */
+    LUNIK_REQUEST_START,  /* as lunik_machine_start() */
+    LUNIK_REQUEST_PAUSE,  /* as lunik_machine_pause() */
+    LUNIK_REQUEST_DRAIN,  /* as lunik_machine_drain() */
+    LUNIK_REQUEST_WAKEUP, /* as lunik_machine_wakeup() */
 } lunik_request_kind;
 
 /* A request that is carried out when devices have finished what is in flight. Embed it, zeroed but
@@ -602,8 +614,8 @@ int lunik_machine_drain(lunik_machine *m, lunik_request *r, lunik_error *err);
 /* Ends a lunik_machine_drain() that has been carried out. */
 void lunik_machine_undrain(lunik_machine *m);
 
-/* Presses the power button: event "powerdown", and what the guest makes of it. LUNIK_E_UNSUPPORTED:
- * no device of the machine has one. */
+/* Presses the power button: event "powerdown", and what the guest makes of it; a suspended machine
+ * wakes up. LUNIK_E_UNSUPPORTED: no device of the machine has one. */
 int lunik_machine_powerdown(lunik_machine *m, lunik_error *err);
 
 /* Return the guest's physical memory, and its 64 KiB of I/O ports. NULL once m is closed. */
@@ -834,6 +846,10 @@ int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const vo
  * LUNIK_E_NOT_FOUND: no data was added there; LUNIK_E_EXISTS: it overlaps other data. */
 int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
                   lunik_error *err);
+
+/* Says where the guest's FACS is, a table of which only the guest writes the waking vectors; 0:
+ * there is none. lunik_acpi_install() does. See lunik_machine_wakeup(). */
+void lunik_boot_set_facs(lunik_machine *m, uint64_t address);
 
 typedef struct lunik_boot_config {
     const char *kernel;         /* ELF with PVH note, multiboot 1 image or bzImage */

@@ -126,7 +126,8 @@ struct lunik_type {
     int (*realize)(lunik_object *o, lunik_error *err);
     /* Undo realize. The state is freed later, when no dispatch can be in it any more. */
     void (*unrealize)(lunik_object *o);
-    /* Power-on state; called in order of creation before the first start and at every reset. */
+    /* Power-on state; called in order of creation before the first start, at every reset and when
+     * a suspended machine wakes up (lunik_machine_waking()). */
     void (*reset)(lunik_object *o);
     /* The machine's vCPUs are about to run (true), or have stopped (false); drain comes before the
      * latter, undrain after the former. */
@@ -266,9 +267,9 @@ typedef struct lunik_reset_sub {
     lunik_sub_link link;
 } lunik_reset_sub;
 
-/* Subscribes to the end of every reset (see "Subscriptions" in lunik.h): devices and boot images
- * are in their power-on state and no vCPU runs yet. Called on the thread that resets the machine.
- * Closing the machine there takes effect soon after. */
+/* Subscribes to the end of every reset, which a wake-up is none of (see "Subscriptions" in
+ * lunik.h): devices and boot images are in their power-on state and no vCPU runs yet. Called on the
+ * thread that resets the machine. Closing the machine there takes effect soon after. */
 void lunik_reset_subscribe(lunik_machine *m, lunik_reset_sub *sub);
 /* Ends a subscription. */
 void lunik_reset_unsubscribe(lunik_reset_sub *sub);
@@ -298,6 +299,34 @@ void lunik_machine_guest_reset(lunik_machine *m);
 /* Pauses a running machine soon, wherever it is called; a failure is an event "error", source
  * "pause". Any thread that holds the lock. */
 void lunik_machine_pause_soon(lunik_machine *m);
+
+/* What wakes a suspended machine. X(NAME, "name in events") */
+#define LUNIK_WAKE_MAP(X)                                                                          \
+    X(HOST, "host") /* lunik_machine_wakeup() */                                                   \
+    X(POWER_BUTTON, "power-button")                                                                \
+    X(RTC, "rtc") /* its alarm */                                                                  \
+    X(PM_TIMER, "pm-timer")
+
+typedef enum lunik_wake_reason {
+#define LUNIK_WAKE_ENUM(name, text) LUNIK_WAKE_##name,
+    LUNIK_WAKE_MAP(LUNIK_WAKE_ENUM)
+#undef LUNIK_WAKE_ENUM
+} lunik_wake_reason;
+
+/* Suspends a running machine because the guest has asked for it (ACPI S3): event "suspend"; the
+ * vCPUs leave the guest soon, devices and clocks go on. Does nothing in other states. */
+void lunik_machine_suspend(lunik_machine *m);
+/* Wakes a suspended machine soon, unless an object refuses (see lunik_sleep_ops); a failure is an
+ * event "error", source "wakeup". Does nothing in other states. */
+void lunik_machine_wake(lunik_machine *m, lunik_wake_reason reason);
+/* Returns whether the reset under way is that of a wake-up. The guest's system goes on: a device
+ * keeps what was promised to it, such as hotplug events that it has not seen. Any thread. */
+bool lunik_machine_waking(const lunik_machine *m);
+/* Returns whether the guest sleeps: the machine is suspended, or paused since. For a state table.
+ */
+bool lunik_machine_asleep(const lunik_machine *m);
+/* Sets that of a paused machine, whose state is being loaded. Does nothing in other states. */
+void lunik_machine_set_asleep(lunik_machine *m, bool asleep);
 
 /* A one-shot timer on the machine's clock; fn runs on the loop thread. Embed it. */
 typedef struct lunik_timer lunik_timer;
@@ -733,6 +762,19 @@ typedef struct lunik_power_button_ops {
 } lunik_power_button_ops;
 #define LUNIK_IFACE_power_button "power-button"
 LUNIK_IFACE_GETTER(power_button)
+
+/* "sleep": follows the machine into ACPI's S3 and out of it. Each function may be NULL; they are
+ * called with the lock held, which they must not release, and create and delete no objects. */
+typedef struct lunik_sleep_ops {
+    /* The machine has been suspended, or goes on in that state after a pause. */
+    void (*suspended)(lunik_object *o);
+    /* Whether the guest lets that wake the machine; NULL: yes. */
+    bool (*wakes)(const lunik_object *o, lunik_wake_reason reason);
+    /* The machine wakes up: devices have been reset, and no vCPU runs yet. */
+    void (*woken)(lunik_object *o, lunik_wake_reason reason);
+} lunik_sleep_ops;
+#define LUNIK_IFACE_sleep "sleep"
+LUNIK_IFACE_GETTER(sleep)
 
 /* "acpi-pm": the fixed hardware that the FADT describes. Addresses are I/O ports. */
 typedef struct lunik_acpi_pm {

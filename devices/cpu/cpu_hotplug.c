@@ -35,6 +35,8 @@ static void reset(lunik_object *o)
 {
     struct cpu_hotplug *d = lunik_state(o);
 
+    if (acpi_notifier_wakes(&d->notifier, o, cpu_slots_pending(&d->slots)))
+        return;
     cpu_slots_reset(&d->slots);
     lunik_acpi_refresh(lunik_object_machine(o));
 }

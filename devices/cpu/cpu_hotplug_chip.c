@@ -31,6 +31,14 @@ void cpu_slots_reset(struct cpu_slots *s)
         s->slot[i] = (struct cpu_slot){.enabled = s->slot[i].enabled};
 }
 
+bool cpu_slots_pending(const struct cpu_slots *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->slot[i].inserting || s->slot[i].removing)
+            return true;
+    return false;
+}
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 static uint32_t read_bitmap(const struct cpu_slots *s, unsigned offset)

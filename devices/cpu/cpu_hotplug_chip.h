@@ -69,6 +69,8 @@ struct cpu_slots {
 void cpu_slots_init(struct cpu_slots *s, unsigned count, const struct cpu_slots_ops *ops);
 /* Drops pending events and shows the bitmap again; CPUs stay in their slots. */
 void cpu_slots_reset(struct cpu_slots *s);
+/* Whether the guest has not handled an event of some slot yet. */
+bool cpu_slots_pending(const struct cpu_slots *s);
 uint32_t cpu_slots_read(const struct cpu_slots *s, unsigned offset);
 void cpu_slots_write(struct cpu_slots *s, unsigned offset, uint32_t value);
 

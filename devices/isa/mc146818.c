@@ -20,6 +20,7 @@
 #define INDEX_MASK 0x7f
 
 /* Bytes of the CMOS RAM that PC firmware reads; numbers are little-endian. */
+#define CMOS_SHUTDOWN    0x0f /* why the processor is reset */
 #define CMOS_EQUIPMENT   0x14
 #define CMOS_BASE_KIB    0x15 /* 2 bytes: conventional memory in KiB */
 #define CMOS_EXT_KIB     0x17 /* 2 bytes: memory above 1 MiB in KiB */
@@ -28,6 +29,7 @@
 #define CMOS_ABOVE_64KIB 0x5b /* 3 bytes: memory above 4 GiB in 64 KiB */
 #define CMOS_OTHER_CPUS  0x5f /* processors in addition to the first */
 
+#define SHUTDOWN_RESUME 0xfe /* SeaBIOS: it wakes up */
 #define EQUIPMENT_FPU   0x02
 #define EQUIPMENT_MOUSE 0x04
 
@@ -92,13 +94,17 @@ static void fill_ram(struct mc146818 *s, const lunik_machine *m)
     count_cpus(s, m);
 }
 
-/* Firmware waits for as many CPUs as the RAM says: it has to be right at every reset. */
+/* Firmware waits for as many CPUs as the RAM says: it has to be right at every reset. A reset while
+ * the guest sleeps does not wake it. */
 static void reset(lunik_object *o)
 {
     struct mc146818 *s = lunik_state(o);
 
     s->index = 0;
     mc146818_reset(&s->chip);
+    if (!lunik_machine_waking(lunik_object_machine(o)) &&
+        s->chip.ram[CMOS_SHUTDOWN] == SHUTDOWN_RESUME)
+        s->chip.ram[CMOS_SHUTDOWN] = 0;
     count_cpus(s, lunik_object_machine(o));
 }
 
@@ -160,9 +166,29 @@ static void schedule(void *opaque, uint64_t deadline)
     lunik_timer_set(&s->timer, deadline);
 }
 
+/* Wakes a guest that sleeps if the alarm has gone off. */
+static void wake_if_alarmed(struct mc146818 *s)
+{
+    if (mc146818_alarmed(&s->chip))
+        lunik_machine_wake(s->timer.machine, LUNIK_WAKE_RTC);
+}
+
 static void timer_fired(lunik_timer *timer)
 {
-    mc146818_tick(&lunik_container_of(timer, struct mc146818, timer)->chip);
+    struct mc146818 *s = lunik_container_of(timer, struct mc146818, timer);
+
+    mc146818_tick(&s->chip);
+    wake_if_alarmed(s);
+}
+
+/* The alarm may have gone off while the guest prepared itself. */
+static void suspended(lunik_object *o)
+{
+    struct mc146818 *s = lunik_state(o);
+
+    s->chip.ram[CMOS_SHUTDOWN] = SHUTDOWN_RESUME;
+    mc146818_tick(&s->chip);
+    wake_if_alarmed(s);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -272,7 +298,13 @@ static void describe(lunik_object *o, lunik_acpi_node *out)
 
 static const lunik_acpi_ops acpi_ops = {.describe = describe};
 
-static const lunik_iface ifaces[] = {LUNIK_IFACE(acpi, &acpi_ops), {0}};
+static const lunik_sleep_ops sleep_ops = {.suspended = suspended};
+
+static const lunik_iface ifaces[] = {
+    LUNIK_IFACE(acpi, &acpi_ops),
+    LUNIK_IFACE(sleep, &sleep_ops),
+    {0},
+};
 
 /* ---- state ---------------------------------------------------------------------------------- */
 

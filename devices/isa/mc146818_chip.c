@@ -402,6 +402,11 @@ void mc146818_write(struct mc146818_chip *c, unsigned index, uint8_t value)
     update(c);
 }
 
+bool mc146818_alarmed(const struct mc146818_chip *c)
+{
+    return c->ram[REG_B] & c->ram[REG_C] & C_AF;
+}
+
 /* ---- state ---------------------------------------------------------------------------------- */
 
 static int pre_save(void *state, lunik_error *err)

@@ -48,6 +48,9 @@ void mc146818_reset(struct mc146818_chip *c);
 void mc146818_get_time(const struct mc146818_chip *c, int64_t *seconds, uint32_t *ns);
 void mc146818_put_time(struct mc146818_chip *c, int64_t seconds, uint32_t ns);
 
+/* Whether the alarm's interrupt is enabled and pending. */
+bool mc146818_alarmed(const struct mc146818_chip *c);
+
 /* Registers and flags, without the time of day, which the device saves. It calls mc146818_tick()
  * when all has been loaded. */
 extern const lunik_state_table mc146818_chip_state;

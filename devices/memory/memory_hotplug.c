@@ -38,7 +38,8 @@ static void reset(lunik_object *o)
 {
     struct memory_hotplug *d = lunik_state(o);
 
-    memory_slots_reset(&d->slots);
+    if (!acpi_notifier_wakes(&d->notifier, o, memory_slots_pending(&d->slots)))
+        memory_slots_reset(&d->slots);
 }
 
 /* Returns the device in a slot; NULL if there is none that these registers show: NVDIMMs are not

@@ -27,6 +27,14 @@ void memory_slots_reset(struct memory_slots *s)
     }
 }
 
+bool memory_slots_pending(const struct memory_slots *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->slot[i].inserting || s->slot[i].removing)
+            return true;
+    return false;
+}
+
 uint32_t memory_slots_read(const struct memory_slots *s, unsigned offset)
 {
     const struct memory_slot *slot;

@@ -53,6 +53,8 @@ struct memory_slots {
 void memory_slots_init(struct memory_slots *s, unsigned count, const struct memory_slots_ops *ops);
 /* Drops pending events; memory stays in its slots. */
 void memory_slots_reset(struct memory_slots *s);
+/* Whether the guest has not handled an event of some slot yet. */
+bool memory_slots_pending(const struct memory_slots *s);
 uint32_t memory_slots_read(const struct memory_slots *s, unsigned offset);
 void memory_slots_write(struct memory_slots *s, unsigned offset, uint32_t value);
 

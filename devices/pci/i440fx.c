@@ -7,6 +7,7 @@
  * fixed hole, AGP, parity and ECC reporting.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "i440fx_pam.h"
 #include "pci.h"
@@ -55,12 +56,17 @@ static void follow_pam(struct i440fx *s)
         lunik_pci_map_failed(&s->function, &err);
 }
 
+/* What firmware has left in shadow RAM stays visible when the machine wakes up. */
 static void reset(lunik_object *o)
 {
     struct i440fx *s = lunik_state(o);
+    uint8_t pam[I440FX_PAM_LAST - I440FX_PAM0 + 1];
 
     s->config_address = 0;
+    memcpy(pam, s->function.config + I440FX_PAM0, sizeof(pam));
     lunik_pci_function_reset(&s->function);
+    if (lunik_machine_waking(lunik_object_machine(o)))
+        memcpy(s->function.config + I440FX_PAM0, pam, sizeof(pam));
     follow_pam(s);
 }
 

@@ -253,6 +253,8 @@ static void reset(lunik_object *o)
 {
     struct pci_hotplug *d = lunik_state(o);
 
+    if (acpi_notifier_wakes(&d->notifier, o, pci_slots_pending(&d->slots)))
+        return;
     for (unsigned i = 0; i < d->slots.count; i++)
         for (uint32_t down = d->slots.bus[i].down; down; down &= down - 1)
             eject(d, i, (unsigned)__builtin_ctz(down));

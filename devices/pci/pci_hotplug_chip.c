@@ -24,6 +24,14 @@ void pci_slots_reset(struct pci_slots *s)
     memset(s->bus, 0, s->count * sizeof(s->bus[0]));
 }
 
+bool pci_slots_pending(const struct pci_slots *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->bus[i].up || s->bus[i].down)
+            return true;
+    return false;
+}
+
 /* Returns the slot that a mask names; 32: none. */
 static unsigned slot_of(uint32_t mask)
 {

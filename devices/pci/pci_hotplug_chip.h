@@ -54,6 +54,8 @@ struct pci_slots {
 void pci_slots_init(struct pci_slots *s, const struct pci_slots_ops *ops);
 /* Drops pending events and selections. */
 void pci_slots_reset(struct pci_slots *s);
+/* Whether the guest has not handled an event of some slot yet. */
+bool pci_slots_pending(const struct pci_slots *s);
 /* offset is a multiple of 4 below PCI_HOTPLUG_SIZE. */
 uint32_t pci_slots_read(struct pci_slots *s, unsigned offset);
 void pci_slots_write(struct pci_slots *s, unsigned offset, uint32_t value);

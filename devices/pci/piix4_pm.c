@@ -2,16 +2,14 @@
  * piix4_pm.c: Intel 82371AB (PIIX4), function 3: ACPI power management and SMBus (290562-001,
  * chapter 7), and the GPE block 0 and SMI command ports that go with it on the boards of QEMU.
  *
- * SLP_TYP 0 is soft-off. Not modelled: SMI (a write to the command port does what the SMI handler
- * of a firmware would do), device monitors, clock and thermal control, the chip's own GP status
- * block.
+ * piix4_ports.c has the ports, piix4_sleep.c the sleep states. Not modelled: SMI (a write to the
+ * command port does what the SMI handler of a firmware would do), device monitors, clock and
+ * thermal control, the chip's own GP status block.
  */
 #include <inttypes.h>
 
 #include "lunik_trace.h"
-#include "acpi_pm_chip.h"
-#include "pci.h"
-#include "piix4_smbus_chip.h"
+#include "piix4_pm.h"
 #include "../ports.h"
 #include "../types.h"
 
@@ -25,34 +23,6 @@
 #define SMBBA_ADDRESS    0xfff0
 #define PIIX4_SMBHSTCFG  0xd2
 #define SMBHSTCFG_EN     0x01
-
-#define PM_EVENT   0x00
-#define PM_CONTROL 0x04
-#define PM_TIMER   0x08
-#define PM_PORTS   0x40
-
-#define GPE0_PORTS 4
-
-#define APM_PORT         0xb2 /* command, then status */
-#define APM_ACPI_ENABLE  0xf1
-#define APM_ACPI_DISABLE 0xf0
-
-#define SLP_TYP_S5 0
-
-struct piix4_pm {
-    lunik_object *bus;
-    char *addr;
-    uint64_t sci_irq, pm_base, smb_base, gpe_base, reset_port, reset_value;
-
-    lunik_pci_function function;
-    struct acpi_pm_chip pm;
-    lunik_irq sci;
-    lunik_timer timer;
-    struct piix4_smbus_chip smbus;
-    uint8_t apm[2];
-    lunik_region *pm_ports, *event_port, *control_port, *timer_port;
-    lunik_region *gpe_port, *apm_port, *smbus_port;
-};
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
@@ -105,136 +75,17 @@ static void reset(lunik_object *o)
     update_ports(s);
 }
 
-/* ---- ports ---------------------------------------------------------------------------------- */
-
-static lunik_access event_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    struct piix4_pm *s = opaque;
-
-    *value = acpi_pm_event_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access event_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct piix4_pm *s = opaque;
-
-    acpi_pm_event_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops event_ops = {
-    .read = event_read,
-    .write = event_write,
-    DEVICE_DWORD_PORTS,
-};
-
-static lunik_access control_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const struct piix4_pm *s = opaque;
-
-    *value = acpi_pm_control_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access control_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct piix4_pm *s = opaque;
-
-    acpi_pm_control_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops control_ops = {
-    .read = control_read,
-    .write = control_write,
-    DEVICE_DWORD_PORTS,
-};
-
-static lunik_access timer_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const struct piix4_pm *s = opaque;
-
-    *value = acpi_pm_timer_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access timer_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    return LUNIK_ACCESS_OK; /* read-only */
-}
-
-/* Reading the timer touches nothing but the clock. */
-static const lunik_io_ops timer_ops = {
-    .read = timer_read,
-    .write = timer_write,
-    DEVICE_DWORD_PORTS,
-    .lockless = true,
-};
-
-static lunik_access gpe_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const struct piix4_pm *s = opaque;
-
-    *value = acpi_pm_gpe_read(&s->pm, (unsigned)offset, size);
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access gpe_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct piix4_pm *s = opaque;
-
-    acpi_pm_gpe_write(&s->pm, (unsigned)offset, size, (uint32_t)value);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops gpe_ops = {
-    .read = gpe_read,
-    .write = gpe_write,
-    DEVICE_DWORD_PORTS,
-};
-
-static lunik_access apm_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    const struct piix4_pm *s = opaque;
-
-    *value = s->apm[offset];
-    return LUNIK_ACCESS_OK;
-}
-
-static lunik_access apm_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct piix4_pm *s = opaque;
-
-    s->apm[offset] = (uint8_t)value;
-    if (offset == 0 && value == APM_ACPI_ENABLE)
-        acpi_pm_enable(&s->pm, true);
-    else if (offset == 0 && value == APM_ACPI_DISABLE)
-        acpi_pm_enable(&s->pm, false);
-    return LUNIK_ACCESS_OK;
-}
-
-static const lunik_io_ops apm_ops = {
-    .read = apm_read,
-    .write = apm_write,
-    DEVICE_BYTE_PORTS,
-};
-
 /* ---- timers and sleep ----------------------------------------------------------------------- */
 
 static void timer_fired(lunik_timer *timer)
 {
     acpi_pm_update(&lunik_container_of(timer, struct piix4_pm, timer)->pm);
+    lunik_machine_wake(timer->machine, LUNIK_WAKE_PM_TIMER);
 }
 
 static void sleep_requested(struct acpi_pm_chip *pm, unsigned type)
 {
-    struct piix4_pm *s = lunik_container_of(pm, struct piix4_pm, pm);
-
-    if (type == SLP_TYP_S5)
-        lunik_machine_shutdown(lunik_object_machine(lunik_state_object(s)), "guest-shutdown", 0);
-    else
-        acpi_pm_set_status(pm, PM1_WAKE);
+    piix4_sleep(lunik_container_of(pm, struct piix4_pm, pm), type);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -266,64 +117,12 @@ static void init_function(struct piix4_pm *s)
     f->writable[PIIX4_SMBHSTCFG] = 0x0f;
 }
 
-/* Makes a port range. At 0 it is off until the guest gives it a place, which may be anywhere: as in
- * hardware, it may hide other ports. */
-static int new_port(struct piix4_pm *s, lunik_region **out, const char *name, lunik_region *parent,
-                    uint64_t offset, uint64_t size, const lunik_io_ops *ops, void *opaque,
-                    lunik_error *err)
-{
-    lunik_object *o = lunik_state_object(s);
-    lunik_region_config config = {
-        .kind = ops ? LUNIK_REGION_IO : LUNIK_REGION_CONTAINER,
-        .name = name,
-        .size = size,
-        .ops = ops,
-        .opaque = opaque,
-    };
-    bool movable = parent != s->pm_ports && !offset;
-    int rc = device_region_new(out, o, config, err);
-
-    if (!rc && movable)
-        rc = lunik_region_set_enabled(*out, false, err);
-    if (!rc)
-        rc = lunik_region_add(parent, offset, *out, 0, movable, err);
-    return rc ? lunik_fail_prefix(err, rc, "%s", lunik_object_type_name(o)) : 0;
-}
-
-static int new_ports(struct piix4_pm *s, lunik_error *err)
-{
-    lunik_region *io = lunik_space_root(lunik_machine_io(lunik_object_machine(s->bus)));
-    int rc = new_port(s, &s->pm_ports, "piix4-pm", io, s->pm_base, PM_PORTS, NULL, NULL, err);
-
-    if (!rc)
-        rc = new_port(s, &s->event_port, "acpi-evt", s->pm_ports, PM_EVENT, 4, &event_ops, s, err);
-    if (!rc)
-        rc = new_port(s, &s->control_port, "acpi-cnt", s->pm_ports, PM_CONTROL, 2, &control_ops, s,
-                      err);
-    if (!rc)
-        rc = new_port(s, &s->timer_port, "acpi-tmr", s->pm_ports, PM_TIMER, 4, &timer_ops, s, err);
-    if (!rc)
-        rc = new_port(s, &s->gpe_port, "acpi-gpe0", io, s->gpe_base, GPE0_PORTS, &gpe_ops, s, err);
-    if (!rc)
-        rc = new_port(s, &s->apm_port, "apm-io", io, APM_PORT, 2, &apm_ops, s, err);
-    if (!rc)
-        rc = new_port(s, &s->smbus_port, "pm-smbus", io, s->smb_base, PIIX4_SMBUS_PORTS,
-                      &piix4_smbus_ops, &s->smbus, err);
-    return rc;
-}
-
 static void unrealize(lunik_object *o)
 {
     struct piix4_pm *s = lunik_state(o);
 
     lunik_pci_device_remove(&s->function);
-    device_region_drop(&s->smbus_port);
-    device_region_drop(&s->apm_port);
-    device_region_drop(&s->gpe_port);
-    device_region_drop(&s->timer_port);
-    device_region_drop(&s->control_port);
-    device_region_drop(&s->event_port);
-    device_region_drop(&s->pm_ports);
+    piix4_ports_drop(s);
     lunik_timer_cancel(&s->timer);
     lunik_irq_disconnect(&s->sci);
 }
@@ -361,7 +160,7 @@ static int realize(lunik_object *o, lunik_error *err)
         .sleep = sleep_requested,
     };
     init_function(s);
-    rc = new_ports(s, err);
+    rc = piix4_ports_new(s, err);
     if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
     if (rc) {
@@ -403,6 +202,27 @@ static const lunik_prop props[] = {
         .def = 6,
         .max = 0xff,
     },
+    {
+        .name = "disable-s3",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "The guest can't suspend to memory (S3).",
+        .offset = offsetof(struct piix4_pm, disable_s3),
+    },
+    {
+        .name = "disable-s4",
+        .kind = LUNIK_PROP_BOOL,
+        .doc = "The guest can't suspend to disk (S4).",
+        .offset = offsetof(struct piix4_pm, disable_s4),
+    },
+    {
+        .name = "s4-val",
+        .kind = LUNIK_PROP_UINT,
+        .doc = "The sleep type of S4, 2 to 7.",
+        .offset = offsetof(struct piix4_pm, s4_val),
+        .def = 2,
+        .min = 2,
+        .max = 7,
+    },
     {0},
 };
 
@@ -417,9 +237,13 @@ static void raise_event(lunik_object *o, unsigned gpe)
 static int press_button(lunik_object *o, lunik_error *err)
 {
     struct piix4_pm *s = lunik_state(o);
+    lunik_machine *m = lunik_object_machine(o);
 
-    lunik_emit_fields(lunik_object_machine(o), "powerdown", NULL, 0);
-    acpi_pm_set_status(&s->pm, PM1_POWER_BTN);
+    lunik_emit_fields(m, "powerdown", NULL, 0);
+    if (lunik_machine_state(m) == LUNIK_STATE_SUSPENDED)
+        lunik_machine_wake(m, LUNIK_WAKE_POWER_BUTTON);
+    else
+        acpi_pm_set_status(&s->pm, PM1_POWER_BTN);
     return 0;
 }
 
@@ -453,32 +277,52 @@ static void describe(lunik_object *o, lunik_acpi_node *out)
 static const lunik_gpe_ops gpe_iface = {.count = ACPI_PM_GPES, .raise = raise_event};
 static const lunik_power_button_ops power_button_iface = {.press = press_button};
 static const lunik_acpi_pm_ops acpi_pm_iface = {.get = get_hardware};
-static const lunik_acpi_ops acpi_iface = {.describe = describe};
+static const lunik_acpi_ops acpi_iface = {
+    .describe = describe,
+    .describe_more = piix4_describe_sleep,
+};
 
 static const lunik_iface ifaces[] = {
-    LUNIK_IFACE(gpe, &gpe_iface),
-    LUNIK_IFACE(power_button, &power_button_iface),
-    LUNIK_IFACE(acpi_pm, &acpi_pm_iface),
-    LUNIK_IFACE(acpi, &acpi_iface),
-    {0},
+    LUNIK_IFACE(gpe, &gpe_iface),         LUNIK_IFACE(power_button, &power_button_iface),
+    LUNIK_IFACE(acpi_pm, &acpi_pm_iface), LUNIK_IFACE(acpi, &acpi_iface),
+    LUNIK_IFACE(sleep, &piix4_sleep_ops), {0},
 };
 
 /* ---- state ---------------------------------------------------------------------------------- */
+
+static int pre_save(void *state, lunik_error *err)
+{
+    struct piix4_pm *s = state;
+
+    s->asleep = lunik_machine_asleep(lunik_object_machine(lunik_state_object(s)));
+    return 0;
+}
+
+static void loaded(void *state)
+{
+    const struct piix4_pm *s = state;
+
+    lunik_machine_set_asleep(lunik_object_machine(lunik_state_object(s)), s->asleep);
+}
 
 static const lunik_state_field state_fields[] = {
     LUNIK_STATE_STRUCT(struct piix4_pm, function, &lunik_pci_function_state),
     LUNIK_STATE_STRUCT(struct piix4_pm, pm, &acpi_pm_chip_state),
     LUNIK_STATE_STRUCT(struct piix4_pm, smbus, &piix4_smbus_chip_state),
     LUNIK_STATE_ARRAY(struct piix4_pm, apm),
+    LUNIK_STATE(struct piix4_pm, asleep, .since = 2),
     {0},
 };
 
 static const lunik_state_table state_table = {
     .name = "piix4-pm",
-    .version = 1,
+    .version = 2,
+    .min_version = 1,
     .size = sizeof(struct piix4_pm),
     .fields = state_fields,
+    .pre_save = pre_save,
     .map = map_ports,
+    .loaded = loaded,
 };
 
 const lunik_type piix4_pm_type = {

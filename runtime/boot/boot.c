@@ -227,9 +227,25 @@ static int reset_kernel(lunik_machine *m, lunik_error *err)
     return rc;
 }
 
+/* Memory is as the guest has left it. */
+static int wake(lunik_machine *m, lunik_error *err)
+{
+    struct boot_cpu cpu;
+    bool found;
+    int rc = boot_find_waking(m, &cpu, &found, err);
+
+    if (rc || lunik_machine_accel(m) == LUNIK_ACCEL_NONE)
+        return rc;
+    return found ? boot_cpu_apply(m, &cpu, err) : vcpu_set_boot_state(m, NULL, NULL, err);
+}
+
 int boot_reset(lunik_machine *m, lunik_error *err)
 {
-    int rc = roms_place(m, err);
+    int rc;
+
+    if (lunik_machine_waking(m))
+        return wake(m, err);
+    rc = roms_place(m, err);
 
     if (rc)
         return rc;

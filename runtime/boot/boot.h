@@ -66,8 +66,9 @@ struct boot_piece {
 };
 
 /* Registers of the first vCPU at the kernel's entry: in flat 32-bit protected mode without paging,
- * or in 64-bit long mode. */
+ * in 64-bit long mode, or in real mode. */
 struct boot_cpu {
+    bool real_mode; /* rip is a linear address below 1 MiB; the other fields mean nothing */
     bool long_mode;
     uint64_t rip, rax, rbx, rsi;
     uint64_t cr3; /* long mode */
@@ -174,6 +175,7 @@ struct boot_state {
     struct boot_rom *roms;
     struct boot_images *images;            /* NULL: no kernel */
     lunik_region *firmware, *isa_firmware; /* NULL: no firmware */
+    uint64_t facs;                         /* 0: unknown */
 };
 
 /* Finds the first RAM range of the memory map that ends at or above `from`; adjacent ones count as
@@ -197,6 +199,12 @@ void firmware_free(struct boot_state *b);
 
 int boot_init(lunik_machine *m, lunik_error *err);
 void boot_fini(lunik_machine *m);
+/* Places what is booted, and sets the first vCPU's registers. At a wake-up, only the latter. */
 int boot_reset(lunik_machine *m, lunik_error *err);
+/* wake.c: finds the place where the first vCPU goes on when the guest wakes up; *found false: at
+ * the reset vector. LUNIK_E_STATE: it has none. */
+int boot_find_waking(lunik_machine *m, struct boot_cpu *cpu, bool *found, lunik_error *err);
+/* Whether there is one. */
+int boot_check_waking(lunik_machine *m, lunik_error *err);
 
 #endif

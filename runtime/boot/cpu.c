@@ -44,6 +44,33 @@ static void set_segments(struct kvm_sregs *s, const struct boot_cpu *cpu)
     s->tr = (struct kvm_segment){.limit = 0x67, .type = BUSY_TSS, .present = 1};
 }
 
+/* Paragraph and offset, as ACPI 6.4 has them in 5.2.10 for the waking vector. */
+static void enter_real_mode(struct kvm_regs *regs, struct kvm_sregs *sregs, uint64_t address)
+{
+    regs->rip = address & 0xf;
+    sregs->cs.selector = (uint16_t)(address >> 4);
+    sregs->cs.base = address & ~UINT64_C(0xf);
+}
+
+static void enter_protected_mode(struct kvm_sregs *sregs, const struct boot_cpu *cpu)
+{
+    set_segments(sregs, cpu);
+    sregs->cr0 = CR0_PE | CR0_ET;
+    sregs->cr3 = 0;
+    sregs->cr4 = 0;
+    sregs->efer = 0;
+    if (cpu->gdt) {
+        sregs->gdt.base = cpu->gdt;
+        sregs->gdt.limit = cpu->gdt_limit;
+    }
+    if (cpu->long_mode) {
+        sregs->cr0 |= CR0_PG;
+        sregs->cr3 = cpu->cr3;
+        sregs->cr4 = CR4_PAE;
+        sregs->efer = EFER_LME | EFER_LMA;
+    }
+}
+
 int boot_cpu_apply(lunik_machine *m, const struct boot_cpu *cpu, lunik_error *err)
 {
     struct kvm_regs regs = {
@@ -56,20 +83,9 @@ int boot_cpu_apply(lunik_machine *m, const struct boot_cpu *cpu, lunik_error *er
     rc = vcpu_get_reset_sregs(m, &sregs, err);
     if (rc)
         return rc;
-    set_segments(&sregs, cpu);
-    sregs.cr0 = CR0_PE | CR0_ET;
-    sregs.cr3 = 0;
-    sregs.cr4 = 0;
-    sregs.efer = 0;
-    if (cpu->gdt) {
-        sregs.gdt.base = cpu->gdt;
-        sregs.gdt.limit = cpu->gdt_limit;
-    }
-    if (cpu->long_mode) {
-        sregs.cr0 |= CR0_PG;
-        sregs.cr3 = cpu->cr3;
-        sregs.cr4 = CR4_PAE;
-        sregs.efer = EFER_LME | EFER_LMA;
-    }
+    if (cpu->real_mode)
+        enter_real_mode(&regs, &sregs, cpu->rip);
+    else
+        enter_protected_mode(&sregs, cpu);
     return vcpu_set_boot_state(m, &regs, &sregs, err);
 }

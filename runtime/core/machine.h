@@ -45,6 +45,7 @@ enum {
     MACHINE_WANT_CLOSE,
     MACHINE_WANT_STOP, /* the rest of a shutdown or crash */
     MACHINE_WANT_RESET,
+    MACHINE_WANT_WAKE,
     MACHINE_WANT_START,
     MACHINE_WANT_PAUSE,
     MACHINE_WANTS,
@@ -92,8 +93,11 @@ struct lunik_machine {
     struct turn turn;             /* of the threads that change the run state */
     struct drains drains;         /* drains.h */
     bool resetting;               /* in this turn */
-    _Atomic bool closing;         /* events emitted from now on are delivered before the end */
-    bool devices_running;         /* clock and devices have been started */
+    _Atomic bool waking;          /* resetting is for a wake-up */
+    bool asleep;                  /* suspended, or paused since */
+    lunik_wake_reason wake_reason;
+    _Atomic bool closing; /* events emitted from now on are delivered before the end */
+    bool devices_running; /* clock and devices have been started */
 
     /* machine/request.c */
     uint64_t until[MACHINE_WANTS];      /* for what is wanted: when devices have had their time */

@@ -51,6 +51,20 @@ const lunik_machine_config *lunik_machine_config_get(const lunik_machine *m)
     return &m->config;
 }
 
+bool lunik_machine_waking(const lunik_machine *m)
+{
+    NOT_NULL(m, false);
+
+    return atomic_load_explicit(&m->waking, memory_order_relaxed);
+}
+
+bool lunik_machine_asleep(const lunik_machine *m)
+{
+    NOT_NULL(m, false);
+
+    return m->asleep;
+}
+
 int lunik_machine_exit_code(const lunik_machine *m)
 {
     NOT_NULL(m, 0);

@@ -1,9 +1,10 @@
 /*
- * control.c: the calls that start, pause, reset, close and drain a machine: whether that can be,
- * and waiting for it. request.c carries it out.
+ * control.c: the calls that start, pause, reset, wake, close and drain a machine: whether that can
+ * be, and waiting for it. request.c carries it out.
  */
 #include "request.h"
 
+#include "boot/boot.h"
 #include "core/iothread.h"
 #include "core/misuse.h"
 #include "core/monotonic.h"
@@ -45,7 +46,7 @@ static int check_start(const lunik_machine *m, lunik_error *err)
     lunik_run_state state = lunik_machine_state(m);
     const char *where;
 
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_CLOSED)
+    if (run_is_on(m) || state == LUNIK_STATE_CLOSED)
         return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
                           lunik_state_name(state));
     where = no_start_here(m);
@@ -59,7 +60,7 @@ static int check_pause(const lunik_machine *m, lunik_error *err)
 {
     lunik_run_state state = lunik_machine_state(m);
 
-    if (state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_PAUSED)
+    if (run_is_on(m) || state == LUNIK_STATE_PAUSED)
         return 0;
     return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be paused: it is %s", m->name,
                       lunik_state_name(state));
@@ -72,7 +73,19 @@ static int check_reset(const lunik_machine *m, lunik_error *err)
     return 0;
 }
 
-static int check(const lunik_machine *m, lunik_request_kind kind, lunik_error *err)
+/* The words are QEMU's. */
+static int check_wakeup(lunik_machine *m, lunik_error *err)
+{
+    lunik_run_state state = lunik_machine_state(m);
+
+    if (state == LUNIK_STATE_SUSPENDED)
+        return boot_check_waking(m, err);
+    return lunik_fail(err, LUNIK_E_STATE,
+                      "Unable to wake up: guest is not in suspended state (machine '%s' is %s)",
+                      m->name, lunik_state_name(state));
+}
+
+static int check(lunik_machine *m, lunik_request_kind kind, lunik_error *err)
 {
     switch (kind) {
     case LUNIK_REQUEST_START:
@@ -81,6 +94,8 @@ static int check(const lunik_machine *m, lunik_request_kind kind, lunik_error *e
         return check_pause(m, err);
     case LUNIK_REQUEST_RESET:
         return check_reset(m, err);
+    case LUNIK_REQUEST_WAKEUP:
+        return check_wakeup(m, err);
     default:
         return 0;
     }
@@ -108,6 +123,7 @@ static bool is_for_later(const lunik_machine *m, lunik_request_kind kind)
     case LUNIK_REQUEST_PAUSE:
         return must_not_wait(m);
     case LUNIK_REQUEST_RESET:
+    case LUNIK_REQUEST_WAKEUP:
         return must_not_wait(m) || turn_mine(m);
     case LUNIK_REQUEST_CLOSE:
         return must_not_wait(m) || turn_mine(m) || subs_called_here(m);
@@ -228,6 +244,14 @@ int lunik_machine_reset(lunik_machine *m, lunik_error *err)
     return rc ? rc : ask(m, LUNIK_REQUEST_RESET, NULL, err);
 }
 
+int lunik_machine_wakeup(lunik_machine *m, lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(m, err);
+
+    int rc = check_locked(m, err);
+    return rc ? rc : ask(m, LUNIK_REQUEST_WAKEUP, NULL, err);
+}
+
 /* If the turn is another thread's and can't be waited for here, the loop thread closes afterwards.
  */
 static int ask_close(lunik_machine *m, lunik_request *r)
@@ -320,7 +344,7 @@ int lunik_machine_request(lunik_machine *m, lunik_request_kind what, lunik_reque
 {
     NOT_NULL_OR_FAIL(m, err);
     NOT_NULL_OR_FAIL(r, err);
-    REQUIRE_OR_FAIL((unsigned)what <= LUNIK_REQUEST_DRAIN, "there is no such request", err);
+    REQUIRE_OR_FAIL((unsigned)what <= LUNIK_REQUEST_WAKEUP, "there is no such request", err);
     REQUIRE_OR_FAIL(r->fn, "r->fn is NULL", err);
     REQUIRE_OR_FAIL(r->state == REQUEST_IDLE, "the request is under way", err);
 

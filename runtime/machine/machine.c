@@ -49,7 +49,7 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 
     lunik_emit(m, "error", LUNIK_FIELD_STRING("message", why->message),
                LUNIK_FIELD_STRING("source", "memory"));
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+    if (run_is_on(m))
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 
@@ -66,9 +66,7 @@ void lunik_machine_shutdown(lunik_machine *m, const char *reason, int code)
 {
     NOT_NULL(m);
 
-    lunik_run_state state = lunik_machine_state(m);
-
-    if (state != LUNIK_STATE_RUNNING && state != LUNIK_STATE_PAUSED)
+    if (!run_is_on(m) && lunik_machine_state(m) != LUNIK_STATE_PAUSED)
         return;
     REQUIRE(lunik_locked(m->rt), UNLOCKED);
     m->exit_code = code;
@@ -131,7 +129,7 @@ void lunik_machine_pause_soon(lunik_machine *m)
 {
     NOT_NULL(m);
 
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
+    if (run_is_on(m))
         machine_want(m, MACHINE_WANT_PAUSE);
 }
 

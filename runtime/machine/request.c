@@ -1,11 +1,11 @@
 /*
  * request.c: requests to a machine, and when they are carried out.
  *
- * DESIGN. A start, pause, reset, close or the rest of a shutdown is a bit in m->wanted. It is
- * carried out, in a turn, when the machine has come to rest: the vCPUs are outside and the devices
- * have finished what was in flight. Until then the bit stays, and the thread tries again after a
- * report or at the end of the devices' time (m->until): the loop thread in do_wanted() for all
- * bits, and a thread in wait_for() for its own request. So no thread has the turn while devices
+ * DESIGN. A start, pause, reset, wake-up, close or the rest of a shutdown is a bit in m->wanted. It
+ * is carried out, in a turn, when the machine has come to rest: the vCPUs are outside and the
+ * devices have finished what was in flight. Until then the bit stays, and the thread tries again
+ * after a report or at the end of the devices' time (m->until): the loop thread in do_wanted() for
+ * all bits, and a thread in wait_for() for its own request. So no thread has the turn while devices
  * finish, and a request that comes meanwhile (a close during a pause, a reset from the guest) is
  * one more bit. The devices stay drained (m->held) from the first of these to
  * run_leave_rest(), however many there are.
@@ -57,7 +57,7 @@ unsigned request_want(lunik_request_kind kind)
     static const unsigned wants[] = {
         [LUNIK_REQUEST_CLOSE] = MACHINE_WANT_CLOSE, [LUNIK_REQUEST_RESET] = MACHINE_WANT_RESET,
         [LUNIK_REQUEST_START] = MACHINE_WANT_START, [LUNIK_REQUEST_PAUSE] = MACHINE_WANT_PAUSE,
-        [LUNIK_REQUEST_DRAIN] = MACHINE_WANTS,
+        [LUNIK_REQUEST_DRAIN] = MACHINE_WANTS,      [LUNIK_REQUEST_WAKEUP] = MACHINE_WANT_WAKE,
     };
 
     return wants[kind];
@@ -150,9 +150,9 @@ static int carry_stop(lunik_machine *m, lunik_error *err)
 
 static int carry_start(lunik_machine *m, lunik_error *err)
 {
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING) /* by another thread's turn */
-        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is running",
-                          m->name);
+    if (run_is_on(m)) /* by another thread's turn */
+        return lunik_fail(err, LUNIK_E_STATE, "machine '%s' can't be started: it is %s", m->name,
+                          lunik_state_name(lunik_machine_state(m)));
     clear_wanted(m, MACHINE_WANT_STOP);
     return run_start(m, err);
 }
@@ -171,6 +171,7 @@ static const struct {
     [MACHINE_WANT_CLOSE] = {carry_close, "close", false},
     [MACHINE_WANT_STOP] = {carry_stop, "shutdown", false},
     [MACHINE_WANT_RESET] = {run_reset, "reset", false},
+    [MACHINE_WANT_WAKE] = {run_wake_up, "wakeup", false},
     [MACHINE_WANT_START] = {carry_start, "start", false},
     [MACHINE_WANT_PAUSE] = {carry_pause, "pause", true},
 };
@@ -184,8 +185,10 @@ static bool is_moot(const lunik_machine *m, unsigned want)
         return !run_is_final(m);
     case MACHINE_WANT_RESET:
         return run_is_final(m) && !find(m, want);
+    case MACHINE_WANT_WAKE:
+        return lunik_machine_state(m) != LUNIK_STATE_SUSPENDED;
     case MACHINE_WANT_PAUSE:
-        return lunik_machine_state(m) != LUNIK_STATE_RUNNING;
+        return !run_is_on(m);
     default:
         return false;
     }

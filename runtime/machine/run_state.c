@@ -1,6 +1,6 @@
 /*
- * run_state.c: a machine starts, pauses and is reset, once its vCPUs and devices are at rest. All
- * in a turn; request.c brings the machine to rest before it calls what is here.
+ * run_state.c: a machine starts, pauses, is reset and wakes up, once its vCPUs and devices are at
+ * rest. All in a turn; request.c brings the machine to rest before it calls what is here.
  */
 #include "run_state.h"
 
@@ -18,12 +18,17 @@ bool run_is_final(const lunik_machine *m)
     return state == LUNIK_STATE_SHUTDOWN || state == LUNIK_STATE_CRASHED;
 }
 
+bool run_is_on(const lunik_machine *m)
+{
+    lunik_run_state state = lunik_machine_state(m);
+
+    return state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_SUSPENDED;
+}
+
 void run_set_state(lunik_machine *m, lunik_run_state state)
 {
-    if (lunik_machine_state(m) == LUNIK_STATE_RUNNING)
-        m->rt->running--;
-    if (state == LUNIK_STATE_RUNNING)
-        m->rt->running++;
+    m->rt->running -= run_is_on(m);
+    m->rt->running += state == LUNIK_STATE_RUNNING || state == LUNIK_STATE_SUSPENDED;
     atomic_store_explicit(&m->state, (int)state, memory_order_relaxed);
 }
 
@@ -102,6 +107,11 @@ int run_go_on(lunik_machine *m, lunik_error *err)
         rc = start_devices(m, err);
     if (rc)
         return rc;
+    if (m->asleep) {
+        sleep_go_on(m);
+        run_leave_rest(m);
+        return 0;
+    }
     run_set_state(m, LUNIK_STATE_RUNNING);
     rc = vcpus_resume(m, err);
     if (rc) {
@@ -130,7 +140,8 @@ static int part(lunik_machine *m, const char *kind, int (*fn)(lunik_machine *, l
     return rc;
 }
 
-/* Puts everything into its power-on state. The machine is stopped. */
+/* Puts everything into its power-on state, except the memory of a machine that wakes up. The
+ * machine is stopped. */
 static int reset_all(lunik_machine *m, lunik_error *err)
 {
     int rc = part(m, "vcpus_create", vcpus_create, err);
@@ -138,11 +149,14 @@ static int reset_all(lunik_machine *m, lunik_error *err)
     if (rc)
         return rc;
     m->resetting = true;
+    m->asleep = false;
     objects_reset(m);
     rc = part(m, "boot_reset", boot_reset, err);
     if (!rc)
         rc = part(m, "vcpus_reset", vcpus_reset, err);
-    if (!rc)
+    if (!rc && m->waking)
+        sleep_report_woken(m);
+    else if (!rc)
         reset_report(m);
     m->resetting = false;
     return rc;
@@ -185,29 +199,64 @@ void run_pause(lunik_machine *m)
     lunik_emit_fields(m, "paused", NULL, 0);
 }
 
+/* Half reset a machine must not run. */
+static int end_reset(lunik_machine *m, int rc)
+{
+    if (rc && run_is_on(m)) {
+        run_set_state(m, LUNIK_STATE_PAUSED);
+        lunik_emit_fields(m, "paused", NULL, 0);
+    }
+    return rc;
+}
+
 /* If a hook pauses the machine or shuts it down, that state stays. */
 static int reset(lunik_machine *m, lunik_error *err)
 {
     lunik_run_state before = lunik_machine_state(m);
+    bool was_on = run_is_on(m);
     int rc;
 
     run_stop_devices(m);
     rc = reset_all(m, err);
     if (!rc) {
         lunik_emit_fields(m, "reset", NULL, 0);
-        if (before == LUNIK_STATE_RUNNING && lunik_machine_state(m) == before)
+        if (was_on && lunik_machine_state(m) == before)
             rc = part(m, "go_on", run_go_on, err);
         else if (before != LUNIK_STATE_CREATED && lunik_machine_state(m) == before)
             run_set_state(m, LUNIK_STATE_PAUSED);
     }
-    if (rc && lunik_machine_state(m) == LUNIK_STATE_RUNNING) {
-        run_set_state(m, LUNIK_STATE_PAUSED); /* half reset: it must not run */
-        lunik_emit_fields(m, "paused", NULL, 0);
-    }
-    return rc;
+    return end_reset(m, rc);
 }
 
 int run_reset(lunik_machine *m, lunik_error *err)
 {
     return part(m, "reset", reset, err);
+}
+
+static int wake_up(lunik_machine *m, lunik_error *err)
+{
+    const char *reason = sleep_wake_reason(m);
+    int rc;
+
+    run_stop_devices(m);
+    m->waking = true;
+    rc = reset_all(m, err);
+    m->waking = false;
+    if (!rc) {
+        lunik_emit(m, "wakeup", LUNIK_FIELD_STRING("reason", reason));
+        if (lunik_machine_state(m) == LUNIK_STATE_SUSPENDED)
+            rc = part(m, "go_on", run_go_on, err);
+    }
+    return end_reset(m, rc);
+}
+
+/* The guest sleeps on if it can't be entered. */
+int run_wake_up(lunik_machine *m, lunik_error *err)
+{
+    int rc = boot_check_waking(m, err);
+
+    if (!rc)
+        return part(m, "wakeup", wake_up, err);
+    run_leave_rest(m);
+    return rc;
 }

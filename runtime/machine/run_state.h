@@ -6,8 +6,10 @@
 
 /* ---- run_state.c: in a turn ----------------------------------------------------------------- */
 
-/* Returns whether the state is SHUTDOWN or CRASHED. This and the next also outside of a turn. */
+/* Returns whether the state is SHUTDOWN or CRASHED; RUNNING or SUSPENDED. These and the next also
+ * outside of a turn. */
 bool run_is_final(const lunik_machine *m);
+bool run_is_on(const lunik_machine *m);
 void run_set_state(lunik_machine *m, lunik_run_state state);
 /* Keeps the vCPUs outside the guest and has devices finish what is in flight. Returns true when
  * they have. Not on a vCPU's thread. Releases the lock while it waits for vCPUs; the guest may end
@@ -21,6 +23,16 @@ int run_go_on(lunik_machine *m, lunik_error *err);
 int run_start(lunik_machine *m, lunik_error *err);
 void run_pause(lunik_machine *m);
 int run_reset(lunik_machine *m, lunik_error *err);
+int run_wake_up(lunik_machine *m, lunik_error *err);
+
+/* ---- sleep.c -------------------------------------------------------------------------------- */
+
+/* Enters SUSPENDED and notifies the devices; the vCPUs are outside or on their way. */
+void sleep_go_on(lunik_machine *m);
+/* Returns the name of what wakes the machine. */
+const char *sleep_wake_reason(const lunik_machine *m);
+/* Notifies the devices of a machine that wakes up. */
+void sleep_report_woken(lunik_machine *m);
 
 /* ---- machine.c ------------------------------------------------------------------------------ */
 

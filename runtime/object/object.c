@@ -309,10 +309,11 @@ static void reset_each(lunik_object *o)
 
 void objects_reset(lunik_machine *m)
 {
-    lunik_cause cause = {.action = "reset", .vcpu = -1};
+    lunik_cause cause = {.action = m->waking ? "wakeup" : "reset", .vcpu = -1};
 
     lunik_cause_push(&cause);
-    plug_reset(m);
+    if (!m->waking)
+        plug_reset(m);
     objects_each(m, true, reset_each);
     lunik_cause_pop(&cause);
 }

@@ -102,6 +102,7 @@ local function add_chipset(m, opt, banks, p)
   local pm = m:device_add("piix4-pm", {
     id = "piix4-pm", bus = host, addr = "1.3", sci = SCI,
     pm_base = direct and 0x600 or 0, smb_base = direct and 0x700 or 0,
+    disable_s3 = opt.disable_s3, disable_s4 = opt.disable_s4, s4_val = opt.s4_val,
   })
   if opt.acpi ~= false and opt.pci_hotplug ~= false then
     m:device_add("acpi-pci-hotplug", { id = "pci-hotplug", bus = host, pm = pm, gpe = PCI_GPE })
@@ -234,6 +235,18 @@ return {
     nvdimm = {
       kind = "boolean",
       doc = "NVDIMMs can be plugged into memory slots; needs maxmem and slots. Not given: false.",
+    },
+    disable_s3 = {
+      kind = "boolean",
+      doc = "The guest can't suspend to memory. Not given: it can, and m:wakeup() wakes it.",
+    },
+    disable_s4 = {
+      kind = "boolean",
+      doc = "The guest can't suspend to disk. Not given: it can; the machine shuts down then.",
+    },
+    s4_val = {
+      kind = "count",
+      doc = "The sleep type with which the guest suspends to disk, 2 to 7. Not given: 2.",
     },
     on_panic = {
       kind = "string",

@@ -13,7 +13,8 @@ local event = {}
 
 --- The events that the library itself sends; library/lunik.lua describes them and their fields.
 event.known = {
-  "started", "paused", "resumed", "reset", "shutdown", "crashed", "powerdown", "error", "acpi-ost",
+  "started", "paused", "resumed", "reset", "suspend", "wakeup", "suspend-disk", "shutdown",
+  "crashed", "powerdown", "error", "acpi-ost",
   "device-added", "device-deleted", "device-unplug-request", "device-unplug-guest-error",
   "prealloc-progress", "chardev-error", "chardev-connected", "chardev-disconnected", "netdev-error",
   "netdev-connected", "netdev-disconnected", "vcpu-exit", "msi", "block-io-error", "balloon-change",

@@ -11,8 +11,12 @@ local GiB = 1 << 30
 local boot_options = { order = "table", menu = "boolean", menu_wait = "count", fail_wait = "count" }
 local wait_limits = { menu_wait = 0xffff, fail_wait = 0xffffffff }
 
--- Sleep states that there are have bit 7; the others give the value for the register.
-local SYSTEM_STATES = string.char(0x80, 0, 0, 1, 2, 0x80)
+-- Returns a byte for each of S0 to S5: the value for the register; bit 7: there is that state.
+local function system_states(opt)
+  local s3 = 1 | (opt.disable_s3 and 0 or 0x80)
+  local s4 = (opt.s4_val or 2) | (opt.disable_s4 and 0 or 0x80)
+  return string.char(0x80, 0, 0, s3, s4, 0x80)
+end
 
 --- Whether the machine has the device.
 function firmware.wanted(opt)
@@ -135,7 +139,7 @@ function firmware.add_files(m, opt)
   if kernel then linuxboot.add(m, opt, ram_ranges(m)[1].size) end
   add_smbios(m, opt)
   add_boot(m, opt.boot or {}, kernel, opt.devices or {})
-  m:fw_cfg_add("etc/system-states", SYSTEM_STATES)
+  m:fw_cfg_add("etc/system-states", system_states(opt))
   if reserved then m:fw_cfg_add("etc/reserved-memory-end", ("<I8"):pack(reserved)) end
 end
 

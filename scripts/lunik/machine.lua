@@ -278,7 +278,7 @@ function Machine.start(m)
   return m
 end
 
-for _, name in ipairs { "reset", "pause" } do
+for _, name in ipairs { "reset", "pause", "wakeup" } do
   Machine[name] = function(m)
     recent.acted(m)
     request.ask(m, name)

@@ -1,4 +1,4 @@
-/* acpi.c: finds the ACPI tables and runs the fixed hardware: events, GPEs, soft power off. */
+/* acpi.c: finds the ACPI tables and runs the fixed hardware: events, GPEs, sleep states. */
 #include "guest.h"
 
 struct acpi acpi = {.lapic = 0xfee00000};
@@ -65,6 +65,7 @@ static uint64_t find_rsdp(void)
 static void read_facp(uint64_t t)
 {
     acpi.dsdt = get32(t + 4) >= 148 && get64(t + 140) ? get64(t + 140) : get32(t + 40);
+    acpi.facs = get32(t + 36);
     acpi.sci = get16(t + 46);
     acpi.smi_cmd = get32(t + 48);
     acpi.acpi_enable = get8(t + 52);
@@ -186,23 +187,48 @@ bool acpi_dsdt_number(const char *name, uint32_t *value)
     return false;
 }
 
-/* The sleep type for S5: the first element of the package \_S5. */
-static unsigned s5_type(void)
+/* Finds a sleep type: the first element of a package such as \_S5. */
+static bool sleep_type(const char *name, unsigned *type)
 {
     uint64_t end = acpi.dsdt + get32(acpi.dsdt + 4) - 8;
 
     for (uint64_t at = acpi.dsdt + 36; at < end; at++)
-        if (get32(at) == 0x5f35535f && get8(at + 4) == 0x12) { /* "_S5_", a package */
+        if (same(at, name, 4) && get8(at + 4) == 0x12) { /* a package */
             at += 5;
             at += (get8(at) >> 6) + 2u; /* package length, element count */
-            return get8(at) == 0x0a ? get8(at + 1) : get8(at);
+            *type = get8(at) == 0x0a ? get8(at + 1) : get8(at);
+            return true;
         }
-    return 0;
+    return false;
+}
+
+static void enter(unsigned type)
+{
+    uint16_t cnt = (uint16_t)acpi.pm1_cnt;
+
+    outw(cnt, (uint16_t)(PM1_SLP_EN | (type & 7) << 10 | (inw(cnt) & PM1_SCI_EN)));
 }
 
 void acpi_poweroff(void)
 {
-    uint16_t cnt = (uint16_t)acpi.pm1_cnt;
+    unsigned type = 0;
 
-    outw(cnt, (uint16_t)(PM1_SLP_EN | (s5_type() & 7) << 10 | (inw(cnt) & PM1_SCI_EN)));
+    sleep_type("_S5_", &type);
+    enter(type);
+}
+
+bool acpi_suspend(uint32_t waking_vector)
+{
+    unsigned type;
+
+    if (!acpi.facs || !sleep_type("_S3_", &type))
+        return false;
+    *(volatile uint32_t *)(acpi.facs + 12) = waking_vector;
+    enter(type);
+    return true;
+}
+
+uint16_t acpi_status(void)
+{
+    return inw((uint16_t)acpi.pm1_evt);
 }

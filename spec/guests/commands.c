@@ -226,6 +226,12 @@ static void poweroff(const struct args *a)
     stop();
 }
 
+static void suspend(const struct args *a)
+{
+    (void)a;
+    sleep_suspend();
+}
+
 static void reset(const struct args *a)
 {
     print("ok reset\n");
@@ -296,6 +302,7 @@ static const struct command commands[] = {
     {"crash", 0, 0, "", crash},
     {"triple", 0, 0, "", triple},
     {"poweroff", 0, 0, "", poweroff},
+    {"suspend", 0, 0, "", suspend},
     {"reset", 0, 1, "[HOW]", reset},
     {"exit", 1, 1, "CODE", exit_code},
 };

@@ -111,7 +111,7 @@ void boot_read(unsigned protocol, uint64_t info);
 /* acpi.c */
 struct acpi {
     bool found;
-    uint64_t dsdt;
+    uint64_t dsdt, facs;
     uint32_t sci, smi_cmd, pm1_evt, pm1_cnt, pm_tmr, gpe0, gpe0_len;
     uint8_t acpi_enable;
     uint32_t lapic, ioapic, ioapic_gsi;
@@ -129,8 +129,13 @@ void acpi_enable(void);
 void acpi_enable_gpe(unsigned gpe);
 bool acpi_dsdt_number(const char *name, uint32_t *value); /* Name (NAME, 32 bits) in the DSDT */
 void acpi_poweroff(void);
+bool acpi_suspend(uint32_t waking_vector); /* to memory; false: the tables have no such state */
+uint16_t acpi_status(void);                /* of the fixed events */
 extern volatile uint32_t acpi_gpe_pending;
 extern volatile bool acpi_button_pending;
+
+/* sleep.c */
+void sleep_suspend(void);
 
 /* time.c */
 uint64_t time_now_us(void); /* since the first call */
@@ -188,6 +193,7 @@ int work_run(struct work *w);
 
 /* hotplug.c */
 void hotplug_init(void);
+void hotplug_resume(void); /* after a sleep */
 void hotplug_scan(void);
 void hotplug_print(void);
 extern unsigned hotplug_inserted, hotplug_ejected;
@@ -197,6 +203,9 @@ void smp_start(void);
 void smp_touch(uint64_t address, uint64_t size);
 unsigned smp_access(uint16_t port, uint64_t address, uint64_t count); /* that many processors */
 void smp_stop(void);
+/* Has the trampoline, at AP_START, call fn on the first processor, which comes out of a sleep. The
+ * others are off then. */
+void smp_catch_waking(void (*fn)(void));
 extern unsigned smp_online;
 
 /* commands.c, options.c */
@@ -216,6 +225,7 @@ bool text_equal(const char *a, const char *b);
 /* main.c */
 void poll_events(void); /* handles what interrupts left to do */
 void wait_event(void);  /* sleeps until there may be something, then handles it */
+void serve(void) __attribute__((noreturn)); /* runs commands */
 void stop(void) __attribute__((noreturn));
 
 #endif

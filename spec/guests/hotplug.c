@@ -171,10 +171,11 @@ static bool find_registers(uint32_t *gpe)
 }
 
 /* Takes memory that was there before the guest: it has no event. */
+static uint32_t gpe;
+
 void hotplug_init(void)
 {
     unsigned present = 0;
-    uint32_t gpe;
 
     if (!find_registers(&gpe)) {
         print("hotplug: no register block\n");
@@ -193,6 +194,14 @@ void hotplug_init(void)
     acpi_enable_gpe(gpe);
     print("hotplug: ready, %u slots in use\n", present);
     hotplug_scan(); /* what came before the GPE was enabled */
+}
+
+void hotplug_resume(void)
+{
+    if (!options.slots)
+        return;
+    acpi_enable_gpe(gpe);
+    hotplug_scan();
 }
 
 void hotplug_print(void)

@@ -107,7 +107,7 @@ void irq_enable(unsigned irq, void (*fn)(void))
         print("irq: no line %u\n", irq);
         return;
     }
-    handlers[irq][handlers[irq][0] != NULL] = fn;
+    handlers[irq][handlers[irq][0] && handlers[irq][0] != fn] = fn;
     if (!acpi.ioapic) {
         outb((uint16_t)port, inb((uint16_t)port) & (uint8_t) ~(1u << (irq & 7)));
         return;

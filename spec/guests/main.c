@@ -32,7 +32,7 @@ void wait_event(void)
 }
 
 /* The loops below keep interrupts off except while they sleep, so that no wake-up is lost. */
-static void serve(void)
+void serve(void)
 {
     char line[256];
 

@@ -20,9 +20,34 @@ static struct {
     int vector;
 } cpus[MAX_CPUS];
 
+static void copy_trampoline(void)
+{
+    for (const uint8_t *from = trampoline; from < trampoline_end; from++)
+        *(volatile uint8_t *)(AP_START + (uint64_t)(from - trampoline)) = *from;
+}
+
+static void (*waking)(void);
+
+void smp_catch_waking(void (*fn)(void))
+{
+    waking = fn;
+    ap_next = MAX_CPUS; /* an index, and a stack, that no other processor has */
+    copy_trampoline();
+}
+
+static void wake(void)
+{
+    ap_next = smp_online = 1;
+    for (unsigned i = 0; i < MAX_CPUS; i++)
+        cpus[i].online = cpus[i].busy = false;
+    waking();
+}
+
 void ap_main(unsigned index);
 void ap_main(unsigned index)
 {
+    if (index == MAX_CPUS)
+        wake();
     cpu_init(index);
     irq_init_cpu();
     cpus[index].apic_id = (uint8_t)irq_own_apic_id();
@@ -35,12 +60,6 @@ void ap_main(unsigned index)
             irq_wait();
         }
     }
-}
-
-static void copy_trampoline(void)
-{
-    for (const uint8_t *from = trampoline; from < trampoline_end; from++)
-        *(volatile uint8_t *)(AP_START + (uint64_t)(from - trampoline)) = *from;
 }
 
 static bool start(uint8_t apic_id, unsigned index)

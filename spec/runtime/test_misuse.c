@@ -55,6 +55,12 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_machine_start, lunik_machine_start(NULL, NULL));
     CALL(lunik_machine_pause, lunik_machine_pause(NULL, NULL));
     CALL(lunik_machine_reset, lunik_machine_reset(NULL, NULL));
+    CALL(lunik_machine_wakeup, lunik_machine_wakeup(NULL, NULL));
+    CALL(lunik_machine_suspend, lunik_machine_suspend(NULL));
+    CALL(lunik_machine_wake, lunik_machine_wake(NULL, LUNIK_WAKE_HOST));
+    CALL(lunik_machine_waking, lunik_machine_waking(NULL));
+    CALL(lunik_machine_asleep, lunik_machine_asleep(NULL));
+    CALL(lunik_machine_set_asleep, lunik_machine_set_asleep(NULL, true));
     CALL(lunik_machine_shutdown, lunik_machine_shutdown(NULL, NULL, 0));
     CALL(lunik_machine_exit_code, lunik_machine_exit_code(NULL));
     CALL(lunik_machine_request, lunik_machine_request(NULL, LUNIK_REQUEST_PAUSE, NULL, NULL));
@@ -108,6 +114,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_fwmap, lunik_fwmap(NULL, NULL));
     CALL(lunik_rom_add, lunik_rom_add(NULL, NULL, 0, NULL, 0, NULL));
     CALL(lunik_rom_set, lunik_rom_set(NULL, 0, NULL, 0, NULL));
+    CALL(lunik_boot_set_facs, lunik_boot_set_facs(NULL, 0));
     CALL(lunik_boot_kernel, lunik_boot_kernel(NULL, NULL, NULL));
     CALL(lunik_boot_firmware, lunik_boot_firmware(NULL, NULL, NULL));
     CALL(lunik_acpi_install, lunik_acpi_install(NULL, NULL, NULL));

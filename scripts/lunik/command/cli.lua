@@ -158,7 +158,8 @@ end
 local function machines_to_stop(lunik)
   local names = {}
   for _, machine in ipairs(lunik.machines()) do
-    if machine.state == "running" then names[#names + 1] = machine.name end
+    local on = machine.state == "running" or machine.state == "suspended"
+    if on then names[#names + 1] = machine.name end
   end
   return names[1] and (names[2] and ("%d machines to stop"):format(#names)
     or ("machine '%s' to stop"):format(names[1]))

@@ -107,11 +107,15 @@ end
 
 local function say_call(m, step) say(m, step.time, "%s", step.text) end
 
-for _, kind in ipairs { "device_add", "device_del", "start", "reset", "guest_reset", "eject" } do
+for _, kind in ipairs { "device_add", "device_del", "start", "reset", "wakeup", "guest_reset",
+  "eject" } do
   texts[kind] = say_call
 end
 
-local ends_of_runs = { shutdown = true, crashed = true, paused = true, resumed = true }
+local ends_of_runs = {
+  shutdown = "shut down", crashed = "crashed", paused = "paused", resumed = "resumed",
+  suspend = "suspended",
+}
 
 -- A step of no flight.
 local function loose(m, step)
@@ -119,7 +123,7 @@ local function loose(m, step)
     say(m, step.time, step.failed and "%s: failed: %s" or "%s", step.text, step.failed)
   elseif ends_of_runs[step.name] then
     local f = step.fields
-    say(m, step.time, "the machine is %s%s", step.name == "shutdown" and "shut down" or step.name,
+    say(m, step.time, "the machine is %s%s", ends_of_runs[step.name],
       f.code and (" (%s, exit code %d)"):format(f.reason, f.code) or "")
   end
 end

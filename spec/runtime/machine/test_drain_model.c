@@ -1,6 +1,6 @@
 /*
- * test_drain_model.c: random pauses, resets, drains, removals and reports, against a model that
- * knows only the rules in lunik_device.h; then the same from several threads at once.
+ * test_drain_model.c: random pauses, resets, sleeps, drains, removals and reports, against a model
+ * that knows only the rules in lunik_device.h; then the same from several threads at once.
  *
  * usage: test_drain_model [FIRST-SEED [SEEDS]]
  */
@@ -110,9 +110,10 @@ static const lunik_type *const types[] = {&type, NULL};
 
 static struct {
     lunik_run_state state;
-    bool stop, reset, start, pause; /* asked for, not carried out */
-    bool held;                      /* drained for these, or since one of them */
-    unsigned drains, waiting;       /* lunik_machine_drain() carried out, and not yet */
+    bool stop, reset, wake, start, pause; /* asked for, not carried out */
+    bool held;                            /* drained for these, or since one of them */
+    bool asleep;
+    unsigned drains, waiting; /* lunik_machine_drain() carried out, and not yet */
     struct {
         bool there, asked, owed, leaving;
     } device[DEVICES];
@@ -156,11 +157,37 @@ static void remove_finished(bool all)
             memset(&model.device[i], 0, sizeof(model.device[i]));
 }
 
+static bool is_on(void)
+{
+    return model.state == LUNIK_STATE_RUNNING || model.state == LUNIK_STATE_SUSPENDED;
+}
+
 static void go_on(void)
 {
-    model.state = LUNIK_STATE_RUNNING;
+    model.state = model.asleep ? LUNIK_STATE_SUSPENDED : LUNIK_STATE_RUNNING;
     model.held = false;
     at_rest();
+}
+
+static void carry_reset(void)
+{
+    model.reset = model.asleep = false;
+    remove_finished(true);
+    if (is_on())
+        go_on();
+    else if (model.state != LUNIK_STATE_CREATED)
+        model.state = LUNIK_STATE_PAUSED;
+}
+
+static void carry_start(void)
+{
+    model.start = false;
+    if (model.state != LUNIK_STATE_PAUSED) {
+        model.asleep = false;
+        remove_finished(true);
+    }
+    if (!is_on())
+        go_on();
 }
 
 /* Carries out the first that is asked for; false: there is none, or it has to wait. */
@@ -173,25 +200,24 @@ static bool carry_one(void)
     } else if (model.reset) {
         if (!come_to_rest())
             return false;
-        model.reset = false;
-        remove_finished(true);
-        if (model.state == LUNIK_STATE_RUNNING)
+        carry_reset();
+    } else if (model.wake) {
+        if (model.state == LUNIK_STATE_SUSPENDED && !come_to_rest())
+            return false;
+        model.wake = false;
+        if (model.state == LUNIK_STATE_SUSPENDED) {
+            model.asleep = false;
             go_on();
-        else if (model.state != LUNIK_STATE_CREATED)
-            model.state = LUNIK_STATE_PAUSED;
+        }
     } else if (model.start) {
         if (model.state != LUNIK_STATE_PAUSED && !come_to_rest())
             return false;
-        if (model.state != LUNIK_STATE_PAUSED)
-            remove_finished(true);
-        model.start = false;
-        if (model.state != LUNIK_STATE_RUNNING)
-            go_on();
+        carry_start();
     } else if (model.pause) {
-        if (model.state == LUNIK_STATE_RUNNING && !come_to_rest())
+        if (is_on() && !come_to_rest())
             return false;
         model.pause = false;
-        if (model.state == LUNIK_STATE_RUNNING)
+        if (is_on())
             model.state = LUNIK_STATE_PAUSED;
     } else {
         return false;
@@ -288,11 +314,20 @@ static void step_report(unsigned i)
 
 static void step_shutdown(void)
 {
-    if (model.state != LUNIK_STATE_RUNNING && model.state != LUNIK_STATE_PAUSED)
+    if (!is_on() && model.state != LUNIK_STATE_PAUSED)
         return;
     lunik_machine_shutdown(m, "host-quit", 0);
     model.state = LUNIK_STATE_SHUTDOWN;
     model.stop = true;
+}
+
+static void step_suspend(void)
+{
+    lunik_machine_suspend(m);
+    if (model.state != LUNIK_STATE_RUNNING)
+        return;
+    model.state = LUNIK_STATE_SUSPENDED;
+    model.asleep = true;
 }
 
 static void step_undrain(void)
@@ -303,14 +338,15 @@ static void step_undrain(void)
     model.drains--;
 }
 
-static const char *const step_names[] = {"pause",   "start", "reset", "shutdown", "drain",
-                                         "undrain", "add",   "del",   "report",   "report"};
+static const char *const step_names[] = {"pause",  "start",   "reset",   "shutdown",
+                                         "drain",  "undrain", "add",     "del",
+                                         "report", "report",  "suspend", "wakeup"};
 
 static void take_step(unsigned what, unsigned i)
 {
     switch (what) {
     case 0:
-        model.pause |= ask(LUNIK_REQUEST_PAUSE) && model.state == LUNIK_STATE_RUNNING;
+        model.pause |= ask(LUNIK_REQUEST_PAUSE) && is_on();
         break;
     case 1:
         model.start |= ask(LUNIK_REQUEST_START);
@@ -334,6 +370,12 @@ static void take_step(unsigned what, unsigned i)
     case 7:
         step_del(i);
         break;
+    case 10:
+        step_suspend();
+        break;
+    case 11:
+        model.wake |= ask(LUNIK_REQUEST_WAKEUP);
+        break;
     default:
         step_report(i);
     }
@@ -353,7 +395,8 @@ static bool agrees(void)
         else if (slots[i].device && is_owed(&slots[i]) != model.device[i].owed)
             broken = "a device owes a report, or not";
     }
-    if (!open && !model.stop && !model.reset && !model.start && !model.pause && ended != begun)
+    if (!open && !model.stop && !model.reset && !model.wake && !model.start && !model.pause &&
+        ended != begun)
         broken = "a request has not ended";
     return !broken;
 }
@@ -386,7 +429,7 @@ static bool run_seed(uint64_t seed)
     broken = NULL;
     make(1000000);
     for (unsigned step = 0; step < STEPS; step++) {
-        unsigned what = chance(10), i = chance(DEVICES);
+        unsigned what = chance(12), i = chance(DEVICES);
 
         take_step(what, i);
         lunik_run_timeout(rt, 0);
