@@ -636,13 +636,13 @@ function Machine:object_add(type, properties) end
 ---@param object string|lunik.Object
 function Machine:object_del(object) end
 
----Makes and plugs a device.
+---Makes and plugs a device. A PCI device that is given no bus sits on the board's.
 ---```lua
 ---m:object_add("memory-backend-memfd", { id = "mem1", size = "128M", share = true })
 ---local dimm = m:device_add("pc-dimm", { id = "dimm1", memdev = "mem1" })
 ---assert(dimm.slot == 0 and dimm.addr == 0x100000000)
----local card = m:device_add("edu", { id = "card", bus = "i440fx" })
----assert(card.addr == "2.0") -- the first slot that is free
+---local card = m:device_add("edu", { id = "card" })
+---assert(card.bus == "i440fx" and card.addr == "2.0") -- the first slot that is free
 ---```
 ---@param driver string
 ---@param properties? table

@@ -283,5 +283,6 @@ const lunik_type pci_bridge_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .hotplug = "pci",
     .state = &state_table,
 };

@@ -166,18 +166,38 @@ static int prop_init(lunik_object *o, const lunik_field *field, bool *given, lun
     return rc ? rc : prop_store(o, p, &c, err);
 }
 
-static int props_check_required(const lunik_object *o, const bool *given, lunik_error *err)
+/* Returns the handler that takes the device in, if the property can link to it. */
+static lunik_object *handler_for(const lunik_object *o, const lunik_prop *p)
 {
-    for (size_t i = 0; i < o->type->prop_count; i++) {
-        const lunik_prop *p = o->type->props[i];
-        char want[256];
-        if (!(p->flags & LUNIK_PROP_REQUIRED) || given[i])
-            continue;
-        prop_want_text(p, want, sizeof(want));
-        return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: is missing (want %s)", o->type_name,
-                          p->name, want);
-    }
-    return 0;
+    const char *kind = o->type->hotplug;
+    lunik_object *handler = kind ? lunik_machine_hotplug_handler(o->machine, kind) : NULL;
+
+    return handler && p->kind == LUNIK_PROP_LINK && lunik_object_is(handler, p->link) ? handler
+                                                                                      : NULL;
+}
+
+/* A required property that is not given: a device sits on what takes it in, such as a machine's PCI
+ * bus, unless it is told where. */
+static int prop_missing(lunik_object *o, const lunik_prop *p, lunik_error *err)
+{
+    lunik_object *handler = handler_for(o, p);
+    char want[256];
+
+    if (handler)
+        return link_store(o, p, handler, err);
+    prop_want_text(p, want, sizeof(want));
+    return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: is missing (want %s)", o->type_name, p->name,
+                      want);
+}
+
+static int props_check_required(lunik_object *o, const bool *given, lunik_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < o->type->prop_count && !rc; i++)
+        if (o->type->props[i]->flags & LUNIK_PROP_REQUIRED && !given[i])
+            rc = prop_missing(o, o->type->props[i], err);
+    return rc;
 }
 
 int props_init(lunik_object *o, const lunik_field *props, size_t count, lunik_error *err)

@@ -75,7 +75,7 @@ describe("a firmware", function()
     machine {}
     assert.is_nil(m:fw_cfg "bootorder")
     assert.equal(0, ("<I2"):unpack(m:fw_cfg(0x0e)))
-    assert.equal("\x80\0\0\1\2\x80", m:fw_cfg "etc/system-states")
+    assert.equal("\x80\0\0\x81\x82\x80", m:fw_cfg "etc/system-states")
   end)
 
   it("boots from disks in the order of their bootindex", function()

@@ -193,6 +193,21 @@ describe("PCI hotplug", function()
       "edu", { id = "y", bus = "i440fx", acpi_index = 3 })
   end)
 
+  it("puts devices on the board's bus unless they are told another", function()
+    new { devices = { { "pci-bridge", { id = "bridge" } } } }
+    m:device_add("edu", { id = "card" })
+    plugged "card"
+    assert.equal("i440fx", m:object "card".bus)
+    assert.equal("i440fx", m:object "bridge".bus)
+    unplug "card"
+    while pcall(m.device_add, m, "edu", {}) do end
+    code("no-space", "PCI: no slot/function available for edu, all in use or reserved",
+      m.device_add, m, "edu", {})
+    plug("behind", "bridge")
+    local micro <close> = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+    code("invalid", "edu: bus: is missing", micro.device_add, micro, "edu", {})
+  end)
+
   it("reads as removable where a device may go", function()
     new { devices = BRIDGES }
     local _, root = registers(0)
