@@ -32,6 +32,8 @@ static void reset(lunik_object *o)
 {
     struct acpi_nvdimm *d = lunik_state(o);
 
+    if (acpi_notifier_wakes(&d->notifier, o, d->count)) /* the guest reads the NFIT again */
+        return;
     d->dsm.fit_changed = false;
     lunik_acpi_refresh(lunik_object_machine(o));
 }

@@ -291,22 +291,13 @@ static int realize(lunik_object *o, lunik_error *err)
 {
     struct edu *s = lunik_state(o);
     lunik_machine *m = lunik_object_machine(o);
-    const lunik_region_config config = {
-        .kind = LUNIK_REGION_IO,
-        .name = "edu-mmio",
-        .size = EDU_BAR_SIZE,
-        .ops = &regs_ops,
-        .opaque = s,
-    };
     int rc;
 
     lunik_timer_init(&s->compute, m, compute_fired);
     lunik_timer_init(&s->transfer, m, transfer_fired);
     lunik_pci_function_init(&s->function, o, 0x1234, 0x11e8, 0x10, 0x00ff00);
     s->function.initial[LUNIK_PCI_INTERRUPT_PIN] = 1;
-    rc = device_region_new(&s->regs, o, config, err);
-    if (!rc)
-        rc = lunik_pci_bar_init(&s->function, 0, LUNIK_PCI_BAR_MEM32, s->regs, err);
+    rc = pci_registers_init(&s->function, &s->regs, "edu-mmio", EDU_BAR_SIZE, &regs_ops, err);
     if (!rc)
         rc = lunik_pci_msi_init(&s->function, 1, LUNIK_PCI_MSI_64, 0, err);
     if (!rc)

@@ -7,7 +7,7 @@
  *
  * Not modelled: the interrupt or SMI at the end of the first stage, apart from its status bit.
  */
-#include "lunik_pci.h"
+#include "pci.h"
 #include "../action.h"
 #include "../ports.h"
 #include "../types.h"
@@ -217,13 +217,6 @@ static void unrealize(lunik_object *o)
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct i6300esb *s = lunik_state(o);
-    const lunik_region_config config = {
-        .kind = LUNIK_REGION_IO,
-        .name = "i6300esb",
-        .size = BAR_SIZE,
-        .ops = &ops,
-        .opaque = s,
-    };
     int rc;
 
     lunik_timer_init(&s->timer, lunik_object_machine(o), timer_fired);
@@ -233,9 +226,7 @@ static int realize(lunik_object *o, lunik_error *err)
                        CONFIG_INT_MASK | CONFIG_FAST | CONFIG_NO_REBOOT);
     s->preload[0] = s->preload[1] = TIMER_MASK;
     s->function.writable[ESB_LOCK] = LOCK_LOCKED | LOCK_ENABLE | LOCK_FREE_RUN;
-    rc = device_region_new(&s->regs, o, config, err);
-    if (!rc)
-        rc = lunik_pci_bar_init(&s->function, 0, LUNIK_PCI_BAR_MEM32, s->regs, err);
+    rc = pci_registers_init(&s->function, &s->regs, "i6300esb", BAR_SIZE, &ops, err);
     if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
     if (rc)

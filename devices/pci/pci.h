@@ -83,6 +83,10 @@ static inline bool pci_touches(unsigned offset, unsigned size, unsigned at, unsi
 int pci_map_bars(lunik_pci_function *f, lunik_error *err);
 /* The same, and reports a failure. */
 void pci_update_bars(lunik_pci_function *f);
+/* Makes the region of the registers of f's owner, whose state the ops get, and gives it to BAR 0,
+ * of 32-bit memory. */
+int pci_registers_init(lunik_pci_function *f, lunik_region **out, const char *name, uint64_t size,
+                       const lunik_io_ops *ops, lunik_error *err);
 
 /* pci_intx.c: makes status bit and line follow the device's request, where the guest allows it. */
 void pci_update_intx(lunik_pci_function *f);

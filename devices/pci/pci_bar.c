@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "pci.h"
+#include "../ports.h"
 
 static bool is_64(lunik_pci_bar_kind kind)
 {
@@ -173,4 +174,19 @@ void pci_update_bars(lunik_pci_function *f)
 
     if (pci_map_bars(f, &err))
         lunik_pci_map_failed(f, &err);
+}
+
+int pci_registers_init(lunik_pci_function *f, lunik_region **out, const char *name, uint64_t size,
+                       const lunik_io_ops *ops, lunik_error *err)
+{
+    const lunik_region_config config = {
+        .kind = LUNIK_REGION_IO,
+        .name = name,
+        .size = size,
+        .ops = ops,
+        .opaque = lunik_state(f->owner),
+    };
+    int rc = device_region_new(out, f->owner, config, err);
+
+    return rc ? rc : lunik_pci_bar_init(f, 0, LUNIK_PCI_BAR_MEM32, *out, err);
 }

@@ -3,8 +3,8 @@
  * ports, bus numbers, reset of the bus behind it.
  *
  * Devices behind it reach memory whatever its windows are, if its bus-master bit is set. Not
- * modelled: VGA and ISA modes, the discard timer, error reporting, hotplug of its own (SHPC):
- * devices behind it come and go through ACPI (pci_hotplug.c), it stays itself.
+ * modelled: the ISA mode, aliases of the VGA ports, the discard timer, error reporting, hotplug of
+ * its own (SHPC): devices behind it come and go through ACPI (pci_hotplug.c), it stays itself.
  */
 #include "pci.h"
 #include "../ports.h"
@@ -21,10 +21,19 @@
 #define BRIDGE_BASE_HIGH 0x28
 #define BRIDGE_LAST_HIGH 0x2c
 #define BRIDGE_CONTROL   0x3e
+#define CONTROL_VGA      0x08 /* forwards VGA memory and ports */
 #define CONTROL_RESET    0x40
-#define CONTROL_KEPT     0x0f23 /* parity, SERR#, abort mode, timers: no effect */
+#define CONTROL_KEPT     0x0f33 /* parity, SERR#, VGA aliases, abort mode, timers: no effect */
 
-enum { WINDOW_IO, WINDOW_MEMORY, WINDOW_PREFETCH, WINDOWS };
+enum {
+    WINDOW_IO,
+    WINDOW_MEMORY,
+    WINDOW_PREFETCH,
+    WINDOW_VGA_MEMORY,
+    WINDOW_VGA_MONO, /* ports */
+    WINDOW_VGA_COLOR,
+    WINDOWS
+};
 
 struct pci_bridge {
     lunik_object *bus;
@@ -39,6 +48,27 @@ struct pci_bridge {
 
 /* ---- windows -------------------------------------------------------------------------------- */
 
+static bool is_ports(unsigned window)
+{
+    return window == WINDOW_IO || window >= WINDOW_VGA_MONO;
+}
+
+/* Returns whether the window with VGA's addresses is open. */
+static bool find_vga(const lunik_pci_function *f, unsigned window, uint64_t *first, uint64_t *last)
+{
+    static const uint32_t ranges[WINDOWS][2] = {
+        [WINDOW_VGA_MEMORY] = {0xa0000, 0xbffff},
+        [WINDOW_VGA_MONO] = {0x3b0, 0x3bb},
+        [WINDOW_VGA_COLOR] = {0x3c0, 0x3df},
+    };
+    uint16_t command = lunik_pci_get_word(f->config, LUNIK_PCI_COMMAND);
+    uint16_t needs = is_ports(window) ? LUNIK_PCI_COMMAND_IO : LUNIK_PCI_COMMAND_MEMORY;
+
+    *first = ranges[window][0];
+    *last = ranges[window][1];
+    return f->config[BRIDGE_CONTROL] & CONTROL_VGA && command & needs;
+}
+
 /* Returns whether a window is open, with its first and last address. */
 static bool find_window(const lunik_pci_function *f, unsigned window, uint64_t *first,
                         uint64_t *last)
@@ -46,6 +76,8 @@ static bool find_window(const lunik_pci_function *f, unsigned window, uint64_t *
     uint16_t command = lunik_pci_get_word(f->config, LUNIK_PCI_COMMAND);
     unsigned at = window == WINDOW_MEMORY ? BRIDGE_MEMORY : BRIDGE_PREFETCH;
 
+    if (window >= WINDOW_VGA_MEMORY)
+        return find_vga(f, window, first, last);
     if (window == WINDOW_IO) {
         *first = (f->config[BRIDGE_IO_BASE] & 0xf0u) << 8;
         *last = (f->config[BRIDGE_IO_LIMIT] & 0xf0u) << 8 | 0xfff;
@@ -65,7 +97,7 @@ static void move_window(struct pci_bridge *s, unsigned window, uint64_t first, u
 {
     lunik_region *region = s->windows[window];
     const lunik_pci_bus *above = s->function.bus;
-    lunik_region *parent = window == WINDOW_IO ? above->io : above->memory;
+    lunik_region *parent = is_ports(window) ? above->io : above->memory;
 
     if (lunik_region_parent(region) && lunik_region_del(region, NULL))
         return;
@@ -134,7 +166,8 @@ static void config_written(lunik_pci_function *f, unsigned offset, unsigned size
     struct pci_bridge *s = lunik_container_of(f, struct pci_bridge, function);
 
     if (pci_touches(offset, size, LUNIK_PCI_COMMAND, 2) ||
-        pci_touches(offset, size, BRIDGE_IO_BASE, BRIDGE_LAST_HIGH + 4 - BRIDGE_IO_BASE))
+        pci_touches(offset, size, BRIDGE_IO_BASE, BRIDGE_LAST_HIGH + 4 - BRIDGE_IO_BASE) ||
+        pci_touches(offset, size, BRIDGE_CONTROL, 1))
         update_windows(s);
     if (pci_touches(offset, size, BRIDGE_CONTROL, 1))
         control_written(s);
@@ -160,12 +193,14 @@ static void init_function(struct pci_bridge *s)
     lunik_pci_set_long(f->initial, BRIDGE_PREFETCH, 0x00010001); /* 64-bit addresses */
     lunik_pci_set_long(f->writable, BRIDGE_BASE_HIGH, UINT32_MAX);
     lunik_pci_set_long(f->writable, BRIDGE_LAST_HIGH, UINT32_MAX);
-    lunik_pci_set_word(f->writable, BRIDGE_CONTROL, CONTROL_KEPT | CONTROL_RESET);
+    lunik_pci_set_word(f->writable, BRIDGE_CONTROL, CONTROL_KEPT | CONTROL_VGA | CONTROL_RESET);
 }
 
 static int new_regions(struct pci_bridge *s, lunik_error *err)
 {
-    static const char *const names[WINDOWS] = {"bridge-io", "bridge-memory", "bridge-prefetch"};
+    static const char *const names[WINDOWS] = {"bridge-io",       "bridge-memory",
+                                               "bridge-prefetch", "bridge-vga-memory",
+                                               "bridge-vga-mono", "bridge-vga-color"};
     lunik_object *o = lunik_state_object(s);
     lunik_region_config memory = {
         .kind = LUNIK_REGION_CONTAINER, .name = "pci-behind", .size = LUNIK_SIZE_MAX};
@@ -179,7 +214,7 @@ static int new_regions(struct pci_bridge *s, lunik_error *err)
         lunik_region_config window = {.kind = LUNIK_REGION_ALIAS,
                                       .name = names[i],
                                       .size = 0x1000,
-                                      .target = i == WINDOW_IO ? s->io : s->memory};
+                                      .target = is_ports(i) ? s->io : s->memory};
 
         rc = device_region_new(&s->windows[i], o, window, err);
     }

@@ -2,7 +2,7 @@
  * pvpanic_pci.c: pvpanic as a PCI device (QEMU's docs/specs/pvpanic): the register is the first
  * byte of BAR 0.
  */
-#include "lunik_pci.h"
+#include "pci.h"
 #include "../isa/pvpanic_chip.h"
 #include "../ports.h"
 #include "../types.h"
@@ -56,19 +56,10 @@ static void unrealize(lunik_object *o)
 static int realize(lunik_object *o, lunik_error *err)
 {
     struct pvpanic_pci *s = lunik_state(o);
-    const lunik_region_config config = {
-        .kind = LUNIK_REGION_IO,
-        .name = "pvpanic",
-        .size = BAR_SIZE,
-        .ops = &ops,
-        .opaque = s,
-    };
     int rc;
 
     lunik_pci_function_init(&s->function, o, 0x1b36, 0x0011, 1, 0x088000);
-    rc = device_region_new(&s->regs, o, config, err);
-    if (!rc)
-        rc = lunik_pci_bar_init(&s->function, 0, LUNIK_PCI_BAR_MEM32, s->regs, err);
+    rc = pci_registers_init(&s->function, &s->regs, "pvpanic", BAR_SIZE, &ops, err);
     if (!rc)
         rc = lunik_pci_device_add(s->bus, s->addr, &s->function, err);
     if (rc)

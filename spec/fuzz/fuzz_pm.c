@@ -1,6 +1,6 @@
 /*
- * fuzz_pm.c: the pc board's ACPI fixed hardware: PM1, timer, GPE block 0, SMI command port, SCI,
- * against a model written from ACPI 6.4, section 4.8. -max_len=512 -runs=900
+ * fuzz_pm.c: the pc board's ACPI fixed hardware and sleep states: PM1, timer, GPE block 0, SMI
+ * command port, SCI, against a model written from ACPI 6.4, section 4.8. -max_len=512 -runs=900
  */
 #include "board.h"
 
@@ -66,15 +66,38 @@ static void start(void)
     model_reset();
 }
 
+static void check_state(lunik_run_state want)
+{
+    lunik_run_state state = lunik_machine_state(board);
+
+    fuzz_check(state == want, "the machine is %s", lunik_state_name(state));
+}
+
+static void wake_up(void)
+{
+    lunik_error err = {0};
+
+    check_state(LUNIK_STATE_SUSPENDED);
+    fuzz_must(lunik_machine_wakeup(board, &err), err);
+    check_state(LUNIK_STATE_RUNNING);
+    model_reset();
+    model.pm1 = WAKE | BUTTON;
+}
+
 static void sleep_or_wake(void)
 {
-    if (model.control >> 10 & 7) {
+    switch (model.control >> 10 & 7) {
+    case 1:
+        wake_up();
+        break;
+    case 0:
+    case 2:
+        check_state(LUNIK_STATE_SHUTDOWN);
+        start();
+        break;
+    default:
         model.pm1 |= WAKE;
-        return;
     }
-    fuzz_check(lunik_machine_state(board) == LUNIK_STATE_SHUTDOWN, "the machine is %s",
-               lunik_state_name(lunik_machine_state(board)));
-    start();
 }
 
 static void model_write(unsigned port, unsigned offset, unsigned size, uint32_t value)

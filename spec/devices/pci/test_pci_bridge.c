@@ -90,6 +90,24 @@ static void test_windows(void)
     set(0, OUTER, 0x2c, 4, 0);
 }
 
+static void test_vga(void)
+{
+    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0 + 4, 4, 0);
+    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xa0000);
+    check_uint("VGA memory is on the bus above", load(&rig, 0xa0001, 1), 0xff);
+    set(0, OUTER, 0x3e, 1, 0x08);
+    check_uint("behind the bridge", load(&rig, 0xa0001, 1), 0x51);
+    check_uint("the bit reads back", get(0, OUTER, 0x3e, 1), 0x08);
+    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xc0000);
+    check_uint("nothing else is", load(&rig, 0xc0001, 1), 0xff);
+    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xa0000);
+    set(0, OUTER, LUNIK_PCI_COMMAND, 2, 0);
+    check_uint("unless the bridge decodes no memory", load(&rig, 0xa0001, 1), 0xff);
+    set(0, OUTER, LUNIK_PCI_COMMAND, 2, LUNIK_PCI_COMMAND_MEMORY);
+    set(0, OUTER, 0x3e, 1, 0);
+    check_uint("or the bit is cleared", load(&rig, 0xa0001, 1), 0xff);
+}
+
 /* Any values in the windows: the map follows, or the bridge says that it can't. */
 static void test_random_windows(void)
 {
@@ -189,6 +207,7 @@ int main(void)
     must("start", lunik_machine_start(rig.m, &err), &err);
     test_cycles();
     test_windows();
+    test_vga();
     test_random_windows();
     must("reset", lunik_machine_reset(rig.m, &err), &err);
     number_buses();
