@@ -33,6 +33,7 @@ struct irq_source;
 struct clock_timer;
 struct region_event;
 struct map_listener;
+struct stream;
 struct step_ring;
 
 /* ---- state ---------------------------------------------------------------------------------- */
@@ -88,6 +89,7 @@ struct glue {
     struct region_event *events; /* ioeventfds */
     struct map_listener *listeners;
     struct step_ring *rings;
+    struct stream *streams;
     lunik_event_sub event_sub;
     lunik_exit_sub exit_sub;
     lunik_gsi_sub gsi_sub;
@@ -373,6 +375,7 @@ void bind_listener_release(struct glue *g);
 void bind_timer_release(struct glue *g);
 void bind_ioeventfd_release(struct glue *g);
 void bind_trace_release(struct glue *g);
+void bind_stream_release(struct glue *g);
 int bind_lua_ioeventfd(lua_State *L); /* region:ioeventfd{...} */
 int bind_lua_coalesce(lua_State *L);
 int bind_lua_uncoalesce(lua_State *L);
@@ -434,6 +437,7 @@ int bind_types_share(lunik_runtime *rt, lunik_error *err);
 /* To be called when such a state closes: types that it defined stay, but can't be used any more. */
 void bind_types_leave(struct bindings *b);
 extern const luaL_Reg bind_console_functions[];
+extern const luaL_Reg bind_stream_functions[]; /* stream.c */
 int bind_lua_search_new(lua_State *L);
 int bind_lua_buffer_search(lua_State *L);
 void bind_search_open(lua_State *L);

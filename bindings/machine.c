@@ -90,6 +90,7 @@ static void glue_release(void *data)
 
     bind_event_detach(g);
     bind_trace_release(g);
+    bind_stream_release(g);
     bind_timer_release(g);
     bind_ioeventfd_release(g);
     bind_listener_release(g);

@@ -141,6 +141,64 @@ int unix_listen(struct unix_listener *l, lunik_object *o, const char *property, 
     return rc;
 }
 
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+bool unix_is_listening(int fd)
+{
+    return socket_option(fd, SO_ACCEPTCONN) == 1;
+}
+
+/* Duplicates a stream socket of the program's. */
+static int own_socket(lunik_object *o, const char *property, int fd, lunik_error *err)
+{
+    int own;
+
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM || socket_option(fd, SO_DOMAIN) != AF_UNIX)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "%s: %s: '%d' is not a stream socket of the Unix domain",
+                          lunik_object_type_name(o), property, fd);
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return own >= 0 ? own
+                    : lunik_fail_errno(err, errno, "%s: %s: '%d'", lunik_object_type_name(o),
+                                       property, fd);
+}
+
+int unix_listen_fd(struct unix_listener *l, lunik_object *o, const char *property, int fd,
+                   lunik_error *err)
+{
+    int rc;
+
+    *l = (struct unix_listener){.fd = -1, .spare = -1};
+    l->fd = own_socket(o, property, fd, err);
+    if (l->fd < 0)
+        return l->fd;
+    l->spare = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+    if (l->spare >= 0)
+        return 0;
+    rc = lunik_fail_errno(err, errno, "%s: %s: '%d'", lunik_object_type_name(o), property, fd);
+    unix_unlisten(l);
+    return rc;
+}
+
+int unix_connected_fd(lunik_object *o, const char *property, int fd, lunik_error *err)
+{
+    struct sockaddr_un peer;
+    socklen_t size = sizeof(peer);
+    int own = own_socket(o, property, fd, err);
+
+    if (own < 0 || getpeername(own, (struct sockaddr *)&peer, &size) == 0)
+        return own;
+    close(own);
+    return lunik_fail(err, LUNIK_E_INVALID, "%s: %s: '%d' is neither connected nor listening",
+                      lunik_object_type_name(o), property, fd);
+}
+
 void unix_unlisten(struct unix_listener *l)
 {
     remove_path(l);

@@ -23,6 +23,12 @@ struct unix_listener {
  * failure l->fd is -1. LUNIK_E_EXISTS: a file is there. */
 int unix_listen(struct unix_listener *l, lunik_object *o, const char *property, const char *path,
                 lunik_error *err);
+/* Listens with a duplicate of fd, a socket of the program's that listens. */
+int unix_listen_fd(struct unix_listener *l, lunik_object *o, const char *property, int fd,
+                   lunik_error *err);
+bool unix_is_listening(int fd);
+/* Returns a duplicate of fd, a connected socket of the program's, or an error. */
+int unix_connected_fd(lunik_object *o, const char *property, int fd, lunik_error *err);
 /* Removes the file and closes the descriptors, if it listens. */
 void unix_unlisten(struct unix_listener *l);
 /* Accepts a client; -1 with errno: there is none, or, with *starved, there is no descriptor for it,

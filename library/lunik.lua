@@ -689,6 +689,20 @@ function Machine:chardev(spec, id) end
 ---@return lunik.Console
 function Machine:console(chardev) end
 
+---Returns the script's end of a character device, in place of a device of the guest: a stream of bytes
+---to whatever is at its other side. A device has one front end at a time. Over a chardev-socket
+---descriptors come with the bytes.
+---```lua
+---local port = m:object_add("chardev-buffer", { id = "port" })
+---local stream <close> = m:stream "port"
+---stream:on_data(function(bytes) stream:write(bytes:upper()) end)
+---m:console(port):write "hello"
+---assert(m:console(port):expect("HELLO", { timeout = 5 }) == nil)
+---```
+---@param chardev string|lunik.Object
+---@return lunik.Stream
+function Machine:stream(chardev) end
+
 ---Returns the script's end of a netdev-lua, through which it exchanges frames with the card that has
 ---it as its netdev. The machine keeps it.
 ---
@@ -1875,6 +1889,49 @@ function Dirty:ranges() end
 ---@param size? lunik.Size
 ---@return integer
 function Dirty:clear(block, offset, size) end
+
+---The script's end of a character device. Its functions are called on the loop, without the device
+---on the stack: they may delete it or close the machine.
+---@class lunik.Stream
+---@field object lunik.Object The character device.
+---@field machine lunik.Machine
+---@field connected boolean The other side is there. A device without connections always is.
+---@field queued integer Bytes written that the device has not taken yet.
+local Stream = {}
+
+---Sets the function that is called with what has come in; nil: it is dropped.
+---@param fn? fun(bytes: string)
+function Stream:on_data(fn) end
+
+---Sets the function that is called when the other side of a chardev-socket has come.
+---@param fn? fun()
+function Stream:on_open(fn) end
+
+---Sets the function that is called when it has gone, after it has been given all that it has sent.
+---What was queued for it is dropped.
+---@param fn? fun()
+function Stream:on_close(fn) end
+
+---Writes bytes. What the device does not take at once is queued, 64 MiB at most: {code="no-space"}.
+---@param text string
+function Stream:write(text) end
+
+---Returns the file descriptors received with the bytes, oldest first, which the caller now owns. The
+---last 16 are kept; they are closed when the next client connects.
+---@return integer[]
+function Stream:fds() end
+
+---Closes a descriptor that Stream:fds() has returned.
+---@param fd integer
+function Stream:close_fd(fd) end
+
+---true: takes no input until hold(false), so that the other side has to wait.
+---@param on boolean
+function Stream:hold(on) end
+
+---Detaches the stream from the device, which stays. Does nothing the second time; also called for a
+---<close> variable.
+function Stream:close() end
 
 -- ---- vCPUs, interrupts, timers -----------------------------------------------------------------
 

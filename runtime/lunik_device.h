@@ -880,6 +880,12 @@ typedef struct lunik_chardev_front {
     void (*writable)(void *opaque); /* after a short write: there is room again */
     /* Optional: the line is held in the state of a start bit for longer than a character. */
     void (*line_break)(void *opaque);
+    /* Optional: a descriptor that the other side has sent (SCM_RIGHTS), before the bytes that came
+     * with it. The front end owns it. Without this they are closed at once. */
+    void (*receive_fd)(void *opaque, int fd);
+    /* Optional: the other side of a chardev-socket has come or gone. Input that the front end has
+     * not taken by then is lost. */
+    void (*connection)(void *opaque, bool open);
 } lunik_chardev_front;
 typedef struct lunik_chardev_ops {
     /* One front end at a time; it outlives the attachment. front NULL detaches. */

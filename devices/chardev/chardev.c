@@ -68,6 +68,26 @@ void chardev_writable(struct chardev *c)
         c->front->writable(c->front->opaque);
 }
 
+bool chardev_takes_fds(const struct chardev *c)
+{
+    return c->front && c->front->receive_fd;
+}
+
+void chardev_receive_fd(struct chardev *c, int fd)
+{
+    c->front->receive_fd(c->front->opaque, fd);
+}
+
+void chardev_connection(struct chardev *c, bool open)
+{
+    lunik_object *o = lunik_state_object(c);
+
+    lunik_emit(lunik_object_machine(o), open ? "chardev-connected" : "chardev-disconnected",
+               LUNIK_FIELD_STRING("object", lunik_object_id(o)));
+    if (c->front && c->front->connection)
+        c->front->connection(c->front->opaque, open);
+}
+
 size_t chardev_drop(struct chardev *c, size_t size)
 {
     c->dropped += size;

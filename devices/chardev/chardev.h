@@ -40,6 +40,11 @@ struct chardev {
 size_t chardev_can_receive(const struct chardev *c);
 void chardev_receive(struct chardev *c, const uint8_t *data, size_t size);
 void chardev_writable(struct chardev *c);
+/* Whether the front end takes descriptors, and hands it one. */
+bool chardev_takes_fds(const struct chardev *c);
+void chardev_receive_fd(struct chardev *c, int fd);
+/* The other side has come or gone: sends the event, and notifies the front end. */
+void chardev_connection(struct chardev *c, bool open);
 /* Counts size bytes as dropped; returns size. */
 size_t chardev_drop(struct chardev *c, size_t size);
 /* Sends event "chardev-error". */
@@ -148,6 +153,8 @@ int chardev_input_open(struct chardev_input **in, struct chardev *c, int fd, cha
 void chardev_input_resume(struct chardev_input *in);
 /* Goes on reading after an end. */
 void chardev_input_restart(struct chardev_input *in);
+/* Has fn called when the other side hangs up while the front end can't receive what is left. */
+void chardev_input_on_hangup(struct chardev_input *in, void (*fn)(struct chardev *c));
 void chardev_input_close(struct chardev_input **in);
 /* Returns whether the other side of fd is closed for good. */
 bool chardev_hung_up(int fd);
@@ -160,6 +167,9 @@ struct chardev_watch;
  * readable. */
 int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
                        void (*fn)(struct chardev *c), lunik_error *err);
+/* Stops and restarts it. watch may be NULL. */
+void chardev_watch_pause(struct chardev_watch *watch);
+int chardev_watch_resume(struct chardev_watch *watch);
 void chardev_watch_close(struct chardev_watch **watch);
 
 /* Returns a second descriptor for fd, one of the process's standard streams, or -1 with errno set.

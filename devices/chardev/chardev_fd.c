@@ -14,6 +14,8 @@
 #include "chardev_fd.h"
 #include "../quiet_signal.h"
 
+enum { RECEIVED_MAX = 253 }; /* descriptors with one message, as the kernel has it */
+
 int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *poll,
                     lunik_error *err)
 {
@@ -84,6 +86,38 @@ ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t
 ssize_t chardev_fd_read(const struct chardev_fd *f, uint8_t *data, size_t size)
 {
     return f->socket ? recv(f->fd, data, size, MSG_DONTWAIT) : read(f->fd, data, size);
+}
+
+ssize_t chardev_fd_receive(const struct chardev_fd *f, uint8_t *data, size_t size,
+                           void (*take)(struct chardev *c, int fd), struct chardev *c)
+{
+    union {
+        char bytes[CMSG_SPACE(RECEIVED_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = data, .iov_len = size};
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t n = recvmsg(f->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n < 0)
+        return n;
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&msg); h; h = CMSG_NXTHDR(&msg, h)) {
+        size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        int fd;
+
+        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+            take(c, fd);
+        }
+    }
+    return n;
 }
 
 bool chardev_would_block(int sys)

@@ -21,6 +21,9 @@ int chardev_fd_init(struct chardev_fd *f, struct chardev *c, int fd, uv_poll_t *
 
 /* Work as read() and write(), but without waiting and without SIGPIPE. */
 ssize_t chardev_fd_read(const struct chardev_fd *f, uint8_t *data, size_t size);
+/* The same for a socket; calls take with each descriptor that comes with the bytes. */
+ssize_t chardev_fd_receive(const struct chardev_fd *f, uint8_t *data, size_t size,
+                           void (*take)(struct chardev *c, int fd), struct chardev *c);
 ssize_t chardev_fd_write(const struct chardev_fd *f, const uint8_t *data, size_t size);
 /* Returns whether an errno value only means "not now". */
 bool chardev_would_block(int sys);

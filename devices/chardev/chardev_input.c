@@ -14,6 +14,8 @@ struct chardev_input {
     struct chardev_fd fd;
     uv_poll_t poll;
     lunik_task task;
+    void (*hung_up)(struct chardev *c); /* NULL: not of interest */
+    bool reading;                       /* the descriptor is watched for input */
     bool at_end;
     bool busy; /* in input_work(), whose callbacks may close this */
 };
@@ -23,6 +25,7 @@ static void input_ready(uv_poll_t *poll, int status, int events);
 static void input_end(struct chardev_input *in, int sys)
 {
     in->at_end = true;
+    in->reading = false;
     /* The peer may only have shut its sending side: wait for the hang-up, which a poll for any
      * event reports. One that can't be waited for has happened. */
     if (sys == 0 && in->fd.socket && !chardev_hung_up(in->fd.fd) &&
@@ -42,7 +45,10 @@ static bool take_input(struct chardev_input *in)
 
     if (!room)
         return false;
-    n = chardev_fd_read(&in->fd, data, room < sizeof(data) ? room : sizeof(data));
+    room = room < sizeof(data) ? room : sizeof(data);
+    n = in->fd.socket && chardev_takes_fds(in->owner)
+            ? chardev_fd_receive(&in->fd, data, room, chardev_receive_fd, in->owner)
+            : chardev_fd_read(&in->fd, data, room);
     if (n > 0) {
         chardev_receive(in->owner, data, (size_t)n);
         return true;
@@ -52,17 +58,25 @@ static bool take_input(struct chardev_input *in)
     return false;
 }
 
-/* Waits for the descriptor if the front end can receive. */
+/* Waits for the descriptor if the front end can receive; if not, for a hang-up if that is of
+ * interest. */
 static void input_watch(struct chardev_input *in)
 {
     int rc = 0;
 
     if (!in->owner || in->at_end)
         return;
-    if (!chardev_can_receive(in->owner))
-        uv_poll_stop(&in->poll);
-    else if (!uv_is_active((uv_handle_t *)&in->poll))
-        rc = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
+    if (chardev_can_receive(in->owner)) {
+        if (!in->reading)
+            rc = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
+        in->reading = true;
+    } else if (in->reading) {
+        in->reading = false;
+        if (in->hung_up)
+            rc = lunik_poll_start(&in->poll, UV_PRIORITIZED, input_ready);
+        else
+            uv_poll_stop(&in->poll);
+    }
     if (rc) {
         chardev_failed(in->owner, -rc);
         input_end(in, -rc);
@@ -106,8 +120,11 @@ static void input_ready(uv_poll_t *poll, int status, int events)
 {
     struct chardev_input *in = lunik_container_of(poll, struct chardev_input, poll);
 
-    if (!in->at_end) {
+    if (!in->at_end && in->reading) {
         input_work(in, true);
+    } else if (!in->at_end) {
+        uv_poll_stop(poll);
+        in->hung_up(in->owner);
     } else {
         uv_poll_stop(poll);
         in->ended(in->owner, 0);
@@ -144,8 +161,13 @@ int chardev_input_open(struct chardev_input **in, struct chardev *c, int fd, cha
 
 void chardev_input_resume(struct chardev_input *in)
 {
-    if (in && !in->at_end && !(in->fd.pollable && uv_is_active((uv_handle_t *)&in->poll)))
+    if (in && !in->at_end && !in->reading)
         lunik_defer(in->rt, &in->task);
+}
+
+void chardev_input_on_hangup(struct chardev_input *in, void (*fn)(struct chardev *c))
+{
+    in->hung_up = fn;
 }
 
 void chardev_input_restart(struct chardev_input *in)
@@ -222,6 +244,20 @@ int chardev_watch_open(struct chardev_watch **watch, struct chardev *c, int fd,
     }
     *watch = w;
     return 0;
+}
+
+void chardev_watch_pause(struct chardev_watch *watch)
+{
+    if (watch)
+        uv_poll_stop(&watch->poll);
+}
+
+int chardev_watch_resume(struct chardev_watch *watch)
+{
+    if (!watch || uv_is_active((uv_handle_t *)&watch->poll))
+        return 0;
+    lunik_loop(watch->rt);
+    return lunik_poll_start(&watch->poll, UV_READABLE, watch_ready);
 }
 
 void chardev_watch_close(struct chardev_watch **watch)

@@ -1,7 +1,7 @@
 /*
  * chardev_socket.c: a connection through a Unix domain socket. As a server it listens at a path
- * (mode 0600) for one client at a time: another is refused while one is connected. As a client it
- * connects once. Output without a connection is dropped.
+ * (mode 0600), or on a descriptor, for one client at a time: the next waits in the backlog. As a
+ * client it connects once, or is given the connection. Output without a connection is dropped.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 struct chardev_socket {
     struct chardev base;
     char *path;
+    int64_t fd; /* of the program's, -1: none */
     bool server, connected;
     struct unix_listener listener; /* its descriptor is owned by watch */
     struct chardev_watch *watch;
@@ -37,11 +38,13 @@ static void accept_input(lunik_object *o)
 
 /* ---- connection ----------------------------------------------------------------------------- */
 
-static void emit(struct chardev_socket *s, const char *event)
+/* Looks for the next client, which may be waiting already. */
+static void wait_for_client(struct chardev_socket *s)
 {
-    lunik_object *o = lunik_state_object(s);
+    int rc = chardev_watch_resume(s->watch);
 
-    lunik_emit(lunik_object_machine(o), event, LUNIK_FIELD_STRING("object", lunik_object_id(o)));
+    if (rc)
+        chardev_failed(&s->base, -rc);
 }
 
 static void disconnect(struct chardev_socket *s, enum chardev_rest rest)
@@ -49,9 +52,10 @@ static void disconnect(struct chardev_socket *s, enum chardev_rest rest)
     if (!s->connected)
         return;
     s->connected = false;
-    emit(s, "chardev-disconnected");
+    chardev_connection(&s->base, false);
     chardev_input_close(&s->input);
     chardev_output_close(&s->output, rest);
+    wait_for_client(s);
 }
 
 static void input_ended(struct chardev *c, int sys)
@@ -69,6 +73,12 @@ static void output_failed(struct chardev *c, int sys)
         chardev_failed(c, sys);
     else
         chardev_output_close(&s->output, CHARDEV_REST_DROP);
+}
+
+/* A client may be waiting for the place of one whose input can't be taken. */
+static void peer_gone(struct chardev *c)
+{
+    wait_for_client(lunik_container_of(c, struct chardev_socket, base));
 }
 
 /* Takes over the connected socket fd, even if it fails. */
@@ -94,31 +104,33 @@ static int connected(struct chardev_socket *s, int fd, lunik_error *err)
         close(fd);
         return rc;
     }
+    chardev_input_on_hangup(s->input, peer_gone);
     s->peer = fd;
     s->connected = true;
     s->base.failed = false;
-    emit(s, "chardev-connected");
+    chardev_connection(&s->base, true);
     return 0;
 }
 
-/* Takes the client that waits, or refuses it. A connected one that has gone, but whose input the
- * guest has not taken, makes room. */
+/* Takes the client that waits, unless there is one. A connected one that has gone, but whose input
+ * the front end has not taken, makes room. */
 static void client_waits(struct chardev *c)
 {
     struct chardev_socket *s = lunik_container_of(c, struct chardev_socket, base);
-    bool starved;
-    int fd = unix_accept(&s->listener, &starved);
     lunik_error err;
+    bool starved;
+    int fd;
 
-    if (starved)
-        chardev_error(c, "chardev-socket: a client can't be taken: too many open files");
-    if (fd < 0)
-        return;
     if (s->connected && chardev_hung_up(s->peer))
         disconnect(s, CHARDEV_REST_DROP);
-    if (s->connected)
-        close(fd);
-    else if (connected(s, fd, &err))
+    if (s->connected) {
+        chardev_watch_pause(s->watch);
+        return;
+    }
+    fd = unix_accept(&s->listener, &starved);
+    if (starved)
+        chardev_error(c, "chardev-socket: a client can't be taken: too many open files");
+    if (fd >= 0 && connected(s, fd, &err))
         chardev_error(&s->base, err.message);
 }
 
@@ -126,7 +138,9 @@ static void client_waits(struct chardev *c)
 
 static int start_server(struct chardev_socket *s, lunik_error *err)
 {
-    int rc = unix_listen(&s->listener, lunik_state_object(s), "path", s->path, err);
+    lunik_object *o = lunik_state_object(s);
+    int rc = s->path ? unix_listen(&s->listener, o, "path", s->path, err)
+                     : unix_listen_fd(&s->listener, o, "fd", (int)s->fd, err);
 
     if (rc)
         return rc;
@@ -138,7 +152,9 @@ static int start_server(struct chardev_socket *s, lunik_error *err)
 
 static int start_client(struct chardev_socket *s, lunik_error *err)
 {
-    int fd = unix_connect(lunik_state_object(s), "path", s->path, err);
+    lunik_object *o = lunik_state_object(s);
+    int fd = s->path ? unix_connect(o, "path", s->path, err)
+                     : unix_connected_fd(o, "fd", (int)s->fd, err);
 
     return fd < 0 ? fd : connected(s, fd, err);
 }
@@ -148,6 +164,11 @@ static int realize(lunik_object *o, lunik_error *err)
     struct chardev_socket *s = lunik_state(o);
 
     s->listener.fd = s->listener.spare = -1;
+    if (!s->path == (s->fd < 0))
+        return lunik_fail(err, LUNIK_E_INVALID, "chardev-socket: %s (want either path or fd)",
+                          s->path ? "path and fd can't go together" : "path is missing");
+    if (!s->path)
+        s->server = unix_is_listening((int)s->fd);
     return s->server ? start_server(s, err) : start_client(s, err);
 }
 
@@ -167,12 +188,22 @@ static const lunik_prop props[] = {
         .kind = LUNIK_PROP_STRING,
         .doc = "The socket file.",
         .offset = offsetof(struct chardev_socket, path),
-        .flags = LUNIK_PROP_REQUIRED,
+    },
+    {
+        .name = "fd",
+        .kind = LUNIK_PROP_INT,
+        .doc = "Instead of path: a socket of the program's that listens or is connected; the "
+               "descriptor is duplicated. -1: none.",
+        .offset = offsetof(struct chardev_socket, fd),
+        .min = -1,
+        .max = INT32_MAX,
+        .def = -1,
     },
     {
         .name = "server",
         .kind = LUNIK_PROP_BOOL,
-        .doc = "Listen at the path and remove it at the end; false: connect to it.",
+        .doc = "Listen at the path and remove it at the end; false: connect to it. With fd: "
+               "whether that listens.",
         .offset = offsetof(struct chardev_socket, server),
         .def = 1,
     },

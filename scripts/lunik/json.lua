@@ -2,13 +2,18 @@
 --
 -- Strings may be any bytes: what is not UTF-8 becomes U+FFFD. Integers beyond 2^53, such as
 -- addresses and values of registers, are strings like "0x...": few readers have integers of 64
--- bits. A table with [1], or without fields, is an array (json.object() writes an object); false
+-- bits; json.exact() writes them as numbers all the same. A table with [1], or without fields, is an
+-- array (json.object() writes an object), unless its metatable is json.Object or json.Array; false
 -- stands for what is missing.
 
 local markup = require "lunik.markup"
 local options = require "lunik.options"
 
 local json = {}
+
+--- Metatables of tables that are objects or arrays whatever is in them, and what stands for null.
+json.Object, json.Array = { __name = "json.Object" }, { __name = "json.Array" }
+json.null = setmetatable({}, { __tostring = function() return "null" end })
 
 local short = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
@@ -24,12 +29,13 @@ local function of_string(text)
   return '"' .. text .. '"'
 end
 
-local function of_number(n)
+local function of_number(n, exact)
   if math.type(n) == "integer" then
-    return (n > 1 << 53 or n < -(1 << 53)) and ('"0x%x"'):format(n) or ("%d"):format(n)
+    return not exact and (n > 1 << 53 or n < -(1 << 53)) and ('"0x%x"'):format(n)
+      or ("%d"):format(n)
   end
   if n ~= n or n == math.huge or n == -math.huge then return "null" end
-  return ("%.14g"):format(n)
+  return (exact and "%.17g" or "%.14g"):format(n)
 end
 
 local put
@@ -55,15 +61,23 @@ local function put_object(out, t, order)
   out[#out + 1] = mark == "{" and "{}" or "}"
 end
 
+local function is_array(t)
+  local meta = getmetatable(t)
+  if meta == json.Object or meta == json.Array then return meta == json.Array end
+  return t[1] ~= nil or next(t) == nil
+end
+
 function put(out, value)
   local kind = type(value)
   if kind == "string" then
     out[#out + 1] = of_string(value)
   elseif kind == "number" then
-    out[#out + 1] = of_number(value)
+    out[#out + 1] = of_number(value, out.exact)
   elseif kind == "boolean" then
     out[#out + 1] = tostring(value)
-  elseif kind == "table" and (value[1] ~= nil or next(value) == nil) then
+  elseif value == json.null then
+    out[#out + 1] = "null"
+  elseif kind == "table" and is_array(value) then
     put_array(out, value)
   elseif kind == "table" then
     put_object(out, value)
@@ -75,6 +89,13 @@ end
 --- Returns the value as JSON.
 function json.encode(value)
   local out = {}
+  put(out, value)
+  return table.concat(out)
+end
+
+--- Returns the value as JSON whose integers are numbers, and whose numbers have all their digits.
+function json.exact(value)
+  local out = { exact = true }
   put(out, value)
   return table.concat(out)
 end

@@ -85,6 +85,7 @@ describe("library/lunik.lua", function()
     Task = require("lunik.wait").Task,
     Console = require("lunik.console").Console,
     Netdev = require("lunik.netdev").Netdev,
+    Stream = require("lunik.stream").Stream,
     Unplug = require("lunik.unplug").Unplug,
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,

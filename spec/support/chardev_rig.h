@@ -123,7 +123,8 @@ static __attribute__((unused)) struct front front;
 static inline void attach(lunik_object *o, size_t room)
 {
     memset(&front, 0, sizeof(front));
-    front.front = (lunik_chardev_front){&front, can_receive, receive, writable, NULL};
+    front.front = (lunik_chardev_front){
+        .opaque = &front, .can_receive = can_receive, .receive = receive, .writable = writable};
     front.o = o;
     front.ops = lunik_chardev_iface(o);
     front.room = room;
