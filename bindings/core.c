@@ -168,7 +168,15 @@ static int make_directory(lua_State *L)
     return 1;
 }
 
+/* core.pid() */
+static int process_id(lua_State *L)
+{
+    lua_pushinteger(L, uv_os_getpid());
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
+    {"pid", process_id},
     {"lstat", lstat_path},
     {"mkdir", make_directory},
     {"scandir", scandir_names},

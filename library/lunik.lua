@@ -407,6 +407,50 @@ function lunik.agent(m, options) end
 ---@return lunik.Report
 function lunik.report(options) end
 
+---What lunik.qmp() makes.
+---@class lunik.QmpOptions
+---@field machine lunik.Machine
+---@field path? lunik.Chardev What the clients connect to: "unix:PATH", a listening socket that only the user can open; or {"chardev-socket", {fd = N}} for one that the program has inherited.
+---@field chardev? string|lunik.Object Instead of path: an existing character device, which stays when the monitor is closed.
+---@field on_quit? fun() Called for the command quit, which otherwise ends the machine's run, or closes a machine that has not been started.
+
+---Serves QMP, QEMU's control protocol: programs that drive QEMU drive the machine. A socket serves a
+---client at a time, the next waits; a machine may have several monitors. What a client may do is what
+---a script may do (SECURITY.md). Commands run one after the other; the events that one causes are sent
+---before its answer. See docs/howto/qmp.md.
+---```lua
+---local path = os.tmpname()
+---os.remove(path)
+---local monitor <close> = lunik.qmp { machine = m, path = "unix:" .. path }
+---local user = lunik.machine { board = "micro", accel = "none", memory = "1M" }
+---user:object_add("chardev-socket", { id = "c", path = path, server = false })
+---local client, text = user:stream "c", ""
+---client:on_data(function(bytes) text = text .. bytes end)
+---client:write '{"execute": "qmp_capabilities"} {"execute": "query-name", "id": 1}'
+---while not text:find '"id": 1' do lunik.run "nowait" end
+---assert(text:find('{"return": {"name":"pc"}, "id": 1}', 1, true))
+---user:close()
+---```
+---@param options lunik.QmpOptions
+---@return lunik.Monitor
+function lunik.qmp(options) end
+
+---A QMP server on a character device.
+---@class lunik.Monitor
+---@field machine lunik.Machine
+---@field negotiated boolean A client is there and has negotiated.
+local Monitor = {}
+
+---Sends the client an event of the script's own.
+---@param name string
+---@param data? table
+---@param time? integer CLOCK_MONOTONIC in ns; default: now.
+function Monitor:event(name, data, time) end
+
+---Ends the monitor, and disconnects its client if lunik.qmp() was given a path. Also called for a
+---<close> variable.
+function Monitor:close() end
+
 ---Returns a size as a number of bytes.
 ---@param size lunik.Size
 ---@return integer
@@ -689,6 +733,22 @@ function Machine:chardev(spec, id) end
 ---@return lunik.Console
 function Machine:console(chardev) end
 
+---Carries out a command of QMP, QEMU's control protocol, as a client of lunik.qmp() has it, and returns
+---what that is answered: objects and lists are tables, null is left out. Events that it causes have been
+---delivered by then. Raises what the client gets as an error, with its class in the field class.
+---`query-qmp-schema` describes all commands.
+---```lua
+---m:qmp("object-add", { ["qom-type"] = "memory-backend-ram", id = "mem1", size = 128 << 20 })
+---m:qmp("device_add", { driver = "pc-dimm", id = "dimm1", memdev = "mem1" })
+---assert(m:qmp("query-memory-devices")[1].data.memdev == "/objects/mem1")
+---local ok, err = pcall(m.qmp, m, "device_del", { id = "nosuch" })
+---assert(not ok and err.class == "DeviceNotFound" and err.message == "Device 'nosuch' not found")
+---```
+---@param command string
+---@param arguments? table<string, any>
+---@return any
+function Machine:qmp(command, arguments) end
+
 ---Returns the script's end of a character device, in place of a device of the guest: a stream of bytes
 ---to whatever is at its other side. A device has one front end at a time. Over a chardev-socket
 ---descriptors come with the bytes.
@@ -697,7 +757,8 @@ function Machine:console(chardev) end
 ---local stream <close> = m:stream "port"
 ---stream:on_data(function(bytes) stream:write(bytes:upper()) end)
 ---m:console(port):write "hello"
----assert(m:console(port):expect("HELLO", { timeout = 5 }) == nil)
+---m:console(port):expect("HELLO", { timeout = 5 })
+---assert(m:console(port):text() == "HELLO")
 ---```
 ---@param chardev string|lunik.Object
 ---@return lunik.Stream

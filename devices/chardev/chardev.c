@@ -82,8 +82,12 @@ void chardev_connection(struct chardev *c, bool open)
 {
     lunik_object *o = lunik_state_object(c);
 
-    lunik_emit(lunik_object_machine(o), open ? "chardev-connected" : "chardev-disconnected",
-               LUNIK_FIELD_STRING("object", lunik_object_id(o)));
+    if (open)
+        lunik_emit(lunik_object_machine(o), "chardev-connected",
+                   LUNIK_FIELD_STRING("object", lunik_object_id(o)));
+    else
+        lunik_emit(lunik_object_machine(o), "chardev-disconnected",
+                   LUNIK_FIELD_STRING("object", lunik_object_id(o)));
     if (c->front && c->front->connection)
         c->front->connection(c->front->opaque, open);
 }

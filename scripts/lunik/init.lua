@@ -67,6 +67,9 @@ end
 --- Loads lunik.agent late: it is for Linux guests with an agent.
 function lunik.agent(m, opts) return require("lunik.agent").new(m, opts) end
 
+--- Loads lunik.qmp.server late, as few scripts need it.
+function lunik.qmp(given) return require("lunik.qmp.server").new(given) end
+
 --- Loads lunik.report late, as few scripts need it.
 function lunik.report(given) return require("lunik.report").new(given) end
 

@@ -2,9 +2,9 @@
 --
 -- Strings may be any bytes: what is not UTF-8 becomes U+FFFD. Integers beyond 2^53, such as
 -- addresses and values of registers, are strings like "0x...": few readers have integers of 64
--- bits; json.exact() writes them as numbers all the same. A table with [1], or without fields, is an
--- array (json.object() writes an object), unless its metatable is json.Object or json.Array; false
--- stands for what is missing.
+-- bits; json.exact() writes them as numbers all the same. A table with [1], or without fields, is
+-- an array (json.object() writes an object), unless its metatable is json.Object or json.Array;
+-- false stands for what is missing.
 
 local markup = require "lunik.markup"
 local options = require "lunik.options"

@@ -322,6 +322,7 @@ function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end
 Machine.fw_cfg_add = fw_cfg.add
 Machine.fw_cfg = fw_cfg.read
 Machine.netdev = netdev.of
+function Machine.qmp(m, name, args) return require("lunik.qmp.server").call(m, name, args) end
 function Machine.stream(m, id) return require("lunik.stream").of(m, id) end
 Machine.set_link = netdev.set_link
 

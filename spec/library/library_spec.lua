@@ -86,6 +86,7 @@ describe("library/lunik.lua", function()
     Console = require("lunik.console").Console,
     Netdev = require("lunik.netdev").Netdev,
     Stream = require("lunik.stream").Stream,
+    Monitor = require("lunik.qmp.monitor").Monitor,
     Unplug = require("lunik.unplug").Unplug,
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,

@@ -96,7 +96,7 @@ function states.value(self, text, at)
     if not where then break end
     if mark == "\xff" then
       refuse(self, "Invalid JSON syntax: byte 0xff")
-      return where
+      return where + 1
     elseif count(self, mark) then
       return hand_out(self, text, from, where)
     elseif self.levels > LEVELS then

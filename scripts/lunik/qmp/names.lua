@@ -1,0 +1,100 @@
+--- What QEMU calls the types, paths and buses that have other names here.
+
+local core = require "lunik.core"
+
+local names = {}
+
+-- Lunik's name -> QEMU's.
+local types = {
+  serial16550 = "isa-serial", debugcon = "isa-debugcon", mc146818 = "mc146818rtc",
+  ["debug-exit"] = "isa-debug-exit", i440fx = "i440FX", piix3 = "PIIX3",
+  ["piix4-pm"] = "PIIX4_PM", ["fw-cfg"] = "fw_cfg_io",
+  ["chardev-buffer"] = "chardev-ringbuf", ["blockdev-file"] = "raw",
+}
+local lunik_types = {}
+for ours, qemu in pairs(types) do lunik_types[qemu] = ours end
+
+-- Types of machine and CPU: QEMU has a type for each.
+names.MACHINE = "pc-i440fx-7.2"
+names.CPU = "qemu64-x86_64-cpu"
+
+--- Objects that QEMU's clients make and that have no effect here.
+names.stand_ins = { secret = true }
+
+--- Properties of these types on the wire that have another form: name -> function(properties),
+-- which changes them.
+names.forms = {}
+
+--- QEMU's name of a type.
+function names.of_type(name)
+  if name == "cpu" then return names.CPU end
+  return types[name] or name
+end
+
+--- Lunik's name of a type, by either.
+function names.type(name)
+  return lunik_types[name] or name
+end
+
+local com_ports = { [0] = { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 } }
+
+--- The serial port's index is its place among the PC's four.
+names.forms["serial16550"] = function(m, props)
+  local index = props.index
+  props.index = nil
+  if index == nil and not props.iobase then
+    local taken = {}
+    for _, object in ipairs(m:objects()) do
+      if object.type == "serial16550" then taken[object.iobase] = true end
+    end
+    index = 0
+    while com_ports[index] and taken[com_ports[index][1]] do index = index + 1 end
+  end
+  local port = com_ports[index]
+  if port then props.iobase, props.irq = props.iobase or port[1], props.irq or port[2] end
+end
+
+--- The host bridge whose bus QEMU calls pci.0.
+function names.host_bridge(m)
+  for _, object in ipairs(m:objects()) do
+    if object.type == "i440fx" then return object end
+  end
+end
+
+--- Brings the properties of a device on the wire into Lunik's form: buses by the id of the device
+-- that has them, pci.0 where none is named.
+function names.device_properties(m, type_name, props)
+  local form = names.forms[type_name]
+  if form then form(m, props) end
+  local info = core.type(type_name)
+  for _, p in ipairs(info and info.props or {}) do
+    if p.name == "bus" and p.link == "pci-bus" and (not props.bus or props.bus == "pci.0") then
+      local bridge = names.host_bridge(m)
+      props.bus = bridge and bridge.id or props.bus
+    elseif p.name == "bus" and type(props.bus) == "string" then
+      props.bus = props.bus:gsub("%.0$", "")
+    end
+  end
+end
+
+--- QEMU's path of an object: devices with an id are in /machine/peripheral.
+function names.path(object)
+  if object.is_device and object.id ~= "" then return "/machine/peripheral/" .. object.id end
+  return object.path
+end
+
+--- The same for the path that an event has.
+function names.event_path(path)
+  local id = path:match "^/machine/([^/]+)$"
+  return id and "/machine/peripheral/" .. id or path
+end
+
+--- Returns the object of a path of QEMU's or Lunik's, or of an id; nil: there is none.
+function names.object(m, path)
+  path = path:gsub("^/machine/peripheral/", "/machine/")
+  local object = m:object(path)
+  if object and path:sub(1, 1) ~= "/" and object.id ~= path then return nil end
+  return object
+end
+
+return names

@@ -1,0 +1,66 @@
+--- lunik.qmp{} and m:qmp(): QMP for other programs, and for scripts.
+
+local core = require "lunik.core"
+local event = require "lunik.event"
+local options = require "lunik.options"
+local chardev = require "lunik.chardev"
+local dispatch = require "lunik.qmp.dispatch"
+local json = require "lunik.json"
+local monitor = require "lunik.qmp.monitor"
+local stream = require "lunik.stream"
+
+local server = {}
+
+local kinds = { machine = "any", path = "any", chardev = "any", on_quit = "function" }
+
+-- Returns an id for the character device of a monitor that none has.
+local function free_id(m)
+  local n = 0
+  while m:object(("qmp%d"):format(n)) do n = n + 1 end
+  return ("qmp%d"):format(n)
+end
+
+--- lunik.qmp{machine=, path= or chardev=, on_quit=}
+function server.new(given)
+  local opt = options.parse("qmp", given, kinds)
+  local m = opt.machine
+  if not core.is_a(m, "lunik.Machine") then
+    options.fail("invalid", "qmp: machine: %s is not a machine (want one)", options.show(m))
+  end
+  event.check_open(m)
+  if (opt.path == nil) == (opt.chardev == nil) then
+    options.fail("invalid", "qmp: %s (want either path or chardev)",
+      opt.path and "path and chardev can't go together" or "path is missing")
+  end
+  local object = chardev.add(m, opt.path or opt.chardev, free_id(m), "qmp")
+  local ok, result = pcall(stream.of, m, object)
+  if ok then ok, result = pcall(monitor.new, m, result, opt) end
+  if not ok then
+    if opt.path then m:object_del(object) end
+    error(result, 0)
+  end
+  result.owns = opt.path ~= nil
+  local state = event.state(m)
+  state.monitors = state.monitors or {}
+  table.insert(state.monitors, result)
+  return result
+end
+
+-- Returns the arguments as they are on the wire.
+local function wire(args)
+  local out = setmetatable({}, json.Object)
+  for name, value in pairs(args) do
+    options.value("qmp: argument", name, "string")
+    out[name] = value
+  end
+  return out
+end
+
+--- m:qmp(name, args)
+function server.call(m, name, args)
+  event.check_open(m)
+  options.value("qmp: command", name, "string")
+  return dispatch.call(m, name, wire(options.table("qmp: arguments", args or {})))
+end
+
+return server
