@@ -20,7 +20,7 @@ local function dial(path)
   local m = lunik.machine { board = { build = function() end }, accel = "none", memory = "1M" }
   m:object_add("chardev-socket", { id = "client", path = path, server = false })
   local self = setmetatable({ machine = m, stream = m:stream "client", text = "", raw = {},
-    messages = {}, taken = 0 }, Client)
+    messages = {}, taken = 0, looked_at = 0 }, Client)
   self.stream:on_data(function(bytes)
     self.text = self.text .. bytes
     while true do
@@ -55,6 +55,17 @@ function Client:answer()
     if not message.event then return message, events end
     events[#events + 1] = message
   end
+end
+
+-- The next event of that name, before answers or after them.
+function Client:event(name)
+  return wait_for(function()
+    while self.looked_at < #self.messages do
+      self.looked_at = self.looked_at + 1
+      local message = self.messages[self.looked_at]
+      if message.event == name then return message end
+    end
+  end)
 end
 
 -- Sends a command as libvirt does; returns the answer.

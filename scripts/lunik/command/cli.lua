@@ -331,6 +331,22 @@ local function begin_report(options, lunik, script)
   })
 end
 
+-- Serves QMP for the first machine that is made.
+local function serve_qmp(paths, lunik)
+  local observer
+  observer = require("lunik.observe").on("machine", function(m)
+    observer:off()
+    for _, path in ipairs(paths) do
+      local ok, err = pcall(lunik.qmp, { machine = m, path = path })
+      if not ok then
+        complain("--qmp: " .. core.text(err.message or err))
+        os.exit(2)
+      end
+    end
+    require("lunik.qmp.server").stay(m)
+  end)
+end
+
 local function run(argv, options, lunik)
   local arg = make_arg(argv, options.script)
   local nothing_given = not options.script and #options.steps == 0
@@ -355,6 +371,9 @@ local function run(argv, options, lunik)
   end
   if options.logs.rejected then
     lunik.log_rejected {}
+  end
+  if options.qmp then
+    serve_qmp(options.qmp, lunik)
   end
   if options.settings[1] and not options.script then
     return usage(bad_usage, "-o: '%s': there is no board file to set it for", options.settings[1])

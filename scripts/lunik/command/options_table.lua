@@ -61,6 +61,9 @@ What follows the script are its arguments. With the word "run", --report and
     { names = { "--report" }, value = "FILE", key = "report", late = true, complete = "file",
       help = "write a page about the run to FILE (HTML): its result, flights and events on a "
         .. "timeline, consoles, memory maps, machines" },
+    { names = { "--qmp" }, value = "unix:PATH", key = "qmp", many = true,
+      help = "serve QMP, QEMU's control protocol, for the first machine, on a socket at PATH. The "
+        .. "command then also goes on while that machine is paused or has not been started" },
     { names = { "-W" }, key = "warnings",
       help = "turn warnings on, e.g. that the host does not allow the process to enter the "
         .. "sandbox" },

@@ -7,6 +7,7 @@ local chardev = require "lunik.chardev"
 local dispatch = require "lunik.qmp.dispatch"
 local json = require "lunik.json"
 local monitor = require "lunik.qmp.monitor"
+local observe = require "lunik.observe"
 local stream = require "lunik.stream"
 
 local server = {}
@@ -44,6 +45,22 @@ function server.new(given)
   state.monitors = state.monitors or {}
   table.insert(state.monitors, result)
   return result
+end
+
+local ends = { shutdown = true, crashed = true }
+
+--- Keeps the loop running until the machine's run is over, also while it is paused or has not been
+-- started.
+function server.stay(m)
+  local kept, watching, closing
+  local function leave()
+    kept:cancel()
+    watching:off()
+    closing:off()
+  end
+  kept = core.timer(1e9, leave)
+  watching = observe.on("event", function(of, ev) if of == m and ends[ev.name] then leave() end end)
+  closing = observe.on("closing", function(of) if of == m then leave() end end)
 end
 
 -- Returns the arguments as they are on the wire.

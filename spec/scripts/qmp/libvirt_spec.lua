@@ -125,13 +125,11 @@ describe("libvirt", function()
     end
     assert.is_true(dimm.data.hotplugged)
     assert.truthy(has(result("qom-list", '{"path":"/machine/peripheral"}'), "dimm0"))
-    local event
-    repeat event = client:next() until event.event == "ACPI_DEVICE_OST"
     assert.same({ device = "dimm0", slot = "0", ["slot-type"] = "DIMM", source = 1, status = 0 },
-      event.data.info)
+      client:event("ACPI_DEVICE_OST").data.info)
     result("device_del", '{"id":"dimm0"}')
-    repeat event = client:next() until event.event == "DEVICE_DELETED"
-    assert.same({ device = "dimm0", path = "/machine/peripheral/dimm0" }, event.data)
+    assert.same({ device = "dimm0", path = "/machine/peripheral/dimm0" },
+      client:event("DEVICE_DELETED").data)
     result("object-del", '{"id":"memdimm0"}')
     assert.same({}, result "query-memory-devices")
     guest:detach()
