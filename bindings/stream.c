@@ -331,7 +331,7 @@ static int stream_fds(lua_State *L)
 /* core.close_fd(fd) */
 static int close_fd(lua_State *L)
 {
-    close((int)bind_int(L, 1, "close_fd: descriptor", 3, INT_MAX));
+    close((int)bind_int(L, 1, "close_fd: descriptor", 0, INT_MAX));
     return 0;
 }
 

@@ -162,6 +162,12 @@ static int vcpu_get_index(lua_State *L)
     return 1;
 }
 
+static int vcpu_get_thread_id(lua_State *L)
+{
+    lua_pushinteger(L, lunik_vcpu_tid(vcpu(L)));
+    return 1;
+}
+
 static int vcpu_get_stats(lua_State *L)
 {
     lunik_vcpu_stats stats;
@@ -212,6 +218,7 @@ void bind_vcpu_open(lua_State *L, int classes)
     };
     static const luaL_Reg getters[] = {
         {"index", vcpu_get_index},
+        {"thread_id", vcpu_get_thread_id},
         {"stats", vcpu_get_stats},
         {0},
     };

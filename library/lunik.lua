@@ -734,8 +734,8 @@ function Machine:chardev(spec, id) end
 function Machine:console(chardev) end
 
 ---Carries out a command of QMP, QEMU's control protocol, as a client of lunik.qmp() has it, and returns
----what that is answered: objects and lists are tables, null is left out. Events that it causes have been
----delivered by then. Raises what the client gets as an error, with its class in the field class.
+---what that is answered: objects and lists are tables, null is left out. Raises what the client gets as
+---an error, with its class in the field class.
 ---`query-qmp-schema` describes all commands.
 ---```lua
 ---m:qmp("object-add", { ["qom-type"] = "memory-backend-ram", id = "mem1", size = 128 << 20 })
@@ -1999,6 +1999,7 @@ function Stream:close() end
 ---A virtual processor. Reading and setting its registers takes it out of the guest for a moment.
 ---@class lunik.Vcpu
 ---@field index integer From 0.
+---@field thread_id integer The number of its thread, as in /proc/self/task; 0 before the first start.
 ---@field stats {exits: integer, io: integer, mmio: integer, interrupted: integer, dirtied: integer, other: integer} dirtied: pages that its dirty ring has reported.
 local Vcpu = {}
 

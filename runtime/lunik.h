@@ -733,6 +733,9 @@ lunik_vcpu *lunik_vcpu_get(lunik_machine *m, unsigned index);
 /* Return the machine and the index of a vCPU. Any thread. */
 lunik_machine *lunik_vcpu_machine(const lunik_vcpu *v);
 unsigned lunik_vcpu_index(const lunik_vcpu *v);
+/* Returns the number of its thread, as gettid() does; 0 while it has none, before the first start.
+ * Any thread. */
+int lunik_vcpu_tid(const lunik_vcpu *v);
 /* Returns the vCPU on whose thread the caller runs, or NULL. Any thread. */
 lunik_vcpu *lunik_vcpu_current(void);
 

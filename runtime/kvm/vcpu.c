@@ -1,5 +1,5 @@
 /* vcpu.c: vCPUs and their threads. */
-#define _GNU_SOURCE /* pthread_setname_np */
+#define _GNU_SOURCE /* pthread_setname_np, gettid */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -54,6 +54,13 @@ unsigned lunik_vcpu_index(const lunik_vcpu *v)
     return v->index;
 }
 
+int lunik_vcpu_tid(const lunik_vcpu *v)
+{
+    NOT_NULL(v);
+
+    return atomic_load(&v->tid);
+}
+
 void lunik_vcpu_get_stats(const lunik_vcpu *v, lunik_vcpu_stats *out)
 {
     NOT_NULL(v);
@@ -74,6 +81,7 @@ static void *vcpu_thread(void *arg)
     lunik_vcpu *v = arg;
     int rc, error;
 
+    atomic_store(&v->tid, gettid());
     vcpu_thread_set(v, v->index);
     confinement_enter_vcpu();
     for (;;) {
@@ -97,6 +105,7 @@ static void *vcpu_thread(void *arg)
         vcpu_handle_exit(v, rc, error);
     }
     rcu_thread_done();
+    atomic_store(&v->tid, 0);
     return NULL;
 }
 

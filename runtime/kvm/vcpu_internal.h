@@ -42,6 +42,7 @@ struct lunik_vcpu {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
+    _Atomic int tid;       /* of thread, 0: none */
     bool started;          /* thread exists; under the group's mutex, as the next three */
     bool ended;            /* thread has ended and is to be joined */
     bool again;            /* leaving, but plugged again: the thread is to go on */

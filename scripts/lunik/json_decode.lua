@@ -66,7 +66,8 @@ local MOST = "18446744073709551615"
 
 -- Returns the bits of an integer that is too big for Lua's, nil for one of more than 64 bits.
 local function unsigned(digits)
-  if digits:byte() == 0x2d or #digits > #MOST or #digits == #MOST and digits > MOST then return nil end
+  local many = #digits > #MOST or #digits == #MOST and digits > MOST
+  if many or digits:byte() == 0x2d then return nil end
   local n = 0
   for digit in digits:gmatch "%d" do n = n * 10 + (digit:byte() - 48) end
   return n

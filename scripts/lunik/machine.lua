@@ -238,6 +238,7 @@ function machine.new(given)
   event.greet(m)
   event.state(m).dirty_ring = opt.dirty_ring
   event.state(m).sandbox = opt.sandbox
+  event.state(m).uuid = type(opt.smbios) == "table" and opt.smbios.uuid or nil
   local ok, err = xpcall(build, function(err)
     -- A string is an error in the board's code, which needs a traceback; a refused option does not.
     return type(err) == "string" and debug.traceback(err, 2) or err

@@ -96,6 +96,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_vcpu_get, lunik_vcpu_get(NULL, 0));
     CALL(lunik_vcpu_machine, lunik_vcpu_machine(NULL));
     CALL(lunik_vcpu_index, lunik_vcpu_index(NULL));
+    CALL(lunik_vcpu_tid, lunik_vcpu_tid(NULL));
     CALL(lunik_vcpu_current, lunik_vcpu_current());
     CALL(lunik_vcpu_get_reg, lunik_vcpu_get_reg(NULL, NULL, NULL, NULL));
     CALL(lunik_vcpu_set_reg, lunik_vcpu_set_reg(NULL, NULL, 0, NULL));

@@ -1,9 +1,8 @@
 --- Checks the arguments of a command against its declaration.
 --
 -- A declaration's args: name -> type as text: "str", "int", "size", "number", "bool", "any",
--- "object", the name of an enumeration or a structure of lunik.qmp.shapes, "[TYPE]" for a list; with
--- "?" in front an argument that may be left out. A member "..." allows others, which are not checked
--- here.
+-- "object", the name of an enumeration or a structure of lunik.qmp.shapes, "[TYPE]" for a list; "?"
+-- in front: it may be left out. A member "..." allows others, which are not checked here.
 
 local json = require "lunik.json"
 local failure = require "lunik.qmp.failure"

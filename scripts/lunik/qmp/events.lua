@@ -18,6 +18,7 @@ local function has_id(ev) return ev.device and not ev.device:find("/", 1, true) 
 local function stop_reason(ev)
   local by_guest = ev.reason == "guest-shutdown" or ev.reason == "exit-device"
   local quit = event.state(ev.machine).quit_reason
+  if ev.reason == "reset-failed" then quit = "host-error" end
   return { guest = by_guest, reason = by_guest and "guest-shutdown" or quit or "host-signal" }
 end
 
@@ -128,6 +129,14 @@ function events.follow(monitor)
     if ev.name == "acpi-ost" then note_ost(m, ev) end
     send(monitor, ev)
   end)
+  monitor.closing = observe.on("closing", function(m)
+    if m ~= monitor.machine or event.has_ended(m) then return end
+    local why = event.state(m).quit_reason or "host-signal"
+    monitor:event("SHUTDOWN", { guest = false, reason = why })
+  end)
+  monitor.ended = event.subscribe(event.state(monitor.machine).ends, function()
+    if monitor.machine.state == "closed" then events.leave(monitor) end
+  end)
 end
 
 --- Drops the events that wait for a client that has gone.
@@ -136,8 +145,12 @@ function events.forget(monitor)
   monitor.limited = {}
 end
 
+--- Undoes follow().
 function events.leave(monitor)
+  events.forget(monitor)
   monitor.observer:off()
+  monitor.closing:off()
+  monitor.ended:off()
 end
 
 return events

@@ -201,8 +201,10 @@ local function forget_client(self)
   for i = self.first, self.last do self[i] = nil end
   self.first, self.last = 1, 0
   self.framing:reset()
-  for _, fd in pairs(self.fds) do core.close_fd(fd) end
-  self.fds = {}
+  for _, all in ipairs { self.fds, self.spare_fds } do
+    for _, fd in pairs(all) do core.close_fd(fd) end
+  end
+  self.fds, self.spare_fds = {}, {}
   events.forget(self)
   release(self)
 end
@@ -215,8 +217,8 @@ end
 --- Makes a monitor on a stream.
 function monitor.new(m, stream, opts)
   local self = setmetatable({
-    machine = m, stream = stream, client = 0, first = 1, last = 0, fds = {}, negotiated = false,
-    on_quit = opts.on_quit, held = false,
+    machine = m, stream = stream, client = 0, first = 1, last = 0, fds = {}, spare_fds = {},
+    negotiated = false, held = false, on_quit = opts.on_quit,
   }, Monitor)
   self.framing = framing.new(function(text, wrong) take(self, text, wrong) end)
   stream:on_open(function() greet(self) end)

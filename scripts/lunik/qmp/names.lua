@@ -1,6 +1,7 @@
 --- What QEMU calls the types, paths and buses that have other names here.
 
 local core = require "lunik.core"
+local failure = require "lunik.qmp.failure"
 
 local names = {}
 
@@ -42,7 +43,9 @@ local com_ports = { [0] = { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 }
 names.forms["serial16550"] = function(m, props)
   local index = props.index
   props.index = nil
-  if index == nil and not props.iobase then
+  if index ~= nil and not com_ports[index] then
+    failure.generic("isa-serial: index %s is out of range (want 0 to 3)", tostring(index))
+  elseif index == nil and not props.iobase then
     local taken = {}
     for _, object in ipairs(m:objects()) do
       if object.type == "serial16550" then taken[object.iobase] = true end

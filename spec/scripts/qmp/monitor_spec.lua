@@ -223,7 +223,9 @@ describe("a QMP monitor", function()
 
   it("limits how often an event of some kinds comes, and sends the last one", function()
     local client = connect()
-    for actual = 1, 5 do m:emit("balloon-change", { device = "b", actual = actual, balloon = 0 }) end
+    for actual = 1, 5 do
+      m:emit("balloon-change", { device = "b", actual = actual, balloon = 0 })
+    end
     for open = 0, 3 do m:emit("port-changed", { device = "p" .. open % 2, open = open > 1 }) end
     local answer, events = client:command '{"execute":"query-name"}'
     assert.equal("pc", answer["return"].name)
@@ -239,8 +241,16 @@ describe("a QMP monitor", function()
   it("ends with the machine, and the machine with quit", function()
     local client = connect()
     assert.same({}, client:command('{"execute":"quit"}')["return"])
+    assert.same({ guest = false, reason = "host-qmp-quit" }, client:event("SHUTDOWN").data)
     qmp.wait_for(function() return client.gone end)
     assert.equal("closed", m.state)
+  end)
+
+  it("reports that its machine is closed", function()
+    local client = connect()
+    m:close()
+    assert.same({ guest = false, reason = "host-signal" }, client:event("SHUTDOWN").data)
+    qmp.wait_for(function() return client.gone end)
   end)
 
   it("is made of a path or of a character device", function()

@@ -109,7 +109,8 @@ end
 
 -- A raw node shows the file node below it as it is: both are one back end.
 local function blockdev_add(m, args)
-  local name = args["node-name"] or failure.generic("'node-name' must be specified for the root node")
+  local name = args["node-name"]
+    or failure.generic("'node-name' must be specified for the root node")
   local file = args
   if args.driver == "raw" then
     if type(args.file) == "string" then

@@ -16,12 +16,21 @@ local function path(m, cpu)
     or cpu.present and ("/machine/unattached/cpu[%d]"):format(cpu.index) or nil
 end
 
+-- The numbers of threads by index. One that has no thread yet, or without KVM, has the main one.
+local function threads(m)
+  local found = setmetatable({}, { __index = function() return core.pid() end })
+  for _, vcpu in ipairs(m:cpus()) do
+    if vcpu.thread_id ~= 0 then found[vcpu.index] = vcpu.thread_id end
+  end
+  return found
+end
+
 local function cpus_fast(m)
-  local list = setmetatable({}, json.Array)
+  local list, thread = setmetatable({}, json.Array), threads(m)
   for _, cpu in ipairs(m:hotpluggable_cpus()) do
     if cpu.present then
       list[#list + 1] = { ["cpu-index"] = cpu.index, ["qom-path"] = path(m, cpu),
-        ["thread-id"] = core.pid(), props = place(cpu.props), target = "x86_64" }
+        ["thread-id"] = thread[cpu.index], props = place(cpu.props), target = "x86_64" }
     end
   end
   return list

@@ -16,9 +16,7 @@ end
 -- Takes the descriptor that came with the command.
 local function received(monitor)
   if not monitor then failure.generic("File descriptors come over a monitor's socket only") end
-  local all = monitor.stream:fds()
-  monitor.spare_fds = monitor.spare_fds or {}
-  for _, fd in ipairs(all) do table.insert(monitor.spare_fds, fd) end
+  for _, fd in ipairs(monitor.stream:fds()) do table.insert(monitor.spare_fds, fd) end
   local fd = table.remove(monitor.spare_fds, 1)
   if not fd then failure.generic("No file descriptor supplied via SCM_RIGHTS") end
   return fd
