@@ -41,16 +41,30 @@ function qemu.guest(image, board, memory, ...)
   return argv
 end
 
+--- Starts a program that serves QMP on descriptor 3.
+function qemu.serve(argv)
+  local q = setmetatable({ process = process.start(argv, 1), events = {} }, Qemu)
+  q.process:line(QMP) -- the greeting
+  q:call '{"execute":"qmp_capabilities"}'
+  return q
+end
+
 --- Starts QEMU with QMP. argv: from the functions above.
 function qemu.start(argv)
   local all = table.move(argv, 1, #argv, 1, {})
   for _, arg in ipairs { "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control" } do
     all[#all + 1] = arg
   end
-  local q = setmetatable({ process = process.start(all, 1), events = {} }, Qemu)
-  q.process:line(QMP) -- the greeting
-  q:call '{"execute":"qmp_capabilities"}'
-  return q
+  return qemu.serve(all)
+end
+
+--- Sends many commands at once; returns how long it took until all were answered, in microseconds
+-- for each.
+function Qemu:pipeline(command, count)
+  local text, start = command:rep(count, "\n") .. "\n", process.now()
+  self.process:write(text, QMP)
+  for _ = 1, count do self.process:line(QMP) end
+  return (process.now() - start) * 1e6 / count
 end
 
 --- Executes a command; returns its answer or raises its error. Keeps events that come before.

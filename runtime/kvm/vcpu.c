@@ -56,7 +56,7 @@ unsigned lunik_vcpu_index(const lunik_vcpu *v)
 
 int lunik_vcpu_tid(const lunik_vcpu *v)
 {
-    NOT_NULL(v);
+    NOT_NULL(v, 0);
 
     return atomic_load(&v->tid);
 }

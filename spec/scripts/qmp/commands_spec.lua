@@ -74,6 +74,10 @@ describe("QMP's command", function()
     m:qmp("device_add", { driver = "pc-dimm", memdev = "m1", id = "d1" })
     refused("GenericError", "can't use already busy memdev: m1", "device_add",
       { driver = "pc-dimm", memdev = "m1" })
+    refused("DeviceNotFound", "Device 'm9' not found", "device_add",
+      { driver = "pc-dimm", memdev = "m9" })
+    refused("GenericError", "Parameter 'foo' is unexpected", "object-add",
+      { ["qom-type"] = "memory-backend-ram", id = "x", size = 4096, foo = 1 })
     refused("GenericError", "Duplicate device ID 'd1'", "device_add",
       { driver = "pc-dimm", memdev = "m1", id = "d1" })
     refused("DeviceNotFound", "Device 'nosuch' not found", "device_del", { id = "nosuch" })
@@ -157,7 +161,9 @@ describe("QMP's command", function()
     local props = names_of(m:qmp("device-list-properties", { typename = "pc-dimm" }))
     assert.equal("link<memory-backend>", props.memdev.type)
     assert.equal(-1, props.slot["default-value"])
-    refused("DeviceNotFound", "Class 'nosuch' not found", "device-list-properties",
+    refused("DeviceNotFound", "Device 'nosuch' not found", "device-list-properties",
+      { typename = "nosuch" })
+    refused("DeviceNotFound", "Class 'nosuch' not found", "qom-list-properties",
       { typename = "nosuch" })
     assert.same({}, m:qmp("qom-list-properties", { typename = "none-machine" }))
     assert.truthy(names_of(m:qmp("qom-list-properties", { typename = "memory-backend-file" }))
@@ -181,9 +187,9 @@ describe("QMP's command", function()
     qmp.wait_for(function() return got == "in" end)
     refused("GenericError", "Invalid base64 data 'a'", "ringbuf-write",
       { device = "ring0", data = "a", format = "base64" })
-    refused("GenericError", "'pty0' is not a ringbuf device", "ringbuf-read",
+    refused("GenericError", "pty0 is not a ringbuf device", "ringbuf-read",
       { device = "pty0", size = 1 })
-    refused("GenericError", "Parameter 'backend.type' does not accept value 'x'", "chardev-add",
+    refused("GenericError", "Parameter 'type' does not accept value 'x'", "chardev-add",
       { id = "x", backend = { type = "x" } })
     stream:close()
     m:qmp("chardev-remove", { id = "ring0" })
@@ -246,6 +252,8 @@ describe("QMP's command", function()
     file:close()
     refused("GenericError", "Parameter 'size' expects a positive value", "pmemsave",
       { val = 0, size = -1, filename = path })
+    refused("GenericError", "Parameter 'cpu-index' expects a CPU number", "memsave",
+      { val = 0, size = 1, filename = path })
     os.remove(path)
   end)
 

@@ -14,10 +14,9 @@ end
 
 return {
   { name = "balloon", args = { value = "int" }, run = function(m, args)
-    if args.value <= 0 then
-      failure.generic("Parameter 'target' expects a size")
-    end
-    balloon(m, math.min(args.value, balloon(m).memory))
+    local most = balloon(m).memory
+    if args.value <= 0 then failure.generic("Parameter 'target' expects a size") end
+    balloon(m, math.min(args.value, most))
   end },
   { name = "query-balloon", returns = "BalloonInfo",
     run = function(m) return { actual = balloon(m).actual } end },

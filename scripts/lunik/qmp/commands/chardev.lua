@@ -90,7 +90,7 @@ end
 local function chardev_add(m, args)
   local kind = backends[args.backend.type]
   if not kind then
-    failure.generic("Parameter 'backend.type' does not accept value '%s'", args.backend.type)
+    failure.generic("Parameter 'type' does not accept value '%s'", args.backend.type)
   elseif m:object(args.id) then
     failure.generic("Chardev with id '%s' already exists", args.id)
   end
@@ -154,7 +154,7 @@ local function ringbuf(m, id)
   local object = m:object(id)
   if not object or not object:is "chardev" then failure.generic("Device '%s' not found", id) end
   if object.type ~= "chardev-buffer" then
-    failure.generic("'%s' is not a ringbuf device", id)
+    failure.generic("%s is not a ringbuf device", id)
   end
   return console.of(object)
 end

@@ -11,9 +11,11 @@ local function refused(err, driver, props)
     failure.generic("'memdev' property must be set")
   elseif err.code == "busy" and err.message:find("memdev: object", 1, true) then
     failure.generic("can't use already busy memdev: %s", props.memdev)
-  elseif err.code == "not-found" and err.message:find("has no property", 1, true) then
-    failure.generic("Property '%s.%s' not found", driver,
-      err.message:match "has no property '(.-)'" or "?")
+  elseif err.code == "not-found" then
+    local unknown = err.message:match "has no property '(.-)'"
+    local missing = err.message:match ": there is no object '(.-)'"
+    if unknown then failure.generic("Property '%s.%s' not found", driver, unknown) end
+    if missing then failure.no_device(missing) end
   end
   error(err, 0)
 end

@@ -5,6 +5,7 @@ local json = require "lunik.json"
 local failure = require "lunik.qmp.failure"
 local fds = require "lunik.qmp.fds"
 local options = require "lunik.options"
+local translate = require "lunik.translate"
 local wait = require "lunik.wait"
 
 local function array(list) return setmetatable(list or {}, json.Array) end
@@ -99,6 +100,32 @@ local function pmemsave(m, args)
   save(m, args, function(at, count) return m:read(at, count) end)
 end
 
+local PAGE = 4096
+
+-- Reads linear addresses of a vCPU.
+local function read_linear(m, regs, address, size)
+  local parts = {}
+  while size > 0 do
+    local count = math.min(size, PAGE - (address & PAGE - 1))
+    local physical = translate.address(m, regs, address)
+    if not physical then failure.generic("Invalid addr 0x%016x/size specified", address) end
+    parts[#parts + 1] = m:read(physical, count)
+    address, size = address + count, size - count
+  end
+  return table.concat(parts)
+end
+
+local function memsave(m, args)
+  local index = args["cpu-index"] or 0
+  for _, vcpu in ipairs(m:cpus()) do
+    if vcpu.index == index then
+      local regs = vcpu:regs()
+      return save(m, args, function(at, count) return read_linear(m, regs, at, count) end)
+    end
+  end
+  failure.generic("Parameter 'cpu-index' expects a CPU number")
+end
+
 -- ---- dirty rate --------------------------------------------------------------------------------
 
 local function calc_dirty_rate(m, args)
@@ -138,6 +165,8 @@ return {
   { name = "query-memory-size-summary", returns = "MemoryInfo", run = memory_size_summary },
   { name = "query-memdev", returns = "[Memdev]", run = memdevs },
   { name = "query-acpi-ospm-status", returns = "[ACPIOSTInfo]", run = acpi_ospm_status },
+  { name = "memsave", args = { val = "int", size = "int", filename = "str",
+    ["cpu-index"] = "?int" }, run = memsave },
   { name = "pmemsave", args = { val = "int", size = "int", filename = "str" },
     run = pmemsave },
   { name = "calc-dirty-rate", args = { ["calc-time"] = "int", ["sample-pages"] = "?int",

@@ -42,7 +42,11 @@ local function object_add(m, args)
     failure.generic("attempt to add duplicate property '%s' to object (type 'container')", args.id)
   end
   fds.paths(m, props)
-  m:object_add(info.name, props)
+  local ok, err = pcall(m.object_add, m, info.name, props)
+  if ok then return end
+  local unknown = err.code == "not-found" and err.message:match "has no property '(.-)'"
+  if unknown then failure.generic("Parameter '%s' is unexpected", unknown) end
+  error(err, 0)
 end
 
 local function object_del(m, args)
@@ -203,14 +207,9 @@ local function qom_list_types(_, args)
   return list
 end
 
-local function type_info(name)
-  local info = core.type(names.type(name))
-  if not info then failure.raise("DeviceNotFound", "Class '%s' not found", name) end
-  return info
-end
-
 local function device_list_properties(_, args)
-  local info = type_info(args.typename)
+  local info = core.type(names.type(args.typename))
+  if not info then failure.no_device(args.typename) end
   if not info.device then
     failure.generic("Parameter 'typename' expects a non-abstract device type")
   end
@@ -223,7 +222,9 @@ local bare = { ["none-machine"] = true, ["max-x86_64-cpu"] = true }
 local function qom_list_properties(_, args)
   local name = args.typename
   if bare[name] or name == names.MACHINE .. "-machine" then return array() end
-  return list_properties(type_info(name))
+  local info = core.type(names.type(name))
+  if not info then failure.raise("DeviceNotFound", "Class '%s' not found", name) end
+  return list_properties(info)
 end
 
 return {
