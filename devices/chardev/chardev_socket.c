@@ -165,8 +165,8 @@ static int realize(lunik_object *o, lunik_error *err)
 
     s->listener.fd = s->listener.spare = -1;
     if (!s->path == (s->fd < 0))
-        return lunik_fail(err, LUNIK_E_INVALID, "chardev-socket: %s (want either path or fd)",
-                          s->path ? "path and fd can't go together" : "path is missing");
+        return lunik_fail(err, LUNIK_E_INVALID, "chardev-socket: path: %s (want either path or fd)",
+                          s->path ? "can't go together with fd" : "is missing");
     if (!s->path)
         s->server = unix_is_listening((int)s->fd);
     return s->server ? start_server(s, err) : start_client(s, err);

@@ -188,9 +188,9 @@ describe("a stream", function()
     assert.equal("over a pair", got)
     refused("invalid", "chardev-socket: fd: '1' is not a stream socket", m.object_add, m,
       "chardev-socket", { id = "x", fd = io.open("/dev/null") and 1 })
-    refused("invalid", "path and fd can't go together", m.object_add, m, "chardev-socket",
+    refused("invalid", "path: can't go together with fd", m.object_add, m, "chardev-socket",
       { id = "x", fd = fds[1], path = path })
-    refused("invalid", "path is missing", m.object_add, m, "chardev-socket", { id = "x" })
+    refused("invalid", "path: is missing", m.object_add, m, "chardev-socket", { id = "x" })
   end)
 
   it("is the only front end", function()
