@@ -41,7 +41,8 @@ events.table = {
     { name = "STOP" },
   },
   powerdown = { { name = "POWERDOWN" } },
-  suspended = { { name = "SUSPEND" } },
+  suspend = { { name = "SUSPEND" } },
+  ["suspend-disk"] = { { name = "SUSPEND_DISK" } },
   wakeup = { { name = "WAKEUP" } },
   ["acpi-ost"] = { { name = "ACPI_DEVICE_OST", args = { info = "ACPIOSTInfo" },
     data = function(ev)

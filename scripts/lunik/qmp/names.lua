@@ -65,13 +65,13 @@ function names.host_bridge(m)
 end
 
 --- Brings the properties of a device on the wire into Lunik's form: buses by the id of the device
--- that has them, pci.0 where none is named.
+-- that has them.
 function names.device_properties(m, type_name, props)
   local form = names.forms[type_name]
   if form then form(m, props) end
   local info = core.type(type_name)
   for _, p in ipairs(info and info.props or {}) do
-    if p.name == "bus" and p.link == "pci-bus" and (not props.bus or props.bus == "pci.0") then
+    if p.name == "bus" and p.link == "pci-bus" and props.bus == "pci.0" then
       local bridge = names.host_bridge(m)
       props.bus = bridge and bridge.id or props.bus
     elseif p.name == "bus" and type(props.bus) == "string" then

@@ -53,6 +53,7 @@ shapes.all = {
   MachineInfo = struct { name = "str", alias = "?str", ["is-default"] = "?bool",
     ["cpu-max"] = "int", ["hotpluggable-cpus"] = "bool", ["numa-mem-supported"] = "bool",
     deprecated = "bool", ["default-cpu-type"] = "?str", ["default-ram-id"] = "?str" },
+  CurrentMachineParams = struct { ["wakeup-suspend-support"] = "bool" },
   CpuDefinitionInfo = struct { name = "str", typename = "str", static = "bool",
     ["unavailable-features"] = "?[str]" },
   CommandLineOptionInfo = struct { option = "str", parameters = "[object]" },

@@ -145,6 +145,20 @@ describe("a QMP monitor", function()
     command("cont", "RESUME")
   end)
 
+  it("reports that the guest sleeps, and wakes it", function()
+    local client = connect()
+    client:command '{"execute":"cont"}'
+    assert.equal("Unable to wake up: guest is not in suspended state",
+      client:command('{"execute":"system_wakeup"}').error.desc)
+    m:outw(0x604, 1 << 10 | 1 << 13)
+    client:event "SUSPEND"
+    assert.same({ running = false, singlestep = false, status = "suspended" },
+      client:command('{"execute":"query-status"}')["return"])
+    local _, events = client:command '{"execute":"system_wakeup"}'
+    assert.equal("WAKEUP", events[1].event)
+    assert.is_true(client:command('{"execute":"query-status"}')["return"].running)
+  end)
+
   it("runs what is given out of band at once", function()
     local client = dial()
     client:next()

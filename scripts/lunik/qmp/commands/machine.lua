@@ -9,7 +9,7 @@ local names = require "lunik.qmp.names"
 local function array(list) return setmetatable(list, json.Array) end
 
 local status_of = {
-  created = "prelaunch", running = "running", paused = "paused", shutdown = "shutdown",
+  suspended = "suspended", created = "prelaunch", running = "running", paused = "paused", shutdown = "shutdown",
   crashed = "internal-error", closed = "shutdown",
 }
 
@@ -18,7 +18,7 @@ local function query_status(m)
 end
 
 local function cont(m)
-  if m.state == "running" then return end
+  if m.state == "running" or m.state == "suspended" then return end
   if m.state == "shutdown" or m.state == "crashed" then
     failure.generic("Resetting the Virtual Machine is required")
   end
@@ -26,13 +26,20 @@ local function cont(m)
 end
 
 local function stop(m)
-  if m.state == "running" then m:pause() end
+  if m.state == "running" or m.state == "suspended" then m:pause() end
+end
+
+local function wakeup(m)
+  if m.state ~= "suspended" then
+    failure.generic("Unable to wake up: guest is not in suspended state")
+  end
+  m:wakeup()
 end
 
 local function quit(m, _, monitor)
   event.state(m).quit_reason = "host-qmp-quit"
   if monitor and monitor.on_quit then return monitor.on_quit() end
-  if m.state == "running" or m.state == "paused" then
+  if m.state ~= "created" and not event.has_ended(m) then
     m:shutdown(0)
   else
     -- Not now: the client is to get its answer.
@@ -89,6 +96,9 @@ return {
   { name = "cont", run = cont },
   { name = "system_reset", run = function(m) m:reset() end },
   { name = "system_powerdown", run = function(m) m:powerdown() end },
+  { name = "system_wakeup", run = wakeup },
+  { name = "query-current-machine", returns = "CurrentMachineParams",
+    run = function() return { ["wakeup-suspend-support"] = true } end },
   { name = "quit", run = quit },
   { name = "inject-nmi", run = inject_nmi },
   { name = "query-name", oob = true, returns = "NameInfo",
