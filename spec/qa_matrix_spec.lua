@@ -30,7 +30,8 @@ local function describe_row(row, guest)
   }
 end
 
-for _, group in ipairs { "lifecycle", "refusals", "host", "nodes", "pci", "cpus" } do
+for _, group in ipairs { "lifecycle", "refusals", "host", "nodes", "pci", "cpus",
+  "virtio_mem" } do
   describe(group, function()
     local rows = require("spec.support.matrix." .. group)
     for _, row in ipairs(rows) do

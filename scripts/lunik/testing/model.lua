@@ -19,14 +19,14 @@ end
 
 -- ---- what there is -----------------------------------------------------------------------------
 
--- id -> data of the DIMMs in the machine's list; and the size of what else is listed.
+-- id -> data of the DIMMs in the machine's list; and how much of its window all others take.
 local function listed(t)
   local found, others = {}, 0
   for _, device in ipairs(t.m:memory_devices()) do
     if device.type == "dimm" then
       found[device.data.id] = device.data
     else
-      others = others + (device.data.size or 0)
+      others = others + (device.data.max_size or device.data.size or 0)
     end
   end
   return found, others

@@ -38,8 +38,8 @@ local function snapshot(m)
   end
   for _, device in ipairs(m:memory_devices()) do
     local data = device.data
-    lines[#lines + 1] = ("%s in slot %d at 0x%x, %s"):format(data.id, data.slot, data.addr,
-      board.show(data.size))
+    lines[#lines + 1] = ("%s in %s at 0x%x, %s"):format(data.id,
+      data.slot and ("slot %d"):format(data.slot) or "no slot", data.addr, board.show(data.size))
   end
   for _, object in ipairs(m:objects()) do
     lines[#lines + 1] = ("%s (%s)"):format(object.path, object.type)
