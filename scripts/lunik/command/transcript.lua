@@ -39,6 +39,7 @@ end
 -- ---- what the guest prints ----------------------------------------------------------------------
 
 local consoles = setmetatable({}, { __mode = "k" })
+local latest = math.huge -- seconds: what is taken has been printed by then
 
 -- Prints the console's whole lines. Lines that go elsewhere are not printed a second time.
 local function tap(from)
@@ -48,17 +49,19 @@ local function tap(from)
   console.tap(from, function(bytes)
     rest = rest .. bytes
     for text in rest:gmatch "([^\r\n]*)\r?\n" do
-      line("guest", "33", core.now(), from.object.machine, text)
+      line("guest", "33", math.min(core.now(), latest), from.object.machine, text)
     end
     rest = rest:match "[^\n]*$"
   end)
 end
 
--- Prints what a machine's guest has printed so far: before what it has led to.
-local function hear(m)
+-- Prints what a machine's guest has printed so far: before what it has led to, at ns (nil: now).
+local function hear(m, ns)
+  latest = ns and ns / 1e9 or math.huge
   for from in pairs(consoles) do
     if from.object.alive and from.object.machine == m then console.feed_taps(from) end
   end
+  latest = math.huge
 end
 
 -- ---- what the machine does ----------------------------------------------------------------------
@@ -100,7 +103,7 @@ end
 
 function texts.ost(m, step)
   local f = step.fields
-  hear(m)
+  hear(m, step.time)
   say(m, step.time, "the guest answers _OST source 0x%x status 0x%x for %s", f.source, f.status,
     step.device or ("slot %d"):format(f.slot))
 end

@@ -368,6 +368,13 @@ describe("an example", function()
       assert.matches(text, out, 1, true)
     end
     assert.not_matches("\27", out, 1, true)
+    local answers = 0
+    local two_lines = "([%d.]+) s  guest  [^\n]*\n +([%d.]+) s  lunik  the guest answers"
+    for said, answered in out:gmatch(two_lines) do
+      answers = answers + 1
+      assert.is_true(tonumber(said) <= tonumber(answered))
+    end
+    assert.is_true(answers > 0)
   end)
 
   it("has a transcript of every machine, in order with what the script prints", function()

@@ -52,7 +52,7 @@ local function refused(t, words, props)
 end
 
 return {
-  row { "virtio-mem grows and shrinks, and is unplugged when it is empty",
+  row { "virtio-mem grows and shrinks, and is unplugged only when it is empty",
     keys = { backend = { "ram", "memfd", "file" } },
     test = function(t, cell)
       local path = cell.backend == "file" and testing.file("", { memory = true })
@@ -65,6 +65,10 @@ return {
       end
       for _, size in ipairs { 32, 8, 64, 2, 0, 16, 0 } do
         resize(t, device, driver, size * MiB)
+        if size > 0 then
+          t:refused { code = "state", words = { "vmem8", "can't be unplugged while size is" },
+            function() t.m:device_del(device) end }
+        end
       end
       assert.equal("ejected", t.m:device_del(device):wait { timeout = t.timeout })
       assert.is_nil(listed(t, "vmem8"))
