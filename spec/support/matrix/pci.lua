@@ -1,6 +1,8 @@
 -- Rows of spec/qa_matrix_spec.lua: PCI devices come and go while machine and guest are reset,
 -- rebooted and stopped.
 local assert = require "luassert"
+local testing = require "lunik.testing"
+local virtio = require "spec.support.virtio"
 
 local WHEN = { "before", "after" }
 local EDU = 0x11e8
@@ -51,6 +53,19 @@ local function row(name, test, keys)
   return { name, keys = keys, machine = { devices = BRIDGES }, no_guests = NO_GUESTS, test = test }
 end
 
+-- Offers the disk's driver requests to read a sector: a header, the data, a status.
+local function read_sectors(driver, from, count)
+  for i = from, from + count - 1 do
+    local entry = 3 * i
+    driver.m:write(driver:buffer(0, entry), ("<I4I4I8"):pack(0, 0, i))
+    driver:describe(0, entry, driver:buffer(0, entry), 16, false, entry + 1)
+    driver:describe(0, entry + 1, driver:buffer(0, entry + 1), 512, true, entry + 2)
+    driver:describe(0, entry + 2, driver:buffer(0, entry + 2), 1, true)
+    driver:offer(0, entry)
+  end
+  driver:kick(0)
+end
+
 local KEYS = { when = WHEN, bus = { "i440fx", "bridge", "inner" } }
 
 return {
@@ -69,6 +84,24 @@ return {
       settle(t, 0)
     end
   end, { bus = KEYS.bus }),
+
+  row("a disk is unplugged while it works, again and again", function(t)
+    local path = testing.file(("sector"):rep(1 << 16))
+    t.m:object_add("blockdev-file", { id = "file", filename = path })
+    for _ = 1, os.getenv "LUNIK_QUICK" and 20 or 500 do
+      t.m:device_add("virtio-blk-pci", { id = "disk", bus = "i440fx", addr = "9", drive = "file" })
+      t.guest:ready()
+      local driver = virtio.driver(t.m, 9)
+      driver:start_device(0, 1)
+      read_sectors(driver, 0, 1)
+      testing.eventually(function() return driver:used(0) end)
+      assert.equal("sector", t.m:read(driver:buffer(0, 1), 6))
+      read_sectors(driver, 1, 16)
+      unplug(t, "disk")
+    end
+    t.m:object_del "file"
+    t:check()
+  end),
 
   row("PCI devices on all buses at once", function(t)
     for i, bus in ipairs(KEYS.bus) do
