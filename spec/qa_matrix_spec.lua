@@ -31,7 +31,7 @@ local function describe_row(row, guest)
 end
 
 for _, group in ipairs { "lifecycle", "refusals", "host", "nodes", "pci", "cpus",
-  "virtio_mem" } do
+  "virtio_mem", "nvdimms" } do
   describe(group, function()
     local rows = require("spec.support.matrix." .. group)
     for _, row in ipairs(rows) do
