@@ -632,7 +632,7 @@ function Machine:emit(event, fields) end
 ---@return lunik.Subscription
 function Machine:on_irq(fn) end
 
----Calls fn() at the end of every reset, before vCPUs run.
+---Calls fn() at the end of every reset, before vCPUs run. A wake-up is none: memory stays.
 ---@param fn fun()
 ---@return lunik.Subscription
 function Machine:on_reset(fn) end

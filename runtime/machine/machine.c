@@ -58,6 +58,7 @@ void lunik_machine_map_broken(lunik_machine *m, const lunik_error *why)
 /* Enters a final state. */
 static void end_run(lunik_machine *m, lunik_run_state state)
 {
+    m->asleep = false;
     run_set_state(m, state);
     machine_want_now(m, MACHINE_WANT_STOP);
 }
