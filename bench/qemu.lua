@@ -44,9 +44,13 @@ end
 --- Starts a program that serves QMP on descriptor 3.
 function qemu.serve(argv)
   local q = setmetatable({ process = process.start(argv, 1), events = {} }, Qemu)
-  q.process:line(QMP) -- the greeting
-  q:call '{"execute":"qmp_capabilities"}'
-  return q
+  local ok, err = pcall(function()
+    q.process:line(QMP) -- the greeting
+    q:call '{"execute":"qmp_capabilities"}'
+  end)
+  if ok then return q end
+  q:close()
+  error(err, 0)
 end
 
 --- Starts QEMU with QMP. argv: from the functions above.
