@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "queue_internal.h"
 
@@ -36,6 +37,21 @@ static bool usable(const struct virtqueue *q)
 
 /* ---- making and freeing --------------------------------------------------------------------- */
 
+static size_t iovecs_size(const struct virtqueue *q)
+{
+    return (size_t)q->max_size * q->segments * sizeof(*q->iovecs);
+}
+
+/* Pages are only touched by as many requests as are in flight at once. Of the heap's, calloc()
+ * would clear some for each queue. */
+static struct iovec *map_iovecs(const struct virtqueue *q)
+{
+    void *area = mmap(NULL, iovecs_size(q), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return area == MAP_FAILED ? NULL : area;
+}
+
 int virtqueue_init(struct virtqueue *q, lunik_dma *dma, uint16_t max_size, uint16_t segments,
                    lunik_error *err)
 {
@@ -51,8 +67,7 @@ int virtqueue_init(struct virtqueue *q, lunik_dma *dma, uint16_t max_size, uint1
                           VIRTQUEUE_SEGMENTS_MAX, segments);
     q->pool = calloc(max_size, sizeof(*q->pool));
     q->busy = calloc(max_size, sizeof(*q->busy));
-    /* Pages of it are only touched by as many requests as are in flight at once. */
-    q->iovecs = calloc((size_t)max_size * segments, sizeof(*q->iovecs));
+    q->iovecs = map_iovecs(q);
     if (!q->pool || !q->busy || !q->iovecs) {
         virtqueue_fini(q);
         return lunik_fail(err, LUNIK_E_NO_MEMORY, "no memory for a queue of %u entries", max_size);
@@ -70,7 +85,8 @@ void virtqueue_fini(struct virtqueue *q)
     virtqueue_reset(q);
     free(q->pool);
     free(q->busy);
-    free(q->iovecs);
+    if (q->iovecs)
+        munmap(q->iovecs, iovecs_size(q));
     free(q->buffers);
     free(q->kept);
     q->pool = NULL;
