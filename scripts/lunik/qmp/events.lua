@@ -64,8 +64,9 @@ events.table = {
     args = { device = "str", ["node-name"] = "?str", operation = "IoOperationType",
       action = "BlockErrorAction", nospace = "?bool", reason = "str" },
     data = function(ev)
-      return { device = ev.device, ["node-name"] = ev.drive, action = "report",
-        operation = ev.operation == "read" and "read" or "write", reason = ev.reason }
+      return { device = ev.device, ["node-name"] = ev.drive, action = ev.action,
+        operation = ev.operation == "read" and "read" or "write", nospace = ev.nospace,
+        reason = ev.reason }
     end } },
   ["port-changed"] = { { name = "VSERPORT_CHANGE", args = { id = "str", open = "bool" },
     limited = "id", data = function(ev) return { id = ev.device, open = ev.open } end } },

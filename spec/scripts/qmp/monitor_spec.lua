@@ -252,6 +252,14 @@ describe("a QMP monitor", function()
     assert.is_true(client:next().data.open)
   end)
 
+  it("reports what was done about a disk that has failed", function()
+    local client = connect()
+    m:emit("block-io-error", { device = "vda", drive = "disk0", operation = "zero", offset = 0,
+      size = 512, action = "stop", nospace = true, reason = "no space left on device" })
+    assert.same({ device = "vda", ["node-name"] = "disk0", operation = "write", action = "stop",
+      nospace = true, reason = "no space left on device" }, client:event("BLOCK_IO_ERROR").data)
+  end)
+
   it("ends with the machine, and the machine with quit", function()
     local client = connect()
     assert.same({}, client:command('{"execute":"quit"}')["return"])
