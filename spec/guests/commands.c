@@ -100,6 +100,18 @@ static void wait_eject(const struct args *a)
     print("ok wait-eject %u\n", hotplug_ejected);
 }
 
+static void vector(const struct args *a)
+{
+    print("ok vector %u\n", irq_count((uint8_t)a->n[0]));
+}
+
+static void wait_vector(const struct args *a)
+{
+    while (irq_count((uint8_t)a->n[0]) < a->n[1])
+        wait_event();
+    print("ok wait-vector %u\n", irq_count((uint8_t)a->n[0]));
+}
+
 /* ---- processors ----------------------------------------------------------------------------- */
 
 static void start_cpus(const struct args *a)
@@ -287,6 +299,8 @@ static const struct command commands[] = {
     {"hotplug", 0, 0, "", hotplug},
     {"wait-insert", 1, 1, "COUNT", wait_insert},
     {"wait-eject", 1, 1, "COUNT", wait_eject},
+    {"vector", 1, 1, "VECTOR", vector},
+    {"wait-vector", 2, 2, "VECTOR COUNT", wait_vector},
     {"cpus", 0, 0, "", start_cpus},
     {"ap-touch", 2, 2, "ADDRESS PAGES", ap_touch},
     {"ap-io", 2, 3, "PORT ADDRESS [CPUS]", ap_io},

@@ -153,7 +153,8 @@ void irq_init_cpu(void); /* the calling processor's interrupt table and local AP
 void irq_enable(unsigned irq, void (*fn)(void));
 void irq_send(uint8_t apic_id, uint32_t command);
 unsigned irq_own_apic_id(void);
-#define IRQ_WAKE 0xf0 /* vector that only wakes a processor */
+uint32_t irq_count(uint8_t vector); /* how many have come */
+#define IRQ_WAKE 0xf0               /* vector that only wakes a processor */
 
 /* call.c, vectors.S: runs fn(arg) at the given privilege, returns the vector of the exception
  * that ended it, or -1. Code for ring 3 must be in section .user. */
@@ -198,8 +199,14 @@ void hotplug_scan(void);
 void hotplug_print(void);
 extern unsigned hotplug_inserted, hotplug_ejected;
 
+/* cpu_hotplug.c */
+void cpu_hotplug_init(void);
+void cpu_hotplug_scan(void);
+
 /* smp.c, trampoline.S */
 void smp_start(void);
+bool smp_add(uint8_t apic_id); /* false: it does not start */
+void smp_remove(uint8_t apic_id);
 void smp_touch(uint64_t address, uint64_t size);
 unsigned smp_access(uint16_t port, uint64_t address, uint64_t count); /* that many processors */
 void smp_stop(void);

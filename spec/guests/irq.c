@@ -36,6 +36,7 @@ extern uint8_t vectors[];
 
 static struct gate idt[256] __attribute__((aligned(16)));
 static void (*handlers[IRQS][2])(void); /* a line may be shared */
+static volatile uint32_t counts[256];
 
 static volatile uint32_t *lapic(unsigned offset)
 {
@@ -132,6 +133,11 @@ void irq_send(uint8_t apic_id, uint32_t command)
     *lapic(LAPIC_ICR_LOW) = command;
 }
 
+uint32_t irq_count(uint8_t vector)
+{
+    return counts[vector];
+}
+
 static void end_of_interrupt(uint64_t vector)
 {
     if (acpi.ioapic || vector >= IRQ_VECTOR + ISA_IRQS) {
@@ -164,6 +170,7 @@ void interrupt(struct frame *f)
         exception(f);
         return;
     }
+    counts[f->vector]++;
     if (f->vector == SPURIOUS)
         return;
     for (unsigned i = 0; irq < IRQS && i < 2 && handlers[irq][i]; i++)

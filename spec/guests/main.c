@@ -22,6 +22,7 @@ void poll_events(void)
     if (acpi_gpe_pending) {
         acpi_gpe_pending = 0;
         hotplug_scan();
+        cpu_hotplug_scan();
     }
 }
 
@@ -57,8 +58,10 @@ void main(unsigned protocol, uint64_t info)
     if (acpi.found)
         acpi_enable();
     uart_enable_input();
-    if (acpi.found && !options.no_hotplug)
+    if (acpi.found && !options.no_hotplug) {
         hotplug_init();
+        cpu_hotplug_init();
+    }
     print("guest: ready\n");
     commands_run(options.cmd);
     serve();

@@ -75,20 +75,54 @@ static bool start(uint8_t apic_id, unsigned index)
     return cpus[index].online;
 }
 
+/* The first index that no processor has; MAX_CPUS if there is none. */
+static unsigned free_index(void)
+{
+    unsigned index = 1;
+
+    while (index < MAX_CPUS && cpus[index].online)
+        index++;
+    return index;
+}
+
+bool smp_add(uint8_t apic_id)
+{
+    unsigned index = free_index();
+
+    if (index == MAX_CPUS)
+        return false;
+    copy_trampoline();
+    ap_next = index;
+    if (!start(apic_id, index)) {
+        print("cpus: apic %u does not start\n", apic_id);
+        return false;
+    }
+    print("cpus: cpu %u apic %u online\n", index, cpus[index].apic_id);
+    smp_online++;
+    return true;
+}
+
 void smp_start(void)
 {
-    if (ap_next > 1)
-        return;
-    copy_trampoline();
-    for (unsigned i = 0; i < acpi.cpu_count; i++) {
-        if (acpi.apic_id[i] == irq_own_apic_id())
+    static bool started;
+
+    for (unsigned i = 0; i < acpi.cpu_count && !started; i++)
+        if (acpi.apic_id[i] != irq_own_apic_id())
+            smp_add(acpi.apic_id[i]);
+    started = true;
+}
+
+void smp_remove(uint8_t apic_id)
+{
+    for (unsigned i = 1; i < MAX_CPUS; i++) {
+        if (!cpus[i].online || cpus[i].apic_id != apic_id)
             continue;
-        if (start(acpi.apic_id[i], smp_online))
-            print("cpus: cpu %u apic %u online\n", smp_online, cpus[smp_online].apic_id);
-        else
-            print("cpus: apic %u does not start\n", acpi.apic_id[i]);
-        if (cpus[smp_online].online)
-            smp_online++;
+        cpus[i].work.stop = true;
+        while (cpus[i].busy)
+            __asm__ volatile("pause");
+        cpus[i].online = false;
+        irq_send(apic_id, ICR_INIT);
+        smp_online--;
     }
 }
 
@@ -103,20 +137,22 @@ void smp_touch(uint64_t address, uint64_t size)
 {
     uint64_t part = size / (smp_online - 1) & ~(PAGE - 1);
 
-    for (unsigned i = 1; i < smp_online; i++)
+    for (unsigned i = 1; i < MAX_CPUS; i++) {
+        if (!cpus[i].online)
+            continue;
         if (!cpus[i].busy)
-            give(i, &(struct work){.kind = WORK_LOOP,
-                                   .address = address + (i - 1) * part,
-                                   .size = part,
-                                   .stride = PAGE});
+            give(i, &(struct work){
+                        .kind = WORK_LOOP, .address = address, .size = part, .stride = PAGE});
+        address += part;
+    }
 }
 
 unsigned smp_access(uint16_t port, uint64_t address, uint64_t count)
 {
     unsigned given = 0;
 
-    for (unsigned i = 1; i < smp_online && given < count; i++)
-        if (!cpus[i].busy) {
+    for (unsigned i = 1; i < MAX_CPUS && given < count; i++)
+        if (cpus[i].online && !cpus[i].busy) {
             give(i, &(struct work){.kind = WORK_DEVICE, .address = address, .value = port});
             given++;
         }
@@ -125,9 +161,11 @@ unsigned smp_access(uint16_t port, uint64_t address, uint64_t count)
 
 void smp_stop(void)
 {
-    for (unsigned i = 1; i < smp_online; i++)
+    for (unsigned i = 1; i < MAX_CPUS; i++)
         cpus[i].work.stop = true;
-    for (unsigned i = 1; i < smp_online; i++) {
+    for (unsigned i = 1; i < MAX_CPUS; i++) {
+        if (!cpus[i].online)
+            continue;
         while (cpus[i].busy)
             __asm__ volatile("pause");
         if (cpus[i].vector >= 0)
