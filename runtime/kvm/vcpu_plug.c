@@ -68,12 +68,15 @@ static bool is_paused(struct vcpu_group *g)
 
 /* ---- vCPUs ---------------------------------------------------------------------------------- */
 
+/* KVM finds the CPU that an INIT or SIPI is for in a map, which it makes anew when the state of a
+ * local APIC is set, but not when a vCPU is created: the state is set in either case. */
 static int make_new(lunik_vcpu *v, lunik_error *err)
 {
     struct kvm_guest_debug none = {0};
+    int rc = v->power_on ? 0 : vcpu_create(v, err);
 
-    if (!v->power_on)
-        return vcpu_create(v, err);
+    if (rc)
+        return rc;
     ioctl(v->fd, KVM_SET_GUEST_DEBUG, &none);
     return vcpu_restore_power_on(v, err);
 }

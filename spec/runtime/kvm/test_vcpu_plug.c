@@ -23,6 +23,7 @@ enum { CPUS = 4, RUN_SIZE = 3 * 4096, PORT = 0x80, WAIT_S = 20 };
 /* ---- KVM ------------------------------------------------------------------------------------ */
 
 struct fake_vcpu {
+    atomic_bool found;     /* by INIT and SIPI: not before the state of its local APIC is set */
     int fd;                /* 0: not created */
     pthread_mutex_t mutex; /* held by every call for it, as in KVM */
     struct kvm_run *run;   /* a mapping of its own */
@@ -129,6 +130,9 @@ static int vcpu_call(struct fake_vcpu *v, unsigned long request, void *argument)
         return 0;
     case KVM_SET_MP_STATE:
         atomic_store(&v->mp_state, ((struct kvm_mp_state *)argument)->mp_state);
+        return 0;
+    case KVM_SET_LAPIC:
+        atomic_store(&v->found, true);
         return 0;
     case KVM_GET_NESTED_STATE:
         return fail(EINVAL);
@@ -304,6 +308,7 @@ static void test_one(void)
     plug(2);
     check_uint("one more", kvm.created, 2);
     check_uint("waits for INIT", kvm.vcpu[2].mp_state, KVM_MP_STATE_UNINITIALIZED);
+    check_true("  which finds it", kvm.vcpu[2].found);
     check_true("runs", await(has_run, 2));
     check_uint("in a thread of its own", count_threads(), threads + 1);
     v = lunik_vcpu_get(m, 2);
