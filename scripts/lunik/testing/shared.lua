@@ -63,6 +63,7 @@ local function current(self)
   end
   if not self.used and runner.inside() then
     self.used = true
+    runner.forget_resident()
     runner.add(user_of(self))
   end
   return self.real

@@ -185,4 +185,26 @@ describe("a shared boot", function()
     assert.same({}, t.m:memory_devices())
     t:check()
   end)
+
+  it("uses as much of its memory as it likes", function()
+    first = first or t.m
+    assert.equal(first, t.m)
+    t.m:write(16 << 20, ("x"):rep(40 << 20))
+  end)
+
+  it("is as it was after that as well", function()
+    assert.equal(first or t.m, t.m)
+  end)
+end)
+
+describe("a virtio-mem", function()
+  it("has its address space for good, whatever it has of its memory", function()
+    local t = testing.machine {
+      objects = { { "memory-backend-memfd", { id = "vmem", size = "512M" } } },
+      devices = { { "virtio-mem-pci", { bus = "i440fx", id = "mem0", memdev = "vmem" } } },
+    }
+    t:check()
+    t:plug { id = "dimm1" }
+    t:check()
+  end)
 end)
