@@ -1,7 +1,6 @@
 -- CPU hotplug on KVM, with a guest that starts the CPUs that come by INIT and SIPI, and gives them
 -- up.
 local command = require "spec.support.command"
-local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local process = require "spec.support.process"
 local small = require "spec.support.small_guest"
@@ -121,7 +120,10 @@ describe("CPU hotplug with a guest", function()
     local held
     for round = 1, CYCLES do
       for i = 1, CPUS do m:device_add("cpu", { id = "c" .. i }) end
-      for i = 1, CPUS do assert.equal(("c%d 1 0"):format(i), answer()) end
+      local came = {} -- in any order: the guest goes on from where it was
+      for i = 1, CPUS do came[i] = answer() end
+      table.sort(came)
+      assert.same({ "c1 1 0", "c2 1 0", "c3 1 0", "c4 1 0" }, came)
       assert.equal(CPUS + 1, #m:cpus())
       for i = 1, CPUS do unplug("c" .. i) end
       m:console():read()
@@ -154,6 +156,5 @@ describe("CPU hotplug with a guest", function()
     ]]):format(small.TIMEOUT), "ulimit -n 100;")
     assert.equal(0, code, err)
     assert.equal("false\tno-space\n1\trunning\ttrue\n0\tcpus 2\n", out)
-    assert.is_truthy(lunik)
   end)
 end)
