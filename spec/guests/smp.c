@@ -11,6 +11,7 @@ extern uint8_t trampoline[], trampoline_end[];
 extern uint32_t ap_next;
 
 unsigned smp_online = 1;
+static bool started; /* those that were there at the start */
 
 static struct {
     volatile bool online;
@@ -38,6 +39,7 @@ void smp_catch_waking(void (*fn)(void))
 static void wake(void)
 {
     ap_next = smp_online = 1;
+    started = false;
     for (unsigned i = 0; i < MAX_CPUS; i++)
         cpus[i].online = cpus[i].busy = false;
     waking();
@@ -104,8 +106,6 @@ bool smp_add(uint8_t apic_id)
 
 void smp_start(void)
 {
-    static bool started;
-
     for (unsigned i = 0; i < acpi.cpu_count && !started; i++)
         if (acpi.apic_id[i] != irq_own_apic_id())
             smp_add(acpi.apic_id[i]);
