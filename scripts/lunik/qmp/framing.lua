@@ -14,14 +14,15 @@ Framing.__index = Framing
 
 --- Makes one that calls take(text), or take(nil, what is wrong), for each value.
 function framing.new(take)
-  local self = setmetatable({ take = take }, Framing)
+  local self = setmetatable({ take = take, parts = {}, size = 0 }, Framing)
   self:reset()
   return self
 end
 
 --- Forgets what has not become a value.
 function Framing:reset()
-  self.parts, self.size, self.levels = {}, 0, 0
+  if self.size ~= 0 then self.parts = {} end
+  self.size, self.levels = 0, 0
   self.state, self.quoted, self.escaped = "between", false, false
 end
 
@@ -45,8 +46,14 @@ end
 
 -- Hands out the value that ends at `to`. Returns where to go on.
 local function hand_out(self, text, from, to)
-  if not keep(self, text, from, to) then return to + 1 end
-  local value = table.concat(self.parts)
+  local value
+  if self.size == 0 then -- as nearly always: it came at once
+    value = text:sub(from, to)
+  elseif keep(self, text, from, to) then
+    value = table.concat(self.parts)
+  else
+    return to + 1
+  end
   self:reset()
   self.take(value)
   return to + 1

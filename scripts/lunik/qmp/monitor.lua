@@ -32,7 +32,7 @@ end
 
 -- Sends a message; a client that does not read any of its 64 MiB loses what does not fit.
 local function send(self, text)
-  if self.stream.is_closed or not self.stream.connected then return end
+  if not self.present then return end
   local ok, err = pcall(self.stream.write, self.stream, text .. "\r\n")
   if not ok and err.code ~= "gone" and err.code ~= "no-space" then error(err, 0) end
 end
@@ -197,7 +197,7 @@ end
 
 local function forget_client(self)
   self.client = self.client + 1
-  self.negotiated, self.oob = false, false
+  self.present, self.negotiated, self.oob = false, false, false
   for i = self.first, self.last do self[i] = nil end
   self.first, self.last = 1, 0
   self.framing:reset()
@@ -211,6 +211,7 @@ end
 
 local function greet(self)
   forget_client(self)
+  self.present = true
   send(self, greeting())
 end
 

@@ -9,7 +9,8 @@ local names = require "lunik.qmp.names"
 local function array(list) return setmetatable(list, json.Array) end
 
 local status_of = {
-  suspended = "suspended", created = "prelaunch", running = "running", paused = "paused", shutdown = "shutdown",
+  suspended = "suspended",
+  created = "prelaunch", running = "running", paused = "paused", shutdown = "shutdown",
   crashed = "internal-error", closed = "shutdown",
 }
 
