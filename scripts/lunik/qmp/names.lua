@@ -1,6 +1,5 @@
 --- What QEMU calls the types, paths and buses that have other names here.
 
-local core = require "lunik.core"
 local failure = require "lunik.qmp.failure"
 
 local names = {}
@@ -66,11 +65,10 @@ end
 
 --- Brings the properties of a device on the wire into Lunik's form: buses by the id of the device
 -- that has them.
-function names.device_properties(m, type_name, props)
-  local form = names.forms[type_name]
+function names.device_properties(m, info, props)
+  local form = names.forms[info.name]
   if form then form(m, props) end
-  local info = core.type(type_name)
-  for _, p in ipairs(info and info.props or {}) do
+  for _, p in ipairs(info.props) do
     if p.name == "bus" and p.link == "pci-bus" and props.bus == "pci.0" then
       local bridge = names.host_bridge(m)
       props.bus = bridge and bridge.id or props.bus

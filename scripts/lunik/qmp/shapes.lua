@@ -1,8 +1,8 @@
 --- The enumerations and structures that commands and events are declared with.
 --
 -- A structure's members are declared as a command's arguments are. A name in all is either
--- {enum = {values}} or {members = {name -> type}}; enum may be a function, for what the table of
--- types says.
+-- {enum = {values}} or {members = {name -> type}}; for what the table of types says, enum is a
+-- function, and has(value) looks for one.
 
 local core = require "lunik.core"
 local names = require "lunik.qmp.names"
@@ -12,7 +12,13 @@ local shapes = {}
 local function enum(...) return { enum = { ... } } end
 local function struct(members) return { members = members } end
 
--- QEMU's names of the types that object-add makes.
+-- Whether that is QEMU's name of a type that object-add makes.
+local function is_object_type(name)
+  local info = core.type(names.type(name))
+  return names.stand_ins[name] or info and not info.device and not info.abstract or false
+end
+
+-- All such names.
 local function object_types()
   local list = {}
   for _, name in ipairs(core.types()) do
@@ -38,7 +44,7 @@ shapes.all = {
   DirtyRateMeasureMode = enum("page-sampling", "dirty-ring", "dirty-bitmap"),
   DirtyRateStatus = enum("unstarted", "measuring", "measured"),
   MigrationCapability = enum("events"),
-  ObjectType = { enum = object_types },
+  ObjectType = { enum = object_types, has = is_object_type },
 
   ACPIOSTInfo = struct { device = "?str", slot = "str", ["slot-type"] = "ACPISlotType",
     source = "int", status = "int" },
@@ -102,6 +108,7 @@ end
 
 --- Whether it has that one.
 function shapes.has(shape, value)
+  if shape.has then return shape.has(value) end
   for _, known in ipairs(shapes.values(shape)) do
     if known == value then return true end
   end

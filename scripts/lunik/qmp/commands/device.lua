@@ -32,7 +32,7 @@ local function device_add(m, args)
   for name, value in pairs(args) do
     if name ~= "driver" then props[name] = value end
   end
-  names.device_properties(m, info.name, props)
+  names.device_properties(m, info, props)
   fds.paths(m, props)
   local ok, err = pcall(m.device_add, m, info.name, props)
   if not ok then refused(err, args.driver, props) end

@@ -33,16 +33,11 @@ local function object_add(m, args)
     stand_ins(m)[args.id] = kind
     return
   end
-  local info = core.type(names.type(kind))
-  if not info or info.device or info.abstract then
-    failure.generic("Parameter 'qom-type' does not accept value '%s'", kind)
-  end
-  local existing = m:object(args.id)
-  if existing then
+  if m:object(args.id) then
     failure.generic("attempt to add duplicate property '%s' to object (type 'container')", args.id)
   end
   fds.paths(m, props)
-  local ok, err = pcall(m.object_add, m, info.name, props)
+  local ok, err = pcall(m.object_add, m, names.type(kind), props)
   if ok then return end
   local unknown = err.code == "not-found" and err.message:match "has no property '(.-)'"
   if unknown then failure.generic("Parameter '%s' is unexpected", unknown) end
