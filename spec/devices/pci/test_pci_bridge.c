@@ -98,8 +98,8 @@ static void test_vga(void)
     set(0, OUTER, 0x3e, 1, 0x08);
     check_uint("behind the bridge", load(&rig, 0xa0001, 1), 0x51);
     check_uint("the bit reads back", get(0, OUTER, 0x3e, 1), 0x08);
-    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xc0000);
-    check_uint("nothing else is", load(&rig, 0xc0001, 1), 0xff);
+    set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xd0000000);
+    check_uint("nothing else is", load(&rig, 0xd0000001, 1), 0xff);
     set(5, PCI_DEVFN(3, 0), LUNIK_PCI_BAR0, 4, 0xa0000);
     set(0, OUTER, LUNIK_PCI_COMMAND, 2, 0);
     check_uint("unless the bridge decodes no memory", load(&rig, 0xa0001, 1), 0xff);
