@@ -117,7 +117,7 @@ end
 
 local ends_of_runs = {
   shutdown = "shut down", crashed = "crashed", paused = "paused", resumed = "resumed",
-  suspend = "suspended",
+  suspend = "suspended", wakeup = "awake",
 }
 
 -- A step of no flight.

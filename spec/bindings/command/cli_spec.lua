@@ -390,6 +390,8 @@ describe("an example", function()
       pcall(one.device_add, one, "pc-dimm", { id = "d", memdev = "none" })
       print "two"
       local two = make "two"
+      two:outw(0x604, 1 << 10 | 1 << 13) -- sleep type 1
+      two:wakeup()
       two:device_add("pc-dimm", { id = "d", memdev = "mem" })
       two:shutdown(7)
       two:close()
@@ -399,6 +401,7 @@ describe("an example", function()
     local at = 1
     for _, text in ipairs { "one\n", "lunik  start", "device_add pc-dimm id=d memdev=none",
       "d is failed after ", "pc-dimm: memdev: there is no object 'none'", "\ntwo\n", "two: start",
+      "two: the machine is suspended", "two: the machine is awake",
       "two: d is in slot 0 at 0x100000000", "two: the guest is asked to take d",
       "two: the machine is shut down (host-quit, exit code 7)" } do
       local _, stop = out:find(text, at, true)
