@@ -1,4 +1,6 @@
 /* vcpu.c: vCPUs for Lua. */
+#include <string.h>
+
 #include "bindings.h"
 
 static const char vcpu_class[] = "lunik.Vcpu";
@@ -78,6 +80,24 @@ static int vcpu_set_msr(lua_State *L)
 
     bind_check(L, lunik_vcpu_set_msr(v, index, value, &err), &err);
     return 0;
+}
+
+/* vcpu:lapic() -> the registers of its local APIC, by their offset in its page */
+static int vcpu_lapic(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    uint8_t page[LUNIK_LAPIC_SIZE];
+    uint32_t value;
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_get_lapic(v, page, &err), &err);
+    lua_createtable(L, 0, LUNIK_LAPIC_SIZE / 16);
+    for (size_t at = 0; at < sizeof(page); at += 16) {
+        memcpy(&value, page + at, sizeof(value));
+        lua_pushinteger(L, value);
+        lua_rawseti(L, -2, (lua_Integer)at);
+    }
+    return 1;
 }
 
 /* vcpu:inject_exception(vector, [error code]) */
@@ -208,6 +228,7 @@ void bind_vcpu_open(lua_State *L, int classes)
         {"set_reg", vcpu_set_reg},
         {"regs", vcpu_regs},
         {"msr", vcpu_msr},
+        {"lapic", vcpu_lapic},
         {"set_msr", vcpu_set_msr},
         {"inject_exception", vcpu_inject_exception},
         {"inject_interrupt", vcpu_inject_interrupt},

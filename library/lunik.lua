@@ -999,6 +999,18 @@ local PciFunctions = {}
 ---@return string
 function PciFunctions:text(options) end
 
+---Runs a command of QEMU's monitor, such as "info mtree -f", "device_add pc-dimm,id=d1,memdev=m1" or
+---"xp /16xb 0x1000", and returns what it prints, each line with its end; "help" lists the commands.
+---What fails is printed as "Error: ...". Names of types, buses and paths may be QEMU's.
+---```lua
+---assert(m:hmp "help quit" == "quit|q  -- quit the emulator\n")
+---m:hmp "o /b 0x70 0x2f"
+---assert(m:hmp "i /b 0x70":find "portb%[0x0070%] = 0x")
+---```
+---@param line string
+---@return string
+function Machine:hmp(line) end
+
 ---Lists the functions on the PCI buses, in the order of their addresses, as lspci does: tostring() of
 ---the list has a line for each, list:text() also regions and capabilities, list:text { bytes = true }
 ---all bytes, as `lspci -xxx`; f:dump() does that for one. Nothing that the guest sees changes.
@@ -2026,6 +2038,11 @@ function Vcpu:msr(index) end
 ---@param index integer
 ---@param value integer
 function Vcpu:set_msr(index, value) end
+
+---Returns the registers of the vCPU's local APIC by their offset in its page: [0x20] is its id,
+---[0x80] the task priority, ... (Intel SDM volume 3, section 11.4).
+---@return table<integer, integer>
+function Vcpu:lapic() end
 
 ---Queues an exception for the next entry into the guest.
 ---@param vector integer 0 to 31

@@ -757,6 +757,11 @@ const char *const *lunik_vcpu_reg_names(void);
 int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error *err);
 int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_error *err);
 
+/* Copies the registers of the vCPU's local APIC as its page shows them: each has 16 bytes, of which
+ * 4 are used (Intel SDM volume 3, section 11.4). */
+enum { LUNIK_LAPIC_SIZE = 1024 };
+int lunik_vcpu_get_lapic(lunik_vcpu *v, uint8_t out[LUNIK_LAPIC_SIZE], lunik_error *err);
+
 /* Queues exception vector (0..31 without 2), with error code if has_error, for the next entry. */
 int lunik_vcpu_inject_exception(lunik_vcpu *v, unsigned vector, bool has_error, uint32_t error,
                                 lunik_error *err);

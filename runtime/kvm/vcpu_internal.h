@@ -92,6 +92,13 @@ int vcpu_create(lunik_vcpu *v, lunik_error *err);
 /* Starts the thread of v. Returns 0 or an errno. */
 int vcpu_start_thread(lunik_vcpu *v);
 
+/* vcpu_regs.c */
+
+/* Takes v out of the guest unless the caller is v itself (which is outside already), after creating
+ * the vCPUs. A failed call needs no vcpu_end_access(). */
+int vcpu_begin_access(lunik_vcpu *v, lunik_error *err);
+void vcpu_end_access(lunik_vcpu *v);
+
 /* vcpu_plug.c: an unplugged vCPU's thread, outside the guest: whether it ends. If the vCPU has been
  * plugged again meanwhile, it goes on as a new one. */
 bool vcpu_thread_ends(lunik_vcpu *v);

@@ -1,7 +1,6 @@
 /* vcpu_regs.c: reading and changing a vCPU from outside. */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -101,9 +100,7 @@ static const struct reg *find_reg(const char *name, lunik_error *err)
     return NULL;
 }
 
-/* Takes v out of the guest unless the caller is v itself (which is outside already). A failed call
- * needs no end_access(). */
-static int begin_access(lunik_vcpu *v, lunik_error *err)
+int vcpu_begin_access(lunik_vcpu *v, lunik_error *err)
 {
     int rc;
 
@@ -116,7 +113,7 @@ static int begin_access(lunik_vcpu *v, lunik_error *err)
     return rc;
 }
 
-static void end_access(lunik_vcpu *v)
+void vcpu_end_access(lunik_vcpu *v)
 {
     if (lunik_vcpu_current() != v)
         vcpus_release(v->machine);
@@ -151,13 +148,13 @@ int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_err
 
     if (!r)
         return LUNIK_E_NOT_FOUND;
-    rc = begin_access(v, err);
+    rc = vcpu_begin_access(v, err);
     if (rc)
         return rc;
     rc = read_set(v, r->set, &state);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't read %s", v->index, name);
-    end_access(v);
+    vcpu_end_access(v);
     if (rc)
         return rc;
     *out = 0;
@@ -179,7 +176,7 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
     if (r->size < 8 && value >> (8 * r->size))
         return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: %s: 0x%" PRIx64 " does not fit in %u bits",
                           v->index, name, value, 8u * r->size);
-    rc = begin_access(v, err);
+    rc = vcpu_begin_access(v, err);
     if (rc)
         return rc;
     rc = read_set(v, r->set, &state);
@@ -190,7 +187,7 @@ int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_er
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: %s = 0x%" PRIx64 " is refused", v->index, name,
                               value);
-    end_access(v);
+    vcpu_end_access(v);
     return rc;
 }
 
@@ -202,12 +199,12 @@ int lunik_vcpu_get_msr(lunik_vcpu *v, uint32_t index, uint64_t *out, lunik_error
     NOT_NULL_OR_FAIL(out, err);
 
     struct vcpu_one_msr msr = {.head.nmsrs = 1, .entry.index = index};
-    int rc = begin_access(v, err);
+    int rc = vcpu_begin_access(v, err);
 
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_GET_MSRS, &msr);
-    end_access(v);
+    vcpu_end_access(v);
     if (rc != 1)
         return lunik_fail(err, LUNIK_E_NOT_FOUND, "cpu %u: MSR 0x%x can't be read", v->index,
                           index);
@@ -220,18 +217,39 @@ int lunik_vcpu_set_msr(lunik_vcpu *v, uint32_t index, uint64_t value, lunik_erro
     NOT_NULL_OR_FAIL(v, err);
 
     struct vcpu_one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
-    int rc = begin_access(v, err);
+    int rc = vcpu_begin_access(v, err);
 
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_SET_MSRS, &msr);
     if (rc == 1)
         kvm_clocks_msr_written(v, index, value);
-    end_access(v);
+    vcpu_end_access(v);
     if (rc != 1)
         return lunik_fail(err, LUNIK_E_INVALID, "cpu %u: MSR 0x%x = 0x%" PRIx64 " is refused",
                           v->index, index, value);
     return 0;
+}
+
+/* ---- local APIC ----------------------------------------------------------------------------- */
+
+int lunik_vcpu_get_lapic(lunik_vcpu *v, uint8_t out[LUNIK_LAPIC_SIZE], lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(v, err);
+    NOT_NULL_OR_FAIL(out, err);
+
+    struct kvm_lapic_state state;
+    int rc = vcpu_begin_access(v, err);
+
+    if (rc)
+        return rc;
+    rc = ioctl(v->fd, KVM_GET_LAPIC, &state);
+    if (rc < 0)
+        rc = lunik_fail_errno(err, errno, "cpu %u: its local APIC can't be read", v->index);
+    else
+        memcpy(out, state.regs, LUNIK_LAPIC_SIZE);
+    vcpu_end_access(v);
+    return rc;
 }
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -241,7 +259,7 @@ static int change_events(lunik_vcpu *v,
                          unsigned vector, int has_error, uint32_t code, lunik_error *err)
 {
     struct kvm_vcpu_events events;
-    int rc = begin_access(v, err);
+    int rc = vcpu_begin_access(v, err);
 
     if (rc)
         return rc;
@@ -252,7 +270,7 @@ static int change_events(lunik_vcpu *v,
     }
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't inject vector %u", v->index, vector);
-    end_access(v);
+    vcpu_end_access(v);
     return rc;
 }
 
@@ -297,14 +315,14 @@ int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(v, err);
 
-    int rc = begin_access(v, err);
+    int rc = vcpu_begin_access(v, err);
 
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_NMI, 0);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't inject an NMI", v->index);
-    end_access(v);
+    vcpu_end_access(v);
     return rc;
 }
 
@@ -332,126 +350,12 @@ int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresse
             debug.arch.debugreg[7] |= 2ull << (2 * i); /* execution, global */
         }
     }
-    rc = begin_access(v, err);
+    rc = vcpu_begin_access(v, err);
     if (rc)
         return rc;
     rc = ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: debugging is refused", v->index);
-    end_access(v);
+    vcpu_end_access(v);
     return rc;
-}
-
-/* ---- dump ----------------------------------------------------------------------------------- */
-
-struct text {
-    char *at;
-    size_t left, used;
-};
-
-static void put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct text *t, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(t->at, t->left, format, args);
-    va_end(args);
-    if (n < 0 || t->left == 0)
-        return;
-    if ((size_t)n >= t->left)
-        n = (int)t->left - 1;
-    t->at += n;
-    t->left -= (size_t)n;
-    t->used += (size_t)n;
-}
-
-static void put_general(struct text *t, const struct kvm_regs *r)
-{
-    const __u64 *const value[] = {&r->rax, &r->rbx, &r->rcx, &r->rdx, &r->rsi, &r->rdi,
-                                  &r->rbp, &r->rsp, &r->r8,  &r->r9,  &r->r10, &r->r11,
-                                  &r->r12, &r->r13, &r->r14, &r->r15, &r->rip, &r->rflags};
-    static const char *const name[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
-                                       "rbp", "rsp", "r8",  "r9",  "r10", "r11",
-                                       "r12", "r13", "r14", "r15", "rip", "rfl"};
-
-    for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++)
-        put(t, "%-3s %016" PRIx64 "%s", name[i], (uint64_t)*value[i],
-            i % 3 == 2 ? "\n" : "  "); /* no wider than a terminal */
-}
-
-static void put_segment(struct text *t, const char *name, const struct kvm_segment *s)
-{
-    put(t, "%-3s %04x base %016" PRIx64 " limit %08x ", name, s->selector, (uint64_t)s->base,
-        s->limit);
-    if (s->unusable)
-        put(t, "unusable\n");
-    else
-        put(t, "type %x dpl %u%s%s%s\n", s->type, s->dpl, s->present ? " present" : "",
-            s->l    ? " 64-bit"
-            : s->db ? " 32-bit"
-                    : " 16-bit",
-            s->s ? "" : " system");
-}
-
-static void put_special(struct text *t, const struct kvm_sregs *s)
-{
-    put_segment(t, "cs", &s->cs);
-    put_segment(t, "ds", &s->ds);
-    put_segment(t, "ss", &s->ss);
-    put_segment(t, "es", &s->es);
-    put_segment(t, "fs", &s->fs);
-    put_segment(t, "gs", &s->gs);
-    put_segment(t, "tr", &s->tr);
-    put(t, "gdt %016" PRIx64 " limit %04x  idt %016" PRIx64 " limit %04x\n", (uint64_t)s->gdt.base,
-        s->gdt.limit, (uint64_t)s->idt.base, s->idt.limit);
-    put(t,
-        "cr0 %08" PRIx64 "  cr2 %016" PRIx64 "  cr3 %016" PRIx64 "  cr4 %08" PRIx64
-        "  efer %" PRIx64 "\n",
-        (uint64_t)s->cr0, (uint64_t)s->cr2, (uint64_t)s->cr3, (uint64_t)s->cr4, (uint64_t)s->efer);
-}
-
-static void put_code(struct text *t, lunik_vcpu *v, uint64_t linear)
-{
-    struct kvm_translation translation = {.linear_address = linear};
-    uint8_t bytes[16];
-
-    put(t, "code");
-    if (ioctl(v->fd, KVM_TRANSLATE, &translation) < 0 || !translation.valid ||
-        lunik_space_read(v->machine->memory_space, translation.physical_address, bytes,
-                         sizeof(bytes)) != 0) {
-        put(t, " (not mapped)\n");
-        return;
-    }
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        put(t, " %02x", bytes[i]);
-    put(t, "\n");
-}
-
-size_t lunik_vcpu_dump(lunik_vcpu *v, char *buf, size_t size)
-{
-    NOT_NULL(v, 0);
-    REQUIRE(buf || !size, "buf is NULL", 0);
-
-    struct text t = {.at = buf, .left = size};
-    struct kvm_regs r;
-    struct kvm_sregs s;
-    bool ok;
-
-    put(&t, "cpu %u\n", v->index);
-    if (begin_access(v, NULL) != 0) {
-        put(&t, "it can't be created\n");
-        return t.used;
-    }
-    ok = ioctl(v->fd, KVM_GET_REGS, &r) == 0 && ioctl(v->fd, KVM_GET_SREGS, &s) == 0;
-    if (ok) {
-        put_general(&t, &r);
-        put_special(&t, &s);
-        put_code(&t, v, s.cs.base + r.rip);
-    } else {
-        put(&t, "its registers can't be read\n");
-    }
-    end_access(v);
-    return t.used;
 }

@@ -316,6 +316,12 @@ function Machine.pci(m) return require("lunik.pci").list(m) end
 function Machine.pic(m) return require("lunik.interrupts").pic(m) end
 function Machine.ioapic(m) return require("lunik.interrupts").ioapic(m) end
 function Machine.irqs(m) return require("lunik.interrupts").irqs(m) end
+function Machine.hmp(m, line)
+  options.value("hmp: line", line, "string")
+  local state = event.state(m)
+  state.monitor = state.monitor or require("lunik.hmp.monitor").new(m)
+  return state.monitor:run(line)
+end
 Machine.dirty_rate = dirty.rate
 function Machine.sample(m, opts) return require("lunik.sample").sample(m, opts) end
 function Machine.plot(m, opts) return require("lunik.sample").plot(m, opts) end

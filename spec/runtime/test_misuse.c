@@ -102,6 +102,7 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_vcpu_set_reg, lunik_vcpu_set_reg(NULL, NULL, 0, NULL));
     CALL(lunik_vcpu_reg_names, lunik_vcpu_reg_names());
     CALL(lunik_vcpu_get_msr, lunik_vcpu_get_msr(NULL, 0, NULL, NULL));
+    CALL(lunik_vcpu_get_lapic, lunik_vcpu_get_lapic(NULL, NULL, NULL));
     CALL(lunik_vcpu_set_msr, lunik_vcpu_set_msr(NULL, 0, 0, NULL));
     CALL(lunik_vcpu_inject_exception, lunik_vcpu_inject_exception(NULL, 0, 0, 0, NULL));
     CALL(lunik_vcpu_inject_interrupt, lunik_vcpu_inject_interrupt(NULL, 0, NULL));

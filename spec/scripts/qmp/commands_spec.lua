@@ -358,8 +358,12 @@ describe("QMP's command", function()
     assert.equal(json.null, flat.default)
   end)
 
-  it("human-monitor-command knows no command yet", function()
-    assert.equal("unknown command: 'x'\r\n",
-      m:qmp("human-monitor-command", { ["command-line"] = "x y", ["cpu-index"] = 0 }))
+  it("human-monitor-command runs commands of people's monitor", function()
+    assert.equal("unknown command: 'nosuch'\r\n",
+      m:qmp("human-monitor-command", { ["command-line"] = "nosuch y", ["cpu-index"] = 0 }))
+    assert.equal("quit|q  -- quit the emulator\r\n",
+      m:qmp("human-monitor-command", { ["command-line"] = "help quit" }))
+    assert.truthy(m:qmp("human-monitor-command", { ["command-line"] = "info memdev" })
+      :find "^memory backend: pc.ram\r\n  size:  %d+\r\n")
   end)
 end)

@@ -55,12 +55,13 @@ local function remove_fd(m, args)
   end
 end
 
--- The text of a command of the other language; lunik.hmp has them.
+-- Runs a command of the monitor for people; each has one of its own for every client, and the vCPU
+-- may be another for one command.
 local function human_monitor_command(m, args, monitor)
-  local hmp = dispatch.hmp
-  if hmp then return hmp(m, args["command-line"], args["cpu-index"], monitor) end
-  local name = args["command-line"]:match "^%s*(%S*)"
-  return name == "" and "" or ("unknown command: '%s'\r\n"):format(name)
+  local human = monitor and monitor.human or require("lunik.hmp.monitor").new(m)
+  if monitor then monitor.human = human end
+  local text = human:run(args["command-line"], args["cpu-index"])
+  return (text:gsub("\n", "\r\n"))
 end
 
 return {

@@ -1,0 +1,87 @@
+--- info mtree, memory-devices, memory_size_summary, memdev, ramblock: of the guest's memory.
+
+local function mtree(self, args)
+  local options = {}
+  while not args:done() do
+    local known = false
+    for letter, name in pairs { f = "flat", o = "owner", D = "disabled" } do
+      if args:flag(letter) then options[name], known = true, true end
+    end
+    if not known then break end
+  end
+  args:finish()
+  for line in self.machine:mtree(options):gmatch "([^\n]*)\n" do self:print("%s", line) end
+end
+
+-- What each kind of memory device shows: title and field of its data, in order.
+local HEX, DECIMAL = "0x%x", "%d"
+local FIELDS = {
+  dimm = {
+    { "addr", "addr", HEX }, { "slot", "slot", DECIMAL }, { "node", "node", DECIMAL },
+    { "size", "size", DECIMAL }, { "memdev", "memdev" }, { "hotplugged", "hotplugged" },
+    { "hotpluggable", "hotpluggable" },
+  },
+  ["virtio-mem"] = {
+    { "memaddr", "addr", HEX }, { "node", "node", DECIMAL },
+    { "requested-size", "requested_size", DECIMAL }, { "size", "size", DECIMAL },
+    { "max-size", "max_size", DECIMAL }, { "block-size", "block_size", DECIMAL },
+    { "memdev", "memdev" },
+  },
+}
+FIELDS.nvdimm = FIELDS.dimm
+
+local function memory_devices(self)
+  for _, device in ipairs(self.machine:memory_devices()) do
+    self:print('Memory device [%s]: "%s"', device.type, device.data.id or "")
+    for _, field in ipairs(FIELDS[device.type] or FIELDS.dimm) do
+      local value = device.data[field[2]]
+      if value ~= nil then
+        self:print("  %s: %s", field[1], (field[3] or "%s"):format(field[3] and value
+          or tostring(value)))
+      end
+    end
+  end
+end
+
+local function summary(self)
+  local base, plugged, seen = 0, 0, {}
+  for _, object in ipairs(self.machine:objects()) do
+    local memdev = object.type == "ram" and self.machine:object(object.memdev)
+    if memdev and not seen[memdev] then
+      seen[memdev] = true
+      base = base + memdev.size
+    end
+  end
+  for _, device in ipairs(self.machine:memory_devices()) do plugged = plugged + device.data.size end
+  self:print("base memory: %d", base)
+  self:print("plugged memory: %d", plugged)
+end
+
+local function memdev(self)
+  for _, object in ipairs(self.machine:objects()) do
+    if object:is "memory-backend" then
+      self:print("memory backend: %s", object.id)
+      self:print("  size:  %d", object.size)
+      for _, name in ipairs { "merge", "dump", "prealloc", "share", "reserve" } do
+        self:print("  %s: %s", name, object:get(name))
+      end
+      self:print("  policy: %s", object.policy)
+      self:print("  host nodes: %s", table.concat(object:get "host-nodes" or {}, ","))
+    end
+  end
+end
+
+return {
+  {
+    name = "mtree", params = "[-f][-o][-D]",
+    help = "show memory tree (-f: dump flat view for address spaces;-o: dump region owners info;"
+      .. "-D: dump disabled regions)", run = mtree,
+  },
+  { name = "memory-devices", help = "show memory devices", run = memory_devices },
+  {
+    name = "memory_size_summary",
+    help = "show the amount of initially allocated and present hotpluggable (if enabled) memory in "
+      .. "bytes.", run = summary,
+  },
+  { name = "memdev", help = "show memory backends", run = memdev },
+}
