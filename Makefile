@@ -429,12 +429,18 @@ build/guest-linux/initrd.img build/guest-linux/root.img: build/guest-linux/%.img
 	@echo '  IMG  $@'
 	$(Q)$(RUN_ENV) lua5.4 spec/guests/linux/image.lua $* $< $@
 
+# A boot loader that reads the machine's tables and buses: a spec boots it if it is there.
+guest-grub: build/guest-grub/disk.img ## build a disk with GRUB from Debian's packages
+
+build/guest-grub/disk.img: spec/guests/grub/build.sh spec/guests/grub/grub.cfg
+	sh spec/guests/grub/build.sh $@
+
 # ---- housekeeping -------------------------------------------------------------------------------
 
 # Headers of the benchmarks' guests are assembly.
 C_FILES  = $(filter-out $(wildcard bench/guests/*.h),$(foreach folder,runtime devices acpi bindings bench \
            spec scripts/examples,$(call below,$(folder),.c) $(call below,$(folder),.h)))
-SH_FILES = .ci/run install.sh $(wildcard packaging/*.sh) $(wildcard spec/*/*.sh spec/guests/linux/*.sh)
+SH_FILES = .ci/run install.sh $(wildcard packaging/*.sh) $(wildcard spec/*/*.sh spec/guests/*/*.sh)
 
 clean: ## remove everything that was built, except the Linux guest
 	$(if $(filter-out build build/%,$(BUILD)),rm -rf $(BUILD),\
@@ -514,4 +520,4 @@ help: ## print this text
 
 FORCE:
 .PHONY: all products guests deps check-deps demo test check test-products bench endurance valgrind \
-        install uninstall docs guest-linux clean format compile_commands lint $(LINTS) help FORCE
+        install uninstall docs guest-linux guest-grub clean format compile_commands lint $(LINTS) help FORCE
