@@ -7,6 +7,9 @@ local images = require "lunik.guest_images"
 local lunik = require "lunik"
 local net_peer = require "spec.support.net_peer"
 local testing = require "lunik.testing"
+local uv = require "luv"
+
+lunik.use_luv(uv) -- here, so that no example is seen to open what luv's loop keeps open
 
 local types = {}
 for _, name in ipairs(lunik.types()) do types[name] = true end
@@ -78,8 +81,6 @@ end
 -- A server on this host that answers a line with its length, as a function that closes it and the
 -- port that it has.
 local function line_server()
-  local uv = require "luv"
-  lunik.use_luv(uv)
   local server, clients = uv.new_tcp(), {}
   server:bind("127.0.0.1", 0)
   server:listen(4, function()
