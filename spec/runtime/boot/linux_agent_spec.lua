@@ -6,6 +6,7 @@ local ext2 = require "lunik.ext2"
 local images = require "lunik.guest_images"
 local lunik = require "lunik"
 local net_peer = require "spec.support.net_peer"
+local runner = require "lunik.testing.runner"
 local testing = require "lunik.testing"
 local uv = require "luv"
 
@@ -131,6 +132,7 @@ describe("Linux with an agent, in one boot,", function()
 
   line("gets an address by DHCP and talks to a server", { "netdev-user", "virtio-net-pci" },
     function(_, agent)
+      runner.forget_holds() -- libslirp keeps a connection's socket for a while
       assert.matches("^10%.0%.2%.", agent:network("eth0").address)
       local server <close>, port = line_server()
       assert.is_truthy(server)
@@ -184,6 +186,7 @@ describe("Linux with an agent, in one boot,", function()
     end)
 
   line("works on a CPU that comes and goes", { "cpu" }, function(m, agent)
+    runner.forget_holds() -- the machine keeps a vCPU's descriptor for the next of its index
     assert.is_nil(agent:cpus()[1])
     m:device_add("cpu", { id = "cpu1" })
     m:wait("acpi-ost", { device = "cpu1", status = 0, timeout = SLOW.timeout })
