@@ -317,6 +317,7 @@ function Machine.pic(m) return require("lunik.interrupts").pic(m) end
 function Machine.ioapic(m) return require("lunik.interrupts").ioapic(m) end
 function Machine.irqs(m) return require("lunik.interrupts").irqs(m) end
 function Machine.hmp(m, line)
+  event.check_open(m)
   options.value("hmp: line", line, "string")
   local state = event.state(m)
   state.monitor = state.monitor or require("lunik.hmp.monitor").new(m)

@@ -25,15 +25,17 @@ function small.machine(options)
   }, options)
 end
 
---- Starts a machine and waits for the guest; returns what it printed until then.
-function small.start(m)
+--- Starts a machine and waits for the guest; returns what it printed until then. timeout: seconds,
+-- default small.TIMEOUT.
+function small.start(m, timeout)
   m:start()
-  return small.ready(m)
+  return small.ready(m, timeout)
 end
 
 --- Waits until the guest is ready for commands; returns what it printed until then.
-function small.ready(m)
-  return (m:console():expect("^(.-)guest: ready\r\n", { timeout = small.TIMEOUT }):gsub("\r", ""))
+function small.ready(m, timeout)
+  local text = m:console():expect("^(.-)guest: ready\r\n", { timeout = timeout or small.TIMEOUT })
+  return (text:gsub("\r", ""))
 end
 
 --- Has the guest run a command; returns the lines before its answer, and the answer without "ok ".

@@ -3,6 +3,7 @@ local lunik = require "lunik"
 local small = require "spec.support.small_guest"
 
 local TIMEOUT = small.TIMEOUT
+local BOOT_TIMEOUT = 100 -- seconds that firmware may need to load the kernel
 local SEABIOS = "/usr/share/seabios/bios-256k.bin"
 
 local starts = {
@@ -23,7 +24,7 @@ for name, options in pairs(starts) do
 
     setup(function()
       m = small.machine(options)
-      small.start(m)
+      small.start(m, options.firmware and BOOT_TIMEOUT)
     end)
     teardown(function() if m then m:close() end end)
 

@@ -86,6 +86,14 @@ describe("the human monitor", function()
     assert.truthy(m:hmp "cpu 7":find "^Error: ")
   end)
 
+  it("is gone with its machine", function()
+    local closed = lunik.machine { board = "micro", accel = "none" }
+    closed:close()
+    local ok, err = pcall(closed.hmp, closed, "help")
+    assert.is_false(ok)
+    assert.equal("gone", err.code)
+  end)
+
   it("explains itself", function()
     assert.equal("quit|q  -- quit the emulator\n", m:hmp "help quit")
     assert.equal("info status  -- show the current VM status (running|paused)\n",
