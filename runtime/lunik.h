@@ -849,8 +849,8 @@ const lunik_fwmap_entry *lunik_fwmap(const lunik_machine *m, size_t *count);
  * added before. */
 int lunik_rom_add(lunik_machine *m, const char *name, uint64_t address, const void *data,
                   size_t size, lunik_error *err);
-/* Changes what is copied to address, where data was added, from the next reset on, and how much; what
- * is longer than before must have room. While devices are reset that is the reset under way.
+/* Changes what is copied to address, where data was added, from the next reset on, and how much;
+ * what is longer than before must have room. While devices are reset that is the reset under way.
  * LUNIK_E_NOT_FOUND: no data was added there; LUNIK_E_EXISTS: it overlaps other data. */
 int lunik_rom_set(lunik_machine *m, uint64_t address, const void *data, size_t size,
                   lunik_error *err);

@@ -7,7 +7,7 @@ local wait = require "lunik.wait"
 local host = {}
 
 local PAGE = 4096
-local RSS_SLACK = 32 << 20 -- bytes that allocators and Lua may keep
+local RSS_SLACK = 48 << 20 -- bytes that allocators keep, and Lua: as much garbage as it uses
 local MAPS_SLACK = 16
 local GRACE = 3 -- seconds; memory is released a grace period after its last use
 local HUGE = "/sys/kernel/mm/hugepages/"
