@@ -70,7 +70,7 @@ static void input_watch(struct chardev_input *in)
         if (!in->reading)
             rc = lunik_poll_start(&in->poll, UV_READABLE, input_ready);
         in->reading = true;
-    } else if (in->reading) {
+    } else if (in->reading || !uv_is_active((uv_handle_t *)&in->poll)) {
         in->reading = false;
         if (in->hung_up)
             rc = lunik_poll_start(&in->poll, UV_PRIORITIZED, input_ready);

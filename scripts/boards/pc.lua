@@ -266,7 +266,8 @@ return {
     smbios = {
       kind = "table",
       doc = "What the SMBIOS tables say: manufacturer, product, version, serial, uuid, sku, "
-        .. "family, asset, bios_vendor, bios_version, bios_date, all strings.",
+        .. "family, asset, bios_vendor, bios_version, bios_date, all strings; entry = \"32\": with "
+        .. "the entry point of version 2.8, as some programs know no other, instead of 3.0.",
     },
     boot = {
       kind = "table",

@@ -92,7 +92,8 @@ local function add_smbios(m, opt)
     bios = not opt.firmware,
   })
   m:fw_cfg_add("etc/smbios/smbios-tables", tables)
-  m:fw_cfg_add("etc/smbios/smbios-anchor", smbios.anchor(#tables, 0))
+  m:fw_cfg_add("etc/smbios/smbios-anchor", smbios.anchor(tables, 0,
+    opt.smbios and opt.smbios.entry))
   if opt.smbios and opt.smbios.uuid then m:fw_cfg_add(0x02, smbios.uuid(opt.smbios.uuid)) end
 end
 

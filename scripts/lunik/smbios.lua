@@ -16,6 +16,7 @@ local BOARD, CHASSIS, ARRAY = 0x200, 0x300, 0x1000
 smbios.options = {
   manufacturer = true, product = true, version = true, serial = true, uuid = true, sku = true,
   family = true, asset = true, bios_vendor = true, bios_version = true, bios_date = true,
+  entry = true,
 }
 
 local function check_text(name, value)
@@ -42,6 +43,7 @@ end
 function smbios.check(given)
   options.known("smbios", options.table("smbios", given), smbios.options)
   for name, value in pairs(given) do check_text(name, value) end
+  options.choice("smbios: entry", given.entry or "64", { "64", "32" })
   smbios.uuid(given.uuid or "00000000-0000-0000-0000-000000000000")
 end
 
@@ -137,12 +139,41 @@ end
 
 -- ---- the whole ---------------------------------------------------------------------------------
 
---- Returns the entry point of tables of that size at an address.
-function smbios.anchor(size, address)
-  local bytes = ("<c5BBBBBBBI4I8"):pack("_SM3_", 0, 24, 3, 0, 0, 1, 0, size, address)
+-- Sets the byte at `at` so that the sum of those from `first` on is 0.
+local function with_checksum(bytes, first, at)
   local sum = 0
-  for i = 1, #bytes do sum = sum + bytes:byte(i) end
-  return bytes:sub(1, 5) .. string.char(-sum & 0xff) .. bytes:sub(7)
+  for i = first, #bytes do sum = sum + bytes:byte(i) end
+  return bytes:sub(1, at - 1) .. string.char(-sum & 0xff) .. bytes:sub(at + 1)
+end
+
+-- Returns how many structures there are, and the size of the longest.
+local function measure(tables)
+  local at, count, longest = 1, 0, 0
+  while at <= #tables do
+    local after = tables:match("\0\0()", at + tables:byte(at + 1))
+    count, longest = count + 1, math.max(longest, after - at)
+    at = after
+  end
+  return count, longest
+end
+
+local function old_anchor(tables, address)
+  if #tables > 0xffff then
+    options.fail("unsupported", "smbios: entry: '32' allows tables of 65535 bytes (these have %d; "
+      .. "want 64)", #tables)
+  end
+  local count, longest = measure(tables)
+  local bytes = ("<c4BBBBI2Bc5c5BI2I4I2B"):pack("_SM_", 0, 31, 2, 8, longest, 0, ("\0"):rep(5),
+    "_DMI_", 0, #tables, address, count, 0x28)
+  return with_checksum(with_checksum(bytes, 17, 22), 1, 5)
+end
+
+--- Returns the entry point of tables at an address: as option `entry` says, that of version 3.0, or
+-- of 2.8.
+function smbios.anchor(tables, address, entry)
+  if entry == "32" then return old_anchor(tables, address) end
+  return with_checksum(("<c5BBBBBBBI4I8"):pack("_SM3_", 0, 24, 3, 0, 0, 1, 0, #tables, address), 1,
+    6)
 end
 
 --- Returns the tables. given: the options; machine: {sockets=, cores=, threads=, memory = {{base=,

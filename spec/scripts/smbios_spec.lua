@@ -142,6 +142,26 @@ describe("SMBIOS", function()
       { signature, length, major, minor, revision, size })
   end)
 
+  it("has an entry point of version 2.8 for those who know no other", function()
+    machine { memory = "64M", smbios = { entry = "32" } }
+    local anchor, tables = m:fw_cfg "etc/smbios/smbios-anchor", m:fw_cfg "etc/smbios/smbios-tables"
+    local function sum(first)
+      local total = 0
+      for i = first, #anchor do total = total + anchor:byte(i) end
+      return total & 0xff
+    end
+    assert.same({ 0, 0 }, { sum(1), sum(17) })
+    local signature, _, length, major, minor, longest, _, _, old, _, size, _, count, bcd =
+      ("<c4BBBBI2Bc5c5BI2I4I2B"):unpack(anchor)
+    assert.same({ "_SM_", 31, 2, 8, "_DMI_", #tables, 0x28 },
+      { signature, length, major, minor, old, size, bcd })
+    assert.equal(#structures(tables), count)
+    assert.is_true(longest > 30 and longest < 200)
+    local ok, err = pcall(smbios.anchor, ("x"):rep(0x10000), 0, "32")
+    assert.is_false(ok)
+    assert.matches("smbios: entry: '32' allows tables of 65535 bytes", err.message, 1, true)
+  end)
+
   it("reads as meant with dmidecode", function()
     if not os.execute "command -v dmidecode > /dev/null" then return pending "no dmidecode" end
     machine { memory = "1G", smbios = { product = "Anvil", uuid
@@ -149,7 +169,7 @@ describe("SMBIOS", function()
     local tables = m:fw_cfg "etc/smbios/smbios-tables"
     local path = os.tmpname()
     local file = assert(io.open(path, "wb"))
-    file:write(smbios.anchor(#tables, 32), ("\0"):rep(8), tables)
+    file:write(smbios.anchor(tables, 32), ("\0"):rep(8), tables)
     file:close()
     local out = table.concat(lines_of("dmidecode --from-dump " .. path .. " 2>&1"), "\n")
     os.remove(path)

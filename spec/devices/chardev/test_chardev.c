@@ -272,6 +272,29 @@ static void test_socket_server(void)
     check_int("socket: the file is removed", access(path, F_OK), -1);
 }
 
+/* The front end has taken no input at all. */
+static void test_socket_gone_unread(void)
+{
+    const char *path = path_of("unread");
+    int client, second;
+
+    attach(ADD("chardev-socket", LUNIK_FIELD_STRING("path", path)), 0);
+    client = dial(path);
+    settle();
+    second = dial(path);
+    settle();
+    check_uint("unread: the second client waits", connects, 1);
+    close(client);
+    settle();
+    check_uint("unread: the place of one that has gone is the next one's", connects, 2);
+    put("for the second");
+    settle();
+    check_string("unread: which gets the output", slurp(second), "for the second");
+    close(second);
+    settle();
+    delete ();
+}
+
 /* ---- output that is left when a device goes ------------------------------------------------- */
 
 /* How much is read from fd until there is nothing more for now. */
@@ -789,6 +812,7 @@ int main(int argc, char **argv)
     if (check_terminals("chardev-pty"))
         run("pty", test_pty);
     run("socket server", test_socket_server);
+    run("socket of one that has gone unread", test_socket_gone_unread);
     run("socket errors", test_socket_errors);
     run("socket without descriptors", test_socket_short_of_descriptors);
     run("socket client", test_socket_client);
