@@ -5,6 +5,8 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "boot_images.h"
 
+#define MODULE "/usr/bin/true" /* an ELF file of a few pages */
+
 /* ---- what is said about broken files -------------------------------------------------------- */
 
 static void expect_error(const char *name, const struct image *im, size_t size, const char *part)
@@ -199,7 +201,7 @@ static void test_pvh(void)
     struct image im = make_pvh();
     const lunik_boot_config config = {.kernel = image_path(0, im.bytes, im.size),
                                       .cmdline = "console=ttyS0",
-                                      .initrd = "/proc/self/exe",
+                                      .initrd = MODULE,
                                       .rsdp = 0xe1230};
     struct boot_plan plan;
     uint64_t info, modules, map;
@@ -232,7 +234,7 @@ static void test_multiboot(void)
 {
     struct image im = make_multiboot();
     const char *path = image_path(0, im.bytes, im.size);
-    const char *const modules[] = {"/proc/self/exe one two", "/proc/self/exe", NULL};
+    const char *const modules[] = {MODULE " one two", MODULE, NULL};
     const lunik_boot_config config = {.kernel = path, .cmdline = "a b", .modules = modules};
     char cmdline[128];
     struct boot_plan plan;
@@ -249,7 +251,7 @@ static void test_multiboot(void)
     check_uint("Multiboot upper memory", load(info + 8, 4), RAM_END / 1024 - 1024);
     check_text("Multiboot command line", load(info + 16, 4), cmdline);
     check_uint("Multiboot modules", load(info + 20, 4), 2);
-    check_text("Multiboot arguments", load(table + 8, 4), "/proc/self/exe one two");
+    check_text("Multiboot arguments", load(table + 8, 4), MODULE " one two");
     check_uint("Multiboot module", load(load(table + 16, 4), 4), 0x464c457f);
     check_uint("Multiboot map", load(info + 44, 4), 3 * 24);
     check_uint("Multiboot map entry size", load(load(info + 48, 4), 4), 20);
@@ -266,7 +268,7 @@ static void test_bzimage(void)
     struct image im = make_bzimage();
     lunik_boot_config config = {.kernel = image_path(0, im.bytes, im.size),
                                 .cmdline = "quiet",
-                                .initrd = "/proc/self/exe",
+                                .initrd = MODULE,
                                 .rsdp = 0xe1230};
     struct boot_plan plan;
     uint64_t params;
@@ -310,7 +312,7 @@ static void test_bzimage(void)
     check_contains("long command line", err.message,
                    "299 characters (the kernel takes at most 255)");
     config.cmdline = NULL;
-    config.modules = (const char *const[]){"/proc/self/exe", NULL};
+    config.modules = (const char *const[]){MODULE, NULL};
     lunik_boot_kernel(m, &config, &err);
     check_contains("bzImage modules", err.message, "modules can't be given");
 }
