@@ -5,6 +5,7 @@ local translate = {}
 
 local PG, PSE, PAE, LA57, LMA = 1 << 31, 1 << 4, 1 << 5, 1 << 12, 1 << 10
 local PRESENT, LARGE = 1, 1 << 7
+local PAGE = 4096
 local FRAME = 0x000ffffffffff000 -- of an entry of 8 bytes
 
 -- Returns how a vCPU with these registers translates: the first table's address, bytes of an entry,
@@ -58,6 +59,20 @@ function translate.address(m, regs, address)
     base = entry & (width == 4 and 0xfffff000 or FRAME)
   end
   return base | address & 0xfff
+end
+
+--- Returns size bytes at a linear address, which may cross pages; nil and the first address at
+-- which nothing is mapped.
+function translate.read(m, regs, address, size)
+  local parts = {}
+  while size > 0 do
+    local count = math.min(size, PAGE - (address & PAGE - 1))
+    local physical = translate.address(m, regs, address)
+    if not physical then return nil, address end
+    parts[#parts + 1] = m:read(physical, count)
+    address, size = address + count, size - count
+  end
+  return table.concat(parts)
 end
 
 return translate

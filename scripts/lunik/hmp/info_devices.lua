@@ -56,23 +56,9 @@ local function with_users(m, type_name, property)
   return found
 end
 
-local FILENAMES = {
-  ["chardev-null"] = function() return "null" end,
-  ["chardev-stdio"] = function() return "stdio" end,
-  ["chardev-buffer"] = function() return "ringbuf" end,
-  ["chardev-file"] = function() return "file" end,
-  ["chardev-pty"] = function(object) return "pty:" .. object:get "path" end,
-  ["chardev-socket"] = function(object)
-    return ("%sunix:%s%s"):format(object.connected and "" or "disconnected:",
-      object:get "path" or "", object.server and ",server=on" or "")
-  end,
-}
-
 local function chardevs(self)
-  for _, pair in ipairs(with_users(self.machine, "chardev", "chardev")) do
-    local object = pair[1]
-    local filename = FILENAMES[object.type]
-    self:print("%s: filename=%s", object.id, filename and filename(object) or object.type)
+  for _, chardev in ipairs(self.machine:qmp "query-chardev") do
+    self:print("%s: filename=%s", chardev.label, chardev.filename)
   end
 end
 

@@ -44,17 +44,9 @@ local function memory_devices(self)
 end
 
 local function summary(self)
-  local base, plugged, seen = 0, 0, {}
-  for _, object in ipairs(self.machine:objects()) do
-    local memdev = object.type == "ram" and self.machine:object(object.memdev)
-    if memdev and not seen[memdev] then
-      seen[memdev] = true
-      base = base + memdev.size
-    end
-  end
-  for _, device in ipairs(self.machine:memory_devices()) do plugged = plugged + device.data.size end
-  self:print("base memory: %d", base)
-  self:print("plugged memory: %d", plugged)
+  local sizes = self.machine:qmp "query-memory-size-summary"
+  self:print("base memory: %d", sizes["base-memory"])
+  self:print("plugged memory: %d", sizes["plugged-memory"])
 end
 
 local function memdev(self)

@@ -2,10 +2,7 @@
 -- pmemsave.
 
 local options = require "lunik.options"
-local sandbox_paths = require "lunik.sandbox_paths"
 local translate = require "lunik.translate"
-
-local PAGE = 4096
 
 -- ---- values as text ----------------------------------------------------------------------------
 
@@ -50,21 +47,11 @@ local function physical(self, address)
   return translate.address(self.machine, self:vcpu():regs(), address)
 end
 
--- Returns size bytes at an address, which may cross pages; linear: through the page tables of the
--- vCPU.
+-- Returns size bytes at an address; linear: through the page tables of the vCPU.
 local function read(self, address, size, linear)
   if not linear then return self.machine:read(address, size) end
-  local parts, at = {}, address
-  while size > 0 do
-    local piece = math.min(size, PAGE - (at & PAGE - 1))
-    local from = physical(self, at)
-    if not from then
-      options.fail("invalid", "Cannot access memory at 0x%x: it is not mapped", at)
-    end
-    parts[#parts + 1] = self.machine:read(from, piece)
-    at, size = at + piece, size - piece
-  end
-  return table.concat(parts)
+  local bytes, missing = translate.read(self.machine, self:vcpu():regs(), address, size)
+  return bytes or options.fail("invalid", "Cannot access memory at 0x%x: it is not mapped", missing)
 end
 
 local PER_LINE = { o = { [1] = 8, [2] = 8, [4] = 4, [8] = 2 } }
@@ -142,15 +129,13 @@ local function gpa2hva(self, args)
     at + section.offset + address - section.address)
 end
 
-local function save(self, args, linear)
-  local address, size = args:need_number "addr", args:need_number "size"
-  local path = args:need_word "filename"
+-- Runs the command of that name of QMP.
+local function save(self, args, command)
+  local given = { val = args:need_number "addr", size = args:need_number "size" }
+  given.filename = args:need_word "filename"
   args:finish()
-  sandbox_paths.name("write", path)
-  local file <close> = options.open("filename", path, "wb")
-  for at = 0, size - 1, 1 << 20 do
-    file:write(read(self, address + at, math.min(size - at, 1 << 20), linear))
-  end
+  if command == "memsave" then given["cpu-index"] = self.cpu end
+  self.machine:qmp(command, given)
 end
 
 -- ---- ports -------------------------------------------------------------------------------------
@@ -212,11 +197,11 @@ return {
   {
     name = "memsave", params = "addr size file",
     help = "save to disk virtual memory dump starting at 'addr' of size 'size'",
-    run = function(self, args) save(self, args, true) end,
+    run = function(self, args) save(self, args, "memsave") end,
   },
   {
     name = "pmemsave", params = "addr size file",
     help = "save to disk physical memory dump starting at 'addr' of size 'size'",
-    run = function(self, args) save(self, args, false) end,
+    run = function(self, args) save(self, args, "pmemsave") end,
   },
 }

@@ -100,19 +100,9 @@ local function pmemsave(m, args)
   save(m, args, function(at, count) return m:read(at, count) end)
 end
 
-local PAGE = 4096
-
--- Reads linear addresses of a vCPU.
 local function read_linear(m, regs, address, size)
-  local parts = {}
-  while size > 0 do
-    local count = math.min(size, PAGE - (address & PAGE - 1))
-    local physical = translate.address(m, regs, address)
-    if not physical then failure.generic("Invalid addr 0x%016x/size specified", address) end
-    parts[#parts + 1] = m:read(physical, count)
-    address, size = address + count, size - count
-  end
-  return table.concat(parts)
+  local bytes, missing = translate.read(m, regs, address, size)
+  return bytes or failure.generic("Invalid addr 0x%016x/size specified", missing)
 end
 
 local function memsave(m, args)
