@@ -47,8 +47,12 @@ bool rcu_nested(void);
 /* Unregisters a thread that has been a reader and is about to end. */
 void rcu_thread_done(void);
 
-/* Calls fn(head) on the reclaimer thread after a grace period. Any thread. It is never called in a
- * child of a process that had other readers when it forked. */
+/* Whether another thread than the calling one is registered as a reader. */
+bool rcu_has_other_readers(void);
+
+/* Calls fn(head) on a reclaimer thread after a grace period. Any thread. What one thread defers is
+ * carried out in order; what two threads defer is not. It is never called in a child of a process
+ * that had other readers when it forked. */
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* The same without the delay in which the reclaimer gathers more calls: for large memory. */
 void rcu_defer_urgent(struct rcu_head *head, void (*fn)(struct rcu_head *head));
@@ -57,12 +61,12 @@ void rcu_drain(void);
 /* The same for at most ms milliseconds, with the lock or without. Returns true if nothing of what
  * was deferred is left. A checkpoint. Inside a nested read section it returns false at once. */
 bool rcu_wait(unsigned ms);
-/* How many times the reclaimer has reclaimed something. A thread that notes it before a call that
+/* How many times the reclaimers have reclaimed something. A thread that notes it before a call that
  * may lack memory sees afterwards whether the call is worth repeating: what was to be waited for
  * may have been reclaimed between the call's failure and the wait. Any thread. */
 uint64_t rcu_reclaimed(void);
 /* The longest time that a call waits for memory or descriptors that are being reclaimed. That takes
- * microseconds where the reclaimer and readers get a processor, and seconds where they hardly do;
+ * microseconds where the reclaimers and readers get a processor, and seconds where they hardly do;
  * no reader waits for the thread that waits here. */
 enum { RCU_SHORTAGE_MS = 10 * 1000 };
 /* True if sys is a lack of memory or descriptors. */
@@ -72,8 +76,11 @@ bool rcu_is_shortage(int sys);
  * the call is worth repeating once: some may have been reclaimed since it failed. With the lock or
  * without. A checkpoint; errno is sys afterwards. */
 bool rcu_shortage_over(int sys);
-/* True if the reclaimer thread exists. The first rcu_defer() makes it; it never ends. Any thread.
- */
-bool rcu_has_reclaimer(void);
+enum { RCU_RECLAIMERS = 2 };
+/* How many reclaimer threads exist, RCU_RECLAIMERS or, where they can't be made, fewer. The first
+ * rcu_defer() makes them; they never end. Any thread. */
+unsigned rcu_reclaimers(void);
+/* Has each of them call fn with a head of its own. Returns how many there are. Any thread. */
+unsigned rcu_defer_each(struct rcu_head heads[RCU_RECLAIMERS], void (*fn)(struct rcu_head *head));
 
 #endif

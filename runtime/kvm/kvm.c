@@ -346,7 +346,7 @@ void kvm_vm_free(struct kvm_vm *vm)
 
     if (!vm)
         return;
-    if (leaving >= MOST_LEAVING || descriptors_short(vm) || !rcu_has_reclaimer()) {
+    if (leaving >= MOST_LEAVING || descriptors_short(vm) || rcu_reclaimers() < RCU_RECLAIMERS) {
         give_back(vm);
         return;
     }

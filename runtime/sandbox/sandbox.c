@@ -2,10 +2,10 @@
  * sandbox.c: restricts the process to what it needs.
  *
  * Landlock's rules and capabilities belong to a thread and can only be set by itself. So the
- * sandbox is entered while there are only the caller, RCU's reclaimer, which restricts itself in a
- * deferred call, and the threads for devices, which stand still and restrict themselves when asked
- * (own_thread.h). Later threads inherit the restrictions. The seccomp filter comes last, because it
- * forbids the other steps.
+ * sandbox is entered while there are only the caller, RCU's reclaimers, which restrict themselves
+ * in a deferred call, and the threads for devices, which stand still and restrict themselves when
+ * asked (own_thread.h). Later threads inherit the restrictions. The seccomp filter comes last,
+ * because it forbids the other steps.
  */
 #define _GNU_SOURCE /* setresuid, gettid */
 #include "ram/cgroup.h"
@@ -197,12 +197,11 @@ static int read_policy(struct sandbox *s, const lunik_sandbox_policy *p, lunik_e
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-/* A call for the reclaimer, which restricts itself. */
-struct errand {
-    struct rcu_head rcu;
+/* What the reclaimers restrict themselves by, and whether that failed. */
+static struct {
     const struct sandbox *sandbox;
-    int sys;
-};
+    _Atomic int sys;
+} errand;
 
 static int count_threads(void)
 {
@@ -234,7 +233,7 @@ static int count_settled(int known)
 /* The runtime's own threads stand still. */
 static int check_threads(lunik_error *err)
 {
-    const int ours = FOREIGN_THREADS + rcu_has_reclaimer() + (int)own_threads_count();
+    const int ours = FOREIGN_THREADS + (int)(rcu_reclaimers() + own_threads_count());
     int count = count_settled(1 + ours);
 
     if (count < 0)
@@ -276,10 +275,24 @@ static int restrict_thread(const struct sandbox *s)
 
 static void restrict_reclaimer(struct rcu_head *head)
 {
-    struct errand *errand = lunik_container_of(head, struct errand, rcu);
+    int sys;
 
     rcu_note_reclaim();
-    errand->sys = restrict_thread(errand->sandbox);
+    sys = restrict_thread(errand.sandbox);
+    if (sys)
+        errand.sys = sys;
+}
+
+/* Returns errno or 0. */
+static int restrict_reclaimers(const struct sandbox *s)
+{
+    struct rcu_head heads[RCU_RECLAIMERS];
+
+    errand.sandbox = s;
+    errand.sys = 0;
+    if (rcu_defer_each(heads, restrict_reclaimer))
+        rcu_drain();
+    return errand.sys;
 }
 
 static int restrict_own(const void *sandbox)
@@ -306,19 +319,16 @@ static int change_user(const struct sandbox *s)
 
 static int enter(const struct sandbox *s, lunik_error *err)
 {
-    struct errand errand = {.sandbox = s};
     int sys = change_user(s);
 
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: can't change to user %u and group %u",
                                 (unsigned)s->uid, (unsigned)s->gid);
-    if (rcu_has_reclaimer()) {
-        rcu_defer(&errand.rcu, restrict_reclaimer);
-        rcu_drain();
-    }
-    sys = own_threads_call(restrict_own, s);
+    sys = restrict_reclaimers(s);
     if (!sys)
-        sys = errand.sys ? errand.sys : restrict_thread(s);
+        sys = own_threads_call(restrict_own, s);
+    if (!sys)
+        sys = restrict_thread(s);
     if (sys)
         return lunik_fail_errno(err, sys, "sandbox: entered in part: the host refuses the rest");
     return sandbox_filter_enter(err);
@@ -346,7 +356,7 @@ static const struct confinement confinement = {
     .enter_vcpu = sandbox_enter_vcpu,
 };
 
-/* While no thread but the caller's and the reclaimer does anything. */
+/* While no thread but the caller's and the reclaimers does anything. */
 static int enter_alone(const struct sandbox *s, lunik_error *err)
 {
     unsigned busy = own_threads_stop(STOP_MS);

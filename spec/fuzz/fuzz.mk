@@ -16,7 +16,7 @@ TARGETS    ?= $(FUZZ_ALL)
 FUZZ_OBJ    = $(FUZZ_SRC:%.c=$(BUILD)/obj/%.o)
 FUZZ_OWN    = $(BUILD)/obj/spec/fuzz/repeat.o
 # repeat.c has RCU of its own.
-FUZZ_LIB    = $(filter-out $(BUILD)/obj/runtime/core/rcu.o,$(LIB_OBJ))
+FUZZ_LIB    = $(filter-out $(addprefix $(BUILD)/obj/runtime/core/,rcu.o reclaimer.o),$(LIB_OBJ))
 
 FUZZ_MAKE = $(MAKE) --no-print-directory CC="$(FUZZ_CC)" BUILD=$(FUZZ_BUILD) \
     SANITIZE=fuzzer-no-link,address,undefined CFLAGS="-O1 -gline-tables-only"

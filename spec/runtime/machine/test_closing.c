@@ -1,5 +1,6 @@
 /* test_closing.c: what a closed machine gives back later than its close, and where descriptors are
  * to be had meanwhile. */
+#define _GNU_SOURCE /* gettid */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -134,14 +135,33 @@ static struct deferred {
     unsigned thread, number;
 } deferred[THREADS][CALLS];
 
-static unsigned called[THREADS], disordered; /* by the reclaimer, read after rcu_drain() */
+/* What a thread has deferred: by its reclaimer, read after rcu_drain(). */
+static struct calls {
+    unsigned called, disordered;
+    int reclaimer;
+} calls[THREADS];
 
 static void on_reclaim(struct rcu_head *head)
 {
     const struct deferred *d = lunik_container_of(head, struct deferred, head);
 
     rcu_note_reclaim();
-    disordered += called[d->thread]++ != d->number;
+    calls[d->thread].disordered += calls[d->thread].called++ != d->number;
+    calls[d->thread].reclaimer = gettid();
+}
+
+static unsigned count_reclaimers(void)
+{
+    unsigned count = 0;
+
+    for (unsigned t = 0; t < THREADS; t++) {
+        bool before = false;
+
+        for (unsigned u = 0; u < t; u++)
+            before |= calls[u].reclaimer == calls[t].reclaimer;
+        count += !before;
+    }
+    return count;
 }
 
 static void *defer_calls(void *first)
@@ -168,9 +188,11 @@ static void test_deferred(void)
     }
     for (unsigned t = 0; t < THREADS; t++)
         pthread_join(threads[t], NULL);
-    for (unsigned t = 0; t < THREADS; t++)
-        check_uint("all that a thread has deferred is called", called[t], CALLS);
-    check_uint("in its order", disordered, 0);
+    for (unsigned t = 0; t < THREADS; t++) {
+        check_uint("all that a thread has deferred is called", calls[t].called, CALLS);
+        check_uint("in its order", calls[t].disordered, 0);
+    }
+    check_uint("by all reclaimers", count_reclaimers(), RCU_RECLAIMERS);
 }
 
 /* ---- VMs ------------------------------------------------------------------------------------ */

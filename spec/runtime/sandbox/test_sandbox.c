@@ -347,7 +347,7 @@ static void test_fork(void)
 
     rcu_defer(&head, reclaimed);
     rcu_drain();
-    check_true("there is a reclaimer", rcu_has_reclaimer());
+    check_int("there are reclaimers", rcu_reclaimers(), RCU_RECLAIMERS);
     check_int("a child has none", within(&closed, try_open), EPERM);
     check_int("but makes its own", within(&with_files, try_reclaim), WORKED);
     pthread_barrier_init(&barrier, NULL, 2);
