@@ -2,8 +2,7 @@
  * runtimes.c: whether two runtimes in one process slow each other down. Both change a memory map of
  * their own, and add and delete objects, at the same time: on two threads of a process, or in two
  * processes. Microseconds for one pair of changes or for one object, over so many that what is
- * reclaimed meanwhile counts. The two ways take turns, each
- * in new processes.
+ * reclaimed meanwhile counts. The two ways take turns, each in new processes.
  */
 #include "bare.h"
 
