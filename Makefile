@@ -119,7 +119,7 @@ LIB_SRC  = $(filter-out $(GEN_SRC),$(call below,runtime,.c) $(call below,devices
 # The program that generates the code of the sandbox's filters.
 GEN_SRC  = runtime/sandbox/sandbox_generate.c runtime/sandbox/sandbox_calls.c
 # Only the lunik command handles terminals; for a prompt it loads the module that links libedit.
-MAIN_SRC = bindings/command/main.c bindings/command/modules.c
+MAIN_SRC = bindings/command/main.c bindings/command/modules.c bindings/command/daemon.c
 EDIT_SRC = bindings/command/lineedit.c bindings/command/history.c
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC := $(sort $(shell find spec -name 'test_*.c'))
@@ -174,7 +174,7 @@ MODULES  = $(call below,scripts/lunik,.lua)
 COMPILED = $(MODULES:scripts/lunik/%.lua=$(BUILD)/compiled/lunik/%.lua)
 
 PRODUCTS = $(BUILD)/liblunik.so $(BUILD)/liblunik-lua.so $(BUILD)/lua/lunik/core.so $(BUILD)/lua/lunik/lineedit.so \
-           $(BUILD)/lunik $(BUILD)/scripts $(COMPILED)
+           $(BUILD)/lunik $(BUILD)/lunik-qemu $(BUILD)/scripts $(COMPILED)
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -258,6 +258,10 @@ $(BUILD)/lunik: $(MAIN_OBJ) $(BIND_OBJ) $(BUILD)/liblunik.so
 	@echo '  LINK $@'
 	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $(MAIN_OBJ) $(BIND_OBJ) \
 	    -L$(BUILD) -llunik $(LIB_LIBS) $(LUA_LIBS)
+
+# The same program, which understands QEMU's command line under this name.
+$(BUILD)/lunik-qemu: $(BUILD)/lunik
+	@ln -sf lunik $@
 
 $(BUILD)/scripts:
 	@mkdir -p $(@D)

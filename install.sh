@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the built files, or removes them: make install, make uninstall. Below $DESTDIR, if set:
-#   $PREFIX/bin/lunik, $PREFIX/include, $PREFIX/share  the command, headers, texts
+#   $PREFIX/bin, $PREFIX/include, $PREFIX/share        lunik and lunik-qemu, headers, texts
 #   $LIBDIR                                            liblunik.so, what the command loads
 # usage: PREFIX= LIBDIR= DESTDIR= BUILD= SONAME= LUA_SONAME= VERSION= install.sh install|uninstall
 set -eu
@@ -104,6 +104,7 @@ install_all() {
     make_folders
     : >"$files"
     install -m 755 "$BUILD/installed/lunik" "$bin/lunik"
+    ln -sf lunik "$bin/lunik-qemu"
     install -m 755 "$BUILD/$SONAME" "$lib/$SONAME"
     ln -sf "$SONAME" "$lib/liblunik.so"
     install -m 755 "$BUILD/$LUA_SONAME" "$lib/$LUA_SONAME"
@@ -144,7 +145,7 @@ uninstall_all() {
     [ ! -f "$files" ] || while IFS= read -r file; do
         rm -f "$DESTDIR$file"
     done <"$files"
-    rm -f "$bin/lunik" "$lib/liblunik.so" "$lib/$SONAME" "$lib/pkgconfig/lunik.pc" \
+    rm -f "$bin/lunik" "$bin/lunik-qemu" "$lib/liblunik.so" "$lib/$SONAME" "$lib/pkgconfig/lunik.pc" \
         "$lib/liblunik-lua.so" "$lib/$LUA_SONAME" "$lib/pkgconfig/lunik-lua.pc"
     rm -rf "$lua_lib/lunik" "$lua_share/lunik" "$lib/lunik" "$share" "$doc"
     printf '%s\n' "$made" | while IFS= read -r folder; do

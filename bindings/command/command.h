@@ -10,4 +10,8 @@ BIND_EXPORT int command_signal(void);
 /* Makes require() find modules in the build folder, or the installation, of the executable. */
 void modules_find(lua_State *L);
 
+/* Functions for Lua: see daemon.c. */
+int command_daemonize(lua_State *L);
+int command_daemon_ready(lua_State *L);
+
 #endif

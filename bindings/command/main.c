@@ -2,7 +2,8 @@
  * main.c: the lunik command, a Lua interpreter with the library built in.
  *
  * C does what Lua can't: signals, the terminal, finding the scripts (modules.c). Options, running
- * the script, the prompt and the exit code are in scripts/lunik/command/cli.lua and repl.lua.
+ * the script, the prompt and the exit code are in scripts/lunik/command/cli.lua and repl.lua;
+ * QEMU's command line is in scripts/lunik/qemu/main.lua.
  *
  * A signal (SIGINT, SIGTERM) ends waits on the loop and interrupts running Lua code (interrupt.c):
  * in the script it calls the function that cli.lua has put into the registry, in handlers it raises
@@ -151,6 +152,8 @@ static const luaL_Reg host_functions[] = {
     {"attach", l_attach},
     {"detach", l_detach},
     {"end_with_parent", l_end_with_parent},
+    {"daemonize", command_daemonize},
+    {"daemon_ready", command_daemon_ready},
     {0},
 };
 
@@ -172,6 +175,18 @@ static void preload(lua_State *L, const char *name, lua_CFunction open)
     lua_pop(L, 1);
 }
 
+/* Returns the module that carries out the command line: under the names lunik-qemu and
+ * qemu-system-ARCH, by which libvirt looks for emulators, the command understands QEMU's. */
+static const char *main_module(const char *name)
+{
+    const char *slash = name ? strrchr(name, '/') : NULL;
+    const char *base = slash ? slash + 1 : name;
+
+    if (base && (strncmp(base, "lunik-qemu", 10) == 0 || strncmp(base, "qemu-system-", 12) == 0))
+        return "lunik.qemu.main";
+    return "lunik.command.cli";
+}
+
 static int run(lua_State *L)
 {
     int argc = (int)lua_tointeger(L, 1);
@@ -184,7 +199,7 @@ static int run(lua_State *L)
     preload(L, "lunik.host", open_host);
     modules_find(L);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "lunik.command.cli");
+    lua_pushstring(L, main_module(argv[0]));
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "main");
     lua_createtable(L, argc, 1);

@@ -145,7 +145,9 @@ local function add_cpu_slots(m, opt, pm)
 end
 
 local function add_isa(m, opt, p)
-  m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
+  if opt.serial_port ~= false then
+    m:device_add("serial16550", { id = "serial0", iobase = 0x3f8, irq = 4, chardev = opt.serial })
+  end
   m:device_add("mc146818", {
     id = "rtc", iobase = 0x70, irq = 8, below_4g = p.low, above_4g = p.high, clock = opt.rtc,
   })
@@ -231,6 +233,10 @@ return {
       kind = "boolean",
       doc = "PCI devices can be added to and removed from the running machine, through ACPI. Not "
         .. "given: true.",
+    },
+    serial_port = {
+      kind = "boolean",
+      doc = "The serial port serial0 at 0x3f8. Not given: true.",
     },
     nvdimm = {
       kind = "boolean",

@@ -1,6 +1,7 @@
 --- Commands about disks.
 
 local json = require "lunik.json"
+local event = require "lunik.event"
 local failure = require "lunik.qmp.failure"
 local fds = require "lunik.qmp.fds"
 local names = require "lunik.qmp.names"
@@ -99,12 +100,28 @@ local function file_properties(m, args)
   return props
 end
 
+-- Other names of nodes, by node.
+local function node_names(m)
+  local state = event.state(m)
+  state.node_names = state.node_names or {}
+  return state.node_names
+end
+
 local function find(m, name)
-  local object = m:object(name)
+  local object = m:object(names.node(m, name))
   if not object or not object:is "blockdev" then
     failure.generic("Failed to find node with node-name='%s'", name)
   end
   return object
+end
+
+-- Makes `name` another name of a node.
+local function add_name(m, name, of)
+  local object = find(m, of)
+  if m:object(name) or node_names(m)[name] then
+    failure.generic("Duplicate nodes with node-name='%s'", name)
+  end
+  node_names(m)[name] = object.id
 end
 
 -- A raw node shows the file node below it as it is: both are one back end.
@@ -113,14 +130,12 @@ local function blockdev_add(m, args)
     or failure.generic("'node-name' must be specified for the root node")
   local file = args
   if args.driver == "raw" then
-    if type(args.file) == "string" then
-      failure.generic("Parameter 'file': a node of its own is not supported (want an object)")
-    end
+    if type(args.file) == "string" then return add_name(m, name, args.file) end
     file = args.file or failure.generic("Parameter 'file' is missing")
   end
   if file.driver ~= "file" and file.driver ~= "host_device" then
     failure.generic("Parameter 'driver' does not accept value '%s'", tostring(file.driver))
-  elseif m:object(name) then
+  elseif m:object(name) or node_names(m)[name] then
     failure.generic("Duplicate nodes with node-name='%s'", name)
   end
   local props = file_properties(m, file)
@@ -129,12 +144,19 @@ local function blockdev_add(m, args)
   m:object_add("blockdev-file", props)
 end
 
+-- Deletes a name of a node, or the node if it has no other.
 local function blockdev_del(m, args)
-  local object = find(m, args["node-name"])
-  if users(m)[object.id] then
-    failure.generic("Node %s is in use", args["node-name"])
+  local name, other = args["node-name"], node_names(m)
+  local object = find(m, name)
+  for _, id in pairs(name == object.id and other or {}) do
+    if id == name then failure.generic("Node '%s' is busy: node is used as 'file'", name) end
   end
-  m:object_del(object)
+  if users(m)[object.id] then failure.generic("Node %s is in use", name) end
+  if other[name] then
+    other[name] = nil
+  else
+    m:object_del(object)
+  end
 end
 
 local function block_resize(m, args)

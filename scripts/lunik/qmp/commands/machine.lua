@@ -83,6 +83,17 @@ local function iothreads(m)
   return list
 end
 
+-- Those of lunik-qemu.
+local function command_line_options(_, args)
+  local list = array {}
+  for _, o in ipairs(require("lunik.qemu.command_line").options) do
+    if not args.option or args.option == o[1] then
+      list[#list + 1] = { option = o[1], parameters = array {} }
+    end
+  end
+  return list
+end
+
 local function inject_nmi(m)
   local all = m:cpus()
   if m.accel == "none" or #all == 0 then
@@ -109,12 +120,13 @@ return {
   { name = "query-target", returns = "TargetInfo",
     run = function() return { arch = "x86_64" } end },
   { name = "query-kvm", returns = "KvmInfo", run = function(m)
-    return { enabled = m.accel == "kvm", present = true }
+    local usable = m.accel == "kvm" or names.kvm_is_usable()
+    return { enabled = usable, present = usable }
   end },
   { name = "query-machines", returns = "[MachineInfo]", run = machines },
   { name = "query-cpu-definitions", returns = "[CpuDefinitionInfo]", run = cpu_definitions },
   { name = "query-iothreads", returns = "[IOThreadInfo]", run = iothreads },
   { name = "query-command-line-options", args = { option = "?str" },
-    returns = "[CommandLineOptionInfo]", run = function() return array {} end },
+    returns = "[CommandLineOptionInfo]", run = command_line_options },
   { name = "query-jobs", returns = "[JobInfo]", run = function() return array {} end },
 }

@@ -1,14 +1,7 @@
 --- Commands about networks.
 
 local failure = require "lunik.qmp.failure"
-
--- QEMU's types of back ends, and what their properties are called here.
-local types = {
-  user = { "netdev-user", { net = "net", host = "host", dhcpstart = "dhcpstart", dns = "dns",
-    hostname = "hostname", domainname = "domainname", restrict = "restrict", ipv6 = "ipv6" } },
-  tap = { "netdev-tap", { ifname = "ifname", fd = "fd", fds = "fds", queues = "queues",
-    vnet_hdr = "vnet_hdr" } },
-}
+local types = require "lunik.qemu.netdevs"
 
 local function netdev_add(m, args)
   local kind = types[args.type]
@@ -17,8 +10,9 @@ local function netdev_add(m, args)
   local props = { id = args.id }
   for name, value in pairs(args) do
     if name ~= "type" and name ~= "id" then
-      local own = kind[2][name] or failure.generic("Parameter '%s' is unexpected", name)
-      props[own] = value
+      local own = kind[2][name]
+      if own == nil then failure.generic("Parameter '%s' is unexpected", name) end
+      if own then props[own] = value end
     end
   end
   m:object_add(kind[1], props)

@@ -199,6 +199,11 @@ local function qom_list_types(_, args)
         parent = names.of_type(info.parent or (info.device and "device" or "object")) }
     end
   end
+  for name in pairs(names.accels()) do
+    if not wanted or wanted == "accel" or wanted == "object" then
+      list[#list + 1] = { name = name, parent = "accel" }
+    end
+  end
   return list
 end
 
