@@ -81,8 +81,8 @@ end
 -- none there are no processors that run.
 local function choose_accel(plan)
   local wanted = plan.accels[1] and plan.accels or { "kvm" }
+  for _, name in ipairs(wanted) do options.choice("accel", name, { "kvm", "tcg", "none" }) end
   for i, name in ipairs(wanted) do
-    options.choice("-accel", name, { "kvm", "tcg", "none" })
     if name ~= "kvm" then
       plan.machine.accel = "none"
       plan.emulated = name == "tcg"

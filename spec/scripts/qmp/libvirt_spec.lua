@@ -59,9 +59,10 @@ describe("libvirt", function()
       "virtio-net-pci", "virtio-blk-pci", "virtio-balloon-pci" } do
       assert.truthy(has(types, name), name)
     end
-    for _, name in ipairs { "sev-guest", "sgx-epc", "tcg-accel" } do
+    for _, name in ipairs { "sev-guest", "sgx-epc" } do
       assert.is_nil(has(types, name))
     end
+    assert.equal(small.unavailable() ~= nil, has(types, "tcg-accel") ~= nil)
     for _, name in ipairs { "virtio-balloon-pci", "virtio-blk-pci", "scsi-hd", "PIIX4_PM",
       "usb-host", "pc-dimm", "vhost-user-fs-device" } do
       local answer = command("device-list-properties", ('{"typename":"%s"}'):format(name))
@@ -77,7 +78,7 @@ describe("libvirt", function()
     assert.is_true(machine["hotpluggable-cpus"])
     assert.truthy(has(result "query-cpu-definitions", "qemu64").typename)
     assert.equal("CommandNotFound", command("query-tpm-models").error.class)
-    assert.same({}, result "query-command-line-options")
+    assert.truthy(#result "query-command-line-options" > 20)
     assert.same({}, result "query-migrate-capabilities")
   end)
 
