@@ -348,10 +348,12 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 	@+$(MAKE) --no-print-directory test-products
 	@$(run-tests) $(SPEC)
 
-# Specs that take long, or that nothing else may run beside.
-NOT_CHECKED = stress sandbox faults linux endurance install dist rock
+# Words in the paths of specs that take long by nature: load on all CPUs, each call that can fail,
+# each filter of the sandbox, real guests, a real browser, all pages through pandoc, packages.
+NOT_CHECKED = stress endurance faults sandbox linux browser built_docs install dist rock abi_
 
-check: check-deps ## run the tests that take a short time (SPEC, TEST, JOBS as for test)
+check: JOBS ?= $(shell nproc)
+check: check-deps ## run the tests that take a short time (SPEC and TEST as for test, JOBS=all CPUs)
 	@+$(MAKE) --no-print-directory test-products
 	@LUNIK_QUICK=1 $(run-tests) --except="$(NOT_CHECKED)" $(SPEC)
 

@@ -4,11 +4,13 @@
 --   lua5.4 spec/support/run.lua [--interpreter=lua5.4] [--report=tap|FILE.xml] [--limit=SECONDS]
 --       [--wrapper=COMMAND] [--output] [--jobs=N] [--filter=PATTERN] [--except="WORD ..."] [FILES]
 -- FILES are specs (x_spec) and C tests (test_x), by name or path; default: all of them, but for
--- those whose names have one of the words of --except. Files run N at a time; what they print comes
--- in order. A file that has the line "Runs alone: REASON." in a comment runs with no other.
+-- those whose paths below spec/ have one of the words of --except. Files run N at a time, those
+-- that took long the last time first. A file that has the line "Runs alone: REASON." in a comment
+-- runs with no other.
 -- With --filter only examples and checks whose names match the Lua pattern are run or shown; of a C
 -- test whose file name matches, all are.
 local uv = require "luv"
+local durations = require "spec.support.durations"
 local tests = require "spec.support.files"
 local engine = require "lunik.testing_runner.engine"
 local progress = require "lunik.testing_runner.progress"
@@ -93,7 +95,7 @@ end
 
 local function excepted(file)
   for word in options.except:gmatch "%S+" do
-    if file:match("[^/]*$"):find(word, 1, true) then
+    if file:find(word, #"spec/" + 1, true) then
       return true
     end
   end
@@ -124,12 +126,19 @@ for _, file in ipairs(wanted) do
   end
 end
 
+local DURATIONS = BUILD .. "/spec/durations"
+local seconds = durations.read(DURATIONS)
+if options.jobs > 1 then
+  durations.sort(jobs, seconds)
+end
+
 local tap = options.report == "tap"
 local runs = {}
 local line = progress.new(#jobs)
 local signal = engine.run(jobs, options.jobs, {
   tick = line and line.tick,
   ended = function(run)
+    seconds[run.job.name] = run.seconds
     keep_matching(run)
     table.insert(runs, run)
     if line then line.clear() end
@@ -137,6 +146,9 @@ local signal = engine.run(jobs, options.jobs, {
   end,
 })
 if line then line.clear() end
+if not options.filter and options.wrapper == "" then
+  durations.write(DURATIONS, seconds)
+end
 local total = report.total(runs)
 if tap then
   report.tap(runs)

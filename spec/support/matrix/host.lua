@@ -1,41 +1,12 @@
 -- Rows of spec/qa_matrix_spec.lua: how the host backs a DIMM's memory, and that it gets it back.
 local assert = require "luassert"
 local lunik = require "lunik"
+local placement = require "spec.support.matrix.placement"
 local testing = require "lunik.testing"
 
 local host = testing.host
 local SIZE = 128 << 20
 local BACKENDS = { "ram", "memfd", "file" }
-
-local function first_node() return host.nodes()[1] end
-
--- A policy's word in numa_maps, for the host's first node.
-local function policy_text(policy)
-  if policy == "default" then return "default" end
-  return ("%s:%d"):format(policy == "preferred" and "prefer" or policy, first_node())
-end
-
-local function has_policy(t, id, policy)
-  local found = host.mapping(t.m, id).policy
-  if not found then testing.skip "the host's kernel has no NUMA" end
-  -- Newer kernels have "prefer (many)".
-  assert.equal(policy_text(policy), (found:gsub("prefer %(many%)", "prefer")))
-end
-
--- Huge pages for count DIMMs of SIZE; returns properties of a backend that uses them.
-local function huge(count)
-  local size = host.huge_page_sizes()[1]
-  if not size then testing.skip "the host has no huge pages" end
-  testing.huge_pages(count * SIZE // size, size)
-  return { size = SIZE, hugetlb = true, hugetlbsize = size }
-end
-
-local function with(props, more)
-  for key, value in pairs(more) do props[key] = value end
-  return props
-end
-
-local function reserved() return host.huge_pages().reserved end
 
 -- A file with a text at two places: the first page of each 4 MiB is written by guests that test
 -- memory, the bytes after it are not.
@@ -70,67 +41,15 @@ return {
     t:check()
   end },
 
-  { "policies", keys = { policy = { "default", "preferred", "bind", "interleave" },
-    pages = { "ordinary", "huge" } },
+  { "policies", keys = { policy = placement.policies },
     test = function(t, cell)
-      local props = cell.pages == "huge" and huge(1) or { size = SIZE }
-      t:plug(with(props, { policy = cell.policy,
-        ["host-nodes"] = cell.policy ~= "default" and { first_node() } or nil }))
-      has_policy(t, "dimm1", cell.policy)
-      assert.equal(props.hugetlbsize or 4096, host.mapping(t.m, "dimm1").page_size)
-      t:check()
+      placement.has_policy(t, cell.policy, { size = SIZE })
     end },
 
   { "merge", keys = { merge = { true, false } }, test = function(t, cell)
     t:plug { backend = "ram", size = SIZE, merge = cell.merge }
     assert.equal(cell.merge or nil, host.mapping(t.m, "dimm1").flags.mg)
   end },
-
-  { "huge pages are reserved at once", test = function(t)
-    local props, before = huge(1), reserved()
-    -- The guest takes pages out of the reservation while it tests them.
-    t.m:object_add("memory-backend-memfd", with(props, { id = "mine", reserve = true }))
-    assert.equal(before + SIZE // props.hugetlbsize, reserved())
-    t:plug { memdev = "mine" }
-    t:check()
-    t:unplug "dimm1"
-    t.m:object_del "mine"
-    assert.equal(before, testing.eventually(function() return reserved() == before and before end))
-  end },
-
-  { "huge pages come when they are written", test = function(t)
-    local props, before = huge(1), reserved()
-    t.m:object_add("memory-backend-memfd", with(props, { id = "mine", reserve = false }))
-    assert.equal(before, reserved())
-    t:plug { memdev = "mine" }
-    assert.is_true(host.mapping(t.m, "mine").huge > 0)
-    t:check()
-    t:unplug "dimm1"
-    t.m:object_del "mine"
-  end },
-
-  { "a backend on huge pages is made again at once", test = function(t)
-    local props = huge(1)
-    for _ = 1, 3 do
-      t:plug(with({ reserve = true, prealloc = true }, props))
-      t:check()
-      t:unplug "dimm1"
-    end
-    -- The second gets the pages of the first: the pool has room for no more.
-    local spare = host.huge_pages().free - SIZE // props.hugetlbsize
-    if spare >= SIZE // props.hugetlbsize then testing.skip "the host has more huge pages" end
-  end },
-
-  { "more huge pages than are free", test = function(t)
-    local pages = testing.huge_pages(1)
-    local count = pages.free + 64
-    t:refused { words = "huge pages", function()
-      t:plug { size = count * pages.size, hugetlb = true, hugetlbsize = pages.size,
-        prealloc = true }
-    end }
-    assert.equal(pages.free, host.huge_pages().free)
-    t:check()
-  end, machine = { maxmem = "64G" } },
 
   { "contents of a file", keys = { discard = { true, false } }, test = function(t, cell)
     local path = existing_file "kept?"

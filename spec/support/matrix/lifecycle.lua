@@ -1,42 +1,13 @@
 -- Rows of spec/qa_matrix_spec.lua: DIMMs come and go while machine and guest are reset, rebooted,
 -- stopped and written to.
 local assert = require "luassert"
+local placement = require "spec.support.matrix.placement"
 local testing = require "lunik.testing"
 
-local POLICIES = { "default", "preferred", "bind", "interleave" }
+local POLICIES = placement.policies
 local WHEN = { "before", "after" }
 
--- DIMMs of this size suit every guest; Linux takes whole blocks of 128M.
-local function size(t) return t.name == "linux" and "128M" or "32M" end
-
--- A backend's properties for a policy, on the host's first node.
-local function placed(policy)
-  return policy, policy ~= "default" and { testing.host.nodes()[1] } or nil
-end
-
-local function unplug_all(t)
-  for id in pairs(t.dimms) do t:unplug(id) end
-  t:check()
-end
-
-local function plug(t, props)
-  local all = { size = size(t) }
-  for key, value in pairs(props or {}) do all[key] = value end
-  local dimm = t:plug(all)
-  t:check()
-  return dimm
-end
-
--- A DIMM in each node, then sub-tests; all of it comes out again.
-local function node_by_node(t, props, sub)
-  for node = 0, 1 do
-    props.node = node
-    plug(t, props)
-  end
-  t:sub(sub)
-  t:check()
-  unplug_all(t)
-end
+local size, plug = placement.size, placement.plug
 
 local function plug_and_unplug(sub)
   return function(t, cell)
@@ -59,19 +30,9 @@ return {
   { "a DIMM in each node, then the guest reboots",
     keys = { backend = { "ram", "file" }, policy = POLICIES }, machine = testing.numa(2),
     test = function(t, cell)
-      local policy, nodes = placed(cell.policy)
-      node_by_node(t, { backend = cell.backend, policy = policy, ["host-nodes"] = nodes },
+      local policy, nodes = placement.of(cell.policy)
+      placement.node_by_node(t, { backend = cell.backend, policy = policy, ["host-nodes"] = nodes },
         "reboot")
-    end },
-
-  { "DIMMs on huge pages in each node, then the guest reboots", keys = { policy = POLICIES },
-    machine = testing.numa(2),
-    test = function(t, cell)
-      local bytes = math.tointeger(require "lunik".size(size(t)))
-      local pages = testing.huge_pages(2 * bytes // testing.host.huge_pages().size)
-      local policy, nodes = placed(cell.policy)
-      node_by_node(t, { policy = policy, ["host-nodes"] = nodes, hugetlb = true,
-        hugetlbsize = pages.size }, "reboot")
     end },
 
   { "the host resets", keys = { when = WHEN }, test = plug_and_unplug "reset" },

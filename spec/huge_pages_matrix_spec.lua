@@ -1,0 +1,2 @@
+-- Runs alone: it sets how many huge pages the host has.
+require "spec.support.matrix.describe" "huge_pages"
