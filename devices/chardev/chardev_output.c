@@ -82,13 +82,15 @@ static void output_ready(uv_poll_t *poll, int status, int events);
 /* Waits for the descriptor while output is left. Returns 0, or an errno value. */
 static int output_watch(struct chardev_output *out)
 {
+    bool watching;
     int rc = 0;
 
     if (!out->fd.pollable)
         return 0;
-    if (!out->used)
+    watching = uv_is_active((uv_handle_t *)&out->poll);
+    if (!out->used && watching) /* stopping is a system call even when it is stopped */
         uv_poll_stop(&out->poll);
-    else if (!uv_is_active((uv_handle_t *)&out->poll))
+    else if (out->used && !watching)
         rc = lunik_poll_start(&out->poll, UV_WRITABLE, output_ready);
     if (rc)
         chardev_failed(out->owner, -rc);

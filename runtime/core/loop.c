@@ -181,7 +181,7 @@ void lunik_defer(lunik_runtime *rt, lunik_task *task)
     pthread_mutex_lock(&rt->tasks.mutex);
     first = task_queue_add(&rt->tasks, task);
     pthread_mutex_unlock(&rt->tasks.mutex);
-    if (first)
+    if (first && !(on_loop(rt) && rt->tasks_next))
         runtime_wake(rt);
 }
 
@@ -209,10 +209,16 @@ static void on_wake(uv_async_t *wake)
 /* Handles what is ready; the lock is held throughout. */
 static void handle_ready(lunik_runtime *rt)
 {
+    bool left;
+
     runtime_enter(rt);
     rt->depth++;
+    rt->tasks_next = true;
     uv_run(&rt->loop, UV_RUN_NOWAIT);
-    tasks_run(rt);
+    left = task_queue_run(&rt->tasks);
+    rt->tasks_next = false;
+    if (left)
+        runtime_wake(rt);
     lunik_deliver_events(rt);
     rt->depth--;
     runtime_leave(rt);

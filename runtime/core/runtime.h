@@ -25,6 +25,7 @@ struct lunik_runtime {
     pthread_t loop_thread;
     unsigned depth;               /* lunik_run() frames on the loop thread */
     unsigned calls;               /* runtime_enter() calls not yet left; loop thread */
+    bool tasks_next;              /* deferred tasks are looked at again soon; loop thread */
     bool touched;                 /* another thread changed handles: wake the loop at unlock */
     _Atomic bool stop;            /* lunik_stop() was called */
     struct machine_list machines; /* newest first */
