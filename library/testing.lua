@@ -25,6 +25,7 @@
 -- second serial port, the kernel's log on the first. $LUNIK_AGENT_CALL is "syscall" for an ELF kernel
 -- without the patch for `ud2`. An example whose guest can't run here, or can't do what the example needs,
 -- is skipped with the reason. $LUNIK_GUESTS="scripted small" limits each_guest().
+-- $LUNIK_PATIENCE=5 makes all time-outs five times as long, for machines on which guests run slowly.
 --
 -- The end. Machines, files, directories and huge pages of an example end with it, also those that
 -- before_each makes for it; for setup there is testing.shared{}. Then this process must

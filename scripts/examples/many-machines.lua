@@ -30,7 +30,7 @@ for i = 1, MACHINES do tasks[i] = lunik.spawn(life, i) end
 
 -- An error in one of them would be raised here.
 for _, task in ipairs(tasks) do
-  total = total + task:wait { timeout = 60 }
+  total = total + task:wait()
 end
 print(("%d machines done, up to %d at once"):format(MACHINES, most))
 print(("memory of all guests, DIMMs included: %.1f GiB"):format(total / 2^30))

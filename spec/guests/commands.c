@@ -305,6 +305,7 @@ static const struct command commands[] = {
     {"ap-touch", 2, 2, "ADDRESS PAGES", ap_touch},
     {"ap-io", 2, 3, "PORT ADDRESS [CPUS]", ap_io},
     {"ap-stop", 0, 0, "", ap_stop},
+    {"ioapic", 0, 0, "", command_ioapic},
     {"ud", 0, 0, "", ud},
     {"int3", 0, 0, "", int3},
     {"popcnt", 0, 0, "", popcnt},

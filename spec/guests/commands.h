@@ -11,6 +11,7 @@ struct args {
     uint64_t n[MAX_ARGS]; /* absent ones are 0 */
 };
 
+void command_ioapic(const struct args *a); /* ioapic.c */
 void command_touch(const struct args *a);
 void command_verify(const struct args *a);
 void command_fill(const struct args *a);

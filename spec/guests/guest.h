@@ -151,6 +151,8 @@ struct frame {
 void irq_init(void);
 void irq_init_cpu(void); /* the calling processor's interrupt table and local APIC */
 void irq_enable(unsigned irq, void (*fn)(void));
+void irq_catch(uint8_t vector, void (*fn)(void)); /* NULL: no longer */
+void irq_ioapic_write(unsigned reg, uint32_t v);
 void irq_send(uint8_t apic_id, uint32_t command);
 unsigned irq_own_apic_id(void);
 uint32_t irq_count(uint8_t vector); /* how many have come */

@@ -17,7 +17,7 @@ GUEST_CFLAGS  = -m64 -march=x86-64 -O2 -std=gnu11 -ffreestanding -fno-builtin -f
 GUEST_LDFLAGS = -m64 -nostdlib -static -no-pie -Wl,--build-id=none,-z,noexecstack \
                 -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments
 GUEST_PARTS   = start vectors trampoline main boot options commands commands_memory print uart \
-                acpi irq cpu call time paging work hotplug cpu_hotplug smp sleep
+                acpi irq ioapic cpu call time paging work hotplug cpu_hotplug smp sleep
 GUEST_OBJ     = $(GUEST_PARTS:%=$(GUEST_DIR)/%.o)
 GUEST_LD      = spec/guests/guest.ld
 GUESTS        = $(addprefix $(GUEST_DIR)/,small.elf small-multiboot.elf small-multiboot.bin \

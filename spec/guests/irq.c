@@ -7,6 +7,7 @@
 
 #define LAPIC_ID      0x020
 #define LAPIC_EOI     0x0b0
+#define LAPIC_LDR     0x0d0
 #define LAPIC_SVR     0x0f0
 #define LAPIC_ICR_LOW 0x300
 #define LAPIC_ICR_HI  0x310
@@ -36,6 +37,7 @@ extern uint8_t vectors[];
 
 static struct gate idt[256] __attribute__((aligned(16)));
 static void (*handlers[IRQS][2])(void); /* a line may be shared */
+static void (*caught[256])(void);
 static volatile uint32_t counts[256];
 
 static volatile uint32_t *lapic(unsigned offset)
@@ -43,7 +45,7 @@ static volatile uint32_t *lapic(unsigned offset)
     return (volatile uint32_t *)(uint64_t)(acpi.lapic + offset);
 }
 
-static void ioapic_write(unsigned reg, uint32_t v)
+void irq_ioapic_write(unsigned reg, uint32_t v)
 {
     volatile uint32_t *ioapic = (volatile uint32_t *)(uint64_t)acpi.ioapic;
 
@@ -84,8 +86,10 @@ void irq_init_cpu(void)
     const struct pointer p = {sizeof(idt) - 1, (uint64_t)idt};
 
     __asm__ volatile("lidt %0" : : "m"(p));
-    if (acpi.lapic)
-        *lapic(LAPIC_SVR) = 0x100 | SPURIOUS;
+    if (!acpi.lapic)
+        return;
+    *lapic(LAPIC_LDR) = 1u << (24 + cpu_index() % 8); /* the flat model */
+    *lapic(LAPIC_SVR) = 0x100 | SPURIOUS;
 }
 
 void irq_init(void)
@@ -118,8 +122,13 @@ void irq_enable(unsigned irq, void (*fn)(void))
     if ((flags >> 2 & 3) == 3)
         low |= IOAPIC_LEVEL;
     gsi -= acpi.ioapic_gsi;
-    ioapic_write(IOAPIC_REDIRECT + 2 * gsi + 1, irq_own_apic_id() << 24);
-    ioapic_write(IOAPIC_REDIRECT + 2 * gsi, low);
+    irq_ioapic_write(IOAPIC_REDIRECT + 2 * gsi + 1, irq_own_apic_id() << 24);
+    irq_ioapic_write(IOAPIC_REDIRECT + 2 * gsi, low);
+}
+
+void irq_catch(uint8_t vector, void (*fn)(void))
+{
+    caught[vector] = fn;
 }
 
 unsigned irq_own_apic_id(void)
@@ -173,6 +182,8 @@ void interrupt(struct frame *f)
     counts[f->vector]++;
     if (f->vector == SPURIOUS)
         return;
+    if (caught[f->vector])
+        caught[f->vector]();
     for (unsigned i = 0; irq < IRQS && i < 2 && handlers[irq][i]; i++)
         handlers[irq][i]();
     end_of_interrupt(f->vector);

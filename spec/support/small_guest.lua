@@ -2,10 +2,11 @@
 local command = require "spec.support.command"
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
+local patience = require "lunik.testing.patience"
 
 local small = {}
 
-small.TIMEOUT = 20 -- seconds for what takes milliseconds on a quiet machine
+small.TIMEOUT = 20 * patience -- seconds for what takes milliseconds on a quiet machine
 
 --- The path of one of the guest's images.
 function small.image(name)

@@ -2,6 +2,7 @@
 -- for and what came instead.
 
 local core = require "lunik.core"
+local patience = require "lunik.testing.patience"
 local runner = require "lunik.testing.runner"
 local wait = require "lunik.wait"
 local waiting = require "lunik.waiting"
@@ -31,6 +32,7 @@ end
 -- waited for and what came instead. instead: a function that returns that, or the index of the
 -- journal from which on events are looked at (default: those to come).
 function await.on(t, what, timeout, look, instead)
+  timeout = timeout * patience
   local from = math.type(instead) and instead or t.journal:position() + 1
   local function guarded()
     if t.console.failure then
@@ -66,14 +68,14 @@ function await.eventually(fn, options)
   options = require "lunik.options".parse("eventually", options,
     { timeout = "seconds", what = "string" })
   local what = options.what or "the function at " .. place_of(fn)
+  local timeout = (options.timeout or DEFAULT) * patience
   local last
-  local found = table.pack(poll(what, options.timeout or DEFAULT, function()
+  local found = table.pack(poll(what, timeout, function()
     last = table.pack(pcall(fn))
     if last[1] and last[2] then return table.unpack(last, 2, last.n) end
   end))
   if found[1] then return table.unpack(found, 1, found.n) end
-  runner.fail(("waited %g s for %s; at last %s"):format(options.timeout or DEFAULT, what,
-    show(last[1], last[2])))
+  runner.fail(("waited %g s for %s; at last %s"):format(timeout, what, show(last[1], last[2])))
 end
 
 return await

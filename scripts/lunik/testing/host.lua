@@ -2,6 +2,7 @@
 -- without /proc hides some of it.
 
 local core = require "lunik.core"
+local patience = require "lunik.testing.patience"
 local wait = require "lunik.wait"
 
 local host = {}
@@ -199,7 +200,7 @@ end
 --- Waits until the process holds no more than before; returns words for what is too much, or nil.
 -- Resident memory and mappings may grow a little, and any amount under a sanitizer.
 function host.left_behind(before)
-  local deadline = core.now() + GRACE
+  local deadline = core.now() + GRACE * patience
   local sizes
   repeat
     local extra = excess(before, sizes ~= false)

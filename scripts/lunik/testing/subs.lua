@@ -2,6 +2,7 @@
 
 local lunik = require "lunik"
 local options = require "lunik.options"
+local patience = require "lunik.testing.patience"
 local runner = require "lunik.testing.runner"
 
 local subs = {}
@@ -84,7 +85,7 @@ local function during(t, sub, fn)
   end)
   local results = table.pack(pcall(fn))
   stop = true
-  local ok, err = pcall(task.wait, task, { timeout = 2 * t.timeout })
+  local ok, err = pcall(task.wait, task, { timeout = 2 * t.timeout * patience })
   if not results[1] then error(results[2], 0) end
   if not ok then error(err, 0) end
   return table.unpack(results, 2, results.n)

@@ -241,6 +241,24 @@ describe("the end of an example", function()
   end)
 end)
 
+describe("patience", function()
+  local EXAMPLE = "testing.eventually(function() end, { what = 'nothing', timeout = 2 })"
+
+  it("makes all time-outs longer", function()
+    local text, seconds = report(EXAMPLE, "LUNIK_PATIENCE=0.05")
+    assert.matches("waited 0.1 s for nothing; at last it returned nil\n", text, 1, true)
+    assert.is_true(seconds >= 0.1)
+  end)
+
+  it("is refused where it is no factor", function()
+    for _, given in ipairs { "0", "-1", "inf", "long" } do
+      local out = command.run(("LUNIK_PATIENCE=%s %s -e 'require [[lunik.testing]]' 2>&1"):format(
+        given, command.interpreter))
+      assert.matches(("LUNIK_PATIENCE is '%s' (want a factor above 0"):format(given), out, 1, true)
+    end
+  end)
+end)
+
 describe("a skipped example", function()
   it("has its reason, and no details", function()
     local text = report [[
