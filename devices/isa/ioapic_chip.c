@@ -48,7 +48,9 @@ bool ioapic_message(const struct ioapic_chip *c, unsigned pin, lunik_msi *out)
 {
     uint64_t e = c->redirection[pin];
 
-    if ((e & IOAPIC_MASKED && !(e & IOAPIC_REMOTE_IRR)) || is_reserved(e))
+    if (e & IOAPIC_REMOTE_IRR)
+        e = c->sent[pin];
+    if (e & IOAPIC_MASKED || is_reserved(e))
         return false;
     *out = (lunik_msi){
         .address = MSI_ADDRESS | e >> IOAPIC_DESTINATION_SHIFT << MSI_DESTINATION_SHIFT |
@@ -67,8 +69,10 @@ static void send_pin(struct ioapic_chip *c, unsigned pin)
 
     if (*e & IOAPIC_MASKED || !ioapic_message(c, pin, &msg))
         return;
-    if (is_level(*e))
+    if (is_level(*e)) {
+        c->sent[pin] = *e;
         *e |= IOAPIC_REMOTE_IRR;
+    }
     c->send(c->opaque, pin, &msg);
 }
 
@@ -95,16 +99,28 @@ void ioapic_set_line(struct ioapic_chip *c, unsigned pin, bool level)
         send_pin(c, pin);
 }
 
+/* Reports if the message of a pin is another than before. */
+static void compare_message(struct ioapic_chip *c, unsigned pin, bool had, const lunik_msi *old)
+{
+    lunik_msi msg;
+    bool has = ioapic_message(c, pin, &msg);
+
+    if (has != had || (has && (msg.address != old->address || msg.data != old->data)))
+        c->changed(c->opaque);
+}
+
 void ioapic_end(struct ioapic_chip *c, uint8_t vector)
 {
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
         uint64_t *e = &c->redirection[pin];
+        lunik_msi old = {0};
+        bool had;
 
         if ((*e & IOAPIC_VECTOR) != vector || !(*e & IOAPIC_REMOTE_IRR))
             continue;
+        had = ioapic_message(c, pin, &old);
         *e &= ~IOAPIC_REMOTE_IRR;
-        if (*e & IOAPIC_MASKED)
-            c->changed(c->opaque);
+        compare_message(c, pin, had, &old);
         look_at(c, pin);
     }
 }
@@ -128,14 +144,6 @@ static uint32_t read_window(const struct ioapic_chip *c)
     }
 }
 
-static bool same_message(const struct ioapic_chip *c, unsigned pin, bool had, const lunik_msi *old)
-{
-    lunik_msi msg;
-    bool has = ioapic_message(c, pin, &msg);
-
-    return has == had && (!has || (msg.address == old->address && msg.data == old->data));
-}
-
 /* Writes half of an entry. An interrupt that is under way ends when its input becomes edge
  * triggered, which is how systems end one without the EOI register. */
 static void write_entry(struct ioapic_chip *c, unsigned pin, unsigned shift, uint32_t value)
@@ -148,8 +156,7 @@ static void write_entry(struct ioapic_chip *c, unsigned pin, unsigned shift, uin
     *e = (*e & ~mask) | ((uint64_t)value << shift & mask);
     if (!is_level(*e))
         *e &= ~IOAPIC_REMOTE_IRR;
-    if (!same_message(c, pin, had, &old))
-        c->changed(c->opaque);
+    compare_message(c, pin, had, &old);
     look_at(c, pin);
 }
 
@@ -184,7 +191,7 @@ void ioapic_write(struct ioapic_chip *c, unsigned offset, uint32_t value)
 
 static int post_load(void *staged, const void *state, uint16_t version, lunik_error *err)
 {
-    const struct ioapic_chip *c = staged;
+    struct ioapic_chip *c = staged;
 
     if (c->lines >> IOAPIC_PINS)
         return lunik_fail(err, LUNIK_E_INVALID, "lines: 0x%08x has bits beyond 0x%06x", c->lines,
@@ -192,9 +199,15 @@ static int post_load(void *staged, const void *state, uint16_t version, lunik_er
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
         uint64_t e = c->redirection[pin];
 
+        if (version < 2)
+            c->sent[pin] = e & ~IOAPIC_MASKED;
         if (e & ~(WRITABLE | IOAPIC_REMOTE_IRR) || (e & IOAPIC_REMOTE_IRR && !is_level(e)))
             return lunik_fail(err, LUNIK_E_INVALID,
                               "redirection: [%u]: 0x%016" PRIx64 " is not possible", pin, e);
+        if (e & IOAPIC_REMOTE_IRR && !is_level(c->sent[pin]))
+            return lunik_fail(err, LUNIK_E_INVALID,
+                              "sent: [%u]: 0x%016" PRIx64 " is not level triggered", pin,
+                              c->sent[pin]);
     }
     return 0;
 }
@@ -204,12 +217,13 @@ static const lunik_state_field state_fields[] = {
     LUNIK_STATE(struct ioapic_chip, select),
     LUNIK_STATE(struct ioapic_chip, id, .limit = ID_MASK + 1),
     LUNIK_STATE_ARRAY(struct ioapic_chip, redirection),
+    LUNIK_STATE_ARRAY(struct ioapic_chip, sent, .since = 2),
     {0},
 };
 
 const lunik_state_table ioapic_chip_state = {
     .name = "chip",
-    .version = 1,
+    .version = 2,
     .size = sizeof(struct ioapic_chip),
     .fields = state_fields,
     .post_load = post_load,

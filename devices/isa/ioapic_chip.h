@@ -42,6 +42,7 @@ struct ioapic_chip {
     uint8_t select;
     uint8_t id;
     uint64_t redirection[IOAPIC_PINS];
+    uint64_t sent[IOAPIC_PINS]; /* with remote IRR: the entry that the interrupt was sent by */
 };
 
 extern const lunik_state_table ioapic_chip_state;
@@ -59,8 +60,9 @@ void ioapic_end(struct ioapic_chip *c, uint8_t vector);
 /* Register access; offset: one of the three above, others read as 0. */
 uint32_t ioapic_read(const struct ioapic_chip *c, unsigned offset);
 void ioapic_write(struct ioapic_chip *c, unsigned offset, uint32_t value);
-/* Gets the message of a pin; false: it sends none, since it is masked and no interrupt of it is
- * under way, or its delivery mode is reserved. */
+/* Gets the message of a pin: the one that was sent, while that interrupt is under way (a local APIC
+ * ends it, whatever the entry says by then), else the next. false: it sends none, since it is
+ * masked or its delivery mode is reserved. */
 bool ioapic_message(const struct ioapic_chip *c, unsigned pin, lunik_msi *out);
 
 #endif

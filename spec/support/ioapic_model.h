@@ -32,6 +32,7 @@ static struct {
     unsigned changes;
     lunik_msi shown[24]; /* the messages that the last change has shown */
     bool has[24];
+    lunik_msi last[24]; /* that each pin has sent */
     char wrong[160];
 } apic;
 
@@ -145,6 +146,7 @@ static uint32_t apic_model_read(unsigned offset)
 static void apic_send(void *opaque, unsigned pin, const lunik_msi *msg)
 {
     sent_add(&apic.sent, pin, msg->address, msg->data);
+    apic.last[pin] = *msg;
 }
 
 static void apic_changed(void *opaque)
@@ -171,7 +173,7 @@ static bool apic_same(const char *what, uint64_t got, uint64_t want)
     return false;
 }
 
-/* Whoever follows the changes knows every message. */
+/* Whoever follows the changes knows every message, and that of each interrupt under way. */
 static bool apic_routes_known(void)
 {
     for (unsigned i = 0; i < 24; i++) {
@@ -181,6 +183,9 @@ static bool apic_routes_known(void)
         if (!apic_same("a route", has, apic.has[i]) ||
             (has && (!apic_same("its address", msg.address, apic.shown[i].address) ||
                      !apic_same("its data", msg.data, apic.shown[i].data))))
+            return false;
+        if (apic_model.pin[i].remote_irr &&
+            !apic_same("of what is under way", msg.address, apic.last[i].address))
             return false;
     }
     return true;

@@ -148,6 +148,23 @@ static void test_routes(void)
     check_true("  then it has none", !ioapic_message(&apic.chip, 5, &msg));
 }
 
+/* The local APIC that has taken an interrupt ends it, wherever the next one goes. */
+static void test_moved(void)
+{
+    lunik_msi msg;
+
+    setup();
+    redirect(5, 0x8040);
+    ioapic_set_line(&apic.chip, 5, true);
+    write_register(0x11 + 2 * 5, 1u << 24);
+    check_uint("under way it keeps its destination", apic.changes, 1);
+    check_true("  the first", ioapic_message(&apic.chip, 5, &msg) && msg.address == 0xfee00000);
+    ioapic_end(&apic.chip, 0x40);
+    check_uint("  until the end", apic.changes, 2);
+    check_uint("the next goes elsewhere", last.address, 0xfee01000);
+    check_uint("  once it is known where", apic.shown[5].address, last.address);
+}
+
 static uint32_t number(void)
 {
     return chance(1u << 31) ^ chance(1u << 31) << 1;
@@ -177,6 +194,7 @@ int main(int argc, char **argv)
     test_levels();
     test_shared_vector();
     test_routes();
+    test_moved();
     test_random(argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL));
     return check_result();
 }
