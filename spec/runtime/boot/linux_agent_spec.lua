@@ -55,7 +55,7 @@ local function options()
   add(devices, types["pvpanic"], "pvpanic", { id = "pvpanic" })
   local all = {
     guest = "linux", memory = "256M", maxmem = "2G", slots = 4, objects = objects,
-    devices = devices, maxcpus = types["cpu"] and 2 or nil, nvdimm = types["nvdimm"] and true,
+    devices = devices, maxcpus = types["cpu"] and 2 or nil,
     append = "loglevel=8" .. (user and " ip=dhcp" or "")
       .. (ROOT_DISK and " root=/dev/vda rw init=/init" or ""),
   }
@@ -211,61 +211,6 @@ describe("Linux with an agent, in one boot,", function()
     t:unplug "dimm1"
     assert.equal(before.total, agent:memory().total)
   end)
-
-  -- A module that stays: it takes the last slot.
-  line("reads and writes persistent memory, which its file has", { "nvdimm" },
-    function(m, agent)
-      if not agent:stat "/sys/bus/nd/drivers/nd_pmem" then
-        return pending "the kernel has no nd_pmem"
-      end
-      local path = random_file("pmem", 16)
-      m:object_add("memory-backend-file",
-        { id = "pmem", size = "16M", mem_path = path, share = true, align = "2M" })
-      m:device_add("nvdimm", { id = "nv1", memdev = "pmem", slot = 3 })
-      eventually("the module", function() return agent:stat "/dev/pmem0" end)
-      assert.equal(sha256sum(path), (agent:sha256 "/dev/pmem0"))
-      local file = agent:open("/dev/pmem0", { "rdwr" })
-      file:fill("1M", "2M", 12)
-      file:pwrite(512, "from the guest")
-      file:fsync()
-      file:close()
-      assert.equal("from the guest", command.read(path):sub(513, 526))
-      assert.equal(sha256sum(path), (agent:sha256 "/dev/pmem0"))
-    end)
-
-  line("reads and writes labels of persistent memory, which its file has", { "nvdimm" },
-    function(m, agent)
-      local nd = "/sys/bus/nd/"
-      if not agent:stat(nd .. "drivers/nd_pmem") then
-        return pending "the kernel has no nd_pmem"
-      end
-      local path = random_file("labels", 18)
-      m:object_add("memory-backend-file",
-        { id = "labelled", size = "18M", mem_path = path, share = true, align = "2M" })
-      m:device_add("nvdimm", { id = "nv2", memdev = "labelled", slot = 2, label_size = "2M" })
-      local function named(pattern, file, want)
-        for _, name in ipairs(agent:list(nd .. "devices")) do
-          name = name:gsub("/$", "")
-          if name:find(pattern) and agent:read(nd .. "devices/" .. name .. file):find(want) then
-            return name
-          end
-        end
-      end
-      local nmem = eventually("the module", function()
-        return named("^nmem%d", "/nfit/handle", "^0x3\n")
-      end)
-      local region = eventually("its region", function()
-        return named("^region%d", "/mapping0", "^" .. nmem .. ",")
-      end)
-      agent:write(nd .. "drivers/nd_region/unbind", region) -- labels are not in use then
-      local device, text = agent:open("/dev/" .. nmem, { "rdwr" }), "label from guest"
-      local set, get = 0xc0084e06, 0xc00c4e05 -- ND_IOCTL_SET_CONFIG_DATA, ND_IOCTL_GET_CONFIG_DATA
-      device:ioctl(set, ("<I4I4"):pack(4096, #text) .. text .. "\0\0\0\0")
-      assert.equal(text, command.read(path):sub((16 << 20) + 4097, (16 << 20) + 4096 + #text))
-      local _, data = device:ioctl(get, ("<I4I4I4"):pack(4096, #text, 0) .. ("\0"):rep(#text))
-      assert.equal(text, data:sub(13))
-      device:close()
-    end)
 
   line("grows and shrinks by virtio-mem", { "virtio-mem-pci" }, function(m, agent)
     local before = agent:memory()
