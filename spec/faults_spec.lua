@@ -44,6 +44,31 @@ local function starting(options)
   return step
 end
 
+-- Adding a CPU to one that runs, whose vCPU is made then: the machine is as before, and goes on. A
+-- machine keeps the vCPU of a CPU that has gone, so each step needs a new one.
+local function adding_cpu(options)
+  local step = starting(options)
+  local start, before = step.run
+  local function seen(m) return ("%d CPUs\n%s"):format(#m:cpus(), walks.snapshot(m)) end
+  step.name = "device_add cpu"
+  function step.run()
+    before = nil
+    start()
+    local m = lunik.machines()[1]
+    before = seen(m)
+    m:device_add("cpu", { id = "added" })
+  end
+  function step.failed()
+    local m = lunik.machines()[1]
+    if before and m then -- else it was not made
+      assert.equal(before, seen(m))
+      m:device_add("cpu", { id = "added" })
+    end
+    machines.close_all()
+  end
+  return step
+end
+
 -- Closing one, which can't fail.
 local function closing(options)
   local m = lunik.machine(options)
@@ -426,6 +451,12 @@ accels("faults, accel %s:", function(reason) pending(reason) end, function(accel
       accel == "kvm" and starting { memory = "16M", dirty_ring = 65536 } or nil,
     }
     walks.assert { closing(pc) }
+  end)
+
+  it("a CPU comes", function()
+    local pc = { board = "pc", accel = accel, memory = "16M", cpus = 1, maxcpus = 2,
+      kernel = small.image "small.elf" }
+    walks.assert { construction("pc", pc), starting(pc), adding_cpu(pc) }
   end)
 
   it("booting", function()
