@@ -129,6 +129,13 @@ static void disturb(unsigned round)
     }
 }
 
+/* How many of the pages that the guest writes to are dirty. KVM may report others: it maps a page
+ * that is read or executed for the first time for writing as well, and counts it as written. */
+static uint64_t dirty_pages(lunik_dirty_client client)
+{
+    return lunik_dirty_count(ram, client, DATA, PAGES * PAGE);
+}
+
 static void check_mode(const struct mode *mode, const char *what, uint64_t got, uint64_t want)
 {
     char name[128];
@@ -171,8 +178,7 @@ static void test_mode(const struct mode *mode)
     check_mode(mode, "the second client's copy lacks no page", stale(1), 0);
     check_mode(mode, "there was something to copy", both_copied(), true);
     must("sync", lunik_dirty_sync(m, &err));
-    check_mode(mode, "a guest that stands still dirties nothing",
-               lunik_dirty_count(ram, clients[0], 0, RAM_SIZE), 0);
+    check_mode(mode, "a guest that stands still dirties nothing", dirty_pages(clients[0]), 0);
     end();
 }
 
@@ -181,7 +187,7 @@ static void run_until_all_written(void)
     for (unsigned tries = 0; tries < 2000; tries++) {
         let_it_run(5000);
         must("sync", lunik_dirty_sync(m, &err));
-        if (lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE) == PAGES)
+        if (dirty_pages(LUNIK_DIRTY_MIGRATION) == PAGES)
             return;
     }
 }
@@ -199,8 +205,7 @@ static void test_exact(const struct mode *mode)
     must("sync", lunik_dirty_sync(m, &err));
     check_mode(mode, "a late client is not told of earlier writes",
                lunik_dirty_count(ram, LUNIK_DIRTY_USER, 0, RAM_SIZE), 0);
-    check_mode(mode, "the earlier client is",
-               lunik_dirty_count(ram, LUNIK_DIRTY_MIGRATION, 0, RAM_SIZE), PAGES);
+    check_mode(mode, "the earlier client is", dirty_pages(LUNIK_DIRTY_MIGRATION), PAGES);
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_MIGRATION, NULL, &err));
     must("stop", lunik_dirty_stop(m, LUNIK_DIRTY_USER, NULL, &err));
     must("again", lunik_machine_start(m, &err));
