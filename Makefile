@@ -43,6 +43,7 @@ libseccomp-dev pkg:libseccomp        build  runtime/sandbox/sandbox_generate.c: 
 libedit-dev   pkg:libedit            build  bindings/command/lineedit.c: the prompt's line editing
 libslirp-dev  header:slirp/libslirp.h test devices/net/netdev_user.c: the user-mode network
 acpica-tools  command:iasl           build  acpi/: compiles the ASL sources
+libcapstone-dev header:capstone/capstone.h test bindings/disassemble.c: x/i of HMP (optional)
 liburing-dev  pkg:liburing           test   devices/block/: io_uring (optional)
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
@@ -150,10 +151,14 @@ LUA_LIBS   = $(call once,LUA_LIBS,$(shell pkg-config --libs lua5.4) -lm)
 SLIRP = $(call once,SLIRP,$(shell echo '\#include <slirp/libslirp.h>' | $(CC) -E - >/dev/null 2>&1 && \
         echo -DLUNIK_SLIRP))
 
+# The same with the disassembler.
+CAPSTONE = $(call once,CAPSTONE,$(shell echo '\#include <capstone/capstone.h>' | $(CC) -E - >/dev/null 2>&1 && \
+        echo -DLUNIK_CAPSTONE))
+
 WARN  = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 CSTD  = -std=gnu11 -fvisibility=hidden -fPIC -pthread -MMD -MP
-INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS) $(SLIRP)
+INC   = -Iruntime -I$(BUILD) $(PKG_CFLAGS) $(SLIRP) $(CAPSTONE)
 # Of what is below spec/.
 SPEC_INC = -I. -Ispec/support
 ifneq ($(SANITIZE),)

@@ -437,7 +437,8 @@ int bind_types_share(lunik_runtime *rt, lunik_error *err);
 /* To be called when such a state closes: types that it defined stay, but can't be used any more. */
 void bind_types_leave(struct bindings *b);
 extern const luaL_Reg bind_console_functions[];
-extern const luaL_Reg bind_stream_functions[]; /* stream.c */
+extern const luaL_Reg bind_stream_functions[];      /* stream.c */
+extern const luaL_Reg bind_disassemble_functions[]; /* disassemble.c */
 int bind_lua_search_new(lua_State *L);
 int bind_lua_buffer_search(lua_State *L);
 void bind_search_open(lua_State *L);

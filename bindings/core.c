@@ -269,6 +269,7 @@ int luaopen_lunik_core(lua_State *L)
     luaL_setfuncs(L, bind_loop_functions, 0);
     luaL_setfuncs(L, bind_console_functions, 0);
     luaL_setfuncs(L, bind_stream_functions, 0);
+    luaL_setfuncs(L, bind_disassemble_functions, 0);
     lua_pushstring(L, lunik_version());
     lua_setfield(L, -2, "version");
     lua_pushinteger(L, (lua_Integer)LUNIK_SIZE_MAX);

@@ -451,6 +451,18 @@ function Monitor:event(name, data, time) end
 ---<close> variable.
 function Monitor:close() end
 
+---Disassembles machine code of x86, in AT&T syntax. Bytes that are no instruction are ".byte" each.
+---Raises {code="unsupported"} if Lunik was built without capstone, or its library is not installed.
+---```lua
+---local ok, code = pcall(lunik.disassemble, "\x90\xc3", 0x1000, 64)
+---assert(not ok and code.code == "unsupported" or code[2].address == 0x1001 and code[2].text:find "ret")
+---```
+---@param bytes string
+---@param address? integer Of the first byte; 0.
+---@param mode? 16|32|64 Bits of the code segment; 64.
+---@return {address: integer, bytes: string, text: string}[]
+function lunik.disassemble(bytes, address, mode) end
+
 ---Returns a size as a number of bytes.
 ---@param size lunik.Size
 ---@return integer

@@ -73,6 +73,9 @@ function lunik.qmp(given) return require("lunik.qmp.server").new(given) end
 --- Loads lunik.report late, as few scripts need it.
 function lunik.report(given) return require("lunik.report").new(given) end
 
+--- Loads lunik.disassemble late, as few scripts need it.
+function lunik.disassemble(...) return require("lunik.disassemble")(...) end
+
 --- Returns the number of bytes for "512M" or 536870912.
 function lunik.size(value)
   return core.parse_size(value, "size")

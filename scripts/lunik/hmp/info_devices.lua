@@ -62,6 +62,19 @@ local function chardevs(self)
   end
 end
 
+-- What QEMU shows of a back end after its type.
+local function network_details(netdev, kind)
+  if kind == "user" then
+    local address = (netdev:get "net" or "10.0.2.0/24"):match "^[^/]*"
+    return (",net=%s,restrict=%s"):format(address, netdev:get "restrict" and "on" or "off")
+  elseif kind == "tap" then
+    return (",ifname=%s"):format(netdev:get "ifname" or "")
+  elseif kind == "socket" then
+    return (",%s"):format(netdev:get "path" or "")
+  end
+  return ""
+end
+
 local function network(self)
   for _, pair in ipairs(with_users(self.machine, "netdev", "netdev")) do
     local netdev, nic = pair[1], pair[2]
@@ -72,7 +85,7 @@ local function network(self)
         nic.mac)
       prefix = " \\ "
     end
-    self:print("%s%s: index=0,type=%s", prefix, netdev.id, kind)
+    self:print("%s%s: index=0,type=%s%s", prefix, netdev.id, kind, network_details(netdev, kind))
   end
 end
 
@@ -86,7 +99,26 @@ local function block(self)
   end
 end
 
+-- ---- ROMs --------------------------------------------------------------------------------------
+
+-- Prints the ROMs that the address space shows, then the files of the fw-cfg device.
+local function roms(self)
+  local m, seen = self.machine, {}
+  for line in m:mtree({ flat = true }):gmatch "[^\n]+" do
+    local from, last, name = line:match "^  (%x+)%-(%x+) %(prio %-?%d+, rom%): (%S+)"
+    if from and not seen[name] then
+      seen[name] = true
+      local first, size = tonumber(from, 16), tonumber(last, 16) - tonumber(from, 16) + 1
+      self:print('addr=%016x size=0x%06x mem=rom name="%s"', first, size, name)
+    end
+  end
+  for _, name in ipairs(m:fw_cfg()) do
+    self:print('/rom@%s size=0x%06x name="%s"', name, #(m:fw_cfg(name) or ""), name)
+  end
+end
+
 return {
+  { name = "roms", help = "show roms", run = roms },
   { name = "pci", help = "show PCI info", run = pci },
   { name = "chardev", help = "show the character devices", run = chardevs },
   { name = "network", help = "show the network state", run = network },

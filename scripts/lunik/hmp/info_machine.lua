@@ -61,6 +61,47 @@ local function numa(self)
   end
 end
 
+local function value_text(name, kind, value)
+  return ("    %s (%s): %d"):format(name, kind, value)
+end
+
+-- Prints the counters of the machine, or of the vCPU that is selected.
+local function stats(self, args)
+  local target, names = args:need_word "target", args:word()
+  local provider = args:word()
+  args:finish()
+  local request = { target = target }
+  if target == "vcpu" then
+    request.vcpus = { ("/machine/unattached/cpu[%d]"):format(self:vcpu().index) }
+  end
+  local kinds = {}
+  for _, schema in ipairs(self.machine:qmp("query-stats-schemas")) do
+    for _, counter in ipairs(schema.stats) do kinds[counter.name] = counter.type end
+  end
+  names = names ~= "*" and names or nil
+  for _, result in ipairs(self.machine:qmp("query-stats", request)) do
+    local lines = {}
+    for _, counter in ipairs(result.stats) do
+      if not names or ("," .. names .. ","):find("," .. counter.name .. ",", 1, true) then
+        lines[#lines + 1] = value_text(counter.name, kinds[counter.name], counter.value)
+      end
+    end
+    if #lines > 0 and (not provider or provider == result.provider) then
+      self:print("provider: %s\n%s", result.provider, table.concat(lines, "\n"))
+    end
+  end
+end
+
+local function uuid(self)
+  self:print("%s", self.machine:qmp "query-uuid".UUID)
+end
+
+local function iothreads(self)
+  for _, thread in ipairs(self.machine:qmp "query-iothreads") do
+    self:print("%s:\n  thread_id=%d", thread.id, thread["thread-id"])
+  end
+end
+
 local function balloon(self)
   for _, object in ipairs(self.machine:objects()) do
     if object.type == "virtio-balloon-pci" then
@@ -68,7 +109,7 @@ local function balloon(self)
       return
     end
   end
-  self:print "No balloon device has been activated"
+  self:print "Error: No balloon device has been activated"
 end
 
 return {
@@ -84,4 +125,11 @@ return {
   { name = "kvm", help = "show KVM information", run = kvm },
   { name = "numa", help = "show NUMA information", run = numa },
   { name = "balloon", help = "show balloon information", run = balloon },
+  {
+    name = "stats", params = "target [names] [provider]",
+    help = "show statistics for the given target (vm or vcpu); optionally filter by name "
+      .. "(comma-separated list, or * for all) and provider", run = stats,
+  },
+  { name = "uuid", help = "show the current VM UUID", run = uuid },
+  { name = "iothreads", help = "show iothreads", run = iothreads },
 }

@@ -1,15 +1,42 @@
 --- info mtree, memory-devices, memory_size_summary, memdev, ramblock: of the guest's memory.
 
+-- Prints a flat view, and below each one the sections that addresses are looked up in.
+local function with_dispatch(self, text)
+  local sections
+  local function finish()
+    if not sections then return end
+    self:print "  Dispatch"
+    self:print "    Physical sections"
+    for i, section in ipairs(sections) do self:print("      #%d @%s", i - 1, section) end
+    sections = nil
+  end
+  for line in text:gmatch "([^\n]*)\n" do
+    local from, last, name = line:match "^  (%x+)%-(%x+) %b(): (.+)$"
+    if line:find "^FlatView" then finish() end
+    self:print("%s", line)
+    if from then
+      sections = sections or {}
+      sections[#sections + 1] = ("%s..%s %s"):format(from, last, name)
+    end
+  end
+  finish()
+end
+
 local function mtree(self, args)
   local options = {}
   while not args:done() do
     local known = false
-    for letter, name in pairs { f = "flat", o = "owner", D = "disabled" } do
+    for letter, name in pairs { f = "flat", d = "dispatch", o = "owner", D = "disabled" } do
       if args:flag(letter) then options[name], known = true, true end
     end
     if not known then break end
   end
   args:finish()
+  local dispatch = options.dispatch
+  options.dispatch = nil
+  if dispatch and options.flat then
+    return with_dispatch(self, self.machine:mtree(options))
+  end
   for line in self.machine:mtree(options):gmatch "([^\n]*)\n" do self:print("%s", line) end
 end
 
@@ -65,9 +92,9 @@ end
 
 return {
   {
-    name = "mtree", params = "[-f][-o][-D]",
-    help = "show memory tree (-f: dump flat view for address spaces;-o: dump region owners info;"
-      .. "-D: dump disabled regions)", run = mtree,
+    name = "mtree", params = "[-f][-d][-o][-D]",
+    help = "show memory tree (-f: dump flat view for address spaces;-d: dump dispatch tree, valid "
+      .. "with -f only);-o: dump region owners info;-D: dump disabled regions", run = mtree,
   },
   { name = "memory-devices", help = "show memory devices", run = memory_devices },
   {

@@ -1,6 +1,7 @@
 --- Commands that show and change memory and ports: x, xp, p, i, o, sum, gva2gpa, gpa2hva, memsave,
 -- pmemsave.
 
+local instructions = require "lunik.hmp.instructions"
 local options = require "lunik.options"
 local translate = require "lunik.translate"
 
@@ -63,8 +64,11 @@ local function dump(self, args, linear)
   local address = args:need_number "addr"
   args:finish()
   self.format = { count = 1, form = format.form, size = format.size }
+  if linear then self:vcpu() end -- raises an error if there is none
   if format.form == "i" then
-    options.fail("unsupported", "there is no disassembler (want one of /doxuc)")
+    return instructions.show(self, address, format.count, function(at, size)
+      return read(self, at, size, linear)
+    end)
   end
   local bytes = read(self, address, format.count * format.size, linear)
   local per_line = PER_LINE[format.form][format.size] or 8

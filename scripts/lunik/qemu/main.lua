@@ -4,6 +4,7 @@
 local core = require "lunik.core"
 local host = require "lunik.host"
 require "lunik"
+local actions = require "lunik.qmp.actions"
 local board = require "lunik.qemu.board"
 local command_line = require "lunik.qemu.command_line"
 local ending = require "lunik.ending"
@@ -96,17 +97,15 @@ end
 -- Ends the process when the machine has ended, and where -no-reboot was given when the guest resets
 -- it.
 local function watch(m, plan)
-  if plan.no_reboot then
-    m:on("reset", function(ev)
-      if ev.vcpu then m:shutdown(0) end
-    end)
-  end
+  local asked = actions.of(m)
+  actions.set(m, { reboot = plan.no_reboot and "shutdown" or nil,
+    shutdown = plan.no_shutdown and "pause" or nil })
   m:on("crashed", function(ev)
     complain("the machine has crashed: %s", tostring(ev.message))
-    if not plan.no_shutdown then core.timer(0, function() leave(1) end) end
+    if asked.shutdown ~= "pause" then core.timer(0, function() leave(1) end) end
   end)
   m:on("shutdown", function()
-    if not plan.no_shutdown then core.timer(0, function() leave(m.exit_code) end) end
+    if asked.shutdown ~= "pause" then core.timer(0, function() leave(m.exit_code) end) end
   end)
 end
 

@@ -20,7 +20,7 @@ end
 
 local loaded = false
 local areas = { "machine", "monitor", "object", "device", "memory", "cpu", "chardev", "pci",
-  "block", "net", "balloon", "migration" }
+  "block", "net", "balloon", "migration", "stats" }
 
 local function load()
   if loaded then return end

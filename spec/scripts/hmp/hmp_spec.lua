@@ -86,6 +86,44 @@ describe("the human monitor", function()
     assert.truthy(m:hmp "cpu 7":find "^Error: ")
   end)
 
+  it("disassembles memory as QEMU does", function()
+    if not pcall(lunik.disassemble, "\x90") then
+      assert.truthy(m:hmp "xp /i 0x5000":find "^Error: disassemble: ")
+      return
+    end
+    m:write(0x5000, "\xea\x5b\xe0\x00\xf0\x30\x36\x2f\x32"
+      .. "\x66\x67\xc7\x80\0\0\0\0\1\2\3\4\x90")
+    assert.equal(lines("0x00005000:  ea 5b e0 00 f0           ljmpw    $0xf000:$0xe05b",
+      "0x00005005:  30 36 2f 32              xorb     %dh, 0x322f",
+      "0x00005009:  66 67 c7 80 00 00 00 00  movl     $0x4030201, (%eax)",
+      "0x00005011:  01 02 03 04", "0x00005015:  90                       nop"),
+      m:hmp "xp/4i 0x5000")
+    assert.equal("0x90000000000: unable to read memory\n", m:hmp "xp /i 0x90000000000")
+  end)
+
+  it("shows the dispatch of a flat view", function()
+    local text = m:hmp "info mtree -f -d"
+    local head = "  Dispatch\n    Physical sections\n      #0 @0000000000000000.."
+    assert.truthy(text:find(head, 1, true))
+    assert.is_nil((m:hmp "info mtree -d"):find "Dispatch")
+  end)
+
+  it("shows ROMs, counters, the UUID and networks in QEMU's forms", function()
+    assert.truthy(m:hmp "info stats vm":find(
+      "^provider: lunik\n    memslots %(instant%): %d+\n    max_memslots %(instant%): %d+\n"))
+    assert.equal("provider: lunik\n    holds (cumulative): 0\n", m:hmp "info stats vm holds lunik")
+    assert.equal("", m:hmp "info stats vm * kvm")
+    assert.truthy(m:hmp "info stats nosuch":find "^Error: .*nosuch")
+    assert.equal("00000000-0000-0000-0000-000000000000\n", m:hmp "info uuid")
+    assert.equal("Error: No balloon device has been activated\n", m:hmp "info balloon")
+    local other <close> = lunik.machine { board = "pc", accel = "none", memory = "16M",
+      fw_cfg = true }
+    other:fw_cfg_add("opt/test/file", "12345")
+    local roms = other:hmp "info roms"
+    assert.truthy(roms:find('/rom@opt/test/file size=0x000005 name="opt/test/file"\n', 1, true),
+      roms)
+  end)
+
   it("is gone with its machine", function()
     local closed = lunik.machine { board = "micro", accel = "none" }
     closed:close()

@@ -367,4 +367,47 @@ describe("QMP's command", function()
     assert.truthy(text:find "memory backend: [%w.]+\r\n  size:  %d+\r\n")
     assert.is_nil(text:find "[^\r]\n")
   end)
+
+  it("sets what happens at the end of a run", function()
+    local pc <close> = lunik.machine { board = "pc", accel = "none", memory = "16M" }
+    pc:device_add("pvpanic", { id = "panic" })
+    pc:device_add("i6300esb", { id = "dog" })
+    pc:qmp("set-action", { panic = "pause", watchdog = "none", shutdown = "pause" })
+    assert.equal("pause", pc:object "panic":get "on-panic")
+    assert.equal("none", pc:object "dog".action)
+    local actions = require "lunik.qmp.actions"
+    assert.equal("pause", actions.of(pc).shutdown)
+    assert.has_error(function() pc:qmp("set-action", { reboot = "never" }) end)
+    assert.is_nil(actions.of(pc).reboot)
+    pc:qmp("set-action", { reboot = "shutdown" })
+    pc:start()
+    pc.io:store(0xcf9, 1, 6)
+    pc:emit("reset", { vcpu = 0 })
+    pc:wait("shutdown", { timeout = 10 })
+    assert.equal("shutdown", pc.state)
+  end)
+
+  it("reports counters, and what they are", function()
+    local pc <close> = lunik.machine { board = "pc", accel = "none", memory = "16M" }
+    local result = pc:qmp("query-stats", { target = "vm" })[1]
+    assert.equal("lunik", result.provider)
+    local known = {}
+    for _, schema in ipairs(pc:qmp "query-stats-schemas") do
+      for _, counter in ipairs(schema.stats) do
+        known[schema.target .. counter.name] = counter.type
+      end
+    end
+    for _, counter in ipairs(result.stats) do
+      assert.truthy(known["vm" .. counter.name])
+      assert.equal(pc.stats[counter.name], counter.value)
+    end
+    assert.same({}, setmetatable(pc:qmp("query-stats",
+      { target = "vm", providers = { { provider = "kvm" } } }), nil))
+    assert.same({}, setmetatable(pc:qmp("query-stats-schemas", { provider = "kvm" }), nil))
+    local some = pc:qmp("query-stats", { target = "vm",
+      providers = { { provider = "lunik", names = { "holds" } } } })[1].stats
+    assert.equal(1, #some)
+    assert.has_error(function() pc:qmp("query-stats", { target = "vm", vcpus = { "x" } }) end)
+    assert.has_error(function() pc:qmp("query-stats", { target = "vcpu", vcpus = { "x" } }) end)
+  end)
 end)

@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local event = require "lunik.event"
 local json = require "lunik.json"
+local actions = require "lunik.qmp.actions"
 local failure = require "lunik.qmp.failure"
 local names = require "lunik.qmp.names"
 
@@ -112,6 +113,8 @@ return {
   { name = "query-current-machine", returns = "CurrentMachineParams",
     run = function() return { ["wakeup-suspend-support"] = true } end },
   { name = "quit", run = quit },
+  { name = "set-action", args = { reboot = "?RebootAction", shutdown = "?ShutdownAction",
+    panic = "?PanicAction", watchdog = "?WatchdogAction" }, run = actions.set },
   { name = "inject-nmi", run = inject_nmi },
   { name = "query-name", oob = true, returns = "NameInfo",
     run = function(m) return { name = m.name } end },
