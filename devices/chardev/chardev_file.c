@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "chardev.h"
@@ -24,6 +25,22 @@ static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
     return chardev_output_write(f->output, data, size);
 }
 
+/* Opens a file. A path that names a descriptor of this process may lead to what only the program that
+ * handed it over could open; then the descriptor is duplicated. */
+static int open_path(const char *path, int flags)
+{
+    int fd = TEMP_FAILURE_RETRY(open(path, flags, 0644));
+    int given;
+    char rest;
+
+    if (fd >= 0 || errno != EACCES || sscanf(path, "/proc/self/fd/%d%c", &given, &rest) != 1)
+        return fd;
+    fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
 int chardev_output_open_file(struct chardev_output **out, struct chardev *c, const char *path,
                              bool append, const char *prop, chardev_end_fn *failed,
                              lunik_error *err)
@@ -32,7 +49,7 @@ int chardev_output_open_file(struct chardev_output **out, struct chardev *c, con
     int fd, rc;
 
     flags |= append ? O_APPEND : O_TRUNC;
-    fd = TEMP_FAILURE_RETRY(open(path, flags, 0644));
+    fd = open_path(path, flags);
     if (fd < 0)
         return lunik_fail_errno(err, errno, "%s: %s: can't open '%s'",
                                 lunik_object_type_name(lunik_state_object(c)), prop, path);
