@@ -172,10 +172,22 @@ static int realize(lunik_object *o, lunik_error *err)
     return s->server ? start_server(s, err) : start_client(s, err);
 }
 
+/* Drops input that has arrived: the peer of a socket that is closed with some reads an error instead
+ * of what was sent to it last. */
+static void drop_input(const struct chardev_socket *s)
+{
+    char bytes[4096];
+
+    for (int i = 0; s->connected && i < 64; i++)
+        if (recv(s->peer, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+            return;
+}
+
 static void unrealize(lunik_object *o)
 {
     struct chardev_socket *s = lunik_state(o);
 
+    drop_input(s);
     chardev_watch_close(&s->watch);
     s->listener.fd = -1; /* the watch had it */
     unix_unlisten(&s->listener);

@@ -28,6 +28,16 @@ function help.options(program)
   return text(lines)
 end
 
+--- Returns the rows of the options' table in the documentation.
+function help.rows()
+  local rows = {}
+  for i, o in ipairs(command_line.options) do
+    local params = o[2] and " " .. o[2]:gsub("|", "\\|") or ""
+    rows[i] = ("| `-%s%s` | %s |"):format(o[1], params, o[3] ~= "" and o[3] or "no effect here")
+  end
+  return rows
+end
+
 --- -version
 function help.version()
   return ("Lunik %s, which understands the command line of QEMU emulator version 7.2.0\n")

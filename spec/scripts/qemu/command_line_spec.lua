@@ -97,7 +97,9 @@ describe("QEMU's command line", function()
     assert.equal("store", m:object("disk0"):get "drive")
     assert.is_true(m:object("second").readonly)
     local devices = {}
-    for _, disk in ipairs(m:qmp "query-block") do devices[disk.inserted["node-name"]] = disk.qdev end
+    for _, disk in ipairs(m:qmp "query-block") do
+      devices[disk.inserted["node-name"]] = disk.qdev
+    end
     assert.equal("/machine/peripheral/disk0", devices.store)
     assert.truthy(devices.second)
     local ok, err = pcall(m.qmp, m, "blockdev-del", { ["node-name"] = "store" })
@@ -121,6 +123,13 @@ describe("QEMU's command line", function()
     build "-machine none,accel=kvm:tcg"
     assert.equal("none", m.accel)
     assert.equal("prelaunch", m:qmp("query-status").status)
+  end)
+
+  it("has its options in a table of the documentation", function()
+    local page = command.read "docs/howto/lunik-qemu.md"
+    for _, row in ipairs(require("lunik.qemu.help").rows()) do
+      assert.truthy(page:find(row, 1, true), row)
+    end
   end)
 
   it("names the option that is wrong, and what is possible", function()

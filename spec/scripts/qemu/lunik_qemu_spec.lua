@@ -25,7 +25,7 @@ describe("lunik-qemu", function()
     return command.run(("%s %s"):format(emulator, arguments:gsub("@", folder)))
   end
 
-  -- Starts one in the background, with the shell's words before it; waits until its monitor answers.
+  -- Starts one in the background, and connects to its monitor.
   local function start(arguments)
     local out, err, code = run("-daemonize -accel none -nodefaults -pidfile @/pid "
       .. "-qmp unix:@/qmp,server=on,wait=off " .. arguments)
@@ -44,7 +44,8 @@ describe("lunik-qemu", function()
     local out, err, code = run "-foo"
     assert.same({ "", "lunik-qemu: -foo: is not supported; -help lists what is\n", 1 },
       { out, err, code })
-    _, err, code = run "-msg timestamp=on -accel none -device nosuch"
+    out, err, code = run "-msg timestamp=on -accel none -device nosuch"
+    assert.equal("", out)
     assert.truthy(err:find "^%d+%-%d+%-%d+T[%d:.]+Z lunik%-qemu: %-device nosuch: 'nosuch' is not")
     assert.equal(1, code)
     assert.equal(1, select(3, run "-daemonize -accel none -kernel /nonexistent"))
@@ -65,6 +66,21 @@ describe("lunik-qemu", function()
     local _, err, code = run "-device nosuch,help"
     assert.equal("lunik-qemu: 'nosuch' is not a valid device model name\n", err)
     assert.equal(1, code)
+  end)
+
+  it("writes to a descriptor that only the program before it could open", function()
+    if not command.root() then return pending "the user is not root" end
+    local build = command.run("realpath " .. command.build):gsub("\n", "")
+    if not os.execute(("setpriv --reuid 65534 --clear-groups test -x %s/lunik-qemu 2>/dev/null")
+      :format(build)) then
+      return pending "another user can't run the command"
+    end
+    local _, err = command.run(([[umask 077; (sleep 0.3; echo 'o /b 0x3f8 0x41'; echo quit) |
+      setpriv --reuid 65534 --clear-groups %s -accel none -nodefaults -S -monitor stdio
+      -sandbox off -add-fd fd=9,set=0 -chardev file,id=c,path=/dev/fdset/0,append=on
+      -serial chardev:c 9>%s/out]]):gsub("\n +%-", " -"):format(emulator, folder))
+    assert.equal("", err)
+    assert.equal("A", command.read(folder .. "/out"))
   end)
 
   it("goes on in the background, with the number of its process in a file", function()

@@ -1,7 +1,7 @@
--- Debian's unmodified libvirt with lunik-qemu as its emulator: what virsh does with a domain. With KVM
--- the small guest runs in it; without, the spec writes the registers that the guest would.
--- Runs alone: libvirt ends all processes of its namespace, and waits for events for seconds.
+-- Debian's unmodified libvirt with lunik-qemu as its emulator: what virsh does with a domain. With
+-- KVM the small guest runs in it; without, the spec writes the registers that the guest would.
 local command = require "spec.support.command"
+local document = require "spec.support.document"
 local libvirt = require "spec.support.libvirt"
 local qmp = require "spec.support.qmp_client"
 local small = require "spec.support.small_guest"
@@ -37,12 +37,16 @@ describe("virsh", function()
 
   local host, guest
 
-  before_each(function() host = libvirt.new() end)
+  setup(function() host = libvirt.new() end)
+
+  teardown(function() host:close() end)
+
+  before_each(function() host:forget_errors() end)
 
   after_each(function()
     if guest then guest:close() end
     guest = nil
-    host:close()
+    host:start "destroy d1; undefine d1"()
   end)
 
   local function xml(text) return host:file(("x%d.xml"):format(#text), text) end
@@ -172,6 +176,22 @@ describe("virsh", function()
     host:run "shutdown d1"
     power_off()
     qmp.wait_for(function() return host:run "domstate d1":find "shut off" end)
+    assert.same({}, host:errors())
+  end)
+
+  it("starts the domain of docs/howto/libvirt.md, and plugs its DIMM in", function()
+    local blocks = document.code(command.read "docs/howto/libvirt.md", "xml")
+    local domain, dimm = blocks:match "^(.-</domain>)(.*)$"
+    local emulator = host.folder .. "/bin/qemu-system-x86_64"
+    domain = domain:gsub("<emulator>[^<]*", "<emulator>" .. emulator)
+      :gsub("<kernel>[^<]*", "<kernel>" .. small.image "small.elf")
+      :gsub("type='kvm'", has_kvm and "%0" or "type='qemu'")
+    host:run(("define %s; start small"):format(host:file("page.xml", domain)))
+    host:run("attach-device small " .. xml(dimm))
+    local text = host:run "dumpxml small"
+    assert.truthy(text:find "slot='0' base='0x")
+    assert.truthy(text:find "<serial type='pty'>%s*<source path='/dev/pts/")
+    host:run "destroy small; undefine small"
     assert.same({}, host:errors())
   end)
 
