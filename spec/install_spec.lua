@@ -49,6 +49,11 @@ describe("an installation", function()
       lunik [[-e 'print((debug.getinfo(require "lunik.command.cli".main, "S").source:sub(2)))']])
   end)
 
+  it("has the command that takes QEMU's command line", function()
+    assert.truthy(output("'%s/bin/lunik-qemu' -version", prefix):find "^Lunik ")
+    assert.truthy(output("'%s/bin/lunik-qemu' -device help", prefix):find('"pc-dimm"', 1, true))
+  end)
+
   it("has the parts of a report", function()
     local page = top .. "/page.html"
     assert.equal("run\n", lunik(("run --report '%s' -e 'print \"run\"'"):format(page)))
