@@ -9,9 +9,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "command.h"
 
@@ -42,10 +42,10 @@ int command_daemonize(lua_State *L)
 
     fflush(NULL);
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return luaL_error(L, "can't make a pipe: %s", strerror(errno));
+        return luaL_error(L, "can't make a pipe: %s", uv_strerror(-errno));
     child = fork();
     if (child < 0)
-        return luaL_error(L, "can't fork: %s", strerror(errno));
+        return luaL_error(L, "can't fork: %s", uv_strerror(-errno));
     if (child > 0) {
         close(pipe_fds[1]);
         wait_for_child(pipe_fds[0], child);

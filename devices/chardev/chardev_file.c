@@ -5,7 +5,9 @@
 #define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "chardev.h"
@@ -25,17 +27,27 @@ static size_t write_output(lunik_object *o, const uint8_t *data, size_t size)
     return chardev_output_write(f->output, data, size);
 }
 
-/* Opens a file. A path that names a descriptor of this process may lead to what only the program that
- * handed it over could open; then the descriptor is duplicated. */
+/* Returns the descriptor that a path in /proc/self/fd names; -1: it is another path. */
+static int named_descriptor(const char *path)
+{
+    static const char folder[] = "/proc/self/fd/";
+    char *end = NULL;
+    long fd = -1;
+
+    if (strncmp(path, folder, sizeof(folder) - 1) == 0)
+        fd = strtol(path + sizeof(folder) - 1, &end, 10);
+    return end && !*end && fd >= 0 && fd < INT_MAX ? (int)fd : -1;
+}
+
+/* Opens a file. One that is named by a descriptor may be what only the program that handed that
+ * over can open; then the descriptor is duplicated. */
 static int open_path(const char *path, int flags)
 {
     int fd = TEMP_FAILURE_RETRY(open(path, flags, 0644));
-    int given;
-    char rest;
 
-    if (fd >= 0 || errno != EACCES || sscanf(path, "/proc/self/fd/%d%c", &given, &rest) != 1)
+    if (fd >= 0 || errno != EACCES || named_descriptor(path) < 0)
         return fd;
-    fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    fd = fcntl(named_descriptor(path), F_DUPFD_CLOEXEC, 0);
     if (fd >= 0)
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     return fd;

@@ -172,8 +172,8 @@ static int realize(lunik_object *o, lunik_error *err)
     return s->server ? start_server(s, err) : start_client(s, err);
 }
 
-/* Drops input that has arrived: the peer of a socket that is closed with some reads an error instead
- * of what was sent to it last. */
+/* Drops input that has arrived: the peer of a socket that is closed with some reads an error
+ * instead of what was sent to it last. */
 static void drop_input(const struct chardev_socket *s)
 {
     char bytes[4096];
