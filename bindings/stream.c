@@ -5,9 +5,13 @@
  * device below it on the stack: it may delete the device or close the machine. A script that does
  * not want input for a while leaves it where it is: the device then takes none from its peer.
  */
+#include <errno.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -335,6 +339,54 @@ static int close_fd(lua_State *L)
     return 0;
 }
 
+/* write() without SIGPIPE. */
+static ssize_t quiet_write(int fd, const char *text, size_t size)
+{
+    static const struct timespec now = {0};
+    sigset_t pipe, before;
+    ssize_t n;
+    int sys;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    n = write(fd, text, size);
+    sys = errno;
+    if (n < 0 && sys == EPIPE)
+        sigtimedwait(&pipe, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = sys;
+    return n;
+}
+
+/* core.fd_write(fd, text, from) -> bytes written of those from that position on, 0: the reader has
+ * no room for more yet. Does not wait for a reader; a file takes all. */
+static int fd_write(lua_State *L)
+{
+    struct pollfd p = {.fd = (int)bind_int(L, 1, "fd_write: descriptor", 0, INT_MAX),
+                       .events = POLLOUT};
+    size_t size, from;
+    const char *text = bind_data(L, 2, "fd_write: text", &size);
+    struct stat st;
+    ssize_t n = 0;
+
+    from = (size_t)bind_int(L, 3, "fd_write: position", 1, LUA_MAXINTEGER) - 1;
+    size = from < size ? size - from : 0;
+    /* One that is ready takes this much without waiting. */
+    if (!fstat(p.fd, &st) && !S_ISREG(st.st_mode) && size > PIPE_BUF)
+        size = PIPE_BUF;
+    if (size && poll(&p, 1, 0) == 1)
+        n = quiet_write(p.fd, text + from, size);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        lunik_error err;
+
+        lunik_fail_errno(&err, errno, "can't write to the descriptor");
+        return bind_raise(L, &err);
+    }
+    lua_pushinteger(L, n > 0 ? (lua_Integer)n : 0);
+    return 1;
+}
+
 /* core.deliver_events(): calls the handlers of events that have been sent */
 static int deliver_events(lua_State *L)
 {
@@ -361,13 +413,9 @@ static int real_time(lua_State *L)
 }
 
 const luaL_Reg bind_stream_functions[] = {
-    {"stream_open", stream_open},
-    {"stream_close", stream_close},
-    {"stream_write", stream_write},
-    {"stream_hold", stream_hold},
-    {"stream_fds", stream_fds},
-    {"close_fd", close_fd},
-    {"deliver_events", deliver_events},
-    {"real_time", real_time},
-    {0},
+    {"stream_open", stream_open},   {"stream_close", stream_close},
+    {"stream_write", stream_write}, {"stream_hold", stream_hold},
+    {"stream_fds", stream_fds},     {"close_fd", close_fd},
+    {"fd_write", fd_write},         {"deliver_events", deliver_events},
+    {"real_time", real_time},       {0},
 };

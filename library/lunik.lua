@@ -2368,6 +2368,7 @@ function Console:feed(fn) end
 ---| "netdev-disconnected"
 ---| "block-io-error"
 ---| "port-changed"
+---| "dump-completed"
 ---| "vcpu-exit"
 ---| "msi"
 ---| "balloon-change"
@@ -2542,6 +2543,13 @@ function Console:feed(fn) end
 ---It has gone.
 ---@class lunik.event.netdev-disconnected: lunik.Event
 ---@field object string
+
+---The guest's memory has been written to a file (QMP's dump-guest-memory), or writing it has failed.
+---@class lunik.event.dump-completed: lunik.Event
+---@field status "completed"|"failed"
+---@field completed integer Bytes written.
+---@field total integer Bytes to write.
+---@field error? string What has failed.
 
 ---A program of the guest has opened or closed a port of a virtio-serial-pci.
 ---@class lunik.event.port-changed: lunik.Event

@@ -19,6 +19,7 @@ event.known = {
   "prealloc-progress", "chardev-error", "chardev-connected", "chardev-disconnected", "netdev-error",
   "netdev-connected", "netdev-disconnected", "vcpu-exit", "msi", "block-io-error", "balloon-change",
   "memory-device-size-change", "guest-panicked", "guest-crashloaded", "watchdog", "port-changed",
+  "dump-completed",
 }
 
 local shared = core.shared

@@ -20,7 +20,7 @@ end
 
 local loaded = false
 local areas = { "machine", "monitor", "object", "device", "memory", "cpu", "chardev", "pci",
-  "block", "net", "balloon", "migration", "stats" }
+  "block", "net", "balloon", "migration", "stats", "dump" }
 
 local function load()
   if loaded then return end

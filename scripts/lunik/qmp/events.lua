@@ -76,6 +76,12 @@ events.table = {
     data = function(ev)
       return { action = (ev.action == "pause" or ev.action == "shutdown") and ev.action or "run" }
     end } },
+  ["dump-completed"] = { { name = "DUMP_COMPLETED",
+    args = { result = "DumpQueryResult", error = "?str" },
+    data = function(ev)
+      return { result = { status = ev.status, completed = ev.completed, total = ev.total },
+        error = ev.error }
+    end } },
   ["guest-crashloaded"] = { { name = "GUEST_CRASHLOADED", args = { action = "GuestPanicAction" },
     data = function() return { action = "run" } end } },
 }

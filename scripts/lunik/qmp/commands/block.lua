@@ -170,6 +170,7 @@ return {
   { name = "query-block", returns = "[BlockInfo]", run = query_block },
   { name = "query-named-block-nodes", args = { flat = "?bool" }, returns = "[BlockDeviceInfo]",
     run = query_nodes },
+  { name = "query-block-jobs", returns = "[JobInfo]", run = function() return array() end },
   { name = "query-blockstats", args = { ["query-nodes"] = "?bool" }, returns = "[BlockStats]",
     run = query_blockstats },
   { name = "blockdev-add", args = { driver = "str", ["node-name"] = "?str", ["..."] = true },

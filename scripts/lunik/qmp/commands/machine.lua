@@ -132,4 +132,6 @@ return {
   { name = "query-command-line-options", args = { option = "?str" },
     returns = "[CommandLineOptionInfo]", run = command_line_options },
   { name = "query-jobs", returns = "[JobInfo]", run = function() return array {} end },
+  { name = "query-tpm-models", returns = "[str]", run = function() return array {} end },
+  { name = "query-tpm-types", returns = "[str]", run = function() return array {} end },
 }
