@@ -1,7 +1,7 @@
 -- What the documentation has: the pages that are written by hand, in the order and groups of
 -- docs/README.md, and those that are generated.
 local headers = require "docs.generate.headers"
-local luacats = require "docs.generate.luacats"
+local luacats = require "lunik.command.luacats"
 local c_page = require "docs.generate.c_page"
 local lua_page = require "docs.generate.lua_page"
 local names = require "docs.generate.names"

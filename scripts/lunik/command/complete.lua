@@ -1,8 +1,10 @@
 -- Completes words at the prompt: offers names that are certain to fit at the cursor, or none.
 local core = require "lunik.core"
-local lunik = require "lunik"
-local event = require "lunik.event"
+local fitting = require "lunik.command.fitting"
 local inspect = require "lunik.inspect"
+local lua_line = require "lunik.command.lua_line"
+local monitor_line = require "lunik.command.monitor_line"
+local reference = require "lunik.command.reference"
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
@@ -54,121 +56,77 @@ local function names_of(v, methods)
   return names
 end
 
--- Returns the value that "a.b.c" names, using only field access; nil if there is none.
-local function resolve(path)
-  local v = _G
-  for name in (path .. "."):gmatch "([^.]*)%." do
-    if not is_name(name) then return nil end
-    local ok, field = pcall(function() return v[name] end)
-    if not ok or field == nil then return nil end
-    v = field
-  end
-  return v
+-- Returns the names of what a call returns, which is not made: of its documented class.
+local function names_of_call(text, methods)
+  local class = lua_line.class(text)
+  local members = class and reference.members(class)
+  return members and (methods and members.methods or members.fields) or {}
 end
 
--- ---- strings -----------------------------------------------------------------------------------
+-- ---- tables and strings -------------------------------------------------------------------------
 
-local function ids(which)
-  local names = {}
-  for _, machine in ipairs(lunik.machines()) do
-    for _, object in ipairs(machine:objects()) do
-      if which == nil or object.is_device == which then names[object.id] = true end
-    end
-  end
-  return names
-end
-
-local function types(which)
-  local names = {}
-  for _, name in ipairs(lunik.types()) do
-    local info = core.type(name)
-    if which == nil or info.device == which and not info.abstract then names[name] = true end
-  end
-  return names
-end
-
-local function events()
-  local names = {}
-  for _, name in ipairs(event.known) do names[name] = true end
-  return names
-end
-
--- Candidates for the first argument of these functions.
-local first_argument = {
-  object = function() return ids() end, object_del = function() return ids(false) end,
-  device_del = function() return ids(true) end,
-  device_add = function() return types(true) end, object_add = function() return types(false) end,
-  type = function() return types() end, help = function() return types() end,
-  on = events, once = events, wait = events, watch = events,
-}
-
--- Whether there is a property of that name that is a link, whose value is an id.
-local function is_link(name)
-  for _, type_name in ipairs(lunik.types()) do
-    for _, property in ipairs(core.type(type_name).props) do
-      if property.link and property.name:gsub("-", "_") == name then return true end
-    end
-  end
-  return false
+-- Returns the field whose value begins at the end of that text in the innermost table, or nil.
+local function field_at(call, before)
+  return call and call.table and before:sub(call.table.from):match "^%s*([%a_][%w_]*)%s*=%s*$"
 end
 
 -- Returns the candidates for a string that begins after that text.
-local function quoted(before)
-  local called = before:match "[.:]([%a_][%w_]*)%s*%(?%s*$" or before:match "^%s*(help)%s*%(?%s*$"
-  local field = before:match "[{,]%s*([%a_][%w_]*)%s*=%s*$"
-  if called and first_argument[called] then
-    return first_argument[called]()
+local function quoted(stack, before, start)
+  local call = lua_line.call(stack)
+  local field = field_at(call, before)
+  if field then return fitting.values(call, field, start) or {} end
+  if before:find "[%w_]%s*$" or before:find "%(%s*$" or before:find ",%s*$" then
+    local of_string = lua_line.call(stack, before:find "[%w_]%s*$" and before)
+    if of_string and not of_string.table then return fitting.argument(of_string, start) end
   end
-  return field and is_link(field) and ids() or {}
+  return call and call.table and fitting.items(call) or {}
 end
 
--- Returns the position of the quote that is open at the end of the line, nil if none is; false in a
--- comment or a long string.
-local function open_quote(line)
-  local at, quote = 1, nil
-  while at <= #line do
-    local c = line:sub(at, at)
-    if quote and c == "\\" then
-      at = at + 1
-    elseif quote then
-      if c == line:sub(quote, quote) then quote = nil end
-    elseif c == '"' or c == "'" then
-      quote = at
-    elseif line:find("^%-%-", at) then
-      return false
-    elseif line:find("^%[=*%[", at) then
-      local level = line:match("^%[(=*)%[", at)
-      local _, last = line:find("]" .. level .. "]", at, true)
-      if not last then return false end
-      at = last
-    end
-    at = at + 1
+-- Returns the candidates where a field's name or a value begins in an option table; nil: elsewhere.
+local function in_table(stack, before, token)
+  local call = lua_line.call(stack)
+  if not call or not call.table then return nil end
+  local field = field_at(call, before)
+  if not field then
+    return before:sub(call.table.from):find "^%s*$" and not token:find "[.:]" and fitting.keys(call)
   end
-  return quote
+  local values, boolean = fitting.values(call, field)
+  if boolean then return { ["true"] = true, ["false"] = true }, true end
+  if not values or token ~= "" or not next(values) then return nil end
+  local names = {}
+  for value in pairs(values) do names[('"%s"'):format(value)] = true end
+  return names, true
 end
 
 -- ---- where the cursor is -----------------------------------------------------------------------
 
--- Returns the candidates for the name at the end of the line, and its part that is typed already.
+-- Returns the candidates for the name at the end of the line, its part that is typed already, and
+-- whether any text is a candidate.
 local function candidates(line)
-  local quote = open_quote(line)
+  local quote, stack = lua_line.scan(line)
   if quote == false then
     return {}, ""
   elseif quote then
-    return quoted(line:sub(1, quote - 1)), line:sub(quote + 1)
+    return quoted(stack, line:sub(1, quote - 1), line:sub(quote + 1)), line:sub(quote + 1), true
   end
   local before, token = line:match "^(.-)([%w_.:]*)$"
   token = token:match "%.%.([^.].*)$" or token -- a..b
+  local names, literal = in_table(stack, before, token)
+  if names then return names, token, literal end
   local path, separator, start = token:match "^(.*)([.:])([%w_]*)$"
-  if token:find "^%d" or before:find "[%]})\"']$" then
+  if before:find "%)$" and path == "" then
+    return names_of_call(before, separator == ":"), start
+  elseif token:find "^%d" or before:find "[%]})\"']$" then
     return {}, ""
   elseif path then
-    return names_of(resolve(path), separator == ":"), start
+    return names_of(lua_line.resolve(path), separator == ":"), start
   elseif before:find "%f[%w_]local%s+$" or before:find "%f[%w_]function%s+$"
     or before:find "%f[%w_]for%s+$" or before:find "%f[%w_]goto%s+$" then
     return {}, "" -- a new name
   end
-  return names_of(_G), token
+  names = names_of(_G)
+  if before:find "^%s*$" then monitor_line.add_names(names) end
+  return names, token
 end
 
 -- For lineedit: returns the words that could replace `word`, the last one of `line`. If the typed
@@ -177,13 +135,13 @@ return function(line, word)
   if line:match "^%s*$" then
     return {} -- Tab as indentation, maybe of pasted text
   end
-  local names, start = candidates(line)
+  local names, start, literal = monitor_line.complete(line)
+  if not names then names, start, literal = candidates(line) end
   local kept, skipped = word:sub(1, math.max(#word - #start, 0)), math.max(#start - #word, 0)
-  local in_string = open_quote(line)
   local words = {}
   for name in pairs(names) do
-    if name:sub(1, #start) == start and name ~= "" and (in_string or is_name(name)) then
-      table.insert(words, kept .. name:sub(skipped + 1))
+    if name:sub(1, #start) == start and name ~= "" and (literal or is_name(name)) then
+      table.insert(words, kept .. core.text(name:sub(skipped + 1)))
     end
   end
   table.sort(words)

@@ -475,7 +475,7 @@ describe("completion", function()
   local MEMORY = MACHINE .. "m:object_add('memory-backend-ram', { id = 'mem-1', size = '1M' })\n"
 
   for line, word in pairs {
-    ["m:cpu(0):re"] = ":re", ["m:object(\"mem-1\")."] = ".", ["t[1].re"] = ".re",
+    ["m:cpus():re"] = ":re", ["t[1].re"] = ".re",
     ["(\"x\"):re"] = ":re", ["f{}.re"] = ".re", ["f()re"] = "re",
     ["x = 1.re"] = "1.re", ["m:re.re"] = "m:re.re", ["local re"] = "re", ["function re"] = "re",
     ["for re"] = "re", ["-- re"] = "re", ["x = [[re"] = "re", ["string:re"] = "string:re",
@@ -504,6 +504,28 @@ describe("completion", function()
     assert.equal("pc-dimm\n", complete("help \"pc-d", "pc-d", MEMORY))
     assert.equal("mem-1\n", complete("x = m:object(\"\\\"\") m:object(\"me", "me", MEMORY))
   end)
+
+  for line, want in pairs {
+    ["m:device_add(\"pc-dimm\", { mem"] = "memdev",
+    ["m:device_add(\"pc-dimm\", { memdev = \"x\", mem"] = "",
+    ["m:device_add(\"pc-dimm\", { id = \"d,}\", memdev = \""] = "mem-1",
+    ["m:device_add(\"pc-dimm\", { memdev = "] = "\"mem-1\"",
+    ["m:object_add(\"memory-backend-ram\", { policy = \"b"] = "bind",
+    ["m:object_add(\"memory-backend-ram\", { share = "] = "false true",
+    ["lunik.machine { boa"] = "board", ["lunik.machine { board = \"mi"] = "micro",
+    ["lunik.machine { accel = \""] = "kvm none",
+    ["lunik.machine { kernel = \"scripts/boa"] = "boards/",
+    ["m:cpu(0):re"] = ":reg :regs", ["m:cpu(0):reg(\"r1"] = "r10 r11 r12 r13 r14 r15",
+    ["m:object(\"mem-1\").ali"] = ".alive", ["m:mtree { fl"] = "flat",
+    ["m:sample { \"dirty"] = "dirty rate", ["lunik.plot { format = \"s"] = "svg",
+    ["devi"] = "device_add device_del", ["x = devi"] = "",
+    ["dofile \"scripts/boards/mi"] = "micro.lua",
+  } do
+    it("fits " .. line, function()
+      local word = line:match "[^ \t\"(){},;=/-]*$"
+      assert.equal(want .. "\n", (complete(line, word, "lunik = require 'lunik' " .. MEMORY)))
+    end)
+  end
 
   it("knows the ids of objects and the names of types inside quotes", function()
     assert.equal("pc-dimm\n", complete("m:device_add(\"pc-d", "pc-d"))

@@ -1,5 +1,5 @@
 -- The reader of LuaCATS definitions.
-local luacats = require "docs.generate.luacats"
+local luacats = require "lunik.command.luacats"
 
 local TEXT = [[
 ---@meta sample
