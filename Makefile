@@ -121,7 +121,7 @@ LIB_SRC  = $(filter-out $(GEN_SRC),$(call below,runtime,.c) $(call below,devices
 GEN_SRC  = runtime/sandbox/sandbox_generate.c runtime/sandbox/sandbox_calls.c
 # Only the lunik command handles terminals; for a prompt it loads the module that links libedit.
 MAIN_SRC = bindings/command/main.c bindings/command/modules.c bindings/command/daemon.c
-EDIT_SRC = bindings/command/lineedit.c bindings/command/history.c
+EDIT_SRC = $(addprefix bindings/command/,lineedit.c history.c keys.c)
 BIND_SRC = $(filter-out $(MAIN_SRC) $(EDIT_SRC),$(wildcard bindings/*.c))
 TEST_SRC := $(sort $(shell find spec -name 'test_*.c'))
 

@@ -27,6 +27,7 @@
 struct bindings;
 struct glue;
 struct loop_timer;
+struct local_socket;
 struct lua_type;
 struct region_io;
 struct irq_source;
@@ -54,6 +55,7 @@ struct bindings {
     bool closing;                 /* the state is being closed: Lua is not called any more */
     struct glue *machines;        /* not closed, newest first */
     struct loop_timer *timers;
+    struct local_socket *sockets;
     struct pending_request *requests;
     struct lua_type *types; /* defined by scripts */
     /* Directories of the Lua half, as compiled in and as found; error positions skip its frames. */
@@ -400,6 +402,11 @@ void bind_trace_handler_open(lua_State *L); /* of bind_trace_open() */
 extern const luaL_Reg bind_loop_functions[];
 void bind_loop_open(lua_State *L, int classes);
 void bind_loop_release(struct bindings *b);
+
+/* local_socket.c */
+extern const luaL_Reg bind_socket_functions[];
+void bind_socket_open(lua_State *L);
+void bind_sockets_release(struct bindings *b);
 
 /* request.c */
 int bind_lua_request(lua_State *L);

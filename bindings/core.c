@@ -35,6 +35,7 @@ static int state_gc(lua_State *L)
     if (!b->rt)
         return 0;
     bind_loop_release(b);
+    bind_sockets_release(b);
     while (b->machines)
         closed &= bind_machine_end(b->machines);
     bind_requests_release(b);
@@ -270,6 +271,7 @@ int luaopen_lunik_core(lua_State *L)
     luaL_setfuncs(L, bind_console_functions, 0);
     luaL_setfuncs(L, bind_stream_functions, 0);
     luaL_setfuncs(L, bind_disassemble_functions, 0);
+    luaL_setfuncs(L, bind_socket_functions, 0);
     lua_pushstring(L, lunik_version());
     lua_setfield(L, -2, "version");
     lua_pushinteger(L, (lua_Integer)LUNIK_SIZE_MAX);
@@ -280,6 +282,7 @@ int luaopen_lunik_core(lua_State *L)
     lua_setfield(L, -2, "shared");
     open_classes(L);
     bind_search_open(L);
+    bind_socket_open(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &bind_core_key);
     return 1;

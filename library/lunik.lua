@@ -435,6 +435,31 @@ function lunik.report(options) end
 ---@return lunik.Monitor
 function lunik.qmp(options) end
 
+---Lets other terminals have prompts of this process, by `lunik attach PATH`, and show its machines, by
+---`lunik top PATH`: listens at a Unix socket that only this user can open (mode 0600), and replaces the
+---file of a server that is gone. Who is attached may do all that a script of this process may. Lines run
+---in coroutines, one after another for each client; print and io.write in them, and in functions that
+---they define, go to that client. A client that goes interrupts its line that still waits. The loop goes
+---on while a client is attached, but not for the socket alone.
+---```lua
+---local path = os.tmpname() .. ".sock"
+---local prompt <close> = lunik.prompt { path = path }
+---assert(prompt.path == path and prompt.clients == 0)
+---assert(not pcall(lunik.prompt, { path = path })) -- it is in use
+---```
+---@param options {path: string} A path, or "unix:PATH".
+---@return lunik.PromptServer
+function lunik.prompt(options) end
+
+---A prompt for other terminals. A to-be-closed variable closes it.
+---@class lunik.PromptServer
+---@field path string
+---@field clients integer How many are attached.
+local PromptServer = {}
+
+---Ends it: removes the socket and closes the clients' connections.
+function PromptServer:close() end
+
 ---A QMP server on a character device.
 ---@class lunik.Monitor
 ---@field machine lunik.Machine
@@ -2339,6 +2364,16 @@ function Console:expect(pattern, options) end
 ---could be called are reported as event "chardev-error".
 ---@param fn fun(bytes: string)
 function Console:feed(fn) end
+
+---At a prompt on a terminal: shows the console there and types what is typed to the guest, until Ctrl-]
+---(or Ctrl-a c) comes back to the prompt or the machine has ended. Ctrl-a b sends a break, Ctrl-a h
+---lists the keys, Ctrl-a Ctrl-a types Ctrl-a. What the console prints is not taken from read() and
+---expect(). Elsewhere it raises {code="unsupported"}.
+---```lua
+---local ok, err = pcall(m:console().attach, m:console())
+---assert(not ok and err.code == "unsupported") -- a script has no terminal
+---```
+function Console:attach() end
 
 -- ---- events ------------------------------------------------------------------------------------
 

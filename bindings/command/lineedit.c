@@ -221,6 +221,11 @@ static bool reopen_input(void)
     return reader.input >= 0;
 }
 
+int command_input(void)
+{
+    return reopen_input() ? reader.input : -1;
+}
+
 static bool is_shortage(int rc)
 {
     return rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOMEM || rc == UV_ENOSPC;
@@ -351,6 +356,8 @@ static const luaL_Reg functions[] = {
     {"add_history", l_add_history},
     {"open_history", l_open_history},
     {"close", l_close},
+    {"keys", command_keys},
+    {"end_keys", command_end_keys},
     {0},
 };
 

@@ -123,6 +123,16 @@ static int l_columns(lua_State *L)
     return 1;
 }
 
+/* rows(fd): the height of a terminal; 24 where that is not known. */
+static int l_rows(lua_State *L)
+{
+    struct winsize size = {0};
+
+    ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size);
+    lua_pushinteger(L, size.ws_row ? size.ws_row : 24);
+    return 1;
+}
+
 /* attach(): makes signals end waits on the runtime's loop as well. */
 static int l_attach(lua_State *L)
 {
@@ -149,6 +159,7 @@ static const luaL_Reg host_functions[] = {
     {"on_signal", l_on_signal},
     {"isatty", l_isatty},
     {"columns", l_columns},
+    {"rows", l_rows},
     {"attach", l_attach},
     {"detach", l_detach},
     {"end_with_parent", l_end_with_parent},

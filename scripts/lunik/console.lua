@@ -71,9 +71,17 @@ local function take_unfed(self)
 end
 
 --- Calls fn(bytes, lost) with all output, in addition to whatever reads it; lost: how many bytes
--- before them could not be kept. For observers.
-function console.tap(self, fn)
-  table.insert(self.taps, { at = 0, fn = fn })
+-- before them could not be kept; from_now: without what has been printed so far. For observers.
+function console.tap(self, fn, from_now)
+  table.insert(self.taps, { at = from_now and self.object.written or 0, fn = fn })
+  return self.taps[#self.taps]
+end
+
+--- Ends a tap.
+function console.untap(self, tap)
+  for i, other in ipairs(self.taps) do
+    if other == tap then table.remove(self.taps, i) end
+  end
 end
 
 --- Calls the functions of taps with what they have not had.
@@ -205,6 +213,9 @@ function Console:expect(pattern, opts)
       (found[1] == false or pause > 0.001) and pause)
   end
 end
+
+--- Gives the prompt's terminal to the guest until Ctrl-] is typed.
+function Console:attach() require("lunik.prompt.console_keys").attach(self) end
 
 options.guard(Console.__name, Console, Console)
 

@@ -70,6 +70,9 @@ function lunik.agent(m, opts) return require("lunik.agent").new(m, opts) end
 --- Loads lunik.qmp.server late, as few scripts need it.
 function lunik.qmp(given) return require("lunik.qmp.server").new(given) end
 
+--- Loads lunik.prompt.server late: it is for people.
+function lunik.prompt(given) return require("lunik.prompt.server").new(given) end
+
 --- Loads lunik.report late, as few scripts need it.
 function lunik.report(given) return require("lunik.report").new(given) end
 

@@ -80,8 +80,8 @@ local function wrapped(text, width)
   return lines
 end
 
--- Adds text in lines that begin at column indent; the first one has the title before it.
-local function add_wrapped(lines, title, text, indent, width)
+--- Adds text in lines that begin at column indent; the first one has the title before it.
+function type_text.add_wrapped(lines, title, text, indent, width)
   for _, line in ipairs(wrapped(text, width - indent)) do
     table.insert(lines, title .. (" "):rep(indent - #title) .. line)
     title = ""
@@ -91,8 +91,8 @@ end
 -- Returns the text of help("pc-dimm"), in lines of at most width characters.
 function type_text.help(info, width)
   local lines = {}
-  add_wrapped(lines, "", info.name .. ": " .. (info.doc or ""), 0, width)
-  add_wrapped(lines, "", "(" .. type_text.use(info) .. ")", 2, width)
+  type_text.add_wrapped(lines, "", info.name .. ": " .. (info.doc or ""), 0, width)
+  type_text.add_wrapped(lines, "", "(" .. type_text.use(info) .. ")", 2, width)
   for _, p in ipairs(info.props) do
     local words = type_text.property(p)
     local title = ("  %-16s %s%s "):format(p.name, words.kind,
@@ -101,7 +101,7 @@ function type_text.help(info, width)
       table.insert(words.notes, words.range)
     end
     local notes = #words.notes > 0 and (" (%s)"):format(table.concat(words.notes, "; ")) or ""
-    add_wrapped(lines, title, (p.doc or "") .. notes, math.max(INDENT, #title), width)
+    type_text.add_wrapped(lines, title, (p.doc or "") .. notes, math.max(INDENT, #title), width)
   end
   return table.concat(lines, "\n")
 end

@@ -62,6 +62,9 @@ local function declared_fields(class, from)
   return set
 end
 
+-- The first listener makes libuv keep a descriptor for clients that come when there are none left.
+lunik.prompt({ path = os.tmpname() .. ".sock" }):close()
+
 describe("library/lunik.lua", function()
   it("lists what the module has", function()
     local only_in_the_command = { exit = true }
@@ -87,6 +90,7 @@ describe("library/lunik.lua", function()
     Netdev = require("lunik.netdev").Netdev,
     Stream = require("lunik.stream").Stream,
     Monitor = require("lunik.qmp.monitor").Monitor,
+    PromptServer = require("lunik.prompt.server").Server,
     Unplug = require("lunik.unplug").Unplug,
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,

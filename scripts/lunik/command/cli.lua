@@ -70,13 +70,9 @@ local LOGS = { rejected = true }
 -- Returns the set of the names in the lists.
 local function parse_logs(lists)
   local logs = {}
-  for _, list in ipairs(lists or {}) do
-    for name in list:gmatch "[^,]+" do
-      if not LOGS[name] then
-        bad_usage("-d: '%s' can't be logged (want rejected)", name)
-      end
-      logs[name] = true
-    end
+  for name in table.concat(lists or {}, ","):gmatch "[^,]+" do
+    if not LOGS[name] then bad_usage("-d: '%s' can't be logged (want rejected)", name) end
+    logs[name] = true
   end
   return logs
 end
@@ -295,12 +291,30 @@ local function check_board(board)
   refusable(require("lunik.board_loader").load, board)
 end
 
-local function start_board(given, prompt)
+-- Returns the board of --board, as running a board file does.
+local function named_board(arg)
+  return refusable(require("lunik.board_loader").load, arg[0])
+end
+
+-- keep: the serial port's output is kept in memory.
+local function start_board(given, prompt, keep)
   local start = require("lunik.command.board_file").start
-  local m = refusable(start, given, prompt and "buffer" or "stdio")
+  local m = refusable(start, given, (prompt or keep) and "buffer" or "stdio")
   if prompt then
     _G.m = m
   end
+end
+
+-- Makes reload() replace the machine of a board file.
+local function allow_reload(options, arg)
+  local board_file = require "lunik.command.board_file"
+  require("lunik.command.prompt_globals").set_boards(board_file.is_board, function(board)
+    check_board(board)
+    local given = refusable(board_file.options, board, options.settings, arg)
+    if rawget(_G, "m") then _G.m:close() end
+    start_board(given, true)
+    return _G.m
+  end)
 end
 
 local function refuse_settings(options, arg)
@@ -311,7 +325,7 @@ end
 -- Runs the script, and the machine of the board that it may return. Returns 0, or the exit code if
 -- that failed.
 local function run_main(arg, options, prompt)
-  local ok, board = protected(run_script, arg)
+  local ok, board = protected(options.board and named_board or run_script, arg)
   if not ok then
     return type(board) == "table" and SKIPPED or 1
   elseif type(board) ~= "table" or not require("lunik.command.board_file").is_board(board) then
@@ -321,7 +335,7 @@ local function run_main(arg, options, prompt)
     return 1
   end
   local given = usage(board_options, board, options, arg)
-  return not given and 2 or protected(start_board, given, prompt) and 0 or 1
+  return not given and 2 or protected(start_board, given, prompt, options.json) and 0 or 1
 end
 
 -- Begins the report, before anything is run. Returns whether that was possible.
@@ -331,37 +345,32 @@ local function begin_report(options, lunik, script)
   })
 end
 
--- Serves QMP for the first machine that is made.
-local function serve_qmp(paths, lunik)
-  local observer
-  observer = require("lunik.observe").on("machine", function(m)
-    observer:off()
-    for _, path in ipairs(paths) do
-      local ok, err = pcall(lunik.qmp, { machine = m, path = path })
-      if not ok then
-        complain("--qmp: " .. core.text(err.message or err))
-        os.exit(2)
-      end
-    end
-    require("lunik.qmp.server").stay(m)
-  end)
-end
-
 local function run(argv, options, lunik)
   local arg = make_arg(argv, options.script)
-  local nothing_given = not options.script and #options.steps == 0
+  local nothing_given = not options.script and not options.board and #options.steps == 0
   local prompt = options.interactive or nothing_given and host.isatty(0)
   local repl = prompt and require "lunik.command.repl"
   if nothing_given and not prompt then
     arg[0] = "-"
     options.script = 0
   end
+  if options.board then
+    if options.script then
+      return usage(bad_usage, "'%s': --board takes no script (want -o name=value)",
+        argv[options.script]) or 2
+    end
+    arg = { [0] = options.board }
+  end
   _G.arg, _G.lunik = arg, lunik
+  if options.json then
+    require("lunik.command.json_events").start()
+  end
   if not begin_report(options, lunik, arg[0]) then
     return 2
   end
   if prompt then
     repl.take_terminal()
+    allow_reload(options, arg)
   end
   if options.policy.get then
     require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)
@@ -372,15 +381,13 @@ local function run(argv, options, lunik)
   if options.logs.rejected then
     lunik.log_rejected {}
   end
-  if options.qmp then
-    serve_qmp(options.qmp, lunik)
-  end
-  if options.settings[1] and not options.script then
+  require("lunik.command.serve").start(options, lunik, complain)
+  if options.settings[1] and not options.script and not options.board then
     return usage(bad_usage, "-o: '%s': there is no board file to set it for", options.settings[1])
       or 2
   end
   local code = run_steps(options.steps) and 0 or 1
-  if code == 0 and options.script then
+  if code == 0 and (options.script or options.board) then
     code = run_main(arg, options, prompt)
   end
   if prompt then
@@ -477,7 +484,7 @@ local function run_module(argv, first, command)
   return ok and code or 1
 end
 
-commands.test, commands.new = run_module, run_module
+for _, name in ipairs { "test", "new", "attach", "top" } do commands[name] = run_module end
 
 --- Carries out the command line argv (argv[0] is the command); returns the exit code.
 function cli.main(argv)

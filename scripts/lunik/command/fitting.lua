@@ -80,7 +80,7 @@ local function board_names(start)
   return start:find "[./]" and fitting.files(start) or names
 end
 
-local REGISTERS = [[rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags cs ds es
+local REGISTERS = [[rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags cs ds
   fs gs ss tr ldt cs.base ds.base es.base fs.base gs.base ss.base gdt.base gdt.limit idt.base
   idt.limit cr0 cr2 cr3 cr4 cr8 efer apic_base]]
 

@@ -25,7 +25,7 @@ end
 -- has no value.
 function monitor_line.is_command(line)
   local command, rest, name = command_of(line)
-  if not command then return false end
+  if not command or rest:find "^%s*[=.:(%[,]" then return false end
   if not is_lua(line) then return true end
   return rest:find "^%s*$" and name == command.name and rawget(_G, name) == nil
 end

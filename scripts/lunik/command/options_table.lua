@@ -30,6 +30,7 @@ local run = {
   usage = {
     "lunik [run] [options] [script [args]]",
     "lunik [run] [options] [-o name=value]... board.lua [-o name=value]...",
+    "lunik [run] [options] --board NAME [-o name=value]...",
   },
   text = [[
 Runs a Lua script, with the module "lunik" in the global lunik. When the script
@@ -53,6 +54,9 @@ What follows the script are its arguments. With the word "run", --report and
       help = "log to standard error: rejected (accesses that nothing in a machine accepts)" },
     { names = { "-o" }, value = "NAME=VALUE", key = "settings", many = true,
       help = "set an option of the board file's machine: -o memory=1G -o kernel=vmlinux" },
+    { names = { "--board" }, value = "NAME", key = "board", complete = "file",
+      help = "run a machine with this board, one of lunik.boards() or a file: --board pc -o "
+        .. "kernel=vmlinux" },
     { names = { "-l" }, value = "MOD", key = "modules", many = true, complete = "module",
       help = "require the module MOD into the global MOD (-l G=MOD into the global G)" },
     { names = { "--transcript" }, key = "transcript", late = true,
@@ -64,6 +68,12 @@ What follows the script are its arguments. With the word "run", --report and
     { names = { "--qmp" }, value = "unix:PATH", key = "qmp", many = true,
       help = "serve QMP, QEMU's control protocol, for the first machine, on a socket at PATH. The "
         .. "command then also goes on while that machine is paused or has not been started" },
+    { names = { "--prompt" }, value = "unix:PATH", key = "prompts", many = true,
+      help = "let other terminals have prompts of this process, through a socket at PATH: see "
+        .. "'lunik attach'. While one is attached the command goes on" },
+    { names = { "--json" }, key = "json",
+      help = "print what happens for programs to read: one JSON object a line on standard output. "
+        .. "What the script prints and the lines of consoles become such objects" },
     { names = { "-W" }, key = "warnings",
       help = "turn warnings on, e.g. that the host does not allow the process to enter the "
         .. "sandbox" },
@@ -136,18 +146,53 @@ runs it. No file is overwritten.
   options = { help },
 }
 
+local attach = {
+  name = "attach",
+  summary = "open a prompt of a running process",
+  usage = { "lunik attach PATH" },
+  text = [[
+Opens one more prompt of a process that runs with --prompt unix:PATH, or has
+called lunik.prompt. It has the process's globals; what its lines print comes
+here. quit or Ctrl-D leaves it, and the process goes on. Ctrl-C interrupts a
+line that waits. Standard input may also be a file or a pipe with lines.]],
+  arguments = { { name = "PATH", complete = "file" } },
+  mixed = true,
+  options = { help },
+}
+
+local top = {
+  name = "top",
+  summary = "show the machines of a running process",
+  usage = { "lunik top [-d SECONDS] [-n COUNT] PATH" },
+  text = [[
+Shows the machines of a process that runs with --prompt unix:PATH: their states,
+how often their vCPUs exit, how much memory they write, how much is plugged, and
+the latest devices that came or went. Ctrl-C ends it.]],
+  arguments = { { name = "PATH", complete = "file" } },
+  mixed = true,
+  options = {
+    { names = { "-d", "--delay" }, value = "SECONDS", key = "delay",
+      help = "how often it is shown again; default: 1" },
+    { names = { "-n", "--count" }, value = "COUNT", key = "count",
+      help = "end after so many times" },
+    help,
+  },
+}
+
 local help_command = {
   name = "help",
   summary = "show the options of a command",
   usage = { "lunik help [command]" },
   text = "Shows what a command does and its options, as lunik COMMAND --help does.",
-  arguments = { { name = "COMMAND", complete = { "run", "test", "new", "help" } } },
+  arguments = {
+    { name = "COMMAND", complete = { "run", "test", "new", "attach", "top", "help" } },
+  },
   options = { help },
 }
 
 return {
   -- The first one is meant if the first word names none.
-  commands = { run, test, new, help_command },
+  commands = { run, test, new, attach, top, help_command },
   exit = {
     { "0", "all went well" },
     { "1", "a script or a test failed, or a machine crashed" },
