@@ -78,6 +78,25 @@ end
 
 local show
 
+-- Names of registers and of fields that are addresses.
+local HEX = { "addr$", "address$", "base$", "^port$", "^r[a-ds][xpi]$", "^r%d%d?$", "^rip$",
+  "^rflags$", "^cr%d$", "^efer$", "^fingerprint$" }
+local SIZES = { "size$", "^memory$", "^maxmem$" }
+
+local function matches(name, patterns)
+  for _, pattern in ipairs(patterns) do
+    if name:find(pattern) then return true end
+  end
+  return false
+end
+
+-- Returns a field's number as people write it, nil where it is as others.
+local function number_text(key, value)
+  if math.type(value) ~= "integer" or type(key) ~= "string" then return nil end
+  if matches(key, HEX) then return ("0x%x"):format(value) end
+  return value >= 1024 and value % 1024 == 0 and matches(key, SIZES) and board.show(value) or nil
+end
+
 local function show_table(t, depth, indent, seen)
   if seen[t] then
     return core.text(t) .. " (above)"
@@ -96,7 +115,9 @@ local function show_table(t, depth, indent, seen)
   end
   local keys = sorted_keys(t)
   for i = 1, math.min(#keys, ITEMS) do
-    table.insert(items, key_text(keys[i], nested) .. " = " .. nested(t[keys[i]]))
+    local key, value = keys[i], t[keys[i]]
+    table.insert(items, key_text(key, nested) .. " = "
+      .. (seen.readable and number_text(key, value) or nested(value)))
   end
   local left = math.max(#t - ITEMS, 0) + math.max(#keys - ITEMS, 0)
   if left > 0 then
@@ -139,6 +160,11 @@ function show(v, depth, indent, seen)
     end
   end
   return core.text(v)
+end
+
+--- Returns a value as the prompt shows it: addresses and registers in hexadecimal, sizes by unit.
+function inspect.readable(v)
+  return show(v, DEPTH, "", { readable = true })
 end
 
 return setmetatable(inspect, {

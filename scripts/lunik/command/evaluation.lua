@@ -70,10 +70,10 @@ local function is_plain(text)
   return utf8.len(text) and not text:find "[^%C\t\n]" and not text:find "\xc2[\x80-\x9f]"
 end
 
--- Shows a text of several lines as it is, any other value by inspect().
+-- Shows a text of several lines as it is, any other value by inspect.readable().
 local function show_value(v)
   local text = type(v) == "string" and v:gsub("\r\n", "\n"):gsub("\n$", "")
-  return text and text:find("\n", 1, true) and is_plain(text) and text or inspect(v)
+  return text and text:find("\n", 1, true) and is_plain(text) and text or inspect.readable(v)
 end
 
 --- Returns the text that shows values, or nil if there are none.

@@ -169,6 +169,73 @@ describe("the prompt", function()
     assert.matches("iobase = 0x3f8, irq = 4", (ask(MACHINE .. "m:object('serial0')\n")), 1, true)
   end)
 
+  it("shows numbers as people write them", function()
+    assert.equal("{ addr = 0x1000, count = 4096, rip = 0xfff0, size = 4K }\n",
+      (ask "{ addr = 4096, size = 4096, count = 4096, rip = 0xfff0 }\n"))
+    local out = ask(MACHINE:gsub("micro", "pc"):gsub("'1M'", "'16M', maxmem = '1G', slots = 1")
+      .. "_ = m:device_add('pc-dimm', { memdev = m:object_add('memory-backend-ram', "
+      .. "{ id = 'mem1', size = '16M' }) })\nm:memory_devices()[1].data\n")
+    assert.matches("addr = 0x100000000,", out, 1, true)
+    assert.matches("size = 16M,", out, 1, true)
+    assert.equal("0000000000001000  68 69 00 ff " .. (" "):rep(39) .. "|hi..|\n",
+      (ask "hexdump('hi\\0\\255', 0x1000)\n"))
+    assert.matches("^(%x+)  30 .-|0123456789abcdef|\n00000010  %x", (ask
+      "hexdump('0123456789abcdefg')\n"):gsub("00000000(%x%x%x%x%x%x%x%x)", "%1"))
+  end)
+
+  it("helps with functions, events, boards and commands by name or value", function()
+    for line, want in pairs {
+      ["help(m.wait)"] = "Machine:wait(events, filter) -> lunik.Event\n",
+      ["help(lunik.sleep)"] = "lunik.sleep(seconds)\n",
+      ["help 'acpi-ost'"] = "lunik.event.acpi-ost, a lunik.Event\n",
+      ["help 'device_add'"] = "Machine:device_add(driver, properties) -> lunik.Object\n",
+      ["help device_add"] = "add device, like -device", ["help pc-dimm"] = "pc-dimm: ",
+      ["help m.wait"] = "Machine:wait(", ["help info"] = "info ",
+      ["help 'micro'"] = "board 'micro': ", ["help 'Vcpu'"] = "methods:",
+      ["help(lunik.machine)"] = "maxmem", ["help(m:console().expect)"] = "Console:expect(",
+    } do
+      local out, err = ask(MACHINE:gsub("}", ", serial = 'buffer' }") .. line .. "\n")
+      assert.matches(want, out, 1, true, line)
+      assert.equal("", err)
+      for text in out:gmatch "[^\n]+" do assert.is_true(#text < 100, text) end
+    end
+    local _, err = ask "help 'divice_add'\n"
+    assert.matches("nothing is known about 'divice_add' (did you mean 'device_add'?)", err, 1, true)
+  end)
+
+  it("runs commands of the monitor for m", function()
+    assert.equal("VM status: paused (prelaunch)\n", (ask(MACHINE .. "info status\n")))
+    assert.equal("0x5\n", (ask(MACHINE .. "p/x 2 + 3\n")))
+    assert.matches("0000000000000010: 0x0+ 0x0+\n", (ask(MACHINE .. "xp /2gx 0x10\n")))
+    local out = ask(MACHINE .. "object_add memory-backend-ram,id=m1,size=1M\nm:object('m1').size\n")
+    assert.equal("1048576\n", out)
+    local _, err = ask "info status\n"
+    assert.matches("info: there is no machine (want m = lunik.machine", err, 1, true)
+    assert.equal("5\nnil\n", (ask(MACHINE .. "stop = 5\nstop\nx\n")), "names that are Lua")
+  end)
+
+  it("runs a script or a board again", function()
+    local script <close> = command.file("count = (count or 0) + 1\nlunik.device { name = 'again', "
+      .. "properties = { size = { kind = 'size', default = count << 20 } } }\n", ".lua")
+    assert.equal("2\n2097152\n", (ask("reload()\ncount\nlunik.type('again').props[1].default\n",
+      tostring(script))))
+    local _, err = ask "reload()\n"
+    assert.matches("no script has been run", err, 1, true)
+    local board <close> = command.file("return dofile 'scripts/boards/micro.lua'", ".lua")
+    local out, errors = ask("old = m\nreload() ~= old\nold.state, m.state, #machines\n",
+      "-o accel=none -o memory=1M " .. board)
+    assert.same({ 'true\n"closed"\t"running"\t1\n', "" }, { out, errors })
+  end)
+
+  it("shows a value again and again", function()
+    assert.equal("1\n2\n3\n", (ask("n = 0\nwatch(0, function() n = n + 1 "
+      .. "if n == 4 then lunik.exit(0) end return n end)\n")))
+    assert.matches("^VM status: [^\n]+\nVM status: ", (ask(MACHINE .. "lunik.spawn(function() "
+      .. "lunik.sleep(0.3) lunik.exit(0) end)\nwatch(0.1, 'info status')\n")))
+    local _, err = ask "watch(1, 5)\n"
+    assert.matches("watch: function: '5' is not a function", err, 1, true)
+  end)
+
   it("shows what the library hands out by its name, not by its insides", function()
     assert.equal("coroutine (waiting)\n", (ask "lunik.spawn(lunik.sleep, 1)\n"))
     assert.equal("coroutine (failed)\n", (ask "lunik.spawn(error, 1)\n"))
