@@ -27,7 +27,7 @@ function monitor_line.is_command(line)
   local command, rest, name = command_of(line)
   if not command or rest:find "^%s*[=.:(%[,]" then return false end
   if not is_lua(line) then return true end
-  return rest:find "^%s*$" and name == command.name and rawget(_G, name) == nil
+  return rest:find "^%s*$" and #name > 1 and name == command.name and rawget(_G, name) == nil
 end
 
 --- Returns the machine that commands are for: the global m, or else the oldest one.

@@ -53,7 +53,7 @@ end
 
 --- Prints bytes in hexadecimal and as text; address: what the first one is shown as.
 local function hexdump(data, address)
-  options.value("hexdump: data", data, "string")
+  if type(data) ~= "string" then options.value("hexdump: data", data, "string") end
   address = options.value("hexdump: address", address or 0, "address")
   for at = 1, #data, PER_LINE do print(hex_line(data, at, address)) end
 end
