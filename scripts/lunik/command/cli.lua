@@ -305,18 +305,6 @@ local function start_board(given, prompt, keep)
   end
 end
 
--- Makes reload() replace the machine of a board file.
-local function allow_reload(options, arg)
-  local board_file = require "lunik.command.board_file"
-  require("lunik.command.prompt_globals").set_boards(board_file.is_board, function(board)
-    check_board(board)
-    local given = refusable(board_file.options, board, options.settings, arg)
-    if rawget(_G, "m") then _G.m:close() end
-    start_board(given, true)
-    return _G.m
-  end)
-end
-
 local function refuse_settings(options, arg)
   bad_usage("-o: '%s': %s is not a board file (want one that returns a board)",
     options.settings[1], arg[0])
@@ -370,7 +358,7 @@ local function run(argv, options, lunik)
   end
   if prompt then
     repl.take_terminal()
-    allow_reload(options, arg)
+    require("lunik.command.restart").allow(options, arg)
   end
   if options.policy.get then
     require("lunik.sandbox").at_start(options.policy.get, options.policy.by_default)

@@ -84,26 +84,36 @@ end
 
 -- ---- scripts -----------------------------------------------------------------------------------
 
--- Runs a script again, or another one. Returns what it returns.
-local function reload(path)
-  path = path or rawget(_G, "arg") and arg[0]
-  if not path or path == "-" then
-    options.fail("state", "reload: no script has been run (want reload \"FILE\")")
-  end
+local started = {} -- what set_started() has been given
+
+-- Returns what a script returns, run anew.
+local function run_again(path)
   options.value("reload: path", path, "string")
   local chunk, err = loadfile(path)
   if not chunk then options.fail("invalid", "reload: %s", core.text(err)) end
-  local result = chunk(table.unpack(rawget(_G, "arg") or {}))
-  if prompt_globals.start_board and prompt_globals.is_board(result) then
-    return prompt_globals.start_board(result)
-  end
-  return result
+  return chunk(table.unpack(rawget(_G, "arg") or {}))
 end
 
---- Sets what reload() does with a board: is_board(value), start_board(board), which replaces m.
-function prompt_globals.set_boards(is_board, start_board)
-  prompt_globals.is_board, prompt_globals.start_board = is_board, start_board
+-- Runs the script again, or another one; makes the machine of a board anew. Returns what the script
+-- returns, or the machine.
+local function reload(path)
+  path = path or started.script
+  if not path and not started.board then
+    options.fail("state", "reload: no script has been run (want reload \"FILE\")")
+  end
+  local result
+  if path then
+    result = run_again(path)
+  else
+    result = require("lunik.board_loader").load(started.board)
+  end
+  if started.start_board and started.is_board(result) then return started.start_board(result) end
+  if result ~= nil then return result end
 end
+
+--- Sets what reload() starts again: script (a path) or board (a name); and what it does with a board:
+-- is_board(value), start_board(board), which replaces m.
+function prompt_globals.set_started(what) started = what end
 
 --- Sets the globals, as far as the script has not taken their names.
 function prompt_globals.offer()
