@@ -6,6 +6,7 @@ local connection = require "lunik.command.connection"
 local history_file = require "lunik.command.history_file"
 local host = require "lunik.host"
 local lineedit = require "lunik.lineedit"
+local pager = require "lunik.command.pager"
 
 local attach = {}
 
@@ -13,7 +14,7 @@ local SIGINT = 2
 local ANSWER_MS = 2000 -- in which a completion is to come
 
 -- What is known about the server's side.
-local state = { prompt = nil, words = nil, keys = false }
+local state = { prompt = nil, words = nil, keys = false, pages = {} }
 
 local on_frame = {}
 
@@ -24,8 +25,18 @@ end
 
 function on_frame.error(text)
   io.stdout:flush()
-  if host.isatty(2) then return on_frame.output(text) end
-  io.stderr:write(text)
+  local first, rest = text:match "^([^\n]*)(.*)$"
+  io.stderr:write(pager.paint(2, "31", first), rest)
+end
+
+-- A page may wait for keys, which the function of a socket can't: it is shown before the next line is
+-- read.
+function on_frame.page(text)
+  if host.isatty(0) and host.isatty(1) then
+    table.insert(state.pages, (text:gsub("\n$", "")))
+  else
+    on_frame.output(text)
+  end
 end
 
 function on_frame.ready(text)
@@ -88,6 +99,7 @@ end
 -- Reads and sends a line; returns whether there may be more.
 local function converse()
   wait_ready()
+  while state.pages[1] do pager.print(table.remove(state.pages, 1)) end
   if not state.link.open then return false end
   end_chunk()
   local more = state.prompt == "    >> "

@@ -5,6 +5,7 @@ local help_text = require "lunik.command.help_text"
 local inspect = require "lunik.inspect"
 local lua_line = require "lunik.command.lua_line"
 local monitor_line = require "lunik.command.monitor_line"
+local terminal = require "lunik.prompt.terminal"
 
 local evaluation = {}
 
@@ -32,6 +33,12 @@ end
 
 -- ---- words -------------------------------------------------------------------------------------
 
+-- Shows a text that may be long.
+local function page(text)
+  local t = terminal.current();
+  (t and t.page or print)(text)
+end
+
 local function quit() end
 evaluation.quit = quit
 
@@ -58,7 +65,7 @@ function evaluation.command(text)
   if monitor_line.is_command(text) then
     return function()
       local answer = monitor_line.run(text)
-      if answer ~= "" then print(answer) end
+      if answer ~= "" then page(answer) end
     end
   end
 end
@@ -109,11 +116,11 @@ Tab completes names; Ctrl-R searches the history; Ctrl-C interrupts; quit or Ctr
 function evaluation.help(...)
   local v = ...
   if select("#", ...) == 0 then
-    print(HELP)
+    page(HELP)
   elseif type(v) == "string" then
-    print(help_text.of_name(v))
+    page(help_text.of_name(v))
   else
-    print(help_text.of_value(v))
+    page(help_text.of_value(v))
   end
 end
 

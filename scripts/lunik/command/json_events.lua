@@ -22,7 +22,7 @@ end
 
 local function joined(separator, ...)
   local parts = table.pack(...)
-  for i = 1, parts.n do parts[i] = core.text(parts[i]) end
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
   return table.concat(parts, separator)
 end
 

@@ -7,6 +7,7 @@ local above = require "lunik.command.prompt_output"
 local complete = require "lunik.command.complete"
 local evaluation = require "lunik.command.evaluation"
 local history_file = require "lunik.command.history_file"
+local pager = require "lunik.command.pager"
 local prompt_globals = require "lunik.command.prompt_globals"
 local sandbox_paths = require "lunik.sandbox_paths"
 local terminal = require "lunik.prompt.terminal"
@@ -19,7 +20,8 @@ local PROMPT, MORE = "lunik> ", "    >> "
 
 local function report(err)
   io.stdout:flush()
-  io.stderr:write(evaluation.error_text(err), "\n")
+  local first, rest = evaluation.error_text(err):match "^([^\n]*)(.*)$"
+  io.stderr:write(pager.paint(2, "31", first), rest, "\n")
 end
 
 local function show(ok, ...)
@@ -29,7 +31,7 @@ local function show(ok, ...)
   else
     report((...))
   end
-  if text then print(text) end
+  if text then pager.print(text) end
 end
 
 -- Ctrl-C raises an error in functions wrapped by interruptibly(); elsewhere in the prompt it is
@@ -73,6 +75,7 @@ local function set_terminal()
       io.stdout:write(text)
       io.stdout:flush()
     end,
+    page = pager.print,
     clear = function() io.stdout:write "\27[H\27[J" end,
     keys = lineedit.keys, stop_keys = lineedit.end_keys,
   }

@@ -26,7 +26,7 @@ end
 
 local function joined(separator, ...)
   local parts = table.pack(...)
-  for i = 1, parts.n do parts[i] = core.text(parts[i]) end
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
   return table.concat(parts, separator)
 end
 
@@ -68,7 +68,7 @@ local function show(self, ok, ...)
   else
     text = evaluation.error_text((...))
   end
-  if text then self:send(ok and "output" or "error", text .. "\n") end
+  if text then self:send(ok and "page" or "error", text .. "\n") end
 end
 
 function Session:run(chunk)
@@ -166,6 +166,7 @@ local function new_terminal(self)
   return {
     interactive = true, print = self.print,
     write = function(text) self:send("output", text) end,
+    page = function(text) self:send("page", text .. "\n") end,
     clear = function() self:send("output", "\27[H\27[J") end,
     keys = function(fn) keys(self, fn) end,
     stop_keys = function() self:stop_keys() end,

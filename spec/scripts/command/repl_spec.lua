@@ -12,7 +12,8 @@ end
 
 -- The prompt on a terminal, with a person who types: see terminal.run.
 local function type_in(steps, history)
-  return on_terminal(build .. "/lunik", steps, { "LUNIK_HISTORY=" .. (history or "/dev/null") })
+  return on_terminal(build .. "/lunik", steps,
+    { "NO_COLOR=1", "LUNIK_HISTORY=" .. (history or "/dev/null") })
 end
 
 local MACHINE = "m = lunik.machine { board = 'micro', accel = 'none', memory = '1M' }\n"
@@ -304,6 +305,47 @@ describe("the prompt on a terminal", function()
       { { PROMPT, "machines.mine.name\n" }, { '\n"mine"\n' }, { PROMPT, "\4" } },
       { "LUNIK_HISTORY=/dev/null" })
     assert.matches("leaves%.\r?\nmachines%[1%]  machine 'mine' %(created%)\r?\n", out)
+  end)
+
+  it("shows long texts page by page, and colours only there", function()
+    local steps = {
+      { PROMPT, "lunik.spawn(function() lunik.sleep(0.01) os.execute 'stty cols 80 rows 10' "
+        .. "print 's\\x65t' end)\n" },
+      { "set\n" }, { PROMPT, "help()\n" }, { "more: Enter; q ends", "\n" },
+      { "more: Enter; q ends", "q\n" }, { PROMPT, "x = = 1\n" }, { "near '='" },
+      { PROMPT, "('a\\n'):rep(9)\n" }, { PROMPT, "\4" },
+    }
+    local out = on_terminal(build .. "/lunik", steps,
+      { "TERM=xterm", "NO_COLOR=", "LUNIK_HISTORY=/dev/null" })
+    assert.matches("\27[31mstdin:1: unexpected symbol near '='\27[0m\n", out, 1, true)
+    assert.not_matches("Tab completes", out, 1, true)
+    assert.matches("Tab completes", (ask "help()\n"), 1, true)
+    assert.equal("", (ask("x = = 1\n", "2>&1 | grep -c '\27' | grep -v 0")))
+  end)
+
+  it("has the guest's console until a key is typed", function()
+    local script <close> = command.file([[
+      m = lunik.machine { board = "micro", accel = "none", memory = "1M", serial = "buffer" }
+      lunik.spawn(function()
+        for c in ("typed?"):gmatch "." do m:outb(0x3f8, c:byte()) end
+        local text = "<"
+        while not text:find "\3" do
+          lunik.sleep(0.01)
+          while m:inb(0x3fd) & 1 == 1 do text = text .. string.char(m:inb(0x3f8)) end
+        end
+        for c in (text:gsub("%c", "~") .. ">"):gmatch "." do m:outb(0x3f8, c:byte()) end
+      end)
+    ]], ".lua")
+    for _, leave in ipairs { "\29", "\1c" } do
+      on_terminal(("%s/lunik -i %s"):format(build, script), {
+        { PROMPT, "m:console():attach()\n" }, { "typed?", "ab\1h" },
+        { "Ctrl-a b: break", "\1\1\3" },
+        { "<ab~~>", leave }, { PROMPT, "m:console():read():gsub('%c', '')\n" },
+        { '"typed?<ab~~>"' }, { PROMPT, "\4" },
+      }, { "LUNIK_HISTORY=/dev/null" })
+    end
+    local _, err = ask(MACHINE:gsub("}", ", serial = 'buffer' }") .. "m:console():attach()\n")
+    assert.matches("attach: there is no terminal", err, 1, true)
   end)
 
   it("completes a name with hyphens, and no call's result", function()
