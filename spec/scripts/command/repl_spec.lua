@@ -627,12 +627,16 @@ describe("completion", function()
     ["m:cpu(0):re"] = ":reg :regs", ["m:cpu(0):reg(\"r1"] = "r10 r11 r12 r13 r14 r15",
     ["m:object(\"mem-1\").ali"] = ".alive", ["m:mtree { fl"] = "flat",
     ["m:sample { \"dirty"] = "dirty rate", ["lunik.plot { format = \"s"] = "svg",
-    ["devi"] = "device_add device_del", ["x = devi"] = "",
+    ["devi"] = "device_add device_del", ["x = devi"] = "", ["info mem"] = "memdev memory-devices "
+      .. "memory_size_summary", ["device_add pc-d"] = "dimm",
+    ["device_add pc-dimm,memde"] = "memdev=",
+    ["device_add pc-dimm,id=d1,memdev="] = "mem-1", ["object_del me"] = "mem-1",
     ["dofile \"scripts/boards/mi"] = "micro.lua",
   } do
     it("fits " .. line, function()
       local word = line:match "[^ \t\"(){},;=/-]*$"
-      assert.equal(want .. "\n", (complete(line, word, "lunik = require 'lunik' " .. MEMORY)))
+      local out = complete(line, word, "lunik = require 'lunik' " .. MEMORY)
+      assert.equal(want .. "\n", out)
     end)
   end
 
