@@ -165,9 +165,9 @@ local top = {
   summary = "show the machines of a running process",
   usage = { "lunik top [-d SECONDS] [-n COUNT] PATH" },
   text = [[
-Shows the machines of a process that runs with --prompt unix:PATH: their states,
-how often their vCPUs exit, how much memory they write, how much is plugged, and
-the latest devices that came or went. Ctrl-C ends it.]],
+Shows the machines of a process that runs with --prompt unix:PATH: their
+states, how often their vCPUs exit, how much memory they write, how much is
+plugged, and the latest devices that came or went. Ctrl-C ends it.]],
   arguments = { { name = "PATH", complete = "file" } },
   mixed = true,
   options = {

@@ -511,7 +511,7 @@ describe("the prompt's history", function()
       { "Stopped" }, { "bash-", build .. "/lunik\n" }, { PROMPT, "'b1'\n" }, { '"b1"\n' },
       { PROMPT, "\4" }, { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' },
       { PROMPT, "\4" }, { "bash-", "exit 7\n" },
-    }, { "LUNIK_HISTORY=" .. path })
+    }, { "NO_COLOR=1", "LUNIK_HISTORY=" .. path })
     assert.equal(7, code)
     assert.equal(FORMAT .. "'a1'\n'b1'\n'a2'\n", command.read(path))
   end)
@@ -519,7 +519,7 @@ describe("the prompt's history", function()
   it("is as it was where nothing can be written", function()
     local path <close> = command.file(FORMAT .. entries(1, 3))
     local out = on_terminal(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
-      { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "LUNIK_HISTORY=" .. path })
+      { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "NO_COLOR=1", "LUNIK_HISTORY=" .. path })
     assert.matches("saved to '" .. path .. "': file too large\n", out)
     assert.equal(FORMAT .. entries(1, 3), command.read(path))
   end)
@@ -552,7 +552,7 @@ describe("the prompt's history", function()
       { PROMPT, "'b1'\n" }, { '"b1"\n' }, { PROMPT, "\4" },
       { "bash-", "fg\n" }, { PROMPT, "'a2'\n" }, { '"a2"\n' }, { PROMPT, "\4" },
       { "bash-", "exit 7\n" },
-    }, { "LUNIK_HISTORY=" .. path })
+    }, { "NO_COLOR=1", "LUNIK_HISTORY=" .. path })
     assert.equal(7, code)
     assert.equal(FORMAT .. entries(2001, 3000) .. "'b1'\n'a2'\n", command.read(path))
     local left = run(("ls %s.*"):format(path))
