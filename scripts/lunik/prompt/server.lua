@@ -44,6 +44,7 @@ function server.new(given)
   local opt = options.parse("prompt", given, { path = "string" })
   if not opt.path then options.fail("invalid", "prompt: path is missing (want a socket's)") end
   local session = require "lunik.prompt.session"
+  require("lunik.prompt.top").start()
   require("lunik.command.reference").load() -- before a sandbox keeps the files away
   local self = setmetatable({ path = opt.path:gsub("^unix:", ""), sessions = {} }, Server)
   local ok, result = pcall(core.local_listen, self.path, function(socket)

@@ -3,6 +3,7 @@
 local core = require "lunik.core"
 local board = require "lunik.board"
 local event = require "lunik.event"
+local observe = require "lunik.observe"
 local one_line = require "lunik.one_line"
 
 local View = {}
@@ -76,7 +77,6 @@ end
 
 --- Ends what it measures.
 function View:close()
-  self.observer:off()
   for m, seen in pairs(self.machines) do
     if seen.stop and m.state ~= "closed" then seen.stop() end
   end
@@ -84,15 +84,23 @@ end
 
 View.__close = View.close
 
+local events -- the latest that are about devices, as text
+
+--- Begins to keep events, for all views.
+function top.start()
+  if events then return end
+  events = {}
+  observe.on("event", function(m, ev)
+    if not plug_events[ev.name] then return end
+    table.insert(events, one_line(("%s: %s"):format(m.name, core.text(ev)), 100))
+    if #events > SHOWN_EVENTS then table.remove(events, 1) end
+  end)
+end
+
 --- Begins to look.
 function top.new()
-  local self = setmetatable({ machines = {}, events = {} }, View)
-  self.observer = require("lunik.observe").on("event", function(m, ev)
-    if not plug_events[ev.name] then return end
-    table.insert(self.events, one_line(("%s: %s"):format(m.name, core.text(ev)), 100))
-    if #self.events > SHOWN_EVENTS then table.remove(self.events, 1) end
-  end)
-  return self
+  top.start()
+  return setmetatable({ machines = {}, events = events }, View)
 end
 
 return top

@@ -131,8 +131,8 @@ end)
 describe("lunik top", function()
   it("shows machines and what is plugged", function()
     local lines <close> = command.file "m:device_add('pc-dimm', { memdev = 'mem1', id = 'd1' })\n"
-    local out, _, code = run((served(("%s/lunik top -n 9 -d 0.1 $S & %s/lunik attach $S <%s "
-      .. ">/dev/null; wait %%2"):format(build, build, lines))))
+    local out, _, code = run((served(("%s/lunik attach $S <%s >/dev/null; "
+      .. "%s/lunik top -n 2 -d 0.1 $S"):format(build, lines, build))))
     assert.equal(0, code)
     assert.matches("machine +state +vCPUs +exits/s +dirty MiB/s +plugged\nserved +created ", out)
     assert.matches("served +created +0 +0 +0%.0 +16M\n", out)
