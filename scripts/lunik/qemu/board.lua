@@ -118,15 +118,6 @@ end
 
 -- ---- after it ----------------------------------------------------------------------------------
 
--- What devices do that have no action of their own.
-local function with_actions(plan, args)
-  if args.driver == "i6300esb" then args.action = args.action or plan.watchdog_action end
-  if names.type(args.driver):find "^pvpanic" then
-    args["on-panic"] = args["on-panic"] or plan.panic_action
-  end
-  return args
-end
-
 local function add_ports(m, plan)
   local ports = plan.ports
   if not ports[1] and not plan.nodefaults then
@@ -146,7 +137,7 @@ local function add_devices(m, plan)
   local list = {}
   for _, item in ipairs(plan.devices) do
     checked(item.where, function()
-      local args = with_actions(plan, typed(item, "driver", names.type))
+      local args = typed(item, "driver", names.type)
       list[#list + 1] = { names.type(args.driver), args }
       call(m, "device_add", args)
     end)

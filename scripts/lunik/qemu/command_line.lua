@@ -2,8 +2,8 @@
 --
 -- parse() returns a plan: `machine`, options of lunik.machine(); lists of what to make, each
 -- {where=, text=, given=}: objects, chardevs, netdevs, blockdevs, drives, devices, fw_cfg, fds,
--- ports (-serial), monitors, mons; and what the process does: stopped, no_reboot, no_shutdown,
--- daemonize, pidfile, sandbox, timestamp, help, version.
+-- ports (-serial), monitors, mons; and what the process does: actions, stopped, daemonize, pidfile,
+-- sandbox, timestamp, help, version.
 
 local core = require "lunik.core"
 local machine_options = require "lunik.qemu.machine_options"
@@ -76,17 +76,23 @@ local function only(...)
   end
 end
 
+-- The values of actions, as set-action has them.
+local action_values = {
+  reboot = { "reset", "shutdown" }, shutdown = { "poweroff", "pause" },
+  panic = { "pause", "shutdown", "exit-failure", "none" },
+  watchdog = { "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi" },
+}
+
+local function set_action(name, value)
+  return function(plan, given)
+    plan.actions[name] = options.choice(name, value or given, action_values[name])
+  end
+end
+
 local function action(plan, value)
-  option_value.each(value, nil, {
-    reboot = function(to)
-      plan.no_reboot = options.choice("reboot", to, { "reset", "shutdown" }) == "shutdown"
-    end,
-    shutdown = function(to)
-      plan.no_shutdown = options.choice("shutdown", to, { "poweroff", "pause" }) == "pause"
-    end,
-    panic = function(to) plan.panic_action = to end,
-    watchdog = function(to) plan.watchdog_action = to end,
-  })
+  option_value.each(value, nil, action_values, function(to, name)
+    set_action(name, to)(plan)
+  end)
 end
 
 local function sandbox(plan, value)
@@ -160,12 +166,13 @@ command_line.options = {
   { "uuid", "UUID", "the machine's UUID", machine_options.uuid },
   { "rtc", "[base=utc][,clock=host|vm]", "what the real-time clock follows", machine_options.rtc },
   { "S", nil, "do not start the machine: a monitor's cont does", flag "stopped" },
-  { "no-reboot", nil, "end instead of a reset by the guest", flag "no_reboot" },
-  { "no-shutdown", nil, "stay when the guest has powered off", flag "no_shutdown" },
+  { "no-reboot", nil, "end instead of a reset by the guest", set_action("reboot", "shutdown") },
+  { "no-shutdown", nil, "stay when the guest has powered off",
+    set_action("shutdown", "pause") },
   { "action", "[reboot=reset|shutdown][,shutdown=poweroff|pause][,panic=ACTION][,watchdog=ACTION]",
     "the same, and what a panic and a watchdog do", action },
   { "watchdog-action", "ACTION", "what watchdogs do that have no action of their own",
-    text "watchdog_action" },
+    set_action "watchdog" },
   { "nographic", nil, "the serial port is on the terminal", flag "nographic" },
   { "nodefaults", nil, "no serial port that is not asked for", flag "nodefaults" },
   { "no-acpi", nil, "no ACPI tables", function(plan) plan.machine.acpi = false end },
@@ -214,7 +221,8 @@ local lists = { "objects", "devices", "chardevs", "netdevs", "blockdevs", "drive
   "mons", "monitors", "fw_cfg", "fds", "folders", "accels", "distances" }
 
 local function new_plan()
-  local plan = { machine = { rtc = "host" }, smbios = {}, boot = {} }
+  local plan = { machine = { rtc = "host" }, smbios = {}, boot = {},
+    actions = {} }
   for _, name in ipairs(lists) do plan[name] = {} end
   return plan
 end

@@ -94,18 +94,16 @@ local function set_sandbox(plan)
   sandbox.at_start(function() return sandbox.for_script(policy) end, plan.sandbox == nil)
 end
 
--- Ends the process when the machine has ended, and where -no-reboot was given when the guest resets
--- it.
+-- Ends the process when the machine has ended, unless it is to stay then.
 local function watch(m, plan)
-  local asked = actions.of(m)
-  actions.set(m, { reboot = plan.no_reboot and "shutdown" or nil,
-    shutdown = plan.no_shutdown and "pause" or nil })
+  actions.set(m, plan.actions)
+  local function stays() return actions.of(m).shutdown == "pause" end
   m:on("crashed", function(ev)
     complain("the machine has crashed: %s", tostring(ev.message))
-    if asked.shutdown ~= "pause" then core.timer(0, function() leave(1) end) end
+    if not stays() then core.timer(0, function() leave(1) end) end
   end)
   m:on("shutdown", function()
-    if asked.shutdown ~= "pause" then core.timer(0, function() leave(m.exit_code) end) end
+    if not stays() then core.timer(0, function() leave(m.exit_code) end) end
   end)
 end
 

@@ -119,6 +119,13 @@ describe("QEMU's command line", function()
     assert.truthy(m:fw_cfg("etc/smbios/smbios-tables"):find("Ours", 1, true))
   end)
 
+  it("has what a guest's end does as set-action has it", function()
+    local function actions(text) return command_line.parse(words(text)).actions end
+    assert.same({ reboot = "shutdown", shutdown = "pause" }, actions "-no-reboot -no-shutdown")
+    assert.same({ reboot = "reset", panic = "pause", watchdog = "none" },
+      actions "-no-reboot -action reboot=reset,panic=pause -watchdog-action none")
+  end)
+
   it("starts with no board for questions", function()
     build "-machine none,accel=kvm:tcg"
     assert.equal("none", m.accel)
@@ -167,6 +174,9 @@ describe("QEMU's command line", function()
       { "-add-fd fd=99,set=1", "fd: '99' is not open" },
       { "-smbios type=4", "'4' is not supported" },
       { "-incoming defer", "-incoming: is not supported" },
+      { "-action reboot=never", "reboot: 'never' is not a valid choice" },
+      { "-action foo=bar", "'foo' is not supported" },
+      { "-watchdog-action bark", "watchdog: 'bark' is not a valid choice" },
       { "-accel hvf", "'hvf' is not a valid choice" },
     }
     for _, case in ipairs(cases) do

@@ -98,6 +98,33 @@ describe("lunik-qemu", function()
     assert.is_true(has_ended())
   end)
 
+  it("answers what qmp-shell sends: no end of line, no id, oob if it is offered", function()
+    start "-S -m 128M,slots=2,maxmem=1G"
+    client:close()
+    client = qmp.dial(folder .. "/qmp")
+    assert.same({ "oob" }, client:next().QMP.capabilities)
+    local function send(text)
+      client:send(text)
+      return client:answer()
+    end
+    assert.is_nil(send('{"execute": "qmp_capabilities", "arguments": {"enable": ["oob"]}}').error)
+    assert.is_true(#send('{"execute": "query-commands"}')["return"] > 50)
+    send [[{"execute": "object-add", "arguments": {"qom-type": "memory-backend-ram", "id": "m1",
+      "size": 134217728}}]]
+    assert.is_nil(send([[{"execute": "device_add", "arguments": {"driver": "pc-dimm", "id": "d1",
+      "memdev": "m1"}}]]).error)
+    assert.equal("d1", send('{"execute": "query-memory-devices", "arguments": {}}')["return"][1]
+      .data.id)
+    local function human(line)
+      return send(('{"execute": "human-monitor-command", "arguments": {"command-line": "%s", '
+        .. '"cpu-index": 0}}'):format(line))["return"]
+    end
+    assert.truthy(human "help":find "\nquit|q  %-%- ")
+    assert.equal("VM status: paused (prelaunch)\r\n", human "info status")
+    send '{"execute": "quit", "arguments": {}}'
+    assert.is_true(has_ended())
+  end)
+
   it("ends by quit, and when the machine shuts down", function()
     start "-S"
     assert.truthy(client:command('{"execute":"quit"}')["return"])
