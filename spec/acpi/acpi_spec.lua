@@ -82,8 +82,7 @@ local LINK_TO_11 = "89 06 00 09 01 0B 00 00 00 79 00"
 -- Intel's functions of NVDIMMs.
 local NVDIMM_UUID = "30 AC 09 43 11 0D E4 11 91 91 08 00 20 0C 9A 66"
 
--- Commands for acpiexec, and the byte that fills its operation regions. A run takes a second to
--- end, so all runs for a machine are started at once.
+-- Commands for acpiexec, and the byte that fills its operation regions.
 local function programs(slots, cpus, nvdimm)
   local last = ("\\_SB.MHPC.MP%02X."):format((slots or 1) - 1)
   local list = {
@@ -120,13 +119,11 @@ local function programs(slots, cpus, nvdimm)
   return list
 end
 
-local function run_programs(folder, shape)
-  local commands = {}
+local function add_calls(calls, folder, shape)
   for name, program in pairs(programs(shape.slots, shape.maxcpus, shape.nvdimm)) do
-    local call = ("acpiexec -fv %d -b '%s' dsdt.aml"):format(program[1], program[2])
-    commands[#commands + 1] = ("{ %s; echo status $?; } > %s.out 2>&1 &"):format(call, name)
+    local call = ("acpiexec -fv %d -b '%s' %s/dsdt.aml"):format(program[1], program[2], folder)
+    calls[#calls + 1] = ("{ %s; echo status $?; } > %s/%s.out 2>&1 &"):format(call, folder, name)
   end
-  run(folder, "{ %s wait; }", table.concat(commands, " "))
 end
 
 -- The bytes of the buffer in a program's output.
@@ -153,40 +150,59 @@ local function all_slots(count_of_slots)
   return slots
 end
 
+local made = {} -- the machine of each shape, and the folder of its tables
+
+-- A run of acpiexec takes a second to end, so all runs for all machines are started at once.
+setup(function()
+  local calls = {}
+  for _, shape in ipairs(shapes) do
+    local m, folder = machine(shape), new_folder()
+    made[shape] = { m, folder }
+    for _, name in ipairs(TABLES) do
+      local bytes = m:acpi_table(name)
+      if bytes then write(folder .. "/" .. name .. ".dat", bytes) end
+    end
+    write(folder .. "/dsdt.aml", m:acpi_table("DSDT"))
+    add_calls(calls, folder, shape)
+  end
+  run("/", "{ %s wait; }", table.concat(calls, " "))
+end)
+
+teardown(function()
+  for _, one in pairs(made) do
+    one[1]:close()
+    os.execute("rm -r " .. one[2])
+  end
+end)
+
+local passed = {} -- iasl takes the same bytes the same way
+
 for _, shape in ipairs(shapes) do
   describe("ACPI tables, " .. shape.name, function()
     local m, folder
+    setup(function() m, folder = table.unpack(made[shape]) end)
 
-    setup(function()
-      m, folder = machine(shape), new_folder()
-      for _, name in ipairs(TABLES) do
-        local bytes = m:acpi_table(name)
-        if bytes then write(folder .. "/" .. name .. ".dat", bytes) end
-      end
-      write(folder .. "/dsdt.aml", m:acpi_table("DSDT"))
-      run_programs(folder, shape)
-    end)
-
-    teardown(function()
-      m:close()
-      os.execute("rm -r " .. folder)
-    end)
+    local outputs = {}
 
     -- Returns the output of a run; fails if it contains an error.
     local function said(name)
+      if outputs[name] then return outputs[name] end
       local output = read(folder .. "/" .. name .. ".out")
       assert.truthy(output:find("status 0\n", 1, true), output)
-      local others = output:gsub("AE_OK", "")
-      assert.is_nil(others:match("[^\n]*ACPI[^\n]* Error[^\n]*"))
-      assert.is_nil(others:match("[^\n]*ACPI Warning[^\n]*"))
-      assert.is_nil(others:match("[^\n]*AE_[^\n]*"))
+      for line in output:gmatch "[^\n]+" do
+        local others = line:gsub("AE_OK", "")
+        local wrong = others:find "ACPI.* Error" or others:find "ACPI Warning"
+          or others:find("AE_", 1, true)
+        assert.is_nil(wrong and line)
+      end
+      outputs[name] = output
       return output
     end
 
     for _, name in ipairs(TABLES) do
       it("pass through iasl: " .. name, function()
         local bytes = m:acpi_table(name)
-        if not bytes then return end
+        if not bytes or passed[bytes] then return end
         local output, ok = run(folder, "iasl -vs -d %s.dat", name)
         assert.is_true(ok, output)
         assert.is_nil(output:match("[^\n]*Warning[^\n]*"), output)
@@ -197,6 +213,7 @@ for _, shape in ipairs(shapes) do
         if name ~= "DSDT" then
           assert.is_true(read(folder .. "/again_" .. name .. ".aml") == bytes)
         end
+        passed[bytes] = true
       end)
     end
 
