@@ -107,9 +107,9 @@ local LINKED = { "bindings", "library", "runtime", "scripts", "spec", "docs", "M
 function document.folder()
   local path = os.tmpname()
   os.remove(path)
-  local out, err, code = command.run(([[root=$PWD && mkdir %s && cd %s && for name in %s; do
-    ln -s "$root/$name" $name; done && ln -s "$(cd "$root" && realpath %s)" build]]):format(path,
-    path, table.concat(LINKED, " "), command.build))
+  local parts = '"$PWD/' .. table.concat(LINKED, '" "$PWD/') .. '"'
+  local out, err, code = command.run(([[build=$(realpath %s) && mkdir %s && ln -s %s %s &&
+    ln -s "$build" %s/build]]):format(command.build, path, parts, path, path))
   assert(code == 0, out .. err)
   return setmetatable({ path = path }, { __close = function()
     os.execute("rm -rf " .. path)
@@ -118,7 +118,7 @@ end
 
 -- The environment of blocks: the command is in the path; plain lua5.4 and busted find the module.
 local function environment(folder)
-  return ([[cd %s && export PATH="$(realpath build):$PATH" LUNIK_HISTORY=/dev/null
+  return ([[cd %s && export PATH="$PWD/build:$PATH" LUNIK_HISTORY=/dev/null
     LUA_PATH="$PWD/scripts/?.lua;$PWD/scripts/?/init.lua;;" LUA_CPATH="$PWD/build/lua/?.so;;"
     export LUA_PATH LUA_CPATH;]]):format(folder.path)
 end
