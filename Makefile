@@ -355,7 +355,7 @@ test: deps ## run all tests (SPEC="NAMES" of files or TEST=NAME for some, JOBS=N
 
 # Words in the paths of specs that take long by nature: load on all CPUs, each call that can fail,
 # each filter of the sandbox, real guests, a real browser, all pages through pandoc, packages.
-NOT_CHECKED = stress endurance faults sandbox linux browser built_docs install dist rock abi_
+NOT_CHECKED = stress endurance faults sandbox linux browser built_docs install project packaging/
 
 check: JOBS ?= $(shell nproc)
 check: check-deps ## run the tests that take a short time (SPEC and TEST as for test, JOBS=all CPUs)
