@@ -17,6 +17,8 @@
 #define ISA_IRQS   16
 #define IRQS       24
 
+#define HLT 0xf4
+
 #define IOAPIC_REDIRECT 0x10
 #define IOAPIC_LOW      (1u << 13)
 #define IOAPIC_LEVEL    (1u << 15)
@@ -170,6 +172,13 @@ static void exception(struct frame *f)
     stop();
 }
 
+/* Some emulators take an interrupt between sti and hlt, after which hlt would wait for another. */
+static void skip_hlt(struct frame *f)
+{
+    if (*(const volatile uint8_t *)f->rip == HLT)
+        f->rip++;
+}
+
 void interrupt(struct frame *f);
 void interrupt(struct frame *f)
 {
@@ -179,6 +188,7 @@ void interrupt(struct frame *f)
         exception(f);
         return;
     }
+    skip_hlt(f);
     counts[f->vector]++;
     if (f->vector == SPURIOUS)
         return;
