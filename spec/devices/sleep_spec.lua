@@ -1,4 +1,5 @@
 -- Sleep states: how a guest gets into them, what goes on meanwhile, and what wakes it.
+local command = require "spec.support.command"
 local lunik = require "lunik"
 local machines = require "spec.support.machines"
 local small = require "spec.support.small_guest"
@@ -326,6 +327,18 @@ describe("a guest that", function()
       assert.equal(1, gpe(3))
       m:outl(0xa00, 0)
       assert.equal(3, m:inb(0xa14) & 3) -- enabled, inserting
+    end)
+
+    it("hears of persistent memory when it is awake", function()
+      local file <close> = command.file ""
+      asleep { maxmem = "1G", slots = 2, nvdimm = true }
+      m:object_add("memory-backend-file",
+        { id = "mem", size = "4M", mem_path = tostring(file), share = true })
+      m:device_add("nvdimm", { id = "nv", memdev = "mem" })
+      m:wakeup()
+      assert.same({ 0, 1 }, { gpe(3), gpe(4) })
+      m:outb(GPE_STATUS, 1 << 4)
+      assert.equal(0, gpe(4))
     end)
 
     it("hears of CPUs when it is awake", function()
