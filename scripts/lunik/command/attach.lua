@@ -29,8 +29,8 @@ function on_frame.error(text)
   io.stderr:write(pager.paint(2, "31", first), rest)
 end
 
--- A page may wait for keys, which the function of a socket can't: it is shown before the next line is
--- read.
+-- A page may wait for keys, which the function of a socket can't: it is shown before the next line
+-- is read.
 function on_frame.page(text)
   if host.isatty(0) and host.isatty(1) then
     table.insert(state.pages, (text:gsub("\n$", "")))

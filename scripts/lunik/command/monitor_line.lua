@@ -36,8 +36,8 @@ function monitor_line.add_names(names)
   for _, command in ipairs((monitor.commands())) do names[command.name] = true end
 end
 
---- Returns the candidates at the end of a line that is a command, and what is typed of them; nil: it
--- is none, or still its first word.
+--- Returns the candidates at the end of a line that is a command, and what is typed of them; nil:
+-- it is none, or still its first word.
 function monitor_line.complete(line)
   if not line:find "^%s*[%a?][%w_/-]*%s" or not monitor_line.is_command(line) then return nil end
   local list, from = hmp_line.complete(monitor_line.machine(), line)

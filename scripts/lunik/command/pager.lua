@@ -1,5 +1,4 @@
---- Texts on a terminal: a page at a time, titles and errors in colour. Elsewhere they are printed as
--- they are.
+--- Texts on a terminal: a page at a time, errors in colour. Elsewhere they are printed as they are.
 
 local host = require "lunik.host"
 local lineedit = require "lunik.lineedit"
@@ -23,8 +22,8 @@ local function rows_of(line, columns)
   return math.max(1, -(-(utf8.len(line) or #line) // columns))
 end
 
---- Prints a text of lines. What does not fit on the terminal is printed page by page, each when Enter
--- is typed.
+--- Prints a text of lines. What does not fit on the terminal is printed page by page, each when
+-- Enter is typed.
 function pager.print(text)
   local whole = not (host.isatty(0) and host.isatty(1)) or is_dumb()
   local columns, page, used = host.columns(1), host.rows(1) - 1, 0

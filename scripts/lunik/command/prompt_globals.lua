@@ -111,8 +111,8 @@ local function reload(path)
   if result ~= nil then return result end
 end
 
---- Sets what reload() starts again: script (a path) or board (a name); and what it does with a board:
--- is_board(value), start_board(board), which replaces m.
+--- Sets what reload() starts again: script (a path) or board (a name); and what it does with a
+-- board: is_board(value), start_board(board), which replaces m.
 function prompt_globals.set_started(what) started = what end
 
 --- Sets the globals, as far as the script has not taken their names.

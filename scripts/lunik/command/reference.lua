@@ -9,16 +9,22 @@ local FILES = { "lunik", "agent", "testing" }
 
 local index -- { classes = name -> item, functions = list, by_name = last name -> list }
 
--- Returns a definition file's text, nil if the files are not installed.
-local function read(name)
-  for _, folder in ipairs { "/../../library/", "/../../../lunik/library/" } do
-    local file = io.open(core.shared.directory .. folder .. name .. ".lua")
-    if file then
-      local text = file:read "a"
-      file:close()
-      return text
-    end
+--- Returns the folder of the files, in a checkout or an installation; nil: they are not installed.
+function reference.folder()
+  for _, folder in ipairs { "/../../library", "/../../../lunik/library" } do
+    local path = core.shared.directory .. folder
+    if core.lstat(path) == "dir" then return path end
   end
+end
+
+-- Returns a definition file's text, or nil.
+local function read(name)
+  local folder = reference.folder()
+  local file = folder and io.open(("%s/%s.lua"):format(folder, name))
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text
 end
 
 local function add_function(item)

@@ -9,6 +9,7 @@ local evaluation = require "lunik.command.evaluation"
 local history_file = require "lunik.command.history_file"
 local pager = require "lunik.command.pager"
 local prompt_globals = require "lunik.command.prompt_globals"
+local reference = require "lunik.command.reference"
 local sandbox_paths = require "lunik.sandbox_paths"
 local terminal = require "lunik.prompt.terminal"
 
@@ -184,6 +185,9 @@ end
 function repl.run(options)
   local read = read_from_pipe
   prompt_globals.offer()
+  if reference.folder() then
+    sandbox_paths.name("read", reference.folder())
+  end
   options.on_signals(may_interrupt)
   if on_terminal() then
     print(("Lunik %s (%s). help helps, quit or Ctrl-D leaves."):format(host.version, _VERSION))

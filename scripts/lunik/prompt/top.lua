@@ -90,9 +90,9 @@ local events -- the latest that are about devices, as text
 function top.start()
   if events then return end
   events = {}
-  observe.on("event", function(m, ev)
+  observe.on("event", function(_, ev)
     if not plug_events[ev.name] then return end
-    table.insert(events, one_line(("%s: %s"):format(m.name, core.text(ev)), 100))
+    table.insert(events, one_line(core.text(ev), 100))
     if #events > SHOWN_EVENTS then table.remove(events, 1) end
   end)
 end

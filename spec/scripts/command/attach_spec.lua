@@ -136,7 +136,7 @@ describe("lunik top", function()
     assert.equal(0, code)
     assert.matches("machine +state +vCPUs +exits/s +dirty MiB/s +plugged\nserved +created ", out)
     assert.matches("served +created +0 +0 +0%.0 +16M\n", out)
-    assert.matches("served: machine 'served': device-added { device = \"d1\"", out, 1, true)
+    assert.matches("\nmachine 'served': device-added { device = \"d1\"", out, 1, true)
   end)
 
   it("wants numbers", function()

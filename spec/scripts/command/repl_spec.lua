@@ -204,6 +204,11 @@ describe("the prompt", function()
     assert.matches("nothing is known about 'divice_add' (did you mean 'device_add'?)", err, 1, true)
   end)
 
+  it("helps in the sandbox as well", function()
+    assert.matches("lunik.sleep(seconds)\n", (ask(MACHINE .. "m:start()\nhelp(lunik.sleep)\n",
+      "--sandbox=on")), 1, true)
+  end)
+
   it("runs commands of the monitor for m", function()
     assert.equal("VM status: paused (prelaunch)\n", (ask(MACHINE .. "info status\n")))
     assert.equal("0x5\n", (ask(MACHINE .. "p/x 2 + 3\n")))
@@ -519,7 +524,8 @@ describe("the prompt's history", function()
   it("is as it was where nothing can be written", function()
     local path <close> = command.file(FORMAT .. entries(1, 3))
     local out = on_terminal(("bash -c \"trap '' XFSZ; ulimit -f 0; exec %s/lunik\""):format(build),
-      { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } }, { "NO_COLOR=1", "LUNIK_HISTORY=" .. path })
+      { { PROMPT, "1\n" }, { "can't be saved" }, { PROMPT, "\4" } },
+      { "NO_COLOR=1", "LUNIK_HISTORY=" .. path })
     assert.matches("saved to '" .. path .. "': file too large\n", out)
     assert.equal(FORMAT .. entries(1, 3), command.read(path))
   end)
