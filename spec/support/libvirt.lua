@@ -14,12 +14,8 @@ Libvirt.__index = Libvirt
 local PROGRAMS = { "virsh", "unshare", "mount", "bash", "stdbuf" }
 local USER = 64055 -- of Debian's libvirt-qemu
 
--- Whether root's namespaces, or those of a user who is root in them, can be had.
-local function unshare()
-  local line = command.root() and "unshare" or "unshare --user --map-root-user"
-  line = line .. " --mount --pid --fork --kill-child --mount-proc"
-  return os.execute(line .. " true 2>/dev/null") and line or nil
-end
+-- How a program runs in namespaces of its own.
+local UNSHARE = "unshare --mount --pid --fork --kill-child --mount-proc"
 
 -- Why it can't run here, or nil.
 function libvirt.unavailable()
@@ -33,7 +29,9 @@ function libvirt.unavailable()
   then
     return "no driver for QEMU (Debian: libvirt-daemon-driver-qemu)"
   end
-  return not unshare() and "no namespaces for mounts and processes" or nil
+  if not command.root() then return "the user is not root" end
+  return not os.execute(UNSHARE .. " true 2>/dev/null")
+    and "no namespaces for mounts and processes" or nil
 end
 
 local CONFIGURATION = [[
@@ -49,6 +47,7 @@ remember_owner=0
 local INIT = [[
 mount --bind @/passwd /etc/passwd
 mount --bind @/group /etc/group
+mount -t tmpfs tmpfs /run
 export HOME=@/home LC_ALL=C
 export LIBVIRT_LOG_FILTERS="1:qemu.qemu_monitor 1:util.command"
 export LIBVIRT_LOG_OUTPUTS="1:file:@/log"
@@ -80,7 +79,7 @@ function libvirt.new()
   command.write(folder .. "/out", "")
   assert(os.execute(("mkfifo %s/commands"):format(folder)))
   assert(os.execute((([[sh -c 'echo $$ >@/pid; exec %s bash @/init' >@/shell 2>&1 </dev/null &]])
-    :gsub("@", folder):gsub("%%s", unshare()))))
+    :gsub("@", folder):gsub("%%s", UNSHARE))))
   local self = setmetatable({ folder = folder, count = 0, read = 0 }, Libvirt)
   self:open()
   self:run "version"
