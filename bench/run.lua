@@ -8,8 +8,8 @@ local process = require "bench.process"
 local qemu = require "bench.qemu"
 local report = require "bench.report"
 
-local GROUPS = { "start", "idle", "exits", "hotplug", "plug", "qmp", "libvirt", "map", "virtio", "blk",
-  "disk", "net", "dirty", "memory", "output", "growth" }
+local GROUPS = { "start", "idle", "exits", "hotplug", "plug", "qmp", "libvirt", "map", "virtio",
+  "blk", "disk", "net", "dirty", "memory", "output", "growth" }
 
 local OUTPUT = process.build .. "/bench.json"
 
