@@ -10,7 +10,8 @@ local commands = {
   "device_add pc-dimm,id=d1,memdev=m1\n", "object_add memory-backend-ram,id=m1,size=2M\n",
   "device_del d1\n", "object_del m1\n", "device_add ", "object_add ", "memdev=", ",id=", "qom-get ",
   "qom-set /machine/rtc ", "info stats vm\n", "info roms\n", "info registers -a\n", "p (1 << 3) + ",
-  "sum 0 16\n", "i/b 0x70\n", "o/b 0x70 0x2f\n", "print $", "cont\n", "stop\n", "set_link ", "cpu 0\n",
+  "sum 0 16\n", "i/b 0x70\n", "o/b 0x70 0x2f\n", "print $", "cont\n", "stop\n", "set_link ",
+  "cpu 0\n",
 }
 
 -- What would reach files or networks of the user who runs this, or take long.

@@ -22,7 +22,8 @@ local commands = {
 }
 
 -- Commands that would reach files of the user who runs this.
-local refused = { "memsave", "dump%-guest", "blockdev%-add", "memory%-backend%-file", "chardev%-file",
+local refused = { "memsave", "dump%-guest", "blockdev%-add", "memory%-backend%-file",
+  "chardev%-file",
   "rng%-random", "netdev", "/dev", '"file"', '"socket"', '"stdio"', '"pty"', "\\u" }
 
 local function text_of(bytes)
