@@ -53,7 +53,9 @@ export LIBVIRT_LOG_FILTERS="1:qemu.qemu_monitor 1:util.command"
 export LIBVIRT_LOG_OUTPUTS="1:file:@/log"
 virsh=$(command -v virsh)
 stdbuf=$(command -v stdbuf)
-while :; do
+again=@/again # without it ends all when virsh does, as when the spec has been killed
+touch $again
+while rm $again; do
     PATH=@/bin $stdbuf -o0 $virsh -q -c 'qemu:///embed?root=@/root' <@/commands >>@/out 2>&1
     echo "virsh ended: $?" >>@/out
 done
@@ -133,6 +135,7 @@ end
 -- Ends virsh, and starts another one, which finds the domains.
 function Libvirt:restart()
   self:run "list --all"
+  self:file("again", "")
   self.commands:write "quit\n"
   self.commands:close()
   local text

@@ -18,6 +18,7 @@ describe("lunik-qemu", function()
   after_each(function()
     if client then client:close() end
     client = nil
+    os.execute(("kill $(cat %s/pid 2>/dev/null) 2>/dev/null"):format(folder))
     os.execute("rm -rf " .. folder)
   end)
 
