@@ -107,7 +107,7 @@ static void push_exit(lua_State *L, const struct exit_call *call)
 {
     const lunik_vcpu_exit *exit = call->exit;
 
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
     lua_pushliteral(L, "vcpu-exit");
     lua_setfield(L, -2, "name");
     bind_push_machine(L, call->glue->m);
@@ -124,6 +124,8 @@ static void push_exit(lua_State *L, const struct exit_call *call)
     lua_setfield(L, -2, "rip");
     lua_pushlstring(L, (const char *)exit->insn, exit->insn_len);
     lua_setfield(L, -2, "insn");
+    lua_pushinteger(L, exit->exception);
+    lua_setfield(L, -2, "exception");
 }
 
 /* Lua, protected: hooks.exit(machine, event) -> "resume", "pause" or nil. */

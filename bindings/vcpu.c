@@ -41,20 +41,73 @@ static int vcpu_set_reg(lua_State *L)
     return 0;
 }
 
-/* vcpu:regs() -> {name = value} */
+enum { REGS_MOST = 128 };
+
+/* Puts the names of a list, which stays on the stack, into names; returns how many. */
+static size_t list_names(lua_State *L, const char **names)
+{
+    size_t count;
+
+    bind_table(L, 2, "regs: names");
+    count = lua_rawlen(L, 2);
+    if (count > REGS_MOST)
+        bind_fail(L, LUNIK_E_INVALID, "regs: names: %d are too many (want at most %d)", (int)count,
+                  REGS_MOST);
+    luaL_checkstack(L, REGS_MOST, NULL);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        names[i] = bind_string(L, -1, "regs: name");
+    }
+    return count;
+}
+
+/* vcpu:regs([names]) -> {name = value} */
 static int vcpu_regs(lua_State *L)
 {
     lunik_vcpu *v = vcpu(L);
-    uint64_t value;
+    const char *names[REGS_MOST];
+    uint64_t values[REGS_MOST];
+    size_t count = 0;
     lunik_error err;
 
-    lua_newtable(L);
-    for (const char *const *name = lunik_vcpu_reg_names(); *name; name++) {
-        bind_check(L, lunik_vcpu_get_reg(v, *name, &value, &err), &err);
-        lua_pushinteger(L, (lua_Integer)value);
-        lua_setfield(L, -2, *name);
+    if (!lua_isnoneornil(L, 2))
+        count = list_names(L, names);
+    else
+        for (const char *const *name = lunik_vcpu_reg_names(); *name; name++)
+            names[count++] = *name;
+    bind_check(L, lunik_vcpu_get_regs(v, names, count, values, &err), &err);
+    lua_createtable(L, 0, (int)count);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushinteger(L, (lua_Integer)values[i]);
+        lua_setfield(L, -2, names[i]);
     }
     return 1;
+}
+
+/* vcpu:fpu() -> the registers of FPU and SSE, 512 bytes */
+static int vcpu_fpu(lua_State *L)
+{
+    uint8_t image[LUNIK_FPU_SIZE];
+    lunik_error err;
+
+    bind_check(L, lunik_vcpu_get_fpu(vcpu(L), image, &err), &err);
+    lua_pushlstring(L, (const char *)image, sizeof(image));
+    return 1;
+}
+
+/* vcpu:set_fpu(string) */
+static int vcpu_set_fpu(lua_State *L)
+{
+    lunik_vcpu *v = vcpu(L);
+    size_t size;
+    const char *image = bind_data(L, 2, "set_fpu: image", &size);
+    lunik_error err;
+
+    if (size != LUNIK_FPU_SIZE)
+        bind_fail(L, LUNIK_E_INVALID, "set_fpu: image: %d bytes (want %d)", (int)size,
+                  LUNIK_FPU_SIZE);
+    bind_check(L, lunik_vcpu_set_fpu(v, (const uint8_t *)image, &err), &err);
+    return 0;
 }
 
 /* vcpu:msr(index) -> integer */
@@ -142,12 +195,65 @@ static int vcpu_dump(lua_State *L)
     return 1;
 }
 
-/* vcpu:debug{step=, breakpoints={address, ...}}; without an argument: turns both off */
+/* Reads the breakpoint at the top of the stack: an address, or {address=, kind=, size=}. */
+static lunik_breakpoint to_breakpoint(lua_State *L)
+{
+    static const char *const options[] = {"address", "kind", "size", NULL};
+    static const char *const kinds[] = {"execute", "write", "access", NULL};
+    lunik_breakpoint b = {.size = 1};
+    int table = lua_gettop(L);
+
+    if (!lua_istable(L, table)) {
+        b.address = bind_address(L, table, "debug: breakpoints");
+        return b;
+    }
+    bind_options(L, table, "debug: breakpoints", options);
+    lua_getfield(L, table, "address");
+    b.address = bind_address(L, -1, "debug: breakpoints: address");
+    lua_getfield(L, table, "kind");
+    if (!lua_isnil(L, -1))
+        b.kind = (lunik_break_kind)bind_choice(L, -1, "debug: breakpoints: kind", kinds);
+    lua_getfield(L, table, "size");
+    if (!lua_isnil(L, -1))
+        b.size = (uint8_t)bind_int(L, -1, "debug: breakpoints: size", 1, 8);
+    lua_settop(L, table);
+    return b;
+}
+
+static size_t to_breakpoints(lua_State *L, lunik_breakpoint *list, size_t most)
+{
+    size_t count;
+
+    bind_table(L, -1, "debug: breakpoints");
+    count = lua_rawlen(L, -1);
+    if (count > most)
+        bind_fail(L, LUNIK_E_INVALID, "debug: breakpoints: %d are too many (want at most %d)",
+                  (int)count, (int)most);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        list[i] = to_breakpoint(L);
+        lua_pop(L, 1);
+    }
+    return count;
+}
+
+/* Reads a field of the options at index 2, a flag. */
+static unsigned debug_flag(lua_State *L, const char *name, const char *what, unsigned flag)
+{
+    bool on;
+
+    lua_getfield(L, 2, name);
+    on = bind_bool(L, -1, what);
+    lua_pop(L, 1);
+    return on ? flag : 0;
+}
+
+/* vcpu:debug{step=, breakpoints=, software=, interrupts=}; without an argument: turns all off */
 static int vcpu_debug(lua_State *L)
 {
-    static const char *const options[] = {"step", "breakpoints", NULL};
+    static const char *const options[] = {"step", "breakpoints", "software", "interrupts", NULL};
     lunik_vcpu *v = vcpu(L);
-    uint64_t addresses[4];
+    lunik_breakpoint list[4];
     size_t count = 0;
     unsigned flags = 0;
     lunik_error err;
@@ -155,24 +261,17 @@ static int vcpu_debug(lua_State *L)
     lua_settop(L, 2);
     if (!lua_isnil(L, 2)) {
         bind_options(L, 2, "debug", options);
-        lua_getfield(L, 2, "step");
-        flags = bind_bool(L, -1, "debug: step") ? LUNIK_DEBUG_STEP : 0;
+        flags = debug_flag(L, "step", "debug: step", LUNIK_DEBUG_STEP);
+        flags |= debug_flag(L, "software", "debug: software", LUNIK_DEBUG_SOFTWARE);
+        lua_getfield(L, 2, "interrupts");
+        if (!lua_isnil(L, -1) && !bind_bool(L, -1, "debug: interrupts"))
+            flags |= LUNIK_DEBUG_NO_INTERRUPTS;
         lua_getfield(L, 2, "breakpoints");
-        if (!lua_isnil(L, -1)) {
-            bind_table(L, -1, "debug: breakpoints");
-            count = lua_rawlen(L, -1);
-        }
-        if (count > 4)
-            bind_fail(L, LUNIK_E_INVALID, "debug: breakpoints: %d are too many (want at most 4)",
-                      (int)count);
-        for (size_t i = 0; i < count; i++) {
-            lua_rawgeti(L, 4, (lua_Integer)i + 1);
-            addresses[i] = bind_address(L, -1, "debug: breakpoints");
-            lua_pop(L, 1);
-        }
+        if (!lua_isnil(L, -1))
+            count = to_breakpoints(L, list, sizeof(list) / sizeof(list[0]));
         flags |= count ? LUNIK_DEBUG_BREAKPOINTS : 0;
     }
-    bind_check(L, lunik_vcpu_set_debug(v, flags, addresses, count, &err), &err);
+    bind_check(L, lunik_vcpu_set_breakpoints(v, flags, list, count, &err), &err);
     return 0;
 }
 
@@ -227,6 +326,8 @@ void bind_vcpu_open(lua_State *L, int classes)
         {"reg", vcpu_reg},
         {"set_reg", vcpu_set_reg},
         {"regs", vcpu_regs},
+        {"fpu", vcpu_fpu},
+        {"set_fpu", vcpu_set_fpu},
         {"msr", vcpu_msr},
         {"lapic", vcpu_lapic},
         {"set_msr", vcpu_set_msr},

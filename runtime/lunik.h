@@ -749,6 +749,10 @@ lunik_vcpu *lunik_vcpu_current(void);
  * not fit in it. */
 int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_error *err);
 int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_error *err);
+/* Reads count registers by name at once, which takes less time than one by one. On failure out is
+ * undefined. */
+int lunik_vcpu_get_regs(lunik_vcpu *v, const char *const *names, size_t count, uint64_t *out,
+                        lunik_error *err);
 /* Returns the names of the registers to show, in display order, NULL-terminated. Any thread. */
 const char *const *lunik_vcpu_reg_names(void);
 
@@ -770,10 +774,40 @@ int lunik_vcpu_inject_interrupt(lunik_vcpu *v, unsigned vector, lunik_error *err
 /* Queues a non-maskable interrupt. */
 int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err);
 
-/* Debug control: bit flags for lunik_vcpu_set_debug(). */
-enum { LUNIK_DEBUG_STEP = 1, LUNIK_DEBUG_BREAKPOINTS = 2 };
-/* Sets single-stepping, and execution breakpoints at count (0..4) guest linear addresses, in place
- * of those that were set; a hit is an exit of kind "debug". flags 0 ends debugging. */
+/* Read and change the registers of the FPU and SSE, as FXSAVE lays them out in 64-bit mode (Intel
+ * SDM volume 1, section 10.5.1): control and status words, MXCSR, ST0..ST7, XMM0..XMM15. The rest
+ * of the page is 0, and ignored when it is set. LUNIK_E_INVALID: MXCSR has reserved bits. */
+enum { LUNIK_FPU_SIZE = 512 };
+int lunik_vcpu_get_fpu(lunik_vcpu *v, uint8_t out[LUNIK_FPU_SIZE], lunik_error *err);
+int lunik_vcpu_set_fpu(lunik_vcpu *v, const uint8_t in[LUNIK_FPU_SIZE], lunik_error *err);
+
+/* Debug control: bit flags for lunik_vcpu_set_debug() and lunik_vcpu_set_breakpoints(). */
+enum {
+    LUNIK_DEBUG_STEP = 1,          /* exit after each instruction */
+    LUNIK_DEBUG_BREAKPOINTS = 2,   /* use the breakpoints given */
+    LUNIK_DEBUG_SOFTWARE = 4,      /* exit before each int3; the guest does not see it */
+    LUNIK_DEBUG_NO_INTERRUPTS = 8, /* keep them back; without effect before Linux 5.13 */
+};
+
+typedef enum lunik_break_kind {
+    LUNIK_BREAK_EXECUTE, /* before the instruction there; size 1 */
+    LUNIK_BREAK_WRITE,   /* after a write */
+    LUNIK_BREAK_ACCESS,  /* after a read or write */
+} lunik_break_kind;
+
+/* A breakpoint in a debug register: size bytes (1, 2, 4 or 8) at a guest linear address that is a
+ * multiple of size. */
+typedef struct lunik_breakpoint {
+    uint64_t address;
+    lunik_break_kind kind;
+    uint8_t size;
+} lunik_breakpoint;
+
+/* Sets single-stepping, and count (0..4) breakpoints, in place of those that were set; a hit is an
+ * exit of kind "debug". They stay over a reset. flags 0 ends debugging. */
+int lunik_vcpu_set_breakpoints(lunik_vcpu *v, unsigned flags, const lunik_breakpoint *breakpoints,
+                               size_t count, lunik_error *err);
+/* The same with execution breakpoints at addresses. */
 int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresses, size_t count,
                          lunik_error *err);
 
@@ -787,6 +821,7 @@ typedef struct lunik_vcpu_exit {
     uint64_t rip;
     uint8_t insn[15]; /* the instruction bytes of an emulation failure */
     size_t insn_len;
+    uint8_t exception; /* of "debug": 1 #DB (a step or a breakpoint), 3 #BP (int3); else 0 */
 } lunik_vcpu_exit;
 
 typedef enum lunik_exit_action {

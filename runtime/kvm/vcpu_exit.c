@@ -143,7 +143,8 @@ static void other_exit(lunik_vcpu *v)
         break;
     case KVM_EXIT_DEBUG:
         info.reason = "debug";
-        info.detail = v->run->debug.arch.dr6;
+        info.exception = (uint8_t)v->run->debug.arch.exception;
+        info.detail = info.exception == BP_VECTOR ? 0 : v->run->debug.arch.dr6;
         break;
     case KVM_EXIT_HLT:
         info.reason = "halt";

@@ -136,30 +136,51 @@ static int write_set(lunik_vcpu *v, enum reg_set set, union reg_state *state)
                        : ioctl(v->fd, KVM_SET_SREGS, &state->sregs);
 }
 
+/* The register sets of a vCPU, each read when the first register of it is wanted. */
+struct reg_cache {
+    union reg_state state[2];
+    bool valid[2];
+};
+
+static int read_cached(lunik_vcpu *v, struct reg_cache *cache, const struct reg *r, uint64_t *out,
+                       lunik_error *err)
+{
+    if (!cache->valid[r->set] && read_set(v, r->set, &cache->state[r->set]) < 0)
+        return lunik_fail_errno(err, errno, "cpu %u: can't read %s", v->index, r->name);
+    cache->valid[r->set] = true;
+    *out = 0;
+    memcpy(out, (char *)&cache->state[r->set] + r->offset, r->size);
+    return 0;
+}
+
+int lunik_vcpu_get_regs(lunik_vcpu *v, const char *const *names, size_t count, uint64_t *out,
+                        lunik_error *err)
+{
+    NOT_NULL_OR_FAIL(v, err);
+    REQUIRE_OR_FAIL(names || !count, "names is NULL", err);
+    REQUIRE_OR_FAIL(out || !count, "out is NULL", err);
+
+    struct reg_cache cache = {.valid = {false}};
+    const struct reg *r;
+    int rc = vcpu_begin_access(v, err);
+
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < count; i++) {
+        r = find_reg(names[i], err);
+        rc = r ? read_cached(v, &cache, r, &out[i], err) : LUNIK_E_NOT_FOUND;
+    }
+    vcpu_end_access(v);
+    return rc;
+}
+
 int lunik_vcpu_get_reg(lunik_vcpu *v, const char *name, uint64_t *out, lunik_error *err)
 {
     NOT_NULL_OR_FAIL(v, err);
     NOT_NULL_OR_FAIL(name, err);
     NOT_NULL_OR_FAIL(out, err);
 
-    const struct reg *r = find_reg(name, err);
-    union reg_state state;
-    int rc;
-
-    if (!r)
-        return LUNIK_E_NOT_FOUND;
-    rc = vcpu_begin_access(v, err);
-    if (rc)
-        return rc;
-    rc = read_set(v, r->set, &state);
-    if (rc < 0)
-        rc = lunik_fail_errno(err, errno, "cpu %u: can't read %s", v->index, name);
-    vcpu_end_access(v);
-    if (rc)
-        return rc;
-    *out = 0;
-    memcpy(out, (char *)&state + r->offset, r->size);
-    return 0;
+    return find_reg(name, err) ? lunik_vcpu_get_regs(v, &name, 1, out, err) : LUNIK_E_NOT_FOUND;
 }
 
 int lunik_vcpu_set_reg(lunik_vcpu *v, const char *name, uint64_t value, lunik_error *err)
@@ -322,40 +343,6 @@ int lunik_vcpu_inject_nmi(lunik_vcpu *v, lunik_error *err)
     rc = ioctl(v->fd, KVM_NMI, 0);
     if (rc < 0)
         rc = lunik_fail_errno(err, errno, "cpu %u: can't inject an NMI", v->index);
-    vcpu_end_access(v);
-    return rc;
-}
-
-int lunik_vcpu_set_debug(lunik_vcpu *v, unsigned flags, const uint64_t *addresses, size_t count,
-                         lunik_error *err)
-{
-    NOT_NULL_OR_FAIL(v, err);
-    REQUIRE_OR_FAIL(addresses || !count, "addresses is NULL", err);
-
-    struct kvm_guest_debug debug = {0};
-    int rc;
-
-    if (count > 4)
-        return lunik_fail(err, LUNIK_E_INVALID,
-                          "cpu %u: %zu breakpoints are too many (want at most 4)", v->index, count);
-    if (flags)
-        debug.control = KVM_GUESTDBG_ENABLE;
-    if (flags & LUNIK_DEBUG_STEP)
-        debug.control |= KVM_GUESTDBG_SINGLESTEP;
-    if (flags & LUNIK_DEBUG_BREAKPOINTS) {
-        debug.control |= KVM_GUESTDBG_USE_HW_BP;
-        debug.arch.debugreg[7] = 0x400;
-        for (size_t i = 0; i < count; i++) {
-            debug.arch.debugreg[i] = addresses[i];
-            debug.arch.debugreg[7] |= 2ull << (2 * i); /* execution, global */
-        }
-    }
-    rc = vcpu_begin_access(v, err);
-    if (rc)
-        return rc;
-    rc = ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug);
-    if (rc < 0)
-        rc = lunik_fail_errno(err, errno, "cpu %u: debugging is refused", v->index);
     vcpu_end_access(v);
     return rc;
 }

@@ -331,6 +331,7 @@ Machine.fw_cfg_add = fw_cfg.add
 Machine.fw_cfg = fw_cfg.read
 Machine.netdev = netdev.of
 function Machine.qmp(m, name, args) return require("lunik.qmp.server").call(m, name, args) end
+function Machine.gdb(m, opts) return require("lunik.gdb.server").new(m, opts) end
 function Machine.stream(m, id) return require("lunik.stream").of(m, id) end
 Machine.set_link = netdev.set_link
 

@@ -103,6 +103,10 @@ static void call_all(bool (*wanted)(const char *name))
     CALL(lunik_vcpu_reg_names, lunik_vcpu_reg_names());
     CALL(lunik_vcpu_get_msr, lunik_vcpu_get_msr(NULL, 0, NULL, NULL));
     CALL(lunik_vcpu_get_lapic, lunik_vcpu_get_lapic(NULL, NULL, NULL));
+    CALL(lunik_vcpu_get_regs, lunik_vcpu_get_regs(NULL, NULL, 0, NULL, NULL));
+    CALL(lunik_vcpu_get_fpu, lunik_vcpu_get_fpu(NULL, NULL, NULL));
+    CALL(lunik_vcpu_set_fpu, lunik_vcpu_set_fpu(NULL, NULL, NULL));
+    CALL(lunik_vcpu_set_breakpoints, lunik_vcpu_set_breakpoints(NULL, 0, NULL, 0, NULL));
     CALL(lunik_vcpu_set_msr, lunik_vcpu_set_msr(NULL, 0, 0, NULL));
     CALL(lunik_vcpu_inject_exception, lunik_vcpu_inject_exception(NULL, 0, 0, 0, NULL));
     CALL(lunik_vcpu_inject_interrupt, lunik_vcpu_inject_interrupt(NULL, 0, NULL));
