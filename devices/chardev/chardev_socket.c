@@ -1,7 +1,8 @@
 /*
  * chardev_socket.c: a connection through a Unix domain socket. As a server it listens at a path
  * (mode 0600), or on a descriptor, for one client at a time: the next waits in the backlog. As a
- * client it connects once, or is given the connection. Output without a connection is dropped.
+ * client it connects once, or is given the connection. Output without a connection is dropped. For
+ * programs that can't use such sockets it listens for TCP, on the loopback interface only.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -13,7 +14,8 @@
 struct chardev_socket {
     struct chardev base;
     char *path;
-    int64_t fd; /* of the program's, -1: none */
+    int64_t fd;   /* of the program's, -1: none */
+    int64_t port; /* TCP, -1: none */
     bool server, connected;
     struct unix_listener listener; /* its descriptor is owned by watch */
     struct chardev_watch *watch;
@@ -139,9 +141,13 @@ static void client_waits(struct chardev *c)
 static int start_server(struct chardev_socket *s, lunik_error *err)
 {
     lunik_object *o = lunik_state_object(s);
-    int rc = s->path ? unix_listen(&s->listener, o, "path", s->path, err)
-                     : unix_listen_fd(&s->listener, o, "fd", (int)s->fd, err);
+    int rc;
 
+    if (s->port >= 0)
+        rc = loopback_listen(&s->listener, o, "port", &s->port, err);
+    else
+        rc = s->path ? unix_listen(&s->listener, o, "path", s->path, err)
+                     : unix_listen_fd(&s->listener, o, "fd", (int)s->fd, err);
     if (rc)
         return rc;
     rc = chardev_watch_open(&s->watch, &s->base, s->listener.fd, client_waits, err);
@@ -164,10 +170,13 @@ static int realize(lunik_object *o, lunik_error *err)
     struct chardev_socket *s = lunik_state(o);
 
     s->listener.fd = s->listener.spare = -1;
-    if (!s->path == (s->fd < 0))
-        return lunik_fail(err, LUNIK_E_INVALID, "chardev-socket: path: %s (want either path or fd)",
-                          s->path ? "can't go together with fd" : "is missing");
-    if (!s->path)
+    if (!!s->path + (s->fd >= 0) + (s->port >= 0) != 1)
+        return lunik_fail(err, LUNIK_E_INVALID,
+                          "chardev-socket: path: %s (want one of path, fd and port)",
+                          s->path ? "can't go together with fd or port" : "is missing");
+    if (s->port >= 0)
+        s->server = true;
+    else if (!s->path)
         s->server = unix_is_listening((int)s->fd);
     return s->server ? start_server(s, err) : start_client(s, err);
 }
@@ -209,6 +218,16 @@ static const lunik_prop props[] = {
         .offset = offsetof(struct chardev_socket, fd),
         .min = -1,
         .max = INT32_MAX,
+        .def = -1,
+    },
+    {
+        .name = "port",
+        .kind = LUNIK_PROP_INT,
+        .doc = "Instead of path: a TCP port of 127.0.0.1 to listen at, which all users of the host "
+               "can connect to; 0: one that is free, which it then shows. -1: none.",
+        .offset = offsetof(struct chardev_socket, port),
+        .min = -1,
+        .max = UINT16_MAX,
         .def = -1,
     },
     {

@@ -13,7 +13,8 @@ local plain = {
 local with_path = {
   file = { "chardev-file", {} }, unix = { "chardev-socket", { server = true } },
 }
-local names = { "stdio", "pty", "buffer", "null", "none", "file:PATH", "unix:PATH" }
+local names = { "stdio", "pty", "buffer", "null", "none", "file:PATH", "unix:PATH",
+  "tcp:127.0.0.1:PORT" }
 
 local function fail_kind(what, spec)
   options.fail("invalid", "%s: %s is not a character device%s (want %s, a function, {type, "
@@ -26,7 +27,10 @@ local function parse(what, text)
   if plain[text] then return plain[text], {} end
   local kind, path = text:match "^(%l+):(.*)$"
   local found = with_path[kind]
-  if not found then
+  local port = text:match "^tcp:127%.0%.0%.1:(%d+)$"
+  if port and #port < 6 then
+    return "chardev-socket", { port = tonumber(port) }
+  elseif not found then
     fail_kind(what, text)
   elseif path == "" then
     options.fail("invalid", "%s: '%s' has no path (want %s:PATH)", what, text, kind)

@@ -103,8 +103,8 @@ local function make(long)
   add(SSE, numbered("xmm", long and 16 or 8), 16, "vec128", "fpu")
   add(SSE, { "mxcsr" }, 4, "i386_mxcsr", "fpu")
   if long then
-    add(SEGMENT_BASES, { "fs_base", "gs_base" }, 8, "long")
-    add(CONTROL, { "k_gs_base" }, 8, "long", "msr")
+    add(SEGMENT_BASES, { "fs_base", "gs_base" }, 8, "int64")
+    add(CONTROL, { "k_gs_base" }, 8, "int64", "msr")
   end
   add(CONTROL, { "cr0", "cr2", "cr3", "cr4", "cr8", "efer" }, size, word)
   return list

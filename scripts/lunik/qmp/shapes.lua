@@ -31,7 +31,8 @@ local function object_types()
 end
 
 shapes.all = {
-  RunState = enum("prelaunch", "running", "paused", "shutdown", "internal-error", "suspended"),
+  RunState = enum("prelaunch", "running", "paused", "shutdown", "internal-error", "suspended",
+    "debug"),
   ShutdownCause = enum("none", "host-error", "host-qmp-quit", "host-qmp-system-reset",
     "host-signal", "host-ui", "guest-shutdown", "guest-reset", "guest-panic"),
   ACPISlotType = enum("DIMM", "CPU", "PCI"),

@@ -16,7 +16,8 @@ local status_of = {
 }
 
 local function query_status(m)
-  return { status = status_of[m.state], running = m.state == "running", singlestep = false }
+  local debugging = m.state == "paused" and event.state(m).debugging
+  return { status = debugging and "debug" or status_of[m.state], running = m.state == "running", singlestep = false }
 end
 
 local function cont(m)
