@@ -488,6 +488,15 @@ function Monitor:close() end
 ---@return {address: integer, bytes: string, text: string}[]
 function lunik.disassemble(bytes, address, mode) end
 
+---A gdb server on a character device, made by m:gdb().
+---@class lunik.Gdb
+---@field machine lunik.Machine
+---@field connected boolean A client is there, and has not detached.
+local Gdb = {}
+
+---Ends the server; a client is disconnected, as if it had detached. Also called for a <close> variable.
+function Gdb:close() end
+
 ---Returns a size as a number of bytes.
 ---@param size lunik.Size
 ---@return integer
@@ -769,6 +778,28 @@ function Machine:chardev(spec, id) end
 ---@param chardev? string|lunik.Object
 ---@return lunik.Console
 function Machine:console(chardev) end
+
+---What m:gdb() takes.
+---@class lunik.GdbOptions
+---@field listen? string "unix:PATH", a socket that only the user can open, or "127.0.0.1:PORT", which all users of the host can connect to (port 0: a free one).
+---@field chardev? string|lunik.Object Instead of listen: an existing character device, which stays.
+---@field architecture? "amd64"|"i386"|"i8086" The registers that gdb is told of; default "amd64", as the 64-bit QEMU has it.
+
+---Serves gdb (`target remote`): registers, memory, breakpoints, watchpoints, steps; vCPUs are threads,
+---and `monitor` passes a line to m:hmp(). The machine is paused while a client has it stopped, and goes
+---on when the client has gone. What a client may do is what a script may do (SECURITY.md). See
+---docs/howto/gdb.md.
+---```lua
+---local path = os.tmpname()
+---os.remove(path)
+---local server <close> = m:gdb { listen = "unix:" .. path }
+---assert(not server.connected)
+---local ok, err = pcall(m.gdb, m, { listen = "0.0.0.0:1234" })
+---assert(not ok and err.code == "invalid")
+---```
+---@param options lunik.GdbOptions
+---@return lunik.Gdb
+function Machine:gdb(options) end
 
 ---Carries out a command of QMP, QEMU's control protocol, as a client of lunik.qmp() has it, and returns
 ---what that is answered: objects and lists are tables, null is left out. Raises what the client gets as
@@ -2062,9 +2093,19 @@ function Vcpu:reg(name) end
 ---@param value integer
 function Vcpu:set_reg(name, value) end
 
----Returns all registers: name = value.
+---Returns registers: name = value.
+---@param names? string[] Default: those that are shown.
 ---@return table<string, integer>
-function Vcpu:regs() end
+function Vcpu:regs(names) end
+
+---Returns the registers of FPU and SSE as FXSAVE lays them out in 64-bit mode (512 bytes): ST0 to ST7
+---from byte 33 on, XMM0 to XMM15 from byte 161 on.
+---@return string
+function Vcpu:fpu() end
+
+---Sets the registers of FPU and SSE.
+---@param image string 512 bytes, as fpu() returns them.
+function Vcpu:set_fpu(image) end
 
 ---Returns a model-specific register.
 ---@param index integer
@@ -2097,9 +2138,16 @@ function Vcpu:nmi() end
 ---@return string
 function Vcpu:dump() end
 
----Sets single-stepping and up to four execution breakpoints (linear addresses); hits are "vcpu-exit"
----events with reason "debug". Without an argument: turns both off.
----@param options? {step?: boolean, breakpoints?: lunik.Address[]}
+---A breakpoint in a debug register.
+---@class lunik.Breakpoint
+---@field address lunik.Address Linear; a multiple of size.
+---@field kind? "execute"|"write"|"access" Stop before an instruction, or after a write, or after any access; default "execute".
+---@field size? 1|2|4|8 Bytes that are watched; default 1.
+
+---Sets single-stepping and up to four breakpoints (linear addresses, or tables); hits are "vcpu-exit"
+---events with reason "debug". software: also stop before each int3, with exception 3 in the event.
+---interrupts = false: the vCPU takes none meanwhile. Without an argument: turns all off.
+---@param options? {step?: boolean, breakpoints?: (lunik.Address|lunik.Breakpoint)[], software?: boolean, interrupts?: boolean}
 function Vcpu:debug(options) end
 
 ---A source of an interrupt line, made by m:irq().
@@ -2602,5 +2650,6 @@ function Console:attach() end
 ---@field detail integer Suberror, hardware reason, DR6 or errno.
 ---@field rip integer
 ---@field insn string The instruction's bytes, for an emulation failure.
+---@field exception integer For debug: 1 (a step or a breakpoint) or 3 (int3); else 0.
 
 return lunik

@@ -91,6 +91,7 @@ describe("library/lunik.lua", function()
     Stream = require("lunik.stream").Stream,
     Monitor = require("lunik.qmp.monitor").Monitor,
     PromptServer = require("lunik.prompt.server").Server,
+    Gdb = require("lunik.gdb.server").Gdb,
     Unplug = require("lunik.unplug").Unplug,
     View = require("lunik.memory").View,
     Mapping = require("lunik.memory").Mapping,

@@ -8,7 +8,8 @@ local Client = {}
 Client.__index = Client
 
 local function wait_for(fn)
-  for _ = 1, 8000 do
+  local limit = lunik.now() + 60
+  while lunik.now() < limit do
     local value = fn()
     if value then return value end
     lunik.run "nowait"
@@ -69,7 +70,7 @@ function gdb.batch(commands, file)
   local f <close> = assert(io.open(script, "w"))
   f:write("set pagination off\nset confirm off\nset tcp connect-timeout 5\n", commands)
   f:close()
-  assert(os.execute(("(timeout 100 gdb -nx -batch -x %s %s > %s 2>&1; mv %s %s) &"):format(script,
+  assert(os.execute(("(timeout 200 gdb -nx -batch -x %s %s > %s 2>&1; mv %s %s) &"):format(script,
     file or "", out, script, done)))
   return function(seconds)
     local limit = lunik.now() + (seconds or 60)

@@ -74,6 +74,8 @@ What follows the script are its arguments. With the word "run", --report and
     { names = { "--json" }, key = "json",
       help = "print what happens for programs to read: one JSON object a line on standard output. "
         .. "What the script prints and the lines of consoles become such objects" },
+    { names = { "--gdb" }, value = "ADDRESS", key = "gdb",
+      help = "serve gdb for the first machine, at unix:PATH or 127.0.0.1:PORT" },
     { names = { "-W" }, key = "warnings",
       help = "turn warnings on, e.g. that the host does not allow the process to enter the "
         .. "sandbox" },

@@ -49,7 +49,8 @@ local function take(self, data, digits)
   end
 end
 
--- Takes the packet that begins at a position; returns the position after it, nil: it is not complete.
+-- Takes the packet that begins at a position; returns the position after it, nil: it is not
+-- complete.
 local function next_packet(self, text, at)
   local data, digits, after = text:match("^%$([^#]*)#(..)()", at)
   if data then

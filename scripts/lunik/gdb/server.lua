@@ -18,28 +18,12 @@ local server = {}
 local QUEUE_MAX = 64 -- packets that wait before input is held
 local FAILED = "E01"
 
-local Gdb = {}
-Gdb.__name = "lunik.Gdb"
-server.Gdb = Gdb
-
-local fields = {}
-
-function fields.connected(self) return self.present end
-
-function Gdb.__index(self, key)
-  local get = fields[key]
-  if get then return get(self) end
-  return Gdb[key]
-end
-
-function Gdb.__tostring(self)
-  return ("gdb server of machine '%s' (%s)"):format(self.machine.name,
-    self.is_closed and "closed" or self.present and "connected" or "waiting")
-end
+local Session = {} -- what commands.lua works on
+Session.__index = Session
 
 -- ---- output ------------------------------------------------------------------------------------
 
-function Gdb:send(data)
+function Session:send(data)
   if not self.present then return end
   self.last_sent = packet.make(data)
   local ok, err = pcall(self.stream.write, self.stream, self.last_sent)
@@ -53,19 +37,19 @@ end
 -- ---- threads -----------------------------------------------------------------------------------
 
 --- Returns the vCPU of a thread, by default of the one selected; nil: there is none.
-function Gdb:cpu(thread)
+function Session:cpu(thread)
   local ok, cpu = pcall(self.machine.cpu, self.machine, (thread or self.thread) - 1)
   return ok and cpu or nil
 end
 
 --- Returns the numbers of the threads as digits; without vCPUs (accel none) there is thread 1.
-function Gdb:threads()
+function Session:threads()
   local list = {}
   for _, cpu in ipairs(self.machine:cpus()) do list[#list + 1] = ("%x"):format(cpu.index + 1) end
   return list[1] and list or { "1" }
 end
 
-function Gdb:has_thread(thread)
+function Session:has_thread(thread)
   for _, digits in ipairs(self:threads()) do
     if digits == ("%x"):format(thread) then return true end
   end
@@ -77,7 +61,7 @@ end
 local TRAP, INT, ABORT = 5, 2, 6
 
 --- Returns the packet that says why the machine stands still.
-function Gdb:stop_reply()
+function Session:stop_reply()
   local why = self.why or {}
   local more = why.reason or ""
   if more:find "^swbreak" and not self.swbreak or more:find "^hwbreak" and not self.hwbreak then
@@ -97,7 +81,7 @@ end
 
 --- Has the machine go on; step: index of a vCPU -> whether it makes one step. Returns the answer
 -- if it can't.
-function Gdb:go_on(step)
+function Session:go_on(step)
   local m = self.machine
   local begin = m.state == "paused" and m.resume or m.state == "created" and m.start
   if not begin or #m:cpus() == 0 then return FAILED end
@@ -196,7 +180,7 @@ local function take(self, data)
 end
 
 --- Removes the client's breakpoints and has the machine go on, if it ran before or since.
-function Gdb:leave()
+function Session:leave()
   if not self.present then return end
   local m = self.machine
   self.present, self.running = false, false
@@ -278,6 +262,20 @@ local function attach(self)
   if self.stream.connected then greet(self) end
 end
 
+local Gdb = {}
+Gdb.__name = "lunik.Gdb"
+server.Gdb = Gdb
+
+function Gdb.__index(self, key)
+  if key == "connected" then return self.session.present end
+  return Gdb[key]
+end
+
+function Gdb.__tostring(self)
+  return ("gdb server of machine '%s' (%s)"):format(self.machine.name,
+    self.session.is_closed and "closed" or self.connected and "connected" or "waiting")
+end
+
 --- m:gdb{listen= or chardev=, architecture=}
 function server.new(m, given)
   event.check_open(m)
@@ -297,20 +295,21 @@ function server.new(m, given)
     machine = m, stream = result, owns = opt.listen ~= nil, client = 0, first = 1, last = 0,
     architecture = opt.architecture or "amd64", breakpoints = breakpoints.new(m), thread = 1,
     sstep = commands.SSTEP_DEFAULT, present = false,
-  }, Gdb)
+  }, Session)
   attach(self)
-  return self
+  return setmetatable({ machine = m, session = self }, Gdb)
 end
 
 --- Ends the server: a client is disconnected, as if it had detached.
 function Gdb:close()
-  if self.is_closed then return end
-  self.is_closed = true
-  forget_client(self)
-  for _, subscription in ipairs(self.subscriptions) do subscription:off() end
-  local object = self.stream.object
-  self.stream:close()
-  if self.owns and object.alive then self.machine:object_del(object) end
+  local session = self.session
+  if session.is_closed then return end
+  session.is_closed = true
+  forget_client(session)
+  for _, subscription in ipairs(session.subscriptions) do subscription:off() end
+  local object = session.stream.object
+  session.stream:close()
+  if session.owns and object.alive then self.machine:object_del(object) end
 end
 
 options.guard(Gdb.__name, Gdb, Gdb)

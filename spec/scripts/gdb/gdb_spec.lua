@@ -146,7 +146,7 @@ describe("a gdb server", function()
 
   it("listens for TCP at the loopback interface only", function()
     local tcp = m:gdb { listen = "127.0.0.1:0" }
-    local port = tcp.stream.object:get "port"
+    local port = tcp.session.stream.object:get "port"
     assert.is_true(port > 0)
     local hex, listening = ("%04X"):format(port), {}
     for line in io.lines "/proc/self/net/tcp" do
