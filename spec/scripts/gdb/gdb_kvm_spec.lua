@@ -42,6 +42,14 @@ describe("gdb and a guest", function()
     return ended(60)
   end
 
+  -- The address of a function of the guest.
+  local function symbol(name)
+    local pipe = io.popen(("nm %s"):format(small.image "small.elf"))
+    local address = pipe:read("a"):match("(%x+) %a " .. name .. "\n")
+    pipe:close()
+    return tonumber(address, 16)
+  end
+
   local function works()
     gdb.wait_for(function() return m.state == "running" and not server.connected end)
     assert.matches("ok", select(2, small.run(m, "help")) or "ok")
@@ -103,14 +111,15 @@ detach
     client:raw "\3"
     assert.matches("^T02thread:1;", client:next())
     assert.equal("paused", m.state)
-    local before = m:now()
+    local tsc = m:cpu(0):msr(0x10)
     lunik.sleep(0.05)
-    assert.equal(before, m:now())
+    assert.equal(tsc, m:cpu(0):msr(0x10))
     client:close()
     works()
   end)
 
   it("step by step, with the registers of each step", function()
+    m:console():write "outloop 0x80 1 2000000\n" -- a processor that halts makes no step
     local client = gdb.dial(path)
     client:ask "?"
     local cpu, seen = m:cpu(0), {}
@@ -124,6 +133,24 @@ detach
     cpu:set_fpu(fpu)
     assert.equal(fpu, cpu:fpu())
     assert.equal(5, #seen)
+    client:close()
+    works()
+  end)
+
+  it("answer a client's packets about an int3", function()
+    local client = gdb.dial(path)
+    client:ask "qSupported:swbreak+;hwbreak+"
+    local place = symbol "command_read"
+    for i = 1, 4 do assert.equal("OK", client:ask(("Z1,%x,1"):format(0x100000 + i))) end
+    assert.equal("E1c", client:ask "Z1,100009,1")
+    assert.equal("OK", client:ask(("Z0,%x,1"):format(place)))
+    client:raw "$vCont;c#a8"
+    gdb.wait_for(running)
+    m:console():write "read 0x1000 4\n"
+    assert.equal("T05thread:1;swbreak:;", client:next())
+    assert.equal(place, m:cpu(0):reg "rip")
+    assert.not_equal("cc", client:ask(("m%x,1"):format(place)))
+    assert.equal("OK", client:ask(("z0,%x,1"):format(place)))
     client:close()
     works()
   end)
