@@ -1,5 +1,7 @@
 -- m:gdb(): the protocol on the wire, gdb itself, and hostile clients; without KVM.
 local lunik = require "lunik"
+local command = require "spec.support.command"
+local document = require "spec.support.document"
 local gdb = require "spec.support.gdb"
 local packet = require "lunik.gdb.packet"
 
@@ -185,6 +187,17 @@ detach
     assert.matches("%$1 = 0\n%$2 = 0\n", text)
     assert.matches("detached", text)
     assert.equal("DCBA", m:read(0x2000, 4))
+    assert.equal("running", m.state)
+  end)
+
+  it("serves the session of docs/howto/gdb.md", function()
+    if not gdb.found() then return pending "needs gdb" end
+    m:start()
+    local session = document.code(command.read "docs/howto/gdb.md", "gdb")
+    local text = gdb.batch((session:gsub("/tmp/vm%.gdb", path)))()
+    assert.matches("Thread 1 %(CPU#0", text)
+    assert.matches('0x1000:%s+"hello gdb"', text)
+    assert.matches("detached", text)
     assert.equal("running", m.state)
   end)
 end)
