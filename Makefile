@@ -47,6 +47,10 @@ libcapstone-dev header:capstone/capstone.h test bindings/disassemble.c: x/i of H
 liburing-dev  pkg:liburing           test   devices/block/: io_uring (optional)
 lua-busted    command:busted         test   spec/: the Lua specs
 lua-luv       lua:luv                test   spec/: specs that share a loop with luv
+gdb           command:gdb            test   spec/: debugs guests and programs
+libvirt-clients command:virsh        test   spec/: drives a machine of lunik-qemu
+libvirt-daemon file:/usr/sbin/libvirtd test spec/: drives a machine of lunik-qemu
+libvirt-daemon-driver-qemu file:/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so test spec/: drives a machine of lunik-qemu
 seabios       file:/usr/share/seabios/bios.bin  test  spec/: boots a firmware image
 chromium      command:chromium       browser spec/: opens a report in a browser
 xz-utils      command:xz             test   .ci/run: unpacks a Linux guest built before

@@ -1,5 +1,6 @@
 -- A client of m:gdb(): raw packets, and Debian's gdb as a child process.
 local lunik = require "lunik"
+local local_client = require "spec.support.local_client"
 local packet = require "lunik.gdb.packet"
 
 local gdb = {}
@@ -7,16 +8,7 @@ local gdb = {}
 local Client = {}
 Client.__index = Client
 
-local function wait_for(fn)
-  local limit = lunik.now() + 60
-  while lunik.now() < limit do
-    local value = fn()
-    if value then return value end
-    lunik.run "nowait"
-    lunik.sleep(0.0005)
-  end
-  error("it does not happen", 2)
-end
+local wait_for = local_client.wait_for
 gdb.wait_for = wait_for
 
 --- Sends bytes as they are.
@@ -46,9 +38,8 @@ end
 
 --- Connects to the socket at path.
 function gdb.dial(path)
-  local m = lunik.machine { board = { build = function() end }, accel = "none", memory = "1M" }
-  m:object_add("chardev-socket", { id = "client", path = path, server = false })
-  local self = setmetatable({ machine = m, stream = m:stream "client", text = "" }, Client)
+  local m, stream = local_client.connect(path)
+  local self = setmetatable({ machine = m, stream = stream, text = "" }, Client)
   self.stream:on_data(function(bytes) self.text = self.text .. bytes end)
   self.stream:on_close(function() self.gone = true end)
   return self

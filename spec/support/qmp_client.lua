@@ -1,26 +1,16 @@
 -- A QMP client: a second machine's chardev-socket. Sends what it is given, byte for byte.
-local lunik = require "lunik"
 local decode = require "lunik.json_decode"
+local local_client = require "spec.support.local_client"
 
 local Client = {}
 Client.__index = Client
 
--- Runs the loop until fn returns a value.
-local function wait_for(fn)
-  for _ = 1, 5000 do
-    local value = fn()
-    if value then return value end
-    lunik.run "nowait"
-    lunik.sleep(0.0005)
-  end
-  error("it does not happen", 2)
-end
+local wait_for = local_client.wait_for
 
 local function dial(path)
-  local m = lunik.machine { board = { build = function() end }, accel = "none", memory = "1M" }
-  m:object_add("chardev-socket", { id = "client", path = path, server = false })
-  local self = setmetatable({ machine = m, stream = m:stream "client", text = "", raw = {},
-    messages = {}, taken = 0, looked_at = 0 }, Client)
+  local m, stream = local_client.connect(path)
+  local self = setmetatable({ machine = m, stream = stream, text = "", raw = {}, messages = {},
+    taken = 0, looked_at = 0 }, Client)
   self.stream:on_data(function(bytes)
     self.text = self.text .. bytes
     while true do

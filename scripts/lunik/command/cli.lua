@@ -369,7 +369,9 @@ local function run(argv, options, lunik)
   if options.logs.rejected then
     lunik.log_rejected {}
   end
-  require("lunik.command.serve").start(options, lunik, complain)
+  if options.qmp or options.gdb or options.prompts then
+    require("lunik.command.serve").start(options, lunik, complain)
+  end
   if options.settings[1] and not options.script and not options.board then
     return usage(bad_usage, "-o: '%s': there is no board file to set it for", options.settings[1])
       or 2

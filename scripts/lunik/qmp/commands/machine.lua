@@ -17,7 +17,8 @@ local status_of = {
 
 local function query_status(m)
   local debugging = m.state == "paused" and event.state(m).debugging
-  return { status = debugging and "debug" or status_of[m.state], running = m.state == "running", singlestep = false }
+  return { status = debugging and "debug" or status_of[m.state], running = m.state == "running",
+    singlestep = false }
 end
 
 local function cont(m)
