@@ -26,9 +26,6 @@ int unix_listen(struct unix_listener *l, lunik_object *o, const char *property, 
 /* Listens with a duplicate of fd, a socket of the program's that listens. */
 int unix_listen_fd(struct unix_listener *l, lunik_object *o, const char *property, int fd,
                    lunik_error *err);
-/* Listens for TCP at *port of 127.0.0.1; 0: at one that is free, which *port then is. */
-int loopback_listen(struct unix_listener *l, lunik_object *o, const char *property, int64_t *port,
-                    lunik_error *err);
 bool unix_is_listening(int fd);
 /* Returns a duplicate of fd, a connected socket of the program's, or an error. */
 int unix_connected_fd(lunik_object *o, const char *property, int fd, lunik_error *err);

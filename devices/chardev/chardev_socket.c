@@ -9,6 +9,7 @@
 
 #include "chardev.h"
 #include "../types.h"
+#include "../loopback_socket.h"
 #include "../unix_socket.h"
 
 struct chardev_socket {
