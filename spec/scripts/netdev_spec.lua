@@ -1,6 +1,7 @@
 -- Networks from Lua: a peer written as a script, the link of a card, what options are refused.
 local lunik = require "lunik"
 local nic = require "spec.support.nic"
+local wait_for = require "spec.support.wait_for"
 
 describe("a network", function()
   local m
@@ -25,15 +26,6 @@ describe("a network", function()
     m:device_add("virtio-net-pci", { id = "nic0", netdev = "net0", bus = "i440fx", addr = "5" })
     m:start()
     return nic.driver(m, 5)
-  end
-
-  local function wait_for(what)
-    for _ = 1, 2000 do
-      local value = what()
-      if value then return value end
-      lunik.sleep(0.001)
-    end
-    error("it does not happen", 2)
   end
 
   local function frame(to, text) return to .. "\x02\0\0\0\0\x99\x88\xb5" .. text end

@@ -1,5 +1,6 @@
 -- m:stream(): the script's end of a character device.
 local lunik = require "lunik"
+local wait_for = require "spec.support.wait_for"
 local uv = require "luv"
 
 describe("a stream", function()
@@ -19,15 +20,6 @@ describe("a stream", function()
 
   local function settle()
     for _ = 1, 20 do lunik.run "nowait" end
-  end
-
-  local function wait_for(what)
-    for _ = 1, 5000 do
-      local value = what()
-      if value then return value end
-      lunik.sleep(0.001)
-    end
-    error("it does not happen", 2)
   end
 
   local function refused(code, message, fn, ...)

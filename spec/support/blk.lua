@@ -1,6 +1,6 @@
 -- A driver of the disk in a slot of the host bridge's bus, one request at a time; slots 1 to 6 in
 -- 16 MiB of memory.
-local lunik = require "lunik"
+local wait_for = require "spec.support.wait_for"
 
 local RING, AVAIL, USED, DATA = 0, 0x1000, 0x2000, 0x80000
 local NEXT, WRITABLE = 1, 2
@@ -50,13 +50,9 @@ function M.request(d, kind, sector, data, size)
   d.sent = d.sent + 1
   m:write(d.base + AVAIL + 2, ("<I2"):pack(d.sent))
   m:store(d.bar + 0x3000, 2, 0)
-  local used = 0
-  for _ = 1, 2000 do
-    used = ("<I2"):unpack(m:read(d.base + USED + 2, 2))
-    if used == d.sent & 0xffff then break end
-    lunik.sleep(0.001)
-  end
-  assert(used == d.sent & 0xffff, "the request does not come back")
+  wait_for(function()
+    return ("<I2"):unpack(m:read(d.base + USED + 2, 2)) == d.sent & 0xffff
+  end)
   local answer = m:read(back, (size or 0) + 1)
   return answer:byte(-1), answer:sub(1, -2)
 end

@@ -2,13 +2,13 @@
 local lunik = require "lunik"
 local local_client = require "spec.support.local_client"
 local packet = require "lunik.gdb.packet"
+local wait_for = require "spec.support.wait_for"
 
 local gdb = {}
 
 local Client = {}
 Client.__index = Client
 
-local wait_for = local_client.wait_for
 gdb.wait_for = wait_for
 
 --- Sends bytes as they are.

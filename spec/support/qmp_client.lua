@@ -1,11 +1,10 @@
 -- A QMP client: a second machine's chardev-socket. Sends what it is given, byte for byte.
 local decode = require "lunik.json_decode"
 local local_client = require "spec.support.local_client"
+local wait_for = require "spec.support.wait_for"
 
 local Client = {}
 Client.__index = Client
-
-local wait_for = local_client.wait_for
 
 local function dial(path)
   local m, stream = local_client.connect(path)

@@ -1,7 +1,7 @@
 --- vmem.lua: a driver of virtio memory in Lua, for machines without a guest (virtio 1.2, section
 -- 5.15). It does what the device asks for: blocks from the lowest on are plugged.
-local lunik = require "lunik"
 local virtio = require "spec.support.virtio"
+local wait_for = require "spec.support.wait_for"
 
 local vmem = {}
 
@@ -33,11 +33,8 @@ local function ask(self, kind, address, blocks)
   self:describe(0, 1, self:buffer(0, 1), 10, true)
   self:offer(0, 0)
   self:kick(0)
-  for _ = 1, 1000 do
-    if self:used(0) then return self.m:load(self:buffer(0, 1), 2) end
-    lunik.sleep(0.001)
-  end
-  error("virtio-mem does not answer")
+  wait_for(function() return self:used(0) end)
+  return self.m:load(self:buffer(0, 1), 2)
 end
 
 -- Plugs or unplugs what is between two offsets.
