@@ -235,8 +235,8 @@ end
 
 local function device_of(m, opt)
   if opt.listen and not opt.listen:find "^unix:." and not opt.listen:find "^127%.0%.0%.1:%d+$" then
-    options.fail("invalid", "gdb: listen: '%s' is not an address (want unix:PATH, or "
-      .. "127.0.0.1:PORT; others can't be reached from outside)", opt.listen)
+    options.fail("invalid", "gdb: listen: '%s' is not an address of this host's own (want "
+      .. "unix:PATH or 127.0.0.1:PORT)", opt.listen)
   end
   local description = opt.listen and opt.listen:gsub("^127", "tcp:127") or opt.chardev
   return chardev.add(m, description, free_id(m), "gdb")
