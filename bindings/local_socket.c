@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bindings.h"
+#include "../devices/unix_bind.h"
 
 static const char socket_class[] = "lunik.LocalSocket";
 
@@ -196,41 +197,6 @@ static int new_socket(void)
     return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* Removes the socket file of a server that is gone. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-    int fd = new_socket();
-    struct stat st;
-
-    if (fd < 0)
-        return;
-    if (lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-        errno == ECONNREFUSED)
-        unlink(address->sun_path);
-    close(fd);
-}
-
-/* Binds with mode 0600, set before other users can see the file. A sandbox without all files has no
- * fchmod(), which reaches any open file; there the umask does it, which also applies to files that
- * other threads make at the same time. */
-static int bind_privately(int fd, const struct sockaddr_un *address)
-{
-    unsigned allow;
-    bool masked = lunik_sandboxed(&allow) && !(allow & LUNIK_SANDBOX_FILES);
-    mode_t before = 0;
-    int rc;
-
-    if (masked)
-        before = umask(0177);
-    else if (fchmod(fd, 0600) < 0)
-        return -1;
-    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-    if (masked)
-        umask(before);
-    return rc;
-}
-
 /* core.local_listen(path, fn) -> socket; calls fn(socket) for each client */
 static int local_listen(lua_State *L)
 {
@@ -246,8 +212,7 @@ static int local_listen(lua_State *L)
     fd = new_socket();
     if (fd < 0)
         fail_socket(L, fd, "make a socket for", path);
-    remove_stale(&address);
-    if (bind_privately(fd, &address) < 0)
+    if (unix_bind(fd, &address) < 0)
         fail_socket(L, fd, "listen at", path);
     memcpy(s->path, address.sun_path, sizeof(s->path));
     if (lstat(path, &st) == 0) {

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "unix_bind.h"
 #include "unix_socket.h"
 
 /* The beginning of errors. */
@@ -49,48 +50,12 @@ static int new_socket(const struct name *n, lunik_error *err)
 
 /* ---- listening ------------------------------------------------------------------------------ */
 
-/* Removes the socket file of a server that is gone. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct stat st;
-
-    if (fd < 0)
-        return;
-    if (lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-        errno == ECONNREFUSED)
-        unlink(address->sun_path);
-    close(fd);
-}
-
-/* Binds with mode 0600, set before other users can see the file. A sandbox without all files has no
- * fchmod(), which reaches any open file; there the umask does it, which also applies to files that
- * other threads make at the same time. */
-static int bind_privately(int fd, const struct sockaddr_un *address)
-{
-    unsigned allow;
-    bool masked = lunik_sandboxed(&allow) && !(allow & LUNIK_SANDBOX_FILES);
-    mode_t before = 0;
-    int rc;
-
-    if (masked)
-        before = umask(0177);
-    else if (fchmod(fd, 0600) < 0)
-        return -1;
-    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-    if (masked)
-        umask(before);
-    return rc;
-}
-
 static int bind_path(struct unix_listener *l, const struct name *n,
                      const struct sockaddr_un *address, lunik_error *err)
 {
     struct stat st;
 
-    remove_stale(address);
-    if (bind_privately(l->fd, address) < 0) {
+    if (unix_bind(l->fd, address) < 0) {
         if (errno == EADDRINUSE)
             return lunik_fail(err, LUNIK_E_EXISTS, "%s: %s: '%s' exists", n->type, n->property,
                               n->path);
