@@ -2,9 +2,9 @@
 -- packet of the table below, the next byte says which; byte 0x02 ends one with the right sum.
 
 local lunik = require "lunik"
-local core = require "lunik.core"
 local input = require "spec.fuzz.input"
 local packet = require "lunik.gdb.packet"
+local send = require "spec.fuzz.send"
 
 local starts = { "g", "G", "p", "P", "m", "M", "X", "Z0,", "Z1,", "Z2,", "z0,", "z1,", "vCont;",
   "c", "s", "C05", "H", "T", "D", "?", "qSupported:", "QStartNoAckMode", "qfThreadInfo",
@@ -21,19 +21,6 @@ end
 -- The monitor's commands reach files of the user who runs this.
 local function is_refused(text)
   return text:find("qRcmd,..", 1) ~= nil
-end
-
-local function settle()
-  for _ = 1, 8 do lunik.run "nowait" end
-end
-
-local function send(client, text)
-  local from = 1
-  while client.alive and from <= #text do
-    from = from + core.buffer_write(client, text:sub(from))
-    settle()
-  end
-  settle()
 end
 
 return function(bytes)

@@ -2,9 +2,9 @@
 -- for a command of the table below, the next byte says which, so that commands are found soon.
 
 local lunik = require "lunik"
-local core = require "lunik.core"
 local decode = require "lunik.json_decode"
 local input = require "spec.fuzz.input"
+local send = require "spec.fuzz.send"
 
 local commands = {
   '{"execute":"query-qmp-schema"}', '{"execute":"qom-list-types"}',
@@ -23,8 +23,8 @@ local commands = {
 
 -- Commands that would reach files of the user who runs this.
 local refused = { "memsave", "dump%-guest", "blockdev%-add", "memory%-backend%-file",
-  "chardev%-file",
-  "rng%-random", "netdev", "/dev", '"file"', '"socket"', '"stdio"', '"pty"', "\\u" }
+  "chardev%-file", "rng%-random", "netdev", "/dev",
+  '"file"', '"socket"', '"stdio"', '"pty"', "\\u" }
 
 local function text_of(bytes)
   local text = bytes:gsub("\1(.)", function(which)
@@ -44,20 +44,6 @@ local function check_lines(text)
       error(("no message: %q"):format(line), 0)
     end
   end
-end
-
-local function settle()
-  for _ = 1, 8 do lunik.run "nowait" end
-end
-
--- Has the monitor read all of a text, unless its machine ends.
-local function send(client, text)
-  local from = 1
-  while client.alive and from <= #text do
-    from = from + core.buffer_write(client, text:sub(from))
-    settle()
-  end
-  settle()
 end
 
 return function(bytes)

@@ -8,6 +8,7 @@ local chardev = require "lunik.chardev"
 local breakpoints = require "lunik.gdb.breakpoints"
 local commands = require "lunik.gdb.commands"
 local event = require "lunik.event"
+local observe = require "lunik.observe"
 local options = require "lunik.options"
 local packet = require "lunik.gdb.packet"
 local stream = require "lunik.stream"
@@ -120,9 +121,14 @@ local function on_crashed(self, ev)
   if self.running then report_stop(self, { signal = ABORT, thread = (ev.vcpu or 0) + 1 }) end
 end
 
-local function on_shutdown(self, ev)
+-- Lets the loop end.
+local function release_loop(self)
   if self.kept then self.kept:cancel() end
   self.kept = nil
+end
+
+local function on_shutdown(self, ev)
+  release_loop(self)
   if not self.running then return end
   self.running = false
   self.breakpoints:disarm()
@@ -184,8 +190,7 @@ function Session:leave()
   if not self.present then return end
   local m = self.machine
   self.present, self.running = false, false
-  if self.kept then self.kept:cancel() end
-  self.kept = nil
+  release_loop(self)
   self.breakpoints:clear()
   if m.state ~= "closed" then event.state(m).debugging = nil end
   if m.state == "paused" and (self.went_on or self.was_on) then
@@ -255,6 +260,7 @@ local function attach(self)
     m:on("paused", function() on_paused(self) end),
     m:on("crashed", function(ev) on_crashed(self, ev) end),
     m:on("shutdown", function(ev) on_shutdown(self, ev) end),
+    observe.on("closing", function(of) if of == m then release_loop(self) end end),
   }
   self.stream:on_open(function() greet(self) end)
   self.stream:on_close(function() forget_client(self) end)

@@ -26,6 +26,17 @@ describe("a gdb server", function()
     return clients[#clients]
   end
 
+  it("keeps no process that has closed the machine from ending", function()
+    local script = ([[
+      local m = lunik.machine { board = "micro", accel = "none", memory = "16M" }
+      m:object_add("chardev-buffer", { id = "client" })
+      print(m:gdb { chardev = "client" }.connected)
+      m:close()
+    ]]):gsub("%s+", " ")
+    assert.equal("true\nexit code 0\n",
+      command.run(("timeout 60 %s -e '%s'; echo exit code $?"):format(command.lunik, script)))
+  end)
+
   it("says what it can do, and describes the registers", function()
     local client = dial()
     assert.matches("PacketSize=4000;qXfer:features:read%+;vContSupported%+",
