@@ -14,11 +14,7 @@ local function functions(m)
 end
 
 local function read_file(what, path)
-  local file = options.open(what, options.value(what, path, "string"), "rb")
-  local data, _, errno = file:read "a"
-  file:close()
-  if not data then error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0) end
-  return data
+  return options.read(what, options.value(what, path, "string"))
 end
 
 local function compute(fn)

@@ -19,13 +19,6 @@ local KEY = {
   CMDLINE_DATA = 0x15, SETUP_ADDR = 0x16, SETUP_SIZE = 0x17, SETUP_DATA = 0x18,
 }
 
-local function read(what, path)
-  local file = options.open(what, path, "rb")
-  local data = file:read "a"
-  file:close()
-  return data
-end
-
 -- Returns the setup part and the rest, and the version of the boot protocol.
 local function split(path, image)
   local sectors = image:byte(0x1f2)
@@ -70,18 +63,19 @@ end
 --- Adds the kernel of a machine with `low` bytes of RAM below 4 GiB, and the ROM that boots it.
 -- boot: {kernel=, initrd=, cmdline=}.
 function linuxboot.add(m, boot, low)
-  local setup, kernel = split(boot.kernel, read("kernel", boot.kernel))
+  local setup, kernel = split(boot.kernel, options.read("kernel", boot.kernel))
   local cmdline = (boot.cmdline or "") .. "\0"
   if #cmdline > 0xf000 then
     options.fail("invalid", "cmdline: %d characters are too many (want less than %d)", #cmdline - 1,
       0xf000)
   end
-  local initrd = boot.initrd and read("initrd", boot.initrd) or ""
+  local initrd = boot.initrd and options.read("initrd", boot.initrd) or ""
   local address = boot.initrd and place_initrd(setup, boot.initrd, initrd, low) or 0
   setup = patch(setup, { 0x228, "<I4", CMDLINE }, { 0x210, "B", LOADER },
     { 0x211, "B", setup:byte(0x212) | 0x80 }, { 0x224, "<I2", CMDLINE - REAL - 0x200 },
     { 0x218, "<I4", address }, { 0x21c, "<I4", #initrd })
-  local rom = read("kernel: the ROM that boots it (Debian package qemu-system-data)", linuxboot.ROM)
+  local rom = options.read("kernel: the ROM that boots it (Debian package qemu-system-data)",
+    linuxboot.ROM)
   add(m, "CMDLINE", CMDLINE, cmdline)
   add(m, "INITRD", address, initrd)
   add(m, "KERNEL", PROTECTED, kernel)

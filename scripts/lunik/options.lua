@@ -16,6 +16,13 @@ function options.open(what, path, mode)
   error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0)
 end
 
+--- Returns what is in a file; raises an error if it can't be read, as a folder can't.
+function options.read(what, path)
+  local file <close> = options.open(what, path, "rb")
+  local data, _, errno = file:read "a"
+  return data or error(core.sys_error(errno, ("%s: %s"):format(what, path)), 0)
+end
+
 local function show(value)
   if type(value) == "string" then return "'" .. value .. "'" end
   if type(value) == "number" or type(value) == "boolean" then return ("'%s'"):format(value) end

@@ -93,6 +93,12 @@ describe("a firmware", function()
     assert.equal("/pci@i0cf8/scsi@7/disk@0,0\n/pci@i0cf8/scsi@5/disk@0,0\0", m:fw_cfg "bootorder")
   end)
 
+  it("boots no kernel that can't be read", function()
+    local ok, err = pcall(machine, { kernel = "/" })
+    assert.is_false(ok)
+    assert.matches("kernel: /: illegal operation on a directory", err.message, 1, true)
+  end)
+
   it("writes its log where the option says", function()
     local log = {}
     machine { firmware_log = function(bytes) log[#log + 1] = bytes end }

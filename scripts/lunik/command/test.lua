@@ -151,7 +151,8 @@ end
 
 local function runs_alone(path)
   local file <close> = io.open(path)
-  return file and file:read "a":find "Runs alone: " ~= nil
+  local text = file and file:read "a"
+  return text and text:find "Runs alone: " ~= nil
 end
 
 local function jobs_for(options, files, patterns)

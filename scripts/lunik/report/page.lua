@@ -12,11 +12,7 @@ local SCRIPTS = { "ansi.js", "list.js", "lanes.js", "chart.js", "timeline.js",
   "flights.js", "events.js", "console.js", "memory.js", "machines.js", "start.js" }
 
 local function read(name)
-  local path = core.shared.directory .. "/report/" .. name
-  local file = options.open("report", path, "rb")
-  local text = file:read "a"
-  file:close()
-  return text
+  return options.read("report", core.shared.directory .. "/report/" .. name)
 end
 
 --- Returns the style sheet.
