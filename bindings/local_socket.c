@@ -101,7 +101,7 @@ static struct local_socket *push_socket(lua_State *L, int fn)
     if (!bind_try_keep(L, LUA_REGISTRYINDEX, s)) {
         free(s);
         lua_error(L);
-        return NULL; /* not reached */
+        __builtin_unreachable();
     }
     s->b = b;
     uv_pipe_init(lunik_loop(rt), &s->pipe, 0);
