@@ -101,8 +101,9 @@ describe("a prompt's socket", function()
   end)
 
   it("is that also in the sandbox", function()
-    assert.equal("600 socket\n", (run((served("while [ ! -S $S.2 ]; do sleep 0.02; done; "
-      .. "stat -c '%a %F' $S.2; rm -f $S.2", [[
+    if command.interpreter ~= "lua5.4" then return pending "a sanitizer can't be sandboxed" end
+    assert.equal("600 socket\n", (run((served("for _ in $(seq 400); do [ -S $S.2 ] && break; "
+      .. "sleep 0.02; done; stat -c '%a %F' $S.2; rm -f $S.2", [[
         m:start()
         assert(lunik.sandbox())
         second = lunik.prompt { path = arg[0]:gsub("lua$", "sock.2") }
