@@ -170,12 +170,12 @@ describe("lunik-qemu", function()
   end)
 
   it("is in the sandbox once it runs, unless that is switched off", function()
+    if command.interpreter ~= "lua5.4" then return pending "a sanitizer can't be sandboxed" end
     for _, case in ipairs { { "", "2" }, { "-sandbox on", "2" }, { "-sandbox off", "0" } } do
       start(case[1])
       local status = command.read(("/proc/%s/status"):format(command.read(folder .. "/pid")
         :match "%d+"))
-      local sanitized = command.interpreter ~= "lua5.4"
-      if not sanitized then assert.equal(case[2], status:match "Seccomp:%s*(%d)") end
+      assert.equal(case[2], status:match "Seccomp:%s*(%d)")
       client:command '{"execute":"quit"}'
       assert.is_true(has_ended())
       client:close()
