@@ -437,7 +437,7 @@ function lunik.qmp(options) end
 
 ---Lets other terminals have prompts of this process, by `lunik attach PATH`, and show its machines, by
 ---`lunik top PATH`: listens at a Unix socket that only this user can open (mode 0600), and replaces the
----file of a server that is gone. Who is attached may do all that a script of this process may. Lines run
+---file of a server that is gone. A client may do all that a script of this process may. Lines run
 ---in coroutines, one after another for each client; print and io.write in them, and in functions that
 ---they define, go to that client. A client that goes interrupts its line that still waits. The loop goes
 ---on while a client is attached, but not for the socket alone.

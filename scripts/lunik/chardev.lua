@@ -75,4 +75,11 @@ function chardev.add(m, spec, id, what)
   return object
 end
 
+--- Returns an id that no object of the machine has: the prefix and a number.
+function chardev.free_id(m, prefix)
+  local n = 0
+  while m:object(prefix .. n) do n = n + 1 end
+  return prefix .. n
+end
+
 return chardev

@@ -232,19 +232,13 @@ end
 local kinds = { listen = "string", chardev = "any", architecture = "string" }
 local ARCHITECTURES = { "amd64", "i386", "i8086" }
 
-local function free_id(m)
-  local n = 0
-  while m:object(("gdb%d"):format(n)) do n = n + 1 end
-  return ("gdb%d"):format(n)
-end
-
 local function device_of(m, opt)
   if opt.listen and not opt.listen:find "^unix:." and not opt.listen:find "^127%.0%.0%.1:%d+$" then
     options.fail("invalid", "gdb: listen: '%s' is not an address of this host's own (want "
       .. "unix:PATH or 127.0.0.1:PORT)", opt.listen)
   end
   local description = opt.listen and opt.listen:gsub("^127", "tcp:127") or opt.chardev
-  return chardev.add(m, description, free_id(m), "gdb")
+  return chardev.add(m, description, chardev.free_id(m, "gdb"), "gdb")
 end
 
 local function attach(self)

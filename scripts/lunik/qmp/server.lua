@@ -14,13 +14,6 @@ local server = {}
 
 local kinds = { machine = "any", path = "any", chardev = "any", on_quit = "function" }
 
--- Returns an id for the character device of a monitor that none has.
-local function free_id(m)
-  local n = 0
-  while m:object(("qmp%d"):format(n)) do n = n + 1 end
-  return ("qmp%d"):format(n)
-end
-
 --- lunik.qmp{machine=, path= or chardev=, on_quit=}
 function server.new(given)
   local opt = options.parse("qmp", given, kinds)
@@ -33,7 +26,7 @@ function server.new(given)
     options.fail("invalid", "qmp: %s (want either path or chardev)",
       opt.path and "path and chardev can't go together" or "path is missing")
   end
-  local object = chardev.add(m, opt.path or opt.chardev, free_id(m), "qmp")
+  local object = chardev.add(m, opt.path or opt.chardev, chardev.free_id(m, "qmp"), "qmp")
   local ok, result = pcall(stream.of, m, object)
   if ok then ok, result = pcall(monitor.new, m, result, opt) end
   if not ok then
